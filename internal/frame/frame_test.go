@@ -1,0 +1,198 @@
+package frame
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+var client = Rules{Masked: true}
+
+// The rows W of the attack list that a frame alone decides.
+func TestAttackFrames(t *testing.T) {
+	for _, tc := range []struct{ name, hex, want string }{
+		{"W01 unmasked", "8105 48656c6c6f", "not masked"},
+		{"W02 RSV1 without extension", "c185 00000000 48656c6c6f", "reserved bit"},
+		{"W02 RSV2", "a185 00000000", "reserved bit"},
+		{"W02 RSV3", "9185 00000000", "reserved bit"},
+		{"W03 reserved opcode 3", "8385 00000000", "reserved opcode"},
+		{"W03 reserved opcode 11", "8b80 00000000", "reserved opcode"},
+		{"W04 ping of 126 bytes", "89fe 007e", "above 125"},
+		{"W04 fragmented ping", "0980 00000000", "fragmented control"},
+		{"W04 close of 126 bytes", "88fe 007e", "above 125"},
+		{"W05 continuation first", "8081 00000000 41", "continuation of nothing"},
+		{"W06 text inside text", "0181 00000000 41 8181 00000000 42", "inside a fragmented"},
+		{"W07 length with its highest bit", "82ff 8000000000000000 00000000", "highest bit"},
+		{"W07 length of ones", "82ff ffffffffffffffff", "highest bit"},
+		{"W08 2^62", "82ff 4000000000000000 00000000", "above the limit"},
+		{"W08 2^40", "82ff 0000010000000000 00000000", "above the limit"},
+		{"W08 limit and one", "82fe 03e9 00000000", "above the limit"},
+		{"W09 16 bit length not minimal", "82fe 0005 00000000", "not minimal"},
+		{"W09 64 bit length not minimal", "82ff 0000000000000005 00000000", "not minimal"},
+		{"W12 limit crossed by fragments", "02fe 03e8 00000000" + strings.Repeat("41", 1000) + "8081 00000000 41", "above the limit"},
+		{"W23 RSV1 on a continuation", "4181 00000000 41 c081 00000000 41", "reserved bit"},
+		{"W23 RSV1 on a ping", "c980 00000000", "reserved bit"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := Messages{Rules: client, Max: 1000, Buffers: new(Buffers)}
+			if strings.HasPrefix(tc.name, "W23") {
+				m.Rules.RSV = RSV1
+			}
+			_, _, _, ok, err := m.Next(unhex(t, tc.hex))
+			if ok || err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Fatalf("got ok %v, error %v; want %q", ok, err, tc.want)
+			}
+			var pe ProtocolError
+			if big := strings.Contains(tc.want, "limit"); big != errors.Is(err, ErrTooBig) || big == errors.As(err, &pe) {
+				t.Fatalf("error %T is of the wrong kind", err)
+			}
+		})
+	}
+}
+
+func TestFragmentsJoin(t *testing.T) {
+	keys := [][4]byte{{1, 2, 3, 4}, {9, 8, 7, 6}, {1, 2, 3, 4}}
+	parts := []string{"hel", "", "lo, wor", "ld"}
+	var in []byte
+	for i, p := range parts {
+		h := Header{Masked: true, Mask: keys[i%3], Fin: i == len(parts)-1}
+		if i == 0 {
+			h.Opcode = Text
+		}
+		in = Append(in, h, []byte(p))
+		if i == 1 {
+			in = Append(in, Header{Fin: true, Opcode: Ping, Masked: true}, []byte("now"))
+		}
+	}
+	m := Messages{Rules: client, Max: 100, Buffers: new(Buffers)}
+	ping, n, _, ok, err := m.Next(in)
+	if err != nil || !ok || ping.Opcode != Ping || string(ping.Payload()) != "now" {
+		t.Fatalf("ping between fragments: %+v, %v, %v", ping, ok, err)
+	}
+	msg, k, _, ok, err := m.Next(in[n:])
+	if err != nil || !ok || n+k != len(in) {
+		t.Fatalf("message: ok %v, %d of %d bytes, %v", ok, n+k, len(in), err)
+	}
+	got, err := client.Parse(msg.Raw)
+	if err != nil || !got.Fin || got.Opcode != Text || got.Total() != len(msg.Raw) {
+		t.Fatalf("joined frame %+v: %v", got, err)
+	}
+	payload := bytes.Clone(msg.Payload())
+	Mask(payload, msg.Mask, 0)
+	if string(payload) != "hello, world" {
+		t.Fatalf("payload %q", payload)
+	}
+	if _, _, _, ok, _ := m.Next(nil); ok || m.join != nil {
+		t.Fatal("an idle direction holds a buffer")
+	}
+}
+
+// W11: endless tiny fragments cost their bytes and nothing else.
+func TestTinyFragments(t *testing.T) {
+	m := Messages{Rules: client, Max: 1000, Buffers: new(Buffers)}
+	in := Append(nil, Header{Opcode: Text, Masked: true}, nil)
+	for range 100_000 {
+		in = Append(in, Header{Masked: true}, nil)
+	}
+	if _, n, _, ok, err := m.Next(in); ok || err != nil || n != len(in) {
+		t.Fatalf("ok %v, %d of %d, %v", ok, n, len(in), err)
+	}
+	if len(*m.join) != MaxHeader {
+		t.Fatalf("empty fragments hold %d bytes", len(*m.join))
+	}
+}
+
+func TestRotate(t *testing.T) {
+	key := [4]byte{1, 2, 3, 4}
+	for n := range 9 {
+		b := []byte("some payload of bytes")
+		Mask(b, key, 0)
+		rest := b[n:]
+		Mask(rest, Rotate(key, n), 0)
+		if want := "some payload of bytes"[n:]; string(rest) != want {
+			t.Fatalf("cut %d: %q, want %q", n, rest, want)
+		}
+	}
+}
+
+// However a stream is cut into reads, the same messages come out.
+func FuzzMessagesCuts(f *testing.F) {
+	f.Add([]byte{0x81, 0x85, 0, 0, 0, 0, 'h', 'e', 'l', 'l', 'o', 0x89, 0x80, 1, 2, 3, 4}, uint8(3))
+	f.Add([]byte{0x01, 0x81, 1, 2, 3, 4, 'h', 0x80, 0x81, 4, 3, 2, 1, 'i'}, uint8(1))
+	f.Add([]byte{0x82, 0xfe, 0, 0x80, 1, 2, 3, 4}, uint8(2))
+	f.Fuzz(func(t *testing.T, in []byte, step uint8) {
+		whole, werr := collect(in, len(in)+1)
+		cut, cerr := collect(in, int(step)%7+1)
+		if werr != cerr || len(whole) != len(cut) {
+			t.Fatalf("whole: %d messages, %v; cut: %d, %v", len(whole), werr, len(cut), cerr)
+		}
+		for i := range whole {
+			if !bytes.Equal(whole[i], cut[i]) {
+				t.Fatalf("message %d differs: % x, % x", i, whole[i], cut[i])
+			}
+		}
+	})
+}
+
+func collect(in []byte, step int) (out [][]byte, err error) {
+	m := Messages{Rules: Rules{Masked: true, RSV: RSV1}, Max: 500, Buffers: new(Buffers)}
+	var have []byte
+	for len(in) > 0 {
+		k := min(step, len(in))
+		have = append(have, in[:k]...)
+		in = in[k:]
+		for {
+			msg, n, _, ok, err := m.Next(have)
+			if err != nil {
+				return out, err
+			}
+			if ok {
+				out = append(out, bytes.Clone(msg.Raw))
+			}
+			have = have[n:]
+			if !ok {
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+func FuzzHeaderRoundTrip(f *testing.F) {
+	f.Add([]byte{0x81, 0x05})
+	f.Add([]byte{0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		for _, r := range []Rules{{Masked: true, RSV: rsvBits}, {RSV: RSV1}} {
+			h, err := r.Parse(in)
+			if err != nil {
+				continue
+			}
+			if out := AppendHeader(nil, h); h.Length < maxLength && !bytes.Equal(out, in[:h.Size]) {
+				t.Fatalf("% x became % x", in[:h.Size], out)
+			}
+		}
+	})
+}
+
+func TestNoAllocations(t *testing.T) {
+	in := Append(nil, Header{Fin: true, Opcode: Binary, Masked: true}, make([]byte, 64))
+	m := Messages{Rules: client, Max: 1000, Buffers: new(Buffers)}
+	if n := testing.AllocsPerRun(100, func() {
+		if _, _, _, ok, err := m.Next(in); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}); n != 0 {
+		t.Fatalf("%v allocations for a message", n)
+	}
+}

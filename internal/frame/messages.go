@@ -1,0 +1,165 @@
+package frame
+
+import "sync"
+
+// ErrTooBig means a message above Messages.Max; the close code is 1009.
+const ErrTooBig = sizeError("frame: message above the limit")
+
+type sizeError string
+
+func (e sizeError) Error() string { return string(e) }
+
+// A Message is one whole message, or one control frame. Raw is its bytes as
+// a single frame, valid until the next call or until the input changes.
+type Message struct {
+	Header
+	Raw []byte
+}
+
+// Payload is the message's payload, still masked if the header says so.
+func (m *Message) Payload() []byte { return m.Raw[m.Size:] }
+
+// Compressed tells whether the payload is deflated (RFC 7692).
+func (m *Message) Compressed() bool { return m.RSV&RSV1 != 0 }
+
+// Messages cuts a stream of bytes into messages. A message that came as one
+// frame is handed out where it stands, without a copy; fragments are joined
+// in a buffer, so that the cost of a message is its bytes and not the number
+// of its fragments. Messages is not safe for concurrent use.
+type Messages struct {
+	Rules   Rules
+	Max     int      // payload bytes of the largest message
+	Buffers *Buffers // where fragments are joined
+
+	flow Flow
+	join *[]byte // header space and the payloads so far; nil if no fragments
+	head Header  // of the first fragment
+	done bool    // join was handed out
+}
+
+// Next returns the message at the start of p and the n bytes of p that it
+// takes. When no message is complete yet, ok is false: n bytes were taken
+// (fragments are copied as whole frames), and need is how many bytes the next
+// frame has in all, or 0 while that is unknown. The caller keeps p[n:] and
+// comes again with more behind it.
+//
+// An error is a ProtocolError or ErrTooBig, and final.
+func (m *Messages) Next(p []byte) (msg Message, n, need int, ok bool, err error) {
+	m.release()
+	for {
+		h, err := m.Rules.Parse(p[n:])
+		if err == ErrShort {
+			return Message{}, n, 0, false, nil
+		}
+		if err != nil {
+			return Message{}, n, 0, false, err
+		}
+		if err := m.admit(&h); err != nil {
+			return Message{}, n, 0, false, err
+		}
+		if len(p)-n < h.Total() {
+			return Message{}, n, h.Total(), false, nil
+		}
+		raw := p[n : n+h.Total()]
+		n += h.Total()
+		if err := m.flow.Next(&h); err != nil {
+			return Message{}, n, 0, false, err
+		}
+		if h.Control() || h.Fin && h.Opcode != Continuation {
+			return Message{h, raw}, n, 0, true, nil
+		}
+		m.add(&h, raw[h.Size:])
+		if h.Fin {
+			return m.joined(), n, 0, true, nil
+		}
+	}
+}
+
+// admit refuses a message as soon as a header tells that it will be too big,
+// before a byte of it is kept, and a frame out of order before it is waited
+// for.
+func (m *Messages) admit(h *Header) error {
+	if h.Control() {
+		return nil
+	}
+	probe := m.flow
+	if err := probe.Next(h); err != nil {
+		return err
+	}
+	have := 0
+	if m.join != nil {
+		have = len(*m.join) - MaxHeader
+	}
+	if h.Length > m.Max-have {
+		return ErrTooBig
+	}
+	return nil
+}
+
+// add appends a fragment, masked with the first fragment's key.
+func (m *Messages) add(h *Header, payload []byte) {
+	if m.join == nil {
+		m.join = m.Buffers.get()
+		m.head = *h
+	}
+	start := len(*m.join)
+	*m.join = append(*m.join, payload...)
+	if h.Masked && start > MaxHeader {
+		Mask((*m.join)[start:], h.Mask, 0)
+		Mask((*m.join)[start:], m.head.Mask, start-MaxHeader)
+	}
+}
+
+// joined writes the header of the whole message right in front of its
+// payload, into the space that the buffer began with.
+func (m *Messages) joined() Message {
+	h := m.head
+	h.Fin, h.Length = true, len(*m.join)-MaxHeader
+	var head [MaxHeader]byte
+	b := AppendHeader(head[:0], h)
+	h.Size = len(b)
+	raw := (*m.join)[MaxHeader-h.Size:]
+	copy(raw, b)
+	m.done = true
+	return Message{h, raw}
+}
+
+// release gives the buffer of a joined message back. The caller asks for
+// messages until there is none, so an idle direction holds no buffer.
+func (m *Messages) release() {
+	if m.done {
+		m.Buffers.put(m.join)
+		m.join, m.done = nil, false
+	}
+}
+
+// Reset forgets a message under way: its connection is gone.
+func (m *Messages) Reset() {
+	m.done = m.join != nil
+	m.release()
+	m.flow = Flow{}
+}
+
+// Buffers keeps the buffers in which fragments are joined. It is safe for
+// concurrent use and shared by all sessions; the zero value is ready.
+type Buffers struct{ pool sync.Pool }
+
+// keepBuffer bounds what goes back to the pool, so that one huge message does
+// not pin its memory.
+const keepBuffer = 64 << 10
+
+func (b *Buffers) get() *[]byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return p
+	}
+	p := make([]byte, MaxHeader, 1024)
+	return &p
+}
+
+func (b *Buffers) put(p *[]byte) {
+	if cap(*p) > keepBuffer {
+		return
+	}
+	*p = (*p)[:MaxHeader]
+	b.pool.Put(p)
+}

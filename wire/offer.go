@@ -1,0 +1,133 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Subprotocol entries (PROTOCOL §2.1).
+const (
+	Subprotocol  = "wsr.v1"
+	Decoy        = "wsr" // offered first where the app has no protocol of its own
+	adoptEntry   = "wsr.adopt"
+	resumePrefix = "wsr.resume."
+	ownPrefix    = "wsr."
+)
+
+// ErrOffer is wrapped by the errors of ParseOffer; the answer is 400.
+var ErrOffer = errors.New("bad wsr offer")
+
+// An Offer is what a client's subprotocol list says.
+type Offer struct {
+	App       []string // the app's own protocols, in order
+	Resilient bool     // wsr.v1 is among them
+	Adopt     bool     // wsr.adopt is
+	Resume    *Resume  // nil for a new session
+}
+
+// Resume is the wsr.resume entry. Token came from the network and is checked
+// only for its characters.
+type Resume struct {
+	Token    string
+	Received uint32
+	Next     uint32 // 0: the client waits for WELCOME
+}
+
+// ParseOffer splits a subprotocol list into the app's entries and ours.
+func ParseOffer(protocols []string) (Offer, error) {
+	var o Offer
+	for _, p := range protocols {
+		switch {
+		case p == Subprotocol:
+			if o.Resilient {
+				return Offer{}, fmt.Errorf("wire: %s twice: %w", Subprotocol, ErrOffer)
+			}
+			o.Resilient = true
+		case p == adoptEntry:
+			if o.Adopt {
+				return Offer{}, fmt.Errorf("wire: %s twice: %w", adoptEntry, ErrOffer)
+			}
+			o.Adopt = true
+		case strings.HasPrefix(p, resumePrefix):
+			if o.Resume != nil {
+				return Offer{}, fmt.Errorf("wire: two resume entries: %w", ErrOffer)
+			}
+			r, err := parseResume(p[len(resumePrefix):])
+			if err != nil {
+				return Offer{}, err
+			}
+			o.Resume = r
+		case p == Decoy, strings.HasPrefix(p, ownPrefix):
+			// The decoy has served; what a later version may offer is not
+			// for the app to see.
+		default:
+			o.App = append(o.App, p)
+		}
+	}
+	if !o.Resilient && (o.Resume != nil || o.Adopt) {
+		return Offer{}, fmt.Errorf("wire: resume or adopt without %s: %w", Subprotocol, ErrOffer)
+	}
+	return o, nil
+}
+
+// parseResume reads token "." received "." next. No error repeats the entry:
+// it holds a token (I9).
+func parseResume(s string) (*Resume, error) {
+	token, rest, ok1 := strings.Cut(s, ".")
+	received, next, ok2 := strings.Cut(rest, ".")
+	if !ok1 || !ok2 {
+		return nil, fmt.Errorf("wire: the resume entry is not token.received.next: %w", ErrOffer)
+	}
+	if token == "" || len(token) > MaxToken || !validToken(token) {
+		return nil, fmt.Errorf("wire: the resume token has %d characters or one outside base64url: %w", len(token), ErrOffer)
+	}
+	r := &Resume{Token: token}
+	for _, f := range [...]struct {
+		text string
+		to   *uint32
+	}{{received, &r.Received}, {next, &r.Next}} {
+		n, err := strconv.ParseUint(f.text, 10, 32)
+		if err != nil || strconv.FormatUint(n, 10) != f.text {
+			return nil, fmt.Errorf("wire: the resume entry has a position that is no decimal uint32: %w", ErrOffer)
+		}
+		*f.to = uint32(n)
+	}
+	return r, nil
+}
+
+func validToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
+}
+
+// Protocols returns the subprotocol list of an offer: what a client sends.
+func (o *Offer) Protocols() []string {
+	list := append([]string(nil), o.App...)
+	if !o.Resilient {
+		return list
+	}
+	if len(list) == 0 {
+		list = append(list, Decoy)
+	}
+	list = append(list, Subprotocol)
+	if o.Adopt {
+		list = append(list, adoptEntry)
+	}
+	if r := o.Resume; r != nil {
+		list = append(list, fmt.Sprintf("%s%s.%d.%d", resumePrefix, r.Token, r.Received, r.Next))
+	}
+	return list
+}
+
+// IsOwn tells whether a subprotocol entry is one of ours, which an app's code
+// must not offer by itself.
+func IsOwn(protocol string) bool {
+	return protocol == Decoy || strings.HasPrefix(protocol, ownPrefix)
+}

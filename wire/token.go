@@ -1,0 +1,101 @@
+package wire
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// MaxOwner bounds the owner's address in a token: a host name of 253 bytes
+// and a port would not fit, a pod's address does many times.
+const MaxOwner = 128
+
+// tokenVersion is the first byte of the plaintext.
+const tokenVersion = 1
+
+// tokenAAD keeps a sealed token from passing for anything else that the same
+// keys seal.
+const tokenAAD = "wsr.v1 token"
+
+// ErrToken is every reason why a token is not valid. The answer to a client
+// is the same for all of them: RESET 2.
+var ErrToken = errors.New("wire: token not valid")
+
+// A Token is what only sidecars can read (PROTOCOL §8.4): it is sealed with
+// AES-256-GCM and travels as base64url.
+//
+//	version u8 | session id 16 B | epoch u32 | generation u32 |
+//	issued ms u64 | expires ms u64 | binding 16 B | owner u8+n
+type Token struct {
+	Session    SessionID
+	Epoch      uint32
+	Generation uint32    // number of the token within the epoch
+	Issued     time.Time // to the millisecond
+	Expires    time.Time
+	Binding    [16]byte // hash of what the token is bound to, or zero
+	Owner      string   // address of the sidecar that holds the app's socket
+}
+
+const tokenFixed = 1 + 16 + 4 + 4 + 8 + 8 + 16 + 1
+
+// Sealer seals and opens; internal/keyring is one.
+type Sealer interface {
+	Seal(dst, plaintext, aad []byte) []byte
+	Open(dst, sealed, aad []byte) ([]byte, error)
+}
+
+// SealToken returns t as the client gets it. An owner above MaxOwner is left
+// out: it is only a hint.
+func SealToken(s Sealer, t *Token) string {
+	b := make([]byte, 0, tokenFixed+len(t.Owner))
+	b = append(b, tokenVersion)
+	b = append(b, t.Session[:]...)
+	b = binary.BigEndian.AppendUint32(b, t.Epoch)
+	b = binary.BigEndian.AppendUint32(b, t.Generation)
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Issued.UnixMilli()))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Expires.UnixMilli()))
+	b = append(b, t.Binding[:]...)
+	owner := t.Owner
+	if len(owner) > MaxOwner {
+		owner = ""
+	}
+	b = append(b, byte(len(owner)))
+	b = append(b, owner...)
+	return base64.RawURLEncoding.EncodeToString(s.Seal(nil, b, []byte(tokenAAD)))
+}
+
+// OpenToken reads a token and checks its expiry against now. Every error
+// wraps ErrToken.
+func OpenToken(s Sealer, text string, now time.Time) (*Token, error) {
+	if len(text) > MaxToken {
+		return nil, fmt.Errorf("%w: %d characters", ErrToken, len(text))
+	}
+	// Strict refuses a last character with stray bits, so that there is one
+	// text for one token.
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: not base64url", ErrToken)
+	}
+	b, err := s.Open(nil, sealed, []byte(tokenAAD))
+	if err != nil {
+		return nil, fmt.Errorf("%w: not sealed by a key of ours", ErrToken)
+	}
+	if len(b) < tokenFixed || b[0] != tokenVersion || int(b[tokenFixed-1]) != len(b)-tokenFixed {
+		return nil, fmt.Errorf("%w: version or length unknown", ErrToken)
+	}
+	t := &Token{
+		Session:    SessionID(b[1:17]),
+		Epoch:      binary.BigEndian.Uint32(b[17:]),
+		Generation: binary.BigEndian.Uint32(b[21:]),
+		Issued:     time.UnixMilli(int64(binary.BigEndian.Uint64(b[25:]))),
+		Expires:    time.UnixMilli(int64(binary.BigEndian.Uint64(b[33:]))),
+		Binding:    [16]byte(b[41:57]),
+		Owner:      string(b[tokenFixed:]),
+	}
+	if !now.Before(t.Expires) {
+		return nil, fmt.Errorf("%w: expired", ErrToken)
+	}
+	return t, nil
+}

@@ -1,0 +1,218 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// vectors reads one file of testdata/vectors; other implementations read the
+// same ones (PROTOCOL §12).
+func vectors[T any](t *testing.T, name string) []T {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "testdata", "vectors", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []T
+	if err := json.Unmarshal(b, &cases); err != nil {
+		t.Fatal(err)
+	}
+	if len(cases) == 0 {
+		t.Fatalf("%s holds no case", name)
+	}
+	return cases
+}
+
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// recode decodes a control message of any type and encodes it again.
+func recode(msg []byte) ([]byte, map[string]any, error) {
+	typ, _ := TypeOf(msg)
+	f := map[string]any{"type": typ.String()}
+	switch typ {
+	case Welcome:
+		w, err := ParseWelcome(msg)
+		if err != nil {
+			return nil, nil, err
+		}
+		f["status"], f["reason"], f["session"] = w.Status, w.Reason, w.Session.String()
+		f["epoch"], f["inboundAck"], f["nextOutbound"] = w.Epoch, w.InboundAck, w.NextOutbound
+		f["heartbeatMillis"], f["ttlMillis"] = w.HeartbeatMillis, w.TTLMillis
+		f["window"], f["maxMessage"], f["token"], f["subprotocol"] = w.Window, w.MaxMessage, w.Token, w.Subprotocol
+		return AppendWelcome(nil, w), f, nil
+	case Ack:
+		seq, err := ParseAck(msg)
+		f["seq"] = seq
+		return AppendAck(nil, seq), f, err
+	case Heartbeat, HeartbeatAck:
+		b, err := ParseBeat(msg, typ)
+		f["payload"], f["sent"], f["ack"] = hex.EncodeToString(b.Payload[:]), b.Sent, b.Ack
+		return AppendBeat(nil, typ, b), f, err
+	case GoAway:
+		r, d, err := ParseGoAway(msg)
+		f["reason"], f["delayMillis"] = r, d
+		return AppendGoAway(nil, r, d), f, err
+	case Close:
+		c, r, err := ParseClose(msg)
+		f["code"], f["reason"] = c, r
+		return AppendClose(nil, c, r), f, err
+	case Reset:
+		r, err := ParseReset(msg)
+		f["reason"] = r
+		return AppendReset(nil, r), f, err
+	}
+	return nil, nil, ErrMalformed
+}
+
+func TestControlVectors(t *testing.T) {
+	for _, tc := range vectors[struct {
+		Name, Bytes string
+		Error       bool
+		Fields      map[string]any
+	}](t, "control.json") {
+		t.Run(tc.Name, func(t *testing.T) {
+			msg := unhex(t, tc.Bytes)
+			out, fields, err := recode(msg)
+			if tc.Error {
+				if !errors.Is(err, ErrMalformed) {
+					t.Fatalf("error %v, want ErrMalformed", err)
+				}
+				return
+			}
+			if err != nil || !bytes.Equal(out, msg) {
+				t.Fatalf("encoded again as % x, %v; want % x", out, err, msg)
+			}
+			b, err := json.Marshal(fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got map[string]any
+			if err := json.Unmarshal(b, &got); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, tc.Fields) {
+				t.Fatalf("fields %v, want %v", got, tc.Fields)
+			}
+		})
+	}
+}
+
+func TestOfferVectors(t *testing.T) {
+	type fields struct {
+		App              []string
+		Resilient, Adopt bool
+		Resume           *Resume
+	}
+	for _, tc := range vectors[struct {
+		Name      string
+		Protocols []string
+		Error     bool
+		Fields    fields
+	}](t, "offer.json") {
+		t.Run(tc.Name, func(t *testing.T) {
+			o, err := ParseOffer(tc.Protocols)
+			if tc.Error {
+				if !errors.Is(err, ErrOffer) {
+					t.Fatalf("error %v, want ErrOffer", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := fields{append([]string{}, o.App...), o.Resilient, o.Adopt, o.Resume}
+			if !reflect.DeepEqual(got, tc.Fields) {
+				t.Fatalf("got %+v, want %+v", got, tc.Fields)
+			}
+			again, err := ParseOffer(o.Protocols())
+			if err != nil || !reflect.DeepEqual(again, o) {
+				t.Fatalf("offered again as %q: %+v, %v", o.Protocols(), again, err)
+			}
+		})
+	}
+}
+
+func TestEscapeVectors(t *testing.T) {
+	for _, tc := range vectors[struct {
+		Name, Data, Wire string
+		Binary, Error    bool
+	}](t, "escape.json") {
+		t.Run(tc.Name, func(t *testing.T) {
+			data, onWire := unhex(t, tc.Data), unhex(t, tc.Wire)
+			if tc.Error {
+				if _, err := Unescape(onWire); !errors.Is(err, ErrMalformed) {
+					t.Fatalf("error %v, want ErrMalformed", err)
+				}
+				return
+			}
+			out := slices.Clone(data)
+			if tc.Binary && IsMagic(data) {
+				out = append(AppendEscape(nil), data...)
+			}
+			if !bytes.Equal(out, onWire) {
+				t.Fatalf("travels as % x, want % x", out, onWire)
+			}
+			back := onWire
+			if typ, ours := TypeOf(onWire); tc.Binary && ours {
+				if typ != Escaped {
+					t.Fatalf("type %v, want ESCAPED", typ)
+				}
+				var err error
+				if back, err = Unescape(onWire); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !bytes.Equal(back, data) {
+				t.Fatalf("arrives as % x, want % x", back, data)
+			}
+		})
+	}
+}
+
+// No decoder panics, and what one accepts it encodes to the same bytes.
+func FuzzControl(f *testing.F) {
+	for _, s := range []string{"0200000007", "0601e8", "0701", "0501000009c4"} {
+		b, _ := hex.DecodeString(s)
+		f.Add(append([]byte(Magic), b...))
+	}
+	f.Add(AppendWelcome(nil, &WelcomeMessage{Status: StatusAdopted, Reason: AdoptDrained, Token: "abc", Subprotocol: "x"}))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if !IsMagic(in) {
+			return
+		}
+		out, _, err := recode(in)
+		if err == nil && out != nil && !bytes.Equal(out, in) {
+			t.Fatalf("% x became % x", in, out)
+		}
+	})
+}
+
+func FuzzOffer(f *testing.F) {
+	f.Add("chat,wsr.v1,wsr.resume.t.1.2")
+	f.Add("wsr,wsr.v1,wsr.adopt,wsr.resume.a-_.4294967295.0")
+	f.Fuzz(func(t *testing.T, list string) {
+		o, err := ParseOffer(strings.Split(list, ","))
+		if err != nil {
+			return
+		}
+		again, err := ParseOffer(o.Protocols())
+		if o.Resilient && (err != nil || !reflect.DeepEqual(again, o)) {
+			t.Fatalf("%q: %+v became %+v, %v", list, o, again, err)
+		}
+	})
+}
