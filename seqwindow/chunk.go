@@ -1,0 +1,116 @@
+package seqwindow
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+)
+
+// Implementation limits.
+const (
+	// chunkSize is what one chunk costs, and what Pool counts: 4 KiB hold some
+	// fifty small messages, and a session with a single one does not hold much
+	// more than it needs.
+	chunkSize = 4096
+
+	// chunkOverhead is the pointer to the next chunk, and the word that the Go
+	// allocator puts before an object of this size that contains pointers.
+	// Without room for that word every chunk would fall into the next size
+	// class, which is 4,864 bytes.
+	chunkOverhead = 16
+
+	chunkData = chunkSize - chunkOverhead
+)
+
+// ErrBudget says that the memory budget of all sessions is used up. Nothing was
+// lost: the caller stops reading until an acknowledgement frees memory (I6).
+var ErrBudget = errors.New("seqwindow: memory budget is used up")
+
+// chunk is a link of a window's list. A list needs no slice, so a window can
+// grow and shrink without allocating.
+type chunk struct {
+	next *chunk
+	data [chunkData]byte
+}
+
+// Pool hands out the chunks of all windows and counts them against a budget. It
+// is safe for concurrent use; sessions share one. Chunks that no window holds
+// are left to the garbage collector after a while.
+type Pool struct {
+	budget int64
+	inUse  atomic.Int64
+	chunks sync.Pool // of *chunk
+	parts  sync.Pool // of *[][]byte: the scratch of Sender.Each
+}
+
+// NewPool returns a pool whose chunks in use never exceed budget bytes
+// (WSR_MEMORY_BUDGET). Zero or less means no budget.
+func NewPool(budget int64) *Pool { return &Pool{budget: budget} }
+
+// InUse returns the bytes of the chunks that windows hold now.
+func (p *Pool) InUse() int64 { return p.inUse.Load() }
+
+// Budget returns the limit on InUse in bytes; zero or less is none.
+func (p *Pool) Budget() int64 { return p.budget }
+
+// get returns a list of n chunks, or nil when the budget does not allow all of
+// them. Their contents are whatever the last holder left there.
+func (p *Pool) get(n int) *chunk {
+	if !p.reserve(int64(n) * chunkSize) {
+		return nil
+	}
+	var list *chunk
+	for range n {
+		c, _ := p.chunks.Get().(*chunk)
+		if c == nil {
+			c = new(chunk)
+		}
+		c.next = list
+		list = c
+	}
+	return list
+}
+
+// reserve counts bytes as in use if the budget allows it. It compares and swaps
+// because add-and-undo would let a large request that fails refuse a small one
+// of another session that fits.
+func (p *Pool) reserve(bytes int64) bool {
+	for {
+		used := p.inUse.Load()
+		if p.budget > 0 && used+bytes > p.budget {
+			return false
+		}
+		if p.inUse.CompareAndSwap(used, used+bytes) {
+			return true
+		}
+	}
+}
+
+// putUntil takes back the list from c up to, but not including, end.
+func (p *Pool) putUntil(c, end *chunk) {
+	freed := 0
+	for c != end {
+		next := c.next
+		c.next = nil
+		p.chunks.Put(c)
+		c = next
+		freed += chunkSize
+	}
+	if freed > 0 {
+		p.inUse.Add(-int64(freed))
+	}
+}
+
+func (p *Pool) getParts() *[][]byte {
+	if parts, _ := p.parts.Get().(*[][]byte); parts != nil {
+		return parts
+	}
+	return new([][]byte)
+}
+
+// putParts forgets the slices first: scratch must not keep chunks alive.
+func (p *Pool) putParts(parts *[][]byte) {
+	clear((*parts)[:cap(*parts)])
+	*parts = (*parts)[:0]
+	p.parts.Put(parts)
+}

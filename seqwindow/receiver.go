@@ -1,0 +1,156 @@
+package seqwindow
+
+import (
+	"fmt"
+	"time"
+)
+
+// Protocol constants: how long an acknowledgement may wait (PROTOCOL §5.1).
+const (
+	DefaultAckMessages = 32
+	DefaultAckBytes    = 64 << 10
+	DefaultAckDelay    = 200 * time.Millisecond
+)
+
+// AckPolicy says when an acknowledgement is due: after so many messages, so
+// many bytes, or so long after the first message that has not been
+// acknowledged, whichever comes first. What is zero takes its default; a
+// negative value makes every message due at once.
+type AckPolicy struct {
+	Messages int
+	Bytes    int
+	Delay    time.Duration
+}
+
+// Verdict is what a receiver thinks of a message's serial.
+type Verdict uint8
+
+const (
+	// Fresh is a message to be used.
+	Fresh Verdict = iota
+	// Duplicate is a message that was received before. It is dropped: after a
+	// resume the peer may send what we have (PROTOCOL §8.2).
+	Duplicate
+	// Gap is a message with others missing before it. From an ordered transport
+	// it is a fault of the peer.
+	Gap
+)
+
+func (v Verdict) String() string {
+	switch v {
+	case Fresh:
+		return "fresh"
+	case Duplicate:
+		return "duplicate"
+	case Gap:
+		return "gap"
+	}
+	return fmt.Sprintf("verdict %d", uint8(v))
+}
+
+// Receiver is the receiving side of one direction. A message goes through three
+// positions: received (it is here), handled (its consumer took it), acked (the
+// peer was told). The second never passes the first, nor the third the second
+// (I3). Receiver is for one owner at a time.
+type Receiver struct {
+	// Policy may be shared by many receivers. Nil is all defaults.
+	Policy *AckPolicy
+
+	received Serial
+	handled  Serial
+	acked    Serial
+	bytes    int       // handled since acked
+	since    time.Time // when the first message after acked was handled
+}
+
+// Init sets all three positions; the next message has received+1. Policy stays.
+func (r *Receiver) Init(received Serial) {
+	*r = Receiver{Policy: r.Policy, received: received, handled: received, acked: received}
+}
+
+// Received returns the last message accepted.
+func (r *Receiver) Received() Serial { return r.received }
+
+// Next accepts the message that follows and returns its serial: messages are
+// numbered by counting (PROTOCOL §3.1).
+func (r *Receiver) Next() Serial {
+	r.received++
+	return r.received
+}
+
+// Accept judges the message numbered seq, and accepts it when it is Fresh. A
+// serial without an order (see Serial) is a Gap.
+func (r *Receiver) Accept(seq Serial) Verdict {
+	switch {
+	case seq == r.received+1:
+		r.received = seq
+		return Fresh
+	case LessEq(seq, r.received):
+		return Duplicate
+	default:
+		return Gap
+	}
+}
+
+// Handled notes that the consumer took all messages up to n, the new ones
+// having the given bytes in sum. It panics when n was not received.
+func (r *Receiver) Handled(now time.Time, n Serial, bytes int) {
+	if LessEq(n, r.handled) {
+		return
+	}
+	if !LessEq(n, r.received) {
+		panic(fmt.Sprintf("seqwindow: handled %d: received only %d", n, r.received))
+	}
+	if r.handled == r.acked {
+		r.since = now
+	}
+	r.handled = n
+	r.bytes += bytes
+}
+
+// AckDue returns what can be acknowledged now, and whether that is due. A
+// heartbeat carries the serial whether it is due or not.
+func (r *Receiver) AckDue(now time.Time) (Serial, bool) {
+	at := r.AckDeadline()
+	return r.handled, !at.IsZero() && !now.Before(at)
+}
+
+// AckDeadline returns when the next acknowledgement is due. It is zero when
+// nothing waits for one, and in the past when enough messages or bytes do.
+func (r *Receiver) AckDeadline() time.Time {
+	if r.handled == r.acked {
+		return time.Time{}
+	}
+	var p AckPolicy
+	if r.Policy != nil {
+		p = *r.Policy
+	}
+	if int(r.handled-r.acked) >= orDefault(p.Messages, DefaultAckMessages) ||
+		r.bytes >= orDefault(p.Bytes, DefaultAckBytes) {
+		return r.since
+	}
+	return r.since.Add(max(0, orDefault(p.Delay, DefaultAckDelay)))
+}
+
+// Acked notes that an acknowledgement of n went out, by itself or in another
+// message. When more has been handled since, that stays as urgent as it was:
+// early is allowed, late is not. It panics when n was not handled (I3).
+func (r *Receiver) Acked(n Serial) {
+	if LessEq(n, r.acked) {
+		return
+	}
+	if !LessEq(n, r.handled) {
+		panic(fmt.Sprintf("seqwindow: acknowledged %d: handled only %d", n, r.handled))
+	}
+	r.acked = n
+	if n == r.handled {
+		r.bytes, r.since = 0, time.Time{}
+	}
+}
+
+func orDefault[T int | time.Duration](v, def T) T {
+	if v == 0 {
+		return def
+	}
+	return v
+}
