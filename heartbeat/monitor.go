@@ -1,0 +1,247 @@
+package heartbeat
+
+import (
+	"errors"
+	"time"
+)
+
+// Implementation limits of a monitor.
+const (
+	// StallSlack is how late a Tick may come before the lateness itself says
+	// that this process was stalled (suspended, starved, stopped in a
+	// debugger), while answers piled up unread. It is half the shortest
+	// default interval; a driver's timers must be finer than this.
+	StallSlack = 500 * time.Millisecond
+
+	// maxOutstanding is how many beats are remembered for their answers. An
+	// answer that is older than four intervals says nothing about the link
+	// today. It divides 2^32, so slots stay in step when the counter wraps.
+	maxOutstanding = 4
+)
+
+// ErrUnknown says that an answer belongs to no beat that is waiting for one:
+// it was never sent, is already answered or older than an answered one, was
+// sent on an earlier connection, or came back with another timestamp. It is
+// dropped and audited, and is no reason to close the link (PROTOCOL §4.5).
+var ErrUnknown = errors.New("heartbeat: answer: matches no outstanding beat")
+
+// Monitor watches one link. It lives in every session, so it is a small value
+// and allocates nothing. Init makes it usable; the owner then arms one timer
+// to Deadline, calls Tick when it fires, and does what the Verdict says:
+//
+//	VerdictSend  Next(now, …), send the payload, arm the timer again
+//	VerdictDead  close the connection, Disconnected()
+//
+// A beat is missed when the next one becomes due without its answer and
+// nothing at all was heard from the peer since it was sent. The instants that
+// are handed in must carry a monotonic reading.
+type Monitor struct {
+	cfg    *Config
+	origin time.Time     // Init's now: the instants below count from here
+	due    time.Duration // end of the handshake, or the next beat
+
+	// Beats after answered and up to seq wait for their answers, in the slot
+	// of their number modulo maxOutstanding.
+	beats    [maxOutstanding]beat
+	seq      uint32
+	answered uint32
+
+	rtt    RTT
+	loss   Loss
+	misses int // missed in a row, not yet told to loss
+	state  State
+	open   bool // the latest beat has no outcome yet
+	heard  bool // something came from the peer since the latest beat
+}
+
+// beat is what has to be known about a sent beat to recognise its answer.
+type beat struct {
+	sent time.Duration
+	wall uint64
+}
+
+// Init starts the watch over a link whose handshake begins at now. It keeps
+// cfg, which may be nil for the defaults.
+func (m *Monitor) Init(cfg *Config, now time.Time) {
+	*m = Monitor{cfg: cfg, origin: now, state: StateHandshaking}
+	m.due = cfg.settled().HandshakeTimeout
+}
+
+// Configure changes the settings of a running link. They count from the next
+// beat on.
+func (m *Monitor) Configure(cfg *Config) { m.cfg = cfg }
+
+// Connected says that the handshake is done, or that a session was resumed
+// on a new connection. Beats of an earlier connection are forgotten without a
+// verdict on them; the round-trip time and the loss are kept, since a client
+// mostly comes back over the path it had.
+func (m *Monitor) Connected(now time.Time) {
+	m.forget()
+	m.state = StateConnected
+	m.due = now.Sub(m.origin) + m.Interval()
+}
+
+// Disconnected says that there is no connection: nothing is due any more.
+func (m *Monitor) Disconnected() {
+	m.forget()
+	m.state = StateDisconnected
+}
+
+// Deadline returns when Tick wants to be called next. The zero time means
+// never.
+func (m *Monitor) Deadline() time.Time {
+	if !m.state.watched() {
+		return time.Time{}
+	}
+	return m.origin.Add(m.due)
+}
+
+// Tick says what is due at now. Before the Deadline that is nothing. From the
+// Deadline on, VerdictSend is repeated until Next is called, while a beat is
+// judged only once.
+func (m *Monitor) Tick(now time.Time) Verdict {
+	at := now.Sub(m.origin)
+	switch {
+	case !m.state.watched() || at < m.due:
+		return VerdictNone
+	case m.stalled(at):
+		return m.forgive(at)
+	case m.state == StateHandshaking:
+		m.Disconnected()
+		return VerdictDead
+	}
+	m.judge()
+	if m.misses >= m.allowed() {
+		m.forget()
+		m.state = StateDisconnecting
+		return VerdictDead
+	}
+	return VerdictSend
+}
+
+// Next numbers the beat to be sent at now and starts its interval; wallMillis
+// is the sender's wall clock in Unix milliseconds. Called without a
+// VerdictSend it is a probe, for a client that has just woken up: the beat
+// before it then gets no outcome. A beat that is made while there is no
+// connected link is numbered but not waited for.
+func (m *Monitor) Next(now time.Time, wallMillis uint64) Payload {
+	m.seq++
+	p := Payload{Seq: m.seq, TimeMillis: wallMillis}
+	if !m.state.live() {
+		m.answered = m.seq
+		return p
+	}
+	if m.seq-m.answered > maxOutstanding {
+		m.answered++
+	}
+	at := now.Sub(m.origin)
+	m.beats[m.seq%maxOutstanding] = beat{sent: at, wall: wallMillis}
+	m.open, m.heard = true, false
+	m.due = at + m.Interval()
+	return p
+}
+
+// Answer takes an echo that arrived at now. It returns ErrUnknown, and
+// changes nothing, for one that matches no outstanding beat.
+func (m *Monitor) Answer(now time.Time, p Payload) error {
+	// In RFC 1982 arithmetic: answered < p.Seq <= seq. The subtraction cannot
+	// be fooled by the wrap, as at most maxOutstanding beats are waiting.
+	if p.Seq-m.answered-1 >= m.seq-m.answered {
+		return ErrUnknown
+	}
+	b := m.beats[p.Seq%maxOutstanding]
+	if b.wall != p.TimeMillis {
+		return ErrUnknown
+	}
+	m.Heard()
+	m.answered = p.Seq
+	if m.open && p.Seq == m.seq {
+		m.open = false
+		m.loss.Record(false)
+	}
+	at := now.Sub(m.origin)
+	if m.stalled(at) {
+		return nil // The time it lay unread is ours, not the link's.
+	}
+	m.state = StateConnected
+	if m.rtt.Late(at - b.sent) {
+		m.state = StateDegraded
+	}
+	m.rtt.Add(at - b.sent)
+	return nil
+}
+
+// Heard says that the peer is alive: a byte came from it, or its TCP made room
+// in a send buffer that was full. A beat that is queued behind slow data is
+// therefore never missed. No instant is needed, so the data path reads no
+// clock for it.
+func (m *Monitor) Heard() {
+	m.heard = true
+	// The silence is over, so what was missed during it is lost. While it
+	// lasts it is not counted as loss: that would stretch the interval just
+	// when a dead link should be found soon.
+	for ; m.misses > 0; m.misses-- {
+		m.loss.Record(true)
+	}
+}
+
+// State returns the condition of the link.
+func (m *Monitor) State() State { return m.state }
+
+// RTT returns the smoothed mean of the round-trip time and the standard
+// deviation of its latest samples; both are 0 before the first answer.
+func (m *Monitor) RTT() (mean, deviation time.Duration) {
+	return m.rtt.Mean(), m.rtt.Deviation()
+}
+
+// Loss returns the share of beats, 0 to 1, that were not answered in time.
+func (m *Monitor) Loss() float64 { return m.loss.Ratio() }
+
+// Interval returns the time between a beat that is sent now and the next.
+func (m *Monitor) Interval() time.Duration {
+	return m.cfg.Interval(m.rtt.Mean(), m.loss.Ratio())
+}
+
+// stalled says whether what is due should have been done so long ago that
+// this process must have been stalled.
+func (m *Monitor) stalled(at time.Duration) bool { return at-m.due > StallSlack }
+
+// forgive starts afresh after a stall, when nothing can be concluded about
+// the peer: what it sent may lie unread in the socket. A handshake gets its
+// whole time again, a live link is asked at once.
+func (m *Monitor) forgive(at time.Duration) Verdict {
+	if m.state == StateHandshaking {
+		m.due = at + m.cfg.settled().HandshakeTimeout
+		return VerdictNone
+	}
+	m.misses, m.open = 0, false
+	return VerdictSend
+}
+
+// judge decides the outcome of the latest beat now that the next one is due.
+func (m *Monitor) judge() {
+	if !m.open {
+		return
+	}
+	m.open = false
+	if m.heard {
+		m.loss.Record(true)
+		return
+	}
+	m.misses++
+}
+
+// allowed returns how many missed beats in a row make the link dead.
+func (m *Monitor) allowed() int {
+	if m.state == StateDegraded {
+		return 1
+	}
+	return m.cfg.settled().Misses
+}
+
+// forget drops everything that is waiting, without a verdict on it.
+func (m *Monitor) forget() {
+	m.answered = m.seq
+	m.misses = 0
+	m.open, m.heard = false, false
+}
