@@ -1,0 +1,181 @@
+package session
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Position is what a client says when it resumes (PROTOCOL §2.1).
+type Position struct {
+	Received seqwindow.Serial
+	Next     seqwindow.Serial // 0: it waits for WELCOME
+}
+
+// Check tells whether a connection with these positions can be attached; a
+// reason other than 0 is the answer to the client. Nothing changes.
+func (s *Session) Check(at Position) wire.ResetReason {
+	switch {
+	case s.closing.ended != "":
+		return wire.ResetUnknown
+	case s.closing.byClient && !s.closing.byApp:
+		// The client said CLOSE and did not hear the answer. It says it again.
+	case at.Next != 0 && seqwindow.Less(s.inbox.Received()+1, at.Next):
+		return wire.ResetLost
+	}
+	if seqwindow.Less(at.Received, s.window.Acked()) || seqwindow.Less(s.window.Reach(), at.Received) {
+		return wire.ResetLost
+	}
+	return 0
+}
+
+// TokenValid tells whether a token of this epoch and generation may resume
+// the session: the newest, and the one before until the client has shown that
+// it read the WELCOME that the newest came in (PROTOCOL §8.4).
+func (s *Session) TokenValid(epoch, generation uint32) bool {
+	switch {
+	case epoch == s.epoch && generation == s.generation:
+		return true
+	case s.client.confirmed:
+		return false
+	case s.generation > 1:
+		return epoch == s.epoch && generation == s.generation-1
+	}
+	// The one before is of an earlier owner, whose count is not known.
+	return epoch < s.epoch
+}
+
+// Attach joins a connection whose handshake was answered. Check has allowed
+// the positions and no connection is attached. deflate tells whether this
+// leg negotiated compression. A reason other than 0 means that it could not
+// be attached after all.
+func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate bool) wire.ResetReason {
+	if s.client.attached {
+		panic("session: a connection is attached already (I5)")
+	}
+	if err := s.window.Rewind(at.Received); err != nil {
+		panic(err) // Check allowed it
+	}
+	if !deflate && (s.app.deflate || s.adopted != 0) && !s.inflateWindow() {
+		return wire.ResetLost
+	}
+	c := &s.client
+	c.attached, c.blocked, c.confirmed = true, false, false
+	c.welcome, c.greet, c.deflate = status, true, deflate
+	c.control = c.control[:0]
+	c.beatDue, c.answerDue = false, false
+	c.newest = heartbeat.Newest{}
+	if c.in.Rules.RSV = 0; deflate {
+		c.in.Rules.RSV = frame.RSV1
+	}
+	c.resent = s.window.Reach()
+	c.last, c.waits = at.Next-1, at.Next == 0
+	s.closing.sent = false
+	c.beat.Connected(now)
+	s.journal.attached()
+	return 0
+}
+
+// dropClient ends the attached connection. The session stays.
+func (s *Session) dropClient(now time.Time, why *wire.CloseError) {
+	if !s.client.attached {
+		return
+	}
+	s.client.drop = why
+	linger := s.cfg.TTL
+	if why.Remote && why.Code == wire.CodeGoingAway {
+		linger = min(linger, s.cfg.LingerAway)
+	}
+	s.detach(now, linger)
+}
+
+// ClientGone tells that the attached connection broke, or ended without a
+// close frame.
+func (s *Session) ClientGone(now time.Time, _ bool) {
+	if s.client.attached {
+		s.detach(now, s.cfg.TTL)
+	}
+}
+
+// Supersede ends the attached connection for a newer one (PROTOCOL §8.1).
+func (s *Session) Supersede(now time.Time) {
+	s.dropClient(now, &wire.CloseError{Code: wire.CodeSuperseded, Reason: "superseded"})
+}
+
+// DropClient ends the attached connection with a code of the caller's.
+func (s *Session) DropClient(now time.Time, code uint16, reason string) {
+	s.dropClient(now, &wire.CloseError{Code: code, Reason: reason})
+}
+
+func (s *Session) detach(now time.Time, linger time.Duration) {
+	s.client.attached = false
+	s.client.in.Reset()
+	s.client.expires = now.Add(linger)
+	s.client.beat.Disconnected()
+	s.journal.detached(s.client.expires.Add(-s.cfg.TTL))
+	if s.closing.byClient && s.closing.byApp {
+		s.end("closed")
+	}
+}
+
+// farewell is the close frame for an ending connection, or nothing while a
+// frame is half written: then the connection can only be aborted.
+func (s *Session) farewell(dst []byte, why *wire.CloseError) []byte {
+	if s.window.MidMessage() || s.client.blocked {
+		return dst
+	}
+	dst = append(dst, s.client.control...)
+	code := why.Code
+	if !wire.ValidFrameCode(code) {
+		return frame.Append(dst, frame.Header{Fin: true, Opcode: frame.Close}, nil)
+	}
+	reason := why.Reason
+	if why.Remote {
+		reason = "" // an echo bears the code (RFC 6455 §5.5.1)
+	}
+	return appendClose(dst, frame.Header{Fin: true, Opcode: frame.Close}, code, reason)
+}
+
+func appendClose(dst []byte, h frame.Header, code uint16, reason string) []byte {
+	p := append([]byte{byte(code >> 8), byte(code)}, wire.CutReason(reason)...)
+	return frame.Append(dst, h, p)
+}
+
+// inflateWindow rewrites what is kept for a connection that reads no
+// compressed messages (PROTOCOL §2.4). It is rare: the same client offered
+// compression before. It fails, and changes nothing, when a message does not
+// inflate or there is no memory.
+func (s *Session) inflateWindow() bool {
+	old := s.window
+	var plain seqwindow.Sender
+	limits := seqwindow.Limits{Messages: old.Len() + 1, Bytes: old.Len()*s.cfg.MaxMessage + 1}
+	plain.Init(s.cfg.Pool, limits, old.Acked())
+	old.Each(old.Acked(), func(_ seqwindow.Serial, stamp uint32, parts [][]byte) bool {
+		raw, err := s.plainFrame(parts)
+		return err == nil && plain.Append(raw, stamp) == nil
+	})
+	if plain.Head() != old.Head() {
+		plain.Reset()
+		return false
+	}
+	s.window.Replace(&plain)
+	return true
+}
+
+// plainFrame joins a kept frame and inflates it.
+func (s *Session) plainFrame(parts [][]byte) ([]byte, error) {
+	raw := bytes.Join(parts, nil)
+	h, err := frame.Rules{RSV: frame.RSV1}.Parse(raw)
+	if err != nil || h.RSV&frame.RSV1 == 0 {
+		return raw, err
+	}
+	plain, err := s.inflate(raw[h.Size:])
+	if err != nil {
+		return nil, err
+	}
+	return frame.Append(nil, frame.Header{Fin: true, Opcode: h.Opcode}, plain), nil
+}

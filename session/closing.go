@@ -1,0 +1,178 @@
+package session
+
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// clientClosed acts on CLOSE from the client: the answer to ours, or its own
+// wish (PROTOCOL §7).
+func (s *Session) clientClosed(now time.Time, code uint16, reason string) {
+	c := &s.closing
+	if c.byClient {
+		return
+	}
+	c.byClient = true
+	if c.byApp {
+		s.dropClient(now, s.lastWord())
+		return
+	}
+	c.code, c.reason = code, reason
+}
+
+// appEnded notes that the app's side is over, and why. What was not handed to
+// it never will be.
+func (s *Session) appEnded(now time.Time, code uint16, reason string) {
+	c := &s.closing
+	if c.byApp || c.ended != "" {
+		return
+	}
+	c.byApp, c.code, c.reason = true, code, wire.CutReason(reason)
+	c.deadline = now.Add(CloseWait)
+	s.dropQueue()
+	s.journal.closed()
+	if c.byClient && !s.client.attached {
+		s.end("closed")
+	}
+}
+
+// AppGone tells that the app's socket broke or ended.
+func (s *Session) AppGone(now time.Time, _ bool) {
+	s.app.control = nil
+	s.app.blocked = false
+	s.appEnded(now, wire.CodeAbnormal, "app connection lost")
+}
+
+// queueAppClose queues the close frame for the app, once.
+func (s *Session) queueAppClose(code uint16, reason string) {
+	if s.closing.toApp || !s.app.open {
+		return
+	}
+	s.closing.toApp = true
+	h := s.masked(frame.Close)
+	if !wire.ValidFrameCode(code) {
+		s.app.control = frame.Append(s.app.control, h, nil)
+		return
+	}
+	s.app.control = appendClose(s.app.control, h, code, reason)
+}
+
+// farewellApp is queueAppClose at the end of a session.
+func (s *Session) farewellApp(code uint16, reason string) { s.queueAppClose(code, reason) }
+
+// settleClose takes the steps of closing that wait for bytes to be written.
+func (s *Session) settleClose(now time.Time) {
+	c := &s.closing
+	if c.ended != "" {
+		return
+	}
+	switch {
+	case c.byClient && !c.byApp && !c.toApp && s.queue.Empty() && s.app.lentN == 0:
+		if c.code == wire.CodeAbnormal {
+			s.app.control = nil
+			s.appEnded(now, wire.CodeAbnormal, c.reason)
+			return
+		}
+		s.queueAppClose(c.code, c.reason)
+		c.deadline = now.Add(CloseWait)
+	case c.byClient && c.byApp && c.sent && len(s.client.control) == 0:
+		s.dropClient(now, s.lastWord())
+	}
+}
+
+// composeClose says CLOSE to the client when all data is out.
+func (s *Session) composeClose(now time.Time, buf []byte) {
+	c := &s.closing
+	if !c.byApp || c.sent || s.window.Unsent() || c.ended != "" {
+		return
+	}
+	s.control(wire.AppendClose(buf, c.code, c.reason))
+	c.sent = true
+	c.deadline = now.Add(CloseWait)
+}
+
+// lastWord is the close of the connection after CLOSE was exchanged.
+func (s *Session) lastWord() *wire.CloseError {
+	code := s.closing.code
+	if !wire.ValidFrameCode(code) {
+		code = wire.CodeNormal
+	}
+	return &wire.CloseError{Code: code, Reason: s.closing.reason}
+}
+
+// tickClose stops waiting for an answer. An app that gives none is gone; a
+// client that gives none may come back for the CLOSE.
+func (s *Session) tickClose(now time.Time) {
+	c := &s.closing
+	if c.deadline.IsZero() || now.Before(c.deadline) {
+		return
+	}
+	c.deadline = time.Time{}
+	switch {
+	case c.toApp && !c.byApp:
+		s.app.control = nil
+		s.appEnded(now, wire.CodeAbnormal, "app did not answer the close")
+	case c.byApp && s.app.open && len(s.app.control) > 0:
+		s.forceApp(now)
+		c.deadline = now.Add(CloseWait)
+	case c.sent:
+		s.dropClient(now, s.lastWord())
+	}
+}
+
+// forceApp stops waiting for an app that does not take its close frame.
+func (s *Session) forceApp(now time.Time) {
+	if !now.Before(s.closing.deadline) {
+		s.app.control = nil
+	}
+}
+
+// End ends the session for a reason of the driver's. The client's connection
+// is dropped with code; a resume then is RESET.
+func (s *Session) End(now time.Time, why string, code uint16) {
+	s.dropClient(now, &wire.CloseError{Code: code, Reason: why})
+	s.end(why)
+	s.closing.deadline = now.Add(CloseWait)
+	s.farewellApp(wire.CodeGoingAway, why)
+}
+
+// end gives everything back. The close frames that are queued still go out.
+func (s *Session) end(why string) {
+	if s.closing.ended != "" {
+		return
+	}
+	s.closing.ended = why
+	if s.client.attached {
+		s.client.attached = false
+		s.client.drop = &wire.CloseError{Code: wire.CodeInternal, Reason: why}
+	}
+	s.client.beat.Disconnected()
+	s.client.in.Reset()
+	s.app.in.Reset()
+	s.window.Reset()
+	s.dropQueue()
+	s.queueAppClose(wire.CodeGoingAway, why)
+}
+
+func (s *Session) dropQueue() {
+	s.queue.Reset()
+	s.app.lent, s.app.lentN = nil, 0
+}
+
+// Release hands the session to the journal and ends it here: the client is
+// told to come back, and what it has not acknowledged is written with a mark
+// that nothing is missing (PROTOCOL §4.2, drained).
+func (s *Session) Release(now time.Time, code uint16, reason string) {
+	s.dropClient(now, &wire.CloseError{Code: code, Reason: reason})
+	if s.closing.ended != "" {
+		return
+	}
+	if !s.cfg.Journal {
+		s.End(now, "released", code)
+		return
+	}
+	s.journal.handing = true
+	s.journal.due = true
+}

@@ -1,0 +1,184 @@
+package session
+
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// clientControl acts on a message that starts with the magic. msg is its
+// plain bytes and m the frame it came in.
+func (s *Session) clientControl(now time.Time, msg []byte, m *frame.Message) {
+	t, _ := wire.TypeOf(msg)
+	if t == wire.Escaped {
+		orig, err := wire.Unescape(msg)
+		if err != nil {
+			s.violation(now, err.Error())
+			return
+		}
+		s.deliver(now, s.stripEscape(orig), nil)
+		return
+	}
+	s.client.confirmed = true // before WELCOME a client sends data only
+	if len(msg) > wire.MaxControl {
+		s.violation(now, "control message too long")
+		return
+	}
+	var err error
+	switch t {
+	case wire.Ack:
+		var seq uint32
+		if seq, err = wire.ParseAck(msg); err == nil {
+			s.counters.AcksHeard++
+			s.acknowledged(now, seq)
+		}
+	case wire.Heartbeat, wire.HeartbeatAck:
+		var b wire.Beat
+		if b, err = wire.ParseBeat(msg, t); err == nil {
+			s.clientBeat(now, t, &b)
+		}
+	case wire.Close:
+		var code uint16
+		var reason string
+		if code, reason, err = wire.ParseClose(msg); err == nil {
+			s.clientClosed(now, code, reason)
+		}
+	default:
+		s.violation(now, t.String()+" from a client")
+	}
+	if err != nil {
+		s.violation(now, err.Error())
+	}
+}
+
+// violation ends the connection and not the session (PROTOCOL §4).
+func (s *Session) violation(now time.Time, reason string) {
+	s.dropClient(now, &wire.CloseError{Code: wire.CodeViolation, Reason: reason})
+}
+
+// acknowledged lets messages go that the client has dispatched.
+func (s *Session) acknowledged(now time.Time, seq uint32) {
+	if _, err := s.window.Ack(seqwindow.Serial(seq)); err != nil {
+		s.violation(now, "acknowledgement of what was not sent")
+	}
+}
+
+// clientBeat acts on HEARTBEAT and HEARTBEAT_ACK (PROTOCOL §4.4, §4.5).
+func (s *Session) clientBeat(now time.Time, t wire.Type, b *wire.Beat) {
+	if seqwindow.Serial(b.Sent) != s.client.last {
+		s.violation(now, "count of sent messages differs")
+		return
+	}
+	s.acknowledged(now, b.Ack)
+	p, err := heartbeat.ParsePayload(b.Payload[:])
+	switch {
+	case err != nil:
+	case t == wire.HeartbeatAck:
+		if err = s.client.beat.Answer(now, p); err == nil {
+			s.counters.BeatsHeard++
+		}
+	default:
+		if err = s.client.newest.Accept(p); err == nil {
+			s.client.answer, s.client.answerDue = b.Payload, true
+		}
+	}
+	if err != nil {
+		s.counters.BeatsDropped++
+	}
+}
+
+// tickLink judges the connection.
+func (s *Session) tickLink(now time.Time) {
+	switch s.client.beat.Tick(now) {
+	case heartbeat.VerdictSend:
+		// The beat counts from now even if the connection is blocked: one
+		// that takes nothing and says nothing for so long is dead.
+		s.client.beatOut = s.client.beat.Next(now, uint64(now.UnixMilli()))
+		s.client.beatDue = true
+	case heartbeat.VerdictDead:
+		s.dropClient(now, &wire.CloseError{Code: wire.CodeTimeout, Reason: "no heartbeat"})
+	}
+}
+
+// composeControl makes the control messages that are due, at a boundary
+// between messages. Nothing but control is written between making and
+// writing, so `sent` is right when it arrives.
+func (s *Session) composeControl(now time.Time) {
+	if len(s.client.control) > 0 {
+		return // what waits goes first; it may be half written
+	}
+	var buf [wire.MaxControl]byte
+	if s.client.greet {
+		s.client.greet = false
+		s.control(s.appendWelcome(buf[:0], now))
+	}
+	ack, due := s.inbox.AckDue(now)
+	beat := wire.Beat{Sent: uint32(s.window.Sent()), Ack: uint32(ack)}
+	if s.client.beatDue {
+		s.client.beatDue, due = false, false
+		heartbeat.AppendPayload(beat.Payload[:0], s.client.beatOut)
+		s.control(wire.AppendBeat(buf[:0], wire.Heartbeat, beat))
+		s.counters.BeatsSent++
+		s.inbox.Acked(ack)
+	}
+	if s.client.answerDue {
+		s.client.answerDue, due = false, false
+		beat.Payload = s.client.answer
+		s.control(wire.AppendBeat(buf[:0], wire.HeartbeatAck, beat))
+		s.inbox.Acked(ack)
+	}
+	if due {
+		s.control(wire.AppendAck(buf[:0], uint32(ack)))
+		s.counters.AcksSent++
+		s.inbox.Acked(ack)
+	}
+	s.composeClose(now, buf[:0])
+}
+
+// control queues one control message in its frame.
+func (s *Session) control(msg []byte) {
+	s.client.control = frame.Append(s.client.control, frame.Header{Fin: true, Opcode: frame.Binary}, msg)
+}
+
+func (s *Session) appendWelcome(dst []byte, now time.Time) []byte {
+	s.generation++
+	ack, _ := s.inbox.AckDue(now)
+	w := wire.WelcomeMessage{
+		Status:          s.client.welcome,
+		Session:         s.id,
+		Epoch:           s.epoch,
+		InboundAck:      uint32(ack),
+		NextOutbound:    uint32(s.window.Sent() + 1),
+		HeartbeatMillis: millis(s.client.beat.Interval()),
+		TTLMillis:       millis(s.cfg.TTL),
+		Window:          uint32(s.cfg.WindowBytes),
+		MaxMessage:      uint32(s.cfg.MaxMessage),
+		Token:           s.cfg.Token(wire.Token{Session: s.id, Epoch: s.epoch, Generation: s.generation, Issued: now, Binding: s.binding}),
+		Subprotocol:     s.appProto,
+	}
+	if w.Status == wire.StatusAdopted {
+		w.Reason = s.adopted
+	}
+	if s.client.waits {
+		// It starts behind the ack that it reads here. What came and was not
+		// handed over yet it says again, and that is dropped.
+		s.client.last = ack
+	}
+	s.inbox.Acked(ack)
+	return wire.AppendWelcome(dst, &w)
+}
+
+func millis(d time.Duration) uint32 {
+	return uint32(min(d/time.Millisecond, 1<<32-1))
+}
+
+// GoAway tells the client to open a new connection within the delay
+// (PROTOCOL §4.6).
+func (s *Session) GoAway(reason wire.GoAwayReason, delay time.Duration) {
+	if s.client.attached && len(s.client.control) < maxControlQueue {
+		s.control(wire.AppendGoAway(nil, reason, millis(delay)))
+	}
+}

@@ -1,0 +1,305 @@
+package session
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// FromClient takes bytes that came on the attached connection and returns how
+// many it used. The driver acts on Output, and then comes again with what is
+// left while some was used; the rest waits for more bytes. Data messages that
+// can be passed on as they stand are only lent to Output, so p must not change
+// before that.
+func (s *Session) FromClient(now time.Time, p []byte) int {
+	s.client.beat.Heard()
+	used := 0
+	for s.client.attached && len(s.app.lent) < maxParts && s.queue.Bytes() < s.cfg.WindowBytes {
+		m, n, _, ok, err := s.client.in.Next(p[used:])
+		if err != nil {
+			s.dropClient(now, framingError(err))
+			return len(p)
+		}
+		if !ok {
+			used += n
+			break
+		}
+		from := used
+		used += n
+		// A message that was joined from fragments does not stand in p.
+		inPlace := n >= len(m.Raw) && &m.Raw[0] == &p[used-len(m.Raw)]
+		if inPlace {
+			from = used - len(m.Raw)
+		}
+		s.clientMessage(now, &m, inPlace, p[from:used])
+	}
+	if !s.client.attached {
+		return len(p)
+	}
+	return used
+}
+
+func framingError(err error) *wire.CloseError {
+	if err == frame.ErrTooBig {
+		return &wire.CloseError{Code: wire.CodeTooBig, Reason: "message above the limit"}
+	}
+	return &wire.CloseError{Code: wire.CodeProtocol, Reason: err.Error()}
+}
+
+// clientMessage sorts what came: control frames, control messages, data.
+// place is where an inPlace message stands in the caller's bytes.
+func (s *Session) clientMessage(now time.Time, m *frame.Message, inPlace bool, place []byte) {
+	if m.Control() {
+		s.clientControlFrame(now, m)
+		return
+	}
+	if m.Opcode == frame.Binary {
+		msg, ours, err := s.unwrap(m)
+		if err != nil {
+			s.dropClient(now, framingError(err))
+			return
+		}
+		if ours {
+			s.clientControl(now, msg, m)
+			return
+		}
+	}
+	if !inPlace {
+		place = nil
+	}
+	s.deliver(now, m.Raw, place)
+}
+
+// magicWord is the magic as it stands in a message.
+const magicWord uint32 = 0xff_57_53_52
+
+// unwrap tells whether a binary message is ours, and returns its plain bytes
+// if it is. The usual answer, no, costs one comparison under the mask.
+func (s *Session) unwrap(m *frame.Message) (msg []byte, ours bool, err error) {
+	p := m.Payload()
+	if m.Compressed() {
+		return s.unwrapCompressed(p, m.Mask)
+	}
+	if len(p) < len(wire.Magic) || binary.BigEndian.Uint32(p)^binary.BigEndian.Uint32(m.Mask[:]) != magicWord {
+		return nil, false, nil
+	}
+	// The bytes are ours alone now, so they are unmasked where they stand.
+	frame.Mask(p, m.Mask, 0)
+	return p, true, nil
+}
+
+// clientControlFrame handles ping, pong and close (PROTOCOL §3.3, §7).
+func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
+	frame.Mask(m.Payload(), m.Mask, 0)
+	switch m.Opcode {
+	case frame.Ping:
+		if len(s.client.control) < maxControlQueue {
+			s.client.control = frame.Append(s.client.control, frame.Header{Fin: true, Opcode: frame.Pong}, m.Payload())
+		}
+	case frame.Close:
+		code, reason, err := closePayload(m.Payload())
+		if err != nil {
+			s.dropClient(now, err)
+			return
+		}
+		s.dropClient(now, &wire.CloseError{Code: code, Reason: reason, Remote: true})
+	}
+}
+
+// closePayload reads a close frame, RFC 6455 §5.5.1.
+func closePayload(p []byte) (code uint16, reason string, err *wire.CloseError) {
+	if len(p) == 0 {
+		return wire.CodeNoStatus, "", nil
+	}
+	if len(p) == 1 {
+		return 0, "", &wire.CloseError{Code: wire.CodeProtocol, Reason: "close frame of one byte"}
+	}
+	if code = binary.BigEndian.Uint16(p); !wire.ValidFrameCode(code) {
+		return 0, "", &wire.CloseError{Code: wire.CodeProtocol, Reason: "close code that may not be sent"}
+	}
+	return code, string(p[2:]), nil
+}
+
+// deliver passes one inbound data message on, or drops one that came before.
+// place is where raw stands in the driver's bytes, nil if nowhere.
+func (s *Session) deliver(now time.Time, raw, place []byte) {
+	s.client.last++
+	s.client.confirmed = s.client.confirmed || s.client.waits
+	if s.inbox.Accept(s.client.last) == seqwindow.Duplicate {
+		s.counters.Duplicates++
+		return
+	}
+	if s.closing.byClient {
+		s.violation(now, "data after CLOSE")
+		return
+	}
+	s.counters.InMessages++
+	s.counters.InBytes += uint64(len(raw))
+	if !s.app.open {
+		// The app is gone: nobody will read it. It stays unacknowledged and
+		// the CLOSE that is under way tells the client so.
+		return
+	}
+	if place != nil && s.queue.Empty() && !s.app.blocked {
+		s.lend(place)
+		return
+	}
+	s.keepLent(now)
+	s.enqueue(now, raw)
+}
+
+// lend notes that a message can be written from where it stands. Neighbours
+// become one slice.
+func (s *Session) lend(raw []byte) {
+	s.app.lentN++
+	if n := len(s.app.lent); n > 0 {
+		last := s.app.lent[n-1]
+		if end := last[: len(last)+1 : cap(last)]; cap(last) > len(last) && &end[len(last)] == &raw[0] {
+			s.app.lent[n-1] = last[:len(last)+len(raw)]
+			return
+		}
+	}
+	s.app.lent = append(s.app.lent, raw)
+}
+
+// enqueue copies a message to the queue for the app.
+func (s *Session) enqueue(now time.Time, raw []byte) {
+	if err := s.queue.Append(raw, s.stamp(now)); err != nil {
+		// Only the pool can refuse: the queue was below its limit. The client
+		// keeps the message, as it is not acknowledged, so the connection can
+		// go; what cannot be is a gap.
+		s.end("memory")
+	}
+}
+
+// keepLent moves lent messages to the queue, in front of one that has to be
+// copied.
+func (s *Session) keepLent(now time.Time) {
+	if s.app.lentN == 0 {
+		return
+	}
+	lent := s.app.lent
+	s.app.lent, s.app.lentN = lent[:0], 0
+	for _, part := range lent {
+		s.eachFrame(part, func(raw []byte) { s.enqueue(now, raw) })
+	}
+}
+
+// eachFrame cuts a lent range into its messages, each a single frame that was
+// parsed before.
+func (s *Session) eachFrame(part []byte, fn func(raw []byte)) {
+	for len(part) > 0 {
+		h, err := s.client.in.Rules.Parse(part)
+		if err != nil || h.Total() > len(part) {
+			panic("session: a lent range is not made of whole frames")
+		}
+		fn(part[:h.Total()])
+		part = part[h.Total():]
+	}
+}
+
+// composeApp offers what the app's socket is to take: control frames at a
+// message's boundary, then the queue, or what is lent.
+func (s *Session) composeApp(o *Output) {
+	if s.app.blocked || !s.app.open {
+		return
+	}
+	if s.queue.MidMessage() {
+		o.ToApp = s.queue.PendingMessage(o.ToApp)
+		return
+	}
+	if len(s.app.control) > 0 {
+		o.ToApp = append(o.ToApp, s.app.control)
+	}
+	if s.queue.Unsent() {
+		o.ToApp = s.queue.Pending(o.ToApp, burst)
+		return
+	}
+	o.ToApp = append(o.ToApp, s.app.lent...)
+}
+
+// AppWrote tells that the app's socket took the first n bytes of ToApp. What
+// it took is handed over and may be acknowledged (I3).
+func (s *Session) AppWrote(now time.Time, n int) {
+	total := 0
+	for _, b := range s.out.ToApp {
+		total += len(b)
+	}
+	s.app.blocked = n < total
+	if !s.queue.MidMessage() {
+		n -= consume(&s.app.control, n)
+	}
+	before := s.queue.Bytes()
+	if s.queue.Unsent() {
+		s.queue.Advance(n)
+		if _, err := s.queue.Ack(s.queue.Sent()); err != nil {
+			panic(err) // what was sent can be acknowledged
+		}
+		s.handed(now, before-s.queue.Bytes())
+		return
+	}
+	s.lentWrote(now, n)
+}
+
+// lentWrote settles the lent ranges, of which n bytes were written. What was
+// not goes to the queue, since the bytes are lent for this step only.
+func (s *Session) lentWrote(now time.Time, n int) {
+	if s.app.lentN == 0 {
+		return
+	}
+	lent := s.app.lent
+	count := s.app.lentN
+	s.app.lent, s.app.lentN = lent[:0], 0
+	if !s.app.blocked {
+		s.queue.Skip(count)
+		s.handed(now, n)
+		return
+	}
+	bytes := 0
+	for _, part := range lent {
+		s.eachFrame(part, func(raw []byte) {
+			if n >= len(raw) && s.queue.Empty() {
+				s.queue.Skip(1)
+				bytes += len(raw)
+			} else {
+				s.enqueue(now, raw)
+				if n > 0 && s.closing.ended == "" {
+					s.queue.Advance(n)
+				}
+			}
+			n = max(0, n-len(raw))
+		})
+	}
+	s.handed(now, bytes)
+}
+
+func (s *Session) handed(now time.Time, bytes int) {
+	if bytes > 0 {
+		s.inbox.Handled(now, s.queue.Sent(), bytes)
+	}
+}
+
+// AppWritable tells that the app's socket takes bytes again.
+func (s *Session) AppWritable() { s.app.blocked = false }
+
+// consume removes the first n bytes of a queue, at most all of it, and
+// returns how many.
+func consume(queue *[]byte, n int) int {
+	q := *queue
+	if n = min(n, len(q)); n == len(q) {
+		*queue = nil
+		if cap(q) <= keepControl {
+			*queue = q[:0]
+		}
+		return n
+	}
+	*queue = q[:copy(q, q[n:])]
+	return n
+}
+
+// keepControl is how much memory for control frames an idle leg may keep: an
+// ack or a heartbeat fits, and a WELCOME goes back.
+const keepControl = 64

@@ -1,0 +1,219 @@
+package session
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/store"
+)
+
+// retryFirst and retryMost bound the pause after a failed append.
+const (
+	retryFirst = 100 * time.Millisecond
+	retryMost  = 5 * time.Second
+)
+
+// journal decides what is written, and when; the window's mark says up to
+// where it was. The driver writes.
+type journal struct {
+	cadence  store.Cadence
+	n        uint32        // of the next record in this epoch
+	begun    bool          // a record was made, so the end has to be told
+	inFlight *store.Record // nil if none is
+	due      bool          // a record is due though no frame is
+	claiming bool          // the next record is the claim of a new session
+	handing  bool          // the next record releases the session
+	final    bool          // the end was told, or is not ours to tell
+	detach   int64         // unix ms of the detaching, less what the linger is shorter; 0 while attached
+	failures int
+	retry    time.Time
+	refresh  time.Time
+}
+
+func (j *journal) claim() { j.claiming, j.due = true, true }
+
+// restored follows a takeover: the claim is written, and the next record
+// tells what was made of it.
+func (j *journal) restored(n uint32) { j.n, j.begun, j.due = n+1, true, true }
+
+func (j *journal) attached() {
+	if j.detach != 0 {
+		j.detach, j.due = 0, true
+	}
+}
+
+func (j *journal) detached(at time.Time) { j.detach, j.due = at.UnixMilli(), true }
+
+func (j *journal) closed() { j.due = true }
+
+// idle tells whether nothing is left to be written.
+func (j *journal) idle() bool { return j.inFlight == nil && (j.final || !j.begun) }
+
+// PersistResult is what became of a record.
+type PersistResult int
+
+const (
+	Persisted      PersistResult = iota
+	PersistFailed                // not, or not known: it is said again
+	PersistLost                  // what was written before is gone: all of it is said again
+	PersistRefused               // another owner has the session: it ends here (I5)
+)
+
+// Persisted tells what became of the record of an earlier Output.
+func (s *Session) Persisted(now time.Time, r PersistResult) {
+	j := &s.journal
+	rec := j.inFlight
+	j.inFlight = nil
+	switch r {
+	case PersistRefused:
+		j.final = true
+		s.End(now, "fenced", codeElsewhere)
+		return
+	case Persisted:
+		j.cadence.Wrote(rec, nil)
+		j.failures = 0
+		j.claiming = j.claiming && rec.Kind != store.Claim
+		s.persisted(now, rec)
+		return
+	case PersistLost:
+		j.cadence = store.Cadence{Limits: s.cfg.JournalLimits}
+		if s.closing.ended == "" {
+			s.window.MarkTo(s.window.Acked())
+		}
+	case PersistFailed:
+		j.cadence.Wrote(rec, store.ErrUnavailable)
+	}
+	j.retry = now.Add(min(retryFirst<<min(j.failures, 16), retryMost))
+	j.failures++
+	j.due, j.final = true, false
+}
+
+// persisted moves the mark behind a record that is safe.
+func (s *Session) persisted(now time.Time, rec *store.Record) {
+	if s.closing.ended != "" {
+		return
+	}
+	if flight := seqwindow.Serial(rec.OutHead); seqwindow.Less(s.window.Marked(), flight) {
+		s.window.MarkTo(flight)
+	}
+	if rec.Handed {
+		s.journal.final = true
+		s.End(now, "handed", codeElsewhere)
+	}
+}
+
+// codeElsewhere tells the client to come back: the session lives on with
+// another owner.
+const codeElsewhere = 1012
+
+// record makes the record that is due, if any.
+func (s *Session) record(now time.Time) *store.Record {
+	j := &s.journal
+	if !s.cfg.Journal || j.inFlight != nil || now.Before(j.retry) {
+		return nil
+	}
+	if s.closing.ended != "" {
+		if j.final || !j.begun {
+			return nil
+		}
+		j.final = true
+		return s.write(now, s.newRecord(store.End))
+	}
+	if j.claiming {
+		return s.write(now, s.newRecord(store.Claim)) // frames follow it at once
+	}
+	marked, cut := s.window.Marked(), s.overdue(now)
+	if !j.due && cut == marked && now.Before(j.refresh) {
+		return nil
+	}
+	rec := s.newRecord(store.Delta)
+	rec.OutHead = uint32(cut)
+	fresh, size := s.frames(marked, cut)
+	if rec.Frames = fresh; marked == s.window.Acked() || j.cadence.Next(size, s.window.Bytes()) == store.Snapshot {
+		rec.Kind = store.Snapshot
+		rec.Frames, _ = s.frames(s.window.Acked(), cut)
+	}
+	s.counters.Frames += uint64(len(rec.Frames))
+	return s.write(now, rec)
+}
+
+// write accounts for a record that goes out.
+func (s *Session) write(now time.Time, rec *store.Record) *store.Record {
+	j := &s.journal
+	rec.N = j.n
+	j.n++
+	j.inFlight, j.begun, j.due, j.retry = rec, true, false, time.Time{}
+	jitter := store.RefreshJitter * (float64(s.cfg.Random()&0xffff)/0x8000 - 1)
+	j.refresh = now.Add(time.Duration((1 + jitter) * float64(store.RefreshInterval)))
+	s.counters.Records++
+	return rec
+}
+
+func (s *Session) newRecord(kind store.Kind) *store.Record {
+	ack, _ := s.inbox.AckDue(time.Time{})
+	return &store.Record{
+		Kind: kind, Epoch: s.epoch, Owner: s.cfg.Owner,
+		InAcked: uint32(ack), OutAcked: uint32(s.window.Acked()), OutHead: uint32(s.window.Marked()),
+		DetachedAt: s.journal.detach, Handed: s.journal.handing,
+		Closed: s.closing.byApp, CloseCode: s.closing.code, CloseReason: s.closing.reason,
+		Subprotocol: s.appProto, Extensions: s.extensions,
+	}
+}
+
+// frames copies the messages after from and up to cut: the window moves on
+// while the record is written.
+func (s *Session) frames(from, cut seqwindow.Serial) (list []store.Frame, size int) {
+	s.window.Each(from, func(seq seqwindow.Serial, _ uint32, parts [][]byte) bool {
+		if seqwindow.Less(cut, seq) {
+			return false
+		}
+		f := store.Frame{Seq: uint32(seq), Data: bytes.Join(parts, nil)}
+		list = append(list, f)
+		size += len(f.Data)
+		return true
+	})
+	return list, size
+}
+
+// overdue returns the last message that belongs in the journal now: all of
+// them while no connection is attached, otherwise those unacknowledged for
+// PersistAfter.
+func (s *Session) overdue(now time.Time) seqwindow.Serial {
+	cut := s.window.Marked()
+	if !s.client.attached || s.journal.handing {
+		return s.window.Head()
+	}
+	if _, stamp, ok := s.window.OldestUnmarked(); !ok || !s.old(now, stamp) {
+		return cut
+	}
+	s.window.Each(cut, func(seq seqwindow.Serial, stamp uint32, _ [][]byte) bool {
+		if !s.old(now, stamp) {
+			return false
+		}
+		cut = seq
+		return true
+	})
+	return cut
+}
+
+func (s *Session) old(now time.Time, stamp uint32) bool {
+	return time.Duration(s.stamp(now)-stamp)*time.Millisecond >= s.cfg.PersistAfter
+}
+
+// journalDeadline is when record will have something.
+func (s *Session) journalDeadline() time.Time {
+	j := &s.journal
+	if !s.cfg.Journal || j.inFlight != nil {
+		return time.Time{} // Persisted comes
+	}
+	var d deadline
+	d.add(j.refresh)
+	if _, stamp, ok := s.window.OldestUnmarked(); ok {
+		d.add(s.started.Add(time.Duration(stamp)*time.Millisecond + s.cfg.PersistAfter))
+	}
+	if !j.retry.IsZero() && d.at.Before(j.retry) {
+		return j.retry
+	}
+	return d.at
+}

@@ -1,0 +1,133 @@
+package session
+
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// FromApp takes bytes that came from the app's socket and returns how many it
+// used; see FromClient. It uses none while the window is full.
+func (s *Session) FromApp(now time.Time, p []byte) int {
+	used := 0
+	for s.app.open && !s.closing.byApp && !s.full() {
+		m, n, _, ok, err := s.app.in.Next(p[used:])
+		used += n
+		if err != nil {
+			s.appBroke(now, err)
+			break
+		}
+		if !ok {
+			break
+		}
+		s.appMessage(now, &m)
+	}
+	if !s.app.open || s.closing.byApp {
+		return len(p)
+	}
+	return used
+}
+
+// appBroke ends the app's connection for its violation. The client hears what
+// a gateway says of such a server.
+func (s *Session) appBroke(now time.Time, err error) {
+	e := framingError(err)
+	s.queueAppClose(e.Code, e.Reason)
+	code := codeBadGateway
+	if e.Code == wire.CodeTooBig {
+		code = wire.CodeTooBig
+	}
+	s.appEnded(now, code, "app: "+e.Reason)
+}
+
+// codeBadGateway is in the IANA registry of close codes: the server behind
+// gave an invalid response.
+const codeBadGateway uint16 = 1014
+
+func (s *Session) appMessage(now time.Time, m *frame.Message) {
+	switch m.Opcode {
+	case frame.Ping:
+		if len(s.app.control) < maxControlQueue {
+			s.app.control = frame.Append(s.app.control, s.masked(frame.Pong), m.Payload())
+		}
+	case frame.Pong:
+	case frame.Close:
+		code, reason, cerr := closePayload(m.Payload())
+		if cerr != nil {
+			s.appBroke(now, frame.ProtocolError(cerr.Reason))
+			return
+		}
+		s.queueAppClose(code, "")
+		s.appEnded(now, code, reason)
+	default:
+		s.appData(now, m)
+	}
+}
+
+// appData keeps a message until the client acknowledges it (I4). The client's
+// copy is written from the window, so this is the only time it is copied.
+func (s *Session) appData(now time.Time, m *frame.Message) {
+	raw, err := s.outboundFrame(m)
+	if err != nil {
+		s.appBroke(now, err)
+		return
+	}
+	s.counters.OutMessages++
+	s.counters.OutBytes += uint64(len(raw))
+	if err := s.window.Append(raw, s.stamp(now)); err != nil {
+		s.end("memory")
+		return
+	}
+	if s.full() {
+		s.counters.WindowFull++
+	}
+}
+
+// composeClient offers what the connection is to take. Between messages that
+// is control first, made only now so that its counts are those of its place
+// in the stream; then data, as much as one write should hold.
+func (s *Session) composeClient(now time.Time, o *Output) {
+	if !s.client.attached || s.client.blocked {
+		return
+	}
+	if s.window.MidMessage() {
+		o.ToClient = s.window.PendingMessage(o.ToClient)
+		return
+	}
+	s.composeControl(now)
+	if len(s.client.control) > 0 {
+		o.ToClient = append(o.ToClient, s.client.control)
+	}
+	if s.window.Unsent() {
+		o.ToClient = s.window.Pending(o.ToClient, burst)
+	}
+}
+
+// ClientWrote tells that the connection took the first n bytes of ToClient.
+func (s *Session) ClientWrote(n int) {
+	total := 0
+	for _, b := range s.out.ToClient {
+		total += len(b)
+	}
+	s.client.blocked = n < total
+	if !s.client.attached {
+		return
+	}
+	if !s.window.MidMessage() {
+		n -= consume(&s.client.control, n)
+	}
+	before := s.window.Sent()
+	s.window.Advance(n)
+	if replay := seqwindow.Diff(s.client.resent, before); replay > 0 {
+		s.counters.Replayed += uint64(min(replay, seqwindow.Diff(s.window.Sent(), before)))
+		s.counters.ReplayedBytes += uint64(n)
+	}
+}
+
+// ClientWritable tells that the connection takes bytes again.
+func (s *Session) ClientWritable() {
+	s.client.blocked = false
+	s.client.beat.Heard() // a peer that takes bytes lives
+}

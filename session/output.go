@@ -1,0 +1,153 @@
+package session
+
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Output is what the driver does next, in the order of the fields. After
+// each input it asks for Outputs, and acts on them, until one is Idle. The
+// slices are valid until the next input.
+type Output struct {
+	// ToApp is written to the app's socket before anything else, and AppWrote
+	// is told at once how much was taken: no acknowledgement leaves before
+	// (I3).
+	ToApp [][]byte
+
+	// ToClient is written to the attached connection, and ClientWrote told.
+	ToClient [][]byte
+
+	// Persist is appended to the journal, off this thread. The next one comes
+	// only after Persisted (one publish in flight per session). The record
+	// and its frames belong to the driver.
+	Persist *store.Record
+
+	// CloseClient ends the attached connection: Farewell is written as far as
+	// it goes without waiting, then the connection is finished, or aborted if
+	// a part of a frame is missing. The connection is already detached: nothing
+	// that still comes from it is fed in.
+	CloseClient *wire.CloseError
+	Farewell    []byte
+
+	// CloseApp finishes the app's socket, after AppFarewell was written as far
+	// as it goes.
+	CloseApp    bool
+	AppFarewell []byte
+
+	// ShutClient and ShutApp tell a leg that no more bytes come (FIN), once;
+	// it is still read.
+	ShutClient, ShutApp bool
+
+	// Ended says why the session is over, once. Its memory is given back
+	// already. The driver goes on until Done, since the journal may have to
+	// hear of the end.
+	Ended string
+
+	// PauseClient and PauseApp tell the driver to stop reading a leg, until
+	// an Output says otherwise. They are states and not events.
+	PauseClient, PauseApp bool
+
+	// Deadline is when Tick wants to be called; zero means never.
+	Deadline time.Time
+}
+
+// Idle tells whether nothing is left to be done now.
+func (o *Output) Idle() bool {
+	return len(o.ToApp) == 0 && len(o.ToClient) == 0 && o.Persist == nil &&
+		o.CloseClient == nil && !o.CloseApp && !o.ShutClient && !o.ShutApp && o.Ended == ""
+}
+
+// Output returns what to do next. It is the session's own and overwritten by
+// the next call.
+func (s *Session) Output(now time.Time) *Output {
+	o := &s.out
+	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], Farewell: o.Farewell[:0]}
+	s.settleClose(now)
+	s.composeApp(o)
+	if len(o.ToApp) > 0 {
+		return o // what the client may be told depends on what the app takes
+	}
+	s.composeClient(now, o)
+	o.Persist = s.record(now)
+	s.composeEnd(o)
+	o.PauseClient = s.queue.Bytes() >= s.cfg.WindowBytes
+	o.PauseApp = s.full()
+	o.Deadline = s.deadline()
+	return o
+}
+
+// full tells whether the outbound window takes no more (I6).
+func (s *Session) full() bool {
+	return s.window.Bytes() >= s.cfg.WindowBytes || s.window.Len() >= s.cfg.WindowMessages
+}
+
+// composeEnd adds what closes legs and the session itself.
+func (s *Session) composeEnd(o *Output) {
+	if d := s.client.drop; d != nil {
+		o.CloseClient, s.client.drop = d, nil
+		o.Farewell = s.farewell(o.Farewell, d)
+	}
+	over := s.closing.ended != ""
+	if (over || s.closing.byApp) && s.app.open && len(s.app.control) == 0 {
+		o.CloseApp, s.app.open = true, false
+	}
+	if over && !s.closing.reported {
+		s.closing.reported = true
+		o.Ended = s.closing.ended
+	}
+}
+
+// Done tells whether an ended session has nothing left to do.
+func (s *Session) Done() bool {
+	return s.closing.ended != "" && s.closing.reported && !s.app.open && s.journal.idle()
+}
+
+// deadline is the earliest moment at which something is due.
+func (s *Session) deadline() time.Time {
+	var d deadline
+	if s.closing.ended != "" {
+		d.add(s.closing.deadline)
+		d.add(s.journal.retry)
+		return d.at
+	}
+	if s.client.attached {
+		d.add(s.client.beat.Deadline())
+		if !s.client.blocked { // otherwise ClientWritable comes first
+			d.add(s.inbox.AckDeadline())
+		}
+	} else {
+		d.add(s.client.expires)
+	}
+	d.add(s.closing.deadline)
+	d.add(s.journalDeadline())
+	return d.at
+}
+
+// deadline collects the earliest of several moments, of which zero ones do
+// not count.
+type deadline struct{ at time.Time }
+
+func (d *deadline) add(t time.Time) {
+	if !t.IsZero() && (d.at.IsZero() || t.Before(d.at)) {
+		d.at = t
+	}
+}
+
+// Tick lets time pass. Calling it early or late does no harm: what is due is
+// decided here.
+func (s *Session) Tick(now time.Time) {
+	if s.closing.ended != "" {
+		s.forceApp(now)
+		return
+	}
+	if s.client.attached {
+		s.tickLink(now)
+	} else if !now.Before(s.client.expires) {
+		s.end("expired")
+		s.farewellApp(wire.CodeGoingAway, "session expired")
+		return
+	}
+	s.tickClose(now)
+}

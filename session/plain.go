@@ -1,0 +1,230 @@
+package session
+
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Plain is the pass-through for a client that did not negotiate wsr.v1. Bytes
+// go through as they came: opcodes, fragments, extensions, masks, the app's
+// own pings, close frames. All that is added is a Ping to the client now and
+// then, between two frames, and all that is taken out is its Pong (I10).
+//
+// Frames are followed but not collected, so a frame of any size passes
+// without being held. Plain is driven like Session.
+type Plain struct {
+	cfg      *Config
+	out      Output
+	counters Counters
+
+	client, app plainLeg
+
+	beat    heartbeat.Monitor
+	beatDue bool
+	beatOut heartbeat.Payload
+	ping    [2 + heartbeat.PayloadSize]byte // its frame, while it is written
+
+	ended    string
+	reported bool
+	until    time.Time // how long one side may outlive the other
+	drop     *wire.CloseError
+	adieu    uint16 // close code for the app, 0 for none
+}
+
+// halfClosed is how long one side may go on after the other sent its last
+// byte: enough for the rest of a close handshake and more.
+const halfClosed = time.Minute
+
+// plainLeg is one side: where bytes come from, and where the other's go to.
+type plainLeg struct {
+	rules   frame.Rules
+	flow    frame.Flow
+	left    int  // bytes of the current frame that are still to come
+	closing bool // a close frame came: nothing may be added to this stream
+	gone    bool // its last byte has come
+	shut    bool // it was told that no more comes
+
+	lent    [][]byte // what it is to take now
+	kept    []byte   // what it did not take at once
+	blocked bool
+}
+
+// NewPlain returns a pass-through for two sockets whose handshakes are done.
+// extended tells whether any extension was negotiated, so that reserved bits
+// may be set.
+func NewPlain(cfg *Config, now time.Time, extended bool) *Plain {
+	p := &Plain{cfg: cfg}
+	p.client.rules.Masked = true
+	if extended {
+		p.client.rules.RSV, p.app.rules.RSV = anyRSV, anyRSV
+	}
+	p.beat.Init(cfg.Heartbeat, now)
+	p.beat.Connected(now)
+	return p
+}
+
+// anyRSV: what an extension does with the reserved bits is between the ends.
+const anyRSV = 0x70
+
+// Counters returns what happened so far.
+func (p *Plain) Counters() *Counters { return &p.counters }
+
+// Link returns what the heartbeats know of the path to the client.
+func (p *Plain) Link() *heartbeat.Monitor { return &p.beat }
+
+// FromClient is as in Session.
+func (p *Plain) FromClient(now time.Time, b []byte) int {
+	p.beat.Heard()
+	return p.pass(now, &p.client, &p.app, b)
+}
+
+// FromApp is as in Session.
+func (p *Plain) FromApp(now time.Time, b []byte) int {
+	return p.pass(now, &p.app, &p.client, b)
+}
+
+// pass lends the bytes of whole and of partial frames to the other side. Only
+// a frame's header, and a pong that may be ours, must be complete.
+func (p *Plain) pass(now time.Time, from, to *plainLeg, b []byte) int {
+	used := 0
+	for used < len(b) && p.ended == "" && len(to.lent) < maxParts && len(to.kept) == 0 {
+		if from.left > 0 {
+			n := min(from.left, len(b)-used)
+			from.left -= n
+			to.lend(b[used : used+n])
+			used += n
+			continue
+		}
+		if from == &p.app {
+			p.addPing()
+		}
+		h, err := from.rules.Parse(b[used:])
+		if err == frame.ErrShort {
+			break
+		}
+		if err == nil {
+			err = from.flow.Next(&h)
+		}
+		if err != nil {
+			p.broke(from, err)
+			return len(b)
+		}
+		if from == &p.client && h.Opcode == frame.Pong && h.Length == heartbeat.PayloadSize {
+			if len(b)-used < h.Total() {
+				break
+			}
+			if p.ours(now, b[used+h.Size:used+h.Total()], h.Mask) {
+				used += h.Total()
+				continue
+			}
+		}
+		p.count(from, &h)
+		from.closing = from.closing || h.Opcode == frame.Close
+		from.left = h.Length
+		to.lend(b[used : used+h.Size])
+		used += h.Size
+	}
+	if p.ended != "" {
+		return len(b)
+	}
+	return used
+}
+
+// lend is Session.lend for one leg.
+func (l *plainLeg) lend(b []byte) {
+	if n := len(l.lent); n > 0 {
+		last := l.lent[n-1]
+		if cap(last) > len(last) && &last[:len(last)+1][len(last)] == &b[0] {
+			l.lent[n-1] = last[:len(last)+len(b)]
+			return
+		}
+	}
+	l.lent = append(l.lent, b)
+}
+
+// count keeps the totals; a message counts with its last frame.
+func (p *Plain) count(from *plainLeg, h *frame.Header) {
+	messages, bytes := &p.counters.OutMessages, &p.counters.OutBytes
+	if from == &p.client {
+		messages, bytes = &p.counters.InMessages, &p.counters.InBytes
+	}
+	if !h.Control() && h.Fin {
+		*messages++
+	}
+	*bytes += uint64(h.Total())
+}
+
+// ours tells whether a pong answers a heartbeat, be it late. It is unmasked
+// aside, since one that is not ours passes as it came.
+func (p *Plain) ours(now time.Time, payload []byte, mask [4]byte) bool {
+	var buf [heartbeat.PayloadSize]byte
+	copy(buf[:], payload)
+	frame.Mask(buf[:], mask, 0)
+	beat, err := heartbeat.ParsePayload(buf[:])
+	if err != nil || beat.Seq == 0 || beat.Seq > p.beatOut.Seq || beat.TimeMillis > p.beatOut.TimeMillis {
+		return false
+	}
+	if p.beat.Answer(now, beat) == nil {
+		p.counters.BeatsHeard++
+	} else {
+		p.counters.BeatsDropped++
+	}
+	return true
+}
+
+// addPing puts a due heartbeat between two frames of the app.
+func (p *Plain) addPing() {
+	if !p.beatDue || p.app.closing || p.client.closing || p.client.shut {
+		return
+	}
+	p.beatDue = false
+	b := append(p.ping[:0], 0x80|frame.Ping, heartbeat.PayloadSize)
+	heartbeat.AppendPayload(b, p.beatOut)
+	p.client.lent = append(p.client.lent, p.ping[:])
+	p.counters.BeatsSent++
+}
+
+// Tick is as in Session.
+func (p *Plain) Tick(now time.Time) {
+	if !p.until.IsZero() && !now.Before(p.until) {
+		p.end("closed", nil, 0)
+		return
+	}
+	switch p.beat.Tick(now) {
+	case heartbeat.VerdictSend:
+		p.beatOut = p.beat.Next(now, uint64(now.UnixMilli()))
+		p.beatDue = true
+	case heartbeat.VerdictDead:
+		// Without us the app would have learned of a dead client by a
+		// connection that breaks, and so it does.
+		p.end("timeout", &wire.CloseError{Code: wire.CodeAbnormal, Reason: "no heartbeat"}, 0)
+	}
+}
+
+// broke ends both sides for a violation of one of them (RFC 6455 §7.1.7).
+func (p *Plain) broke(from *plainLeg, err error) {
+	if from == &p.app {
+		p.end("app_protocol", &wire.CloseError{Code: codeBadGateway, Reason: "app: " + err.Error()}, wire.CodeProtocol)
+		return
+	}
+	p.end("protocol", &wire.CloseError{Code: wire.CodeProtocol, Reason: err.Error()}, wire.CodeGoingAway)
+}
+
+// End ends both sides: the client with a code, the app with 1001.
+func (p *Plain) End(_ time.Time, why string, code uint16) {
+	p.end(why, &wire.CloseError{Code: code, Reason: why}, wire.CodeGoingAway)
+}
+
+func (p *Plain) end(why string, drop *wire.CloseError, adieu uint16) {
+	if p.ended != "" {
+		return
+	}
+	if drop == nil {
+		drop = &wire.CloseError{Code: wire.CodeAbnormal, Reason: why}
+	}
+	p.ended, p.drop, p.adieu = why, drop, adieu
+	p.beat.Disconnected()
+}

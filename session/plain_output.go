@@ -1,0 +1,142 @@
+package session
+
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Output is as in Session.
+func (p *Plain) Output(now time.Time) *Output {
+	o := &p.out
+	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], Farewell: o.Farewell[:0]}
+	if p.ended == "" && p.app.left == 0 && len(p.client.kept) == 0 {
+		p.addPing()
+	}
+	o.ToApp = p.app.compose(o.ToApp)
+	o.ToClient = p.client.compose(o.ToClient)
+	if len(o.ToApp)+len(o.ToClient) > 0 {
+		return o
+	}
+	o.PauseClient, o.PauseApp = len(p.app.kept) > 0, len(p.client.kept) > 0
+	if p.ended == "" {
+		p.settleShut(now, o)
+	}
+	if p.ended != "" {
+		p.composeEnd(o)
+		return o
+	}
+	var d deadline
+	d.add(p.until)
+	d.add(p.beat.Deadline())
+	if p.beatDue {
+		// Its turn comes with the next frame's end, not with time.
+		d.at = p.until
+	}
+	o.Deadline = d.at
+	return o
+}
+
+// compose offers what the leg is to take.
+func (l *plainLeg) compose(dst [][]byte) [][]byte {
+	if l.blocked {
+		return dst
+	}
+	if len(l.kept) > 0 {
+		dst = append(dst, l.kept)
+	}
+	return append(dst, l.lent...)
+}
+
+// wrote settles what was offered: the rest is kept, for it is only lent.
+func (l *plainLeg) wrote(n, total int) {
+	l.blocked = n < total
+	n -= consume(&l.kept, n)
+	for _, b := range l.lent {
+		k := min(n, len(b))
+		l.kept = append(l.kept, b[k:]...)
+		n -= k
+	}
+	l.lent = l.lent[:0]
+}
+
+// AppWrote is as in Session.
+func (p *Plain) AppWrote(_ time.Time, n int) { p.app.wrote(n, size(p.out.ToApp)) }
+
+// ClientWrote is as in Session.
+func (p *Plain) ClientWrote(n int) { p.client.wrote(n, size(p.out.ToClient)) }
+
+// AppWritable is as in Session.
+func (p *Plain) AppWritable() { p.app.blocked = false }
+
+// ClientWritable is as in Session.
+func (p *Plain) ClientWritable() {
+	p.client.blocked = false
+	p.beat.Heard() // a peer that takes bytes lives
+}
+
+func size(parts [][]byte) (n int) {
+	for _, b := range parts {
+		n += len(b)
+	}
+	return n
+}
+
+// ClientGone tells that the client sent its last byte, or that its connection
+// broke.
+func (p *Plain) ClientGone(now time.Time, broken bool) { p.gone(now, &p.client, broken) }
+
+// AppGone is ClientGone for the app.
+func (p *Plain) AppGone(now time.Time, broken bool) { p.gone(now, &p.app, broken) }
+
+func (p *Plain) gone(now time.Time, leg *plainLeg, broken bool) {
+	leg.gone = true
+	if broken {
+		p.client.kept, p.app.kept = nil, nil
+		p.end("broken", nil, 0)
+	}
+	if p.until.IsZero() {
+		p.until = now.Add(halfClosed)
+	}
+}
+
+// settleShut passes the end of one side's bytes on to the other.
+func (p *Plain) settleShut(_ time.Time, o *Output) {
+	if p.client.gone && !p.app.shut && len(p.app.kept) == 0 {
+		p.app.shut, o.ShutApp = true, true
+	}
+	if p.app.gone && !p.client.shut && len(p.client.kept) == 0 {
+		p.client.shut, o.ShutClient = true, true
+	}
+	if p.client.gone && p.app.gone && p.client.shut && p.app.shut {
+		p.end("closed", nil, 0)
+	}
+}
+
+// composeEnd says farewell to both sides, where a frame may stand.
+func (p *Plain) composeEnd(o *Output) {
+	if p.reported {
+		return
+	}
+	p.reported = true
+	o.Ended, o.CloseClient, o.CloseApp = p.ended, p.drop, true
+	if wire.ValidFrameCode(p.drop.Code) && p.app.open() && len(p.client.kept) == 0 && !p.client.shut {
+		o.Farewell = appendClose(o.Farewell, frame.Header{Fin: true, Opcode: frame.Close}, p.drop.Code, p.drop.Reason)
+	}
+	if p.adieu != 0 && p.client.open() && len(p.app.kept) == 0 && !p.app.shut {
+		r := p.cfg.Random()
+		h := frame.Header{Fin: true, Opcode: frame.Close, Masked: true, Mask: [4]byte{byte(r), byte(r >> 8), byte(r >> 16), byte(r >> 24)}}
+		o.AppFarewell = appendClose(nil, h, p.adieu, "")
+	}
+	p.client.kept, p.app.kept = nil, nil
+}
+
+// open tells whether a frame could be put behind what came from this side.
+func (l *plainLeg) open() bool { return l.left == 0 && !l.closing && !l.gone }
+
+// Done tells whether the end was reported.
+func (p *Plain) Done() bool { return p.reported }
+
+// Persisted never comes: a plain connection has no journal.
+func (p *Plain) Persisted(time.Time, PersistResult) {}

@@ -1,0 +1,115 @@
+package session
+
+import (
+	"errors"
+
+	"github.com/wsresilience/wsresilience/internal/deflate"
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// prefixWindow is how much of a compressed message is usually enough to
+// inflate its first four bytes; a longer deflate header costs a second look.
+const prefixWindow = 1 << 10
+
+// startsWithMagic tells whether a deflated payload, not masked, inflates to
+// something that starts with the magic. Only such a message needs to be
+// inflated as a whole.
+func (s *Session) startsWithMagic(payload []byte) (bool, error) {
+	var buf [len(wire.Magic)]byte
+	head := payload[:min(len(payload), prefixWindow)]
+	got, err := deflate.Prefix(buf[:0], head, len(wire.Magic))
+	if len(got) < len(wire.Magic) && len(head) < len(payload) {
+		got, err = deflate.Prefix(buf[:0], payload, len(wire.Magic))
+	}
+	if err != nil {
+		// Whether the rest is sound is for the endpoint to judge (I10); a
+		// message that is not ours so far passes.
+		return false, nil
+	}
+	return wire.IsMagic(got), nil
+}
+
+// unwrapCompressed is unwrap for a compressed message of the client. A page
+// cannot choose what its browser compresses, so control messages come this
+// way too (PROTOCOL §4).
+func (s *Session) unwrapCompressed(p []byte, mask [4]byte) (msg []byte, ours bool, err error) {
+	s.app.scratch = append(s.app.scratch[:0], p...)
+	frame.Mask(s.app.scratch, mask, 0)
+	defer s.trimScratch()
+	if ours, err = s.startsWithMagic(s.app.scratch); !ours || err != nil {
+		return nil, false, err
+	}
+	msg, err = s.inflate(s.app.scratch)
+	return msg, true, err
+}
+
+// trimScratch gives a large scratch buffer back.
+func (s *Session) trimScratch() {
+	if cap(s.app.scratch) > keepControl {
+		s.app.scratch = nil
+	}
+}
+
+func (s *Session) inflate(payload []byte) ([]byte, error) {
+	out, err := deflate.Inflate(nil, payload, s.cfg.MaxMessage)
+	if errors.Is(err, deflate.ErrTooBig) {
+		return nil, frame.ErrTooBig
+	}
+	if err != nil {
+		return nil, frame.ProtocolError("compressed data is corrupt")
+	}
+	return out, nil
+}
+
+// stripEscape returns the frame that carries an ESCAPED message's original to
+// the app. orig is not masked.
+func (s *Session) stripEscape(orig []byte) []byte {
+	return frame.Append(nil, s.masked(frame.Binary), orig)
+}
+
+// masked is the header of a frame that we make for the app.
+func (s *Session) masked(opcode byte) frame.Header {
+	r := s.cfg.Random()
+	return frame.Header{Fin: true, Opcode: opcode, Masked: true, Mask: [4]byte{byte(r), byte(r >> 8), byte(r >> 16), byte(r >> 24)}}
+}
+
+// outboundFrame returns what travels to the client for a message of the app,
+// and the parts of it: nearly always the message as it is (I7).
+func (s *Session) outboundFrame(m *frame.Message) ([]byte, error) {
+	payload := m.Payload()
+	if m.Compressed() {
+		return s.outboundCompressed(m, payload)
+	}
+	if m.Opcode == frame.Binary && wire.IsMagic(payload) {
+		return escaped(payload), nil
+	}
+	return m.Raw, nil
+}
+
+// escaped is the frame of an ESCAPED message (PROTOCOL §3.2).
+func escaped(payload []byte) []byte {
+	b := frame.AppendHeader(nil, frame.Header{Fin: true, Opcode: frame.Binary, Length: wire.EscapeLen + len(payload)})
+	return append(wire.AppendEscape(b), payload...)
+}
+
+func (s *Session) outboundCompressed(m *frame.Message, payload []byte) ([]byte, error) {
+	magic := false
+	if m.Opcode == frame.Binary {
+		var err error
+		if magic, err = s.startsWithMagic(payload); err != nil {
+			return nil, err
+		}
+	}
+	if !magic && s.client.deflate {
+		return m.Raw, nil
+	}
+	plain, err := s.inflate(payload)
+	if err != nil {
+		return nil, err
+	}
+	if magic {
+		return escaped(plain), nil
+	}
+	return frame.Append(nil, frame.Header{Fin: true, Opcode: m.Opcode}, plain), nil
+}

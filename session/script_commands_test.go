@@ -1,0 +1,225 @@
+package session
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// do plays one command.
+func (st *stage) do(f []string) {
+	switch f[0] {
+	case "new":
+		st.deflate = len(f) > 1
+		st.s = New(st.cfg, st.now, Start{ID: wire.SessionID{1}, Subprotocol: "chat", Deflate: st.deflate})
+		st.s.Attach(st.now, wire.StatusNew, Position{Next: 1}, st.deflate)
+		st.settle()
+	case "adopt":
+		st.adopt(f[1:])
+	case "resume":
+		st.resume(f[1:])
+	case "client":
+		st.client(f[1], f[2:])
+	case "app":
+		st.app(f[1], f[2:])
+	case "journal":
+		st.journalDoes(f[1])
+	case "wait":
+		d, err := time.ParseDuration(f[1])
+		if err != nil {
+			st.t.Fatal(err)
+		}
+		st.wait(d)
+	case "goaway":
+		st.s.GoAway(wire.GoAwayDraining, time.Second)
+		st.settle()
+	case "release":
+		st.s.Release(st.now, wire.CodeRestart, "restarting")
+		st.settle()
+	case "held":
+		st.say("%d bytes in windows, %d in chunks", st.s.Held(), st.cfg.Pool.InUse())
+	case "token":
+		st.say("valid: %v", st.s.TokenValid(number(st.t, f[1]), number(st.t, f[2])))
+	default:
+		st.t.Fatalf("unknown command %q", f)
+	}
+}
+
+// arguments reads words of the form name=value.
+func (st *stage) arguments(f []string) map[string]uint32 {
+	m := map[string]uint32{}
+	for _, w := range f {
+		if name, value, ok := strings.Cut(w, "="); ok {
+			m[name] = number(st.t, value)
+		}
+	}
+	return m
+}
+
+func (st *stage) adopt(f []string) {
+	a := st.arguments(f)
+	state := &store.State{Record: store.Record{Epoch: 2, InAcked: a["in"], OutAcked: a["out"], OutHead: a["head"]}}
+	for seq := a["out"]; seq != a["head"]; {
+		seq++
+		state.Frames = append(state.Frames, store.Frame{Seq: seq, Data: frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Text}, []byte{'j', byte('0' + seq%10)})})
+	}
+	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"])}
+	_, noApp := a["noapp"]
+	s, reason := Adopt(st.cfg, st.now, Start{ID: wire.SessionID{1}}, state, at, !noApp)
+	if reason != 0 {
+		st.say("RESET %v", reason)
+		return
+	}
+	st.s = s
+	st.s.Attach(st.now, wire.StatusAdopted, at, false)
+	st.settle()
+}
+
+func (st *stage) resume(f []string) {
+	a := st.arguments(f)
+	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"])}
+	if reason := st.s.Check(at); reason != 0 {
+		st.say("RESET %v", reason)
+		return
+	}
+	if st.s.Attached() {
+		st.s.Supersede(st.now)
+		st.settle()
+	}
+	if st.s.Attach(st.now, wire.StatusResumed, at, st.deflate && a["plain"] == 0) != 0 {
+		st.say("RESET lost")
+		return
+	}
+	st.settle()
+}
+
+// payload joins the words of a message; "xN" repeated makes it N bytes long.
+func (st *stage) payload(f []string) []byte {
+	if len(f) == 1 && strings.HasPrefix(f[0], "size=") {
+		return bytes.Repeat([]byte{'z'}, int(number(st.t, f[0][5:])))
+	}
+	if len(f) == 1 && strings.HasPrefix(f[0], "hex=") {
+		b, err := hex.DecodeString(f[0][4:])
+		if err != nil {
+			st.t.Fatal(err)
+		}
+		return b
+	}
+	return []byte(strings.Join(f, " "))
+}
+
+var opcodes = map[string]byte{"text": frame.Text, "binary": frame.Binary, "pings": frame.Ping, "pongs": frame.Pong}
+
+// bytesOf makes the frames of one command of a leg; h has the leg's mask.
+func (st *stage) bytesOf(verb string, f []string, h frame.Header) []byte {
+	h.Fin = true
+	switch verb {
+	case "text", "binary", "pings", "pongs":
+		h.Opcode = opcodes[verb]
+		return frame.Append(nil, h, st.payload(f))
+	case "compressed":
+		h.Opcode, h.RSV = opcodes[f[0]], frame.RSV1
+		return frame.Append(nil, h, deflated(st.payload(f[1:])))
+	case "fragment", "continues", "ends":
+		h.Fin = verb == "ends"
+		if verb == "fragment" {
+			h.Opcode = frame.Text
+		}
+		return frame.Append(nil, h, st.payload(f))
+	case "frame-close":
+		h.Opcode = frame.Close
+		if len(f) == 0 {
+			return frame.Append(nil, h, nil)
+		}
+		return appendClose(nil, h, uint16(number(st.t, f[0])), strings.Join(f[1:], " "))
+	case "raw":
+		return st.payload(f)
+	}
+	st.t.Fatalf("unknown verb %q", verb)
+	return nil
+}
+
+func deflated(p []byte) []byte {
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.BestCompression)
+	_, _ = w.Write(p)
+	_ = w.Flush()
+	return bytes.TrimSuffix(b.Bytes(), []byte{0, 0, 0xff, 0xff})
+}
+
+func (st *stage) client(verb string, f []string) {
+	h := frame.Header{Masked: true, Mask: [4]byte{0x11, 0x22, 0x33, 0x44}}
+	ours := func(msg []byte) {
+		h.Fin, h.Opcode = true, frame.Binary
+		st.feedClient(frame.Append(nil, h, msg))
+	}
+	switch verb {
+	case "acks":
+		ours(wire.AppendAck(nil, number(st.t, f[0])))
+	case "beats", "answers":
+		a := st.arguments(f)
+		t, p := wire.Heartbeat, heartbeat.Payload{Seq: a["seq"], TimeMillis: 1}
+		if verb == "answers" {
+			t, p = wire.HeartbeatAck, st.s.client.beatOut
+		}
+		b := wire.Beat{Sent: a["sent"], Ack: a["ack"]}
+		heartbeat.AppendPayload(b.Payload[:0], p)
+		ours(wire.AppendBeat(nil, t, b))
+	case "closes":
+		ours(wire.AppendClose(nil, uint16(number(st.t, f[0])), strings.Join(f[1:], " ")))
+	case "cut":
+		st.s.ClientGone(st.now, true)
+		st.dropConnection()
+		st.settle()
+	case "takes":
+		st.clientTakes = int(number(st.t, f[0]))
+	case "drains":
+		st.clientTakes = -1
+		st.s.ClientWritable()
+		st.settle()
+	default:
+		st.feedClient(st.bytesOf(verb, f, h))
+	}
+}
+
+func (st *stage) app(verb string, f []string) {
+	switch verb {
+	case "cut":
+		st.s.AppGone(st.now, true)
+		st.settle()
+	case "takes":
+		st.appTakes = int(number(st.t, f[0]))
+	case "drains":
+		st.appTakes = -1
+		st.s.AppWritable()
+		st.settle()
+	default:
+		st.feedApp(st.bytesOf(verb, f, frame.Header{}))
+	}
+}
+
+func (st *stage) journalDoes(what string) {
+	results := map[string]PersistResult{"ok": Persisted, "fails": PersistFailed, "lost": PersistLost, "refuses": PersistRefused}
+	switch what {
+	case "waits":
+		st.auto = false
+	case "flows":
+		st.auto = true
+	default:
+		r, known := results[what]
+		if !known || st.journal == nil {
+			st.t.Fatalf("journal %s: nothing is in flight or the word is unknown", what)
+		}
+		st.journal = nil
+		st.s.Persisted(st.now, r)
+		st.settle()
+	}
+}

@@ -1,0 +1,282 @@
+// Package session is the machine behind every WebSocket that passes the
+// sidecar: bytes and events go in, an Output comes out. It does no I/O,
+// starts no goroutine and reads no clock, so that the proxy, the tests and a
+// simulator drive the same code.
+//
+// Session is a resilient session (docs/PROTOCOL.md): it outlives its
+// connections, counts, keeps and replays messages. Plain is the pass-through
+// for clients that never heard of us. Both are driven alike: feed one input,
+// then act on Output until it is empty. Neither is safe for concurrent use;
+// one owner at a time calls it.
+package session
+
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Implementation limits.
+const (
+	// burst bounds what one write is offered: large enough to fill a socket
+	// buffer's share, small enough that one session does not hold the thread.
+	burst = 64 << 10
+
+	// maxParts bounds the slices of one write; Linux takes 1,024.
+	maxParts = 64
+
+	// maxControlQueue bounds control frames that wait for a slow peer. Ours
+	// are made when they can be written, so only pongs gather here; beyond it
+	// a ping goes unanswered, as RFC 6455 §5.5.3 allows.
+	maxControlQueue = 1024
+
+	// CloseWait is how long the other end may take to answer a CLOSE or a
+	// close frame (PROTOCOL §11).
+	CloseWait = 5 * time.Second
+)
+
+// Config is what all sessions of a sidecar share. It is not changed while
+// sessions use it, except Heartbeat, which may be replaced between inputs.
+type Config struct {
+	WindowMessages int           // per direction
+	WindowBytes    int           // per direction
+	MaxMessage     int           // bytes of payload
+	TTL            time.Duration // of a detached session
+	LingerAway     time.Duration // of one whose client closed with 1001
+	PersistAfter   time.Duration // age at which an unacknowledged frame is journaled
+	Journal        bool          // whether there is a journal at all
+	JournalLimits  store.Limits  // of its records
+	Owner          string        // this sidecar's address, for tokens and records
+	Heartbeat      *heartbeat.Config
+
+	Pool    *seqwindow.Pool
+	Buffers *frame.Buffers
+
+	// Random returns mask keys and jitter; it need not be secret.
+	Random func() uint32
+	// Token adds what the sidecar knows to the token of a WELCOME and seals it.
+	Token func(t wire.Token) string
+}
+
+// Counters are what a driver reports to its metrics. They only grow.
+type Counters struct {
+	InMessages, InBytes   uint64 // from the client, fresh data
+	OutMessages, OutBytes uint64 // from the app
+	Duplicates            uint64 // inbound messages that had come before
+	Replayed              uint64 // outbound messages sent again
+	ReplayedBytes         uint64
+	AcksSent, AcksHeard   uint64
+	BeatsSent, BeatsHeard uint64 // heartbeats, and their answers
+	BeatsDropped          uint64 // bad CRC, stale or unknown
+	WindowFull            uint64 // times the app was paused for a full window
+	Records, Frames       uint64 // journal records and frames in them
+}
+
+// Session is one resilient session. Make it with New or Adopt.
+type Session struct {
+	cfg        *Config
+	id         wire.SessionID
+	started    time.Time // stamps in the window count from here
+	epoch      uint32
+	generation uint32 // of the newest token
+	adopted    wire.AdoptReason
+	appProto   string
+	extensions string // as the client was answered
+	binding    [16]byte
+	out        Output
+	counters   Counters
+
+	client clientLeg
+	app    appLeg
+
+	window seqwindow.Sender   // outbound: unacknowledged and not yet sent
+	inbox  seqwindow.Receiver // inbound: counts, and says when to acknowledge
+	queue  seqwindow.Sender   // inbound messages that the app's socket has not taken
+
+	journal journal
+	closing closing
+}
+
+// clientLeg is the attached connection.
+type clientLeg struct {
+	attached  bool
+	blocked   bool // it takes no more until ClientWritable
+	confirmed bool // it has read WELCOME, so the token before is dead
+	waits     bool // it sends nothing before WELCOME
+	welcome   wire.Status
+	greet     bool // WELCOME is due
+	deflate   bool // the leg reads compressed messages
+
+	in      frame.Messages
+	last    seqwindow.Serial // of the newest data message on this connection
+	expires time.Time        // of the session, while detached
+	resent  seqwindow.Serial // sends up to here are replays
+
+	beat      heartbeat.Monitor
+	newest    heartbeat.Newest
+	beatDue   bool
+	beatOut   heartbeat.Payload
+	answerDue bool
+	answer    [wire.HeartbeatPayload]byte
+
+	control []byte // frames that wait, or are half written
+	drop    *wire.CloseError
+}
+
+// appLeg is the app's socket.
+type appLeg struct {
+	open    bool
+	blocked bool
+	deflate bool // the app was promised messages of this kind
+	in      frame.Messages
+	control []byte   // pongs and the close frame
+	lent    [][]byte // ranges of the client's bytes, whole messages, to be written now
+	lentN   int      // messages in them
+	scratch []byte
+}
+
+// closing is how the session comes to its end (PROTOCOL §7).
+type closing struct {
+	byApp, byClient bool
+	code            uint16
+	reason          string
+	sent            bool // our CLOSE was written on this connection
+	toApp           bool // a close frame went to the app
+	deadline        time.Time
+	ended           string // why, once it has
+	reported        bool
+}
+
+// Start is what is known when a session begins.
+type Start struct {
+	ID          wire.SessionID
+	Subprotocol string   // the app's choice
+	Extensions  string   // what the client was answered
+	Deflate     bool     // permessage-deflate was negotiated with the app
+	Binding     [16]byte // what the tokens are bound to
+}
+
+// New returns a session whose app socket has just been opened. Attach comes
+// next.
+func New(cfg *Config, now time.Time, st Start) *Session {
+	s := newSession(cfg, now, st)
+	s.epoch = 1
+	s.app.open = true
+	s.start(0, 0)
+	s.journal.claim()
+	return s
+}
+
+// Adopt returns the session that a journal holds (PROTOCOL §8.3). state was
+// taken over: its epoch is ours. received and next are the client's
+// positions. appOpen tells whether a fresh app socket was dialled; without
+// one the session delivers what is left and closes with 1012. A reason other
+// than 0 means that it cannot go on.
+func Adopt(cfg *Config, now time.Time, st Start, state *store.State, at Position, appOpen bool) (*Session, wire.ResetReason) {
+	if seqwindow.Less(at.Received, seqwindow.Serial(state.OutAcked)) || state.Gap {
+		return nil, wire.ResetLost
+	}
+	s := newSession(cfg, now, st)
+	s.epoch = state.Epoch
+	s.adopted = wire.AdoptOwnerLost
+	if state.Handed {
+		s.adopted = wire.AdoptDrained
+	}
+	s.app.open = appOpen
+	inbound := seqwindow.Serial(state.InAcked)
+	if at.Next != 0 && seqwindow.Less(inbound, at.Next-1) {
+		inbound = at.Next - 1
+	}
+	if reason := s.restore(state, at.Received, inbound); reason != 0 {
+		s.window.Reset()
+		return nil, reason
+	}
+	s.journal.restored(state.N)
+	switch {
+	case state.Closed:
+		s.closing = closing{byApp: true, code: state.CloseCode, reason: state.CloseReason}
+	case !appOpen:
+		s.closing = closing{byApp: true, code: wire.CodeRestart, reason: "session adopted without its app"}
+	}
+	return s, 0
+}
+
+func newSession(cfg *Config, now time.Time, st Start) *Session {
+	s := &Session{cfg: cfg, id: st.ID, started: now, appProto: st.Subprotocol, extensions: st.Extensions, binding: st.Binding}
+	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Buffers: cfg.Buffers}
+	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.Buffers}
+	s.app.deflate = st.Deflate
+	if st.Deflate {
+		s.app.in.Rules.RSV = frame.RSV1
+	}
+	s.client.beat.Init(cfg.Heartbeat, now)
+	s.client.expires = now.Add(cfg.TTL)
+	s.journal.cadence.Limits = cfg.JournalLimits
+	return s
+}
+
+// start sets the counters. The windows take one message beyond what the
+// settings say, because a message is counted when it has come (I6).
+func (s *Session) start(outbound, inbound seqwindow.Serial) {
+	room := s.cfg.MaxMessage + frame.MaxHeader + wire.EscapeLen
+	s.window.Init(s.cfg.Pool, seqwindow.Limits{Messages: s.cfg.WindowMessages + 1, Bytes: s.cfg.WindowBytes + room}, outbound)
+	s.inbox.Init(inbound)
+	// A client is bound by bytes alone (PROTOCOL §5.3), of which each message
+	// costs it at least 16.
+	s.queue.Init(s.cfg.Pool, seqwindow.Limits{Messages: s.cfg.WindowBytes/16 + 1, Bytes: s.cfg.WindowBytes + room}, inbound)
+}
+
+// restore fills the window with what the journal has beyond received.
+func (s *Session) restore(state *store.State, received, inbound seqwindow.Serial) wire.ResetReason {
+	s.start(received, inbound)
+	for _, f := range state.Frames {
+		seq := seqwindow.Serial(f.Seq)
+		if seqwindow.LessEq(seq, received) {
+			continue
+		}
+		if seq != s.window.Head()+1 {
+			return wire.ResetLost
+		}
+		if s.window.Append(f.Data, 0) != nil {
+			return wire.ResetTryAgain
+		}
+	}
+	if seqwindow.Less(s.window.Head(), seqwindow.Serial(state.OutHead)) {
+		return wire.ResetLost
+	}
+	s.window.MarkTo(s.window.Head())
+	s.client.resent = s.window.Head()
+	return 0
+}
+
+// ID names the session.
+func (s *Session) ID() wire.SessionID { return s.id }
+
+// Epoch is the number of the ownership.
+func (s *Session) Epoch() uint32 { return s.epoch }
+
+// Adopted is why the session has an app socket that is not its first; 0 if it
+// has.
+func (s *Session) Adopted() wire.AdoptReason { return s.adopted }
+
+// Attached tells whether a connection is attached.
+func (s *Session) Attached() bool { return s.client.attached }
+
+// Counters returns what happened so far.
+func (s *Session) Counters() *Counters { return &s.counters }
+
+// Held returns the bytes in the windows, both directions.
+func (s *Session) Held() int { return s.window.Bytes() + s.queue.Bytes() }
+
+// Link returns what the heartbeats know of the path to the client.
+func (s *Session) Link() *heartbeat.Monitor { return &s.client.beat }
+
+// stamp is now in the window's terms: milliseconds since the session began.
+// It wraps after 49 days, which only differences see.
+func (s *Session) stamp(now time.Time) uint32 {
+	return uint32(now.Sub(s.started) / time.Millisecond)
+}

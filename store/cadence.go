@@ -1,0 +1,63 @@
+package store
+
+import (
+	"errors"
+	"time"
+)
+
+const (
+	// SnapshotEvery is how many stored parts may follow a Snapshot: half the
+	// ring, so that a snapshot is whole in it at any time (see MaxParts).
+	SnapshotEvery = 16
+
+	// RefreshInterval is how often the owner of an idle session writes a
+	// Snapshot, ± RefreshJitter of it, so that the log's maximal age takes no
+	// session that lives. A log keeps records for the session TTL and
+	// RefreshSlack.
+	RefreshInterval = 2 * time.Minute
+	RefreshJitter   = 0.2
+
+	// RefreshSlack is the longest refresh interval (2:24) and some for a
+	// refresh that waits for an election (up to 9 s) or a full log.
+	RefreshSlack = 3 * time.Minute
+)
+
+// A Cadence tells an owner which kind of record to write next. The zero value
+// with Limits set belongs to a new owner, whose first record is a Snapshot.
+// It is not safe for concurrent use.
+type Cadence struct {
+	Limits Limits
+
+	based bool // a Snapshot of this owner is in the log
+	parts int  // stored since
+}
+
+// Next returns Snapshot or Delta. fresh is how many bytes of frames a Delta
+// would carry, unacked how many a Snapshot would. A Snapshot that is no
+// larger than the Delta is the better one, which covers the change from
+// nothing outstanding to something, and every refresh.
+func (c *Cadence) Next(fresh, unacked int) Kind {
+	if !c.based || unacked <= fresh || c.parts+c.count(fresh) > SnapshotEvery {
+		return Snapshot
+	}
+	return Delta
+}
+
+// Wrote takes note of an Append and its error: one that is not known to have
+// failed can have left parts too.
+func (c *Cadence) Wrote(rec *Record, err error) {
+	switch {
+	case err == nil && rec.Kind == Snapshot:
+		c.based, c.parts = true, 0
+	case err == nil || errors.Is(err, ErrUnavailable):
+		c.parts += c.count(rec.size())
+	}
+}
+
+// count is how many parts n bytes take.
+func (c *Cadence) count(n int) int {
+	if c.Limits.Part <= 0 {
+		return 1
+	}
+	return (n + bodyFixed + c.Limits.Part - 1) / c.Limits.Part
+}

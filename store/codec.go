@@ -1,0 +1,181 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Implementation limits of a record's fields.
+const (
+	// MaxOwner is what its length byte can say; a pod's address is far below.
+	MaxOwner = 255
+	// MaxReason is what a close frame has room for (RFC 6455 section 5.5.1).
+	MaxReason = 123
+	// MaxNegotiated bounds subprotocol and extensions: longer header values
+	// are refused at the handshake.
+	MaxNegotiated = 4096
+)
+
+// Flags of a record's body.
+const (
+	flagHanded = 1 << iota
+	flagClosed
+	flagFirst
+	flagsKnown = flagHanded | flagClosed | flagFirst
+)
+
+const (
+	// bodyFixed is everything of a body but strings and frames.
+	bodyFixed = 1 + 3*4 + 8 + 2 + 8 + 1 + 1 + 2 + 2 + 4
+
+	// frameFixed precedes each frame's bytes.
+	frameFixed = 4 + 4
+)
+
+// size is the length of the record's body in bytes.
+func (r *Record) size() int {
+	n := bodyFixed + len(r.Owner) + len(r.CloseReason) + len(r.Subprotocol) + len(r.Extensions)
+	for i := range r.Frames {
+		n += frameFixed + len(r.Frames[i].Data)
+	}
+	return n
+}
+
+// check refuses what the layout has no room for.
+func (r *Record) check() error {
+	for _, f := range []struct {
+		name  string
+		value string
+		most  int
+	}{
+		{"owner", r.Owner, MaxOwner},
+		{"close reason", r.CloseReason, MaxReason},
+		{"subprotocol", r.Subprotocol, MaxNegotiated},
+		{"extensions", r.Extensions, MaxNegotiated},
+	} {
+		if len(f.value) > f.most {
+			return fmt.Errorf("%w: %s of %d bytes, at most %d", ErrTooLarge, f.name, len(f.value), f.most)
+		}
+	}
+	if r.Kind < Claim || r.Kind > End {
+		return fmt.Errorf("store: record of kind %d: unknown", r.Kind)
+	}
+	return nil
+}
+
+// appendBody appends what is sealed of a record (kind, epoch and number are
+// in every part's header), all integers big-endian:
+//
+//	flags u8 | in acked u32 | out acked u32 | out head u32 |
+//	detached at ms i64 | close code u16 | writer u64 | owner u8+n |
+//	close reason u8+n | subprotocol u16+n | extensions u16+n |
+//	frames u32, each: seq u32 | bytes u32+n
+//
+// One record has one encoding: a retry is recognised by its bytes.
+func appendBody(b []byte, r *Record) []byte {
+	b = append(b, r.flags())
+	b = binary.BigEndian.AppendUint32(b, r.InAcked)
+	b = binary.BigEndian.AppendUint32(b, r.OutAcked)
+	b = binary.BigEndian.AppendUint32(b, r.OutHead)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.DetachedAt))
+	b = binary.BigEndian.AppendUint16(b, r.CloseCode)
+	b = binary.BigEndian.AppendUint64(b, r.Writer)
+	b = append(append(b, byte(len(r.Owner))), r.Owner...)
+	b = append(append(b, byte(len(r.CloseReason))), r.CloseReason...)
+	b = append(binary.BigEndian.AppendUint16(b, uint16(len(r.Subprotocol))), r.Subprotocol...)
+	b = append(binary.BigEndian.AppendUint16(b, uint16(len(r.Extensions))), r.Extensions...)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(r.Frames)))
+	for i := range r.Frames {
+		f := &r.Frames[i]
+		b = binary.BigEndian.AppendUint32(b, f.Seq)
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(f.Data))), f.Data...)
+	}
+	return b
+}
+
+func (r *Record) flags() (flags byte) {
+	if r.Handed {
+		flags |= flagHanded
+	}
+	if r.Closed {
+		flags |= flagClosed
+	}
+	if r.First {
+		flags |= flagFirst
+	}
+	return flags
+}
+
+// decodeBody reads a body into r. It refuses unknown flags, a length that
+// points past the end and bytes left over. Frames alias b.
+func decodeBody(r *Record, b []byte) error {
+	d := decoder{rest: b}
+	flags := d.take(1)
+	if d.short || flags[0]&^flagsKnown != 0 {
+		return fmt.Errorf("%w: flags unknown or missing", ErrCorrupt)
+	}
+	r.Handed = flags[0]&flagHanded != 0
+	r.Closed = flags[0]&flagClosed != 0
+	r.First = flags[0]&flagFirst != 0
+	r.InAcked = d.uint32()
+	r.OutAcked = d.uint32()
+	r.OutHead = d.uint32()
+	r.DetachedAt = int64(d.uint64())
+	r.CloseCode = d.uint16()
+	r.Writer = d.uint64()
+	r.Owner = string(d.take(int(d.uint8())))
+	r.CloseReason = string(d.take(int(d.uint8())))
+	r.Subprotocol = string(d.take(int(d.uint16())))
+	r.Extensions = string(d.take(int(d.uint16())))
+	r.Frames = d.frames()
+	if d.short || len(d.rest) != 0 {
+		return fmt.Errorf("%w: %d bytes are too short or too long", ErrCorrupt, len(b))
+	}
+	return r.check()
+}
+
+// A decoder takes a body apart. Past the end it returns zeros and notes it,
+// so that one check at the end is enough.
+type decoder struct {
+	rest  []byte
+	short bool
+}
+
+// frames allocates for the frames that the rest can hold, whatever the count
+// claims.
+func (d *decoder) frames() []Frame {
+	count := d.uint32()
+	if count == 0 || uint64(count)*frameFixed > uint64(len(d.rest)) {
+		d.short = d.short || count != 0
+		return nil
+	}
+	frames := make([]Frame, count)
+	for i := range frames {
+		frames[i].Seq = d.uint32()
+		frames[i].Data = d.take(int(d.uint32()))
+	}
+	return frames
+}
+
+func (d *decoder) take(n int) []byte {
+	if n < 0 || n > len(d.rest) { // below 0: 32-bit int
+		d.short, d.rest = true, nil
+		return nil
+	}
+	b := d.rest[:n:n]
+	d.rest = d.rest[n:]
+	return b
+}
+
+// fixed is take with zeros for what is missing; n is at most 8.
+func (d *decoder) fixed(n int) []byte {
+	if b := d.take(n); !d.short {
+		return b
+	}
+	return make([]byte, 8)
+}
+
+func (d *decoder) uint8() uint8   { return d.fixed(1)[0] }
+func (d *decoder) uint16() uint16 { return binary.BigEndian.Uint16(d.fixed(2)) }
+func (d *decoder) uint32() uint32 { return binary.BigEndian.Uint32(d.fixed(4)) }
+func (d *decoder) uint64() uint64 { return binary.BigEndian.Uint64(d.fixed(8)) }

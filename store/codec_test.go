@@ -1,0 +1,151 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/wsresilience/wsresilience/internal/keyring"
+)
+
+func testRing(t testing.TB) *keyring.Ring {
+	t.Helper()
+	ring, err := keyring.New([][]byte{bytes.Repeat([]byte{3}, keyring.KeySize)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+func fullRecord() *Record {
+	return &Record{
+		Kind: Snapshot, Epoch: 3, N: 4, Owner: "10.0.0.1:1", Writer: 5, InAcked: 6, OutAcked: 7,
+		OutHead: 9, DetachedAt: -1, Handed: true, Closed: true, CloseCode: 1000, CloseReason: "r",
+		Subprotocol: "s", Extensions: "e", First: true,
+		Frames: []Frame{{8, []byte("eight")}, {9, []byte{}}},
+	}
+}
+
+// store1 stores rec in parts of most bytes and returns the messages.
+func store1(t testing.TB, ring *keyring.Ring, id ID, rec *Record, most int) (out []Message) {
+	t.Helper()
+	parts, err := split(rec, most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range parts {
+		out = append(out, Message{Revision(i + 1), parts[i].seal(ring, id)})
+	}
+	return out
+}
+
+func TestRoundTrip(t *testing.T) {
+	ring, id := testRing(t), ID{1}
+	for _, rec := range []*Record{fullRecord(), {Kind: Claim}, {Kind: End, Owner: "a"}} {
+		size := rec.size()
+		for _, most := range []int{size, size - 1, (size + MaxParts - 1) / MaxParts} {
+			messages := store1(t, ring, id, rec, most)
+			got := assemble(ring, id, messages)
+			last := got[len(got)-1]
+			if last.Err != nil || !reflect.DeepEqual(last.Record, rec) {
+				t.Fatalf("%d parts: %+v, %v, want %+v", len(messages), last.Record, last.Err, rec)
+			}
+			for _, s := range got[:len(got)-1] {
+				if s.Record != nil || s.Err != nil {
+					t.Fatalf("an unfinished record shows: %+v", s)
+				}
+			}
+		}
+		if _, err := split(rec, (size-1)/MaxParts); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("more than MaxParts: %v", err)
+		}
+	}
+}
+
+// TestPartsDoNotMix: no part can stand for another, whoever orders them.
+func TestPartsDoNotMix(t *testing.T) {
+	ring, id := testRing(t), ID{1}
+	a := store1(t, ring, id, fullRecord(), 30)
+	next := fullRecord()
+	next.N++
+	b := store1(t, ring, id, next, 30)
+	n := len(a)
+	if n < 3 || len(b) != n {
+		t.Fatalf("%d and %d parts", n, len(b))
+	}
+	for name, order := range map[string][]Message{
+		"first missing":  a[1:],
+		"last missing":   a[:n-1],
+		"middle missing": append(append([]Message{}, a[:1]...), a[2:]...),
+		"swapped":        append([]Message{a[1], a[0]}, a[2:]...),
+		"of two records": append(append([]Message{}, a[:1]...), b[1:]...),
+		"part repeated":  append([]Message{a[0], a[1], a[1]}, a[2:]...),
+	} {
+		for _, s := range assemble(ring, id, order) {
+			if s.Record != nil || s.Err != nil {
+				t.Errorf("%s: %+v", name, s)
+			}
+		}
+	}
+	// Every byte of a stored part is authenticated.
+	for i := range a[0].Data {
+		bad := bytes.Clone(a[0].Data)
+		bad[i] ^= 0x10
+		if _, err := open(ring, id, bad); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("byte %d flipped: %v", i, err)
+		}
+	}
+	if _, err := open(ring, ID{2}, a[0].Data); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("another session: %v", err)
+	}
+}
+
+func FuzzBody(f *testing.F) {
+	f.Add(appendBody(nil, fullRecord()))
+	f.Add(appendBody(nil, &Record{}))
+	f.Add([]byte{})
+	f.Add(bytes.Repeat([]byte{0xff}, bodyFixed))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		rec := &Record{Kind: Delta}
+		if err := decodeBody(rec, body); err != nil {
+			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTooLarge) {
+				t.Fatalf("undocumented error %v", err)
+			}
+			return
+		}
+		if again := appendBody(nil, rec); !bytes.Equal(again, body) || rec.size() != len(body) {
+			t.Fatalf("one record, two encodings:\n%x\n%x", body, again)
+		}
+	})
+}
+
+// FuzzAssemble feeds stored bytes that nobody sealed, and bodies that somebody
+// with the key sealed badly.
+func FuzzAssemble(f *testing.F) {
+	ring, id := testRing(f), ID{1}
+	for _, m := range store1(f, ring, id, fullRecord(), 60) {
+		f.Add(m.Data, uint8(1))
+	}
+	f.Add(appendBody(nil, fullRecord()), uint8(3))
+	f.Add([]byte{}, uint8(0))
+	f.Fuzz(func(t *testing.T, data []byte, count uint8) {
+		messages := []Message{{1, data}}
+		for i := range count % (MaxParts + 1) {
+			p := part{header{kind: Delta, part: i, parts: count % (MaxParts + 1)}, data}
+			messages = append(messages, Message{Revision(i + 2), p.seal(ring, id)})
+		}
+		chain := assemble(ring, id, messages)
+		if len(chain) != len(messages) {
+			t.Fatalf("%d of %d messages", len(chain), len(messages))
+		}
+		for _, s := range chain {
+			if s.Err != nil && !errors.Is(s.Err, ErrCorrupt) {
+				t.Fatalf("undocumented error %v", s.Err)
+			}
+		}
+		if st, err := Fold(chain); err == nil && st.Revision != Revision(len(messages)) {
+			t.Fatalf("revision %d of %d", st.Revision, len(messages))
+		}
+	})
+}

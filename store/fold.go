@@ -1,0 +1,98 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+)
+
+// A Stored is one stored part as Fold takes it: with the record that it
+// completes, with the reason why it cannot be read, or with neither, for a
+// part that is only a beginning.
+type Stored struct {
+	Revision Revision
+	Record   *Record
+	Err      error
+	Parts    int // stored parts that this stands for
+}
+
+// Fold makes a State of a chain, oldest first. It is pure. A record that
+// cannot be read matters only until the next Snapshot, which replaces all
+// before it. The error is ErrNotFound, or wraps ErrCorrupt.
+func Fold(chain []Stored) (*State, error) {
+	f := folding{}
+	for i := range chain {
+		f.add(&chain[i])
+	}
+	switch {
+	case f.broken != nil:
+		return nil, f.broken
+	case !f.seen:
+		return nil, ErrNotFound
+	}
+	f.Gap = f.gap()
+	return &f.State, nil
+}
+
+type folding struct {
+	State
+	seen     bool  // a record was folded
+	anchored bool  // a record that needs nothing before it was folded
+	broken   error // a record after the last anchor cannot be read
+}
+
+func (f *folding) add(s *Stored) {
+	f.Revision = s.Revision
+	f.Since += s.Parts
+	switch {
+	case s.Err != nil:
+		f.broken = s.Err
+	case s.Record == nil:
+	case f.seen && s.Record.Epoch < f.Epoch:
+		// A fenced owner's record. Compare-and-set lets none in; should one
+		// be there all the same, the higher epoch wins (I5).
+	default:
+		f.fold(s.Record)
+	}
+}
+
+func (f *folding) fold(r *Record) {
+	frames := f.Frames
+	if r.Kind == Snapshot || r.First {
+		frames, f.Since = nil, 0
+		f.anchored, f.broken = true, nil
+	}
+	frames = append(slices.Clip(frames), r.Frames...)
+	f.Record, f.seen = *r, true
+	f.Frames = outstanding(frames, r.OutAcked)
+}
+
+// gap tells whether the kept frames are not all that followed OutAcked. A
+// chain whose anchor is gone proves nothing, unless nothing is outstanding.
+func (f *folding) gap() bool {
+	if !f.anchored && f.OutHead != f.OutAcked {
+		return true
+	}
+	next := f.OutAcked + 1
+	for _, frame := range f.Frames {
+		if frame.Seq != next {
+			return true
+		}
+		next++
+	}
+	return false
+}
+
+// outstanding drops what is acknowledged and puts the rest in order, each seq
+// once: a retried record brings frames that are there already.
+func outstanding(frames []Frame, acked uint32) []Frame {
+	frames = slices.DeleteFunc(frames, func(f Frame) bool { return !after(f.Seq, acked) })
+	// Counted from acked, serial numbers have an order like any other.
+	byDistance := func(a, b Frame) int { return cmp.Compare(a.Seq-acked, b.Seq-acked) }
+	if !slices.IsSortedFunc(frames, byDistance) {
+		slices.SortStableFunc(frames, byDistance)
+	}
+	return slices.CompactFunc(frames, func(a, b Frame) bool { return a.Seq == b.Seq })
+}
+
+// after is RFC 1982 section 3.2: a comes after b.
+func after(a, b uint32) bool { return int32(a-b) > 0 }

@@ -1,0 +1,149 @@
+package store
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// rec makes a record with frames of the given seqs.
+func rec(kind Kind, epoch, acked, head uint32, seqs ...uint32) Stored {
+	r := &Record{Kind: kind, Epoch: epoch, OutAcked: acked, OutHead: head}
+	for _, seq := range seqs {
+		r.Frames = append(r.Frames, Frame{Seq: seq, Data: []byte{byte(seq)}})
+	}
+	return Stored{Record: r, Parts: 1}
+}
+
+func TestFold(t *testing.T) {
+	const top = ^uint32(0)
+	bad := Stored{Err: ErrCorrupt, Parts: 1}
+	half := Stored{Parts: 1}
+	first := rec(Delta, 1, 0, 2, 1, 2)
+	first.Record.First = true
+	for name, tc := range map[string]struct {
+		chain []Stored
+		seqs  []uint32
+		gap   bool
+		err   error
+	}{
+		"nothing":               {nil, nil, false, ErrNotFound},
+		"only a beginning":      {[]Stored{half}, nil, false, ErrNotFound},
+		"snapshot replaces":     {[]Stored{rec(Snapshot, 1, 0, 2, 1, 2), rec(Snapshot, 1, 2, 3, 3)}, []uint32{3}, false, nil},
+		"delta adds":            {[]Stored{rec(Snapshot, 1, 0, 2, 1, 2), rec(Delta, 1, 0, 3, 3)}, []uint32{1, 2, 3}, false, nil},
+		"ack drops":             {[]Stored{rec(Snapshot, 1, 0, 2, 1, 2), rec(Delta, 1, 2, 3, 3)}, []uint32{3}, false, nil},
+		"claim keeps":           {[]Stored{rec(Snapshot, 1, 0, 2, 1, 2), rec(Claim, 2, 0, 2)}, []uint32{1, 2}, false, nil},
+		"first anchors":         {[]Stored{first, rec(Delta, 1, 0, 3, 3)}, []uint32{1, 2, 3}, false, nil},
+		"wrap":                  {[]Stored{rec(Snapshot, 1, top-2, 0, top-1, top, 0), rec(Delta, 1, top-1, 1, 1)}, []uint32{top, 0, 1}, false, nil},
+		"retry overlaps":        {[]Stored{rec(Snapshot, 1, 0, 2, 1, 2), rec(Delta, 1, 0, 4, 2, 3, 4)}, []uint32{1, 2, 3, 4}, false, nil},
+		"late frame":            {[]Stored{rec(Snapshot, 1, 0, 3, 1, 3), rec(Delta, 1, 0, 3, 2)}, []uint32{1, 2, 3}, false, nil},
+		"not yet journaled":     {[]Stored{rec(Snapshot, 1, 1, 5, 2)}, []uint32{2}, false, nil},
+		"gap at the start":      {[]Stored{rec(Snapshot, 1, 0, 3, 2, 3)}, []uint32{2, 3}, true, nil},
+		"gap in the middle":     {[]Stored{rec(Snapshot, 1, 0, 3, 1, 3)}, []uint32{1, 3}, true, nil},
+		"no anchor":             {[]Stored{rec(Claim, 2, 1, 5), rec(Claim, 3, 1, 5)}, nil, true, nil},
+		"no anchor, no matter":  {[]Stored{rec(Delta, 1, 5, 5)}, nil, false, nil},
+		"fenced owner":          {[]Stored{rec(Snapshot, 2, 0, 1, 1), rec(Snapshot, 1, 0, 2, 1, 2)}, []uint32{1}, false, nil},
+		"corrupt":               {[]Stored{rec(Snapshot, 1, 0, 1, 1), bad, rec(Delta, 1, 0, 2, 2)}, nil, false, ErrCorrupt},
+		"corrupt, replaced":     {[]Stored{bad, rec(Snapshot, 1, 0, 1, 1)}, []uint32{1}, false, nil},
+		"unfinished at the end": {[]Stored{rec(Snapshot, 1, 0, 1, 1), half}, []uint32{1}, false, nil},
+	} {
+		for i := range tc.chain {
+			tc.chain[i].Revision = Revision(10 + i)
+		}
+		st, err := Fold(tc.chain)
+		if !errors.Is(err, tc.err) {
+			t.Errorf("%s: %v, want %v", name, err, tc.err)
+		}
+		if err != nil || tc.err != nil {
+			continue
+		}
+		var seqs []uint32
+		for _, f := range st.Frames {
+			seqs = append(seqs, f.Seq)
+		}
+		if !slices.Equal(seqs, tc.seqs) || st.Gap != tc.gap {
+			t.Errorf("%s: frames %v, gap %v, want %v, %v", name, seqs, st.Gap, tc.seqs, tc.gap)
+		}
+		if want := tc.chain[len(tc.chain)-1].Revision; st.Revision != want {
+			t.Errorf("%s: revision %d, want %d", name, st.Revision, want)
+		}
+	}
+}
+
+// FuzzCadence lets an owner write by Cadence, loses what the ring loses, and
+// checks after every record that the ring still tells everything.
+func FuzzCadence(f *testing.F) {
+	f.Add(uint64(1), uint16(100), uint16(50))
+	f.Add(uint64(2), uint16(3000), uint16(200))
+	f.Fuzz(func(t *testing.T, seed uint64, frameMost, partSize uint16) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		part := int(partSize) + bodyFixed
+		cadence := Cadence{Limits: Limits{Part: part, Record: MaxParts * part}}
+		head := ^uint32(0) - 20 // the count wraps on the way
+		acked, journaled := head, head
+		var log []Stored
+		var window []Frame
+		for range 100 {
+			for range random.IntN(3) {
+				data := make([]byte, random.IntN(int(frameMost)+1))
+				if r := (Record{Frames: append(slices.Clone(window), Frame{Data: data})}); r.size() > MaxParts*part {
+					break // the window is full: backpressure
+				}
+				head++
+				window = append(window, Frame{Seq: head, Data: data})
+			}
+			for len(window) > 0 && random.IntN(3) == 0 {
+				acked = window[0].Seq
+				window = window[1:]
+			}
+			if after(acked, journaled) {
+				journaled = acked
+			}
+			r := &Record{Kind: Delta, OutAcked: acked, OutHead: head}
+			fresh := window[len(window)-int(head-journaled):]
+			r.Frames = slices.Clone(fresh)
+			if r.Kind = cadence.Next(r.size()-bodyFixed, (&Record{Frames: window}).size()-bodyFixed); r.Kind == Snapshot {
+				r.Frames = slices.Clone(window)
+			}
+			parts, err := split(r, part)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range len(parts) - 1 {
+				log = append(log, Stored{Revision: 1, Parts: 1})
+				checkRing(t, log, acked)
+			}
+			log = append(log, Stored{Revision: 1, Record: r, Parts: 1})
+			cadence.Wrote(r, nil)
+			journaled = head
+			if st := checkRing(t, log, acked); len(st.Frames) != len(window) {
+				t.Fatalf("%d frames, want %d", len(st.Frames), len(window))
+			}
+		}
+	})
+}
+
+// checkRing folds what the ring keeps of the log. A record that lost its
+// first parts is invisible, as assemble makes it.
+func checkRing(t *testing.T, log []Stored, acked uint32) *State {
+	t.Helper()
+	kept := slices.Clone(log[max(0, len(log)-Ring):])
+	if cut := len(log) - len(kept); cut > 0 && log[cut-1].Record == nil {
+		for i := range kept {
+			done := kept[i].Record != nil
+			kept[i].Record = nil
+			if done {
+				break
+			}
+		}
+	}
+	st, err := Fold(kept)
+	if errors.Is(err, ErrNotFound) && len(log) < MaxParts {
+		return &State{} // the very first record is on its way
+	}
+	if err != nil || st.Gap {
+		t.Fatalf("after %d parts: %v, gap %v", len(log), err, st != nil && st.Gap)
+	}
+	return st
+}

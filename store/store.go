@@ -1,0 +1,182 @@
+// Package store is the contract of the journal: what a session's owner writes
+// down so that the session can go on when the connection, the process or the
+// pod is gone (design sections 4 and 6), and what a new owner reads.
+//
+// A session has one chain of records. Its owner appends by compare-and-set on
+// the newest revision, so the chain is the fence too: whoever claims the
+// session first makes every later append of the former owner fail. A reader
+// folds the chain into one State.
+//
+// Journal implements Store over a Log, which is all that a backend supplies:
+// Memory here, JetStream in natsstore.
+package store
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+)
+
+// An ID is a session's id.
+type ID [16]byte
+
+// String is the id in lower-case hex: one token of a subject.
+func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
+// A Revision is a record's place in its store. It only grows along a chain.
+// 0 means that the session has no record.
+type Revision uint64
+
+// A Kind says what a record does to the records before it.
+type Kind uint8
+
+const (
+	// Claim begins an ownership: the epoch is new, the frames before it stay.
+	// A claim carries no frames. TakeOver writes it.
+	Claim Kind = 1 + iota
+	// Snapshot carries every unacknowledged outbound frame; nothing before it
+	// is needed any more. Cadence tells when one is due.
+	Snapshot
+	// Delta carries the frames that are new since the record before it.
+	Delta
+	// End says that the session is over. It is never adopted, and nothing
+	// follows.
+	End
+)
+
+func (k Kind) String() string {
+	switch k {
+	case Claim:
+		return "claim"
+	case Snapshot:
+		return "snapshot"
+	case Delta:
+		return "delta"
+	case End:
+		return "end"
+	}
+	return "kind unknown"
+}
+
+// A Frame is one outbound message as raw WebSocket frame bytes, the way it is
+// replayed.
+type Frame struct {
+	Seq  uint32
+	Data []byte
+}
+
+// A Record is what the owner appends. Everything but Frames is the whole
+// truth at the moment of writing, so a reader takes it from the newest record.
+type Record struct {
+	Kind   Kind
+	Epoch  uint32
+	N      uint32 // number within the epoch; the claim is 0
+	Owner  string // address of the owner, at most MaxOwner bytes
+	Writer uint64 // random per ownership: tells two owners of one address apart
+
+	InAcked  uint32 // last inbound message that was handed to the app's socket
+	OutAcked uint32 // last outbound message that the client acknowledged
+	OutHead  uint32 // last outbound message that exists, in the journal or not
+
+	DetachedAt int64 // unix ms; 0 while a connection is attached
+	Handed     bool  // released on purpose by a drain: everything is in the journal
+
+	Closed      bool // the app closed; CLOSE is still to be delivered
+	CloseCode   uint16
+	CloseReason string // at most MaxReason bytes
+
+	Subprotocol string // what the app chose, needed to replay; at most MaxNegotiated bytes
+	Extensions  string // likewise
+
+	// First is set by Append: nothing precedes the record, so it stands for
+	// itself as a Snapshot does.
+	First bool
+
+	Frames []Frame // oldest first
+}
+
+// A State is what a chain of records amounts to.
+type State struct {
+	Revision Revision // the newest in the chain: Append goes after it
+
+	// Record has the values of the newest record; its Frames are all
+	// unacknowledged ones that the chain knows, oldest first. After TakeOver,
+	// Handed tells what the former owner left.
+	Record
+
+	// Gap means that frames are missing between OutAcked and the last frame
+	// kept, or may be: the answer to the client is RESET (I1). Frames that the
+	// former owner sent and had not yet journaled are no gap; OutHead may tell
+	// of them.
+	Gap bool
+
+	// Since counts the stored parts after the newest Snapshot. TakeOver uses
+	// it to keep a chain of claims from pushing the snapshot out of the ring.
+	Since int
+}
+
+// Limits are what one record may weigh.
+type Limits struct {
+	Part   int // plaintext bytes of one stored part
+	Record int // bytes of a whole record: MaxParts parts
+}
+
+// A Store keeps the chains. It is safe for concurrent use, but a session has
+// one append in flight at a time: that is its owner's duty.
+//
+// Errors wrap the Err values of this package. A context that ends during a
+// call yields an error that wraps both its cause and ErrUnavailable.
+type Store interface {
+	// Append adds rec as the newest record of session id if after still is
+	// the newest revision, and returns the new one. After ErrUnavailable it
+	// is not known whether the record was stored. The owner then appends
+	// again after the same revision: the same record, or one that has all of
+	// its content. What the lost call may have left is recognised as the
+	// owner's own by Epoch, Owner and Writer. rec is not kept.
+	Append(ctx context.Context, id ID, after Revision, rec *Record) (Revision, error)
+
+	// Load returns the session's state. It may be stale: who needs the truth
+	// takes over first.
+	Load(ctx context.Context, id ID) (*State, error)
+
+	// Limits are fixed once the store is ready.
+	Limits() Limits
+
+	// Ready returns nil if the store can take an append now, and otherwise
+	// why not.
+	Ready(ctx context.Context) error
+
+	// Close releases everything. Calls after it fail with ErrUnavailable.
+	Close() error
+}
+
+var (
+	// ErrNotFound means that the store has no record of the session.
+	ErrNotFound = errors.New("store: session not found")
+
+	// ErrEnded means that the session is over and cannot be taken over.
+	ErrEnded = errors.New("store: session has ended")
+
+	// ErrFenced means that somebody else wrote: this owner owns no more (I5).
+	ErrFenced = errors.New("store: fenced by another owner")
+
+	// ErrLost means that the revision to append after is gone although nobody
+	// else wrote: it expired, or a power cut took it. The owner loads, and if
+	// the epoch is still its own or nothing is there, goes on with a Snapshot.
+	ErrLost = errors.New("store: records were lost")
+
+	// ErrFull means that the store's limits are reached: nothing was stored,
+	// the frames stay in memory, and the window's backpressure does the rest.
+	ErrFull = errors.New("store: full")
+
+	// ErrTooLarge means that the record exceeds Limits.Record or one of its
+	// fields is too long. Trying again does not help.
+	ErrTooLarge = errors.New("store: record too large")
+
+	// ErrUnavailable means that the store is out of reach or cannot tell:
+	// try again.
+	ErrUnavailable = errors.New("store: unavailable")
+
+	// ErrCorrupt means that records are there and cannot be read.
+	ErrCorrupt = errors.New("store: corrupt record")
+)

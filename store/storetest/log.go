@@ -1,0 +1,182 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/wsresilience/wsresilience/store"
+)
+
+// RunLog tests a Log: by itself, as a Store, and as a Store whose answers get
+// lost. open may return the same log each time.
+func RunLog(t *testing.T, open func(t *testing.T) store.Log) {
+	t.Run("store", func(t *testing.T) {
+		Run(t, func(t *testing.T) store.Store { return store.NewJournal(open(t), Ring(t)) })
+	})
+	t.Run("ring", func(t *testing.T) { testRing(t, open(t)) })
+	t.Run("corrupt", func(t *testing.T) { testCorrupt(t, open(t)) })
+	t.Run("unfinished", func(t *testing.T) { testUnfinished(t, open(t)) })
+	t.Run("lost answers", func(t *testing.T) { testLostAnswers(t, open(t)) })
+}
+
+func testRing(t *testing.T, log store.Log) {
+	id := NewID()
+	var revs []store.Revision
+	after := store.Revision(0)
+	for i := range store.Ring + 5 {
+		rev, err := log.Append(t.Context(), id, after, fmt.Append(nil, "message ", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		after = rev
+		revs = append(revs, rev)
+	}
+	var fenced *store.FencedError
+	_, err := log.Append(t.Context(), id, revs[0], []byte("late"))
+	if !errors.As(err, &fenced) || fenced.Known && fenced.Newest != after {
+		t.Errorf("append after an old revision: %v", err)
+	}
+	want := revs[len(revs)-store.Ring:]
+	got := readUntil(t, log, id, after)
+	if len(got) != len(want) || got[0].Revision != want[0] || string(got[0].Data) != "message 5" {
+		t.Errorf("%d messages from %d, want %d from %d", len(got), got[0].Revision, len(want), want[0])
+	}
+	got, err = log.Read(t.Context(), id, want[2], 2)
+	if err != nil || len(got) != 2 || got[0].Revision != want[3] || got[1].Revision != want[4] {
+		t.Errorf("two after %d: %v, %v", want[2], got, err)
+	}
+	if got, err = log.Read(t.Context(), id, after, 2); err != nil || len(got) != 0 {
+		t.Errorf("nothing after the newest: %v, %v", got, err)
+	}
+}
+
+// readUntil reads all, when the newest has arrived where it is read from.
+func readUntil(t *testing.T, log store.Log, id store.ID, newest store.Revision) []store.Message {
+	t.Helper()
+	for range 100 {
+		got, err := log.Read(t.Context(), id, 0, 2*store.Ring)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(got); n > 0 && got[n-1].Revision >= newest {
+			return got
+		}
+	}
+	t.Fatalf("revision %d never seen", newest)
+	return nil
+}
+
+// testCorrupt puts bytes of other hands into a chain.
+func testCorrupt(t *testing.T, log store.Log) {
+	s := store.NewJournal(log, Ring(t))
+	a := begin(t, s, "a")
+	a.delta(1, 3)
+	stored := readUntil(t, log, a.id, a.rev)
+	last := stored[len(stored)-1].Data
+	flipped := append([]byte(nil), last...)
+	flipped[len(flipped)-1] ^= 1
+	for name, data := range map[string][]byte{
+		"empty": {}, "text": []byte("not a record"), "bit flipped": flipped, "cut": last[:len(last)/2],
+	} {
+		o := begin(t, s, "a")
+		o.delta(1, 3)
+		rev, err := log.Append(t.Context(), o.id, o.rev, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readUntil(t, log, o.id, rev)
+		if _, err := s.Load(t.Context(), o.id); !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("%s: load: %v, want ErrCorrupt", name, err)
+		}
+		if _, err := store.TakeOver(t.Context(), s, o.id, "b", epochStart); !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("%s: take over: %v, want ErrCorrupt", name, err)
+		}
+	}
+	// A true record of one session is none of another.
+	other := NewID()
+	if _, err := log.Append(t.Context(), other, 0, stored[0].Data); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.TakeOver(t.Context(), s, other, "b", epochStart); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("moved to another session: %v, want ErrCorrupt", err)
+	}
+}
+
+// testUnfinished: a writer that dies within a record of several parts leaves
+// what was there before, and a chain that can be taken over.
+func testUnfinished(t *testing.T, log store.Log) {
+	a := begin(t, store.NewJournal(log, Ring(t)), "a")
+	a.delta(1, 3)
+	dying := &flaky{Log: log, failAt: 3}
+	a.s = store.NewJournal(dying, Ring(t))
+	size := a.s.Limits().Part
+	err := a.try(func(r *store.Record) {
+		r.Kind, r.OutAcked, r.OutHead, r.Frames = store.Snapshot, 1, 4, Frames(2, 4, size)
+	})
+	if !errors.Is(err, store.ErrUnavailable) || dying.appends != 3 {
+		t.Fatalf("%d appends, %v", dying.appends, err)
+	}
+	s := store.NewJournal(log, Ring(t))
+	st, err := store.TakeOver(t.Context(), s, a.id, "b", epochStart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFrames(t, st, 1, 3, 10)
+	if st.OutAcked != 0 || st.Epoch != 2 {
+		t.Errorf("acked %d in epoch %d: the unfinished record shows", st.OutAcked, st.Epoch)
+	}
+}
+
+// testLostAnswers: every second answer of the log is lost after the message
+// was stored, and the owner's next record has more in it than the last.
+func testLostAnswers(t *testing.T, log store.Log) {
+	s := store.NewJournal(&flaky{Log: log, loseEvery: 2}, Ring(t))
+	o := &owner{t: t, s: s, id: NewID(), rec: store.Record{Epoch: 1, Owner: "a", Writer: 9}}
+	journaled, failures := uint32(0), 0
+	for head := uint32(1); head <= 20; head++ {
+		err := o.try(func(r *store.Record) {
+			r.Kind, r.OutHead, r.Frames = store.Delta, head, Frames(journaled+1, head, 10)
+		})
+		switch {
+		case err == nil:
+			journaled = head
+		case errors.Is(err, store.ErrUnavailable):
+			failures++
+		default:
+			t.Fatal(err)
+		}
+	}
+	if failures == 0 || journaled < 10 {
+		t.Fatalf("%d failures, %d frames journaled: not what was to be tested", failures, journaled)
+	}
+	wantFrames(t, o.load(), 1, max(journaled, o.load().OutHead), 10)
+}
+
+// A flaky log loses answers, or dies.
+type flaky struct {
+	store.Log
+	loseEvery int // this many appends: stored, but the answer is lost
+	failAt    int // from this append on nothing is stored
+
+	mu      sync.Mutex
+	appends int
+}
+
+func (f *flaky) Append(ctx context.Context, id store.ID, after store.Revision, data []byte) (store.Revision, error) {
+	f.mu.Lock()
+	f.appends++
+	lose := f.loseEvery > 0 && f.appends%f.loseEvery == 0
+	dead := f.failAt > 0 && f.appends >= f.failAt
+	f.mu.Unlock()
+	if dead {
+		return 0, fmt.Errorf("%w: the test cut it off", store.ErrUnavailable)
+	}
+	rev, err := f.Log.Append(ctx, id, after, data)
+	if lose && err == nil {
+		return 0, fmt.Errorf("%w: the test lost the answer", store.ErrUnavailable)
+	}
+	return rev, err
+}

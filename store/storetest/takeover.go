@@ -1,0 +1,164 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wsresilience/wsresilience/store"
+)
+
+// epochStart is the time of every take-over here; only its value matters.
+var epochStart = time.UnixMilli(1_700_000_000_000)
+
+func testTakeOver(t *testing.T, s store.Store) {
+	if _, err := store.TakeOver(t.Context(), s, NewID(), "b", epochStart); !errors.Is(err, store.ErrNotFound) {
+		t.Fatalf("an unknown session: %v", err)
+	}
+	a := begin(t, s, "a")
+	a.delta(1, 3)
+	a.append(func(r *store.Record) { r.Kind, r.InAcked, r.Handed = store.Delta, 17, true })
+
+	st, err := store.TakeOver(t.Context(), s, a.id, "b", epochStart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFrames(t, st, 1, 3, 10)
+	if st.Epoch != 2 || st.N != 0 || st.Owner != "b" || st.InAcked != 17 || st.Writer == a.rec.Writer {
+		t.Fatalf("state %+v", st.Record)
+	}
+	if !st.Handed {
+		t.Error("the clean hand-over was lost")
+	}
+	if st.DetachedAt != epochStart.UnixMilli() {
+		t.Errorf("detached at %d: nobody is attached to the new owner", st.DetachedAt)
+	}
+	if err := a.try(nil); !errors.Is(err, store.ErrFenced) {
+		t.Errorf("the former owner's append: %v", err)
+	}
+
+	// b goes on, and dies without a hand-over; its Handed must not be a's.
+	b := owner{t: t, s: s, id: a.id, rev: st.Revision, rec: st.Record}
+	b.rec.Handed = false
+	b.append(func(r *store.Record) { r.Kind, r.OutHead, r.Frames = store.Delta, 4, Frames(4, 4, 10) })
+	st, err = store.TakeOver(t.Context(), s, a.id, "c", epochStart.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFrames(t, st, 1, 4, 10)
+	if st.Epoch != 3 || st.Handed || st.DetachedAt != epochStart.UnixMilli() {
+		t.Fatalf("state %+v", st.Record)
+	}
+}
+
+// testTakeOverRace: all claim at once. Each that succeeds has an epoch of its
+// own, and only the highest can still write.
+func testTakeOverRace(t *testing.T, s store.Store) {
+	const pods = 5
+	a := begin(t, s, "a")
+	a.delta(1, 3)
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		owns = map[uint32]*store.State{}
+		top  uint32
+	)
+	for range pods {
+		wg.Go(func() {
+			// One name for all: the writer's number must tell them apart.
+			st, err := store.TakeOver(t.Context(), s, a.id, "same", epochStart)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case errors.Is(err, store.ErrFenced):
+			case err != nil:
+				t.Error(err)
+			case owns[st.Epoch] != nil:
+				t.Errorf("epoch %d has two owners (I5)", st.Epoch)
+			default:
+				owns[st.Epoch] = st
+				top = max(top, st.Epoch)
+			}
+		})
+	}
+	wg.Wait()
+	for epoch, st := range owns {
+		o := owner{t: t, s: s, id: a.id, rev: st.Revision, rec: st.Record}
+		err := o.try(func(r *store.Record) { r.Kind = store.Delta })
+		if (err == nil) != (epoch == top) {
+			t.Errorf("epoch %d of %d: append: %v", epoch, top, err)
+		}
+	}
+	if len(owns) == 0 {
+		t.Error("nobody owns the session")
+	}
+}
+
+// testTakeOverRow: owners that die right after their claim do not push the
+// frames out of the ring.
+func testTakeOverRow(t *testing.T, s store.Store) {
+	a := begin(t, s, "a")
+	a.delta(1, 3)
+	for i := range store.Ring + 8 {
+		st, err := store.TakeOver(t.Context(), s, a.id, fmt.Sprint("pod ", i), epochStart)
+		if err != nil {
+			t.Fatalf("claim %d: %v", i+1, err)
+		}
+		wantFrames(t, st, 1, 3, 10)
+	}
+}
+
+func testEnded(t *testing.T, s store.Store) {
+	a := begin(t, s, "a")
+	a.delta(1, 3)
+	a.append(func(r *store.Record) { r.Kind = store.End })
+	if st := a.load(); st.Kind != store.End {
+		t.Fatalf("loaded a %v", st.Kind)
+	}
+	if _, err := store.TakeOver(t.Context(), s, a.id, "b", epochStart); !errors.Is(err, store.ErrEnded) {
+		t.Fatalf("take over: %v, want ErrEnded", err)
+	}
+}
+
+// testLarge: twice what one part holds, in a snapshot and in deltas.
+func testLarge(t *testing.T, s store.Store) {
+	size := s.Limits().Part / 2
+	a := begin(t, s, "a")
+	a.append(func(r *store.Record) {
+		r.Kind, r.OutHead, r.Frames = store.Snapshot, 4, Frames(1, 4, size)
+	})
+	wantFrames(t, a.load(), 1, 4, size)
+	a.append(func(r *store.Record) {
+		r.Kind, r.OutHead, r.Frames = store.Delta, 6, Frames(5, 6, size)
+	})
+	before := a.rev
+	a.append(func(r *store.Record) {
+		r.Kind, r.OutHead, r.OutAcked, r.Frames = store.Delta, 9, 3, Frames(7, 9, size)
+	})
+	wantFrames(t, a.load(), 4, 9, size)
+	again, err := s.Append(t.Context(), a.id, before, &a.rec)
+	if err != nil || again != a.rev {
+		t.Fatalf("the same parts again: revision %d, %v, want %d", again, err, a.rev)
+	}
+	st, err := store.TakeOver(t.Context(), s, a.id, "b", epochStart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFrames(t, st, 4, 9, size)
+}
+
+func testTooLarge(t *testing.T, s store.Store) {
+	a := begin(t, s, "a")
+	limit := s.Limits().Record
+	err := a.try(func(r *store.Record) { r.Frames = Frames(1, 1, limit+1) })
+	if !errors.Is(err, store.ErrTooLarge) {
+		t.Errorf("a frame of %d bytes: %v", limit+1, err)
+	}
+	err = a.try(func(r *store.Record) { r.CloseReason = string(make([]byte, store.MaxReason+1)) })
+	if !errors.Is(err, store.ErrTooLarge) {
+		t.Errorf("a long close reason: %v", err)
+	}
+	a.delta(1, 1)
+}

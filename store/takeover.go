@@ -1,0 +1,114 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Implementation limits.
+const (
+	// notFoundTries is how often TakeOver believes that there is no record
+	// only after asking again: a replica may be behind by some milliseconds.
+	notFoundTries = 3
+)
+
+// NewWriter returns a Record.Writer: a random number for one ownership.
+func NewWriter() uint64 { return rand.Uint64() }
+
+// TakeOver makes owner the owner of session id and returns the state that it
+// goes on from: the new epoch, its own Writer, N 0, and Handed as the former
+// owner left it. It claims first, by compare-and-set, and then reads until it
+// sees its own claim, since a read alone may be stale (design section 4.4).
+// From the claim on, the former owner's appends fail with ErrFenced.
+//
+// A session that nobody had marked as detached counts as detached at now. The
+// errors of Load pass through; ErrEnded means that the session is over. After
+// ErrUnavailable the claim may stand: calling again is safe.
+func TakeOver(ctx context.Context, s Store, id ID, owner string, now time.Time) (*State, error) {
+	missing := 0
+	for range tries {
+		former, err := s.Load(ctx, id)
+		switch {
+		case errors.Is(err, ErrNotFound) && missing < notFoundTries-1:
+			missing++
+		case err != nil:
+			return nil, err
+		case former.Kind == End:
+			return nil, ErrEnded
+		default:
+			claim := claimOf(former, owner, now)
+			rev, err := s.Append(ctx, id, former.Revision, claim)
+			if err == nil {
+				return settle(ctx, s, id, claim, rev, former.Handed)
+			}
+			if !errors.Is(err, ErrFenced) && !errors.Is(err, ErrLost) {
+				return nil, err
+			}
+		}
+		if err := pause(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%w: lost %d races for the session", ErrUnavailable, tries)
+}
+
+// claimOf is the record that begins the next epoch: all values of the former
+// owner, no frames.
+func claimOf(former *State, owner string, now time.Time) *Record {
+	claim := former.Record
+	claim.Kind = Claim
+	claim.Epoch++
+	claim.N = 0
+	claim.Owner = owner
+	claim.Writer = NewWriter()
+	claim.Frames = nil
+	claim.Handed = false // from here on not everything is in the journal
+	if claim.DetachedAt == 0 {
+		claim.DetachedAt = now.UnixMilli()
+	}
+	return &claim
+}
+
+// settle reads until the claim at rev is seen, and renews the snapshot if
+// the chain has grown long: a row of owners that die right after their claim
+// must not push the frames out of the ring.
+func settle(ctx context.Context, s Store, id ID, claim *Record, rev Revision, handed bool) (*State, error) {
+	for range tries {
+		st, err := s.Load(ctx, id)
+		switch {
+		case errors.Is(err, ErrNotFound): // a replica that is far behind
+		case err != nil:
+			return nil, err
+		case st.Epoch > claim.Epoch:
+			return nil, fmt.Errorf("%w: epoch %d follows ours", ErrFenced, st.Epoch)
+		case st.Revision >= rev && st.Writer == claim.Writer:
+			if st.Since >= SnapshotEvery && !st.Gap {
+				if err := renew(ctx, s, id, st); err != nil {
+					return nil, err
+				}
+			}
+			st.Handed = handed
+			return st, nil
+		}
+		if err := pause(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%w: own claim at %d not seen after %d reads", ErrUnavailable, rev, tries)
+}
+
+// renew writes st as a Snapshot.
+func renew(ctx context.Context, s Store, id ID, st *State) error {
+	rec := st.Record
+	rec.Kind = Snapshot
+	rec.N++
+	rev, err := s.Append(ctx, id, st.Revision, &rec)
+	if err != nil {
+		return err
+	}
+	st.Record, st.Revision, st.Since = rec, rev, 0
+	return nil
+}
