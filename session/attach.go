@@ -34,19 +34,22 @@ func (s *Session) Check(at Position) wire.ResetReason {
 }
 
 // TokenValid tells whether a token of this epoch and generation may resume
-// the session: the newest, and the one before until the client has shown that
-// it read the WELCOME that the newest came in (PROTOCOL §8.4).
+// the session: the newest that the client is known to have, or one that was
+// sent since and may or may not have arrived (PROTOCOL §8.4).
 func (s *Session) TokenValid(epoch, generation uint32) bool {
-	switch {
-	case epoch == s.epoch && generation == s.generation:
-		return true
-	case s.client.confirmed:
-		return false
-	case s.generation > 1:
-		return epoch == s.epoch && generation == s.generation-1
+	if epoch != s.epoch {
+		// Of an earlier owner, whose count is not known.
+		return epoch < s.epoch && s.proven == 0
 	}
-	// The one before is of an earlier owner, whose count is not known.
-	return epoch < s.epoch
+	return generation >= s.proven && generation <= s.generation
+}
+
+// Presented notes that the client has resumed with a valid token: older ones
+// are dead.
+func (s *Session) Presented(epoch, generation uint32) {
+	if epoch == s.epoch {
+		s.proven = max(s.proven, generation)
+	}
 }
 
 // Attach joins a connection whose handshake was answered. Check has allowed
@@ -64,7 +67,7 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 		return wire.ResetLost
 	}
 	c := &s.client
-	c.attached, c.blocked, c.confirmed = true, false, false
+	c.attached, c.blocked = true, false
 	c.welcome, c.greet, c.deflate = status, true, deflate
 	c.control = c.control[:0]
 	c.beatDue, c.answerDue = false, false

@@ -83,12 +83,12 @@ func (s *Session) settleClose(now time.Time) {
 }
 
 // composeClose says CLOSE to the client when all data is out.
-func (s *Session) composeClose(now time.Time, buf []byte) {
+func (s *Session) composeClose(now time.Time) {
 	c := &s.closing
 	if !c.byApp || c.sent || s.window.Unsent() || c.ended != "" {
 		return
 	}
-	s.control(wire.AppendClose(buf, c.code, c.reason))
+	s.control(wire.AppendClose(nil, c.code, c.reason))
 	c.sent = true
 	c.deadline = now.Add(CloseWait)
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // clientControl acts on a message that starts with the magic. msg is its
-// plain bytes and m the frame it came in.
-func (s *Session) clientControl(now time.Time, msg []byte, m *frame.Message) {
+// plain bytes.
+func (s *Session) clientControl(now time.Time, msg []byte) {
 	t, _ := wire.TypeOf(msg)
 	if t == wire.Escaped {
 		orig, err := wire.Unescape(msg)
@@ -22,7 +22,7 @@ func (s *Session) clientControl(now time.Time, msg []byte, m *frame.Message) {
 		s.deliver(now, s.stripEscape(orig), nil)
 		return
 	}
-	s.client.confirmed = true // before WELCOME a client sends data only
+	s.proven = s.generation // before WELCOME a client sends data only
 	if len(msg) > wire.MaxControl {
 		s.violation(now, "control message too long")
 		return
@@ -110,11 +110,13 @@ func (s *Session) composeControl(now time.Time) {
 	if len(s.client.control) > 0 {
 		return // what waits goes first; it may be half written
 	}
-	var buf [wire.MaxControl]byte
 	if s.client.greet {
 		s.client.greet = false
-		s.control(s.appendWelcome(buf[:0], now))
+		s.control(s.appendWelcome(nil, now))
 	}
+	// The usual ones fit a small buffer, which keeps the stacks of idle
+	// readers small.
+	var buf [64]byte
 	ack, due := s.inbox.AckDue(now)
 	beat := wire.Beat{Sent: uint32(s.window.Sent()), Ack: uint32(ack)}
 	if s.client.beatDue {
@@ -135,7 +137,7 @@ func (s *Session) composeControl(now time.Time) {
 		s.counters.AcksSent++
 		s.inbox.Acked(ack)
 	}
-	s.composeClose(now, buf[:0])
+	s.composeClose(now)
 }
 
 // control queues one control message in its frame.

@@ -63,7 +63,7 @@ func (s *Session) clientMessage(now time.Time, m *frame.Message, inPlace bool, p
 			return
 		}
 		if ours {
-			s.clientControl(now, msg, m)
+			s.clientControl(now, msg)
 			return
 		}
 	}
@@ -127,7 +127,9 @@ func closePayload(p []byte) (code uint16, reason string, err *wire.CloseError) {
 // place is where raw stands in the driver's bytes, nil if nowhere.
 func (s *Session) deliver(now time.Time, raw, place []byte) {
 	s.client.last++
-	s.client.confirmed = s.client.confirmed || s.client.waits
+	if s.client.waits {
+		s.proven = s.generation
+	}
 	if s.inbox.Accept(s.client.last) == seqwindow.Duplicate {
 		s.counters.Duplicates++
 		return

@@ -15,19 +15,16 @@ const prefixWindow = 1 << 10
 // startsWithMagic tells whether a deflated payload, not masked, inflates to
 // something that starts with the magic. Only such a message needs to be
 // inflated as a whole.
-func (s *Session) startsWithMagic(payload []byte) (bool, error) {
+func startsWithMagic(payload []byte) bool {
 	var buf [len(wire.Magic)]byte
 	head := payload[:min(len(payload), prefixWindow)]
 	got, err := deflate.Prefix(buf[:0], head, len(wire.Magic))
 	if len(got) < len(wire.Magic) && len(head) < len(payload) {
 		got, err = deflate.Prefix(buf[:0], payload, len(wire.Magic))
 	}
-	if err != nil {
-		// Whether the rest is sound is for the endpoint to judge (I10); a
-		// message that is not ours so far passes.
-		return false, nil
-	}
-	return wire.IsMagic(got), nil
+	// Whether the rest is sound is for the endpoint to judge (I10); a message
+	// that is not ours so far passes.
+	return err == nil && wire.IsMagic(got)
 }
 
 // unwrapCompressed is unwrap for a compressed message of the client. A page
@@ -37,8 +34,8 @@ func (s *Session) unwrapCompressed(p []byte, mask [4]byte) (msg []byte, ours boo
 	s.app.scratch = append(s.app.scratch[:0], p...)
 	frame.Mask(s.app.scratch, mask, 0)
 	defer s.trimScratch()
-	if ours, err = s.startsWithMagic(s.app.scratch); !ours || err != nil {
-		return nil, false, err
+	if !startsWithMagic(s.app.scratch) {
+		return nil, false, nil
 	}
 	msg, err = s.inflate(s.app.scratch)
 	return msg, true, err
@@ -94,13 +91,7 @@ func escaped(payload []byte) []byte {
 }
 
 func (s *Session) outboundCompressed(m *frame.Message, payload []byte) ([]byte, error) {
-	magic := false
-	if m.Opcode == frame.Binary {
-		var err error
-		if magic, err = s.startsWithMagic(payload); err != nil {
-			return nil, err
-		}
-	}
+	magic := m.Opcode == frame.Binary && startsWithMagic(payload)
 	if !magic && s.client.deflate {
 		return m.Raw, nil
 	}

@@ -94,6 +94,7 @@ func (st *stage) resume(f []string) {
 		st.s.Supersede(st.now)
 		st.settle()
 	}
+	st.s.Presented(1, a["token"])
 	if st.s.Attach(st.now, wire.StatusResumed, at, st.deflate && a["plain"] == 0) != 0 {
 		st.say("RESET lost")
 		return

@@ -83,6 +83,7 @@ type Session struct {
 	started    time.Time // stamps in the window count from here
 	epoch      uint32
 	generation uint32 // of the newest token
+	proven     uint32 // of the newest token that the client is known to have
 	adopted    wire.AdoptReason
 	appProto   string
 	extensions string // as the client was answered
@@ -103,13 +104,12 @@ type Session struct {
 
 // clientLeg is the attached connection.
 type clientLeg struct {
-	attached  bool
-	blocked   bool // it takes no more until ClientWritable
-	confirmed bool // it has read WELCOME, so the token before is dead
-	waits     bool // it sends nothing before WELCOME
-	welcome   wire.Status
-	greet     bool // WELCOME is due
-	deflate   bool // the leg reads compressed messages
+	attached bool
+	blocked  bool // it takes no more until ClientWritable
+	waits    bool // it sends nothing before WELCOME
+	welcome  wire.Status
+	greet    bool // WELCOME is due
+	deflate  bool // the leg reads compressed messages
 
 	in      frame.Messages
 	last    seqwindow.Serial // of the newest data message on this connection

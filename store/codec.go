@@ -9,7 +9,7 @@ import (
 const (
 	// MaxOwner is what its length byte can say; a pod's address is far below.
 	MaxOwner = 255
-	// MaxReason is what a close frame has room for (RFC 6455 section 5.5.1).
+	// MaxReason is what a close frame has room for (RFC 6455 §5.5.1).
 	MaxReason = 123
 	// MaxNegotiated bounds subprotocol and extensions: longer header values
 	// are refused at the handshake.

@@ -94,5 +94,5 @@ func outstanding(frames []Frame, acked uint32) []Frame {
 	return slices.CompactFunc(frames, func(a, b Frame) bool { return a.Seq == b.Seq })
 }
 
-// after is RFC 1982 section 3.2: a comes after b.
+// after is RFC 1982 §3.2: a comes after b.
 func after(a, b uint32) bool { return int32(a-b) > 0 }

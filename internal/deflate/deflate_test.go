@@ -73,10 +73,10 @@ func TestInflate(t *testing.T) {
 
 // W23: a bomb is stopped at the limit, and a message of just the limit passes.
 func TestLimit(t *testing.T) {
-	bomb := compress(t, make([]byte, 64<<20), flate.BestCompression)
+	bomb := compress(t, make([]byte, 16<<20), flate.BestCompression)
 	out, err := Inflate(nil, bomb, 1<<20)
 	if !errors.Is(err, ErrTooBig) {
-		t.Fatalf("64 MiB from %d bytes: %v, want %v", len(bomb), err, ErrTooBig)
+		t.Fatalf("16 MiB from %d bytes: %v, want %v", len(bomb), err, ErrTooBig)
 	}
 	if cap(out) > 3<<20 {
 		t.Errorf("%d bytes were held for a limit of 1 MiB", cap(out))
@@ -116,9 +116,9 @@ func samples() [][]byte {
 
 func TestPrefixOfAll(t *testing.T) {
 	for _, data := range samples() {
-		for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
+		for _, level := range []int{flate.HuffmanOnly, flate.NoCompression, flate.BestSpeed, flate.BestCompression} {
 			payload := compress(t, data, level)
-			for _, n := range []int{1, 5, 258, 33_000, len(data), len(data) + 1} {
+			for _, n := range []int{1, 5, 258, len(data) + 1} {
 				got, err := Prefix(nil, payload, n)
 				if want := data[:min(n, len(data))]; err != nil || !bytes.Equal(got, want) {
 					t.Fatalf("level %d, %d of %d bytes: %d bytes, %v", level, n, len(data), len(got), err)

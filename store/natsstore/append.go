@@ -14,6 +14,7 @@ import (
 
 // Error codes of nats-server (server/errors.json) that nats.go does not name.
 const (
+	codeNoSuitablePeers       jetstream.ErrorCode = 10005
 	codeInsufficientResources jetstream.ErrorCode = 10023
 	codeStorageExceeded       jetstream.ErrorCode = 10047
 	codeStoreFailed           jetstream.ErrorCode = 10077

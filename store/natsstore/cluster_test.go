@@ -122,7 +122,7 @@ func clusterConfig(t *testing.T, nodes []*node) Config {
 	for _, n := range nodes {
 		urls = append(urls, fmt.Sprint("127.0.0.1:", n.Client))
 	}
-	return Config{URL: strings.Join(urls, ","), Keys: storetest.Ring(t), Shards: 1}
+	return Config{URL: strings.Join(urls, ","), Keys: storetest.Ring(t), Shards: 1, MaxBytes: 512 << 20}
 }
 
 // TestCluster is the contract on three replicas, and then the death of the
@@ -137,7 +137,9 @@ func TestCluster(t *testing.T) {
 		t.Fatalf("not three replicas: %+v, %v", info, err)
 	}
 	t.Run("contract", func(t *testing.T) {
-		storetest.RunLog(t, func(t *testing.T) store.Log { return mustOpenLog(t, cfg) })
+		patient := cfg
+		patient.Timeout = 15 * time.Second // three servers and the race detector on a busy machine
+		storetest.RunLog(t, func(t *testing.T) store.Log { return mustOpenLog(t, patient) })
 	})
 	t.Run("leader killed", func(t *testing.T) { testLeaderKilled(t, nodes, s) })
 }
@@ -236,7 +238,7 @@ func testLeaderKilled(t *testing.T, nodes []*node, s *Store) {
 	leader.kill()
 	waitOther(t, ctx, nodes, s, leader)
 	leader.start(t)
-	time.Sleep(500 * time.Millisecond)
+	waitCurrent(t, ctx, s)
 	close(stop)
 	wg.Wait()
 	for i, w := range writers {
@@ -268,6 +270,27 @@ func leaderOf(t *testing.T, nodes []*node, s *Store) *node {
 	}
 	t.Fatal("no leader")
 	return nil
+}
+
+// waitCurrent returns when all replicas have what the leader has.
+func waitCurrent(t *testing.T, ctx context.Context, s *Store) {
+	t.Helper()
+	for ; ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
+		stream, err := s.log.js.Stream(ctx, streamName(0))
+		if err != nil {
+			continue
+		}
+		current := 0
+		for _, peer := range stream.CachedInfo().Cluster.Replicas {
+			if peer.Current && !peer.Offline {
+				current++
+			}
+		}
+		if current == 2 {
+			return
+		}
+	}
+	t.Fatal("the replicas never caught up")
 }
 
 // waitOther returns when another server leads the stream.

@@ -40,14 +40,12 @@ func startEmbedded(cfg *Config) (*embedded, error) {
 	}
 	e := &embedded{lock: lock}
 	if e.server, err = server.NewServer(embeddedOptions(cfg)); err != nil {
-		e.stop()
-		return nil, fmt.Errorf("natsstore: embedded journal: %w", err)
+		return nil, errors.Join(fmt.Errorf("natsstore: embedded journal: %w", err), e.stop())
 	}
 	e.server.SetLoggerV2(serverLog{cfg.Logger}, false, false, false)
 	e.server.Start()
 	if !e.server.ReadyForConnections(startTimeout) || !e.server.JetStreamEnabled() {
-		e.stop()
-		return nil, fmt.Errorf("natsstore: embedded journal in %s: did not start within %v", dir, startTimeout)
+		return nil, errors.Join(fmt.Errorf("natsstore: embedded journal in %s: did not start within %v", dir, startTimeout), e.stop())
 	}
 	return e, nil
 }

@@ -123,7 +123,6 @@ func TestAbsentAtStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.Append(t.Context(), id, 0, rec) // finds out
 	waitReady(t, s)
 	if _, err := s.Append(t.Context(), id, 0, rec); err != nil {
 		t.Fatalf("after the streams were deleted: %v", err)
@@ -184,8 +183,10 @@ func TestCheckLevel(t *testing.T) {
 		t.Error(err)
 	}
 	plain := startServer(t, server.RANDOM_PORT, func(o *server.Options) { o.JetStream = false })
-	_, err := Open(t.Context(), externalConfig(t, plain.ClientURL()))
-	if err == nil || !strings.Contains(err.Error(), "jetstream not enabled") {
+	cfg := externalConfig(t, plain.ClientURL())
+	cfg.Timeout = 200 * time.Millisecond
+	err := mustOpen(t, cfg).Ready(t.Context())
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "jetstream not enabled") {
 		t.Errorf("without JetStream: %v", err)
 	}
 }

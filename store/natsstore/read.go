@@ -68,12 +68,18 @@ func (l *log) page(ctx context.Context, id store.ID, after store.Revision, limit
 		}
 		pending = left
 		page = append(page, store.Message{Revision: store.Revision(msg.Sequence), Data: msg.Data})
+		if pending == 0 || len(page) == limit {
+			return page, pending, nil // no need to wait for the end mark
+		}
 	}
-	// The iterator ends without a word when the time is up.
+	// The page was full, or the time is up: of that the iterator says nothing.
+	if err := ctx.Err(); err != nil {
+		return nil, 0, fmt.Errorf("%d messages came, %d are missing: %w", len(page), pending, err)
+	}
 	if len(page) == 0 {
-		return nil, 0, errors.Join(errBroken, ctx.Err())
+		return nil, 0, errBroken
 	}
-	return page, pending, ctx.Err()
+	return page, pending, nil
 }
 
 func left(msg *jetstream.RawStreamMsg) (uint64, error) {

@@ -78,8 +78,7 @@ func openLog(ctx context.Context, cfg Config) (*log, error) {
 		err = l.start(ctx)
 	}
 	if err != nil {
-		l.Close()
-		return nil, err
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
@@ -166,6 +165,9 @@ func (l *log) Ready(ctx context.Context) error {
 	}
 	for shard := range l.cfg.Shards {
 		if _, err := l.js.Stream(ctx, streamName(shard)); err != nil {
+			if errors.Is(err, jetstream.ErrStreamNotFound) {
+				l.setUp.Store(false) // somebody deleted it: make it again
+			}
 			return unavailable(fmt.Errorf("stream %s: %w", streamName(shard), err))
 		}
 	}

@@ -65,9 +65,11 @@ func (l *log) streamConfig(shard int) jetstream.StreamConfig {
 func (l *log) checkServer(ctx context.Context) error {
 	info, err := l.js.AccountInfo(ctx)
 	switch {
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fmt.Errorf("natsstore: server: %w", err)
 	case err != nil:
+		// "Not enabled" too: the client says so whenever nobody answers, as
+		// while a cluster starts.
 		return unavailable(fmt.Errorf("account info: %w", err))
 	}
 	return checkLevel(l.nc.ConnectedServerVersion(), info.API.Level)
@@ -105,10 +107,11 @@ func (l *log) ensureStream(ctx context.Context, shard int) error {
 }
 
 // streamError tells an answer that will not change from an outage: the server
-// marks those that may with 503.
+// marks those that may with 503, but for "no suitable peers", which is also
+// what a cluster says before its servers have found each other.
 func (l *log) streamError(name string, err error) error {
 	var api *jetstream.APIError
-	if errors.As(err, &api) && api.Code != 503 {
+	if errors.As(err, &api) && api.Code != 503 && api.ErrorCode != codeNoSuitablePeers {
 		return fmt.Errorf("natsstore: stream %s: %w", name, err)
 	}
 	return unavailable(fmt.Errorf("stream %s: %w", name, err))

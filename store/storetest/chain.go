@@ -182,8 +182,13 @@ func testManySessions(t *testing.T, s store.Store) {
 					return
 				}
 			}
-			st, err := s.Load(t.Context(), o.id)
-			if err != nil || st.Owner != fmt.Sprint(i) {
+			var st *store.State
+			var err error
+			seen := eventually(func() bool {
+				st, err = s.Load(t.Context(), o.id)
+				return err == nil && st.Revision == o.rev
+			})
+			if !seen || st.Owner != fmt.Sprint(i) || len(st.Frames) != records {
 				t.Errorf("session %d: %v, %v", i, st, err)
 			}
 		})

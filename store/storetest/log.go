@@ -44,8 +44,11 @@ func testRing(t *testing.T, log store.Log) {
 	if len(got) != len(want) || got[0].Revision != want[0] || string(got[0].Data) != "message 5" {
 		t.Errorf("%d messages from %d, want %d from %d", len(got), got[0].Revision, len(want), want[0])
 	}
-	got, err = log.Read(t.Context(), id, want[2], 2)
-	if err != nil || len(got) != 2 || got[0].Revision != want[3] || got[1].Revision != want[4] {
+	two := eventually(func() bool {
+		got, err = log.Read(t.Context(), id, want[2], 2)
+		return err == nil && len(got) == 2 && got[0].Revision == want[3] && got[1].Revision == want[4]
+	})
+	if !two {
 		t.Errorf("two after %d: %v, %v", want[2], got, err)
 	}
 	if got, err = log.Read(t.Context(), id, after, 2); err != nil || len(got) != 0 {
@@ -54,19 +57,17 @@ func testRing(t *testing.T, log store.Log) {
 }
 
 // readUntil reads all, when the newest has arrived where it is read from.
-func readUntil(t *testing.T, log store.Log, id store.ID, newest store.Revision) []store.Message {
+func readUntil(t *testing.T, log store.Log, id store.ID, newest store.Revision) (got []store.Message) {
 	t.Helper()
-	for range 100 {
-		got, err := log.Read(t.Context(), id, 0, 2*store.Ring)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := len(got); n > 0 && got[n-1].Revision >= newest {
-			return got
-		}
+	var err error
+	seen := eventually(func() bool {
+		got, err = log.Read(t.Context(), id, 0, 2*store.Ring)
+		return err == nil && len(got) > 0 && got[len(got)-1].Revision >= newest
+	})
+	if !seen {
+		t.Fatalf("revision %d never seen: %v", newest, err)
 	}
-	t.Fatalf("revision %d never seen", newest)
-	return nil
+	return got
 }
 
 // testCorrupt puts bytes of other hands into a chain.
@@ -83,12 +84,15 @@ func testCorrupt(t *testing.T, log store.Log) {
 	} {
 		o := begin(t, s, "a")
 		o.delta(1, 3)
-		rev, err := log.Append(t.Context(), o.id, o.rev, data)
+		_, err := log.Append(t.Context(), o.id, o.rev, data)
 		if err != nil {
 			t.Fatal(err)
 		}
-		readUntil(t, log, o.id, rev)
-		if _, err := s.Load(t.Context(), o.id); !errors.Is(err, store.ErrCorrupt) {
+		corrupt := eventually(func() bool {
+			_, err = s.Load(t.Context(), o.id)
+			return errors.Is(err, store.ErrCorrupt)
+		})
+		if !corrupt {
 			t.Errorf("%s: load: %v, want ErrCorrupt", name, err)
 		}
 		if _, err := store.TakeOver(t.Context(), s, o.id, "b", epochStart); !errors.Is(err, store.ErrCorrupt) {

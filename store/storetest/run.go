@@ -5,7 +5,6 @@ package storetest
 import (
 	"bytes"
 	"crypto/rand"
-	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -118,18 +117,28 @@ func (o *owner) delta(from, to uint32) {
 // stale, but not for long.
 func (o *owner) load() *store.State {
 	o.t.Helper()
+	var st *store.State
+	var err error
+	seen := eventually(func() bool {
+		st, err = o.s.Load(o.t.Context(), o.id)
+		return err == nil && st.Revision >= o.rev
+	})
+	if !seen {
+		o.t.Fatalf("revision %d never seen: %v", o.rev, err)
+	}
+	return st
+}
+
+// eventually asks until done or for two seconds. Replicas apply what the
+// leader has acknowledged on their own time, which no virtual clock drives.
+func eventually(done func() bool) bool {
 	for range 100 {
-		st, err := o.s.Load(o.t.Context(), o.id)
-		if err == nil && st.Revision >= o.rev {
-			return st
-		}
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			o.t.Fatal(err)
+		if done() {
+			return true
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	o.t.Fatalf("revision %d never seen", o.rev)
-	return nil
+	return false
 }
 
 // wantFrames checks that st has exactly frames from..to and no gap.

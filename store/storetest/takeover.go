@@ -39,8 +39,11 @@ func testTakeOver(t *testing.T, s store.Store) {
 		t.Errorf("the former owner's append: %v", err)
 	}
 
-	// b goes on, and dies without a hand-over; its Handed must not be a's.
+	// b goes on, and dies without a hand-over: a's ended with the claim.
 	b := owner{t: t, s: s, id: a.id, rev: st.Revision, rec: st.Record}
+	if b.load().Handed {
+		t.Error("b's claim repeats the hand-over of a")
+	}
 	b.rec.Handed = false
 	b.append(func(r *store.Record) { r.Kind, r.OutHead, r.Frames = store.Delta, 4, Frames(4, 4, 10) })
 	st, err = store.TakeOver(t.Context(), s, a.id, "c", epochStart.Add(time.Hour))
