@@ -1,0 +1,135 @@
+// Package config reads the sidecar's settings from environment variables.
+//
+// Config is the only place where a setting is described: its tags carry the
+// variable, the default, the bounds and the text of the documentation, and
+// its type says how a value is read. The table in docs/CONFIG.md, the help
+// text, the error messages and the masking of secrets all come from there.
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is the effective set of settings. Load makes it; afterwards nobody
+// changes it, so any number of goroutines may read it. Printing or logging a
+// Config shows no secret (I9).
+//
+// Tags beside those of caarlos0/env: doc is the meaning; unset says what an
+// empty value stands for; min and max are inclusive and in the field's own
+// notation; oneof lists the only values; secret masks the value everywhere;
+// empty:"refused" is for a variable without default where set-but-empty is
+// more likely a broken secret than a wish.
+type Config struct {
+	Listen      Address `env:"WSR_LISTEN" envDefault:":15801" doc:"The port that takes over the app's."`
+	AdminListen Address `env:"WSR_ADMIN_LISTEN" envDefault:":15802" doc:"Where /livez, /readyz and /metrics are."`
+	TLSCert     File    `env:"WSR_TLS_CERT" unset:"no TLS" doc:"Certificate chain (PEM) of the listener, read again when it changes."`
+	TLSKey      File    `env:"WSR_TLS_KEY" unset:"no TLS" private:"true" doc:"Private key (PEM) of the certificate."`
+
+	Upstream  Upstream `env:"WSR_UPSTREAM,required" doc:"The app."`
+	Advertise Address  `env:"WSR_ADVERTISE" unset:"pod address and port" doc:"How other pods reach this one. The pod address is POD_IP, or else the first address of this machine that is not loopback."`
+
+	NATSURL      Servers `env:"WSR_NATS_URL" unset:"embedded" doc:"NATS servers with JetStream for the journal. Empty: a server inside the sidecar, which survives its restart but is not shared with other pods."`
+	NATSCreds    File    `env:"WSR_NATS_CREDS" unset:"none" private:"true" doc:"Credentials file (JWT and seed) for NATS."`
+	NATSNKey     File    `env:"WSR_NATS_NKEY" unset:"none" private:"true" doc:"File with an NKey seed for NATS."`
+	NATSCA       File    `env:"WSR_NATS_CA" unset:"the system's" doc:"Certificate authorities (PEM) that NATS is checked against."`
+	NATSReplicas int     `env:"WSR_NATS_REPLICAS" unset:"3, embedded 1" min:"1" max:"5" doc:"Copies of the journal in the NATS cluster."`
+	DataDir      string  `env:"WSR_DATA_DIR" envDefault:"/var/lib/wsresilience" doc:"Folder of the embedded journal."`
+
+	TokenKeys     Keys `env:"WSR_TOKEN_KEYS" unset:"random, with a warning" secret:"true" empty:"refused" doc:"Keys that seal resume tokens and the journal. The first seals, all open, so that keys rotate: add the new one in second place everywhere, then move it to the front, then drop the old one."`
+	TokenKeysFile File `env:"WSR_TOKEN_KEYS_FILE" unset:"none" private:"true" empty:"refused" doc:"The same from a file, one key per line or comma-separated."`
+
+	SessionTTL      time.Duration `env:"WSR_SESSION_TTL" envDefault:"5m" min:"1s" max:"24h" doc:"How long a session waits for a client that is away."`
+	LingerGoingAway time.Duration `env:"WSR_LINGER_GOING_AWAY" envDefault:"10s" min:"0s" max:"24h" doc:"The same after the client closed with 1001, which browsers do when a page is left. 0s: the session ends at once."`
+	ShutdownGrace   time.Duration `env:"WSR_SHUTDOWN_GRACE" envDefault:"25s" min:"1s" max:"1h" doc:"How long the sidecar takes at most after SIGTERM. Keep it below the pod's terminationGracePeriodSeconds (30 s)."`
+
+	WindowBytes    Bytes `env:"WSR_WINDOW_BYTES" envDefault:"1MiB" min:"4KiB" max:"1GiB" doc:"Unacknowledged bytes that are kept, per direction and session. A full window stops the sender and loses nothing."`
+	WindowMessages int   `env:"WSR_WINDOW_MESSAGES" envDefault:"4096" min:"1" max:"1048576" doc:"The same in messages."`
+	MaxMessage     Bytes `env:"WSR_MAX_MESSAGE" envDefault:"1MiB" min:"1KiB" max:"1GiB" doc:"Largest message of a resilient session; a larger one closes the connection with 1009."`
+	MemoryBudget   Bytes `env:"WSR_MEMORY_BUDGET" envDefault:"512MiB" min:"1MiB" max:"1TiB" doc:"Memory of all windows together. Beyond it new sessions get 503, and senders wait."`
+
+	PersistAfter time.Duration `env:"WSR_PERSIST_AFTER" envDefault:"50ms" min:"1ms" max:"1m" doc:"A message that is unacknowledged for this long is written to the journal."`
+
+	HeartbeatBase   time.Duration `env:"WSR_HEARTBEAT_BASE" envDefault:"5s" min:"100ms" max:"5m" doc:"Time between heartbeats on a fast link without loss."`
+	HeartbeatMin    time.Duration `env:"WSR_HEARTBEAT_MIN" envDefault:"1s" min:"100ms" max:"5m" doc:"Least time between heartbeats."`
+	HeartbeatMax    time.Duration `env:"WSR_HEARTBEAT_MAX" envDefault:"15s" min:"100ms" max:"5m" doc:"Most time between heartbeats. Keep it below the idle timeout of every proxy in front."`
+	HeartbeatMisses int           `env:"WSR_HEARTBEAT_MISSES" envDefault:"3" min:"1" max:"10" doc:"Missed heartbeats in a row after which a connection is dead."`
+
+	ResilientPaths Patterns `env:"WSR_RESILIENT_PATHS" envDefault:"*" doc:"Paths where sessions are offered. Elsewhere every client is a plain one."`
+	Adopt          Adopt    `env:"WSR_ADOPT" envDefault:"auto" oneof:"auto,always,never" doc:"Whether a session goes on with a fresh app socket when its own is gone: auto asks for a client that said it restores by itself."`
+
+	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`
+	LogFormat LogFormat  `env:"WSR_LOG_FORMAT" unset:"json, on a terminal text" oneof:"json,text" doc:"Form of the log on standard error."`
+
+	warnings []string
+	given    map[string]bool
+}
+
+// Adopt says when a session may go on with a fresh app socket (design
+// section 4).
+type Adopt string
+
+// The values of Adopt.
+const (
+	AdoptAuto   Adopt = "auto"
+	AdoptAlways Adopt = "always"
+	AdoptNever  Adopt = "never"
+)
+
+// LogFormat is the form of the log. Empty: JSON, or text on a terminal.
+type LogFormat string
+
+// The values of LogFormat.
+const (
+	LogJSON LogFormat = "json"
+	LogText LogFormat = "text"
+)
+
+// Load reads the settings from environ, which has the form of os.Environ, and
+// the files that they name. The error is a Problems with everything that is
+// wrong, so that one look at it is enough.
+func Load(environ []string) (*Config, error) {
+	l := newLoader()
+	l.read(environ)
+	l.parse()
+	l.bounds()
+	l.files()
+	l.contradictions()
+	l.derive()
+	if len(l.problems) > 0 {
+		return nil, l.problems
+	}
+	l.cfg.given = l.given
+	return l.cfg, nil
+}
+
+// Warnings are what an operator should hear of although it is allowed, in
+// full sentences without secrets.
+func (c *Config) Warnings() []string { return c.warnings }
+
+// TLS tells whether the listener speaks TLS.
+func (c *Config) TLS() bool { return c.TLSCert != "" }
+
+// Embedded tells whether the journal's server runs inside the sidecar.
+func (c *Config) Embedded() bool { return c.NATSURL == "" }
+
+// KeysGenerated tells whether TokenKeys holds one random key because none was
+// given. Tokens sealed with it are worth nothing after a restart, nor to other
+// pods, unless whoever runs the sidecar keeps it.
+func (c *Config) KeysGenerated() bool {
+	return !c.given["WSR_TOKEN_KEYS"] && !c.given["WSR_TOKEN_KEYS_FILE"]
+}
+
+// CheckPayload compares the settings with what the connected NATS server
+// takes in one message, in bytes. The error is a Problems like that of Load.
+func (c *Config) CheckPayload(limit int64) error {
+	if int64(c.MaxMessage) <= limit {
+		return nil
+	}
+	return Problems{{
+		Names:   []string{"WSR_MAX_MESSAGE"},
+		Given:   c.MaxMessage.String(),
+		Why:     "above max_payload of the NATS server",
+		Allowed: "up to " + Bytes(limit).String() + ", or a larger max_payload on the server",
+	}}
+}

@@ -1,0 +1,170 @@
+package config
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPatterns(t *testing.T) {
+	var ps Patterns
+	if err := ps.UnmarshalText([]byte("/ws, /chat/")); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		"/ws": true, "/ws/": false, "/wss": false, "/chat": false, "/chat/": true, "/chat/a/b": true, "/": false, "": false,
+	} {
+		if ps.Match(path) != want {
+			t.Errorf("Match(%q) = %v, want %v", path, !want, want)
+		}
+	}
+	if !(Patterns{"*"}).Match("/any") {
+		t.Error("* does not match")
+	}
+}
+
+func TestUpstreamDial(t *testing.T) {
+	for text, want := range map[string][2]string{
+		"http://127.0.0.1:8080": {"tcp", "127.0.0.1:8080"},
+		"http://app":            {"tcp", "app:80"},
+		"http://[::1]:90/":      {"tcp", "[::1]:90"},
+		"unix:/run/app.sock":    {"unix", "/run/app.sock"},
+	} {
+		var u Upstream
+		if err := u.UnmarshalText([]byte(text)); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		if network, address := u.Dial(); [2]string{network, address} != want {
+			t.Errorf("%s: %s %s, want %v", text, network, address, want)
+		}
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for _, text := range []string{":1", "localhost:65535", "0.0.0.0:80", "[::]:80", "[fe80::1%eth0]:80", "my_app.ns.svc:80"} {
+		var a Address
+		if err := a.UnmarshalText([]byte(text)); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"127.0.0.1 ::1":                "127.0.0.1",
+		"127.0.0.1 fe80::1 2001:db8::": "2001:db8::",
+		"::1 2001:db8::1 10.0.0.2":     "10.0.0.2",
+		"169.254.1.1 192.168.0.2":      "192.168.0.2",
+	} {
+		var list []netip.Addr
+		for s := range strings.FieldsSeq(text) {
+			list = append(list, netip.MustParseAddr(s))
+		}
+		if got := firstAddress(list); got != want {
+			t.Errorf("first address of %s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestAdvertise(t *testing.T) {
+	for _, tt := range []struct{ environ, want string }{
+		{"POD_IP=10.1.2.3", "10.1.2.3:15801"},
+		{"POD_IP=fd00::7 WSR_LISTEN=[::]:80", "[fd00::7]:80"},
+		{"POD_IP=10.1.2.3 WSR_LISTEN=127.0.0.1:80", "127.0.0.1:80"},
+		{"POD_IP=10.1.2.3 WSR_ADVERTISE=pod-0.app:80", "pod-0.app:80"},
+	} {
+		if got := mustLoad(t, strings.Fields(tt.environ)...).Advertise; got != Address(tt.want) {
+			t.Errorf("%s: advertises %s, want %s", tt.environ, got, tt.want)
+		}
+	}
+}
+
+func FuzzBytes(f *testing.F) {
+	for _, s := range []string{"0", "1MiB", "512KiB", "8388607TiB", "8388608TiB", "-1", "1MB", "B", "07KiB", "+1", "1_0"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var b, again Bytes
+		if b.UnmarshalText([]byte(s)) != nil {
+			return
+		}
+		if b < 0 {
+			t.Fatalf("%q is %d bytes", s, int64(b))
+		}
+		if err := again.UnmarshalText([]byte(b.String())); err != nil || again != b {
+			t.Fatalf("%q is %d, prints as %s, which is %d (%v)", s, int64(b), b, int64(again), err)
+		}
+	})
+}
+
+func FuzzDuration(f *testing.F) {
+	for _, s := range []string{"5m", "1h30m", "100h", "50ms", "-1s", "0", "30", "1e9h", "NaN", "10m0.5s", "1h0m1s", "20m"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d, err := parseDuration(s)
+		if model, modelErr := time.ParseDuration(s); err == nil && (modelErr != nil || model != d) {
+			t.Fatalf("%q is %v, the standard library says %v, %v", s, d, model, modelErr)
+		}
+		if again, err := parseDuration(formatDuration(d)); err != nil || again != d {
+			t.Fatalf("%v prints as %s, which is %v (%v)", d, formatDuration(d), again, err)
+		}
+	})
+}
+
+func FuzzKeys(f *testing.F) {
+	f.Add(testKey('a'))
+	f.Add(testKey('a') + "," + testKey('b'))
+	f.Add(testKey('a') + "\n" + testKey('b') + "\n")
+	f.Add("AAAA,,====")
+	f.Add(strings.Repeat("-_", 22))
+	f.Fuzz(func(t *testing.T, s string) {
+		var keys, file Keys
+		err := keys.UnmarshalText([]byte(s))
+		if err != nil && len(s) > 40 && strings.Contains(err.Error(), s) {
+			t.Fatalf("the error shows what was given: %v", err)
+		}
+		if err != nil {
+			_ = file.fromFile([]byte(s))
+			return
+		}
+		seen := map[string]bool{}
+		for _, key := range keys {
+			if len(key) != 32 || seen[string(key)] {
+				t.Fatalf("%q gives a short key or one twice", s)
+			}
+			seen[string(key)] = true
+		}
+		if err := file.fromFile([]byte(strings.ReplaceAll(s, ",", "\n") + "\n")); err != nil || len(file) != len(keys) {
+			t.Fatalf("%q one per line: %d keys, %v", s, len(file), err)
+		}
+	})
+}
+
+// FuzzLoad sets one variable to anything: no panic, an error names the
+// variable, and what is accepted prints as something that is accepted again
+// and means the same.
+func FuzzLoad(f *testing.F) {
+	list := fields()
+	for i := range list {
+		f.Add(uint(i), list[i].def)
+		f.Add(uint(i), "\xff")
+	}
+	f.Add(uint(2), "a/b")
+	f.Fuzz(func(t *testing.T, index uint, value string) {
+		fd := list[index%uint(len(list))]
+		environ := []string{upstream, "POD_IP=10.1.2.3", fd.variable + "=" + value}
+		c, err := Load(environ)
+		if err != nil {
+			if !strings.Contains(err.Error(), fd.variable) {
+				t.Fatalf("the error does not name %s: %v", fd.variable, err)
+			}
+			return
+		}
+		if fd.secret || strings.Contains(value, "@") || value == "" {
+			return
+		}
+		again, err := Load([]string{upstream, "POD_IP=10.1.2.3", fd.variable + "=" + fd.text(c)})
+		if err != nil || fd.text(again) != fd.text(c) {
+			t.Fatalf("%s=%q prints as %q, which is refused or another: %v", fd.variable, value, fd.text(c), err)
+		}
+	})
+}

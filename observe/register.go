@@ -1,0 +1,100 @@
+package observe
+
+import (
+	"runtime"
+	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Buckets of the histograms, in seconds.
+var (
+	// What a network does: from a machine's own loopback to a satellite.
+	networkBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+	// How long a session lives: from one that failed at once to a day.
+	ageBuckets = []float64{1, 10, 60, 300, 1800, 3600, 14400, 43200, 86400}
+)
+
+// New returns metrics on a registry of their own, with those of the process
+// and the Go runtime beside them.
+func New() *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry(), traffic: newTraffic()}
+	m.registry.MustRegister(m.traffic, buildInfo(), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "wsr_log_lines_dropped_total", Help: "Writes to the log that were dropped because nobody read them.",
+		}, m.linesDropped))
+	m.connections()
+	m.resumes()
+	m.links()
+	m.app()
+	m.journal()
+	m.panics = m.counter("wsr_panics_total", "Sessions that broke an invariant and were ended, the process going on. Any is a bug.").WithLabelValues()
+	return m
+}
+
+func (m *Metrics) connections() {
+	m.accepted = newSet(m.counter("wsr_connections_accepted_total", "WebSocket connections that were accepted, resumes included.", "kind"), kinds)
+	m.refused = newSet(m.counter("wsr_requests_refused_total", "Requests that the sidecar refused by itself.", "reason"), refusals)
+	m.detached = newSet(m.counter("wsr_connections_detached_total", "Connections that resilient sessions lost.", "cause"), causes)
+	m.began = newSet(m.counter("wsr_sessions_created_total", "Sessions that began; a plain connection counts as one.", "kind"), kinds)
+	ended := m.counter("wsr_sessions_ended_total", "Sessions that ended.", "kind", "reason")
+	m.endedPlain = newSet(ended, endings, "plain")
+	m.endedResilient = newSet(ended, endings, "resilient")
+	age := m.histogram("wsr_session_age_seconds", "Age of sessions when they ended.", ageBuckets, "kind")
+	m.plainAge = age.WithLabelValues("plain")
+	m.resilientAge = age.WithLabelValues("resilient")
+}
+
+func (m *Metrics) resumes() {
+	resumes := m.counter("wsr_resumes_total", "Resumes by how they ended, and why.", "outcome", "reason")
+	m.resumed = resumes.WithLabelValues("resumed", "")
+	m.adopted = newSet(resumes, adoptions, "adopted")
+	m.reset = newSet(resumes, resets, "reset")
+	m.resumeTime = m.histogram("wsr_resume_seconds", "Time from the request of a resume to its WELCOME, where it was granted.", networkBuckets).WithLabelValues()
+}
+
+func (m *Metrics) links() {
+	m.linkStates = newSet(m.counter("wsr_link_state_changes_total", "Links to clients that entered a state.", "state"), states)
+	m.roundTrip = m.histogram("wsr_heartbeat_rtt_seconds", "Round-trip time of answered heartbeats.", networkBuckets).WithLabelValues()
+}
+
+func (m *Metrics) app() {
+	m.dialled = newSet(m.counter("wsr_upstream_dials_total", "Handshakes with the app.", "outcome"), outcomes)
+	m.dialTime = m.histogram("wsr_upstream_dial_seconds", "Time of a handshake with the app.", networkBuckets).WithLabelValues()
+}
+
+func (m *Metrics) journal() {
+	m.appended = newSet(m.counter("wsr_journal_appends_total", "Records that were written to the journal, or failed to be.", "result"), appends)
+	m.frames = m.counter("wsr_journal_frames_total", "Messages in the records that were written.").WithLabelValues()
+	m.frameBytes = m.counter("wsr_journal_frame_bytes_total", "Bytes of the messages in the records that were written.").WithLabelValues()
+	m.appendTime = m.histogram("wsr_journal_append_seconds", "Time of an append to the journal, failed ones too.", networkBuckets).WithLabelValues()
+}
+
+// counter registers a counter. Its series are there once they have been asked
+// for.
+func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	m.registry.MustRegister(vec)
+	return vec
+}
+
+func (m *Metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	m.registry.MustRegister(vec)
+	return vec
+}
+
+// buildInfo is 1, with what was built as labels.
+func buildInfo() prometheus.Collector {
+	version := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "wsr_build_info", Help: "1, for the version that runs.",
+		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
+	}, func() float64 { return 1 })
+}

@@ -1,0 +1,138 @@
+package observe
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wsresilience/wsresilience/session"
+)
+
+// Stats are totals and states of a proxy at one moment. Totals never shrink.
+type Stats struct {
+	Plain, Attached, Detached int   // connections and sessions that live
+	WindowBytes               int64 // held by all windows
+	Budget                    int64 // limit on WindowBytes; 0 for none
+	PlainTraffic              session.Counters
+	Traffic                   session.Counters
+}
+
+// Watch makes every scrape ask stats, which must be safe for concurrent use.
+// Until then all of it reads 0.
+func (m *Metrics) Watch(stats func() Stats) { m.traffic.stats.Store(&stats) }
+
+// traffic turns Stats into metrics, so that the data path counts in plain
+// integers of its own.
+type traffic struct {
+	stats atomic.Pointer[func() Stats]
+	descs map[string]*prometheus.Desc
+}
+
+// A series is one value of a metric of traffic. The first of a name carries
+// its help.
+type series struct {
+	name, help string
+	typ        prometheus.ValueType
+	value      func(*Stats) float64
+	labels     []string // name, value, ...
+}
+
+const (
+	counter = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+)
+
+// trafficSeries lists all series; those of a name stand together.
+func trafficSeries() []series {
+	list := []series{
+		{"wsr_sessions", "Sessions that live; a plain connection counts as one.", gauge,
+			func(s *Stats) float64 { return float64(s.Plain) }, []string{"state", "plain"}},
+		{"wsr_sessions", "", gauge, func(s *Stats) float64 { return float64(s.Attached) }, []string{"state", "attached"}},
+		{"wsr_sessions", "", gauge, func(s *Stats) float64 { return float64(s.Detached) }, []string{"state", "detached"}},
+		{"wsr_window_bytes", "Bytes that the windows of all sessions hold.", gauge,
+			func(s *Stats) float64 { return float64(s.WindowBytes) }, nil},
+		{"wsr_memory_budget_bytes", "Limit on wsr_window_bytes (WSR_MEMORY_BUDGET).", gauge,
+			func(s *Stats) float64 { return float64(s.Budget) }, nil},
+	}
+	type count = func(*session.Counters) uint64
+	for _, t := range []struct {
+		name, help string
+		labels     []string
+		value      count
+	}{
+		{"wsr_messages_total", "Data messages; what came again is left out.", []string{"direction", "inbound"},
+			func(c *session.Counters) uint64 { return c.InMessages }},
+		{"wsr_messages_total", "", []string{"direction", "outbound"}, func(c *session.Counters) uint64 { return c.OutMessages }},
+		{"wsr_message_bytes_total", "Bytes of data messages.", []string{"direction", "inbound"},
+			func(c *session.Counters) uint64 { return c.InBytes }},
+		{"wsr_message_bytes_total", "", []string{"direction", "outbound"}, func(c *session.Counters) uint64 { return c.OutBytes }},
+		{"wsr_heartbeats_sent_total", "Heartbeats that were sent to clients.", nil,
+			func(c *session.Counters) uint64 { return c.BeatsSent }},
+		{"wsr_heartbeats_answered_total", "Heartbeats that clients answered.", nil,
+			func(c *session.Counters) uint64 { return c.BeatsHeard }},
+		{"wsr_heartbeats_dropped_total", "Heartbeats and answers that were damaged, stale or unknown.", nil,
+			func(c *session.Counters) uint64 { return c.BeatsDropped }},
+	} {
+		list = append(list,
+			series{t.name, t.help, counter, func(s *Stats) float64 { return float64(t.value(&s.PlainTraffic)) }, append([]string{"kind", "plain"}, t.labels...)},
+			series{t.name, "", counter, func(s *Stats) float64 { return float64(t.value(&s.Traffic)) }, append([]string{"kind", "resilient"}, t.labels...)})
+	}
+	for _, t := range []struct {
+		name, help string
+		labels     []string
+		value      count
+	}{
+		{"wsr_duplicates_dropped_total", "Messages that clients sent again although they had come.", nil,
+			func(c *session.Counters) uint64 { return c.Duplicates }},
+		{"wsr_replayed_messages_total", "Messages that were sent again after a resume.", nil,
+			func(c *session.Counters) uint64 { return c.Replayed }},
+		{"wsr_replayed_bytes_total", "Bytes of messages that were sent again after a resume.", nil,
+			func(c *session.Counters) uint64 { return c.ReplayedBytes }},
+		{"wsr_acks_total", "Acknowledgements, alone or in heartbeats.", []string{"direction", "sent"},
+			func(c *session.Counters) uint64 { return c.AcksSent }},
+		{"wsr_acks_total", "", []string{"direction", "received"}, func(c *session.Counters) uint64 { return c.AcksHeard }},
+		{"wsr_window_full_total", "Times that an app had to wait because a window was full.", nil,
+			func(c *session.Counters) uint64 { return c.WindowFull }},
+	} {
+		list = append(list, series{t.name, t.help, counter, func(s *Stats) float64 { return float64(t.value(&s.Traffic)) }, t.labels})
+	}
+	return list
+}
+
+func newTraffic() *traffic {
+	t := &traffic{descs: map[string]*prometheus.Desc{}}
+	for _, s := range trafficSeries() {
+		if t.descs[s.name] != nil {
+			continue
+		}
+		var names []string
+		for i := 0; i < len(s.labels); i += 2 {
+			names = append(names, s.labels[i])
+		}
+		t.descs[s.name] = prometheus.NewDesc(s.name, s.help, names, nil)
+	}
+	return t
+}
+
+// Describe implements prometheus.Collector.
+func (t *traffic) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range t.descs {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector. It asks once, so that the values
+// belong together.
+func (t *traffic) Collect(ch chan<- prometheus.Metric) {
+	var now Stats
+	if stats := t.stats.Load(); stats != nil {
+		now = (*stats)()
+	}
+	for _, s := range trafficSeries() {
+		var values []string
+		for i := 1; i < len(s.labels); i += 2 {
+			values = append(values, s.labels[i])
+		}
+		ch <- prometheus.MustNewConstMetric(t.descs[s.name], s.typ, s.value(&now), values...)
+	}
+}
