@@ -1,0 +1,356 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	coder "github.com/coder/websocket"
+	"github.com/gorilla/websocket"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+func coderEcho(protocols ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, err := coder.Accept(w, r, &coder.AcceptOptions{Subprotocols: protocols})
+		if err != nil {
+			return
+		}
+		defer c.CloseNow()
+		c.SetReadLimit(1 << 20)
+		for {
+			typ, b, err := c.Read(r.Context())
+			if err != nil {
+				return
+			}
+			if string(b) == "close me" {
+				c.Close(3001, "as you wish")
+				return
+			}
+			if c.Write(r.Context(), typ, b) != nil {
+				return
+			}
+		}
+	}
+}
+
+func gorillaEcho(protocols ...string) http.HandlerFunc {
+	u := websocket.Upgrader{Subprotocols: protocols}
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, err := u.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		for {
+			typ, b, err := c.ReadMessage()
+			if err != nil {
+				return
+			}
+			if string(b) == "close me" {
+				c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(3001, "as you wish"), time.Now().Add(time.Second))
+				_, _, _ = c.ReadMessage()
+				return
+			}
+			if c.WriteMessage(typ, b) != nil {
+				return
+			}
+		}
+	}
+}
+
+// refusing answers 400 to subprotocols that it does not know, as some do.
+func refusing(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.Header.Get("Sec-WebSocket-Protocol"), "wsr") {
+			http.Error(w, "unknown subprotocol", http.StatusBadRequest)
+			return
+		}
+		next(w, r)
+	}
+}
+
+// echoing is a server that echoes the first subprotocol it is offered.
+func echoing(w http.ResponseWriter, r *http.Request) {
+	first, _, _ := strings.Cut(r.Header.Get("Sec-WebSocket-Protocol"), ",")
+	coderEcho(first)(w, r)
+}
+
+// Servers that we did not write, and that never heard of us (PROTOCOL §2.3).
+func TestNoSidecar(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		server http.HandlerFunc
+		offer  []string
+		want   string
+	}{
+		{"coder", coderEcho(), nil, ""},
+		{"coder, chat", coderEcho("chat"), []string{"chat"}, "chat"},
+		{"coder, chat is not offered", coderEcho("chat"), nil, ""},
+		{"gorilla", gorillaEcho(), nil, ""},
+		{"gorilla, chat", gorillaEcho("chat"), []string{"v2", "chat"}, "chat"},
+		{"echoes the decoy", echoing, nil, ""},
+		{"echoes the app's", echoing, []string{"chat"}, "chat"},
+		{"refuses ours", refusing(gorillaEcho("chat")), []string{"chat"}, "chat"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := httptest.NewServer(tc.server)
+			defer s.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			for _, end := range []func(*testing.T, context.Context, *Conn){closeHere, closeThere} {
+				c, resp, err := Dial(ctx, s.URL, &Options{Subprotocols: tc.offer})
+				if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+					t.Fatal(err)
+				}
+				if c.Resilient() || c.Subprotocol() != tc.want {
+					t.Fatalf("resilient %v, subprotocol %q", c.Resilient(), c.Subprotocol())
+				}
+				echo(t, ctx, c)
+				end(t, ctx, c)
+			}
+		})
+	}
+}
+
+func echo(t *testing.T, ctx context.Context, c *Conn) {
+	t.Helper()
+	for _, m := range []string{"", "hello", wire.Magic + "\x01", strings.Repeat("long", 200_000)} {
+		if err := c.Write(ctx, MessageBinary, []byte(m)); err != nil {
+			t.Fatal(err)
+		}
+		typ, b, err := c.Read(ctx)
+		if err != nil || typ != MessageBinary || string(b) != m {
+			t.Fatalf("%v %.20q %v, want %.20q", typ, b, err, m)
+		}
+	}
+}
+
+func closeHere(t *testing.T, ctx context.Context, c *Conn) {
+	t.Helper()
+	if err := c.Close(1000, "done"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Read(ctx); CloseStatus(err) != 1000 || !errors.Is(err, net.ErrClosed) {
+		t.Fatal(err)
+	}
+}
+
+func closeThere(t *testing.T, ctx context.Context, c *Conn) {
+	t.Helper()
+	defer c.CloseNow()
+	if err := c.WriteAcked(ctx, MessageText, []byte("close me")); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := c.Read(ctx)
+	ce, ok := errors.AsType[*CloseError](err)
+	if !ok || ce.Code != 3001 || ce.Reason != "as you wish" || !ce.Remote {
+		t.Fatal(err)
+	}
+	if err := c.Write(ctx, MessageText, nil); CloseStatus(err) != 3001 {
+		t.Fatal(err)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	s := httptest.NewTLSServer(coderEcho())
+	defer s.Close()
+	if _, _, err := Dial(t.Context(), s.URL, nil); err == nil {
+		t.Fatal("an unknown authority was trusted")
+	}
+	c, _, err := Dial(t.Context(), s.URL, &Options{TLSConfig: s.Client().Transport.(*http.Transport).TLSClientConfig})
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo(t, t.Context(), c)
+	closeHere(t, t.Context(), c)
+}
+
+// A server may select wsr.v1 by accident and never say WELCOME.
+func TestSelectedByAccident(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		ch := s.dial(s.options())
+		p := s.accept(wire.Subprotocol)
+		p.text("data")
+		c := (<-ch).c
+		wantRead(t, c, "data")
+		p.conn.Close()
+		if _, _, err := c.Read(t.Context()); CloseStatus(err) != 1006 || !errors.Is(err, io.ErrUnexpectedEOF) || c.Resilient() {
+			t.Fatal(err)
+		}
+
+		start := time.Now()
+		ch = s.dial(s.options())
+		p = s.accept(wire.Subprotocol)
+		c = (<-ch).c
+		if c.Resilient() || time.Since(start) != welcomeWait {
+			t.Fatalf("resilient %v after %v", c.Resilient(), time.Since(start))
+		}
+		go c.Write(t.Context(), MessageText, []byte("as usual"))
+		p.want("as usual")
+		p.raw(frameOf(frame.Close, nil))
+		p.want("close")
+		p.gone()
+	})
+}
+
+func TestRefused(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Why", strings.Join([]string{r.Header.Get("X-Fresh"), r.Header.Get("X-Fixed"), r.Host, r.Header.Get("Authorization")}, " "))
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, strings.Repeat("no", 5000))
+	}))
+	defer s.Close()
+	url := strings.Replace(s.URL, "http://", "ws://user:pw@", 1)
+	_, resp, err := Dial(t.Context(), url, &Options{
+		HTTPHeader: http.Header{"X-Fixed": {"fixed"}, "Host": {"other.example"}, "Upgrade": {"h2c"}},
+		Header:     func(context.Context) (http.Header, error) { return http.Header{"X-Fresh": {"fresh"}}, nil },
+	})
+	if err == nil || resp == nil || resp.StatusCode != http.StatusForbidden {
+		t.Fatal(resp, err)
+	}
+	if got := resp.Header.Get("X-Why"); got != "fresh fixed other.example Basic dXNlcjpwdw==" {
+		t.Errorf("the server saw %q", got)
+	}
+	if b, err := io.ReadAll(resp.Body); err != nil || len(b) != maxAnswerBody {
+		t.Errorf("%d bytes of body, %v", len(b), err)
+	}
+}
+
+func TestBadArguments(t *testing.T) {
+	for _, tc := range []struct {
+		url  string
+		opts Options
+		want string
+	}{
+		{"ftp://x", Options{}, "scheme"},
+		{"ws://", Options{}, "no host"},
+		{"ws://x/%zz?secret", Options{}, "escape"},
+		{"ws://x", Options{Subprotocols: []string{"wsr.v1"}}, "belongs to wsresilience"},
+	} {
+		_, _, err := Dial(t.Context(), tc.url, &tc.opts)
+		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", tc.url, err)
+		}
+	}
+	play(t, func(t *testing.T, s *stage) {
+		c, p := s.open(s.options())
+		defer c.CloseNow()
+		for _, code := range []int{-1, 0, 1004, 1005, 1006, 1015, 70000} {
+			if c.Close(code, "") == nil {
+				t.Errorf("close with %d", code)
+			}
+		}
+		if c.Close(1000, strings.Repeat("x", 124)) == nil || c.Write(t.Context(), 0, nil) == nil {
+			t.Error("bad reason or type")
+		}
+		p.conn.Close()
+	})
+}
+
+// The context of Dial ends it wherever it stands, and leaves nothing behind:
+// synctest fails when a goroutine stays.
+func TestDialCancelled(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		for _, answer := range []bool{false, true} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			done := make(chan error, 1)
+			go func() {
+				_, _, err := Dial(ctx, "ws://stage", s.options())
+				done <- err
+			}()
+			p := s.request()
+			if answer {
+				p.upgrade(wire.Subprotocol)
+			}
+			if err := <-done; !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+			cancel()
+			p.gone()
+		}
+	})
+}
+
+func TestNetConn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		c, p := s.open(s.options())
+		n := c.NetConn(t.Context(), MessageBinary)
+		if _, err := n.Write([]byte("up")); err != nil {
+			t.Fatal(err)
+		}
+		p.want("up")
+		p.control([]byte("abcdef"))
+		b := make([]byte, 4)
+		for _, want := range []string{"abcd", "ef"} {
+			if k, err := n.Read(b); err != nil || string(b[:k]) != want {
+				t.Fatalf("%q, %v", b[:k], err)
+			}
+		}
+		n.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := n.Read(b); !isTimeout(err) {
+			t.Fatal(err)
+		}
+		if _, err := n.Read(b); !isTimeout(err) {
+			t.Fatal(err)
+		}
+		n.SetReadDeadline(time.Time{})
+		go func() {
+			time.Sleep(time.Second)
+			n.SetReadDeadline(time.Now()) // ends a Read that waits
+		}()
+		if _, err := n.Read(b); !isTimeout(err) {
+			t.Fatal(err)
+		}
+		n.SetDeadline(time.Time{})
+		p.text("wrong")
+		if _, err := n.Read(b); err == nil {
+			t.Fatal("took a text message")
+		}
+		p.control(wire.AppendClose(nil, 1000, ""))
+		if _, err := n.Read(b); err != io.EOF {
+			t.Fatal(err)
+		}
+		p.want("CLOSE")
+		p.raw(frameOf(frame.Close, closing16(1000)))
+		p.gone()
+		n.Close()
+	})
+}
+
+func isTimeout(err error) bool {
+	ne, ok := errors.AsType[net.Error](err)
+	return ok && ne.Timeout()
+}
+
+// After Close nothing is left, also over real sockets.
+func TestNothingIsLeft(t *testing.T) {
+	s := httptest.NewServer(coderEcho())
+	defer s.Close()
+	before := runtime.NumGoroutine()
+	for range 20 {
+		c, _, err := Dial(t.Context(), s.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close(1000, "")
+	}
+	for wait := time.Millisecond; runtime.NumGoroutine() > before; wait *= 2 {
+		if wait > 5*time.Second {
+			b := make([]byte, 1<<16)
+			t.Fatalf("goroutines stay:\n%s", b[:runtime.Stack(b, true)])
+		}
+		time.Sleep(wait) // the server's side of real sockets takes its time
+	}
+}

@@ -1,0 +1,241 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// MessageType is the type of a WebSocket message.
+type MessageType int
+
+// The types of RFC 6455 §5.6.
+const (
+	MessageText MessageType = iota + 1
+	MessageBinary
+)
+
+func (t MessageType) String() string {
+	switch t {
+	case MessageText:
+		return "text"
+	case MessageBinary:
+		return "binary"
+	}
+	return fmt.Sprintf("type %d", int(t))
+}
+
+// Conn is a session, or an ordinary WebSocket where there is no sidecar.
+// Dial makes one. All methods are safe for concurrent use.
+//
+// A Conn must be closed with Close or CloseNow, unless it has ended by itself:
+// it keeps goroutines and a connection until then.
+type Conn struct {
+	// Immutable after Dial.
+	url    *url.URL
+	opts   Options
+	log    *slog.Logger
+	ctx    context.Context // ends with the session
+	cancel context.CancelFunc
+	events chan Event
+
+	tasks sync.WaitGroup // goroutines of the connections and the dials
+
+	mu       sync.Mutex // guards what follows; it is not held during I/O
+	m        *machine
+	links    []*link
+	timer    *time.Timer
+	armed    time.Time // when timer fires; zero is never
+	released bool
+
+	arrived signal // a message for Read, WELCOME, or the end
+	freed   signal // an acknowledgement, room in the outbox, or the end
+	room    signal // the queue takes messages again, or a connection died
+	seen    marks
+
+	eventsLost uint64
+}
+
+// Read returns the next message. Text is not checked for UTF-8; the bytes are
+// the app's own and belong to the caller.
+//
+// From the moment Read returns it, a message counts as delivered and is
+// acknowledged: should the program crash before it has handled it, it is
+// gone. Cancelling ctx ends the call and loses nothing.
+//
+// Once the session is over, Read returns what is left in the queue and then
+// a *CloseError or a *SessionLostError, always the same. After a Close of this
+// program it returns a CloseError at once, which wraps net.ErrClosed.
+func (c *Conn) Read(ctx context.Context) (MessageType, []byte, error) {
+	return c.read(ctx, nil)
+}
+
+func (c *Conn) read(ctx context.Context, expired <-chan struct{}) (MessageType, []byte, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, nil, fmt.Errorf("client: read: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		now := time.Now()
+		if msg, ok := c.m.in.take(now); ok {
+			c.settle(now)
+			return msg.typ, msg.data, nil
+		}
+		if err := c.m.over(); err != nil {
+			return 0, nil, err
+		}
+		if err := c.await(ctx, expired, &c.arrived); err != nil {
+			return 0, nil, fmt.Errorf("client: read: %w", err)
+		}
+	}
+}
+
+// Write puts a message into the outbox and returns; p can be used again. From
+// there it is delivered once and in order, across any number of connections,
+// as long as the session lives. While the outbox is full Write waits. Without
+// a sidecar it returns when the message has been written to the connection.
+//
+// When ctx is cancelled while Write waits for room, the message is not sent.
+// A message above the sidecar's limit fails with ErrTooBig and harms nothing.
+func (c *Conn) Write(ctx context.Context, typ MessageType, p []byte) error {
+	return c.write(ctx, nil, typ, p, false)
+}
+
+// WriteAcked is Write, and returns when the sidecar has handed the message to
+// the app's socket. After an error other than ErrTooBig the message may be
+// delivered nevertheless: it stays in the outbox when ctx is cancelled, and a
+// lost session does not tell. Without a sidecar it is Write.
+func (c *Conn) WriteAcked(ctx context.Context, typ MessageType, p []byte) error {
+	return c.write(ctx, nil, typ, p, true)
+}
+
+func (c *Conn) write(ctx context.Context, expired <-chan struct{}, typ MessageType, p []byte, acked bool) error {
+	if typ != MessageText && typ != MessageBinary {
+		return fmt.Errorf("client: write: %v: want text or binary", typ)
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("client: write: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, err := c.enqueue(ctx, expired, typ, p)
+	if err != nil {
+		return err
+	}
+	c.settle(time.Now())
+	for (acked || c.m.bare) && seqwindow.Less(c.m.out.acked, at) {
+		if c.m.err != nil {
+			return c.m.err
+		}
+		if err := c.await(ctx, expired, &c.freed); err != nil {
+			return fmt.Errorf("client: write: %w", err)
+		}
+	}
+	return nil
+}
+
+// enqueue waits for room in the outbox.
+func (c *Conn) enqueue(ctx context.Context, expired <-chan struct{}, typ MessageType, p []byte) (seqwindow.Serial, error) {
+	for {
+		if err := c.m.over(); err != nil {
+			return 0, err
+		}
+		if len(p) > c.m.maxMessage {
+			return 0, fmt.Errorf("client: write: %d bytes, at most %d: %w", len(p), c.m.maxMessage, ErrTooBig)
+		}
+		at, err := c.m.write(typ, p)
+		if err == nil {
+			return at, nil
+		}
+		if err := c.await(ctx, expired, &c.freed); err != nil {
+			return 0, fmt.Errorf("client: write: %w", err)
+		}
+	}
+}
+
+// Close ends the session: the app gets everything that was written and then
+// the close with this code and reason. Messages that have not been read are
+// dropped. It waits at most 5 seconds, through reconnects if need be, and
+// returns nil if the other side confirmed, or if the session had been closed
+// before. Otherwise the error wraps ErrCloseTimeout or is what Read returns.
+// Afterwards nothing of the Conn is left running.
+//
+// The code must be one that a close frame may carry, 1000 or 3000 to 4999 as
+// a rule, and the reason at most 123 bytes of UTF-8.
+func (c *Conn) Close(code int, reason string) error {
+	if code < 0 || code > 0xffff || !wire.ValidFrameCode(uint16(code)) {
+		return fmt.Errorf("client: close: code %d: not allowed in a close frame", code)
+	}
+	if len(reason) > wire.MaxCloseReason || !utf8.ValidString(reason) {
+		return fmt.Errorf("client: close: reason of %d bytes: want UTF-8 of at most %d", len(reason), wire.MaxCloseReason)
+	}
+	c.mu.Lock()
+	now := time.Now()
+	c.m.close(now, uint16(code), reason)
+	c.settle(now)
+	c.mu.Unlock()
+	<-c.ctx.Done()
+	c.tasks.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.m.closing.begun() {
+		return c.m.closing.failed
+	}
+	return c.m.err
+}
+
+// CloseNow ends the session without waiting for anything to be delivered. The
+// app sees an abnormal close (1006) if the connection still takes the word;
+// otherwise the sidecar drops the session when its time to live is over. It
+// returns within a second or so, and after the end does nothing. The error is
+// always nil.
+func (c *Conn) CloseNow() error {
+	c.mu.Lock()
+	now := time.Now()
+	c.m.in.discard(now)
+	c.m.abandon(wire.CodeAbnormal, "")
+	c.settle(now)
+	c.mu.Unlock()
+	c.tasks.Wait()
+	return nil
+}
+
+// Subprotocol returns what the app chose of Options.Subprotocols, or "".
+func (c *Conn) Subprotocol() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.m.subprotocol
+}
+
+// Resilient tells whether there is a sidecar. It does not change.
+func (c *Conn) Resilient() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.m.bare
+}
+
+// State tells where the Conn stands now.
+func (c *Conn) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.m.state
+}
+
+// Events returns the channel of events, which is closed at the end. It needs
+// no reader: when it is full, the oldest event gives way (EventsLost).
+func (c *Conn) Events() <-chan Event { return c.events }
+
+// EventsLost is how many events gave way to newer ones.
+func (c *Conn) EventsLost() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.eventsLost
+}

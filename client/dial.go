@@ -1,0 +1,138 @@
+package client
+
+import (
+	"context"
+	cryptorand "crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Dial opens a session, or an ordinary WebSocket where nobody speaks wsr.v1.
+// ws, wss, http and https URLs are taken. ctx bounds Dial only, not the life
+// of the Conn. The first connection is tried once, as with any WebSocket;
+// redirects are not followed and no proxy of the environment is used
+// (Options.NetDial can). A server that refuses because it does not know our
+// subprotocols is dialled once more without them.
+//
+// The response is that of the handshake. When the server refused, it comes
+// with the error, and up to 1,024 bytes of its body can be read. Its body need
+// not be closed.
+func Dial(ctx context.Context, url string, opts *Options) (*Conn, *http.Response, error) {
+	c, err := newConn(url, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	o := c.m.firstOffer()
+	u, resp, err := c.handshake(ctx, o.Protocols())
+	if err != nil && dislikesUs(err) {
+		u, resp, err = c.handshake(ctx, o.App)
+	}
+	if err != nil {
+		c.cancel()
+		return nil, resp, err
+	}
+	if err := c.open(ctx, o, u); err != nil {
+		c.tasks.Wait()
+		return nil, resp, err
+	}
+	return c, resp, nil
+}
+
+// dislikesUs tells whether a refusal may be due to subprotocols that the
+// server does not know: it said 400, or chose one that nobody offered.
+func dislikesUs(err error) bool {
+	status, ok := errors.AsType[ws.StatusError](err)
+	return ok && status == http.StatusBadRequest || errors.Is(err, ws.ErrHandshakeBadSubProtocol)
+}
+
+func newConn(url string, opts *Options) (*Conn, error) {
+	u, err := parseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	if opts == nil {
+		opts = &Options{}
+	}
+	cfg, err := opts.settings()
+	if err != nil {
+		return nil, err
+	}
+	var seed [32]byte
+	cryptorand.Read(seed[:]) // never fails
+	c := &Conn{
+		url: u, opts: *opts, log: opts.Logger,
+		events: make(chan Event, eventBuffer),
+		m:      newMachine(cfg, rand.New(rand.NewChaCha8(seed))),
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.timer = time.AfterFunc(time.Hour, c.fire)
+	c.timer.Stop()
+	return c, nil
+}
+
+// open runs the first connection until it is known who is there.
+func (c *Conn) open(ctx context.Context, o offer, u *upgraded) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	var g *leg
+	if u.protocol == wire.Subprotocol {
+		g = c.m.attach(now, o)
+	} else {
+		app := u.protocol
+		if wire.IsOwn(app) {
+			app = "" // the decoy, echoed
+		}
+		g = c.m.attachBare(now, app)
+	}
+	c.start(g, u.conn, u.early)
+	c.settle(now)
+	for !g.welcomed && c.m.err == nil {
+		if err := c.await(ctx, nil, &c.arrived); err != nil {
+			c.m.abandon(wire.CodeAbnormal, "")
+			c.settle(time.Now())
+			return fmt.Errorf("client: dial %s: %w", c.url.Host, err)
+		}
+	}
+	if !g.welcomed {
+		return fmt.Errorf("client: dial %s: %w", c.url.Host, c.m.err)
+	}
+	return nil
+}
+
+// redial makes one attempt to resume.
+func (c *Conn) redial(o offer) {
+	u, _, err := c.handshake(c.ctx, o.Protocols())
+	if err == nil && u.protocol != wire.Subprotocol {
+		// Some other server, during a roll-out perhaps; the next may know us.
+		_ = u.conn.Close()
+		err = fmt.Errorf("client: dial %s: no sidecar answers", c.url.Host)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if err != nil {
+		c.log.Info("client: resume failed", slog.Any("error", err))
+		c.m.dialFailed(now)
+		c.settle(now)
+		return
+	}
+	g := c.m.attach(now, o)
+	if g == nil {
+		_ = u.conn.Close()
+		return
+	}
+	c.start(g, u.conn, u.early)
+	c.settle(now)
+}

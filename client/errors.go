@@ -1,0 +1,88 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// A CloseError says that the session was closed, by a CLOSE of the app or of
+// this program, or that a connection without a sidecar ended.
+type CloseError struct {
+	Code   int    // RFC 6455 §7.4; 1006 if the connection broke
+	Reason string // as the closing side gave it
+	Remote bool   // the other side closed
+	cause  error
+}
+
+func (e *CloseError) Error() string {
+	who := "here"
+	if e.Remote {
+		who = "by the peer"
+	}
+	s := fmt.Sprintf("client: closed %s: %d", who, e.Code)
+	if e.Reason != "" {
+		s += " " + e.Reason
+	}
+	return s
+}
+
+// Unwrap returns net.ErrClosed after a Close of this program, and
+// io.ErrUnexpectedEOF when a connection without a sidecar ended.
+func (e *CloseError) Unwrap() error { return e.cause }
+
+// CloseStatus returns the close code of the first CloseError that err wraps,
+// or -1.
+func CloseStatus(err error) int {
+	if e, ok := errors.AsType[*CloseError](err); ok {
+		return e.Code
+	}
+	return -1
+}
+
+// LostReason says why a session cannot be resumed.
+type LostReason string
+
+// The first four are the sidecar's verdict (RESET, PROTOCOL §4.8), the others
+// are concluded here.
+const (
+	LostUnknown      LostReason = "unknown"      // the sidecar does not know the session, or it expired there
+	LostToken        LostReason = "token"        // the token is not valid
+	LostMessages     LostReason = "lost"         // messages are missing and cannot be replayed
+	LostUnauthorised LostReason = "unauthorised" // the app did not allow the resume
+	LostExpired      LostReason = "expired"      // no resume succeeded within the session's time to live
+	LostSuperseded   LostReason = "superseded"   // another holder of the token took the session over
+	LostAttempts     LostReason = "attempts"     // Backoff.Attempts failed in a row
+	LostViolation    LostReason = "violation"    // the sidecar's positions contradict ours
+)
+
+// A SessionLostError says that the session is over and what became of it is
+// not known to both sides.
+type SessionLostError struct {
+	Reason LostReason
+
+	// Unacked is how many messages Write took that the sidecar has not
+	// acknowledged. The app may have got some of them.
+	Unacked int
+}
+
+func (e *SessionLostError) Error() string {
+	return fmt.Sprintf("client: session lost: %s, %d messages unacknowledged", e.Reason, e.Unacked)
+}
+
+// ErrTooBig is wrapped by the error of a Write whose message is larger than
+// the sidecar takes. The session goes on.
+var ErrTooBig = errors.New("message too big")
+
+// ErrCloseTimeout is wrapped by the error of a Close that the other side did
+// not confirm in time. What Write took may not have arrived.
+var ErrCloseTimeout = errors.New("not confirmed in time")
+
+// lostReasons maps what a sidecar says; try_again is no loss.
+var lostReasons = map[wire.ResetReason]LostReason{
+	wire.ResetUnknown:      LostUnknown,
+	wire.ResetToken:        LostToken,
+	wire.ResetLost:         LostMessages,
+	wire.ResetUnauthorised: LostUnauthorised,
+}

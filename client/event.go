@@ -1,0 +1,84 @@
+package client
+
+// State is where a Conn stands.
+type State uint8
+
+const (
+	// StateConnected: messages flow.
+	StateConnected State = iota
+	// StateReconnecting: the connection is gone and the session is not. Write
+	// fills the outbox. A resume leads out, or the end of the session.
+	StateReconnecting
+	// StateClosing: one side has closed the session, and the rest is being
+	// delivered.
+	StateClosing
+	// StateClosed: the session is over.
+	StateClosed
+)
+
+var stateNames = [...]string{"connected", "reconnecting", "closing", "closed"}
+
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return "undefined"
+}
+
+// EventKind tells what an Event is about.
+type EventKind uint8
+
+const (
+	// EventState: State is new.
+	EventState EventKind = iota
+	// EventResumed: the session goes on over a new connection, and nothing is
+	// missing.
+	EventResumed
+	// EventAdopted: the session goes on and the app's socket behind it is a
+	// new one, which was told nothing yet. Reason is drained (nothing is
+	// missing), owner_lost (the old app's last words may be) or app_restarted.
+	EventAdopted
+	// EventReset: the session is lost. Reason is a LostReason.
+	EventReset
+	// EventGoAway: the sidecar asks to move. The Conn does so by itself, and
+	// stays connected meanwhile.
+	EventGoAway
+)
+
+var eventNames = [...]string{"state", "resumed", "adopted", "reset", "goaway"}
+
+func (k EventKind) String() string {
+	if int(k) < len(eventNames) {
+		return eventNames[k]
+	}
+	return "undefined"
+}
+
+// An Event tells a program what happened to its session. Programs that only
+// exchange messages need none.
+type Event struct {
+	Kind   EventKind
+	State  State  // after the event
+	Reason string // of EventAdopted and EventReset
+}
+
+// eventBuffer is how many events wait for a program that does not look.
+const eventBuffer = 64
+
+// post puts an event into the channel. A full channel loses its oldest: the
+// newest are nearer to the truth, and the connection must not wait. Only one
+// goroutine at a time posts, so the second attempt finds room.
+func post(ch chan Event, e Event) (lost bool) {
+	select {
+	case ch <- e:
+		return false
+	default:
+	}
+	select {
+	case <-ch:
+		lost = true
+	default:
+	}
+	ch <- e
+	return lost
+}

@@ -1,0 +1,97 @@
+package client
+
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/seqwindow"
+)
+
+// messageOverhead is what a queued message costs besides its bytes, so that
+// empty messages are not free.
+const messageOverhead = 64
+
+// resumeQueue is how much may wait for Read and still be claimed as received
+// in a resume. A claim frees the sidecar's window; claiming any amount would
+// let the queue grow by one window with each cut.
+const resumeQueue = 256 << 10
+
+type message struct {
+	typ  MessageType
+	data []byte
+	seq  seqwindow.Serial
+}
+
+func (m *message) cost() int { return len(m.data) + messageOverhead }
+
+// inbox holds the messages that were received and not yet read.
+type inbox struct {
+	seqwindow.Receiver
+	queue   fifo[message]
+	bytes   int
+	claimed seqwindow.Serial // received, as a resume told it
+	deaf    bool             // the program closed: nobody waits for messages
+}
+
+func (b *inbox) init(policy *seqwindow.AckPolicy, received seqwindow.Serial) {
+	b.Policy = policy
+	b.Receiver.Init(received)
+	b.claimed = received
+}
+
+// claim returns the position for a resume. The sidecar takes it as an
+// acknowledgement, so a later claim must not be lower; what is replayed and is
+// here already is dropped by its number.
+func (b *inbox) claim() seqwindow.Serial {
+	to := b.handled()
+	if b.bytes <= resumeQueue {
+		to = b.Received()
+	}
+	if seqwindow.Less(b.claimed, to) {
+		b.claimed = to
+	}
+	return b.claimed
+}
+
+// put takes message seq, of which it keeps a copy.
+func (b *inbox) put(now time.Time, seq seqwindow.Serial, typ MessageType, data []byte) seqwindow.Verdict {
+	v := b.Accept(seq)
+	if v != seqwindow.Fresh {
+		return v
+	}
+	if b.deaf {
+		b.Handled(now, seq, len(data))
+		return v
+	}
+	m := message{typ, append(make([]byte, 0, len(data)), data...), seq}
+	b.queue.push(m)
+	b.bytes += m.cost()
+	return v
+}
+
+// take hands out the next message; from then on it may be acknowledged
+// (PROTOCOL §5.2).
+func (b *inbox) take(now time.Time) (message, bool) {
+	if b.queue.len() == 0 {
+		return message{}, false
+	}
+	m := b.queue.pop()
+	b.bytes -= m.cost()
+	b.Handled(now, m.seq, len(m.data))
+	return m, true
+}
+
+// discard drops what nobody will read.
+func (b *inbox) discard(now time.Time) {
+	b.deaf = true
+	for b.queue.len() > 0 {
+		b.take(now)
+	}
+}
+
+func (b *inbox) empty() bool { return b.queue.len() == 0 }
+
+// handled returns the last message that Read has returned.
+func (b *inbox) handled() seqwindow.Serial {
+	n, _ := b.AckDue(time.Time{})
+	return n
+}

@@ -1,0 +1,79 @@
+package client
+
+import (
+	"testing"
+	"time"
+
+	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+func beat(seq uint32, sent, ack uint32) wire.Beat {
+	b := wire.Beat{Sent: sent, Ack: ack}
+	heartbeat.AppendPayload(b.Payload[:0], heartbeat.Payload{Seq: seq, TimeMillis: 7})
+	return b
+}
+
+func TestHeartbeats(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		c, p := s.open(s.options())
+		defer c.CloseNow()
+		p.text("one")
+		wantRead(t, c, "one")
+		wantWrite(t, c, "up")
+		p.want("up")
+		b := beat(1, 1, 1)
+		p.control(wire.AppendBeat(nil, wire.Heartbeat, b))
+		got, err := wire.ParseBeat(p.want("HEARTBEAT_ACK"), wire.HeartbeatAck)
+		if err != nil || got != (wire.Beat{Payload: b.Payload, Sent: 1, Ack: 1}) {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		p.control(wire.AppendBeat(nil, wire.Heartbeat, b)) // stale: dropped
+		bad := beat(2, 1, 1)
+		bad.Payload[12] ^= 1
+		p.control(wire.AppendBeat(nil, wire.Heartbeat, bad)) // and so is this
+		p.control(wire.AppendBeat(nil, wire.Heartbeat, beat(3, 2, 1)))
+		p.want("close 4400") // we never got a second message
+		p = s.resume("t0-1", 1, 2)
+		p.conn.Close()
+	})
+}
+
+func TestSilence(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		c, p := s.open(s.options())
+		defer c.CloseNow()
+		start := time.Now()
+		p.want("HEARTBEAT")
+		if d := time.Since(start); d != 15*time.Second {
+			t.Fatalf("probed after %v", d)
+		}
+		p.raw(frameOf(frame.Ping, nil)) // any byte is a sign of life
+		p.want("pong ")
+		start = time.Now()
+		p.want("HEARTBEAT")
+		p.want("close 4408")
+		if d := time.Since(start); d != 20*time.Second {
+			t.Fatalf("given up after %v", d)
+		}
+		p = s.resume("t0-1", 0, 1)
+		p.conn.Close()
+	})
+}
+
+// A process that stood still does not blame the sidecar.
+func TestStalledProcess(t *testing.T) {
+	w := newWorld(t, 0)
+	at := w.m.deadline()
+	late := time.Hour
+	w.m.tick(at.Add(late), late)
+	w.m.tick(at.Add(late), late)
+	if w.m.leg == nil || !w.m.leg.probe {
+		t.Fatal("the connection was given up for our own silence")
+	}
+	w.m.tick(w.m.deadline(), 0)
+	if w.m.leg != nil {
+		t.Fatal("the probe was not answered, and the connection kept")
+	}
+}

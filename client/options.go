@@ -1,0 +1,164 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/backoff"
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Defaults of Options.
+const (
+	// DefaultOutboxMessages and DefaultOutboxBytes are what a short absence of
+	// the network may gather before Write has to wait.
+	DefaultOutboxMessages = 4096
+	DefaultOutboxBytes    = 4 << 20
+
+	// DefaultQueueBytes is several times the window of a sidecar
+	// (WSR_WINDOW_BYTES, 1 MiB), so that a correct one never meets it.
+	DefaultQueueBytes = 16 << 20
+
+	// DefaultMaxMessage is the default of WSR_MAX_MESSAGE.
+	DefaultMaxMessage = 1 << 20
+
+	DefaultHandshakeTimeout = 10 * time.Second
+
+	// DefaultAckDelay is below WSR_PERSIST_AFTER (50 ms) by more than most
+	// round trips take: what is acknowledged in time never touches the journal.
+	DefaultAckDelay = 20 * time.Millisecond
+)
+
+// announcedMax bounds the message size that a sidecar can announce when
+// Options.MaxMessage leaves it to the sidecar: memory is ours, not its.
+const announcedMax = 64 << 20
+
+// Options are optional, as is each field. Dial copies what it needs; the
+// header maps, slices and functions must not be changed while a Conn lives.
+type Options struct {
+	// HTTPHeader is sent with every handshake. Headers of the WebSocket
+	// handshake itself in it are ignored; Host replaces the URL's.
+	HTTPHeader http.Header
+
+	// Header is called before every dial, the first included, so that
+	// credentials can be fresh when a session is resumed hours later. What it
+	// returns goes on top of HTTPHeader. An error fails that dial.
+	Header func(ctx context.Context) (http.Header, error)
+
+	// Subprotocols are the app's own, by preference. Names of wsresilience
+	// (wsr and wsr.*) are refused.
+	Subprotocols []string
+
+	// TLSConfig is used for wss URLs.
+	TLSConfig *tls.Config
+
+	// NetDial replaces net.Dialer, for proxies and tests.
+	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// Adopt says that the program handles EventAdopted, which means that the
+	// app behind the sidecar is a new one that knows nothing of what the old
+	// one was told. Without it such a session is closed with 1012, unless the
+	// sidecar can restore the app's context itself.
+	Adopt bool
+
+	// OutboxMessages and OutboxBytes bound what Write takes before the sidecar
+	// has acknowledged it. Negative is no limit.
+	OutboxMessages int
+	OutboxBytes    int
+
+	// QueueBytes bounds what was received and not yet returned by Read. When
+	// it is reached, the connection is not read until there is room. The
+	// sidecar's window normally keeps the queue far below.
+	QueueBytes int
+
+	// MaxMessage is the largest payload that Read accepts; a larger one ends
+	// the session with 1009. By default it is DefaultMaxMessage, or what the
+	// sidecar announces if that is more, up to 64 MiB. Negative is no limit.
+	MaxMessage int
+
+	// Backoff spaces the attempts to resume.
+	Backoff Backoff
+
+	// HandshakeTimeout bounds one dial up to the server's answer, besides the
+	// context of Dial. Negative is no limit.
+	HandshakeTimeout time.Duration
+
+	// AckDelay is how long a message that Read returned may wait for the next
+	// ones before they are acknowledged together. Negative acknowledges each
+	// at once.
+	AckDelay time.Duration
+
+	// Logger hears of state changes and failed attempts, never of tokens,
+	// headers or payloads. Nil is silent.
+	Logger *slog.Logger
+}
+
+// Backoff says how the waits between attempts to resume grow. The first
+// attempt after a break is immediate.
+type Backoff struct {
+	Base     time.Duration // the first wait; 100 ms by default, and at least
+	Max      time.Duration // the longest wait; 30 s by default, and at most
+	Factor   float64       // growth; 2 by default
+	Jitter   float64       // share by which a wait varies; 0.25 by default, negative is off
+	Attempts int           // failures in a row after which the session is given up; 0 is no limit
+}
+
+// settings are Options with their defaults filled in, as the machine needs
+// them.
+type settings struct {
+	protocols  []string
+	adopt      bool
+	outbox     seqwindow.Limits
+	queueBytes int
+	maxMessage int // 0: what the sidecar announces
+	ack        seqwindow.AckPolicy
+	backoff    backoff.Policy
+}
+
+func (o *Options) settings() (settings, error) {
+	for _, p := range o.Subprotocols {
+		if wire.IsOwn(p) {
+			return settings{}, fmt.Errorf("client: subprotocol %q: the name belongs to wsresilience", p)
+		}
+	}
+	return settings{
+		protocols: o.Subprotocols,
+		adopt:     o.Adopt,
+		outbox: seqwindow.Limits{
+			Messages: limit(o.OutboxMessages, DefaultOutboxMessages),
+			Bytes:    limit(o.OutboxBytes, DefaultOutboxBytes),
+		},
+		queueBytes: limit(o.QueueBytes, DefaultQueueBytes),
+		maxMessage: limit(o.MaxMessage, 0),
+		ack:        seqwindow.AckPolicy{Delay: pick(o.AckDelay, DefaultAckDelay)},
+		backoff: backoff.Policy{
+			Base: o.Backoff.Base, Max: o.Backoff.Max,
+			Factor: o.Backoff.Factor, Jitter: o.Backoff.Jitter,
+			Attempts: o.Backoff.Attempts,
+		},
+	}, nil
+}
+
+// unlimited is what no limit means: sums of two still fit an int of 32 bits.
+const unlimited = 1<<30 - 1<<10
+
+// limit fills in a default; negative is no limit.
+func limit(v, def int) int {
+	if v < 0 {
+		return unlimited
+	}
+	return pick(v, def)
+}
+
+func pick[T int | time.Duration](v, def T) T {
+	if v == 0 {
+		return def
+	}
+	return v
+}
