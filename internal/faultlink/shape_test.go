@@ -1,0 +1,72 @@
+package faultlink
+
+import (
+	"testing"
+	"time"
+)
+
+func TestDelayStaysWithinJitter(t *testing.T) {
+	s := shape{latency: 30 * time.Millisecond, jitter: 40 * time.Millisecond}
+	for _, c := range []struct {
+		random float64
+		want   time.Duration
+	}{
+		{0, 0}, // 30 - 40 is before now
+		{0.5, 30 * time.Millisecond},
+		{0.75, 50 * time.Millisecond},
+	} {
+		if got := s.delay(c.random); got != c.want {
+			t.Errorf("delay(%v) = %v, want %v", c.random, got, c.want)
+		}
+	}
+}
+
+func TestPieceAndPause(t *testing.T) {
+	for _, c := range []struct {
+		shape shape
+		n     int
+		piece int
+		pause time.Duration
+	}{
+		{shape{}, 5000, 5000, 0},
+		{shape{slice: 1}, 5000, 1, 0},
+		{shape{rate: 1000}, 5000, 10, 10 * time.Millisecond},
+		{shape{rate: 1000, slice: 4}, 5000, 4, 4 * time.Millisecond},
+		{shape{rate: 10}, 5000, 1, 100 * time.Millisecond}, // below a byte a step, still moving
+		{shape{rate: 1 << 60}, 7, 7, 0},                    // beyond what multiplies
+	} {
+		piece := c.shape.piece(c.n)
+		if pause := c.shape.pause(piece); piece != c.piece || pause != c.pause {
+			t.Errorf("%+v: piece %d pause %v, want %d and %v", c.shape, piece, pause, c.piece, c.pause)
+		}
+	}
+}
+
+// A trap lets exactly its bytes pass, however they are asked for, and springs
+// once. The model counts bytes one by one.
+func FuzzTrap(f *testing.F) {
+	f.Add(uint16(0), []byte{1})
+	f.Add(uint16(10), []byte{4, 4, 4, 4})
+	f.Add(uint16(8), []byte{4, 4, 4})
+	f.Fuzz(func(t *testing.T, left uint16, wants []byte) {
+		tr := trap{set: true, left: int64(left)}
+		asked, passed, sprung := 0, 0, false
+		for _, w := range wants {
+			want := int(w) + 1
+			n, hit := tr.take(want)
+			if sprung {
+				if n != want || hit {
+					t.Fatalf("a sprung trap let %d of %d pass, hit %v", n, want, hit)
+				}
+				continue
+			}
+			asked, passed = asked+want, passed+n
+			if sprung = asked >= int(left); sprung != hit {
+				t.Fatalf("asked for %d of %d, hit %v", asked, left, hit)
+			}
+			if want := min(asked, int(left)); passed != want {
+				t.Fatalf("%d passed, want %d", passed, want)
+			}
+		}
+	})
+}

@@ -1,0 +1,341 @@
+package proxy
+
+import (
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// A machine is what a conduit drives: session.Session or session.Plain.
+type machine interface {
+	FromClient(now time.Time, p []byte) (used int)
+	FromApp(now time.Time, p []byte) (used int)
+	Output(now time.Time) *session.Output
+	AppWrote(now time.Time, n int)
+	ClientWrote(n int)
+	AppWritable()
+	ClientWritable()
+	ClientGone(now time.Time, broken bool)
+	AppGone(now time.Time, broken bool)
+	Tick(now time.Time)
+	End(now time.Time, why string, code uint16)
+	Persisted(now time.Time, r session.PersistResult)
+	Done() bool
+	Counters() *session.Counters
+	Link() *heartbeat.Monitor
+}
+
+// A conduit joins a machine to its sockets, its timer and its journal. Bytes
+// that a reader got go through the machine and into the write call on the
+// reader's own thread, under the conduit's lock; nothing in here waits.
+type conduit struct {
+	// Immutable.
+	srv     *Server
+	plain   bool
+	id      wire.SessionID // of a resilient session
+	journal *journal       // nil without one
+	deflate *deflateParams // what the app's socket negotiated
+	born    time.Time
+
+	mu     sync.Mutex // guards the rest and the machine
+	m      machine
+	client *leg // nil while no connection is attached
+	app    *leg // nil if there never was an app
+	timer  *time.Timer
+	armed  time.Time // when timer fires; zero if it does not
+	over   bool      // the end was reported
+	beats  uint64    // answered heartbeats that were reported
+	link   heartbeat.State
+}
+
+// A leg is one socket of a conduit, and the sink of its transport. A leg that
+// the conduit has let go of is deaf.
+type leg struct {
+	c *conduit
+	t transport
+}
+
+// newLeg makes a leg; the caller puts it into the conduit and starts it.
+func (c *conduit) newLeg(conn net.Conn) *leg {
+	l := &leg{c: c}
+	l.t = openTransport(conn, l, &c.srv.buffers)
+	return l
+}
+
+// enter begins a step: it takes the lock. The returned time is the step's.
+func (c *conduit) enter() time.Time {
+	c.mu.Lock()
+	return time.Now()
+}
+
+// leave ends a step. A broken invariant of one session ends that session and
+// nothing else (I8).
+func (c *conduit) leave() {
+	if r := recover(); r != nil {
+		c.srv.observer.Panicked()
+		c.srv.log.Error("session broke an invariant", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		c.abandon()
+	}
+	c.mu.Unlock()
+}
+
+// abandon drops everything without asking the machine.
+func (c *conduit) abandon() {
+	for _, l := range []*leg{c.client, c.app} {
+		if l != nil {
+			l.t.Abort()
+		}
+	}
+	c.client, c.app = nil, nil
+	c.stopTimer()
+	c.m = deadMachine{}
+	c.finish("panic")
+}
+
+// Bytes implements sink.
+func (l *leg) Bytes(p []byte) (used int) {
+	c := l.c
+	now := c.enter()
+	defer c.leave()
+	for used < len(p) {
+		var n int
+		switch l {
+		case c.client:
+			n = c.m.FromClient(now, p[used:])
+		case c.app:
+			n = c.m.FromApp(now, p[used:])
+		default:
+			return len(p) // nobody listens to this socket any more
+		}
+		used += n
+		c.settle(now)
+		if n == 0 {
+			break
+		}
+	}
+	return used
+}
+
+// Writable implements sink.
+func (l *leg) Writable() {
+	c := l.c
+	now := c.enter()
+	defer c.leave()
+	switch l {
+	case c.client:
+		c.m.ClientWritable()
+	case c.app:
+		c.m.AppWritable()
+	default:
+		return
+	}
+	c.settle(now)
+}
+
+// Gone implements sink.
+func (l *leg) Gone(broken bool) {
+	c := l.c
+	now := c.enter()
+	defer c.leave()
+	switch l {
+	case c.client:
+		c.m.ClientGone(now, broken)
+		if !c.plain { // a plain connection may still have something to send
+			c.client = nil
+			l.t.Abort()
+			c.srv.observer.Detached("gone")
+		}
+	case c.app:
+		c.m.AppGone(now, broken)
+	default:
+		l.t.Abort()
+		return
+	}
+	c.settle(now)
+}
+
+// tick is the timer's call.
+func (c *conduit) tick() {
+	now := c.enter()
+	defer c.leave()
+	c.armed = time.Time{}
+	c.m.Tick(now)
+	c.settle(now)
+	c.reportLink()
+}
+
+// reportLink tells what the heartbeats found out since the last time.
+func (c *conduit) reportLink() {
+	link := c.m.Link()
+	if n := c.m.Counters().BeatsHeard; n != c.beats {
+		c.beats = n
+		rtt, _ := link.RTT()
+		c.srv.observer.RoundTrip(rtt)
+	}
+	if st := link.State(); st != c.link {
+		c.link = st
+		c.srv.observer.LinkState(st)
+	}
+}
+
+// settle acts on the machine's Outputs, in the order that their type demands,
+// until there is nothing left to do.
+func (c *conduit) settle(now time.Time) {
+	for {
+		o := c.m.Output(now)
+		if len(o.ToApp) > 0 {
+			c.m.AppWrote(now, c.app.write(o.ToApp))
+		}
+		if len(o.ToClient) > 0 {
+			c.m.ClientWrote(c.client.write(o.ToClient))
+		}
+		if o.Idle() {
+			c.client.pause(o.PauseClient)
+			c.app.pause(o.PauseApp)
+			c.arm(now, o.Deadline)
+			return
+		}
+		c.perform(o)
+	}
+}
+
+// perform does what is rare.
+func (c *conduit) perform(o *session.Output) {
+	if o.Persist != nil {
+		c.persist(o.Persist)
+	}
+	if o.ShutApp && c.app != nil {
+		c.app.t.Shut()
+	}
+	if o.ShutClient && c.client != nil {
+		c.client.t.Shut()
+	}
+	if o.CloseClient != nil && c.client != nil {
+		c.client.close(o.Farewell)
+		c.client = nil
+		c.srv.observer.Detached(closeCause(o.CloseClient))
+	}
+	if o.CloseApp && c.app != nil {
+		c.app.close(o.AppFarewell)
+		c.app = nil
+	}
+	if o.Ended != "" {
+		c.finish(o.Ended)
+	}
+}
+
+func (l *leg) write(parts [][]byte) int {
+	if l == nil {
+		return size(parts) // nobody is there to hear it
+	}
+	return l.t.Write(parts)
+}
+
+func (l *leg) pause(on bool) {
+	if l != nil {
+		l.t.Pause(on)
+	}
+}
+
+// close says farewell as far as that goes without waiting. What the peer
+// would see cut in a frame's middle it rather sees reset.
+func (l *leg) close(farewell []byte) {
+	if len(farewell) > 0 && l.t.Write([][]byte{farewell}) < len(farewell) {
+		l.t.Abort()
+		return
+	}
+	l.t.Finish()
+}
+
+// arm makes sure that the timer fires no later than deadline. It is left
+// alone when it fires earlier: tick then finds nothing due and arms it anew,
+// which is cheaper than moving it with every message.
+func (c *conduit) arm(now, deadline time.Time) {
+	if c.over && c.m.Done() {
+		c.stopTimer()
+		return
+	}
+	if deadline.IsZero() || !c.armed.IsZero() && !deadline.Before(c.armed) {
+		return
+	}
+	c.armed = deadline
+	d := max(deadline.Sub(now), 0)
+	if c.timer == nil {
+		c.timer = time.AfterFunc(d, c.tick)
+		return
+	}
+	c.timer.Reset(d)
+}
+
+func (c *conduit) stopTimer() {
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.armed = time.Time{}
+}
+
+// finish reports the end, once.
+func (c *conduit) finish(why string) {
+	if c.over {
+		return
+	}
+	c.over = true
+	c.srv.ended(c, why)
+}
+
+// persist appends a record off this thread; the machine asks for one at a
+// time.
+func (c *conduit) persist(rec *store.Record) {
+	c.srv.work.Go(func() {
+		r := c.journal.append(rec)
+		now := c.enter()
+		defer c.leave()
+		c.m.Persisted(now, r)
+		c.settle(now)
+	})
+}
+
+// closeCause is a close code as a metric's label, of which there are few.
+func closeCause(e *wire.CloseError) string {
+	switch {
+	case e.Remote:
+		return "client"
+	case e.Code == wire.CodeSuperseded:
+		return "superseded"
+	case e.Code == wire.CodeTimeout:
+		return "heartbeat"
+	case e.Code == wire.CodeProtocol, e.Code == wire.CodeViolation, e.Code == wire.CodeTooBig:
+		return "protocol"
+	case e.Code == wire.CodeRestart:
+		return "shutdown"
+	case e.Code == wire.CodeInternal:
+		return "internal"
+	}
+	return "closed"
+}
+
+// deadMachine is what is left of a machine that broke an invariant.
+type deadMachine struct{}
+
+func (deadMachine) FromClient(_ time.Time, p []byte) int       { return len(p) }
+func (deadMachine) FromApp(_ time.Time, p []byte) int          { return len(p) }
+func (deadMachine) Output(time.Time) *session.Output           { return new(session.Output) }
+func (deadMachine) AppWrote(time.Time, int)                    {}
+func (deadMachine) ClientWrote(int)                            {}
+func (deadMachine) AppWritable()                               {}
+func (deadMachine) ClientWritable()                            {}
+func (deadMachine) ClientGone(time.Time, bool)                 {}
+func (deadMachine) AppGone(time.Time, bool)                    {}
+func (deadMachine) Tick(time.Time)                             {}
+func (deadMachine) End(time.Time, string, uint16)              {}
+func (deadMachine) Persisted(time.Time, session.PersistResult) {}
+func (deadMachine) Done() bool                                 { return true }
+func (deadMachine) Counters() *session.Counters                { return new(session.Counters) }
+func (deadMachine) Link() *heartbeat.Monitor                   { return new(heartbeat.Monitor) }

@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/store"
+)
+
+// An Observer hears what the proxy does, apart from messages, which Stats
+// counts. Its methods are called concurrently, some under a session's lock:
+// they must be quick and must not call back. Labels are from small fixed
+// sets; no token, header or payload is among the arguments (I9).
+type Observer interface {
+	// Refused tells of a request that got no further; label names why.
+	Refused(label string)
+	// Accepted tells of a connection, plain or resilient.
+	Accepted(kind string)
+	// Began and Ended tell of a session, or of a plain connection.
+	Began(kind string)
+	Ended(kind, reason string, age time.Duration)
+	// Detached tells why a resilient session lost its connection.
+	Detached(cause string)
+	// Resumed tells how a resume ended: resumed, adopted or reset, and of the
+	// latter two the reason; took counts from the request's arrival.
+	Resumed(outcome, reason string, took time.Duration)
+	// Dialled tells of a handshake with the app: ok, refused or failed.
+	Dialled(outcome string, took time.Duration)
+	// Journaled tells of an append to the journal; err wraps one of store's.
+	Journaled(rec *store.Record, err error, took time.Duration)
+	// RoundTrip tells how long heartbeats to a client take, now and then.
+	RoundTrip(rtt time.Duration)
+	// LinkState tells of a client's link that entered a state.
+	LinkState(state heartbeat.State)
+	// Panicked tells of a session that broke an invariant and was ended.
+	Panicked()
+}
+
+// Stats are totals and states at one moment.
+type Stats struct {
+	Plain, Attached, Detached int // connections and sessions that live
+	WindowBytes               int64
+	Budget                    int64
+	PlainTraffic              session.Counters
+	Traffic                   session.Counters
+}
+
+// Silent is an Observer that does nothing.
+type Silent struct{}
+
+func (Silent) Refused(string)                                {}
+func (Silent) Accepted(string)                               {}
+func (Silent) Began(string)                                  {}
+func (Silent) Ended(string, string, time.Duration)           {}
+func (Silent) Detached(string)                               {}
+func (Silent) Resumed(string, string, time.Duration)         {}
+func (Silent) Dialled(string, time.Duration)                 {}
+func (Silent) Journaled(*store.Record, error, time.Duration) {}
+func (Silent) RoundTrip(time.Duration)                       {}
+func (Silent) LinkState(heartbeat.State)                     {}
+func (Silent) Panicked()                                     {}

@@ -1,0 +1,152 @@
+package proxy
+
+import (
+	"sync"
+
+	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// registry knows every conduit of this sidecar. It is safe for concurrent
+// use; no lock of a conduit is taken while its own is held, except by stats,
+// which holds none.
+type registry struct {
+	mu       sync.Mutex
+	sessions map[wire.SessionID]*conduit
+	plain    map[*conduit]struct{}
+	adopting map[wire.SessionID]chan struct{} // closed when the adoption is decided
+	closed   bool                             // nothing new is taken
+
+	gone, plainGone session.Counters // of the ended ones
+}
+
+func (r *registry) init() {
+	r.sessions = make(map[wire.SessionID]*conduit)
+	r.plain = make(map[*conduit]struct{})
+	r.adopting = make(map[wire.SessionID]chan struct{})
+}
+
+// add registers a conduit, and fails when the sidecar is stopping.
+func (r *registry) add(c *conduit) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	if s, ok := c.m.(*session.Session); ok {
+		r.sessions[s.ID()] = c
+	} else {
+		r.plain[c] = struct{}{}
+	}
+	return true
+}
+
+// remove forgets an ended conduit; its counters stay in the totals. The
+// caller holds the conduit's lock.
+func (r *registry) remove(c *conduit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.plain {
+		delete(r.plain, c)
+		addCounters(&r.plainGone, c.m.Counters())
+		return
+	}
+	if r.sessions[c.id] == c {
+		delete(r.sessions, c.id)
+	}
+	addCounters(&r.gone, c.m.Counters())
+}
+
+// find returns the session's conduit, or, if there is none, makes the caller
+// the one who adopts it: others who ask wait until done is called.
+func (r *registry) find(id wire.SessionID, abort <-chan struct{}) (c *conduit, done func()) {
+	for {
+		r.mu.Lock()
+		if c := r.sessions[id]; c != nil {
+			r.mu.Unlock()
+			return c, nil
+		}
+		wait := r.adopting[id]
+		if wait == nil {
+			mine := make(chan struct{})
+			r.adopting[id] = mine
+			r.mu.Unlock()
+			return nil, func() {
+				r.mu.Lock()
+				delete(r.adopting, id)
+				r.mu.Unlock()
+				close(mine)
+			}
+		}
+		r.mu.Unlock()
+		select {
+		case <-wait:
+		case <-abort:
+			return nil, nil
+		}
+	}
+}
+
+// all returns every conduit that lives.
+func (r *registry) all() (list []*conduit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.sessions {
+		list = append(list, c)
+	}
+	for c := range r.plain {
+		list = append(list, c)
+	}
+	return list
+}
+
+// close makes add fail from now on.
+func (r *registry) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+}
+
+// Stats sums up. It looks at every session, one at a time, and is meant for a
+// scrape.
+func (s *Server) Stats() Stats {
+	st := Stats{WindowBytes: s.pool.InUse(), Budget: s.pool.Budget()}
+	for _, c := range s.sessions.all() {
+		c.mu.Lock()
+		if m, ok := c.m.(*session.Session); ok {
+			if m.Attached() {
+				st.Attached++
+			} else {
+				st.Detached++
+			}
+			addCounters(&st.Traffic, m.Counters())
+		} else {
+			st.Plain++
+			addCounters(&st.PlainTraffic, c.m.Counters())
+		}
+		c.mu.Unlock()
+	}
+	s.sessions.mu.Lock()
+	defer s.sessions.mu.Unlock()
+	addCounters(&st.Traffic, &s.sessions.gone)
+	addCounters(&st.PlainTraffic, &s.sessions.plainGone)
+	return st
+}
+
+func addCounters(to, from *session.Counters) {
+	to.InMessages += from.InMessages
+	to.InBytes += from.InBytes
+	to.OutMessages += from.OutMessages
+	to.OutBytes += from.OutBytes
+	to.Duplicates += from.Duplicates
+	to.Replayed += from.Replayed
+	to.ReplayedBytes += from.ReplayedBytes
+	to.AcksSent += from.AcksSent
+	to.AcksHeard += from.AcksHeard
+	to.BeatsSent += from.BeatsSent
+	to.BeatsHeard += from.BeatsHeard
+	to.BeatsDropped += from.BeatsDropped
+	to.WindowFull += from.WindowFull
+	to.Records += from.Records
+	to.Frames += from.Frames
+}

@@ -1,0 +1,253 @@
+// Package proxy is the sidecar's data path: it takes the app's port over,
+// passes HTTP through, and joins every WebSocket to a machine of package
+// session. Sockets, timers and handshakes are here; what to do with the bytes
+// is decided there.
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Implementation limits.
+const (
+	// headTimeout ends a client that drips its request head (H23).
+	headTimeout = 10 * time.Second
+
+	// clientIdle ends kept-alive HTTP connections. It is above the 60 s that
+	// common load balancers keep theirs, so that they are the ones to close.
+	clientIdle = 75 * time.Second
+
+	// tokenLife bounds a token that is never used. How long a session may be
+	// resumed is for its TTL to say; this only ends what was stolen long ago.
+	tokenLife = 7 * 24 * time.Hour
+)
+
+// Config says what a Server does. Upstream and Tokens must be set.
+type Config struct {
+	Upstream  string                      // http://host:port or unix:/path
+	Resilient func(path string) bool      // where sessions are offered; nil: everywhere
+	Adopt     func(clientAsked bool) bool // whether a session goes on with a fresh app socket; nil: if the client asked
+	Advertise string                      // this sidecar's address, for tokens and records
+	Tokens    wire.Sealer
+	Store     store.Store // nil: no journal
+	TLSCert   string      // files; empty: no TLS. Read again when they change
+	TLSKey    string
+
+	WindowMessages, WindowBytes, MaxMessage int // zero: 4096, 1 MiB, 1 MiB
+	MemoryBudget                            int64
+	SessionTTL, LingerGoingAway             time.Duration // zero: 5m, 10s
+	PersistAfter                            time.Duration // zero: 50ms
+	Heartbeat                               heartbeat.Config
+
+	Observer Observer     // nil: Silent
+	Logger   *slog.Logger // nil: none
+}
+
+// Server is one sidecar's proxy. Make it with New; its methods are safe for
+// concurrent use.
+type Server struct {
+	// Immutable.
+	cfg         Config
+	session     session.Config
+	upstream    *upstream
+	passthrough *passthrough
+	scheme      string
+	tls         *tls.Config // nil: none
+	http        *http.Server
+	observer    Observer
+	log         *slog.Logger
+	pool        *seqwindow.Pool
+
+	buffers  bufferPool
+	sessions registry
+	work     sync.WaitGroup // appends under way
+}
+
+// New makes a server. It opens nothing yet.
+func New(cfg Config) (*Server, error) {
+	up, err := parseUpstream(cfg.Upstream)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Tokens == nil {
+		return nil, errors.New("proxy: Config.Tokens is nil: tokens could not be sealed")
+	}
+	cfg.setDefaults()
+	s := &Server{cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger}
+	s.pool = seqwindow.NewPool(cfg.MemoryBudget)
+	s.sessions.init()
+	s.session = session.Config{
+		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
+		TTL: cfg.SessionTTL, LingerAway: cfg.LingerGoingAway, PersistAfter: cfg.PersistAfter,
+		Owner: cfg.Advertise, Heartbeat: &s.cfg.Heartbeat,
+		Pool: s.pool, Buffers: new(frame.Buffers), Random: mathrand.Uint32, Token: s.newToken,
+	}
+	if cfg.Store != nil {
+		s.session.Journal, s.session.JournalLimits = true, cfg.Store.Limits()
+	}
+	s.scheme = "http"
+	if cfg.TLSCert != "" {
+		cert, err := newCertificate(cfg.TLSCert, cfg.TLSKey, cfg.Logger)
+		if err != nil {
+			return nil, err
+		}
+		s.scheme, s.tls = "https", cert.config()
+	}
+	s.passthrough = newPassthrough(up, cfg.Logger, passthroughConfig{Scheme: s.scheme})
+	s.http = &http.Server{
+		Handler:           http.HandlerFunc(s.serve),
+		ReadHeaderTimeout: headTimeout,
+		IdleTimeout:       clientIdle,
+		MaxHeaderBytes:    maxHeadBytes,
+		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+		Protocols:         new(http.Protocols),
+	}
+	s.http.Protocols.SetHTTP1(true)
+	s.http.Protocols.SetUnencryptedHTTP2(true)
+	s.http.Protocols.SetHTTP2(true)
+	return s, nil
+}
+
+func (c *Config) setDefaults() {
+	setDefault(&c.WindowMessages, seqwindow.DefaultMessages)
+	setDefault(&c.WindowBytes, seqwindow.DefaultBytes)
+	setDefault(&c.MaxMessage, 1<<20)
+	setDefault(&c.SessionTTL, 5*time.Minute)
+	setDefault(&c.LingerGoingAway, 10*time.Second)
+	setDefault(&c.PersistAfter, 50*time.Millisecond)
+	if c.Resilient == nil {
+		c.Resilient = func(string) bool { return true }
+	}
+	if c.Adopt == nil {
+		c.Adopt = func(asked bool) bool { return asked }
+	}
+	if c.Observer == nil {
+		c.Observer = Silent{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func setDefault[T int | time.Duration](v *T, standard T) {
+	if *v == 0 {
+		*v = standard
+	}
+}
+
+// Serve accepts connections on l until Shutdown, and closes l. It returns nil
+// after Shutdown, and otherwise why it ended.
+func (s *Server) Serve(l net.Listener) error {
+	if s.tls != nil {
+		l = tls.NewListener(l, s.tls)
+	}
+	if err := s.http.Serve(guardHeads(l)); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("proxy: serve %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// Shutdown stops accepting, tells resilient clients to come back, writes
+// their sessions to the journal, says 1012 to plain ones, and waits for HTTP
+// requests and appends under way. When ctx ends it drops what is left and
+// returns the context's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.sessions.close()
+	closing := make(chan error, 1)
+	go func() { closing <- s.http.Shutdown(ctx) }()
+	for _, c := range s.sessions.all() {
+		c.release()
+	}
+	err := s.drained(ctx)
+	for _, c := range s.sessions.all() {
+		c.kill()
+	}
+	if herr := <-closing; err == nil {
+		err = herr
+	}
+	_ = s.http.Close()
+	s.passthrough.close()
+	s.work.Wait()
+	return err
+}
+
+// drainPoll is how often Shutdown looks whether all sessions are released.
+const drainPoll = 10 * time.Millisecond
+
+func (s *Server) drained(ctx context.Context) error {
+	t := time.NewTicker(drainPoll)
+	defer t.Stop()
+	for len(s.sessions.all()) > 0 {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("proxy: shutdown: %d sessions were not released: %w", len(s.sessions.all()), ctx.Err())
+		case <-t.C:
+		}
+	}
+	return nil
+}
+
+// release ends a conduit for a shutdown.
+func (c *conduit) release() {
+	now := c.enter()
+	defer c.leave()
+	if m, ok := c.m.(*session.Session); ok {
+		m.Release(now, wire.CodeRestart, "restarting")
+	} else {
+		c.m.End(now, "shutdown", wire.CodeRestart)
+	}
+	c.settle(now)
+}
+
+// kill drops a conduit that did not come to its end in time.
+func (c *conduit) kill() {
+	c.enter()
+	defer c.leave()
+	c.abandon()
+}
+
+// ended is called by a conduit, under its lock, when its session is over.
+func (s *Server) ended(c *conduit, why string) {
+	s.sessions.remove(c)
+	kind := kindResilient
+	if c.plain {
+		kind = kindPlain
+	}
+	s.observer.Ended(kind, why, time.Since(c.born))
+	s.log.Debug("session ended", "kind", kind, "session", c.id.String(), "reason", why)
+}
+
+// Kinds of connections, as Observer names them.
+const (
+	kindPlain     = "plain"
+	kindResilient = "resilient"
+)
+
+// newToken seals the token for a session's next resume.
+func (s *Server) newToken(t wire.Token) string {
+	t.Expires, t.Owner = t.Issued.Add(tokenLife), s.cfg.Advertise
+	return wire.SealToken(s.cfg.Tokens, &t)
+}
+
+func newSessionID() (id wire.SessionID) {
+	_, _ = io.ReadFull(rand.Reader, id[:]) // crypto/rand does not fail
+	return id
+}

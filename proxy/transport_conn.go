@@ -1,0 +1,147 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"sync"
+)
+
+// connTransport is the transport of any net.Conn: TLS, pipes in tests, other
+// systems. Its write would wait, so a second goroutine writes from a buffer.
+type connTransport struct {
+	reader
+
+	mu      sync.Mutex
+	some    sync.Cond // out, shut or closed has changed
+	out     []byte    // to be written next
+	spare   []byte    // the other of two buffers
+	short   bool      // Writable is owed
+	shut    bool      // FIN follows out
+	finish  bool      // and then discarding
+	aborted bool
+}
+
+// writeSize bounds what a connTransport takes before the socket has. It is
+// small, since for a slow peer it stands beside the window.
+const writeSize = 32 << 10
+
+func newConnTransport(conn net.Conn, s sink, b *bufferPool) *connTransport {
+	t := new(connTransport)
+	t.reader.init(conn, s, b)
+	t.some.L = &t.mu
+	return t
+}
+
+// Start implements transport.
+func (t *connTransport) Start(early []byte) {
+	go t.loop(early, t.read)
+	go t.writeLoop()
+}
+
+func (t *connTransport) read() error {
+	n, err := t.conn.Read(t.in.space())
+	t.in.fill(n)
+	if n > 0 && err == io.EOF {
+		err = nil // it comes again
+	}
+	return err
+}
+
+// Write implements transport.
+func (t *connTransport) Write(parts [][]byte) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range parts {
+		k := min(len(p), writeSize-len(t.out))
+		t.out = append(t.out, p[:k]...)
+		n += k
+		if k < len(p) {
+			t.short = true
+			break
+		}
+	}
+	t.some.Signal()
+	return n
+}
+
+// writeLoop writes until the transport is shut or broken.
+func (t *connTransport) writeLoop() {
+	for {
+		b, ok := t.next()
+		if !ok {
+			return
+		}
+		if _, err := t.conn.Write(b); err != nil {
+			t.fail()
+			return
+		}
+		if t.wrote(b) {
+			t.sink.Writable()
+		}
+	}
+}
+
+// next waits for bytes to write. When there are none and none will come it
+// ends the stream.
+func (t *connTransport) next() (b []byte, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.out) == 0 && !t.shut && !t.aborted {
+		t.some.Wait()
+	}
+	if t.aborted {
+		return nil, false
+	}
+	if len(t.out) == 0 {
+		_ = closeWrite(t.conn)
+		if t.finish {
+			t.discard()
+		}
+		return nil, false
+	}
+	b, t.out, t.spare = t.out, t.spare, nil
+	return b, true
+}
+
+// wrote takes the buffer back, unless an idle socket would hold it, and tells
+// whether the sink waits for room.
+func (t *connTransport) wrote(b []byte) (writable bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if cap(b) <= 1024 || len(t.out) > 0 {
+		t.spare = b[:0]
+	}
+	writable = t.short && t.state.Load() == readOpen
+	t.short = false
+	return writable
+}
+
+// Shut implements transport.
+func (t *connTransport) Shut() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.shut = true
+	t.some.Signal()
+}
+
+// Finish implements transport.
+func (t *connTransport) Finish() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	gone := t.shut // the writer has ended, or will without us
+	t.shut, t.finish = true, true
+	if gone {
+		t.discard()
+		return
+	}
+	t.some.Signal()
+}
+
+// Abort implements transport.
+func (t *connTransport) Abort() {
+	t.mu.Lock()
+	t.aborted = true
+	t.some.Signal()
+	t.mu.Unlock()
+	t.reader.Abort()
+}

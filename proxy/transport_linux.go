@@ -1,0 +1,154 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// polled is the transport of a socket that the runtime polls: TCP and Unix.
+// A write is one system call on the caller's thread that never waits, and a
+// reader that waits holds no buffer.
+type polled struct {
+	reader
+	raw   syscall.RawConn
+	awake atomic.Bool // a goroutine waits for room
+
+	// Arguments and results of the functions below. They are bound once, so
+	// that no call allocates. Reading and writing have their own.
+	readFn  func(fd uintptr) bool
+	readErr error
+	writeFn func(fd uintptr) bool
+	parts   [][]byte
+	wrote   int
+	failed  error
+}
+
+func newPolled(conn net.Conn, s sink, b *bufferPool) transport {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	t := &polled{raw: raw}
+	t.reader.init(conn, s, b)
+	t.readFn, t.writeFn = t.readOnce, t.writeOnce
+	return t
+}
+
+// Start implements transport.
+func (t *polled) Start(early []byte) { go t.loop(early, t.read) }
+
+func (t *polled) read() error {
+	if err := t.raw.Read(t.readFn); err != nil {
+		return err
+	}
+	return t.readErr
+}
+
+// readOnce tries one read. While there is nothing, it gives the buffer back
+// before the runtime waits.
+func (t *polled) readOnce(fd uintptr) bool {
+	n, err := ignoringEINTR(int(fd), t.in.space(), unix.Read)
+	if err == unix.EAGAIN {
+		t.in.trim()
+		return false
+	}
+	if t.readErr = err; err == nil && n == 0 {
+		t.readErr = io.EOF
+	}
+	t.in.fill(max(n, 0))
+	return true
+}
+
+func ignoringEINTR(fd int, p []byte, fn func(int, []byte) (int, error)) (int, error) {
+	for {
+		n, err := fn(fd, p)
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// Write implements transport.
+func (t *polled) Write(parts [][]byte) int {
+	t.parts, t.wrote, t.failed = parts, 0, nil
+	err := t.raw.Write(t.writeFn)
+	t.parts = nil
+	if err != nil || t.failed != nil {
+		t.fail()
+		return t.wrote
+	}
+	if t.wrote < size(parts) && t.awake.CompareAndSwap(false, true) {
+		go t.waitRoom()
+	}
+	return t.wrote
+}
+
+// maxBatch is how many slices unix.Writev takes without allocating.
+const maxBatch = 8
+
+// writeOnce writes until all is taken or the socket is full.
+func (t *polled) writeOnce(fd uintptr) bool {
+	for rest := t.parts; len(rest) > 0; {
+		batch := rest[:min(maxBatch, len(rest))]
+		rest = rest[len(batch):]
+		n, err := writeBatch(int(fd), batch)
+		t.wrote += max(n, 0)
+		if err != nil && err != unix.EAGAIN {
+			t.failed = err
+		}
+		if err != nil || n < size(batch) {
+			break
+		}
+	}
+	return true
+}
+
+func writeBatch(fd int, parts [][]byte) (int, error) {
+	if len(parts) == 1 {
+		return ignoringEINTR(fd, parts[0], unix.Write)
+	}
+	for {
+		n, err := unix.Writev(fd, parts)
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// waitRoom waits until the socket takes bytes again. The poll closes the gap
+// between the failed write and the runtime's waiting for an edge.
+func (t *polled) waitRoom() {
+	err := t.raw.Write(func(fd uintptr) bool {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		n, err := unix.Poll(p, 0)
+		return err == nil && n > 0
+	})
+	t.awake.Store(false)
+	if err == nil && t.state.Load() == readOpen {
+		t.sink.Writable()
+	}
+}
+
+// Shut implements transport.
+func (t *polled) Shut() { _ = closeWrite(t.conn) }
+
+// Finish implements transport.
+func (t *polled) Finish() {
+	t.Shut()
+	t.discard()
+}
+
+func size(parts [][]byte) (n int) {
+	for _, p := range parts {
+		n += len(p)
+	}
+	return n
+}

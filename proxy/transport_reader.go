@@ -1,0 +1,147 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// reader is the half of a transport that both kinds share: one goroutine that
+// reads, feeds the sink, and waits while it is paused.
+type reader struct {
+	conn   net.Conn
+	sink   sink
+	in     inbox
+	state  atomic.Int32
+	ended  atomic.Bool // the loop calls nobody any more, or is in its last call
+	paused atomic.Bool
+	refeed atomic.Bool   // reading was resumed: what is left is offered again
+	wake   chan struct{} // one token: state or paused has changed
+}
+
+// States of a reader. It starts open.
+const (
+	readOpen     int32 = iota
+	readFailed         // a write failed: tell Gone, whatever there is to read
+	readDiscards       // Finish: read to the end, feed nothing
+	readClosed         // Abort
+)
+
+func (r *reader) init(conn net.Conn, s sink, b *bufferPool) {
+	r.conn, r.sink, r.in.pool = conn, s, b
+	r.wake = make(chan struct{}, 1)
+}
+
+// loop reads until the end. read reads once into the inbox; it may wait.
+func (r *reader) loop(early []byte, read func() error) {
+	defer r.in.drop()
+	for len(early) > 0 {
+		n := copy(r.in.space(), early)
+		r.in.fill(n)
+		early = early[n:]
+	}
+	r.in.feed(r.sink)
+	for {
+		r.waitPaused()
+		if r.refeed.Swap(false) && r.state.Load() == readOpen {
+			r.in.feed(r.sink)
+			continue
+		}
+		err := read()
+		switch r.state.Load() {
+		case readOpen:
+			if err == nil {
+				r.in.feed(r.sink)
+				continue
+			}
+			r.gone(!errors.Is(err, io.EOF))
+			return
+		case readFailed:
+			r.gone(true)
+			return
+		case readDiscards:
+			if r.in.drop(); err == nil {
+				continue
+			}
+		}
+		r.conn.Close()
+		return
+	}
+}
+
+// gone is the loop's last call. The sink decides when the socket is closed,
+// since it may still want to write.
+func (r *reader) gone(broken bool) {
+	r.ended.Store(true)
+	r.sink.Gone(broken)
+}
+
+func (r *reader) waitPaused() {
+	for r.paused.Load() && r.state.Load() == readOpen {
+		<-r.wake
+	}
+}
+
+func (r *reader) nudge() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Pause implements transport. The order of the two stores lets the loop see
+// refeed whenever it has seen the end of a pause.
+func (r *reader) Pause(on bool) {
+	if r.paused.Load() == on {
+		return
+	}
+	if !on {
+		r.refeed.Store(true)
+	}
+	r.paused.Store(on)
+	if !on {
+		r.nudge()
+	}
+}
+
+// fail makes the reader report Gone: a write has failed.
+func (r *reader) fail() {
+	if r.state.CompareAndSwap(readOpen, readFailed) {
+		r.nudge()
+		_ = r.conn.SetReadDeadline(past)
+	}
+}
+
+// past is a deadline that ends a waiting read.
+var past = time.Unix(1, 0)
+
+// discard turns the loop to discarding, and to closing after lingerClose. It
+// closes the socket itself when the loop has ended.
+func (r *reader) discard() {
+	if r.ended.Load() {
+		r.conn.Close()
+		return
+	}
+	r.state.Store(readDiscards)
+	_ = r.conn.SetReadDeadline(time.Now().Add(lingerClose))
+	r.nudge()
+}
+
+// Abort implements transport.
+func (r *reader) Abort() {
+	r.state.Store(readClosed)
+	if c, ok := r.conn.(interface{ SetLinger(int) error }); ok {
+		_ = c.SetLinger(0)
+	}
+	r.conn.Close()
+	r.nudge()
+}
+
+func closeWrite(conn net.Conn) error {
+	if c, ok := conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return conn.Close()
+}

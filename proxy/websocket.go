@@ -1,0 +1,241 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// serve is the whole port: plain HTTP, plain WebSocket, resilient WebSocket.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if !isUpgrade(r) {
+		s.passthrough.ServeHTTP(w, r)
+		return
+	}
+	req, ref := checkUpgrade(r)
+	if ref != nil {
+		s.refuse(w, ref)
+		return
+	}
+	offer, err := wire.ParseOffer(req.Protocols)
+	if err != nil {
+		s.refuse(w, &refusal{http.StatusBadRequest, "the wsr entries of Sec-WebSocket-Protocol are malformed", "offer"})
+		return
+	}
+	h := &arrival{s: s, w: w, r: r, req: req, offer: offer, began: time.Now()}
+	switch {
+	case !offer.Resilient, !s.cfg.Resilient(r.URL.Path):
+		h.plain()
+	case offer.Resume == nil:
+		h.fresh()
+	default:
+		h.resume()
+	}
+}
+
+func (s *Server) refuse(w http.ResponseWriter, ref *refusal) {
+	s.observer.Refused(ref.Label)
+	ref.write(w)
+}
+
+// An arrival is one upgrade request on its way to a conduit.
+type arrival struct {
+	s     *Server
+	w     http.ResponseWriter
+	r     *http.Request
+	req   *upgradeRequest
+	offer wire.Offer
+	began time.Time
+}
+
+// dialApp makes the handshake with the app. When the app refuses, the client
+// has its answer already, and the result is nil.
+func (h *arrival) dialApp(hs appHandshake) *appConn {
+	hs.Scheme = h.s.scheme
+	began := time.Now()
+	app, resp, err := h.s.upstream.upgrade(h.r.Context(), h.r, hs)
+	took := time.Since(began)
+	var ue *upstreamError
+	switch {
+	case errors.As(err, &ue):
+		h.s.observer.Dialled("failed", took)
+		h.s.log.Warn("app handshake failed", "error", err)
+		h.s.refuse(h.w, ue.refusal())
+		return nil
+	case resp != nil:
+		h.s.observer.Dialled("refused", took)
+		if err := passRefusal(h.w, resp); err != nil {
+			h.s.log.Debug("app's refusal was cut short", "error", err)
+		}
+		return nil
+	}
+	h.s.observer.Dialled("ok", took)
+	return app
+}
+
+// accept takes the client's connection and completes its handshake. A client
+// that sent bytes before it was answered is refused: RFC 6455 §4.1 forbids
+// it, and what they are cannot be known (RFC 9931).
+func (h *arrival) accept(protocol, extensions string, header http.Header) (net.Conn, error) {
+	conn, early, err := hijack(h.w)
+	if err != nil {
+		return nil, err
+	}
+	answer := h.req.appendSwitch(nil, protocol, extensions, header)
+	if len(early) > 0 {
+		h.s.observer.Refused("early")
+		answer = []byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+		err = errors.New("proxy: client sent bytes before it was answered")
+	}
+	_ = conn.SetDeadline(time.Now().Add(headTimeout))
+	if _, werr := conn.Write(answer); err == nil {
+		err = werr
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, conn.SetDeadline(time.Time{})
+}
+
+// plain joins a client that did not negotiate wsr.v1 with the app.
+func (h *arrival) plain() {
+	s := h.s
+	// Without entries of ours to strip, the client's own offer passes as it
+	// is.
+	hs := appHandshake{Verbatim: len(h.offer.App) == len(h.req.Protocols), Protocols: h.offer.App, Offers: h.req.Offers}
+	app := h.dialApp(hs)
+	if app == nil {
+		return
+	}
+	conn, err := h.accept(app.Subprotocol, app.Extensions, app.Header)
+	if err != nil {
+		app.Conn.Close()
+		return
+	}
+	c := &conduit{srv: s, plain: true, born: h.began}
+	c.m = session.NewPlain(&s.session, time.Now(), app.Extensions != "")
+	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
+	if !s.sessions.add(c) {
+		c.abandonUnregistered()
+		return
+	}
+	s.observer.Accepted(kindPlain)
+	s.observer.Began(kindPlain)
+	c.start(app.Early)
+}
+
+// start begins to read both legs.
+func (c *conduit) start(early []byte) {
+	now := c.enter()
+	defer c.leave()
+	c.settle(now)
+	if c.client != nil {
+		c.client.t.Start(nil)
+	}
+	if c.app != nil {
+		c.app.t.Start(early)
+	}
+}
+
+// fresh begins a resilient session.
+func (h *arrival) fresh() {
+	s := h.s
+	if b := s.pool.Budget(); b > 0 && s.pool.InUse() >= b-b/8 {
+		// What is left is for the sessions that live.
+		h.w.Header().Set("Retry-After", "10")
+		s.refuse(h.w, &refusal{http.StatusServiceUnavailable, "out of session memory", "memory"})
+		return
+	}
+	app := h.dialApp(appHandshake{Protocols: h.offer.App, Offers: h.req.Offers})
+	if app == nil {
+		return
+	}
+	extensions, compressed := h.extensions(app.Deflate)
+	conn, err := h.accept(wire.Subprotocol, extensions, app.Header)
+	if err != nil {
+		app.Conn.Close()
+		return
+	}
+	now := time.Now()
+	id := newSessionID()
+	c := &conduit{srv: s, id: id, born: h.began, deflate: app.Deflate}
+	m := session.New(&s.session, now, session.Start{
+		ID: id, Subprotocol: app.Subprotocol, Extensions: extensions,
+		Deflate: app.Deflate != nil, Binding: h.binding(),
+	})
+	c.m, c.journal = m, s.newJournal(id)
+	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
+	m.Attach(now, wire.StatusNew, session.Position{Next: 1}, compressed)
+	if !s.sessions.add(c) {
+		c.abandonUnregistered()
+		return
+	}
+	s.observer.Accepted(kindResilient)
+	s.observer.Began(kindResilient)
+	c.start(app.Early)
+}
+
+// abandonUnregistered is for a conduit that came too late: the sidecar stops.
+func (c *conduit) abandonUnregistered() {
+	c.client.t.Abort()
+	if c.app != nil {
+		c.app.t.Abort()
+	}
+}
+
+// extensions is the answer to the client's offers for an app that compresses
+// by d, and whether the client's leg is compressed.
+func (h *arrival) extensions(d *deflateParams) (string, bool) {
+	if d == nil {
+		return "", false
+	}
+	return d.answerFor(h.req.Offers)
+}
+
+// binding is the hash of what a token is bound to: the origin, always.
+func (h *arrival) binding() (b [16]byte) {
+	sum := sha256.Sum256([]byte("origin\x00" + strings.ToLower(h.req.Origin)))
+	copy(b[:], sum[:])
+	return b
+}
+
+// reset tells a client that its session cannot be resumed (PROTOCOL §4.8). It
+// is said on an accepted connection, since a page never learns why a
+// handshake failed.
+func (h *arrival) reset(reason wire.ResetReason) {
+	h.s.observer.Resumed("reset", reason.String(), time.Since(h.began))
+	conn, err := h.accept(wire.Subprotocol, "", nil)
+	if err != nil {
+		return
+	}
+	b := frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary}, wire.AppendReset(nil, reason))
+	b = frame.Append(b, frame.Header{Fin: true, Opcode: frame.Close}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
+	t := openTransport(conn, deafSink{}, &h.s.buffers)
+	t.Start(nil)
+	if t.Write([][]byte{b}) < len(b) {
+		t.Abort()
+		return
+	}
+	t.Finish()
+}
+
+// deafSink discards: early data of a session that is no more.
+type deafSink struct{}
+
+func (deafSink) Bytes(p []byte) int { return len(p) }
+func (deafSink) Writable()          {}
+func (deafSink) Gone(bool)          {}
+
+// context bounds the journal calls of an arrival.
+func (h *arrival) context() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(h.r.Context(), appendTimeout)
+}
