@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/wsresilience/wsresilience/internal/config"
+)
+
+// load reads the settings, or says everything that is wrong with them.
+func load(environ []string, stderr io.Writer) *config.Config {
+	cfg, err := config.Load(environ)
+	if err != nil {
+		fmt.Fprintf(stderr, "wsresilience-sidecar: the settings cannot be used:\n%v\n", err)
+		return nil
+	}
+	return cfg
+}
+
+func configCommand(environ []string, stdout, stderr io.Writer) int {
+	cfg := load(environ, stderr)
+	if cfg == nil {
+		return exitUsage
+	}
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	for _, s := range cfg.Effective() {
+		fmt.Fprintf(w, "%s\t%s\t(%s)\n", s.Name, s.Value, s.Source)
+	}
+	_ = w.Flush()
+	for _, warning := range cfg.Warnings() {
+		fmt.Fprintln(stderr, "warning:", warning)
+	}
+	return exitOK
+}
+
+// help prints what there is, with all settings.
+func help(stdout io.Writer) {
+	fmt.Fprint(stdout, usage, "\nsettings, all of them environment variables:\n\n", config.Help())
+}

@@ -1,0 +1,102 @@
+// Command wsresilience-sidecar is a proxy that runs beside a WebSocket app and
+// keeps its clients' sessions alive across broken connections. It only wires
+// the packages together.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2 // a bad setting or argument: nothing was started
+)
+
+const usage = `wsresilience-sidecar keeps WebSocket sessions alive across broken connections.
+
+usage: wsresilience-sidecar [command]
+
+commands:
+  run       be the sidecar of the app at WSR_UPSTREAM (without a command: this)
+  demo      show it here: an app, a sidecar, clients, and a network that breaks
+  config    print the effective settings, secrets masked, and check them
+  version   print the version
+  help      print this and all settings
+
+try:
+  wsresilience-sidecar demo
+  WSR_UPSTREAM=http://127.0.0.1:8080 WSR_DATA_DIR=/tmp/wsr wsresilience-sidecar
+  curl http://127.0.0.1:15802/readyz
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := command(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// command runs one command line and returns the exit code.
+func command(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	name := "run"
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	switch name {
+	case "run":
+		if refuseArgs(name, args, stderr) {
+			return exitUsage
+		}
+		return runCommand(ctx, environ, stderr)
+	case "demo":
+		return demoCommand(ctx, args, stdout, stderr)
+	case "config":
+		if refuseArgs(name, args, stderr) {
+			return exitUsage
+		}
+		return configCommand(environ, stdout, stderr)
+	case "version", "--version", "-version":
+		fmt.Fprintln(stdout, version())
+		return exitOK
+	case "help", "--help", "-help", "-h":
+		help(stdout)
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "wsresilience-sidecar: there is no command %q\n\n%s", name, usage)
+	return exitUsage
+}
+
+// refuseArgs tells whether there are arguments where none belong: everything
+// is set by environment variables.
+func refuseArgs(name string, args []string, stderr io.Writer) bool {
+	if len(args) == 0 {
+		return false
+	}
+	fmt.Fprintf(stderr, "wsresilience-sidecar: %s takes no arguments, given %q; settings are environment variables (wsresilience-sidecar help)\n",
+		name, strings.Join(args, " "))
+	return true
+}
+
+// version is what the build recorded of its source.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "wsresilience-sidecar (no build information)"
+	}
+	revision := ""
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			revision = " " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return fmt.Sprintf("wsresilience-sidecar %s%s %s", info.Main.Version, revision, info.GoVersion)
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+
+	"github.com/wsresilience/wsresilience/internal/config"
+	"github.com/wsresilience/wsresilience/observe"
+)
+
+// runCommand is the sidecar until a signal comes.
+func runCommand(ctx context.Context, environ []string, stderr io.Writer) int {
+	cfg := load(environ, stderr)
+	if cfg == nil {
+		return exitUsage
+	}
+	out := observe.NewWriter(stderr)
+	defer func() { _ = out.Close() }() // stuck lines are lost, which nobody can be told
+	log := observe.NewLogger(out, cfg.LogLevel, string(cfg.LogFormat), isTerminal(stderr))
+	for _, w := range cfg.Warnings() {
+		log.Warn(w)
+	}
+	metrics := observe.New()
+	metrics.WatchLog(out)
+	s, err := newSidecar(ctx, cfg, log, metrics)
+	if err == nil {
+		err = s.run(ctx)
+	}
+	var problems config.Problems
+	switch {
+	case errors.As(err, &problems):
+		fmt.Fprintf(stderr, "wsresilience-sidecar: the settings cannot be used:\n%v\n", problems)
+		return exitUsage
+	case err != nil:
+		log.Error("stopped", "error", err.Error())
+		return exitFailed
+	}
+	log.Info("stopped")
+	return exitOK
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
