@@ -1,0 +1,52 @@
+# make help lists the targets. Everything runs with the Go toolchain alone.
+
+FUZZTIME ?= 1m
+SOAKRUNS ?= 10
+TOOL := go tool -modfile=tools/go.mod
+
+# Packages in which more than one goroutine meets.
+RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|cmd/.*|internal/(backoff|bench|config|deflate|frame|keyring|tidy))$$')
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint fuzz bench soak docs ci
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+build: ## the commands, into bin/
+	go build -trimpath -o bin/ ./cmd/...
+
+test: ## all tests, then those with goroutines under the race detector
+	go test ./...
+	$(MAKE) --no-print-directory race
+
+race: ## the tests with goroutines under the race detector
+	go test -race $(RACE)
+
+lint: ## go vet, golangci-lint, govulncheck (the first run builds them, which takes minutes)
+	go vet ./...
+	$(TOOL) golangci-lint run ./...
+	$(TOOL) govulncheck ./...
+
+fuzz: ## each fuzz target for FUZZTIME (1m)
+	@set -e; found=0; \
+	for file in $$(grep -rlE --include='*_test.go' '^func Fuzz' . | sort); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			found=$$((found + 1)); \
+			echo "== $$target in $$(dirname $$file)"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$(dirname $$file); \
+		done; \
+	done; \
+	if [ $$found = 0 ]; then echo "no fuzz target was found" >&2; exit 1; fi
+
+bench: ## CPU per round trip beside plain forwarders, memory of idle sessions, start-up
+	go run ./internal/bench
+
+soak: ## the run with real cuts of the network, SOAKRUNS (10) times, under the race detector
+	go test -race -count=$(SOAKRUNS) -timeout 1h -v -run Cuts ./internal/endtoend
+
+docs: ## rewrite the tables in docs/ that come from the code
+	go test ./internal/tidy -run Generated -count=1 -update
+
+ci: ## what runs for every change
+	.ci/run

@@ -1,0 +1,110 @@
+package tidy
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A layer is a row of the import table (docs/ARCHITECTURE.md). A package
+// imports only from rows below its own, and of other modules only what it
+// lists.
+type layer map[string][]string // package, or folder that ends in /, to modules
+
+// layers go from the bottom to the top.
+var layers = []layer{
+	{ // Mechanisms: the standard library only, and none of ours.
+		"seqwindow": nil, "dedupe": nil, "heartbeat": nil,
+		"internal/backoff": nil, "internal/frame": nil, "internal/deflate": nil, "internal/keyring": nil,
+		"internal/faultlink": nil, // a network for tests
+	},
+	{ // Formats and contracts.
+		"wire": nil, "store": nil,
+		"internal/config": {"github.com/caarlos0/env/v11"},
+	},
+	{ // The machine, and the stores.
+		"session":         nil,
+		"store/natsstore": {"github.com/nats-io/", "github.com/synadia-io/orbit.go/", "golang.org/x/sys"},
+		"store/storetest": nil,
+	},
+	{ // Sockets, operating, the Go client. Only these see gobwas/ws.
+		"proxy":   {"github.com/gobwas/ws", "github.com/valyala/bytebufferpool", "golang.org/x/net", "golang.org/x/sys"},
+		"client":  {"github.com/gobwas/ws", "golang.org/x/net"},
+		"observe": {"github.com/prometheus/client_golang"},
+	},
+	{ // Wiring, and what measures the whole.
+		"cmd/": anything, "internal/bench": anything, "internal/demo": anything,
+		"internal/endtoend": anything, "internal/soak": anything, "internal/tidy": nil,
+	},
+}
+
+var anything = []string{""}
+
+// find returns the row of a package and the modules it may import; row -1
+// means that it is in none.
+func find(pkg string) (row int, modules []string) {
+	for row, l := range layers {
+		for name, modules := range l {
+			if name == pkg || strings.HasSuffix(name, "/") && strings.HasPrefix(pkg+"/", name) || strings.HasPrefix(pkg, name+"/testdata/") {
+				return row, modules
+			}
+		}
+	}
+	return -1, nil
+}
+
+func TestImportsPointDownward(t *testing.T) {
+	checked := 0
+	for _, s := range sources(t) {
+		if s.test {
+			continue // a test may bring whatever it needs to the package
+		}
+		row, modules := find(s.dir)
+		if row < 0 {
+			t.Errorf("%s: package %s is in no layer: add it to the table of this test and to docs/ARCHITECTURE.md", s.file, s.dir)
+			continue
+		}
+		for _, imported := range s.imports() {
+			checked++
+			if pkg, ours := strings.CutPrefix(imported, module+"/"); ours {
+				below, _ := find(pkg)
+				if within := strings.HasPrefix(pkg, "cmd/") && strings.HasPrefix(s.dir, "cmd/"); below >= row && !within {
+					t.Errorf("%s imports %s, which is not below it", s.file, pkg)
+				}
+				continue
+			}
+			foreign := strings.Contains(strings.Split(imported, "/")[0], ".")
+			if foreign && !slices.ContainsFunc(modules, func(m string) bool { return strings.HasPrefix(imported, m) }) {
+				t.Errorf("%s imports %s, which is not for %s", s.file, imported, s.dir)
+			}
+		}
+	}
+	if checked < leastFiles {
+		t.Errorf("only %d imports were seen", checked)
+	}
+}
+
+// TestSidecarIsFreeOfKubernetes: the sidecar runs in every pod, so it links
+// nothing of a client library that is larger than itself.
+func TestSidecarIsFreeOfKubernetes(t *testing.T) {
+	const sidecar = "cmd/wsresilience-sidecar"
+	if !exists(sidecar) {
+		return
+	}
+	cmd := exec.Command("go", "list", "-deps", "./"+sidecar)
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	deps := strings.Fields(string(out))
+	if !slices.Contains(deps, module+"/proxy") {
+		t.Errorf("the sidecar does not link proxy: is the list right?")
+	}
+	for _, dep := range deps {
+		if strings.HasPrefix(dep, "k8s.io/") || strings.HasPrefix(dep, "sigs.k8s.io/") {
+			t.Errorf("the sidecar links %s", dep)
+		}
+	}
+}
