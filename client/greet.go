@@ -89,7 +89,7 @@ func (m *machine) position(g *leg, w *wire.WelcomeMessage) bool {
 	case behind && (w.Status != wire.StatusAdopted || g.offer.early()):
 		return false
 	case g.offer.early():
-		_, err := m.out.ack(w.InboundAck)
+		err := m.out.ack(w.InboundAck)
 		return err == nil
 	case behind:
 		// PROTOCOL §8.3: the journal lacks acknowledgements that we have, and
@@ -103,6 +103,7 @@ func (m *machine) position(g *leg, w *wire.WelcomeMessage) bool {
 // welcomed notes what every WELCOME tells.
 func (m *machine) welcomed(now time.Time, g *leg, w *wire.WelcomeMessage) {
 	g.welcomed, g.since, g.heard = true, now, now
+	g.ackDue = true // PROTOCOL §8.4: it shows that the token has arrived
 	g.count = seqwindow.Serial(w.NextOutbound - 1)
 	m.expires = time.Time{}
 	m.token, m.epoch, m.session, m.subprotocol = w.Token, w.Epoch, w.Session, w.Subprotocol
@@ -131,7 +132,7 @@ func (m *machine) again(now time.Time, g *leg, msg []byte) {
 		m.violation(now, g, "second WELCOME does not continue the connection")
 		return
 	}
-	if _, err := m.out.ack(w.InboundAck); err != nil {
+	if err := m.out.ack(w.InboundAck); err != nil {
 		m.violation(now, g, err.Error())
 		return
 	}

@@ -95,7 +95,7 @@ func (m *machine) control(now time.Time, g *leg, p []byte) {
 	case wire.Ack:
 		var seq uint32
 		if seq, err = wire.ParseAck(p); err == nil {
-			_, err = m.out.ack(seq)
+			err = m.out.ack(seq)
 		}
 	case wire.Heartbeat, wire.HeartbeatAck:
 		var b wire.Beat
@@ -128,7 +128,7 @@ func (m *machine) beat(g *leg, t wire.Type, b *wire.Beat) error {
 	if seqwindow.Serial(b.Sent) != g.count {
 		return errCount
 	}
-	if _, err := m.out.ack(b.Ack); err != nil {
+	if err := m.out.ack(b.Ack); err != nil {
 		return err
 	}
 	if t == wire.HeartbeatAck {
@@ -170,7 +170,7 @@ func (m *machine) closeCame(now time.Time, g *leg, p []byte) {
 	case m.bare:
 		m.closing.byRemote(code, reason)
 		// The peer may answer a message before its writer is back from it.
-		_, _ = m.out.ack(m.out.sent())
+		_ = m.out.ack(m.out.sent())
 		if !g.closeSent && !m.midMessage(g) {
 			g.parting, g.closeSent = m.closeFrame(g.parting, ce), true
 		}

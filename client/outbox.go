@@ -80,15 +80,15 @@ func (o *outbox) restart(position seqwindow.Serial) error {
 	return nil
 }
 
-// ack takes an acknowledgement in the wire's numbers and tells whether it was
-// news.
-func (o *outbox) ack(seq uint32) (bool, error) {
+// ack takes an acknowledgement in the wire's numbers. One that repeats or
+// goes backwards is ignored.
+func (o *outbox) ack(seq uint32) error {
 	n := seqwindow.Serial(seq) - o.shift
 	if seqwindow.LessEq(n, o.acked) {
-		return false, nil
+		return nil
 	}
 	if !seqwindow.LessEq(n, o.highest) {
-		return false, seqwindow.ErrBeyond
+		return seqwindow.ErrBeyond
 	}
 	for s := o.acked; s != n; {
 		if s++; seqwindow.LessEq(s, o.flying) {
@@ -97,7 +97,7 @@ func (o *outbox) ack(seq uint32) (bool, error) {
 	}
 	o.acked = n
 	o.release()
-	return true, nil
+	return nil
 }
 
 // release lets go of what is acknowledged and was sent on this connection.
