@@ -42,10 +42,11 @@ const (
 
 // Config says what a Server does. Upstream and Tokens must be set.
 type Config struct {
-	Upstream  string                      // http://host:port or unix:/path
-	Resilient func(path string) bool      // where sessions are offered; nil: everywhere
-	Adopt     func(clientAsked bool) bool // whether a session goes on with a fresh app socket; nil: if the client asked
-	Advertise string                      // this sidecar's address, for tokens and records
+	Upstream  string                                                               // http://host:port or unix:/path
+	Resilient func(path string) bool                                               // where sessions are offered; nil: everywhere
+	Adopt     func(clientAsked bool) bool                                          // whether a session goes on with a fresh app socket; nil: if the client asked
+	DialApp   func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer
+	Advertise string                                                               // this sidecar's address, for tokens and records
 	Tokens    wire.Sealer
 	Store     store.Store // nil: no journal
 	TLSCert   string      // files; empty: no TLS. Read again when they change
@@ -86,6 +87,9 @@ func New(cfg Config) (*Server, error) {
 	up, err := parseUpstream(cfg.Upstream)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.DialApp != nil {
+		up.dialer = cfg.DialApp
 	}
 	if cfg.Tokens == nil {
 		return nil, errors.New("proxy: Config.Tokens is nil: tokens could not be sealed")

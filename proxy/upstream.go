@@ -31,7 +31,7 @@ const (
 type upstream struct {
 	network string // tcp or unix
 	address string // host:port, or the path of the socket
-	dialer  net.Dialer
+	dialer  func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 const upstreamForms = "allowed: http://host:port or unix:/path"
@@ -39,7 +39,8 @@ const upstreamForms = "allowed: http://host:port or unix:/path"
 // parseUpstream reads WSR_UPSTREAM. Errors say what was given, unless it may
 // hold a password, and what is allowed.
 func parseUpstream(s string) (*upstream, error) {
-	u := &upstream{dialer: net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
+	u := &upstream{dialer: dialer.DialContext}
 	if file, ok := strings.CutPrefix(s, "unix:"); ok {
 		switch {
 		case !path.IsAbs(file), path.Clean(file) != file, file == "/":
@@ -107,7 +108,7 @@ func (u *upstream) host() string {
 // dial connects to the app. TCP_NODELAY is on, as net sets it for every TCP
 // connection: frames are small and wait for nobody.
 func (u *upstream) dial(ctx context.Context) (net.Conn, error) {
-	c, err := u.dialer.DialContext(ctx, u.network, u.address)
+	c, err := u.dialer(ctx, u.network, u.address)
 	if err != nil {
 		return nil, fmt.Errorf("proxy: dial upstream %s: %w", u.address, err)
 	}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+)
+
+// warmShare of a round's messages is spent once, unmeasured, on each
+// subject, so that heaps and pools have their size.
+const warmShare = 10
+
+// A cpuRow is a subject and its microseconds per round trip, by round.
+type cpuRow struct {
+	subject
+	micros []float64
+}
+
+// measureCPU runs all subjects side by side and their turns interleaved.
+func (r *rig) measureCPU(o *options) ([]cpuRow, error) {
+	echo, upstream, err := r.startRole("echo")
+	if err != nil {
+		return nil, err
+	}
+	defer echo.stop()
+	var rows []cpuRow
+	var children []*child
+	var addrs []string
+	defer func() {
+		for _, c := range children {
+			c.stop()
+		}
+	}()
+	for _, s := range r.subjects() {
+		c, addr, err := s.begin(r, upstream)
+		if err != nil {
+			return nil, err
+		}
+		rows, children, addrs = append(rows, cpuRow{subject: s}), append(children, c), append(addrs, addr)
+	}
+	warm := *o
+	warm.messages = max(o.messages/warmShare, o.connections)
+	for round := -1; round < o.rounds; round++ {
+		now := o
+		if round < 0 {
+			now = &warm
+		}
+		for i := range rows {
+			used, err := turn(r.ctx, children[i].pid(), addrs[i], &rows[i].subject, now)
+			if err != nil {
+				return nil, children[i].failure(fmt.Sprintf("%s, round %d: %v", rows[i].name, round+1, err))
+			}
+			if round >= 0 {
+				rows[i].micros = append(rows[i].micros, perTrip(used, now.messages))
+			}
+		}
+	}
+	return rows, nil
+}
+
+// cheapest is the reference with the lowest median.
+func cheapest(rows []cpuRow) *cpuRow {
+	var best *cpuRow
+	for i := range rows {
+		if rows[i].reference && (best == nil || median(rows[i].micros) < median(best.micros)) {
+			best = &rows[i]
+		}
+	}
+	return best
+}
+
+// reportCPU writes the table and judges.
+func reportCPU(rep *report, rows []cpuRow, o *options) {
+	reference := cheapest(rows)
+	rep.section("CPU per round trip",
+		fmt.Sprintf("%d B echo, %d connections, one message in flight each, %d round trips in each of %d interleaved rounds.",
+			o.size, o.connections, o.messages, o.rounds),
+		"Processor time of the forwarding process alone; medians over the rounds; ratio to the cheaper goroutine forwarder of the same round.")
+	t := table{{"forwarder", "µs", "ratio", "lowest", "highest", "allowed", ""}}
+	for _, row := range rows {
+		against := ratios(row.micros, reference.micros)
+		ratio := median(against)
+		line := []string{row.name, fmt.Sprintf("%.2f", median(row.micros)), fmt.Sprintf("%.2f", ratio),
+			fmt.Sprintf("%.2f", slices.Min(against)), fmt.Sprintf("%.2f", slices.Max(against)), "", ""}
+		if row.allowed > 0 {
+			line[5] = fmt.Sprintf("%.2f", row.allowed)
+			line[6] = rep.judge("CPU, "+row.name, ratio <= row.allowed)
+		}
+		t = append(t, line)
+	}
+	rep.table(t)
+}

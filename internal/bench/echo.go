@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+)
+
+// serveEcho is the app of every measurement: a WebSocket server that returns
+// each message and does nothing else.
+func serveEcho(ln net.Listener) error {
+	for {
+		conn, err := ln.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer conn.Close()
+			// An end of any kind is a client's business, which reports it.
+			_ = echo(conn)
+		}()
+	}
+}
+
+// echo serves one connection.
+func echo(conn net.Conn) error {
+	r := bufio.NewReader(conn)
+	req, err := http.ReadRequest(r)
+	if err != nil {
+		return err
+	}
+	key := req.Header.Get("Sec-WebSocket-Key")
+	if key == "" {
+		// A readiness check may ask for a page.
+		_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+		return err
+	}
+	_, err = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"+
+		"Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", acceptKey(key))
+	if err != nil {
+		return err
+	}
+	early, _ := r.Peek(r.Buffered())
+	in := make([]byte, max(readBytes, len(early)))
+	return echoFrames(conn, in, copy(in, early))
+}
+
+// echoFrames returns each complete message in in[:have] and reads on.
+func echoFrames(conn net.Conn, in []byte, have int) error {
+	messages := frame.Messages{Rules: frame.Rules{Masked: true}, Max: maxMessage, Buffers: new(frame.Buffers)}
+	var out []byte
+	for {
+		used := 0
+		out = out[:0]
+		for {
+			m, n, need, ok, err := messages.Next(in[used:have])
+			if used += n; err != nil {
+				return err
+			}
+			if !ok {
+				if need > len(in) {
+					in = append(in, make([]byte, need-len(in))...)
+				}
+				break
+			}
+			out = appendEcho(out, &m)
+		}
+		have = copy(in, in[used:have])
+		if len(out) > 0 {
+			if _, err := conn.Write(out); err != nil {
+				return err
+			}
+		}
+		n, err := conn.Read(in[have:])
+		if n == 0 && err != nil {
+			return err
+		}
+		have += n
+	}
+}
+
+// appendEcho appends the answer to a message: itself unmasked, a ping as a
+// pong.
+func appendEcho(out []byte, m *frame.Message) []byte {
+	opcode := m.Opcode
+	switch opcode {
+	case frame.Ping:
+		opcode = frame.Pong
+	case frame.Pong:
+		return out
+	}
+	out = frame.AppendHeader(out, frame.Header{Fin: true, Opcode: opcode, Length: m.Length})
+	start := len(out)
+	out = append(out, m.Payload()...)
+	frame.Mask(out[start:], m.Mask, 0)
+	return out
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bufio"
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Implementation limits. Both are far above what loopback takes; they only
+// keep a fault from hanging the run.
+const (
+	dialLimit  = 10 * time.Second
+	closeLimit = 10 * time.Second
+)
+
+// acceptGUID is of RFC 6455 §1.3.
+const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+// loadKey is the Sec-WebSocket-Key of every load connection. RFC 6455 wants
+// it random against caches, of which there are none here.
+const loadKey = "dGhlIHNhbXBsZSBub25jZQ=="
+
+func acceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + acceptGUID))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// dialPeer connects, upgrades and, if resilient, waits for WELCOME.
+func dialPeer(addr string, resilient bool) (*peer, error) {
+	conn, err := net.DialTimeout("tcp", addr, dialLimit)
+	if err != nil {
+		return nil, err
+	}
+	p, err := upgrade(conn, resilient)
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("bench: upgrade at %s: %w", addr, err)
+	}
+	return p, nil
+}
+
+func upgrade(conn net.Conn, resilient bool) (*peer, error) {
+	if err := conn.SetDeadline(time.Now().Add(dialLimit)); err != nil {
+		return nil, err
+	}
+	offer := wire.Offer{Resilient: resilient}
+	var b strings.Builder
+	fmt.Fprintf(&b, "GET /echo HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n", loadKey)
+	if resilient {
+		fmt.Fprintf(&b, "Sec-WebSocket-Protocol: %s\r\n", strings.Join(offer.Protocols(), ", "))
+	}
+	b.WriteString("\r\n")
+	if _, err := conn.Write([]byte(b.String())); err != nil {
+		return nil, err
+	}
+	r := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := judge(answer, resilient); err != nil {
+		return nil, err
+	}
+	early, _ := r.Peek(r.Buffered())
+	p, err := newPeer(conn, early, resilient)
+	if err != nil {
+		return nil, err
+	}
+	return p, conn.SetDeadline(time.Time{})
+}
+
+func judge(answer *http.Response, resilient bool) error {
+	want := ""
+	if resilient {
+		want = wire.Subprotocol
+	}
+	switch got := answer.Header.Get("Sec-WebSocket-Protocol"); {
+	case answer.StatusCode != http.StatusSwitchingProtocols:
+		return fmt.Errorf("status %s, want 101", answer.Status)
+	case answer.Header.Get("Sec-WebSocket-Accept") != acceptKey(loadKey):
+		return fmt.Errorf("accept key %q does not fit", answer.Header.Get("Sec-WebSocket-Accept"))
+	case got != want:
+		return fmt.Errorf("subprotocol %q, want %q", got, want)
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+// Bench measures what the sidecar costs, in one run beside what it is held
+// against: a plain goroutine TCP forwarder, and nginx if it is installed. It
+// needs Linux, and a machine with nothing else to do.
+//
+//	go run ./internal/bench [flags]
+//
+// It exits 1 when a number is beyond what is allowed, and 2 when it could
+// not measure.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+)
+
+const exitBroken = 2
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == roleArg {
+		if err := runRole(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(exitBroken)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code, err := run(ctx, os.Args[1:])
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		code = 0
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		code = exitBroken
+	}
+	os.Exit(code)
+}
+
+// run measures and returns the exit code.
+func run(ctx context.Context, args []string) (int, error) {
+	o, err := parseOptions(args, os.Stderr)
+	if err != nil {
+		return 0, err
+	}
+	r, err := newRig(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(r.dir)
+	switch {
+	case o.sidecar != "":
+		r.sidecar = o.sidecar
+	case !o.self:
+		if err := r.buildSidecar(os.Stderr); err != nil {
+			return 0, err
+		}
+	}
+	rep := &report{w: os.Stdout}
+	rep.header(args)
+	if o.quick {
+		r.patience = settleQuick
+		rep.note("a quick run: these numbers are not to be quoted")
+	}
+	if r.nginx == "" {
+		rep.note("nginx is not installed, so its rows are missing")
+	}
+	if err := r.measure(rep, &o); err != nil {
+		return 0, err
+	}
+	return rep.verdict(), nil
+}
+
+// measure writes each table as soon as it is known.
+func (r *rig) measure(rep *report, o *options) error {
+	rows, err := r.measureCPU(o)
+	if err != nil {
+		return err
+	}
+	reportCPU(rep, rows, o)
+	weights, err := r.measureMemory(o)
+	if err != nil {
+		return err
+	}
+	reportMemory(rep, weights, o)
+	if r.sidecar == "" {
+		return nil
+	}
+	m, err := r.measureStartup(o)
+	if err != nil {
+		return err
+	}
+	reportStartup(rep, &m)
+	return nil
+}
+
+func newRig(ctx context.Context) (*rig, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "wsr-bench-")
+	if err != nil {
+		return nil, err
+	}
+	nginx, err := exec.LookPath("nginx")
+	if err != nil {
+		nginx = "" // optional, and said so in the output
+	}
+	return &rig{ctx: ctx, dir: dir, self: self, nginx: nginx, patience: settleIdle}, nil
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Protocol constants: what a client does at most before it acknowledges.
+// PROTOCOL §5.1 asks for 32 messages, and 25 ms with room for a late clock.
+const (
+	ackMessages = 32
+	ackDelay    = 20 * time.Millisecond
+)
+
+// Implementation limits of the load client.
+const (
+	// readBytes holds a few messages; it grows for larger ones.
+	readBytes = 2 << 10
+
+	// maxMessage is above any -size that makes sense here.
+	maxMessage = 1 << 20
+)
+
+// A peer is one connection of the load, plain or resilient. It spends as
+// little as it can, since it shares the processors with what is measured. It
+// is not safe for concurrent use.
+type peer struct {
+	conn      net.Conn
+	resilient bool
+	welcome   *wire.WelcomeMessage // nil for a plain peer
+
+	messages frame.Messages
+	in       []byte // in[start:end] was read and not yet consumed
+	start    int
+	end      int
+	out      []byte
+
+	sent     uint32 // seq of the last data message to the sidecar
+	received uint32 // and from it
+	acked    uint32
+	first    time.Time // when the first message came that is not acked
+}
+
+// newPeer takes a connection whose upgrade is done; early is what followed
+// the answer. A resilient peer waits for WELCOME.
+func newPeer(conn net.Conn, early []byte, resilient bool) (*peer, error) {
+	p := &peer{conn: conn, resilient: resilient, in: make([]byte, max(readBytes, len(early)))}
+	p.messages = frame.Messages{Max: maxMessage, Buffers: new(frame.Buffers)}
+	p.end = copy(p.in, early)
+	if !resilient {
+		return p, nil
+	}
+	m, err := p.message()
+	if err != nil {
+		return nil, err
+	}
+	if p.welcome, err = wire.ParseWelcome(m.Payload()); err != nil {
+		return nil, err
+	}
+	if p.welcome.Status != wire.StatusNew || p.welcome.NextOutbound != 1 {
+		return nil, fmt.Errorf("bench: WELCOME of a new session says %v, next outbound %d", p.welcome.Status, p.welcome.NextOutbound)
+	}
+	return p, nil
+}
+
+// roundTrip sends one data message and wants it back.
+func (p *peer) roundTrip(payload []byte) error {
+	p.sent++
+	if err := p.write(frame.Binary, payload); err != nil {
+		return err
+	}
+	got, err := p.next()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(got, payload) {
+		return fmt.Errorf("bench: echo of message %d: sent %d bytes, got %d others", p.sent, len(payload), len(got))
+	}
+	return p.ackIfDue(time.Now())
+}
+
+// next returns the payload of the next data message, valid until the next
+// call, and answers what comes before it.
+func (p *peer) next() ([]byte, error) {
+	for {
+		m, err := p.message()
+		if err != nil {
+			return nil, err
+		}
+		if data, err := p.sort(&m); data || err != nil {
+			return m.Payload(), err
+		}
+	}
+}
+
+// sort answers pings and control messages, and tells whether m is data.
+func (p *peer) sort(m *frame.Message) (data bool, err error) {
+	switch m.Opcode {
+	case frame.Ping:
+		return false, p.write(frame.Pong, m.Payload())
+	case frame.Pong:
+		return false, nil
+	case frame.Close:
+		return false, fmt.Errorf("bench: peer closed: % x", m.Payload())
+	}
+	if p.resilient && m.Opcode == frame.Binary && wire.IsMagic(m.Payload()) {
+		return false, p.control(m.Payload())
+	}
+	if p.received++; p.received == p.acked+1 {
+		p.first = time.Now()
+	}
+	return true, nil
+}
+
+// control handles a control message of a session under way (PROTOCOL §4).
+func (p *peer) control(msg []byte) error {
+	switch t, _ := wire.TypeOf(msg); t {
+	case wire.Ack:
+		seq, err := wire.ParseAck(msg)
+		if err == nil && int32(p.sent-seq) < 0 {
+			err = fmt.Errorf("bench: ACK %d of %d messages", seq, p.sent)
+		}
+		return err
+	case wire.Heartbeat:
+		b, err := wire.ParseBeat(msg, t)
+		if err != nil {
+			return err
+		}
+		if b.Sent != p.received {
+			return fmt.Errorf("bench: HEARTBEAT counts %d messages, %d came", b.Sent, p.received)
+		}
+		b.Sent, b.Ack, p.acked = p.sent, p.received, p.received
+		return p.write(frame.Binary, wire.AppendBeat(nil, wire.HeartbeatAck, b))
+	case wire.Close:
+		code, reason, err := wire.ParseClose(msg)
+		if err == nil {
+			err = &wire.CloseError{Code: code, Reason: reason, Remote: true}
+		}
+		return err
+	case wire.GoAway:
+		return nil
+	default:
+		return fmt.Errorf("bench: %v in the middle of a session", t)
+	}
+}
+
+// ackIfDue acknowledges in a message of its own, as a client library does
+// that does not wait for its application to speak.
+func (p *peer) ackIfDue(now time.Time) error {
+	due := p.received-p.acked >= ackMessages || p.received != p.acked && now.Sub(p.first) >= ackDelay
+	if !p.resilient || !due {
+		return nil
+	}
+	return p.ack()
+}
+
+func (p *peer) ack() error {
+	p.acked = p.received
+	return p.write(frame.Binary, wire.AppendAck(make([]byte, 0, 16), p.acked))
+}
+
+// rest acknowledges what is open and then stays connected, answering
+// heartbeats and pings, until the connection ends.
+func (p *peer) rest() error {
+	if p.resilient {
+		if err := p.ack(); err != nil {
+			return err
+		}
+	}
+	if _, err := p.next(); err != nil {
+		return err
+	}
+	return errors.New("bench: data on an idle connection")
+}
+
+// close ends the session and not only the connection, so that the sidecar
+// holds nothing of it in the next round.
+func (p *peer) close() error {
+	defer p.conn.Close()
+	if err := p.conn.SetDeadline(time.Now().Add(closeLimit)); err != nil {
+		return err
+	}
+	if !p.resilient {
+		return p.write(frame.Close, []byte{byte(wire.CodeNormal >> 8), byte(wire.CodeNormal & 0xff)})
+	}
+	if err := p.ack(); err != nil {
+		return err
+	}
+	if err := p.write(frame.Binary, wire.AppendClose(nil, wire.CodeNormal, "")); err != nil {
+		return err
+	}
+	_, err := p.next()
+	var closed *wire.CloseError
+	if errors.As(err, &closed) {
+		return nil
+	}
+	return fmt.Errorf("bench: CLOSE was not answered: %w", err)
+}
+
+// write sends one frame. The mask is fixed: what it hides from does not
+// stand between these processes.
+func (p *peer) write(opcode byte, payload []byte) error {
+	h := frame.Header{Fin: true, Opcode: opcode, Masked: true, Mask: [4]byte{0x37, 0xfa, 0x21, 0x3d}}
+	p.out = frame.Append(p.out[:0], h, payload)
+	_, err := p.conn.Write(p.out)
+	return err
+}
+
+// message reads until a message is complete.
+func (p *peer) message() (frame.Message, error) {
+	for {
+		m, n, need, ok, err := p.messages.Next(p.in[p.start:p.end])
+		p.start += n
+		if ok || err != nil {
+			return m, err
+		}
+		p.makeRoom(need)
+		got, err := p.conn.Read(p.in[p.end:])
+		if got == 0 && err != nil {
+			return m, err
+		}
+		p.end += got
+	}
+}
+
+// makeRoom moves what is left to the front and leaves room for need bytes.
+func (p *peer) makeRoom(need int) {
+	if p.start > 0 {
+		p.end = copy(p.in, p.in[p.start:p.end])
+		p.start = 0
+	}
+	if need = max(need, p.end+1); need > len(p.in) {
+		p.in = append(p.in, make([]byte, need-len(p.in))...)
+	}
+}

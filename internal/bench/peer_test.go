@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// withFake runs a script with a load client against a fake over a pipe, in
+// virtual time, and returns when both are done.
+func withFake(t *testing.T, f *fake, script func(t *testing.T, p *peer)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		f.conn = server
+		over := make(chan error, 1)
+		resilient := f.resilient
+		go func() {
+			if err := f.accept(); err != nil {
+				over <- err
+				return
+			}
+			over <- f.serve()
+		}()
+		p, err := upgrade(client, resilient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script(t, p)
+		if err := p.close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		if err := <-over; err != nil {
+			t.Errorf("fake: %v", err)
+		}
+		server.Close()
+	})
+}
+
+func trips(t *testing.T, p *peer, n int, every time.Duration) {
+	t.Helper()
+	for i := range n {
+		if err := p.roundTrip(bytes.Repeat([]byte{byte(i)}, 64)); err != nil {
+			t.Fatalf("round trip %d: %v", i+1, err)
+		}
+		time.Sleep(every) // of the bubble
+	}
+}
+
+func TestPeerAcksByCount(t *testing.T) {
+	f := &fake{resilient: true}
+	withFake(t, f, func(t *testing.T, p *peer) { trips(t, p, 100, 0) })
+	// 32, 64, 96, and the rest before CLOSE.
+	if len(f.acks) != 4 || f.acks[0].seq != 32 || f.acks[2].seq != 96 || f.acks[3].seq != 100 {
+		t.Errorf("acks %v", f.acks)
+	}
+}
+
+func TestPeerAcksByTime(t *testing.T) {
+	f := &fake{resilient: true}
+	withFake(t, f, func(t *testing.T, p *peer) { trips(t, p, 40, 7*time.Millisecond) })
+	for i, a := range f.acks[:len(f.acks)-1] {
+		// Messages come at 0, 7, 14, 21 ms: the fourth is beyond the delay.
+		if want := uint32(4 * (i + 1)); a.seq != want {
+			t.Errorf("ack %d of message %d, want %d", i, a.seq, want)
+		}
+	}
+	if len(f.acks) != 11 {
+		t.Errorf("%d acks, want 10 and that before CLOSE", len(f.acks))
+	}
+}
+
+func TestPeerAnswersHeartbeats(t *testing.T) {
+	f := &fake{resilient: true, beatEvery: 10}
+	withFake(t, f, func(t *testing.T, p *peer) { trips(t, p, 100, 0) })
+	if f.beats != 10 || f.pongs != 10 {
+		t.Errorf("%d heartbeats and %d pings answered, want 10 each", f.beats, f.pongs)
+	}
+}
+
+func TestPlainPeer(t *testing.T) {
+	f := &fake{beatEvery: 3}
+	withFake(t, f, func(t *testing.T, p *peer) { trips(t, p, 30, time.Second) })
+	if f.received != 30 || f.pongs != 10 || !f.closed {
+		t.Errorf("%d messages, %d pongs, closed %v", f.received, f.pongs, f.closed)
+	}
+}
+
+// A plain client's data may look like our control messages.
+func TestPlainPeerDoesNotInterpret(t *testing.T) {
+	withFake(t, &fake{}, func(t *testing.T, p *peer) {
+		if err := p.roundTrip(wire.AppendAck(nil, 9)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestPeerLargeMessage(t *testing.T) {
+	withFake(t, &fake{resilient: true}, func(t *testing.T, p *peer) {
+		for _, n := range []int{0, 1, 125, 126, readBytes, 1 << 16, 300_000} {
+			if err := p.roundTrip(bytes.Repeat([]byte("x"), n)); err != nil {
+				t.Errorf("%d bytes: %v", n, err)
+			}
+		}
+	})
+}
+
+// What the sidecar must not do ends the measurement and is not counted.
+func TestPeerNoticesFaults(t *testing.T) {
+	control := func(msg []byte) []byte {
+		return frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary}, msg)
+	}
+	for _, c := range []struct {
+		name string
+		send []byte
+		want string
+	}{
+		{"ack of what was not sent", control(wire.AppendAck(nil, 2)), "ACK 2 of 1"},
+		{"heartbeat miscounts", control(wire.AppendBeat(nil, wire.Heartbeat, wire.Beat{Sent: 5})), "counts 5 messages, 0 came"},
+		{"reset", control(wire.AppendReset(nil, wire.ResetLost)), "RESET in the middle"},
+		{"close", control(wire.AppendClose(nil, 1012, "app gone")), "1012 app gone"},
+		{"wrong echo", control([]byte("other")), "echo of message 1"},
+		{"close frame", frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Close}, []byte{0x11, 0x30}), "peer closed: 11 30"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client, server := net.Pipe()
+			defer client.Close()
+			go func() {
+				defer server.Close()
+				server.Write(control(wire.AppendWelcome(nil, &wire.WelcomeMessage{NextOutbound: 1, Token: "t"})))
+				server.Read(make([]byte, 1024))
+				server.Write(c.send)
+			}()
+			p, err := newPeer(client, nil, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.roundTrip([]byte("hello")); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestUpgradeIsJudged(t *testing.T) {
+	const good = "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+	for _, c := range []struct {
+		answer    string
+		resilient bool
+		want      string
+	}{
+		{"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", false, "503"},
+		{"HTTP/1.1 101 Switching Protocols\r\n\r\n", false, "accept key"},
+		{good + "\r\n", true, `subprotocol ""`},
+		{good + "Sec-WebSocket-Protocol: wsr.v1\r\n\r\n", false, `subprotocol "wsr.v1"`},
+		{good + "\r\n", false, ""},
+	} {
+		client, server := net.Pipe()
+		go func() {
+			server.Read(make([]byte, 4096))
+			server.Write([]byte(c.answer))
+			server.Close()
+		}()
+		_, err := upgrade(client, c.resilient)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%q: got %v, want %q", c.answer, err, c.want)
+		}
+		client.Close()
+	}
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"fmt"
+	"net"
+)
+
+// roleArg makes the program one of its own subprocesses, so that the
+// processor time of each part is that of a process.
+const roleArg = "role"
+
+// runRole is the subprocess: it prints its address and serves until it is
+// killed.
+//
+//	echo
+//	forward loop|copy target
+func runRole(args []string) error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(ln.Addr())
+	switch {
+	case len(args) == 1 && args[0] == "echo":
+		return serveEcho(ln)
+	case len(args) == 3 && args[0] == "forward" && copiers[args[1]] != nil:
+		return serveForward(ln, args[2], copiers[args[1]])
+	}
+	return fmt.Errorf("bench: role %q: unknown", args)
+}

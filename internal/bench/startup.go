@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"time"
+)
+
+// What a start may take and what an idle sidecar may weigh.
+const (
+	allowedStart    = 300 * time.Millisecond
+	allowedEmbedded = 40_000_000
+	allowedExternal = 25_000_000
+)
+
+const (
+	// starts are the samples of each start-up time.
+	starts = 5
+
+	// usedSessions are left behind, with unacknowledged messages, in the
+	// data folder that counts as used.
+	usedSessions = 200
+)
+
+// A startup is what measureStartup found.
+type startup struct {
+	empty, used        []float64 // ms from exec to ready
+	embedded, external int64     // bytes resident when idle
+}
+
+func (r *rig) measureStartup(o *options) (m startup, err error) {
+	echo, upstream, err := r.startRole("echo")
+	if err != nil {
+		return m, err
+	}
+	defer echo.stop()
+	for range starts {
+		dir, err := os.MkdirTemp(r.dir, "data-")
+		if err != nil {
+			return m, err
+		}
+		if err := r.timeStart(&m.empty, upstream, dir, tokenKey()); err != nil {
+			return m, err
+		}
+	}
+	if err := r.timeUsed(&m, upstream, o); err != nil {
+		return m, err
+	}
+	if m.embedded, err = r.weighFresh(upstream); err != nil {
+		return m, err
+	}
+	m.external, err = r.weighExternal(upstream)
+	return m, err
+}
+
+func (r *rig) timeStart(to *[]float64, upstream, dir, key string) error {
+	s, err := r.startSidecar(upstream, dir, key)
+	if err != nil {
+		return err
+	}
+	s.stop()
+	*to = append(*to, float64(s.ready.Microseconds())/1e3)
+	return nil
+}
+
+// timeUsed starts on a journal that holds detached sessions: their clients
+// are cut off before they acknowledge anything.
+func (r *rig) timeUsed(m *startup, upstream string, o *options) error {
+	dir, err := os.MkdirTemp(r.dir, "data-")
+	if err != nil {
+		return err
+	}
+	key := tokenKey()
+	s, err := r.startSidecar(upstream, dir, key)
+	if err != nil {
+		return err
+	}
+	f, err := dialFleet(s.addr, min(usedSessions, o.sessions), true)
+	if err == nil {
+		f.cut()
+		err = r.settle(settleFresh) // beyond WSR_PERSIST_AFTER
+	}
+	s.stop()
+	if err != nil {
+		return s.failure(fmt.Sprintf("sessions for a used journal: %v", err))
+	}
+	for range starts {
+		if err := r.timeStart(&m.used, upstream, dir, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// weighFresh returns the resident memory of a sidecar that nobody uses.
+func (r *rig) weighFresh(upstream string, more ...string) (int64, error) {
+	dir, err := os.MkdirTemp(r.dir, "data-")
+	if err != nil {
+		return 0, err
+	}
+	s, err := r.startSidecar(upstream, dir, tokenKey(), more...)
+	if err != nil {
+		return 0, err
+	}
+	defer s.stop()
+	if err := r.settle(settleFresh); err != nil {
+		return 0, err
+	}
+	return resident(s.pid())
+}
+
+// weighExternal does so with a NATS server outside, in this process.
+func (r *rig) weighExternal(upstream string) (int64, error) {
+	dir, err := os.MkdirTemp(r.dir, "nats-")
+	if err != nil {
+		return 0, err
+	}
+	ns, err := startNATS(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer stopNATS(ns)
+	return r.weighFresh(upstream, "WSR_NATS_URL="+ns.ClientURL(), "WSR_NATS_REPLICAS=1")
+}
+
+// reportStartup writes the table and judges: times by their median, with the
+// slowest beside it.
+func reportStartup(rep *report, m *startup) {
+	rep.section("Start-up and idle sidecar",
+		fmt.Sprintf("From exec to /readyz 200, asked every %v: median of %d and the slowest. Memory: resident, no session, MB of 10^6 bytes.", readyPoll, starts))
+	t := table{{"what", "median", "slowest", "allowed", ""}}
+	for _, s := range []struct {
+		name   string
+		millis []float64
+	}{{"ready, journal empty", m.empty}, {"ready, journal used", m.used}} {
+		mid := median(s.millis)
+		t = append(t, []string{s.name, fmt.Sprintf("%.0f ms", mid), fmt.Sprintf("%.0f ms", slices.Max(s.millis)),
+			fmt.Sprintf("%d ms", allowedStart.Milliseconds()), rep.judge(s.name, mid < float64(allowedStart.Milliseconds()))})
+	}
+	for _, s := range []struct {
+		name           string
+		bytes, allowed int64
+	}{{"idle, NATS embedded", m.embedded, allowedEmbedded}, {"idle, NATS external", m.external, allowedExternal}} {
+		t = append(t, []string{s.name, megabytes(s.bytes) + " MB", "", megabytes(s.allowed) + " MB", rep.judge(s.name, s.bytes < s.allowed)})
+	}
+	rep.table(t)
+}
