@@ -149,7 +149,7 @@ func (l *leg) Gone(broken bool) {
 		c.m.ClientGone(now, broken)
 		if !c.plain { // a plain connection may still have something to send
 			c.client = nil
-			l.t.Abort()
+			l.t.Finish()
 			c.srv.observer.Detached("gone")
 		}
 	case c.app:

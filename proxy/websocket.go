@@ -149,8 +149,7 @@ func (c *conduit) start(early []byte) {
 // fresh begins a resilient session.
 func (h *arrival) fresh() {
 	s := h.s
-	if b := s.pool.Budget(); b > 0 && s.pool.InUse() >= b-b/8 {
-		// What is left is for the sessions that live.
+	if s.session.Scarce() {
 		h.w.Header().Set("Retry-After", "10")
 		s.refuse(h.w, &refusal{http.StatusServiceUnavailable, "out of session memory", "memory"})
 		return

@@ -78,9 +78,12 @@ func (s *Session) Output(now time.Time) *Output {
 	return o
 }
 
-// full tells whether the outbound window takes no more (I6).
+// full tells whether the outbound window takes no more (I6). When the memory
+// of all sessions runs short, each keeps only a little, so that those with a
+// client that reads go on, and those without wait.
 func (s *Session) full() bool {
-	return s.window.Bytes() >= s.cfg.WindowBytes || s.window.Len() >= s.cfg.WindowMessages
+	return s.window.Bytes() >= s.cfg.WindowBytes || s.window.Len() >= s.cfg.WindowMessages ||
+		s.window.Bytes() >= scarceWindow && s.cfg.Scarce()
 }
 
 // composeEnd adds what closes legs and the session itself.

@@ -29,6 +29,10 @@ const (
 	// maxParts bounds the slices of one write; Linux takes 1,024.
 	maxParts = 64
 
+	// scarceWindow is what a session may keep when memory runs short: what
+	// fits the one chunk that it holds anyway.
+	scarceWindow = 2 << 10
+
 	// maxControlQueue bounds control frames that wait for a slow peer. Ours
 	// are made when they can be written, so only pongs gather here; beyond it
 	// a ping goes unanswered, as RFC 6455 §5.5.3 allows.
@@ -60,6 +64,13 @@ type Config struct {
 	Random func() uint32
 	// Token adds what the sidecar knows to the token of a WELCOME and seals it.
 	Token func(t wire.Token) string
+}
+
+// Scarce tells whether the memory for all windows is nearly used up. What is
+// left is for the sessions that live.
+func (c *Config) Scarce() bool {
+	b := c.Pool.Budget()
+	return b > 0 && c.Pool.InUse() >= b-b/8
 }
 
 // Counters are what a driver reports to its metrics. They only grow.

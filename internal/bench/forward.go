@@ -57,13 +57,13 @@ func serveForward(ln net.Listener, target string, move copier) error {
 }
 
 func forward(client *net.TCPConn, target string, move copier) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	conn, err := net.Dial("tcp", target)
 	if err != nil {
 		return
 	}
 	server := conn.(*net.TCPConn)
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	var back sync.WaitGroup
 	back.Go(func() {
 		_ = move(client, server)

@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(r.dir)
+	defer func() { _ = os.RemoveAll(r.dir) }()
 	switch {
 	case o.sidecar != "":
 		r.sidecar = o.sidecar

@@ -99,7 +99,7 @@ func (r *rig) weighIdle(f fleet, pid int) (int64, error) {
 		err = context.Cause(ctx)
 	}
 	f.cut()
-	<-over
+	_ = <-over // the reader's error is that we closed
 	return bytes, err
 }
 
