@@ -2,7 +2,192 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
+	"fmt"
 	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
 )
 
-func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int { return exitOK }
+// What the demo's flags may say.
+const (
+	leastEvery = 100 * time.Millisecond
+	mostEvery  = time.Minute
+	mostRate   = 500 // far from any limit, so that only the network is at fault
+)
+
+// How long the demo waits at the end.
+const (
+	// settleLimit bounds the time until both clients are connected again and
+	// everything has arrived. It is enough for the longest that the plain
+	// client takes to notice a dead connection, to back off and to dial, and
+	// for what the protocol lets the resilient one wait for a WELCOME (5 s).
+	settleLimit = 15 * time.Second
+
+	// settlePace is how often it is looked whether they are.
+	settlePace = 20 * time.Millisecond
+
+	// quietTime without a message means that no more will come: ten times
+	// what one is under way.
+	quietTime = 10 * (linkLatency + linkJitter)
+)
+
+const demoUsage = `usage: wsresilience-sidecar demo [-for 30s] [-every 2s] [-rate 20]
+
+An app that sends and takes numbered messages runs behind a sidecar. A plain
+client and a resilient one talk to it over a network that is cut again and
+again. Watch what each of them loses. All of it runs in this process, on
+loopback addresses, and is gone afterwards.
+
+The exit code is 0 if the resilient client lost and duplicated nothing.
+
+`
+
+// demoOptions are the demo's flags.
+type demoOptions struct {
+	last  time.Duration // until the last cut; 0: until a signal comes
+	every time.Duration // between cuts
+	rate  int           // messages a second, for each client and direction
+}
+
+// parseDemo reads the flags. The error has been printed, and is flag.ErrHelp
+// if help was asked for.
+func parseDemo(args []string, stdout, stderr io.Writer) (demoOptions, error) {
+	var o demoOptions
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.DurationVar(&o.last, "for", 0, "stop after this `time`; 0: at ctrl-C")
+	flags.DurationVar(&o.every, "every", 2*time.Second, "`time` between cuts")
+	flags.IntVar(&o.rate, "rate", 20, "`messages` a second, for each client and direction")
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, demoUsage)
+		flags.SetOutput(stdout)
+		flags.PrintDefaults()
+		return o, err
+	}
+	if err == nil {
+		err = o.check(flags.Args())
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "wsresilience-sidecar: demo: %v (demo -h)\n", err)
+	}
+	return o, err
+}
+
+func (o *demoOptions) check(rest []string) error {
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("%q: no arguments are expected", rest)
+	case o.last < 0:
+		return fmt.Errorf("-for %s: less than no time", o.last)
+	case o.every < leastEvery || o.every > mostEvery:
+		return fmt.Errorf("-every %s: allowed are %s to %s", o.every, leastEvery, mostEvery)
+	case o.rate < 1 || o.rate > mostRate:
+		return fmt.Errorf("-rate %d: allowed are 1 to %d", o.rate, mostRate)
+	}
+	return nil
+}
+
+// demoCommand shows what the sidecar is for, until ctx ends or -for is over.
+func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parseDemo(args, stdout, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		return exitUsage
+	}
+	// A terminal that is closed, or a pipe that nobody reads any more, must
+	// not leave the data folder behind. SIGPIPE is no signal to wait for,
+	// since writing to a socket that was reset raises it too.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer stop()
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
+	v := &view{
+		out:      outlet{stdout, stop},
+		terminal: isTerminal(stdout) && os.Getenv("TERM") != "dumb",
+	}
+	end, err := runDemo(ctx, o, v)
+	if err == nil && !end.clean(resilient) {
+		err = errors.New("the resilient client did not get every message once and in order, which is a bug")
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "wsresilience-sidecar: demo: %v\n", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// runDemo runs the demo from its beginning to its end and returns how it
+// ended. Nothing of it is left afterwards.
+func runDemo(ctx context.Context, o demoOptions, v *view) (end snapshot, err error) {
+	t := newTally(o)
+	s, err := newStage(ctx, t)
+	if err != nil {
+		return end, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+
+	if o.last > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.last)
+		defer cancel()
+	}
+	stopView := v.show(t)
+	act(ctx, s, t, o)
+	stopView()
+	end = t.snapshot()
+	v.end(&end)
+	return end, nil
+}
+
+// act is the play: cuts, and then an end at which every message is accounted
+// for. What is under way is neither lost nor received, so nothing is judged
+// before both clients have heard from the app, and it from them, over a
+// network that is whole.
+func act(ctx context.Context, s *stage, t *tally, o demoOptions) {
+	cuts, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stopped := context.AfterFunc(s.ended, cancel) // a session that is over has nothing more to show
+	defer stopped()
+	(&cutter{s.link, t, o.every}).run(cuts)
+
+	limit, done := context.WithTimeout(s.ended, settleLimit)
+	defer done()
+	t.settle()
+	await(limit, t.fresh())
+	s.stopProducer()
+	await(limit, t.quiet)
+	t.finish()
+}
+
+// await returns when reached does, or ctx ends.
+func await(ctx context.Context, reached func() bool) {
+	for ctx.Err() == nil && !reached() {
+		sleep(ctx, settlePace)
+	}
+}
+
+// show draws until the function that it returns is called.
+func (v *view) show(t *tally) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var drawer sync.WaitGroup
+	v.begin(t.options)
+	drawer.Go(func() {
+		for ctx.Err() == nil {
+			s := t.snapshot()
+			v.draw(&s)
+			sleep(ctx, v.pace())
+		}
+	})
+	return func() {
+		cancel()
+		drawer.Wait()
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -39,9 +40,12 @@ try:
 `
 
 func main() {
+	// net/http's transport prints bytes of a broken app's answer to the
+	// standard logger (I9). Ours is slog.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal is not waited for
 	code := command(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
-	stop()
 	os.Exit(code)
 }
 

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+var update = flag.Bool("update", false, "write the golden files of the demo's views anew")
+
+// sampleSnapshot is a moment with something in every place.
+func sampleSnapshot() *snapshot {
+	s := &snapshot{
+		options: demoOptions{every: 2 * time.Second, rate: 20},
+		elapsed: 83 * time.Second, cuts: 31,
+		notes: []note{
+			{81 * time.Second, "cut: half open, the clients are not told"},
+			{82 * time.Second, "resilient: resumed after 1.238s, 25 messages caught up"},
+			{83 * time.Second, "plain: 48 messages lost on the way to it"},
+		},
+	}
+	s.accounts[plain] = account{
+		scores: [2]score{
+			{sent: 1660, received: 1203, highest: 1659, worst: 48, reordered: 2},
+			{sent: 1661, received: 1502, highest: 1661, worst: 40, duplicated: 1},
+		},
+		comebacks: 30, wait: 2449 * time.Millisecond,
+	}
+	s.accounts[resilient] = account{
+		scores:    [2]score{{sent: 1661, received: 1660, highest: 1660}, {sent: 1661, received: 1661, highest: 1661}},
+		connected: true, comebacks: 1, wait: 1238 * time.Millisecond,
+	}
+	return s
+}
+
+func TestViews(t *testing.T) {
+	s := sampleSnapshot()
+	settling := sampleSnapshot()
+	settling.settling = true
+	for name, got := range map[string]string{
+		"dashboard": dashboard(s, palette{}),
+		"colours":   strings.ReplaceAll(dashboard(settling, colours()), "\x1b", "ESC"),
+		"lines":     statusLine(s) + "\n" + verdict(s),
+	} {
+		file := filepath.Join("testdata", "demo", name+".txt")
+		if *update {
+			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s is not as in %s (go test -update writes it anew):\n%s", name, file, got)
+		}
+	}
+}
+
+// The dashboard must fit the smallest common terminal, whatever there is to
+// say, and always have the same height, since it is drawn over itself.
+func TestDashboardFits(t *testing.T) {
+	full := sampleSnapshot()
+	full.notes = make([]note, maxNotes)
+	empty := &snapshot{options: full.options}
+	for _, s := range []*snapshot{full, empty} {
+		lines := strings.SplitAfter(dashboard(s, palette{}), "\n")
+		if n := len(lines) - 1; n != strings.Count(dashboard(full, palette{}), "\n") || n > 23 {
+			t.Errorf("%d lines", n)
+		}
+		for _, line := range lines {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+				t.Errorf("%d columns: %s", n, line)
+			}
+		}
+	}
+}
+
+func TestViewDrawsOverItself(t *testing.T) {
+	var out strings.Builder
+	v := &view{out: &out, terminal: true}
+	s := sampleSnapshot()
+	v.begin(s.options)
+	v.draw(s)
+	first := out.Len()
+	v.end(s)
+	height := strings.Count(dashboard(s, palette{}), "\n")
+	for _, tt := range []struct {
+		what, text, want string
+	}{
+		{"the first frame hides the cursor", out.String()[:first], "\x1b[?25l"},
+		{"the second begins where the first did", out.String()[first:], "\x1b[22A\r"},
+		{"the end shows the cursor again", out.String()[first:], "\x1b[?25h"},
+		{"the verdict is the last", out.String()[first:], verdict(s)},
+	} {
+		if !strings.Contains(tt.text, tt.want) {
+			t.Errorf("%s: want %q in %q", tt.what, tt.want, tt.text)
+		}
+	}
+	if height != 22 {
+		t.Errorf("a frame has %d lines", height)
+	}
+}
