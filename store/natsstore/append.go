@@ -14,6 +14,7 @@ import (
 
 // Error codes of nats-server (server/errors.json) that nats.go does not name.
 const (
+	codeAccountResources      jetstream.ErrorCode = 10002
 	codeNoSuitablePeers       jetstream.ErrorCode = 10005
 	codeInsufficientResources jetstream.ErrorCode = 10023
 	codeStorageExceeded       jetstream.ErrorCode = 10047
@@ -41,15 +42,18 @@ func (l *log) MaxData() int {
 // Append implements store.Log. There is no message id: it would not make
 // retries idempotent on one server, and costs memory on all.
 func (l *log) Append(ctx context.Context, id store.ID, after store.Revision, data []byte) (store.Revision, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
+	ctx, done, err := l.denials.call(ctx, l.cfg.Timeout)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	if err := l.ensure(ctx); err != nil {
-		return 0, asUnavailable(err)
+		return 0, asUnavailable(because(ctx, err))
 	}
 	msg := &nats.Msg{Subject: l.subject(id), Data: data}
 	ack, err := l.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(uint64(after)))
 	if err != nil {
-		return 0, l.appendError(err)
+		return 0, l.appendError(because(ctx, err))
 	}
 	return store.Revision(ack.Sequence), nil
 }
@@ -70,7 +74,7 @@ func (l *log) appendError(err error) error {
 		// A cluster answers so while another write of the subject is on its
 		// way: whether that one gets there is not known yet.
 		return fmt.Errorf("natsstore: %w: %w", store.ErrBusy, err)
-	case codeInsufficientResources, codeStorageExceeded:
+	case codeAccountResources, codeInsufficientResources, codeStorageExceeded:
 		return fmt.Errorf("natsstore: %w: %w", store.ErrFull, err)
 	case codeStoreFailed:
 		// The same code for "maximum bytes exceeded" and for a broken disk.

@@ -61,7 +61,7 @@ type Config struct {
 	Shards     int           // streams; 0: 1 embedded, else DefaultShards
 	SessionTTL time.Duration // 0: DefaultSessionTTL; records live RefreshSlack longer
 	MaxBytes   int64         // of all streams; 0: DefaultMaxBytes, embedded nine tenths of MaxStore
-	Timeout    time.Duration // of one request; 0: DefaultTimeout
+	Timeout    time.Duration // of one request, 5 for a read of many; 0: DefaultTimeout
 
 	Embedded Embedded
 

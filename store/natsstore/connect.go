@@ -1,20 +1,26 @@
 package natsstore
 
 import (
-	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wsresilience/wsresilience/internal/backoff"
 )
 
 // Implementation limits of the connection.
 const (
-	// reconnectWait and its jitter keep a fleet from dialling in step.
-	reconnectWait   = 100 * time.Millisecond
-	reconnectJitter = 200 * time.Millisecond
+	// reconnectMax is the longest pause after the whole list was tried in
+	// vain. It keeps a fleet whose user was revoked from hammering the
+	// servers with handshakes, and is short beside a session's time to live.
+	reconnectMax = 5 * time.Second
+
+	// reconnectRounds is when reconnectMax is reached: 100 ms doubled so often.
+	reconnectRounds = 7
 
 	// pingInterval finds a dead server within half a minute (two missed).
 	pingInterval = 10 * time.Second
@@ -48,14 +54,13 @@ func (l *log) options() ([]nats.Option, error) {
 		nats.Name(l.cfg.Name),
 		nats.Timeout(dialTimeout),
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(reconnectWait),
-		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
+		nats.CustomReconnectDelay(reconnectDelay),
 		nats.PingInterval(pingInterval),
 		// Nothing is sent again behind our back: a stale compare-and-set
 		// is of no use, and the owner retries with what is true then.
 		nats.ReconnectBufSize(-1),
 		// Credentials are renewed in their files; a refusal in between is
-		// not the end. At the start it is, see refused.
+		// not the end. At the start it is, see start.
 		nats.IgnoreAuthErrorAbort(),
 	}
 	opts = append(opts, l.observers()...)
@@ -67,6 +72,9 @@ func (l *log) options() ([]nats.Option, error) {
 		opts = append(opts, nats.RootCAs(l.cfg.CAFile))
 	}
 	if l.cfg.CredsFile != "" {
+		if err := checkCreds(l.cfg.CredsFile); err != nil {
+			return nil, err
+		}
 		opts = append(opts, nats.UserCredentials(l.cfg.CredsFile))
 	}
 	if l.cfg.NKeyFile != "" {
@@ -92,13 +100,18 @@ func (l *log) observers() []nats.Option {
 			logger.Info("journal connected", "server", nc.ConnectedUrlRedacted())
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			logger.Warn("journal connection", "error", err)
+			if !denied(err) || l.denials.note(err) {
+				logger.Warn("journal connection", "error", l.cfg.explain(err))
+			}
 		}),
 	}
 }
 
-// refused tells whether the server knows us and does not want us.
-func refused(err error) bool {
-	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) ||
-		errors.Is(err, nats.ErrAuthRevoked) || errors.Is(err, nats.ErrAccountAuthExpired)
+// reconnectDelay grows with the rounds through the list that were in vain.
+func reconnectDelay(rounds int) (wait time.Duration) {
+	series := backoff.New(backoff.Policy{Max: reconnectMax}, rand.Float64)
+	for range min(rounds, reconnectRounds) {
+		wait, _ = series.Next()
+	}
+	return wait
 }

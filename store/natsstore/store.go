@@ -33,8 +33,8 @@ type Store struct {
 
 // Open starts the embedded server or connects to the external ones, and makes
 // the streams or checks them. Its error is one that waiting does not mend: a
-// bad Config, a directory in use, credentials that are refused, a server that
-// is too old, a stream that differs. External servers that are only out of
+// bad Config, a directory in use, credentials or permissions that are refused,
+// a server that is another or too old, a stream that differs. External servers that are only out of
 // reach are no error: sessions live on in memory, Ready says that the journal
 // is away, and the first call that reaches it sets it up.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
@@ -58,7 +58,8 @@ type log struct {
 
 	setUp   atomic.Bool  // the streams were checked
 	payload atomic.Int64 // max_payload of the server, bytes
-	setting sync.Mutex   // one setup at a time
+	denials denials
+	setting sync.Mutex // one setup at a time
 	closing sync.Once
 }
 
@@ -86,15 +87,23 @@ func openLog(ctx context.Context, cfg Config) (*log, error) {
 // start sets up for as long as one request may take, which covers a cluster
 // that is about to elect.
 func (l *log) start(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
+	ctx, done, err := l.denials.call(ctx, l.cfg.Timeout)
+	if err != nil {
+		return err
+	}
+	defer done()
 	for {
-		err := l.ensure(ctx)
-		if err == nil || !errors.Is(err, store.ErrUnavailable) {
+		err := because(ctx, l.ensure(ctx))
+		var refused *refusal
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &refused):
+			return fmt.Errorf("natsstore: connect: %w", refused)
+		case denied(err):
+			return fmt.Errorf("natsstore: %s: %w", l.cfg.credentials(), err)
+		case !errors.Is(err, store.ErrUnavailable):
 			return err
-		}
-		if last := l.nc.LastError(); refused(last) {
-			return fmt.Errorf("natsstore: connect: %w", last)
 		}
 		select {
 		case <-time.After(startPause):
@@ -145,7 +154,7 @@ func (l *log) why() error {
 	case l.nc.IsClosed():
 		return nats.ErrConnectionClosed
 	case l.nc.LastError() != nil:
-		return l.nc.LastError()
+		return l.cfg.explain(l.nc.LastError())
 	}
 	return nats.ErrDisconnected
 }
@@ -153,10 +162,13 @@ func (l *log) why() error {
 // Ready implements store.Log: every stream has a leader, and the embedded
 // server, which freezes a stream after a write error, calls itself healthy.
 func (l *log) Ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
+	ctx, done, err := l.denials.call(ctx, l.cfg.Timeout)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := l.ensure(ctx); err != nil {
-		return asUnavailable(err)
+		return asUnavailable(because(ctx, err))
 	}
 	if l.server != nil {
 		if err := l.server.healthy(); err != nil {
@@ -168,7 +180,7 @@ func (l *log) Ready(ctx context.Context) error {
 			if errors.Is(err, jetstream.ErrStreamNotFound) {
 				l.setUp.Store(false) // somebody deleted it: make it again
 			}
-			return unavailable(fmt.Errorf("stream %s: %w", streamName(shard), err))
+			return unavailable(fmt.Errorf("stream %s: %w", streamName(shard), because(ctx, err)))
 		}
 	}
 	return nil

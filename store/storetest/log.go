@@ -27,15 +27,15 @@ func testRing(t *testing.T, log store.Log) {
 	var revs []store.Revision
 	after := store.Revision(0)
 	for i := range store.Ring + 5 {
-		rev, err := log.Append(t.Context(), id, after, fmt.Append(nil, "message ", i))
-		if err != nil {
-			t.Fatal(err)
-		}
-		after = rev
-		revs = append(revs, rev)
+		after = put(t, log, id, after, fmt.Append(nil, "message ", i))
+		revs = append(revs, after)
 	}
 	var fenced *store.FencedError
-	_, err := log.Append(t.Context(), id, revs[0], []byte("late"))
+	var err error
+	eventually(func() bool {
+		_, err = log.Append(t.Context(), id, revs[0], []byte("late"))
+		return !errors.Is(err, store.ErrBusy)
+	})
 	if !errors.As(err, &fenced) || fenced.Known && fenced.Newest != after {
 		t.Errorf("append after an old revision: %v", err)
 	}
@@ -54,6 +54,21 @@ func testRing(t *testing.T, log store.Log) {
 	if got, err = log.Read(t.Context(), id, after, 2); err != nil || len(got) != 0 {
 		t.Errorf("nothing after the newest: %v, %v", got, err)
 	}
+}
+
+// put appends to a log as a Journal does: a busy one is asked again. A cluster
+// may still be busy with an append that it has already acknowledged.
+func put(t *testing.T, log store.Log, id store.ID, after store.Revision, data []byte) (rev store.Revision) {
+	t.Helper()
+	var err error
+	decided := eventually(func() bool {
+		rev, err = log.Append(t.Context(), id, after, data)
+		return !errors.Is(err, store.ErrBusy)
+	})
+	if !decided || err != nil {
+		t.Fatal(err)
+	}
+	return rev
 }
 
 // readUntil reads all, when the newest has arrived where it is read from.
@@ -84,10 +99,8 @@ func testCorrupt(t *testing.T, log store.Log) {
 	} {
 		o := begin(t, s, "a")
 		o.delta(1, 3)
-		_, err := log.Append(t.Context(), o.id, o.rev, data)
-		if err != nil {
-			t.Fatal(err)
-		}
+		put(t, log, o.id, o.rev, data)
+		var err error
 		corrupt := eventually(func() bool {
 			_, err = s.Load(t.Context(), o.id)
 			return errors.Is(err, store.ErrCorrupt)
@@ -101,9 +114,7 @@ func testCorrupt(t *testing.T, log store.Log) {
 	}
 	// A true record of one session is none of another.
 	other := NewID()
-	if _, err := log.Append(t.Context(), other, 0, stored[0].Data); err != nil {
-		t.Fatal(err)
-	}
+	put(t, log, other, 0, stored[0].Data)
 	if _, err := store.TakeOver(t.Context(), s, other, "b", epochStart); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("moved to another session: %v, want ErrCorrupt", err)
 	}
@@ -156,7 +167,8 @@ func testLostAnswers(t *testing.T, log store.Log) {
 	if failures == 0 || journaled < 10 {
 		t.Fatalf("%d failures, %d frames journaled: not what was to be tested", failures, journaled)
 	}
-	wantFrames(t, o.load(), 1, max(journaled, o.load().OutHead), 10)
+	st := o.load() // once: another load may be answered by another replica
+	wantFrames(t, st, 1, max(journaled, st.OutHead), 10)
 }
 
 // A flaky log loses answers, or dies.
