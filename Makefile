@@ -34,7 +34,7 @@ fuzz: ## each fuzz target for FUZZTIME (1m)
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 			found=$$((found + 1)); \
 			echo "== $$target in $$(dirname $$file)"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$(dirname $$file); \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$(dirname $$file); \
 		done; \
 	done; \
 	if [ $$found = 0 ]; then echo "no fuzz target was found" >&2; exit 1; fi

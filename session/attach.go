@@ -151,11 +151,12 @@ func appendClose(dst []byte, h frame.Header, code uint16, reason string) []byte 
 // inflateWindow rewrites what is kept for a connection that reads no
 // compressed messages (PROTOCOL §2.4). It is rare: the same client offered
 // compression before. It fails, and changes nothing, when a message does not
-// inflate or there is no memory.
+// inflate or when the plain ones exceed the window: what compresses well would
+// otherwise be held many times over (I6).
 func (s *Session) inflateWindow() bool {
 	old := s.window
 	var plain seqwindow.Sender
-	limits := seqwindow.Limits{Messages: old.Len() + 1, Bytes: old.Len()*s.cfg.MaxMessage + 1}
+	limits := seqwindow.Limits{Messages: old.Len() + 1, Bytes: s.windowLimit()}
 	plain.Init(s.cfg.Pool, limits, old.Acked())
 	old.Each(old.Acked(), func(_ seqwindow.Serial, stamp uint32, parts [][]byte) bool {
 		raw, err := s.plainFrame(parts)

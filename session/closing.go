@@ -158,7 +158,7 @@ func (s *Session) end(why string) {
 
 func (s *Session) dropQueue() {
 	s.queue.Reset()
-	s.app.lent, s.app.lentN = nil, 0
+	s.app.lent, s.app.lentN, s.app.lentBytes = nil, 0, 0
 }
 
 // Release hands the session to the journal and ends it here: the client is

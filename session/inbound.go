@@ -17,7 +17,7 @@ import (
 func (s *Session) FromClient(now time.Time, p []byte) int {
 	s.client.beat.Heard()
 	used := 0
-	for s.client.attached && len(s.app.lent) < maxParts && s.queue.Bytes() < s.cfg.WindowBytes {
+	for s.client.attached && len(s.app.lent) < maxParts && !s.queueFull() {
 		m, n, _, ok, err := s.client.in.Next(p[used:])
 		if err != nil {
 			s.dropClient(now, framingError(err))
@@ -41,6 +41,18 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 	}
 	return used
 }
+
+// queueFull tells whether the app is owed as much as a client may send ahead
+// (PROTOCOL §5.3). What is lent counts, since it is queued if the app does not
+// take it, and so do messages, since the bytes of a small one are not what it
+// costs (I6).
+func (s *Session) queueFull() bool {
+	return s.queue.Bytes()+s.app.lentBytes >= s.cfg.WindowBytes ||
+		s.queue.Len()+s.app.lentN > s.cfg.WindowBytes/messageCost
+}
+
+// messageCost is what each message counts beside its payload (PROTOCOL §5.3).
+const messageCost = 16
 
 func framingError(err error) *wire.CloseError {
 	if err == frame.ErrTooBig {
@@ -157,6 +169,7 @@ func (s *Session) deliver(now time.Time, raw, place []byte) {
 // become one slice.
 func (s *Session) lend(raw []byte) {
 	s.app.lentN++
+	s.app.lentBytes += len(raw)
 	if n := len(s.app.lent); n > 0 {
 		last := s.app.lent[n-1]
 		if end := last[: len(last)+1 : cap(last)]; cap(last) > len(last) && &end[len(last)] == &raw[0] {
@@ -170,7 +183,7 @@ func (s *Session) lend(raw []byte) {
 // enqueue copies a message to the queue for the app.
 func (s *Session) enqueue(now time.Time, raw []byte) {
 	if err := s.queue.Append(raw, s.stamp(now)); err != nil {
-		// Only the pool can refuse: the queue was below its limit. The client
+		// Only the pool can refuse: the queue was not full. The client
 		// keeps the message, as it is not acknowledged, so the connection can
 		// go; what cannot be is a gap.
 		s.end("memory")
@@ -183,11 +196,16 @@ func (s *Session) keepLent(now time.Time) {
 	if s.app.lentN == 0 {
 		return
 	}
-	lent := s.app.lent
-	s.app.lent, s.app.lentN = lent[:0], 0
-	for _, part := range lent {
+	for _, part := range s.takeLent() {
 		s.eachFrame(part, func(raw []byte) { s.enqueue(now, raw) })
 	}
+}
+
+// takeLent returns the lent ranges, and none is lent any more.
+func (s *Session) takeLent() [][]byte {
+	lent := s.app.lent
+	s.app.lent, s.app.lentN, s.app.lentBytes = lent[:0], 0, 0
+	return lent
 }
 
 // eachFrame cuts a lent range into its messages, each a single frame that was
@@ -252,9 +270,8 @@ func (s *Session) lentWrote(now time.Time, n int) {
 	if s.app.lentN == 0 {
 		return
 	}
-	lent := s.app.lent
 	count := s.app.lentN
-	s.app.lent, s.app.lentN = lent[:0], 0
+	lent := s.takeLent()
 	if !s.app.blocked {
 		s.queue.Skip(count)
 		s.handed(now, n)

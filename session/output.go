@@ -72,7 +72,7 @@ func (s *Session) Output(now time.Time) *Output {
 	s.composeClient(now, o)
 	o.Persist = s.record(now)
 	s.composeEnd(o)
-	o.PauseClient = s.queue.Bytes() >= s.cfg.WindowBytes
+	o.PauseClient = s.queueFull()
 	o.PauseApp = s.full()
 	o.Deadline = s.deadline()
 	return o

@@ -140,14 +140,15 @@ type clientLeg struct {
 
 // appLeg is the app's socket.
 type appLeg struct {
-	open    bool
-	blocked bool
-	deflate bool // the app was promised messages of this kind
-	in      frame.Messages
-	control []byte   // pongs and the close frame
-	lent    [][]byte // ranges of the client's bytes, whole messages, to be written now
-	lentN   int      // messages in them
-	scratch []byte
+	open      bool
+	blocked   bool
+	deflate   bool // the app was promised messages of this kind
+	in        frame.Messages
+	control   []byte   // pongs and the close frame
+	lent      [][]byte // ranges of the client's bytes, whole messages, to be written now
+	lentN     int      // messages in them
+	lentBytes int      // and their size
+	scratch   []byte
 }
 
 // closing is how the session comes to its end (PROTOCOL §7).
@@ -233,12 +234,16 @@ func newSession(cfg *Config, now time.Time, st Start) *Session {
 // start sets the counters. The windows take one message beyond what the
 // settings say, because a message is counted when it has come (I6).
 func (s *Session) start(outbound, inbound seqwindow.Serial) {
-	room := s.cfg.MaxMessage + frame.MaxHeader + wire.EscapeLen
-	s.window.Init(s.cfg.Pool, seqwindow.Limits{Messages: s.cfg.WindowMessages + 1, Bytes: s.cfg.WindowBytes + room}, outbound)
+	s.window.Init(s.cfg.Pool, seqwindow.Limits{Messages: s.cfg.WindowMessages + 1, Bytes: s.windowLimit()}, outbound)
 	s.inbox.Init(inbound)
 	// A client is bound by bytes alone (PROTOCOL §5.3), of which each message
-	// costs it at least 16.
-	s.queue.Init(s.cfg.Pool, seqwindow.Limits{Messages: s.cfg.WindowBytes/16 + 1, Bytes: s.cfg.WindowBytes + room}, inbound)
+	// costs it at least messageCost.
+	s.queue.Init(s.cfg.Pool, seqwindow.Limits{Messages: s.cfg.WindowBytes/messageCost + 1, Bytes: s.windowLimit()}, inbound)
+}
+
+// windowLimit is what a window holds at most: that and one message (I6).
+func (s *Session) windowLimit() int {
+	return s.cfg.WindowBytes + s.cfg.MaxMessage + frame.MaxHeader + wire.EscapeLen
 }
 
 // restore fills the window with what the journal has beyond received.
