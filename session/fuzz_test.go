@@ -34,7 +34,6 @@ type sim struct {
 	said, acked uint32 // inbound: messages made by the client, acknowledged to it
 	sent        uint32 // of them written to this connection
 	heard       uint32 // outbound messages that the client has
-	confirmed   uint32 // of them acknowledged
 	appSaid     uint32
 	appHeard    uint32
 }
@@ -44,7 +43,7 @@ func simConfig() *Config {
 	return &Config{
 		WindowMessages: 6, WindowBytes: 300, MaxMessage: 200, TTL: time.Hour, LingerAway: time.Hour,
 		PersistAfter: 50 * time.Millisecond, Journal: true, JournalLimits: store.Limits{Part: 1 << 20, Record: 1 << 23},
-		Heartbeat: &heartbeat.Config{Base: time.Minute, Max: time.Minute}, Pool: seqwindow.NewPool(0), Buffers: new(frame.Buffers),
+		Heartbeat: &heartbeat.Config{Base: 500 * time.Millisecond, Min: 500 * time.Millisecond}, Pool: seqwindow.NewPool(0), Buffers: new(frame.Buffers),
 		Random: func() uint32 { return 0x01020304 }, Token: func(wire.Token) string { return "t" },
 	}
 }
@@ -71,7 +70,7 @@ func (m *sim) attach(status wire.Status) {
 			m.settle()
 		}
 	}
-	m.sent, m.confirmed = m.acked, m.heard
+	m.sent = m.acked
 	m.s.Attach(m.now, status, at, false)
 	m.settle()
 }
@@ -95,7 +94,7 @@ func (m *sim) settle() {
 		if o.Ended != "" {
 			m.t.Fatalf("session ended: %s", o.Ended)
 		}
-		if o.CloseClient != nil && o.CloseClient.Code != wire.CodeSuperseded {
+		if o.CloseClient != nil && o.CloseClient.Code != wire.CodeSuperseded && o.CloseClient.Code != wire.CodeTimeout {
 			m.t.Fatalf("connection ended: %v", o.CloseClient)
 		}
 		if held, most := m.s.Held(), 2*(m.cfg.WindowBytes+m.cfg.MaxMessage+32); held > most {
@@ -179,6 +178,7 @@ func (m *sim) clientTakes(p []byte) {
 		if ack = b.Ack; b.Sent != m.heard {
 			m.t.Fatalf("HEARTBEAT says %d sent, the client has %d", b.Sent, m.heard)
 		}
+		m.clientSays(wire.AppendBeat(nil, wire.HeartbeatAck, wire.Beat{Payload: b.Payload, Sent: m.sent, Ack: m.heard}))
 	case wire.Welcome:
 		w, err := wire.ParseWelcome(p)
 		if err != nil || w.NextOutbound != m.heard+1 {
@@ -214,10 +214,12 @@ func (m *sim) clientWrites() {
 }
 
 func (m *sim) clientAcks() {
-	var buf [16]byte
+	m.clientSays(wire.AppendAck(nil, m.heard))
+}
+
+func (m *sim) clientSays(msg []byte) {
 	h := frame.Header{Fin: true, Opcode: frame.Binary, Masked: true, Mask: [4]byte{9, 9, 9, 9}}
-	m.toSidecar = frame.Append(m.toSidecar, h, wire.AppendAck(buf[:0], m.heard))
-	m.confirmed = m.heard
+	m.toSidecar = frame.Append(m.toSidecar, h, msg)
 }
 
 func (m *sim) appWrites() {
