@@ -62,8 +62,15 @@ func TestAttackFrames(t *testing.T) {
 }
 
 func TestFragmentsJoin(t *testing.T) {
+	for _, parts := range [][]string{
+		{"hel", "", "lo, wor", "ld"}, {"", "hello, world"}, {"", "", "hello,", " world"}, {"hello, world", ""}, {"h", "ello, worl", "d"},
+	} {
+		t.Run(strings.Join(parts, "|"), func(t *testing.T) { fragmentsJoin(t, parts) })
+	}
+}
+
+func fragmentsJoin(t *testing.T, parts []string) {
 	keys := [][4]byte{{1, 2, 3, 4}, {9, 8, 7, 6}, {1, 2, 3, 4}}
-	parts := []string{"hel", "", "lo, wor", "ld"}
 	var in []byte
 	for i, p := range parts {
 		h := Header{Masked: true, Mask: keys[i%3], Fin: i == len(parts)-1}
@@ -71,7 +78,7 @@ func TestFragmentsJoin(t *testing.T) {
 			h.Opcode = Text
 		}
 		in = Append(in, h, []byte(p))
-		if i == 1 {
+		if i == 0 { // between the first and the second
 			in = Append(in, Header{Fin: true, Opcode: Ping, Masked: true}, []byte("now"))
 		}
 	}

@@ -98,13 +98,14 @@ func (m *Messages) admit(h *Header) error {
 
 // add appends a fragment, masked with the first fragment's key.
 func (m *Messages) add(h *Header, payload []byte) {
-	if m.join == nil {
+	first := m.join == nil
+	if first {
 		m.join = m.Buffers.get()
 		m.head = *h
 	}
 	start := len(*m.join)
 	*m.join = append(*m.join, payload...)
-	if h.Masked && start > MaxHeader {
+	if h.Masked && !first {
 		Mask((*m.join)[start:], h.Mask, 0)
 		Mask((*m.join)[start:], m.head.Mask, start-MaxHeader)
 	}
