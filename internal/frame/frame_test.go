@@ -203,3 +203,36 @@ func TestNoAllocations(t *testing.T) {
 		t.Fatalf("%v allocations for a message", n)
 	}
 }
+
+// What fragments carry comes out joined, whatever their masks and sizes.
+func FuzzJoin(f *testing.F) {
+	f.Add([]byte("hello, world"), uint32(0x01020304), uint8(0), uint8(5), true)
+	f.Add([]byte(""), uint32(7), uint8(1), uint8(1), false)
+	f.Fuzz(func(t *testing.T, payload []byte, key uint32, a, b uint8, masked bool) {
+		x := min(int(a), len(payload))
+		y := min(x+int(b), len(payload))
+		var in []byte
+		for i, part := range [][]byte{payload[:x], payload[x:y], payload[y:]} {
+			h := Header{Fin: i == 2, Masked: masked, Mask: [4]byte{byte(key), byte(i), byte(key >> 8), byte(key >> 16)}}
+			if !masked {
+				h.Mask = [4]byte{}
+			}
+			if i == 0 {
+				h.Opcode = Binary
+			}
+			in = Append(in, h, part)
+		}
+		m := Messages{Rules: Rules{Masked: masked}, Max: len(payload), Buffers: new(Buffers)}
+		msg, n, _, ok, err := m.Next(in)
+		if err != nil || !ok || n != len(in) {
+			t.Fatalf("ok %v, %d of %d bytes, %v", ok, n, len(in), err)
+		}
+		got := bytes.Clone(msg.Payload())
+		if masked {
+			Mask(got, msg.Mask, 0)
+		}
+		if !bytes.Equal(got, payload) {
+			t.Fatalf("joined to % x, want % x", got, payload)
+		}
+	})
+}
