@@ -51,8 +51,8 @@ func (h *arrival) reattach(c *conduit, t *wire.Token) {
 	if err != nil {
 		return
 	}
-	if !c.attach(conn, t, h.position(), compressed) {
-		conn.Close() // it tries again, and hears the truth
+	if reason := c.attach(conn, t, h.position(), compressed); reason != 0 {
+		h.sayReset(conn, reason)
 		return
 	}
 	h.s.observer.Accepted(kindResilient)
@@ -63,39 +63,48 @@ func (h *arrival) reattach(c *conduit, t *wire.Token) {
 func (c *conduit) check(t *wire.Token, at session.Position) wire.ResetReason {
 	c.enter()
 	defer c.leave()
+	_, reason := c.resumable(t, at)
+	return reason
+}
+
+// resumable returns the session, or why it cannot be resumed.
+func (c *conduit) resumable(t *wire.Token, at session.Position) (*session.Session, wire.ResetReason) {
 	m, ok := c.m.(*session.Session)
 	switch {
 	case !ok || c.over:
-		return wire.ResetUnknown
+		return nil, wire.ResetUnknown
 	case !m.TokenValid(t.Epoch, t.Generation):
-		return wire.ResetToken
+		return nil, wire.ResetToken
 	}
-	return m.Check(at)
+	return m, m.Check(at)
 }
 
-// attach makes conn the session's connection. The one before it, however
-// alive it looks, is closed first (PROTOCOL §8.1).
-func (c *conduit) attach(conn net.Conn, t *wire.Token, at session.Position, compressed bool) bool {
+// attach makes conn the session's connection, or tells why not. The one
+// before it, however alive it looks, is closed first (PROTOCOL §8.1).
+func (c *conduit) attach(conn net.Conn, t *wire.Token, at session.Position, compressed bool) wire.ResetReason {
 	now := c.enter()
 	defer c.leave()
-	m, ok := c.m.(*session.Session)
-	if !ok || c.over || !m.TokenValid(t.Epoch, t.Generation) || m.Check(at) != 0 {
-		return false
+	m, reason := c.resumable(t, at)
+	if reason != 0 {
+		return reason
 	}
 	if m.Attached() {
 		m.Supersede(now)
 		c.settle(now)
 	}
 	m.Presented(t.Epoch, t.Generation)
-	if c.over || m.Attach(now, wire.StatusResumed, at, compressed) != 0 {
-		return false
+	if c.over {
+		return wire.ResetUnknown
+	}
+	if reason := m.Attach(now, wire.StatusResumed, at, compressed); reason != 0 {
+		return reason
 	}
 	c.client = c.newLeg(conn)
 	c.settle(now)
 	if c.client != nil {
 		c.client.t.Start(nil)
 	}
-	return true
+	return 0
 }
 
 func (s *Server) newJournal(id wire.SessionID) *journal {
@@ -182,12 +191,12 @@ func (h *arrival) adoptWith(t *wire.Token, start session.Start, state *store.Sta
 	c.journal.writer, c.journal.revision = state.Writer, state.Revision
 	conn, err := h.accept(wire.Subprotocol, extensions, header)
 	if err == nil {
-		if m.Attach(now, wire.StatusAdopted, h.position(), compressed) == 0 {
+		if reason := m.Attach(now, wire.StatusAdopted, h.position(), compressed); reason == 0 {
 			c.client = c.newLeg(conn)
 			s.observer.Accepted(kindResilient)
 			s.observer.Resumed("adopted", m.Adopted().String(), time.Since(h.began))
 		} else {
-			conn.Close()
+			h.sayReset(conn, reason)
 		}
 	}
 	// Without a connection the session is ours all the same, and waits.

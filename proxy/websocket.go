@@ -211,11 +211,16 @@ func (h *arrival) binding() (b [16]byte) {
 // is said on an accepted connection, since a page never learns why a
 // handshake failed.
 func (h *arrival) reset(reason wire.ResetReason) {
-	h.s.observer.Resumed("reset", reason.String(), time.Since(h.began))
 	conn, err := h.accept(wire.Subprotocol, "", nil)
 	if err != nil {
 		return
 	}
+	h.sayReset(conn, reason)
+}
+
+// sayReset is reset on a connection that was accepted already.
+func (h *arrival) sayReset(conn net.Conn, reason wire.ResetReason) {
+	h.s.observer.Resumed("reset", reason.String(), time.Since(h.began))
 	b := frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary}, wire.AppendReset(nil, reason))
 	b = frame.Append(b, frame.Header{Fin: true, Opcode: frame.Close}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
 	t := openTransport(conn, deafSink{}, &h.s.buffers)

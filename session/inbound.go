@@ -3,6 +3,7 @@ package session
 import (
 	"encoding/binary"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
@@ -131,6 +132,10 @@ func closePayload(p []byte) (code uint16, reason string, err *wire.CloseError) {
 	}
 	if code = binary.BigEndian.Uint16(p); !wire.ValidFrameCode(code) {
 		return 0, "", &wire.CloseError{Code: wire.CodeProtocol, Reason: "close code that may not be sent"}
+	}
+	if !utf8.Valid(p[2:]) {
+		// In CLOSE it would be a violation of ours, at every resume (PROTOCOL §4.7).
+		return 0, "", &wire.CloseError{Code: wire.CodeProtocol, Reason: "close reason that is not UTF-8"}
 	}
 	return code, string(p[2:]), nil
 }

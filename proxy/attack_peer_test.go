@@ -1,0 +1,343 @@
+package proxy
+
+import (
+	"bufio"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// A peer is a client that can misbehave: it sends any bytes, and reads
+// frames one by one.
+type peer struct {
+	t    testing.TB
+	sc   *scene
+	path string
+	conn net.Conn
+	br   *bufio.Reader
+	resp *http.Response
+
+	resilient bool
+	welcome   *wire.WelcomeMessage
+
+	mu   sync.Mutex // guards writing and the counts
+	sent uint32     // data messages of the session, by say
+	got  uint32
+
+	data chan string // from listen
+}
+
+// open sends an upgrade request and reads the answer. extra are header lines;
+// protocols may be empty.
+func (sc *scene) open(path, protocols string, extra ...string) *peer {
+	sc.t.Helper()
+	head := "GET " + path + " HTTP/1.1\r\nHost: app.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + sampleKey + "\r\n"
+	if protocols != "" {
+		head += "Sec-WebSocket-Protocol: " + protocols + "\r\n"
+	}
+	for _, line := range extra {
+		head += line + "\r\n"
+	}
+	return sc.openWith(path, head+"\r\n")
+}
+
+// openWith sends bytes that begin with a request.
+func (sc *scene) openWith(path, head string) *peer {
+	sc.t.Helper()
+	conn, err := net.Dial("tcp", sc.addr)
+	if err != nil {
+		sc.t.Fatal(err)
+	}
+	sc.t.Cleanup(func() { conn.Close() })
+	p := &peer{t: sc.t, sc: sc, path: strings.SplitN(path, "?", 2)[0], conn: conn, br: bufio.NewReader(conn)}
+	p.write([]byte(head))
+	_ = conn.SetReadDeadline(time.Now().Add(attackPatience))
+	if p.resp, err = http.ReadResponse(p.br, nil); err != nil {
+		sc.t.Fatalf("handshake: %v", err)
+	}
+	return p
+}
+
+// plain is a client that does not know us.
+func (sc *scene) plain(path string, extra ...string) *peer {
+	sc.t.Helper()
+	p := sc.open(path, "", extra...)
+	p.wantStatus(http.StatusSwitchingProtocols)
+	return p
+}
+
+// resilient is a client with a new session.
+func (sc *scene) resilient(path string, extra ...string) *peer {
+	sc.t.Helper()
+	p := sc.open(path, "wsr, wsr.v1", extra...)
+	p.wantStatus(http.StatusSwitchingProtocols)
+	p.resilient = true
+	p.readWelcome()
+	return p
+}
+
+// resume is what a client gets for a token: a status that is not 101, the
+// reason of RESET, or the status of WELCOME.
+func (sc *scene) resume(path, token string, received, next uint32, extra ...string) (*peer, string) {
+	sc.t.Helper()
+	p := sc.open(path, fmt.Sprintf("wsr, wsr.v1, wsr.resume.%s.%d.%d", token, received, next), extra...)
+	return p, p.verdict()
+}
+
+// verdict reads how a resume went.
+func (p *peer) verdict() string {
+	p.t.Helper()
+	if p.resp.StatusCode != http.StatusSwitchingProtocols {
+		p.conn.Close()
+		return fmt.Sprint(p.resp.StatusCode)
+	}
+	p.resilient = true
+	_, msg, err := p.frame()
+	if err != nil {
+		p.t.Fatalf("nothing followed the 101: %v", err)
+	}
+	if reason, err := wire.ParseReset(msg); err == nil {
+		p.wantClose(wire.CodeReset)
+		return "reset " + reason.String()
+	}
+	p.accept(msg)
+	return p.welcome.Status.String()
+}
+
+// back is resume with what this peer was told and counted.
+func (p *peer) back(extra ...string) (*peer, string) {
+	p.t.Helper()
+	q, how := p.sc.resume(p.path, p.welcome.Token, p.got, p.sent+1, extra...)
+	q.sent, q.got = p.sent, p.got
+	return q, how
+}
+
+func (p *peer) wantStatus(want int) {
+	p.t.Helper()
+	if p.resp.StatusCode != want {
+		p.t.Fatalf("status %d, want %d", p.resp.StatusCode, want)
+	}
+}
+
+func (p *peer) readWelcome() {
+	p.t.Helper()
+	_, msg, err := p.frame()
+	if err != nil {
+		p.t.Fatalf("no WELCOME: %v", err)
+	}
+	p.accept(msg)
+}
+
+func (p *peer) accept(msg []byte) {
+	p.t.Helper()
+	w, err := wire.ParseWelcome(msg)
+	if err != nil {
+		p.t.Fatalf("no WELCOME but % x", msg[:min(len(msg), 32)])
+	}
+	p.welcome = w
+	p.sc.app.tokens.add(w.Token)
+}
+
+// write sends bytes as they are; a peer that was closed may not take them.
+func (p *peer) write(b []byte) {
+	_ = p.conn.SetWriteDeadline(time.Now().Add(attackPatience))
+	_, _ = p.conn.Write(b)
+}
+
+// hex sends bytes; blanks do not count.
+func (p *peer) hex(s string) {
+	p.t.Helper()
+	p.write(unspaced(p.t, s))
+}
+
+func unspaced(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// masked is a whole frame of a client.
+func masked(opcode byte, payload []byte) []byte {
+	return frame.Append(nil, frame.Header{Fin: true, Opcode: opcode, Masked: true, Mask: [4]byte{1, 2, 3, 4}}, payload)
+}
+
+// say sends a text message.
+func (p *peer) say(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sent++
+	p.write(masked(frame.Text, []byte(text)))
+}
+
+// control sends one of our messages.
+func (p *peer) control(msg []byte) { p.write(masked(frame.Binary, msg)) }
+
+// frame reads one frame.
+func (p *peer) frame() (h frame.Header, payload []byte, err error) {
+	_ = p.conn.SetReadDeadline(time.Now().Add(attackPatience))
+	rules := frame.Rules{RSV: frame.RSV1}
+	for n := 2; ; n++ {
+		head, err := p.br.Peek(n)
+		if err != nil {
+			return h, nil, err
+		}
+		if h, err = rules.Parse(head); err == frame.ErrShort {
+			continue
+		}
+		if err != nil {
+			p.t.Errorf("the sidecar sent a broken frame: %v", err)
+			return h, nil, err
+		}
+		break
+	}
+	b := make([]byte, h.Total())
+	if _, err := io.ReadFull(p.br, b); err != nil {
+		return h, nil, err
+	}
+	return h, b[h.Size:], nil
+}
+
+// next is the next data message, past everything else. Heartbeats are
+// answered.
+func (p *peer) next() (string, error) {
+	for {
+		h, payload, err := p.frame()
+		switch {
+		case err != nil:
+			return "", err
+		case h.Opcode == frame.Close:
+			return "", fmt.Errorf("closed: %x", payload)
+		case h.Opcode == frame.Ping:
+			p.write(masked(frame.Pong, payload))
+		case h.Control():
+		case p.resilient && p.ours(h, payload):
+		default:
+			p.mu.Lock()
+			p.got++
+			p.mu.Unlock()
+			return string(payload), nil
+		}
+	}
+}
+
+// ours tells whether a message is one of ours, ESCAPED aside.
+func (p *peer) ours(h frame.Header, msg []byte) bool {
+	t, ok := wire.TypeOf(msg)
+	if !ok || h.Opcode != frame.Binary || h.RSV != 0 || t == wire.Escaped {
+		return false
+	}
+	if t == wire.Heartbeat {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		b, _ := wire.ParseBeat(msg, t)
+		b.Sent, b.Ack = p.sent, p.got
+		p.control(wire.AppendBeat(nil, wire.HeartbeatAck, b))
+	}
+	return true
+}
+
+// hear is next that must come.
+func (p *peer) hear() string {
+	p.t.Helper()
+	s, err := p.next()
+	if err != nil {
+		p.t.Fatalf("no message came: %v", err)
+	}
+	return s
+}
+
+// echo says something and hears it again.
+func (p *peer) echo(text string) {
+	p.t.Helper()
+	p.say(text)
+	if p.data == nil {
+		if got := p.hear(); got != text {
+			p.t.Errorf("%q came back as %.40q", text, got)
+		}
+		return
+	}
+	select {
+	case got, open := <-p.data:
+		if got != text {
+			p.t.Errorf("a session that was not attacked got %q for %q, connection open: %v", got, text, open)
+		}
+	case <-time.After(attackPatience):
+		p.t.Errorf("a session that was not attacked does not echo any more")
+	}
+}
+
+// listen reads in the background.
+func (p *peer) listen() {
+	p.data = make(chan string, 16)
+	go func() {
+		defer close(p.data)
+		for {
+			s, err := p.next()
+			var late net.Error
+			switch {
+			case errors.As(err, &late) && late.Timeout():
+			case err != nil:
+				return
+			default:
+				p.data <- s
+			}
+		}
+	}()
+}
+
+// wantClose reads up to the end of the connection, which must come with this
+// code; 1006 is an end without a close frame. The app's data on the way is
+// skipped.
+func (p *peer) wantClose(want uint16) (reason string) {
+	p.t.Helper()
+	code := wire.CodeAbnormal
+	for {
+		h, payload, err := p.frame()
+		var late net.Error
+		if errors.As(err, &late) && late.Timeout() {
+			p.t.Fatalf("the connection was not closed, want %d", want)
+		}
+		if err != nil {
+			break
+		}
+		if h.Opcode == frame.Close {
+			if code = wire.CodeNoStatus; len(payload) >= 2 {
+				code, reason = uint16(payload[0])<<8|uint16(payload[1]), string(payload[2:])
+			}
+		}
+	}
+	p.conn.Close()
+	if code != want {
+		p.t.Errorf("closed with %d %s, want %d", code, reason, want)
+	}
+	return reason
+}
+
+// wantHeartbeatAnswer shows that the connection lives: the sidecar answers a
+// HEARTBEAT whose counts are right.
+func (p *peer) wantHeartbeatAnswer(seq uint32) {
+	p.t.Helper()
+	p.control(beatOf(wire.Heartbeat, seq, p.sent, p.got))
+	for {
+		h, msg, err := p.frame()
+		if err != nil || h.Opcode == frame.Close {
+			p.t.Fatalf("no HEARTBEAT_ACK: %v, % x", err, msg)
+		}
+		if t, ok := wire.TypeOf(msg); ok && t == wire.HeartbeatAck {
+			return
+		}
+	}
+}
