@@ -227,6 +227,7 @@ func (s *stage) open(o *Options) (*Conn, *peer) {
 	if d.err != nil {
 		s.t.Fatal(d.err)
 	}
+	p.want("ACK 0") // it has the token (PROTOCOL §8.4)
 	return d.c, p
 }
 
