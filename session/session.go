@@ -33,7 +33,7 @@ const (
 	// fits the one chunk that it holds anyway.
 	scarceWindow = 2 << 10
 
-	// maxControlQueue bounds control frames that wait for a slow peer. Ours
+	// maxControlQueue is how many bytes of control frames wait for a slow peer. Ours
 	// are made when they can be written, so only pongs gather here; beyond it
 	// a ping goes unanswered, as RFC 6455 §5.5.3 allows.
 	maxControlQueue = 1024
