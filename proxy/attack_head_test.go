@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -35,7 +36,7 @@ func wantAllClosed(t *testing.T, conns []net.Conn) {
 	for _, c := range conns {
 		_ = c.SetReadDeadline(time.Now().Add(attackPatience))
 		if _, err := io.Copy(io.Discard, c); err != nil {
-			if late, ok := err.(net.Error); ok && late.Timeout() {
+			if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
 				t.Fatal("a connection without a whole head stays open")
 			}
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -99,8 +100,7 @@ func (r *rig) weighIdle(f fleet, pid int) (int64, error) {
 		err = context.Cause(ctx)
 	}
 	f.cut()
-	_ = <-over // the reader's error is that we closed
-	return bytes, err
+	return bytes, errors.Join(err, <-over)
 }
 
 // reportMemory writes the table.

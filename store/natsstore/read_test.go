@@ -24,10 +24,9 @@ type ask struct {
 
 // A replica answers direct gets as a test tells it to.
 type replica struct {
-	t       *testing.T
-	nc      *nats.Conn
-	subject string
-	asked   chan ask
+	t     *testing.T
+	nc    *nats.Conn
+	asked chan ask
 }
 
 // startReplica returns a log whose direct gets are answered by answers, one
