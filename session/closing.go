@@ -59,9 +59,6 @@ func (s *Session) queueAppClose(code uint16, reason string) {
 	s.app.control = appendClose(s.app.control, h, code, reason)
 }
 
-// farewellApp is queueAppClose at the end of a session.
-func (s *Session) farewellApp(code uint16, reason string) { s.queueAppClose(code, reason) }
-
 // settleClose takes the steps of closing that wait for bytes to be written.
 func (s *Session) settleClose(now time.Time) {
 	c := &s.closing
@@ -135,7 +132,7 @@ func (s *Session) End(now time.Time, why string, code uint16) {
 	s.dropClient(now, &wire.CloseError{Code: code, Reason: why})
 	s.end(why)
 	s.closing.deadline = now.Add(CloseWait)
-	s.farewellApp(wire.CodeGoingAway, why)
+	s.queueAppClose(wire.CodeGoingAway, why)
 }
 
 // end gives everything back. The close frames that are queued still go out.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 // retryFirst and retryMost bound the pause after a failed append.
@@ -68,7 +69,7 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 	switch r {
 	case PersistRefused:
 		j.final = true
-		s.End(now, "fenced", codeElsewhere)
+		s.End(now, "fenced", wire.CodeRestart)
 		return
 	case Persisted:
 		j.cadence.Wrote(rec, nil)
@@ -99,13 +100,9 @@ func (s *Session) persisted(now time.Time, rec *store.Record) {
 	}
 	if rec.Handed {
 		s.journal.final = true
-		s.End(now, "handed", codeElsewhere)
+		s.End(now, "handed", wire.CodeRestart)
 	}
 }
-
-// codeElsewhere tells the client to come back: the session lives on with
-// another owner.
-const codeElsewhere = 1012
 
 // record makes the record that is due, if any.
 func (s *Session) record(now time.Time) *store.Record {

@@ -149,7 +149,7 @@ func (s *Session) Tick(now time.Time) {
 		s.tickLink(now)
 	} else if !now.Before(s.client.expires) {
 		s.end("expired")
-		s.farewellApp(wire.CodeGoingAway, "session expired")
+		s.queueAppClose(wire.CodeGoingAway, "session expired")
 		return
 	}
 	s.tickClose(now)
