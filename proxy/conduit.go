@@ -81,13 +81,14 @@ func (c *conduit) leave() {
 	if r := recover(); r != nil {
 		c.srv.observer.Panicked()
 		c.srv.log.Error("session broke an invariant", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-		c.abandon()
+		c.abandon("panic")
 	}
 	c.mu.Unlock()
 }
 
-// abandon drops everything without asking the machine.
-func (c *conduit) abandon() {
+// abandon drops everything without asking the machine what it still wants.
+// Only its counters are read, so that the totals do not shrink.
+func (c *conduit) abandon(why string) {
 	for _, l := range []*leg{c.client, c.app} {
 		if l != nil {
 			l.t.Abort()
@@ -95,8 +96,8 @@ func (c *conduit) abandon() {
 	}
 	c.client, c.app = nil, nil
 	c.stopTimer()
+	c.finish(why)
 	c.m = deadMachine{}
-	c.finish("panic")
 }
 
 // Bytes implements sink.

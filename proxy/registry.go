@@ -8,8 +8,8 @@ import (
 )
 
 // registry knows every conduit of this sidecar. It is safe for concurrent
-// use; no lock of a conduit is taken while its own is held, except by stats,
-// which holds none.
+// use. Whoever holds a conduit's lock may take the registry's, never the other
+// way round.
 type registry struct {
 	mu       sync.Mutex
 	sessions map[wire.SessionID]*conduit

@@ -228,7 +228,7 @@ func (c *conduit) release() {
 func (c *conduit) kill() {
 	c.enter()
 	defer c.leave()
-	c.abandon()
+	c.abandon("killed")
 }
 
 // ended is called by a conduit, under its lock, when its session is over.

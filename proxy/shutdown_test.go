@@ -2,13 +2,10 @@ package proxy
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
-
-	"github.com/wsresilience/wsresilience/internal/keyring"
 )
 
 // A stream of events never ends by itself: it is cut at the end of the grace,
@@ -21,21 +18,8 @@ func TestShutdownCutsStreams(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer backend.Close()
-	ring, err := keyring.New([][]byte{keyring.Generate()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := New(Config{Upstream: backend.URL, Tokens: ring})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	resp, err := http.Get("http://" + l.Addr().String() + "/events")
+	s, addr := startServer(t, backend.URL, nil)
+	resp, err := http.Get("http://" + addr + "/events")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,9 +29,6 @@ func TestShutdownCutsStreams(t *testing.T) {
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {
 		t.Fatalf("shutdown: %v", err)
-	}
-	if err := <-served; err != nil {
-		t.Fatal(err)
 	}
 	if n, err := resp.Body.Read(make([]byte, 1)); err == nil {
 		t.Fatalf("the stream goes on: %d bytes", n)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 )
 
 // connTransport is the transport of any net.Conn: TLS, pipes in tests, other
@@ -128,6 +129,8 @@ func (t *connTransport) Shut() {
 func (t *connTransport) Finish() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	// A peer that reads nothing would keep the writer, and so the socket.
+	_ = t.conn.SetWriteDeadline(time.Now().Add(lingerClose))
 	gone := t.shut // the writer has ended, or will without us
 	t.shut, t.finish = true, true
 	if gone {

@@ -132,10 +132,14 @@ func (r *reader) discard() {
 // Abort implements transport.
 func (r *reader) Abort() {
 	r.state.Store(readClosed)
-	if c, ok := r.conn.(interface{ SetLinger(int) error }); ok {
+	conn := r.conn
+	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = c.NetConn() // TLS would first write an alert, and wait for room
+	}
+	if c, ok := conn.(interface{ SetLinger(int) error }); ok {
 		_ = c.SetLinger(0)
 	}
-	r.conn.Close()
+	conn.Close()
 	r.nudge()
 }
 

@@ -249,11 +249,7 @@ func (s *Session) composeApp(o *Output) {
 // AppWrote tells that the app's socket took the first n bytes of ToApp. What
 // it took is handed over and may be acknowledged (I3).
 func (s *Session) AppWrote(now time.Time, n int) {
-	total := 0
-	for _, b := range s.out.ToApp {
-		total += len(b)
-	}
-	s.app.blocked = n < total
+	s.app.blocked = n < size(s.out.ToApp)
 	if !s.queue.MidMessage() {
 		n -= consume(&s.app.control, n)
 	}

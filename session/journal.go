@@ -13,6 +13,11 @@ import (
 const (
 	retryFirst = 100 * time.Millisecond
 	retryMost  = 5 * time.Second
+
+	// endTries is how often the end of a session is told to a journal that
+	// does not answer: for some five minutes. Then its time to live has to say
+	// it, and the ended session need not be kept for that.
+	endTries = 64
 )
 
 // journal decides what is written, and when; the window's mark says up to
@@ -84,6 +89,9 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 		}
 	case PersistFailed:
 		j.cadence.Wrote(rec, store.ErrUnavailable)
+		if s.closing.ended != "" && j.failures >= endTries {
+			return // j.final stands
+		}
 	}
 	j.retry = now.Add(min(retryFirst<<min(j.failures, 16), retryMost))
 	j.failures++

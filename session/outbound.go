@@ -107,11 +107,7 @@ func (s *Session) composeClient(now time.Time, o *Output) {
 
 // ClientWrote tells that the connection took the first n bytes of ToClient.
 func (s *Session) ClientWrote(n int) {
-	total := 0
-	for _, b := range s.out.ToClient {
-		total += len(b)
-	}
-	s.client.blocked = n < total
+	s.client.blocked = n < size(s.out.ToClient)
 	if !s.client.attached {
 		return
 	}

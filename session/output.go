@@ -59,6 +59,13 @@ func (o *Output) Idle() bool {
 		o.CloseClient == nil && !o.CloseApp && !o.ShutClient && !o.ShutApp && o.Ended == ""
 }
 
+func size(parts [][]byte) (n int) {
+	for _, b := range parts {
+		n += len(b)
+	}
+	return n
+}
+
 // Output returns what to do next. It is the session's own and overwritten by
 // the next call.
 func (s *Session) Output(now time.Time) *Output {

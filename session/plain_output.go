@@ -8,7 +8,7 @@ import (
 )
 
 // Output is as in Session.
-func (p *Plain) Output(now time.Time) *Output {
+func (p *Plain) Output(time.Time) *Output {
 	o := &p.out
 	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], Farewell: o.Farewell[:0]}
 	if p.ended == "" && p.app.left == 0 && len(p.client.kept) == 0 {
@@ -21,7 +21,7 @@ func (p *Plain) Output(now time.Time) *Output {
 	}
 	o.PauseClient, o.PauseApp = len(p.app.kept) > 0, len(p.client.kept) > 0
 	if p.ended == "" {
-		p.settleShut(now, o)
+		p.settleShut(o)
 	}
 	if p.ended != "" {
 		p.composeEnd(o)
@@ -76,13 +76,6 @@ func (p *Plain) ClientWritable() {
 	p.beat.Heard() // a peer that takes bytes lives
 }
 
-func size(parts [][]byte) (n int) {
-	for _, b := range parts {
-		n += len(b)
-	}
-	return n
-}
-
 // ClientGone tells that the client sent its last byte, or that its connection
 // broke.
 func (p *Plain) ClientGone(now time.Time, broken bool) { p.gone(now, &p.client, broken) }
@@ -102,7 +95,7 @@ func (p *Plain) gone(now time.Time, leg *plainLeg, broken bool) {
 }
 
 // settleShut passes the end of one side's bytes on to the other.
-func (p *Plain) settleShut(_ time.Time, o *Output) {
+func (p *Plain) settleShut(o *Output) {
 	if p.client.gone && !p.app.shut && len(p.app.kept) == 0 {
 		p.app.shut, o.ShutApp = true, true
 	}

@@ -3,11 +3,13 @@ package endtoend
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -101,6 +103,33 @@ func (p *process) start() {
 			p.t.Fatalf("sidecar is not ready: %v\n%s", err, p.log)
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// wantJournaled waits until the journal has taken n messages.
+func (p *process) wantJournaled(n int) {
+	p.t.Helper()
+	admin := p.env[3][len("WSR_ADMIN_LISTEN="):]
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		resp, err := http.Get("http://" + admin + "/metrics")
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		got := -1
+		if _, line, ok := strings.Cut(string(text), "\nwsr_journal_frames_total "); ok {
+			_, _ = fmt.Sscan(line, &got)
+		}
+		if got >= n {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("%d messages in the journal, want %d", got, n)
+		}
 	}
 }
 

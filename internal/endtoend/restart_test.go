@@ -94,7 +94,7 @@ func restart(t *testing.T, stop func(*process), reason string) {
 	// after WSR_PERSIST_AFTER in the journal.
 	say(t, first, "two")
 	say(t, first, "three")
-	time.Sleep(500 * time.Millisecond)
+	p.wantJournaled(2)
 	stop(p)
 	p.start()
 	second := <-app.sockets
@@ -137,7 +137,7 @@ func TestUnawareClientAfterCrash(t *testing.T) {
 	}
 	defer c.CloseNow()
 	say(t, <-app.sockets, "last words")
-	time.Sleep(500 * time.Millisecond)
+	p.wantJournaled(1)
 	p.kill()
 	p.start()
 	mustRead(ctx, t, c, "last words")

@@ -1,0 +1,67 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// goneSink is the sink of a leg that was let go of: it aborts what is left.
+type goneSink struct {
+	deafSink
+	gone chan struct{}
+}
+
+func (s goneSink) Gone(bool) { close(s.gone) }
+
+// A peer that reads nothing keeps a finished socket no longer than
+// lingerClose.
+func TestFinishIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		s := goneSink{gone: make(chan struct{})}
+		tr := newConnTransport(near, s, new(bufferPool))
+		tr.Start(nil)
+		if n := tr.Write([][]byte{[]byte("farewell")}); n != 8 {
+			t.Fatalf("took %d bytes", n)
+		}
+		began := time.Now()
+		tr.Finish()
+		select {
+		case <-s.gone:
+		case <-time.After(time.Minute): // virtual
+			t.Error("the socket is still there")
+		}
+		if took := time.Since(began); took > lingerClose {
+			t.Errorf("the socket was kept for %v", took)
+		}
+		tr.Abort()
+	})
+}
+
+// alertConn is like a TLS connection whose peer takes nothing: closing it
+// waits, closing what is below does not.
+type alertConn struct {
+	net.Conn
+	t *testing.T
+}
+
+func (c alertConn) NetConn() net.Conn { return c.Conn }
+
+func (c alertConn) Close() error {
+	c.t.Error("Abort closes TLS, which writes an alert and waits for room")
+	return c.Conn.Close()
+}
+
+// Abort is called under a session's lock and waits for nothing.
+func TestAbortSaysNoGoodbye(t *testing.T) {
+	near, far := net.Pipe()
+	tr := newConnTransport(alertConn{near, t}, deafSink{}, new(bufferPool))
+	tr.Abort()
+	if _, err := far.Read(make([]byte, 1)); err != io.EOF {
+		t.Fatalf("the other end reads %v, want EOF", err)
+	}
+}
