@@ -51,7 +51,7 @@ func (s *Session) queueAppClose(code uint16, reason string) {
 		return
 	}
 	s.closing.toApp = true
-	h := s.masked(frame.Close)
+	h := s.cfg.masked(frame.Close)
 	if !wire.ValidFrameCode(code) {
 		s.app.control = frame.Append(s.app.control, h, nil)
 		return

@@ -170,19 +170,24 @@ func (s *Session) deliver(now time.Time, raw, place []byte) {
 	s.enqueue(now, raw)
 }
 
-// lend notes that a message can be written from where it stands. Neighbours
-// become one slice.
+// lend notes that a message can be written from where it stands.
 func (s *Session) lend(raw []byte) {
 	s.app.lentN++
 	s.app.lentBytes += len(raw)
-	if n := len(s.app.lent); n > 0 {
-		last := s.app.lent[n-1]
-		if end := last[: len(last)+1 : cap(last)]; cap(last) > len(last) && &end[len(last)] == &raw[0] {
-			s.app.lent[n-1] = last[:len(last)+len(raw)]
-			return
+	s.app.lent = appendPart(s.app.lent, raw)
+}
+
+// appendPart appends b to the parts of a write. Neighbours in the driver's
+// bytes become one part.
+func appendPart(parts [][]byte, b []byte) [][]byte {
+	if n := len(parts); n > 0 {
+		last := parts[n-1]
+		if cap(last) > len(last) && &last[:len(last)+1][len(last)] == &b[0] {
+			parts[n-1] = last[:len(last)+len(b)]
+			return parts
 		}
 	}
-	s.app.lent = append(s.app.lent, raw)
+	return append(parts, b)
 }
 
 // enqueue copies a message to the queue for the app.

@@ -50,7 +50,7 @@ func (s *Session) appMessage(now time.Time, m *frame.Message) {
 	switch m.Opcode {
 	case frame.Ping:
 		if len(s.app.control) < maxControlQueue {
-			s.app.control = frame.Append(s.app.control, s.masked(frame.Pong), m.Payload())
+			s.app.control = frame.Append(s.app.control, s.cfg.masked(frame.Pong), m.Payload())
 		}
 	case frame.Pong:
 	case frame.Close:

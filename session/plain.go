@@ -133,17 +133,7 @@ func (p *Plain) pass(now time.Time, from, to *plainLeg, b []byte) int {
 	return used
 }
 
-// lend is Session.lend for one leg.
-func (l *plainLeg) lend(b []byte) {
-	if n := len(l.lent); n > 0 {
-		last := l.lent[n-1]
-		if cap(last) > len(last) && &last[:len(last)+1][len(last)] == &b[0] {
-			l.lent[n-1] = last[:len(last)+len(b)]
-			return
-		}
-	}
-	l.lent = append(l.lent, b)
-}
+func (l *plainLeg) lend(b []byte) { l.lent = appendPart(l.lent, b) }
 
 // count keeps the totals; a message counts with its last frame.
 func (p *Plain) count(from *plainLeg, h *frame.Header) {

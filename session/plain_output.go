@@ -118,9 +118,7 @@ func (p *Plain) composeEnd(o *Output) {
 		o.Farewell = appendClose(o.Farewell, frame.Header{Fin: true, Opcode: frame.Close}, p.drop.Code, p.drop.Reason)
 	}
 	if p.adieu != 0 && p.client.open() && len(p.app.kept) == 0 && !p.app.shut {
-		r := p.cfg.Random()
-		h := frame.Header{Fin: true, Opcode: frame.Close, Masked: true, Mask: [4]byte{byte(r), byte(r >> 8), byte(r >> 16), byte(r >> 24)}}
-		o.AppFarewell = appendClose(nil, h, p.adieu, "")
+		o.AppFarewell = appendClose(nil, p.cfg.masked(frame.Close), p.adieu, "")
 	}
 	p.client.kept, p.app.kept = nil, nil
 }

@@ -62,12 +62,12 @@ func (s *Session) inflate(payload []byte) ([]byte, error) {
 // stripEscape returns the frame that carries an ESCAPED message's original to
 // the app. orig is not masked.
 func (s *Session) stripEscape(orig []byte) []byte {
-	return frame.Append(nil, s.masked(frame.Binary), orig)
+	return frame.Append(nil, s.cfg.masked(frame.Binary), orig)
 }
 
 // masked is the header of a frame that we make for the app.
-func (s *Session) masked(opcode byte) frame.Header {
-	r := s.cfg.Random()
+func (c *Config) masked(opcode byte) frame.Header {
+	r := c.Random()
 	return frame.Header{Fin: true, Opcode: opcode, Masked: true, Mask: [4]byte{byte(r), byte(r >> 8), byte(r >> 16), byte(r >> 24)}}
 }
 
