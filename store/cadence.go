@@ -33,7 +33,8 @@ type Cadence struct {
 }
 
 // Next returns Snapshot or Delta. fresh is how many bytes of frames a Delta
-// would carry, unacked how many a Snapshot would. A Snapshot that is no
+// would carry, and of the context if it changed; unacked is how many a
+// Snapshot would, the context always counted. A Snapshot that is no
 // larger than the Delta is the better one, which covers the change from
 // nothing outstanding to something, and every refresh.
 func (c *Cadence) Next(fresh, unacked int) Kind {

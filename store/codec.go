@@ -14,6 +14,12 @@ const (
 	// MaxNegotiated bounds subprotocol and extensions: longer header values
 	// are refused at the handshake.
 	MaxNegotiated = 4096
+	// MaxContext is the 64 KiB that a context may hold, and some for its
+	// own bookkeeping.
+	MaxContext = 64<<10 + contextSlack
+
+	// contextSlack is room for keys and versions beside the messages.
+	contextSlack = 16 << 10
 )
 
 // Flags of a record's body.
@@ -21,12 +27,16 @@ const (
 	flagHanded = 1 << iota
 	flagClosed
 	flagFirst
-	flagsKnown = flagHanded | flagClosed | flagFirst
+	flagContext // a context follows, be it empty
+	flagsKnown  = flagHanded | flagClosed | flagFirst | flagContext
 )
 
 const (
-	// bodyFixed is everything of a body but strings and frames.
-	bodyFixed = 1 + 3*4 + 8 + 2 + 8 + 1 + 1 + 2 + 2 + 4
+	// bodyFixed is everything of a body but strings, context and frames.
+	bodyFixed = 1 + 5*4 + 8 + 2 + 8 + 1 + 1 + 2 + 2 + 4
+
+	// contextFixed precedes a context's bytes.
+	contextFixed = 4
 
 	// frameFixed precedes each frame's bytes.
 	frameFixed = 4 + 4
@@ -35,6 +45,9 @@ const (
 // size is the length of the record's body in bytes.
 func (r *Record) size() int {
 	n := bodyFixed + len(r.Owner) + len(r.CloseReason) + len(r.Subprotocol) + len(r.Extensions)
+	if r.Context != nil {
+		n += contextFixed + len(r.Context)
+	}
 	for i := range r.Frames {
 		n += frameFixed + len(r.Frames[i].Data)
 	}
@@ -57,6 +70,9 @@ func (r *Record) check() error {
 			return fmt.Errorf("%w: %s of %d bytes, at most %d", ErrTooLarge, f.name, len(f.value), f.most)
 		}
 	}
+	if len(r.Context) > MaxContext {
+		return fmt.Errorf("%w: context of %d bytes, at most %d", ErrTooLarge, len(r.Context), MaxContext)
+	}
 	if r.Kind < Claim || r.Kind > End {
 		return fmt.Errorf("store: record of kind %d: unknown", r.Kind)
 	}
@@ -67,8 +83,9 @@ func (r *Record) check() error {
 // in every part's header), all integers big-endian:
 //
 //	flags u8 | in acked u32 | out acked u32 | out head u32 |
-//	detached at ms i64 | close code u16 | writer u64 | owner u8+n |
-//	close reason u8+n | subprotocol u16+n | extensions u16+n |
+//	proven epoch u32 | proven u32 | detached at ms i64 | close code u16 |
+//	writer u64 | owner u8+n | close reason u8+n | subprotocol u16+n |
+//	extensions u16+n | context u32+n if the flags say so |
 //	frames u32, each: seq u32 | bytes u32+n
 //
 // One record has one encoding: a retry is recognised by its bytes.
@@ -77,6 +94,8 @@ func appendBody(b []byte, r *Record) []byte {
 	b = binary.BigEndian.AppendUint32(b, r.InAcked)
 	b = binary.BigEndian.AppendUint32(b, r.OutAcked)
 	b = binary.BigEndian.AppendUint32(b, r.OutHead)
+	b = binary.BigEndian.AppendUint32(b, r.ProvenEpoch)
+	b = binary.BigEndian.AppendUint32(b, r.Proven)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.DetachedAt))
 	b = binary.BigEndian.AppendUint16(b, r.CloseCode)
 	b = binary.BigEndian.AppendUint64(b, r.Writer)
@@ -84,6 +103,9 @@ func appendBody(b []byte, r *Record) []byte {
 	b = append(append(b, byte(len(r.CloseReason))), r.CloseReason...)
 	b = append(binary.BigEndian.AppendUint16(b, uint16(len(r.Subprotocol))), r.Subprotocol...)
 	b = append(binary.BigEndian.AppendUint16(b, uint16(len(r.Extensions))), r.Extensions...)
+	if r.Context != nil {
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(r.Context))), r.Context...)
+	}
 	b = binary.BigEndian.AppendUint32(b, uint32(len(r.Frames)))
 	for i := range r.Frames {
 		f := &r.Frames[i]
@@ -103,6 +125,9 @@ func (r *Record) flags() (flags byte) {
 	if r.First {
 		flags |= flagFirst
 	}
+	if r.Context != nil {
+		flags |= flagContext
+	}
 	return flags
 }
 
@@ -120,6 +145,8 @@ func decodeBody(r *Record, b []byte) error {
 	r.InAcked = d.uint32()
 	r.OutAcked = d.uint32()
 	r.OutHead = d.uint32()
+	r.ProvenEpoch = d.uint32()
+	r.Proven = d.uint32()
 	r.DetachedAt = int64(d.uint64())
 	r.CloseCode = d.uint16()
 	r.Writer = d.uint64()
@@ -127,6 +154,10 @@ func decodeBody(r *Record, b []byte) error {
 	r.CloseReason = string(d.take(int(d.uint8())))
 	r.Subprotocol = string(d.take(int(d.uint16())))
 	r.Extensions = string(d.take(int(d.uint16())))
+	if flags[0]&flagContext != 0 {
+		// A copy: it outlives the frames that lie beside it.
+		r.Context = append([]byte{}, d.take(int(d.uint32()))...)
+	}
 	r.Frames = d.frames()
 	if d.short || len(d.rest) != 0 {
 		return fmt.Errorf("%w: %d bytes are too short or too long", ErrCorrupt, len(b))

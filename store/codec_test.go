@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/cryptotest"
 
@@ -22,8 +23,8 @@ func testRing(t testing.TB) *keyring.Ring {
 func fullRecord() *Record {
 	return &Record{
 		Kind: Snapshot, Epoch: 3, N: 4, Owner: "10.0.0.1:1", Writer: 5, InAcked: 6, OutAcked: 7,
-		OutHead: 9, DetachedAt: -1, Handed: true, Closed: true, CloseCode: 1000, CloseReason: "r",
-		Subprotocol: "s", Extensions: "e", First: true,
+		OutHead: 9, ProvenEpoch: 10, Proven: 11, DetachedAt: -1, Handed: true, Closed: true, CloseCode: 1000, CloseReason: "r",
+		Subprotocol: "s", Extensions: "e", First: true, Context: []byte("context"),
 		Frames: []Frame{{8, []byte("eight")}, {9, []byte{}}},
 	}
 }
@@ -43,7 +44,7 @@ func store1(t testing.TB, ring *keyring.Ring, id ID, rec *Record, most int) (out
 
 func TestRoundTrip(t *testing.T) {
 	ring, id := testRing(t), ID{1}
-	for _, rec := range []*Record{fullRecord(), {Kind: Claim}, {Kind: End, Owner: "a"}} {
+	for _, rec := range []*Record{fullRecord(), {Kind: Claim}, {Kind: End, Owner: "a"}, {Kind: Delta, Context: []byte{}}} {
 		size := rec.size()
 		for _, most := range []int{size, size - 1, (size + MaxParts - 1) / MaxParts} {
 			messages := store1(t, ring, id, rec, most)
@@ -102,9 +103,22 @@ func TestPartsDoNotMix(t *testing.T) {
 	}
 }
 
+// TestFormerVersion: a record of another version is refused by its number,
+// whatever the rest of it would say.
+func TestFormerVersion(t *testing.T) {
+	ring, id := testRing(t), ID{1}
+	data := store1(t, ring, id, fullRecord(), 1000)[0].Data
+	data[0] = 1
+	_, err := open(ring, id, data)
+	if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "record of version 1: this program knows only 2") {
+		t.Fatal(err)
+	}
+}
+
 func FuzzBody(f *testing.F) {
 	f.Add(appendBody(nil, fullRecord()))
 	f.Add(appendBody(nil, &Record{}))
+	f.Add(appendBody(nil, &Record{Context: []byte{}}))
 	f.Add([]byte{})
 	f.Add(bytes.Repeat([]byte{0xff}, bodyFixed))
 	f.Fuzz(func(t *testing.T, body []byte) {

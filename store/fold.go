@@ -62,14 +62,19 @@ func (f *folding) fold(r *Record) {
 		f.anchored, f.broken = true, nil
 	}
 	frames = append(slices.Clip(frames), r.Frames...)
+	context := f.Context
 	f.Record, f.seen = *r, true
+	if r.Context == nil {
+		f.Context = context // as before
+	}
 	f.Frames = outstanding(frames, r.OutAcked)
 }
 
 // gap tells whether the kept frames are not all that followed OutAcked. A
-// chain whose anchor is gone proves nothing, unless nothing is outstanding.
+// chain whose anchor is gone proves nothing, unless nothing is outstanding
+// and a later record brought the context.
 func (f *folding) gap() bool {
-	if !f.anchored && f.OutHead != f.OutAcked {
+	if !f.anchored && (f.OutHead != f.OutAcked || f.Context == nil) {
 		return true
 	}
 	next := f.OutAcked + 1

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -14,6 +15,38 @@ func rec(kind Kind, epoch, acked, head uint32, seqs ...uint32) Stored {
 		r.Frames = append(r.Frames, Frame{Seq: seq, Data: []byte{byte(seq)}})
 	}
 	return Stored{Record: r, Parts: 1}
+}
+
+func withContext(s Stored, context string) Stored {
+	s.Record.Context = []byte(context)
+	return s
+}
+
+// TestFoldContext: the newest context that was carried is the one, an empty
+// one too, and a fenced owner's is none.
+func TestFoldContext(t *testing.T) {
+	chain := []Stored{
+		rec(Delta, 1, 0, 0),
+		withContext(rec(Snapshot, 1, 0, 0), "one"),
+		rec(Delta, 1, 0, 0),
+		withContext(rec(Delta, 1, 0, 0), "two"),
+		rec(Claim, 2, 0, 0),
+		withContext(rec(Delta, 1, 0, 0), "fenced"),
+		withContext(rec(Delta, 2, 0, 0), ""),
+	}
+	for n, want := range []string{"<nil>", "one", "one", "two", "two", "two", ""} {
+		st, err := Fold(chain[:n+1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := string(st.Context)
+		if st.Context == nil {
+			got = "<nil>"
+		}
+		if got != want {
+			t.Errorf("after %d records: context %q, want %q", n+1, got, want)
+		}
+	}
 }
 
 func TestFold(t *testing.T) {
@@ -42,7 +75,8 @@ func TestFold(t *testing.T) {
 		"gap at the start":      {[]Stored{rec(Snapshot, 1, 0, 3, 2, 3)}, []uint32{2, 3}, true, nil},
 		"gap in the middle":     {[]Stored{rec(Snapshot, 1, 0, 3, 1, 3)}, []uint32{1, 3}, true, nil},
 		"no anchor":             {[]Stored{rec(Claim, 2, 1, 5), rec(Claim, 3, 1, 5)}, nil, true, nil},
-		"no anchor, no matter":  {[]Stored{rec(Delta, 1, 5, 5)}, nil, false, nil},
+		"no anchor, no context": {[]Stored{rec(Delta, 1, 5, 5)}, nil, true, nil},
+		"no anchor, no matter":  {[]Stored{withContext(rec(Delta, 1, 5, 5), "c"), rec(Delta, 1, 6, 6)}, nil, false, nil},
 		"fenced owner":          {[]Stored{rec(Snapshot, 2, 0, 1, 1), rec(Snapshot, 1, 0, 2, 1, 2)}, []uint32{1}, false, nil},
 		"corrupt":               {[]Stored{rec(Snapshot, 1, 0, 1, 1), bad, rec(Delta, 1, 0, 2, 2)}, nil, false, ErrCorrupt},
 		"corrupt, replaced":     {[]Stored{bad, rec(Snapshot, 1, 0, 1, 1)}, []uint32{1}, false, nil},
@@ -84,10 +118,11 @@ func FuzzCadence(f *testing.F) {
 		acked, journaled := head, head
 		var log []Stored
 		var window []Frame
+		context := []byte{}
 		for range 100 {
 			for range random.IntN(3) {
 				data := make([]byte, random.IntN(int(frameMost)+1))
-				if r := (Record{Frames: append(slices.Clone(window), Frame{Data: data})}); r.size() > MaxParts*part {
+				if r := (Record{Context: context, Frames: append(slices.Clone(window), Frame{Data: data})}); r.size() > MaxParts*part {
 					break // the window is full: backpressure
 				}
 				head++
@@ -101,10 +136,14 @@ func FuzzCadence(f *testing.F) {
 				journaled = acked
 			}
 			r := &Record{Kind: Delta, OutAcked: acked, OutHead: head}
+			if n := random.IntN(part); random.IntN(8) == 0 && (&Record{Context: make([]byte, n), Frames: window}).size() <= MaxParts*part {
+				context = bytes.Repeat([]byte{byte(random.Uint32())}, n)
+				r.Context = context
+			}
 			fresh := window[len(window)-int(head-journaled):]
 			r.Frames = slices.Clone(fresh)
-			if r.Kind = cadence.Next(r.size()-bodyFixed, (&Record{Frames: window}).size()-bodyFixed); r.Kind == Snapshot {
-				r.Frames = slices.Clone(window)
+			if r.Kind = cadence.Next(r.size()-bodyFixed, (&Record{Context: context, Frames: window}).size()-bodyFixed); r.Kind == Snapshot {
+				r.Frames, r.Context = slices.Clone(window), context
 			}
 			parts, err := split(r, part)
 			if err != nil {
@@ -117,8 +156,8 @@ func FuzzCadence(f *testing.F) {
 			log = append(log, Stored{Revision: 1, Record: r, Parts: 1})
 			cadence.Wrote(r, nil)
 			journaled = head
-			if st := checkRing(t, log, acked); len(st.Frames) != len(window) {
-				t.Fatalf("%d frames, want %d", len(st.Frames), len(window))
+			if st := checkRing(t, log, acked); len(st.Frames) != len(window) || !bytes.Equal(st.Context, context) {
+				t.Fatalf("%d frames, want %d; context of %d bytes, want %d", len(st.Frames), len(window), len(st.Context), len(context))
 			}
 		}
 	})

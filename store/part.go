@@ -17,7 +17,7 @@ const (
 	MaxParts = 7
 
 	// version is the first byte of every part; a reader refuses others.
-	version = 1
+	version = 2
 
 	headerSize = 1 + 1 + 1 + 1 + 4 + 4 + 8
 
@@ -58,7 +58,7 @@ func parseHeader(b []byte) (h header, err error) {
 		return h, fmt.Errorf("%w: %d bytes", ErrCorrupt, len(b))
 	}
 	if b[0] != version {
-		return h, fmt.Errorf("%w: version %d, this program knows %d", ErrCorrupt, b[0], version)
+		return h, fmt.Errorf("%w: record of version %d: this program knows only %d", ErrCorrupt, b[0], version)
 	}
 	h = header{
 		kind:   Kind(b[1]),

@@ -32,7 +32,7 @@ type Kind uint8
 
 const (
 	// Claim begins an ownership: the epoch is new, the frames before it stay.
-	// A claim carries no frames. TakeOver writes it.
+	// A claim carries neither frames nor context. Adopt writes it.
 	Claim Kind = 1 + iota
 	// Snapshot carries every unacknowledged outbound frame; nothing before it
 	// is needed any more. Cadence tells when one is due.
@@ -78,6 +78,10 @@ type Record struct {
 	OutAcked uint32 // last outbound message that the client acknowledged
 	OutHead  uint32 // last outbound message that exists, in the journal or not
 
+	// ProvenEpoch and Proven name the newest token that the client is known to
+	// have: older ones are dead (PROTOCOL §8.4).
+	ProvenEpoch, Proven uint32
+
 	DetachedAt int64 // unix ms; 0 while a connection is attached
 	Handed     bool  // released on purpose by a drain: everything is in the journal
 
@@ -92,6 +96,11 @@ type Record struct {
 	// itself as a Snapshot does.
 	First bool
 
+	// Context is what a fresh app socket must hear first (package snapshot).
+	// Unlike the rest it may be left out: nil means that it is as before. A
+	// Snapshot always carries it.
+	Context []byte // at most MaxContext bytes
+
 	Frames []Frame // oldest first
 }
 
@@ -100,17 +109,19 @@ type State struct {
 	Revision Revision // the newest in the chain: Append goes after it
 
 	// Record has the values of the newest record; its Frames are all
-	// unacknowledged ones that the chain knows, oldest first. After TakeOver,
-	// Handed tells what the former owner left.
+	// unacknowledged ones that the chain knows, oldest first. After Adopt,
+	// Handed tells what the former owner left. Its Context is the newest that
+	// any record carried.
 	Record
 
 	// Gap means that frames are missing between OutAcked and the last frame
-	// kept, or may be: the answer to the client is RESET (I1). Frames that the
+	// kept, or may be, or that the Context is not known to be all: the answer
+	// to the client is RESET (I1). Frames that the
 	// former owner sent and had not yet journaled are no gap; OutHead may tell
 	// of them.
 	Gap bool
 
-	// Since counts the stored parts after the newest Snapshot. TakeOver uses
+	// Since counts the stored parts after the newest Snapshot. Adopt uses
 	// it to keep a chain of claims from pushing the snapshot out of the ring.
 	Since int
 }

@@ -18,15 +18,9 @@ const (
 // NewWriter returns a Record.Writer: a random number for one ownership.
 func NewWriter() uint64 { return rand.Uint64() }
 
-// TakeOver makes owner the owner of session id and returns the state that it
-// goes on from: the new epoch, its own Writer, N 0, and Handed as the former
-// owner left it. It claims first, by compare-and-set, and then reads until it
-// sees its own claim, since a read alone may be stale (design section 4.4).
-// From the claim on, the former owner's appends fail with ErrFenced.
-//
-// A session that nobody had marked as detached counts as detached at now. The
-// errors of Load pass through; ErrEnded means that the session is over. After
-// ErrUnavailable the claim may stand: calling again is safe.
+// TakeOver loads session id and adopts it whoever owns it, until it has
+// succeeded. The errors of Load pass through; ErrEnded means that the session
+// is over. After ErrUnavailable the claim may stand: calling again is safe.
 func TakeOver(ctx context.Context, s Store, id ID, owner string, now time.Time) (*State, error) {
 	missing := 0
 	for range tries {
@@ -36,16 +30,10 @@ func TakeOver(ctx context.Context, s Store, id ID, owner string, now time.Time) 
 			missing++
 		case err != nil:
 			return nil, err
-		case former.Kind == End:
-			return nil, ErrEnded
 		default:
-			claim := claimOf(former, owner, now)
-			rev, err := s.Append(ctx, id, former.Revision, claim)
-			if err == nil {
-				return settle(ctx, s, id, claim, rev, former.Handed)
-			}
+			st, err := Adopt(ctx, s, id, former, owner, now)
 			if !errors.Is(err, ErrFenced) && !errors.Is(err, ErrLost) {
-				return nil, err
+				return st, err
 			}
 		}
 		if err := pause(ctx); err != nil {
@@ -55,8 +43,32 @@ func TakeOver(ctx context.Context, s Store, id ID, owner string, now time.Time) 
 	return nil, fmt.Errorf("%w: lost %d races for the session", ErrUnavailable, tries)
 }
 
+// Adopt tries once to make owner the owner of session id, whose state the
+// caller has loaded, and returns the state that the new owner goes on from:
+// the next epoch, its own Writer, Handed as the former owner left it. It
+// claims first, by compare-and-set behind former.Revision, and then reads
+// until it sees its own claim, since a read alone may be stale (design section
+// 4.4). From the claim on, the former owner's appends fail with ErrFenced.
+//
+// ErrFenced and ErrLost mean that somebody was faster: the caller loads again
+// and looks who. ErrEnded means that the session is over. After ErrUnavailable
+// the claim may stand: a caller that loads again and finds its own address
+// there adopts from itself. A session that nobody had marked as detached
+// counts as detached at now. former is not changed.
+func Adopt(ctx context.Context, s Store, id ID, former *State, owner string, now time.Time) (*State, error) {
+	if former.Kind == End {
+		return nil, ErrEnded
+	}
+	claim := claimOf(former, owner, now)
+	rev, err := s.Append(ctx, id, former.Revision, claim)
+	if err != nil {
+		return nil, err
+	}
+	return settle(ctx, s, id, claim, rev, former.Handed)
+}
+
 // claimOf is the record that begins the next epoch: all values of the former
-// owner, no frames.
+// owner, no frames, and the context stays as it is in the chain.
 func claimOf(former *State, owner string, now time.Time) *Record {
 	claim := former.Record
 	claim.Kind = Claim
@@ -64,7 +76,7 @@ func claimOf(former *State, owner string, now time.Time) *Record {
 	claim.N = 0
 	claim.Owner = owner
 	claim.Writer = NewWriter()
-	claim.Frames = nil
+	claim.Frames, claim.Context = nil, nil
 	claim.Handed = false // from here on not everything is in the journal
 	if claim.DetachedAt == 0 {
 		claim.DetachedAt = now.UnixMilli()

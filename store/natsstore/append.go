@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -50,12 +51,49 @@ func (l *log) Append(ctx context.Context, id store.ID, after store.Revision, dat
 	if err := l.ensure(ctx); err != nil {
 		return 0, asUnavailable(because(ctx, err))
 	}
+	if l.server != nil {
+		if err := l.server.trouble(); err != nil {
+			return 0, unavailable(err)
+		}
+		var calm func()
+		ctx, calm = l.orTrouble(ctx)
+		defer calm()
+	}
 	msg := &nats.Msg{Subject: l.subject(id), Data: data}
 	ack, err := l.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(uint64(after)))
 	if err != nil {
-		return 0, l.appendError(because(ctx, err))
+		return 0, l.noted(l.appendError(because(ctx, err)))
 	}
+	l.full.Store(nil)
 	return store.Revision(ack.Sequence), nil
+}
+
+// orTrouble ends ctx when an append waits and the embedded server turns out to
+// be the reason.
+func (l *log) orTrouble(ctx context.Context) (context.Context, func()) {
+	ctx, end := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(stuckAfter, func() {
+		if err := l.server.examine(); err != nil {
+			end(&troubleError{err})
+		}
+	})
+	return ctx, func() { timer.Stop(); end(nil) }
+}
+
+// A troubleError is the embedded server's, and the reason why a call ended.
+type troubleError struct{ error }
+
+func (e *troubleError) Unwrap() error { return e.error }
+
+// noted lets Watch know of an append that failed.
+func (l *log) noted(err error) error {
+	if errors.Is(err, store.ErrFull) {
+		l.full.Store(&refused{err, time.Now()})
+	}
+	if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrUnavailable) {
+		l.nudge()
+	}
+	return err
 }
 
 // appendError says what an answer means to the chain.

@@ -128,6 +128,7 @@ func clusterConfig(t *testing.T, nodes []*node) Config {
 // TestCluster is the contract on three replicas, and then the death of the
 // stream's leader under load.
 func TestCluster(t *testing.T) {
+	t.Parallel() // it waits for real servers most of the time
 	nodes := startCluster(t)
 	cfg := clusterConfig(t, nodes)
 	s := mustOpen(t, cfg)
@@ -142,6 +143,7 @@ func TestCluster(t *testing.T) {
 		storetest.RunLog(t, func(t *testing.T) store.Log { return mustOpenLog(t, patient) })
 	})
 	t.Run("leader killed", func(t *testing.T) { testLeaderKilled(t, nodes, s) })
+	t.Run("leases", func(t *testing.T) { testClusterLeases(t, nodes, cfg) })
 }
 
 func waitReady(t *testing.T, s store.Store) {

@@ -65,7 +65,7 @@ func (l *log) options() ([]nats.Option, error) {
 	}
 	opts = append(opts, l.observers()...)
 	if l.server != nil {
-		return append(opts, nats.InProcessServer(l.server.server)), nil
+		return append(opts, nats.InProcessServer(l.server)), nil
 	}
 	opts = append(opts, nats.RetryOnFailedConnect(true))
 	if l.cfg.CAFile != "" {

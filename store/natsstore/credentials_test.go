@@ -174,6 +174,7 @@ func TestPassword(t *testing.T) {
 // reason, is dialled with again at a growing distance, and is taken when the
 // revocation is lifted (N08).
 func TestRevoked(t *testing.T) {
+	t.Parallel()
 	o := newOperator(t)
 	key, file := o.user(nil)
 	s := mustWork(t, o.config(file))

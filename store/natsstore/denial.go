@@ -62,10 +62,11 @@ func (d *denials) note(err error) (first bool) {
 	return first
 }
 
-// because is err, or the denial that ended the call under ctx and is the
-// reason for it.
+// because is err, or the denial or the trouble that ended the call under ctx
+// and is the reason for it.
 func because(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); err != nil && denied(cause) {
+	var trouble *troubleError
+	if cause := context.Cause(ctx); err != nil && (denied(cause) || errors.As(cause, &trouble)) {
 		return cause
 	}
 	return err

@@ -79,6 +79,7 @@ func TestDeniedAtStart(t *testing.T) {
 // the log hear of it once a pause, not once a call; and all is well again
 // when the permission is back (N08).
 func TestDenied(t *testing.T) {
+	t.Parallel()
 	for name, subject := range map[string]string{"append": "wsr.log.>", "read": "$JS.API.DIRECT.GET.>"} {
 		t.Run(name, func(t *testing.T) { testDenied(t, subject) })
 	}

@@ -3,8 +3,10 @@ package natsstore
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -23,10 +25,21 @@ const (
 	lockFile = "wsresilience.lock"
 )
 
-// An embedded is the server within this process.
+var errStopped = errors.New("embedded server: stopped")
+
+// An embedded is the server within this process. When the disk has failed it,
+// another one takes its place (repair). It is safe for concurrent use.
 type embedded struct {
-	server *server.Server
-	lock   *os.File
+	cfg     *Config
+	lock    *os.File
+	repairs sync.WaitGroup
+
+	mu        sync.Mutex     // guards all below
+	server    *server.Server // nil while none runs
+	broken    error          // the server takes no appends; nil: none is known
+	repairing bool
+	tried     time.Time // when the newest repair began
+	stopped   bool
 }
 
 func startEmbedded(cfg *Config) (*embedded, error) {
@@ -38,16 +51,32 @@ func startEmbedded(cfg *Config) (*embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &embedded{lock: lock}
-	if e.server, err = server.NewServer(embeddedOptions(cfg)); err != nil {
-		return nil, errors.Join(fmt.Errorf("natsstore: embedded journal: %w", err), e.stop())
-	}
-	e.server.SetLoggerV2(serverLog{cfg.Logger}, false, false, false)
-	e.server.Start()
-	if !e.server.ReadyForConnections(startTimeout) || !e.server.JetStreamEnabled() {
-		return nil, errors.Join(fmt.Errorf("natsstore: embedded journal in %s: did not start within %v", dir, startTimeout), e.stop())
+	e := &embedded{cfg: cfg, lock: lock}
+	if e.server, err = runServer(cfg); err != nil {
+		return nil, errors.Join(err, e.stop())
 	}
 	return e, nil
+}
+
+// runServer returns a server that takes requests, or none.
+func runServer(cfg *Config) (*server.Server, error) {
+	s, err := server.NewServer(embeddedOptions(cfg))
+	if err != nil {
+		return nil, fmt.Errorf("natsstore: embedded journal: %w", err)
+	}
+	s.SetLoggerV2(serverLog{cfg.Logger}, false, false, false)
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) || !s.JetStreamEnabled() {
+		shutDown(s)
+		return nil, fmt.Errorf("natsstore: embedded journal in %s: did not start within %v", cfg.Embedded.Dir, startTimeout)
+	}
+	return s, nil
+}
+
+// shutDown flushes, and returns when the directory is free again.
+func shutDown(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
 }
 
 func embeddedOptions(cfg *Config) *server.Options {
@@ -84,19 +113,30 @@ func lockDir(dir string) (*os.File, error) {
 	return nil, errors.Join(err, f.Close())
 }
 
-// healthy asks the server itself.
-func (e *embedded) healthy() error {
-	if h := e.server.Healthz(&server.HealthzOptions{}); h.Status != "ok" {
-		return fmt.Errorf("embedded server: %s: %s", h.Status, h.Error)
+// InProcessConn implements nats.InProcessConnProvider: a reconnect reaches
+// the server that runs then.
+func (e *embedded) InProcessConn() (net.Conn, error) {
+	e.mu.Lock()
+	s := e.server
+	e.mu.Unlock()
+	if s == nil {
+		return nil, errStopped
 	}
-	return nil
+	return s.InProcessConn()
 }
 
-// stop flushes, and returns when the directory is free again.
+// stop returns when the directory is free again.
 func (e *embedded) stop() error {
-	if e.server != nil {
-		e.server.Shutdown()
-		e.server.WaitForShutdown()
+	e.mu.Lock()
+	e.stopped = true
+	e.mu.Unlock()
+	e.repairs.Wait()
+	e.mu.Lock()
+	s := e.server
+	e.server = nil
+	e.mu.Unlock()
+	if s != nil {
+		shutDown(s)
 	}
 	return e.lock.Close()
 }

@@ -37,6 +37,7 @@ func mustOpenLog(t testing.TB, cfg Config) *log {
 }
 
 func TestEmbedded(t *testing.T) {
+	t.Parallel()
 	storetest.RunLog(t, func(t *testing.T) store.Log {
 		cfg := embeddedConfig(t)
 		cfg.Embedded.MaxPayload = 64 << 10 // so that splitting is cheap to test
@@ -46,6 +47,7 @@ func TestEmbedded(t *testing.T) {
 
 // TestEmbeddedLarge: 2 MiB in one record through a server that takes 1 MiB.
 func TestEmbeddedLarge(t *testing.T) {
+	t.Parallel()
 	cfg := embeddedConfig(t)
 	cfg.Embedded.MaxPayload = 1 << 20
 	s := mustOpen(t, cfg)

@@ -45,6 +45,7 @@ func externalConfig(t *testing.T, url string) Config {
 }
 
 func TestExternal(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, server.RANDOM_PORT, nil)
 	l := mustOpenLog(t, externalConfig(t, s.ClientURL()))
 	used := map[int]bool{}
@@ -62,6 +63,7 @@ func TestExternal(t *testing.T) {
 // TestMismatch: an operator's stream that breaks a promise is refused by name,
 // with what was found and what is wanted, and is left alone.
 func TestMismatch(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, server.RANDOM_PORT, nil)
 	cfg := externalConfig(t, s.ClientURL())
 	first := mustOpen(t, cfg)
@@ -98,6 +100,7 @@ func TestMismatch(t *testing.T) {
 // TestAbsentAtStart: no server is no error; the journal sets itself up when
 // one comes, and again when somebody deletes its streams.
 func TestAbsentAtStart(t *testing.T) {
+	t.Parallel()
 	port := freePorts(t, 1)[0]
 	cfg := externalConfig(t, fmt.Sprint("nats://127.0.0.1:", port))
 	cfg.Timeout = 500 * time.Millisecond

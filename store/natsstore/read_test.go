@@ -114,6 +114,7 @@ type (
 // TestReadAgain: whatever part of an answer is lost, the read goes on from
 // the last message that it has, and returns all of them once.
 func TestReadAgain(t *testing.T) {
+	t.Parallel()
 	silent := func(send, stop) {}
 	one := func(reply send, _ stop) { reply(0, 3, 2) }
 	all := func(reply send, end stop) { reply(0, 3, 2); reply(3, 5, 1); reply(5, 9, 0); end("204 EOB") }
@@ -174,6 +175,7 @@ func TestReadGivesUp(t *testing.T) {
 // TestReadSlowly: an answer that keeps coming is read to its end, though it
 // takes longer than a request may be silent.
 func TestReadSlowly(t *testing.T) {
+	t.Parallel()
 	const total = 20
 	slow := func(reply send, _ stop) {
 		for seq := uint64(1); seq <= total; seq++ {

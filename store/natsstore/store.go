@@ -6,6 +6,23 @@
 // (MaxMsgsPerSubject), refuses new ones when it is full instead of dropping
 // somebody else's (DiscardNew), and checks the subject's last sequence on
 // every append, which is the fence.
+//
+// Sidecars that share the journal announce themselves in the key-value bucket
+// WSR_LEASE (Announce), one key per address.
+//
+// A user in an external server needs to publish to
+//
+//	wsr.log.>
+//	$KV.WSR_LEASE.*
+//	$JS.API.INFO
+//	$JS.API.STREAM.INFO.*
+//	$JS.API.STREAM.CREATE.*           unless an operator makes the streams
+//	$JS.API.DIRECT.GET.>
+//	$JS.API.CONSUMER.CREATE.KV_WSR_LEASE.>
+//	$JS.API.CONSUMER.DELETE.KV_WSR_LEASE.*
+//	$JS.FC.KV_WSR_LEASE.>
+//
+// and to subscribe to _INBOX.> and nothing else.
 package natsstore
 
 import (
@@ -60,6 +77,10 @@ type log struct {
 	payload atomic.Int64 // max_payload of the server, bytes
 	denials denials
 	setting sync.Mutex // one setup at a time
+
+	full    atomic.Pointer[refused] // the newest append was refused for want of room
+	up      atomic.Bool             // as Watch saw it last
+	nudges  chan struct{}           // an append failed: Watch looks at once
 	closing sync.Once
 }
 
@@ -67,10 +88,10 @@ func openLog(ctx context.Context, cfg Config) (*log, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	l := &log{cfg: cfg}
+	l := &log{cfg: cfg, nudges: make(chan struct{}, 1)}
 	if cfg.embedded() {
 		var err error
-		if l.server, err = startEmbedded(&cfg); err != nil {
+		if l.server, err = startEmbedded(&l.cfg); err != nil {
 			return nil, err
 		}
 	}
@@ -160,20 +181,20 @@ func (l *log) why() error {
 }
 
 // Ready implements store.Log: every stream has a leader, and the embedded
-// server, which freezes a stream after a write error, calls itself healthy.
+// server is healthy. If it is not, a repair is under way.
 func (l *log) Ready(ctx context.Context) error {
 	ctx, done, err := l.denials.call(ctx, l.cfg.Timeout)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if err := l.ensure(ctx); err != nil {
-		return asUnavailable(because(ctx, err))
-	}
 	if l.server != nil {
-		if err := l.server.healthy(); err != nil {
+		if err := l.server.examine(); err != nil {
 			return unavailable(err)
 		}
+	}
+	if err := l.ensure(ctx); err != nil {
+		return asUnavailable(because(ctx, err))
 	}
 	for shard := range l.cfg.Shards {
 		if _, err := l.js.Stream(ctx, streamName(shard)); err != nil {

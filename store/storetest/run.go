@@ -23,6 +23,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"fenced":             testFenced,
 		"race":               testRace,
 		"retry":              testRetry,
+		"adopt":              testAdopt,
 		"take over":          testTakeOver,
 		"take over race":     testTakeOverRace,
 		"take over in a row": testTakeOverRow,

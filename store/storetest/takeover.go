@@ -19,7 +19,10 @@ func testTakeOver(t *testing.T, s store.Store) {
 	}
 	a := begin(t, s, "a")
 	a.delta(1, 3)
-	a.append(func(r *store.Record) { r.Kind, r.InAcked, r.Handed = store.Delta, 17, true })
+	a.append(func(r *store.Record) {
+		r.Kind, r.InAcked, r.Handed = store.Delta, 17, true
+		r.Context, r.ProvenEpoch, r.Proven = []byte("hello"), 1, 2
+	})
 
 	st, err := store.TakeOver(t.Context(), s, a.id, "b", epochStart)
 	if err != nil {
@@ -28,6 +31,9 @@ func testTakeOver(t *testing.T, s store.Store) {
 	wantFrames(t, st, 1, 3, 10)
 	if st.Epoch != 2 || st.N != 0 || st.Owner != "b" || st.InAcked != 17 || st.Writer == a.rec.Writer {
 		t.Fatalf("state %+v", st.Record)
+	}
+	if string(st.Context) != "hello" || st.ProvenEpoch != 1 || st.Proven != 2 {
+		t.Errorf("context %q, proven %d, %d", st.Context, st.ProvenEpoch, st.Proven)
 	}
 	if !st.Handed {
 		t.Error("the clean hand-over was lost")
@@ -103,13 +109,42 @@ func testTakeOverRace(t *testing.T, s store.Store) {
 // frames out of the ring.
 func testTakeOverRow(t *testing.T, s store.Store) {
 	a := begin(t, s, "a")
-	a.delta(1, 3)
+	a.append(func(r *store.Record) {
+		r.Kind, r.OutHead, r.Frames, r.Context = store.Delta, 3, Frames(1, 3, 10), []byte("hello")
+	})
 	for i := range store.Ring + 8 {
 		st, err := store.TakeOver(t.Context(), s, a.id, fmt.Sprint("pod ", i), epochStart)
 		if err != nil {
 			t.Fatalf("claim %d: %v", i+1, err)
 		}
 		wantFrames(t, st, 1, 3, 10)
+		if string(st.Context) != "hello" {
+			t.Fatalf("claim %d: context %q", i+1, st.Context)
+		}
+	}
+}
+
+// testAdopt: one attempt behind what was read. Who read before somebody else
+// claimed is told so and has changed nothing.
+func testAdopt(t *testing.T, s store.Store) {
+	a := begin(t, s, "a")
+	a.delta(1, 3)
+	former := a.load()
+	b, err := store.Adopt(t.Context(), s, a.id, former, "b", epochStart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFrames(t, b, 1, 3, 10)
+	if b.Epoch != 2 || b.Owner != "b" || former.Owner != "a" || former.Epoch != 1 {
+		t.Fatalf("adopted %+v of %+v", b.Record, former.Record)
+	}
+	if st, err := store.Adopt(t.Context(), s, a.id, former, "c", epochStart); !errors.Is(err, store.ErrFenced) {
+		t.Errorf("the slower one: %v, %v", st, err)
+	}
+	winner := owner{t: t, s: s, id: a.id, rev: b.Revision, rec: b.Record}
+	winner.append(func(r *store.Record) { r.Kind = store.End })
+	if _, err := store.Adopt(t.Context(), s, a.id, winner.load(), "c", epochStart); !errors.Is(err, store.ErrEnded) {
+		t.Errorf("a session that is over: %v", err)
 	}
 }
 

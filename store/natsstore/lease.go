@@ -1,0 +1,153 @@
+package natsstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/wsresilience/wsresilience/store"
+)
+
+const (
+	// DefaultLeaseTTL exceeds the longest election (9 s) and a renewal.
+	DefaultLeaseTTL = 20 * time.Second
+
+	// MinLeaseTTL is for tests: the server counts whole seconds, and an
+	// election outlasts it.
+	MinLeaseTTL = 2 * time.Second
+)
+
+// A LeaseConfig says who announces itself.
+type LeaseConfig struct {
+	Owner  string        // address, as in the records; 1 to store.MaxOwner bytes
+	TTL    time.Duration // 0: DefaultLeaseTTL; raised to MinLeaseTTL
+	Logger *slog.Logger  // nil: the store's
+}
+
+// Leases announces this sidecar to those that share the journal, and knows
+// which of them live. Nothing here waits but Close. It is safe for concurrent
+// use.
+type Leases struct {
+	log   *log
+	cfg   LeaseConfig
+	since time.Time
+	kick  chan struct{} // say it at once
+	stop  context.CancelFunc
+	ended chan struct{}
+
+	mu       sync.Mutex // guards all below
+	roster   *roster
+	draining bool
+	revision uint64    // newest of our own key, whoever wrote it
+	claimed  bool      // the key was ours
+	usurped  bool      // and is another process's of the same address
+	until    time.Time // our own lease, as far as we know
+}
+
+// Announce makes this process known as cfg.Owner, and keeps it known until
+// Close, which comes before the Store's. NATS may be away. A former process of the same address loses its
+// lease to this one. Announce panics if cfg.Owner cannot be an owner.
+func (s *Store) Announce(cfg LeaseConfig) *Leases {
+	if cfg.Owner == "" || len(cfg.Owner) > store.MaxOwner {
+		panic("natsstore: lease: owner of " + strconv.Itoa(len(cfg.Owner)) + " bytes")
+	}
+	setDefault(&cfg.TTL, DefaultLeaseTTL)
+	cfg.TTL = max(cfg.TTL, MinLeaseTTL)
+	if cfg.Logger == nil {
+		cfg.Logger = s.log.cfg.Logger
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	l := &Leases{
+		log: s.log, cfg: cfg, since: time.Now().UTC(), stop: stop,
+		kick: make(chan struct{}, 1), ended: make(chan struct{}),
+		roster: newRoster(cfg.TTL, strconv.FormatUint(store.NewWriter(), 36)),
+	}
+	go l.run(ctx)
+	return l
+}
+
+// Lease tells what is known of owner. It does not wait.
+func (l *Leases) Lease(owner string) store.LeaseState {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.roster.state(time.Now(), owner)
+}
+
+// Draining tells whether owner lives and has said that it drains.
+func (l *Leases) Draining(owner string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.roster.state(time.Now(), owner) == store.LeaseLive && l.roster.entries[owner].Draining
+}
+
+// SetDraining says whether this sidecar drains, and lets the others know.
+func (l *Leases) SetDraining(draining bool) {
+	l.mu.Lock()
+	changed := l.draining != draining
+	l.draining = draining
+	l.mu.Unlock()
+	if changed {
+		select {
+		case l.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Held tells whether our own lease was renewed within its time, so that the
+// others take us for alive.
+func (l *Leases) Held() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.usurped && time.Now().Before(l.until)
+}
+
+// Close says goodbye, so that the others know at once, and stops. Its error is
+// that of the goodbye; without one, the lease runs out.
+func (l *Leases) Close(ctx context.Context) error {
+	l.stop()
+	<-l.ended
+	l.mu.Lock()
+	bye := l.claimed && !l.usurped
+	l.claimed, l.until = false, time.Time{}
+	l.roster.synced = false
+	l.mu.Unlock()
+	if !bye {
+		return nil
+	}
+	if err := l.goodbye(ctx); err != nil {
+		return fmt.Errorf("natsstore: goodbye of %q: %w", l.cfg.Owner, err)
+	}
+	return nil
+}
+
+// run watches and renews until ctx ends. An error that repeats itself is
+// logged once.
+func (l *Leases) run(ctx context.Context) {
+	defer close(l.ended)
+	said := ""
+	for ctx.Err() == nil {
+		err := l.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if text := err.Error(); text != said && !errors.Is(err, errStale) {
+			said = text
+			l.cfg.Logger.Warn("leases are out of reach", "error", err)
+		}
+		select {
+		case <-time.After(l.retry()):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// every is between two renewals.
+func (l *Leases) every() time.Duration { return l.cfg.TTL / leaseBeats }
+
+// retry is after a renewal that failed.
+func (l *Leases) retry() time.Duration { return l.every() / 4 }

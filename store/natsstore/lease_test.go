@@ -1,0 +1,306 @@
+package natsstore
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wsresilience/wsresilience/store"
+)
+
+const (
+	podA = "10.0.0.1:15801"
+	podB = "[fe80::2]:15801"
+)
+
+// waitLease waits until l says want of owner, and returns how long it took.
+// Real servers keep their own time, which no virtual clock drives.
+func waitLease(t *testing.T, l *Leases, owner string, want store.LeaseState, within time.Duration) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for time.Since(began) < within {
+		if l.Lease(owner) == want {
+			return time.Since(began)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("lease of %s is %v after %v, want %v", owner, l.Lease(owner), within, want)
+	return 0
+}
+
+func announce(t *testing.T, s *Store, owner string, ttl time.Duration) *Leases {
+	t.Helper()
+	l := s.Announce(LeaseConfig{Owner: owner, TTL: ttl})
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		l.Close(ctx)
+	})
+	return l
+}
+
+// die ends l as a killed process does: no goodbye.
+func die(l *Leases) {
+	l.stop()
+	<-l.ended
+}
+
+// watchFalse notes whenever l takes an owner for gone, until stop is called.
+func watchFalse(l *Leases, owners ...string) (stop func() []string) {
+	quit, done := make(chan struct{}), make(chan []string)
+	go func() {
+		var wrong []string
+		for {
+			for _, owner := range owners {
+				if l.Lease(owner) == store.LeaseGone {
+					wrong = append(wrong, fmt.Sprint(owner, " at ", time.Now().Format("05.000")))
+				}
+			}
+			select {
+			case <-quit:
+				done <- wrong
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}()
+	return func() []string { close(quit); return <-done }
+}
+
+// TestLeases: two sidecars see each other come, drain and go.
+func TestLeases(t *testing.T) {
+	t.Parallel() // it waits for real servers most of the time
+	s := startServer(t, server.RANDOM_PORT, nil)
+	cfg := externalConfig(t, s.ClientURL())
+	a := announce(t, mustOpen(t, cfg), podA, MinLeaseTTL)
+	storeB := mustOpen(t, cfg)
+	b := announce(t, storeB, podB, MinLeaseTTL)
+	for _, l := range []*Leases{a, b} {
+		waitLease(t, l, podA, store.LeaseLive, 5*time.Second)
+		waitLease(t, l, podB, store.LeaseLive, 5*time.Second)
+		waitLease(t, l, "10.9.9.9:1", store.LeaseGone, 5*time.Second)
+	}
+	if !a.Held() || a.Draining(podB) {
+		t.Errorf("held %v, draining %v", a.Held(), a.Draining(podB))
+	}
+	b.SetDraining(true)
+	for began := time.Now(); !a.Draining(podB); time.Sleep(time.Millisecond) {
+		if time.Since(began) > 400*time.Millisecond { // below the next renewal
+			t.Fatal("the drain was not told at once")
+		}
+	}
+	if a.Lease(podB) != store.LeaseLive {
+		t.Error("who drains, lives")
+	}
+	if err := b.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Log("goodbye known after", waitLease(t, a, podB, store.LeaseGone, 500*time.Millisecond))
+	if b.Lease(podA) != store.LeaseUnknown || b.Held() || a.Draining(podB) {
+		t.Error("closed, and still knows")
+	}
+	again := announce(t, storeB, podB, MinLeaseTTL)
+	waitLease(t, a, podB, store.LeaseLive, 2*time.Second)
+	die(again)
+	t.Log("death known after", waitLease(t, a, podB, store.LeaseGone, MinLeaseTTL+2*time.Second))
+}
+
+// TestLeaseUsurped: of two processes at one address the later one keeps it,
+// and the earlier one comes back when that one is gone.
+func TestLeaseUsurped(t *testing.T) {
+	t.Parallel() // it waits for real servers most of the time
+	s := startServer(t, server.RANDOM_PORT, nil)
+	cfg := externalConfig(t, s.ClientURL())
+	first := announce(t, mustOpen(t, cfg), podA, MinLeaseTTL)
+	waitLease(t, first, podA, store.LeaseLive, 5*time.Second)
+	second := announce(t, mustOpen(t, cfg), podA, MinLeaseTTL)
+	other := announce(t, mustOpen(t, cfg), podB, MinLeaseTTL)
+	waitLease(t, second, podA, store.LeaseLive, 5*time.Second)
+	waitLease(t, first, podA, store.LeaseUnknown, 5*time.Second)
+	if first.Held() || !second.Held() {
+		t.Errorf("held by the first %v, by the second %v", first.Held(), second.Held())
+	}
+	if err := first.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wrong := watchFalse(other, podA)
+	time.Sleep(MinLeaseTTL) // of the server's time
+	if wrong := wrong(); wrong != nil || !second.Held() {
+		t.Errorf("the goodbye of the first ended the lease of the second: %v", wrong)
+	}
+}
+
+// TestLeaseAbsent: NATS comes late, goes, and comes back empty. While it is
+// away nobody is gone.
+func TestLeaseAbsent(t *testing.T) {
+	t.Parallel() // it waits for real servers most of the time
+	port := freePorts(t, 1)[0]
+	cfg := externalConfig(t, fmt.Sprint("nats://127.0.0.1:", port))
+	cfg.Timeout = 500 * time.Millisecond
+	a := announce(t, mustOpen(t, cfg), podA, MinLeaseTTL)
+	b := announce(t, mustOpen(t, cfg), podB, MinLeaseTTL)
+	wrong := watchFalse(a, podA, podB)
+	if got := a.Lease(podB); got != store.LeaseUnknown || a.Held() {
+		t.Errorf("before there is a server: %v", got)
+	}
+	s := startServer(t, port, nil)
+	waitLease(t, a, podB, store.LeaseLive, 10*time.Second)
+	s.Shutdown()
+	s.WaitForShutdown()
+	waitLease(t, a, podB, store.LeaseUnknown, MinLeaseTTL+time.Second)
+	if a.Held() || b.Held() {
+		t.Error("held without a server")
+	}
+	startServer(t, port, nil) // another directory: the bucket is gone
+	waitLease(t, a, podB, store.LeaseLive, 15*time.Second)
+	waitLease(t, b, podA, store.LeaseLive, 15*time.Second)
+	if wrong := wrong(); wrong != nil {
+		t.Errorf("falsely gone: %v", wrong)
+	}
+}
+
+// TestLeaseCloseLeavesNoGoroutine, with NATS and without.
+func TestLeaseCloseLeavesNoGoroutine(t *testing.T) {
+	s := startServer(t, server.RANDOM_PORT, nil)
+	l := announce(t, mustOpen(t, externalConfig(t, s.ClientURL())), podA, MinLeaseTTL)
+	waitLease(t, l, podA, store.LeaseLive, 5*time.Second)
+	s.Shutdown()
+	s.WaitForShutdown()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := l.Close(ctx); err == nil {
+		t.Error("a goodbye to nobody was no error")
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("close took %v", took)
+	}
+	buf := make([]byte, 1<<20)
+	if stacks := string(buf[:runtime.Stack(buf, true)]); strings.Contains(stacks, "(*Leases)") {
+		t.Error(stacks)
+	}
+}
+
+// TestBucketMismatch: an operator's bucket in which nothing would expire is
+// refused, and nothing is concluded from it.
+func TestBucketMismatch(t *testing.T) {
+	s := startServer(t, server.RANDOM_PORT, nil)
+	st := mustOpen(t, externalConfig(t, s.ClientURL()))
+	if _, err := st.log.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: leaseBucket}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.log.openBucket(t.Context()); err == nil || !strings.Contains(err.Error(), "WSR_LEASE: no limit markers") {
+		t.Errorf("open: %v", err)
+	}
+	l := announce(t, st, podA, MinLeaseTTL)
+	time.Sleep(300 * time.Millisecond) // several tries on a real server
+	if got := l.Lease(podB); got != store.LeaseUnknown {
+		t.Errorf("lease %v", got)
+	}
+}
+
+// TestPermissions: what the package comment asks an operator for is enough,
+// for streams and bucket to be made too.
+func TestPermissions(t *testing.T) {
+	t.Parallel() // it waits for real servers most of the time
+	s := startServer(t, server.RANDOM_PORT, func(o *server.Options) {
+		o.Users = []*server.User{{Username: "user", Password: "right", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{
+				"wsr.log.>", "$KV.WSR_LEASE.*", "$JS.API.INFO",
+				"$JS.API.STREAM.INFO.*", "$JS.API.STREAM.CREATE.*",
+				"$JS.API.DIRECT.GET.>",
+				"$JS.API.CONSUMER.CREATE.KV_WSR_LEASE.>", "$JS.API.CONSUMER.DELETE.KV_WSR_LEASE.*",
+				"$JS.FC.KV_WSR_LEASE.>",
+			}},
+			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		}}}
+	})
+	cfg := externalConfig(t, strings.Replace(s.ClientURL(), "nats://", "nats://user:right@", 1))
+	var told notebook
+	cfg.Logger = slog.New(slog.NewTextHandler(&told, nil))
+	st := mustOpen(t, cfg)
+	a := announce(t, st, podA, MinLeaseTTL)
+	b := announce(t, mustOpen(t, cfg), podB, MinLeaseTTL)
+	waitLease(t, a, podB, store.LeaseLive, 5*time.Second)
+	waitLease(t, b, podA, store.LeaseLive, 5*time.Second)
+	rev, err := st.Append(t.Context(), store.ID{1}, 0, &store.Record{Kind: store.Snapshot, Epoch: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state, err := st.Load(t.Context(), store.ID{1}); err != nil || state.Revision != rev {
+		t.Fatal(err)
+	}
+	time.Sleep(MinLeaseTTL) // renewals of real servers
+	if err := b.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitLease(t, a, podB, store.LeaseGone, time.Second)
+	if log := told.String(); strings.Contains(log, "iolation") {
+		t.Error(log)
+	}
+}
+
+// testClusterLeases: the leader of the leases is killed, the servers restart
+// one by one, and all the while nobody is falsely gone.
+func testClusterLeases(t *testing.T, nodes []*node, cfg Config) {
+	const ttl = 3 * time.Second
+	s := mustOpen(t, cfg)
+	a := announce(t, s, podA, ttl)
+	b := announce(t, mustOpen(t, cfg), podB, ttl)
+	live := func() {
+		t.Helper()
+		for _, l := range []*Leases{a, b} {
+			waitLease(t, l, podA, store.LeaseLive, 20*time.Second)
+			waitLease(t, l, podB, store.LeaseLive, 20*time.Second)
+		}
+	}
+	live()
+	for _, dies := range []bool{false, true} {
+		c := announce(t, s, "c:1", ttl)
+		waitLease(t, a, "c:1", store.LeaseLive, 10*time.Second)
+		within := time.Second
+		if dies {
+			die(c)
+			within = ttl + 2*time.Second
+		} else if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Log("end known after", waitLease(t, a, "c:1", store.LeaseGone, within))
+	}
+	wrongA, wrongB := watchFalse(a, podA, podB), watchFalse(b, podA, podB)
+	stream, err := s.log.js.Stream(t.Context(), leaseStream)
+	if err != nil || stream.CachedInfo().Config.Replicas != 3 {
+		t.Fatalf("not three replicas: %v", err)
+	}
+	i := slices.IndexFunc(nodes, func(n *node) bool { return n.Name == stream.CachedInfo().Cluster.Leader })
+	nodes[i].kill()
+	began := time.Now()
+	beaten := func() uint64 { a.mu.Lock(); defer a.mu.Unlock(); return a.roster.newest }
+	for before := beaten(); beaten() == before; time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > 30*time.Second {
+			t.Fatal("no renewal after the leader was killed")
+		}
+	}
+	t.Log("renewed again after", time.Since(began))
+	nodes[i].start(t)
+	live()
+	for _, n := range nodes { // all away at once
+		n.kill()
+	}
+	waitLease(t, a, podB, store.LeaseUnknown, ttl+time.Second)
+	for _, n := range nodes {
+		n.start(t)
+	}
+	live()
+	if a, b := wrongA(), wrongB(); a != nil || b != nil {
+		t.Errorf("falsely gone: %v, %v", a, b)
+	}
+}

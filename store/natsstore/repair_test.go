@@ -1,0 +1,80 @@
+package natsstore
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/store/storetest"
+)
+
+func oneMiB() *store.Record {
+	return &store.Record{Kind: store.Snapshot, Epoch: 1, OutHead: 1, Frames: storetest.Frames(1, 1, 1<<20)}
+}
+
+func wantAll(t *testing.T, s *Store, ids []store.ID) {
+	t.Helper()
+	for i, id := range ids {
+		if st, err := s.Load(t.Context(), id); err != nil || len(st.Frames) != 1 || st.Gap {
+			t.Errorf("acknowledged record %d of %d: %v", i, len(ids), err)
+		}
+	}
+}
+
+// TestSwitchedOff: the server has switched JetStream off, as it does when it
+// finds no room in other places, and starts again when its directory can be
+// written.
+func TestSwitchedOff(t *testing.T) {
+	t.Parallel() // it waits for real servers most of the time
+	cfg := embeddedConfig(t)
+	s := mustOpen(t, cfg)
+	changes := watched(t, s)
+	changes.want(t, true, 5*time.Second)
+	id := storetest.NewID()
+	if _, err := s.Append(t.Context(), id, 0, oneMiB()); err != nil {
+		t.Fatal(err)
+	}
+	obstacle := cfg.Embedded.Dir + "/" + probeFile // a directory is no file
+	if err := os.Mkdir(obstacle, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(obstacle+"/x", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.log.server.server.ShutdownJetStream()
+	began := time.Now()
+	_, err := s.Append(t.Context(), storetest.NewID(), 0, oneMiB())
+	if !errors.Is(err, store.ErrUnavailable) || time.Since(began) > time.Second {
+		t.Errorf("append: %v after %v", err, time.Since(began))
+	}
+	changes.want(t, false, 2*time.Second)
+	time.Sleep(repairPause + time.Second) // a repair that cannot succeed
+	if s.Available() {
+		t.Error("available on a disk that takes nothing")
+	}
+	if err := os.RemoveAll(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	changes.want(t, true, 10*time.Second)
+	wantAll(t, s, []store.ID{id})
+}
+
+// TestCloseDuringRepair: whatever the repair is at, the directory is free
+// afterwards.
+func TestCloseDuringRepair(t *testing.T) {
+	cfg := embeddedConfig(t)
+	s := mustOpen(t, cfg)
+	s.log.server.server.ShutdownJetStream()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := s.Ready(ctx); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("ready: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	mustOpen(t, cfg)
+}

@@ -1,0 +1,111 @@
+package natsstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/store/storetest"
+)
+
+// A watchLog is what Watch told.
+type watchLog struct {
+	mu   sync.Mutex
+	told []bool
+	why  []error
+	seen int
+}
+
+func watched(t *testing.T, s *Store) *watchLog {
+	w := &watchLog{}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Watch(ctx, func(available bool, why error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.told, w.why = append(w.told, available), append(w.why, why)
+		})
+	}()
+	t.Cleanup(func() { stop(); <-done })
+	return w
+}
+
+// want is the next change and nothing else.
+func (w *watchLog) want(t *testing.T, available bool, within time.Duration) error {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < within; time.Sleep(5 * time.Millisecond) {
+		w.mu.Lock()
+		told, why := w.told, w.why
+		w.mu.Unlock()
+		if len(told) > w.seen {
+			w.seen++
+			if told[w.seen-1] != available || (why[w.seen-1] == nil) != available {
+				t.Fatalf("told %v, %v", told, why)
+			}
+			return why[w.seen-1]
+		}
+	}
+	t.Fatalf("no change to %v within %v", available, within)
+	return nil
+}
+
+// TestWatch: a server that goes and comes, told once each, quickly, and
+// without the password of the URL.
+func TestWatch(t *testing.T) {
+	t.Parallel() // it waits for real servers most of the time
+	port := freePorts(t, 1)[0]
+	users := func(o *server.Options) { o.Username, o.Password = "user", "secret-word" }
+	cfg := externalConfig(t, fmt.Sprint("nats://user:secret-word@127.0.0.1:", port))
+	cfg.Timeout = 500 * time.Millisecond
+	s := mustOpen(t, cfg)
+	changes := watched(t, s)
+	reasons := []error{changes.want(t, false, 2*time.Second)}
+	var srv *server.Server
+	for range 2 {
+		srv = startServer(t, port, users)
+		changes.want(t, true, 10*time.Second)
+		if !s.Available() {
+			t.Error("told, and not so")
+		}
+		time.Sleep(2 * watchInterval) // looks that change nothing
+		srv.Shutdown()
+		srv.WaitForShutdown()
+		reasons = append(reasons, changes.want(t, false, time.Second))
+	}
+	for _, why := range reasons {
+		if !errors.Is(why, store.ErrUnavailable) || strings.Contains(why.Error(), "secret-word") {
+			t.Errorf("reason %v", why)
+		}
+	}
+}
+
+// TestWatchFull: a stream without room is told, and so is room again.
+func TestWatchFull(t *testing.T) {
+	t.Parallel() // it waits for real servers most of the time
+	cfg := embeddedConfig(t)
+	cfg.MaxBytes = 1 << 20
+	s := mustOpen(t, cfg)
+	changes := watched(t, s)
+	changes.want(t, true, 5*time.Second)
+	var err error
+	for err == nil {
+		rec := &store.Record{Kind: store.Snapshot, Epoch: 1, OutHead: 1, Frames: storetest.Frames(1, 1, 100<<10)}
+		_, err = s.Append(t.Context(), storetest.NewID(), 0, rec)
+	}
+	if why := changes.want(t, false, time.Second); !errors.Is(why, store.ErrFull) {
+		t.Errorf("reason %v", why)
+	}
+	if _, err := s.Append(t.Context(), storetest.NewID(), 0, &store.Record{Kind: store.Snapshot, Epoch: 1}); err != nil {
+		t.Fatal(err)
+	}
+	changes.want(t, true, 2*time.Second)
+}
