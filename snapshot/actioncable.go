@@ -1,0 +1,128 @@
+package snapshot
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Keys of the preset actioncable.
+const (
+	cableAsked  = "asked/"     // by identifier: a subscription whose confirmation the client has not heard
+	cableActive = "subscribe/" // by identifier: a confirmed subscription
+)
+
+// actionCable follows actioncable-v1-json: the app welcomes a socket, then
+// hears subscribe commands and confirms each. The client hears every welcome
+// and every confirmation once.
+type actionCable struct {
+	welcome bool            // a restore waits for the welcome
+	waits   map[string]bool // identifiers that it waits for; true: the client has heard the confirmation before
+}
+
+func newActionCable() preset { return &actionCable{} }
+
+// inbound implements preset.
+func (a *actionCable) inbound(k *Keeper, now time.Time, m Message) {
+	command, f := lookup(m.Data, "command")
+	switch {
+	case f == undecided:
+		k.incomplete()
+	case f == absent:
+	case equalText(command, "subscribe"):
+		a.subscribe(k, now, m)
+	case equalText(command, "unsubscribe"):
+		a.drop(k, field(m.Data, "identifier"))
+	}
+}
+
+// subscribe keeps a subscription. The client repeats the command until it is
+// confirmed, and an app ignores it for what it has.
+func (a *actionCable) subscribe(k *Keeper, now time.Time, m Message) {
+	id := field(m.Data, "identifier")
+	if _, active := k.kept(cableActive + id); active {
+		return
+	}
+	if !json.Valid(m.Data) {
+		k.incomplete()
+		return
+	}
+	k.keep(now, cableAsked+id, m)
+}
+
+// drop forgets a subscription.
+func (a *actionCable) drop(k *Keeper, id string) {
+	k.forget(cableAsked + id)
+	k.forget(cableActive + id)
+}
+
+// outbound implements preset.
+func (a *actionCable) outbound(k *Keeper, now time.Time, m Message) (swallow bool) {
+	kind, f := lookup(m.Data, "type")
+	switch {
+	case f != present: // a channel's message
+	case equalText(kind, "ping"):
+		return !k.attached()
+	case equalText(kind, "welcome"):
+		return a.welcomed(k)
+	case equalText(kind, "confirm_subscription"):
+		return a.confirmed(k, now, field(m.Data, "identifier"))
+	case equalText(kind, "reject_subscription"): // the client knows what to do, whenever it comes
+		id := field(m.Data, "identifier")
+		a.drop(k, id)
+		a.answered(k, id)
+	case equalText(kind, "disconnect"):
+		// A server that restarts says so before it closes. The client would
+		// close the session, which can go on.
+		return field(m.Data, "reason") == "server_restart" && k.Complete()
+	}
+	return false
+}
+
+// welcomed says the subscriptions to a socket that is ready for them.
+func (a *actionCable) welcomed(k *Keeper) (swallow bool) {
+	if !a.welcome {
+		return false
+	}
+	a.welcome = false
+	a.waits = make(map[string]bool)
+	for _, kind := range [...]string{cableActive, cableAsked} {
+		k.each(kind, func(key string, m Message) {
+			a.waits[key[len(kind):]] = kind == cableActive
+			k.say(m)
+		})
+	}
+	if len(a.waits) == 0 {
+		k.restored()
+	}
+	return true
+}
+
+// confirmed takes the app's confirmation.
+func (a *actionCable) confirmed(k *Keeper, now time.Time, id string) (swallow bool) {
+	if m, asked := k.kept(cableAsked + id); asked {
+		k.forget(cableAsked + id)
+		k.keep(now, cableActive+id, m)
+	}
+	heard := a.waits[id]
+	a.answered(k, id)
+	return heard
+}
+
+// answered ends the restore with the last identifier.
+func (a *actionCable) answered(k *Keeper, id string) {
+	if _, ok := a.waits[id]; !ok {
+		return
+	}
+	if delete(a.waits, id); len(a.waits) == 0 {
+		k.restored()
+	}
+}
+
+// restore implements preset.
+func (a *actionCable) restore(*Keeper, time.Time) { a.welcome, a.waits = true, nil }
+
+// tick implements preset.
+func (a *actionCable) tick(*Keeper, time.Time) {}
+
+// deadline implements preset.
+func (a *actionCable) deadline() time.Time { return time.Time{} }

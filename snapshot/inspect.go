@@ -1,0 +1,61 @@
+package snapshot
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+)
+
+// An Entry is what inspection shows: nothing of it is from a payload (I9).
+type Entry struct {
+	// Key is the kind of entry, and a hash of what distinguishes it from
+	// others of its kind, so that it can be followed without being read.
+	Key     string
+	State   string // held, under way, or dropped
+	Version uint32 // of the Keeper at the last change
+	Size    int    // bytes of the payload
+	Kept    time.Time
+}
+
+// Entries lists the content, in order.
+func (k *Keeper) Entries() []Entry {
+	var all []Entry
+	for i := range k.entries {
+		e := &k.entries[i]
+		all = append(all, Entry{
+			Key: k.masked(e), State: e.state.String(), Version: e.version,
+			Size: len(e.m.Data), Kept: time.UnixMilli(e.at).UTC(),
+		})
+	}
+	return all
+}
+
+// masked returns the key of an entry without what may come from a payload.
+func (k *Keeper) masked(e *entry) string {
+	kind, rest := fmt.Sprintf("rule-%08x", e.rule), e.key
+	if e.rule == 0 {
+		at := strings.IndexFunc(e.key, func(r rune) bool { return r != '-' && (r < 'a' || r > 'z') })
+		if at < 0 {
+			at = len(e.key)
+		}
+		kind, rest = k.protocol.name+" "+e.key[:at], e.key[at:]
+	}
+	if rest == "" {
+		return kind
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(rest)) // it never fails
+	return fmt.Sprintf("%s/%08x", kind, h.Sum32())
+}
+
+// String names the state as it is shown.
+func (s state) String() string {
+	switch s {
+	case underWay:
+		return "under way"
+	case dropped:
+		return "dropped"
+	}
+	return "held"
+}

@@ -1,0 +1,122 @@
+package snapshot
+
+import "time"
+
+// A Keeper follows one session. It is not safe for concurrent use.
+//
+// Whatever it was told, the driver then takes what the app must hear with Say,
+// and calls Tick at Deadline.
+type Keeper struct {
+	// Immutable.
+	rules    []*rule
+	protocol protocol      // its start is nil where only rules apply
+	life     time.Duration // of a mark that something was dropped
+
+	preset  preset // nil where only rules apply
+	entries []entry
+	size    int       // what the entries cost, at most maxBytes
+	next    time.Time // when the first entry changes by itself
+	version uint32
+	lost    bool // something that mattered is not among the entries
+	here    bool // a client is attached
+	fresh   restore
+	out     []Message
+}
+
+// Inbound tells that the app's socket was handed this message. Data is lent
+// for the call.
+func (k *Keeper) Inbound(now time.Time, m Message) {
+	if k.preset != nil {
+		k.preset.inbound(k, now, m)
+	}
+	for _, r := range k.rules {
+		r.inbound(k, now, m)
+	}
+}
+
+// Outbound tells that the app said this. True: it is for the Keeper and not
+// for the client. Data is lent for the call.
+func (k *Keeper) Outbound(now time.Time, m Message) (swallow bool) {
+	if k.preset != nil && k.preset.outbound(k, now, m) {
+		return true
+	}
+	for i, r := range k.rules {
+		if r.dropOutbound != nil {
+			r.drops(k, now, r.dropOutbound, m)
+		}
+		if k.fresh.answered(k, now, i, m) {
+			return true
+		}
+	}
+	return false
+}
+
+// Say returns what the app must hear now, and forgets it. The messages are the
+// caller's.
+func (k *Keeper) Say() []Message {
+	out := k.out
+	k.out = nil
+	return out
+}
+
+// Attach tells whether a client is there. A new Keeper has none.
+func (k *Keeper) Attach(now time.Time, attached bool) {
+	k.here = attached
+	k.Tick(now)
+}
+
+// Tick does what is due.
+func (k *Keeper) Tick(now time.Time) {
+	k.age(now)
+	k.fresh.tick(now)
+	if k.preset != nil {
+		k.preset.tick(k, now)
+	}
+}
+
+// Deadline returns when Tick wants to be called; zero is never.
+func (k *Keeper) Deadline() time.Time {
+	at := earlier(k.next, k.fresh.deadline())
+	if k.preset != nil {
+		at = earlier(at, k.preset.deadline())
+	}
+	return at
+}
+
+// earlier returns the earlier of two deadlines, of which zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Complete tells whether the entries are all that a fresh app socket must
+// hear. It is false for good once something that mattered did not fit or could
+// not be understood, and for as long as something is under way that cannot be
+// said again. An adoption would then not be silent.
+func (k *Keeper) Complete() bool {
+	for _, e := range k.entries {
+		if e.state == underWay {
+			return false
+		}
+	}
+	return !k.lost
+}
+
+// Version grows with every change that has to be journaled.
+func (k *Keeper) Version() uint32 { return k.version }
+
+// say tells the app something. It copies Data.
+func (k *Keeper) say(m Message) { k.out = append(k.out, m.clone()) }
+
+// attached tells whether a client is there to answer for itself.
+func (k *Keeper) attached() bool { return k.here }
+
+// incomplete notes that something that mattered is not among the entries.
+func (k *Keeper) incomplete() {
+	if !k.lost {
+		k.lost = true
+		k.version++
+	}
+}

@@ -1,0 +1,211 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"time"
+)
+
+// Implementation limits of WSR_SNAPSHOT_RULES.
+const (
+	// maxRules bounds what every message is compared with.
+	maxRules = 64
+
+	// maxRulesText is far above what maxRules rules need.
+	maxRulesText = 256 << 10
+)
+
+// ruleText is a rule as it is written in WSR_SNAPSHOT_RULES.
+type ruleText struct {
+	Path         string       `json:"path"`
+	Select       *matcherText `json:"select"`
+	Key          *string      `json:"key"`
+	Drop         *matcherText `json:"drop"`
+	DropOutbound *matcherText `json:"dropOutbound"`
+	Merge        string       `json:"merge"`
+	TTL          string       `json:"ttl"`
+	Await        *matcherText `json:"await"`
+	Swallow      *matcherText `json:"swallow"`
+}
+
+// A rule keeps the latest message per key of those that it selects. It is
+// immutable.
+type rule struct {
+	// id names the rule in what is saved. It follows from what decides which
+	// message is kept under which key, so that it survives a restart, and a
+	// rule that means something else is another one.
+	id uint32
+
+	path         pattern
+	selects      *matcher
+	key          []string // nil: none
+	drop         *matcher // inbound; or nil
+	dropOutbound *matcher // or nil
+	conflictFree bool
+	ttl          time.Duration // 0: as long as the session
+	await        *matcher      // or nil
+	swallow      *matcher      // or nil
+}
+
+// parseRules reads WSR_SNAPSHOT_RULES.
+func parseRules(data []byte) ([]*rule, error) {
+	if len(data) > maxRulesText {
+		return nil, fmt.Errorf("rules of %d bytes: at most %d", len(data), maxRulesText)
+	}
+	var file struct {
+		Rules []ruleText `json:"rules"`
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&file); err != nil {
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("rules: something follows the object")
+	}
+	if n := len(file.Rules); n == 0 || n > maxRules {
+		return nil, fmt.Errorf(`rules: %d in "rules", want 1 to %d`, n, maxRules)
+	}
+	var rules []*rule
+	for i := range file.Rules {
+		r, err := file.Rules[i].compile()
+		if err != nil {
+			return nil, fmt.Errorf("rule %d: %w", i+1, err)
+		}
+		for j, other := range rules {
+			if other.id == r.id {
+				return nil, fmt.Errorf("rule %d: has path, select and key of rule %d", i+1, j+1)
+			}
+		}
+		rules = append(rules, r)
+	}
+	return rules, nil
+}
+
+// compile checks a rule.
+func (t *ruleText) compile() (*rule, error) {
+	r := &rule{}
+	var err error
+	if r.path, err = parsePattern(t.Path); err != nil {
+		return nil, err
+	}
+	if t.Select == nil {
+		return nil, errors.New(`no "select"`)
+	}
+	for _, part := range []struct {
+		name string
+		from *matcherText
+		to   **matcher
+	}{
+		{"select", t.Select, &r.selects}, {"drop", t.Drop, &r.drop}, {"dropOutbound", t.DropOutbound, &r.dropOutbound},
+		{"await", t.Await, &r.await}, {"swallow", t.Swallow, &r.swallow},
+	} {
+		if *part.to, err = part.from.compile(); err != nil {
+			return nil, fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	if err := r.compileEntry(t); err != nil {
+		return nil, err
+	}
+	r.id = t.id(r.path)
+	return r, nil
+}
+
+// compileEntry checks what a rule says of its entries.
+func (r *rule) compileEntry(t *ruleText) error {
+	if t.Key != nil {
+		key, ok := parsePointer(*t.Key)
+		if !ok || len(key) == 0 {
+			return fmt.Errorf("key %q: not an RFC 6901 pointer of 1 to %d bytes and at most %d names", *t.Key, maxPointer, maxTokens)
+		}
+		r.key = key
+	}
+	switch t.Merge {
+	case "", "last-write-wins":
+	case "conflict-free":
+		r.conflictFree = true
+	default:
+		return fmt.Errorf("merge %q: not last-write-wins or conflict-free", t.Merge)
+	}
+	if t.TTL != "" {
+		ttl, err := time.ParseDuration(t.TTL)
+		if err != nil || ttl < time.Millisecond {
+			return fmt.Errorf("ttl %q: not a duration of 1ms or more, such as 90s or 1h", t.TTL)
+		}
+		r.ttl = ttl
+	}
+	return nil
+}
+
+// id hashes what decides which message is kept under which key.
+func (t *ruleText) id(path pattern) uint32 {
+	var selects, pointer, key string
+	if t.Select.Regexp != nil {
+		selects = *t.Select.Regexp
+	} else {
+		pointer = *t.Select.Pointer
+		var equals bytes.Buffer
+		_ = json.Compact(&equals, t.Select.Equals) // it was decoded, so it is well-formed
+		selects = equals.String()
+	}
+	if t.Key != nil {
+		key = *t.Key
+	}
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%q %q %q %q", path, pointer, selects, key)
+	return max(h.Sum32(), 1) // 0 is the preset
+}
+
+// inbound keeps or drops by what the client said.
+func (r *rule) inbound(k *Keeper, now time.Time, m Message) {
+	switch r.selects.look(m) {
+	case present:
+		if len(m.Data) > maxLook || r.selects.expr == nil && !json.Valid(m.Data) {
+			k.incomplete() // it does not fit, or it is not what it looks like
+			return
+		}
+		k.put(now, entry{rule: r.id, key: r.keyOf(r.selects, m), m: m})
+		return
+	case undecided:
+		k.incomplete()
+		return
+	}
+	if r.drop != nil {
+		r.drops(k, now, r.drop, m)
+	}
+}
+
+// drops forgets the entry with the key of m, if it matches by.
+func (r *rule) drops(k *Keeper, now time.Time, by *matcher, m Message) {
+	if !by.match(m) {
+		return
+	}
+	key := r.keyOf(by, m)
+	i := k.find(r.id, key)
+	if i < 0 || k.entries[i].state != held {
+		return
+	}
+	k.version++
+	if !r.conflictFree {
+		k.remove(i)
+		return
+	}
+	e := &k.entries[i]
+	k.size -= len(e.m.Data)
+	e.state, e.version, e.at, e.m = dropped, k.version, now.UnixMilli(), Message{}
+	k.schedule()
+}
+
+// keyOf returns what distinguishes the entry of m from others of the rule: the
+// value at the rule's pointer, or the first group of the expression.
+func (r *rule) keyOf(by *matcher, m Message) string {
+	if r.key != nil {
+		return field(m.Data, r.key...)
+	}
+	key, _ := by.group(m)
+	return key
+}
