@@ -1,41 +1,93 @@
 package observe
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 )
 
+// listMost bounds the list of sessions: what fits an answer and a screen. One
+// that is not in it is found by its id.
+const listMost = 1000
+
 // Admin is the admin endpoint. It is for operators and probes, so it does not
-// belong on an address that clients reach.
+// belong on an address that clients reach. Its functions may be called
+// concurrently; where one is nil there is no such path.
 type Admin struct {
 	// Ready returns nil when the sidecar can take sessions, and otherwise why
-	// not, without secrets. It may be called concurrently.
+	// not, without secrets.
 	Ready func() error
 	// Metrics answers a scrape.
 	Metrics http.Handler
+
+	// Drain stops taking sessions, hands all over, and returns when that is
+	// done. When one is under way it waits for that; when its context ends, it
+	// returns and the drain goes on.
+	Drain func(context.Context) error
+	// DrainState tells how far that is. It goes with Drain.
+	DrainState func() DrainState
+
+	// Sessions lists up to limit sessions, in a form that encodes to JSON.
+	Sessions func(limit int) any
+	// Snapshot returns what a session's app would hear again, in a form that
+	// encodes to JSON and has every payload masked (I9), or false if the
+	// session is not here.
+	Snapshot func(id string) (any, bool)
 }
 
-const paths = "/livez    200 while the process runs\n" +
-	"/readyz   200 when it can take sessions, otherwise 503 and why\n" +
-	"/metrics  counters for Prometheus\n"
+// A route is one path of the endpoint. help is a line for a person.
+type route struct {
+	path, help string
+	get, post  http.HandlerFunc
+}
 
-// Handler returns the endpoint. Timeouts are its server's.
+func (a Admin) routes() []route {
+	list := []route{
+		{path: "/livez", help: "200 while the process runs", get: func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok\n") }},
+		{path: "/readyz", help: "200 when it can take sessions, otherwise 503 and why", get: a.readyz},
+		{path: "/metrics", help: "counters for Prometheus", get: a.Metrics.ServeHTTP},
+	}
+	if a.Drain != nil {
+		list = append(list, route{path: "/drain", help: "GET: how far a drain is; POST: hand all sessions over, 200 when done",
+			get: a.getDrain, post: a.postDrain})
+	}
+	if a.Sessions != nil {
+		list = append(list, route{path: "/sessions", help: fmt.Sprintf("up to %d sessions", listMost), get: a.sessions})
+	}
+	if a.Snapshot != nil {
+		list = append(list, route{path: "/sessions/{id}/snapshot", help: "what a fresh app socket would hear, payloads masked", get: a.snapshot})
+	}
+	return list
+}
+
+// Handler returns the endpoint. Timeouts are its server's, and a drain lifts
+// them for itself.
 func (a Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok\n") })
-	mux.HandleFunc("GET /readyz", a.readyz)
-	mux.Handle("GET /metrics", a.Metrics)
-	mux.HandleFunc("/{any...}", func(w http.ResponseWriter, r *http.Request) {
-		for _, path := range []string{"/livez", "/readyz", "/metrics"} {
-			if r.URL.Path == path {
-				w.Header().Set("Allow", "GET, HEAD")
-				answer(w, http.StatusMethodNotAllowed, "only GET here\n")
-				return
-			}
-		}
-		answer(w, http.StatusNotFound, "not found; there is:\n"+paths)
-	})
+	help := "not found; there is:\n"
+	for _, rt := range a.routes() {
+		mux.HandleFunc(rt.path, rt.serve)
+		help += fmt.Sprintf("%-24s %s\n", rt.path, rt.help)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusNotFound, help) })
 	return mux
+}
+
+func (rt route) serve(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		rt.get(w, r)
+	case r.Method == http.MethodPost && rt.post != nil:
+		rt.post(w, r)
+	case rt.post != nil:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		answer(w, http.StatusMethodNotAllowed, "only GET and POST here\n")
+	default:
+		w.Header().Set("Allow", "GET, HEAD")
+		answer(w, http.StatusMethodNotAllowed, "only GET here\n")
+	}
 }
 
 func (a Admin) readyz(w http.ResponseWriter, _ *http.Request) {
@@ -46,9 +98,32 @@ func (a Admin) readyz(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, "ready\n")
 }
 
+func (a Admin) sessions(w http.ResponseWriter, _ *http.Request) { answerJSON(w, a.Sessions(listMost)) }
+
+func (a Admin) snapshot(w http.ResponseWriter, r *http.Request) {
+	entries, ok := a.Snapshot(r.PathValue("id"))
+	if !ok {
+		answer(w, http.StatusNotFound, "this session is not here\n")
+		return
+	}
+	answerJSON(w, entries)
+}
+
 func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text) // whoever asked has gone
+}
+
+// answerJSON writes a value that is known to have a JSON form.
+func answerJSON(w http.ResponseWriter, value any) {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		answer(w, http.StatusInternalServerError, "this cannot be told in JSON\n")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(append(text, '\n')) // whoever asked has gone
 }

@@ -12,12 +12,14 @@ var (
 
 	// The checks that a request can fail before it reaches the app.
 	refusals = []string{
-		"body", "connect", "early", "expect", "fields", "head", "host", "key", "memory", "method", "offer", "origin",
-		"proto", "protocols", "shutdown", "target", "upstream", "upstream_timeout", "version",
+		"body", "connect", "draining", "early", "expect", "fields", "head", "host", "key", "memory", "method", "misdirected", "offer", "origin",
+		"proof", "proto", "protocols", "shutdown", "strict", "target", "upstream", "upstream_timeout", "version",
 	}
 
 	// Why a resilient session lost its connection.
-	causes = []string{"client", "closed", "gone", "heartbeat", "internal", "protocol", "shutdown", "superseded"}
+	causes = []string{
+		"client", "closed", "goaway", "gone", "handed", "heartbeat", "internal", "moved", "protocol", "shutdown", "superseded",
+	}
 
 	// Why a session, or a plain connection, is over.
 	endings = []string{
@@ -26,9 +28,15 @@ var (
 
 	adoptions = []string{"app_restarted", "drained", "owner_lost"}
 	resets    = []string{"lost", "token", "try_again", "unauthorised", "unknown"}
-	outcomes  = []string{"failed", "ok", "refused"}
-	states    = []string{"CONNECTED", "DEGRADED", "DISCONNECTED", "DISCONNECTING", "HANDSHAKING"}
-	appends   = []string{"ok", "busy", "corrupt", "ended", "fenced", "full", "lost", "too_large", "unavailable"}
+
+	tunnelOutcomes  = []string{"elsewhere", "refused", "served", "silent"}
+	restartOutcomes = []string{"gave_up", "ok"}
+	handovers       = []string{"deadline", "detached", "moved"}
+	doubts          = []string{"confirmed", "fenced"}
+
+	outcomes = []string{"failed", "ok", "refused"}
+	states   = []string{"CONNECTED", "DEGRADED", "DISCONNECTED", "DISCONNECTING", "HANDSHAKING"}
+	appends  = []string{"ok", "busy", "corrupt", "ended", "fenced", "full", "lost", "too_large", "unavailable"}
 )
 
 // A set is one counter per value of a label. It is made whole, so that a

@@ -58,12 +58,12 @@ func TestRedaction(t *testing.T) {
 
 func TestHarmlessNamesStay(t *testing.T) {
 	var out bytes.Buffer
-	NewLogger(&out, slog.LevelInfo, "json", false).Info("resumed", "session", "0102", "remote", "10.0.0.1:5", "code", 4409, "error", "x")
+	NewLogger(&out, slog.LevelInfo, "json", false).Info("resumed", "session", "0102", "remote", "10.0.0.1:5", "code", 4409, "error", "x", "audit", true)
 	var got map[string]any
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]any{"msg": "resumed", "session": "0102", "remote": "10.0.0.1:5", "code": 4409.0, "error": "x"} {
+	for name, want := range map[string]any{"msg": "resumed", "session": "0102", "remote": "10.0.0.1:5", "code": 4409.0, "error": "x", "audit": true} {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
 		}

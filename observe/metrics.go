@@ -32,10 +32,16 @@ type Metrics struct {
 	adopted, reset                set
 	dialled, appended             set
 	frames, frameBytes, panics    prometheus.Counter
+	tunnelled, restarted, handed  set
+	authorised, doubted           set
+	reused                        prometheus.Counter
+	available                     prometheus.Gauge
 
 	plainAge, resilientAge prometheus.Observer
 	resumeTime, roundTrip  prometheus.Observer
 	dialTime, appendTime   prometheus.Observer
+	tunnelTime             prometheus.Observer
+	restartTime            prometheus.Observer
 }
 
 // Handler answers a scrape in the formats of Prometheus and OpenMetrics.

@@ -90,6 +90,7 @@ func TestTraffic(t *testing.T) {
 			Plain: 1, Attached: 2, Detached: 3, WindowBytes: 4, Budget: 5,
 			PlainTraffic: session.Counters{InMessages: 6, OutBytes: 7, BeatsSent: 8},
 			Traffic:      session.Counters{OutMessages: 9, InBytes: 10, Duplicates: 11, Replayed: 12, ReplayedBytes: 13, AcksHeard: 14, WindowFull: 15},
+			Tunnels:      16, Draining: true, Snapshots: 17, SnapshotBytes: 18,
 		}
 	})
 	wantLines(t, scrape(t, m),
@@ -108,6 +109,10 @@ func TestTraffic(t *testing.T) {
 		`wsr_replayed_bytes_total 13`,
 		`wsr_acks_total{direction="received"} 14`,
 		`wsr_window_full_total 15`,
+		`wsr_tunnels 16`,
+		`wsr_draining 1`,
+		`wsr_snapshot_sessions 17`,
+		`wsr_snapshot_bytes 18`,
 	)
 }
 
@@ -134,6 +139,11 @@ func TestLabelsAreBounded(t *testing.T) {
 		m.Resumed(secret, secret, 0)
 		m.Resumed("adopted", secret, 0)
 		m.Dialled(secret, 0)
+		m.Tunnelled(secret, 0)
+		m.AppRestarted(secret, 0)
+		m.HandedOver(secret)
+		m.Authorised(secret)
+		m.Doubted(secret)
 		m.LinkState(heartbeat.State(i))
 	}
 	text := scrape(t, m)

@@ -31,6 +31,7 @@ func New() *Metrics {
 	m.links()
 	m.app()
 	m.journal()
+	m.pods()
 	m.panics = m.counter("wsr_panics_total", "Sessions that broke an invariant and were ended, the process going on. Any is a bug.").WithLabelValues()
 	return m
 }
@@ -85,6 +86,12 @@ func (m *Metrics) histogram(name, help string, buckets []float64, labels ...stri
 	vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 	m.registry.MustRegister(vec)
 	return vec
+}
+
+func (m *Metrics) gauge(name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	m.registry.MustRegister(g)
+	return g
 }
 
 // buildInfo is 1, with what was built as labels.

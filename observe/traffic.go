@@ -15,6 +15,10 @@ type Stats struct {
 	Budget                    int64 // limit on WindowBytes; 0 for none
 	PlainTraffic              session.Counters
 	Traffic                   session.Counters
+	Tunnels                   int   // to other sidecars, passed through here
+	Draining                  bool  // nothing new is taken
+	Snapshots                 int   // sessions with a context snapshot
+	SnapshotBytes             int64 // held by all snapshots
 }
 
 // Watch makes every scrape ask stats, which must be safe for concurrent use.
@@ -53,6 +57,19 @@ func trafficSeries() []series {
 			func(s *Stats) float64 { return float64(s.WindowBytes) }, nil},
 		{"wsr_memory_budget_bytes", "Limit on wsr_window_bytes (WSR_MEMORY_BUDGET).", gauge,
 			func(s *Stats) float64 { return float64(s.Budget) }, nil},
+		{"wsr_tunnels", "Connections that are passed on to the sidecars that own their sessions.", gauge,
+			func(s *Stats) float64 { return float64(s.Tunnels) }, nil},
+		{"wsr_draining", "1 while the sidecar hands its sessions over to stop, otherwise 0.", gauge,
+			func(s *Stats) float64 {
+				if s.Draining {
+					return 1
+				}
+				return 0
+			}, nil},
+		{"wsr_snapshot_sessions", "Sessions with messages that a fresh app socket has to hear.", gauge,
+			func(s *Stats) float64 { return float64(s.Snapshots) }, nil},
+		{"wsr_snapshot_bytes", "Bytes of those messages.", gauge,
+			func(s *Stats) float64 { return float64(s.SnapshotBytes) }, nil},
 	}
 	type count = func(*session.Counters) uint64
 	for _, t := range []struct {

@@ -387,7 +387,7 @@ func rotatedKeys(t *testing.T) {
 		}
 		return newScene(t, func(c *Config) {
 			c.Tokens, c.Store, c.Advertise = ring, store.NewJournal(log, ring), keys
-			c.Adopt = func(bool) bool { return true }
+			c.Adopt = func(bool, bool) bool { return true }
 		})
 	}
 	first := sidecar("old")

@@ -44,6 +44,8 @@ type conduit struct {
 	deflate *deflateParams // what the app's socket negotiated
 	born    time.Time
 
+	again *againHandshake // nil: the session has one app socket only
+
 	mu     sync.Mutex // guards the rest and the machine
 	m      machine
 	client *leg // nil while no connection is attached
@@ -53,6 +55,9 @@ type conduit struct {
 	over   bool      // the end was reported
 	beats  uint64    // answered heartbeats that were reported
 	link   heartbeat.State
+	ended  chan struct{} // closed at the end, if somebody waits for it
+	stall  uint32        // the vigil's count that the session knows of
+	asked  time.Time     // when the client was last asked to move
 }
 
 // A leg is one socket of a conduit, and the sink of its transport. A leg that
@@ -72,7 +77,11 @@ func (c *conduit) newLeg(conn net.Conn) *leg {
 // enter begins a step: it takes the lock. The returned time is the step's.
 func (c *conduit) enter() time.Time {
 	c.mu.Lock()
-	return time.Now()
+	now := time.Now()
+	if n := c.srv.vigil.stalls(now); n != c.stall {
+		c.wake(n)
+	}
+	return now
 }
 
 // leave ends a step. A broken invariant of one session ends that session and
@@ -227,6 +236,9 @@ func (c *conduit) perform(o *session.Output) {
 		c.app.close(o.AppFarewell)
 		c.app = nil
 	}
+	if o.RedialApp {
+		c.redial()
+	}
 	if o.Ended != "" {
 		c.finish(o.Ended)
 	}
@@ -288,6 +300,9 @@ func (c *conduit) finish(why string) {
 		return
 	}
 	c.over = true
+	if c.ended != nil {
+		close(c.ended)
+	}
 	c.srv.ended(c, why)
 }
 
@@ -298,9 +313,23 @@ func (c *conduit) persist(rec *store.Record) {
 		r := c.journal.append(rec)
 		now := c.enter()
 		defer c.leave()
+		doubted := c.doubted()
 		c.m.Persisted(now, r)
 		c.settle(now)
+		switch {
+		case !doubted || c.doubted():
+		case r == session.PersistRefused:
+			c.srv.observer.Doubted("fenced")
+		default:
+			c.srv.observer.Doubted("confirmed")
+		}
 	})
+}
+
+// doubted tells whether it is not known whether the session is ours.
+func (c *conduit) doubted() bool {
+	m, ok := c.m.(*session.Session)
+	return ok && m.Doubted()
 }
 
 // closeCause is a close code as a metric's label, of which there are few.

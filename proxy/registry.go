@@ -57,6 +57,13 @@ func (r *registry) remove(c *conduit) {
 	addCounters(&r.gone, c.m.Counters())
 }
 
+// has tells whether the session lives here.
+func (r *registry) has(id wire.SessionID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sessions[id] != nil
+}
+
 // find returns the session's conduit, or, if there is none, makes the caller
 // the one who adopts it: others who ask wait until done is called.
 func (r *registry) find(id wire.SessionID, abort <-chan struct{}) (c *conduit, done func()) {
@@ -110,7 +117,10 @@ func (r *registry) close() {
 // Stats sums up. It looks at every session, one at a time, and is meant for a
 // scrape.
 func (s *Server) Stats() Stats {
-	st := Stats{WindowBytes: s.pool.InUse(), Budget: s.pool.Budget()}
+	st := Stats{
+		WindowBytes: s.pool.InUse(), Budget: s.pool.Budget(),
+		Tunnels: s.tunnels.count(), Draining: s.Draining(),
+	}
 	for _, c := range s.sessions.all() {
 		c.mu.Lock()
 		if m, ok := c.m.(*session.Session); ok {
@@ -118,6 +128,10 @@ func (s *Server) Stats() Stats {
 				st.Attached++
 			} else {
 				st.Detached++
+			}
+			if n := m.ContextSize(); n > 0 {
+				st.Snapshots++
+				st.SnapshotBytes += int64(n)
 			}
 			addCounters(&st.Traffic, m.Counters())
 		} else {

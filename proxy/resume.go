@@ -1,33 +1,87 @@
 package proxy
 
 import (
-	"errors"
+	"context"
 	"net"
 	"time"
 
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
-	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// resume brings a client back to its session: here, or from the journal.
-// Whatever is wrong with a token, the answer is the same and nothing happens
-// to the session that it names.
+// Implementation limits of a resume.
+const (
+	// resumeTries bounds how often a resume looks again because the session
+	// moved meanwhile. Each look follows a move, which takes longer than it.
+	resumeTries = 5
+
+	// handedWait is how long a client that came by another sidecar waits for
+	// its session to be handed over: the app's answer (1 s) and some appends.
+	handedWait = 5 * time.Second
+)
+
+// resume brings a client back to its session: here, at its owner by a tunnel,
+// or from the journal. Whatever is wrong with a token, the answer is the same
+// and nothing happens to the session that it names.
 func (h *arrival) resume() {
+	if p, ok := h.s.openProof(h.r); ok {
+		h.restoreClient(p)
+	}
 	t, err := wire.OpenToken(h.s.cfg.Tokens, h.offer.Resume.Token, time.Now())
 	if err != nil || t.Binding != h.binding() {
 		h.reset(wire.ResetToken)
 		return
 	}
-	c, done := h.s.sessions.find(t.Session, h.r.Context().Done())
-	switch {
-	case c != nil:
-		h.reattach(c, t)
-	case done != nil:
-		defer done()
-		h.adopt(t)
+	asked := owners{h.s.cfg.Advertise: tunnelElsewhere}
+	ask := t.Owner // saves the look into the journal in the common case
+	for range resumeTries {
+		if ask != "" && h.pass(ask, asked, t) {
+			return
+		}
+		c, done := h.s.sessions.find(t.Session, h.r.Context().Done())
+		switch {
+		case c != nil:
+			h.reattach(c, t)
+			return
+		case done == nil:
+			return // the client is gone
+		case h.client != nil:
+			done()
+			h.refuse(misdirected)
+			return
+		}
+		var decided bool
+		ask, decided = h.adopt(t, asked)
+		done()
+		if decided {
+			return
+		}
 	}
+	h.reset(wire.ResetTryAgain)
+}
+
+// misdirected tells another sidecar that the session is not here.
+var misdirected = &refusal{421, "the session is not here", "misdirected"}
+
+func (h *arrival) refuse(ref *refusal) { h.s.refuse(h.w, ref) }
+
+// owners are the sidecars that were asked for the session, and what came of
+// it.
+type owners map[string]tunnelEnd
+
+// pass hands the client to the session's owner. It returns false when that
+// cannot serve it. A request that was forwarded once goes no further, and a
+// session that is here needs nobody else.
+func (h *arrival) pass(owner string, asked owners, t *wire.Token) bool {
+	if _, before := asked[owner]; before || h.client != nil || h.s.sessions.has(t.Session) {
+		return false
+	}
+	began := time.Now()
+	end := h.tunnel(owner)
+	asked[owner] = end
+	h.s.observer.Tunnelled(end.String(), time.Since(began))
+	return end == tunnelServed
 }
 
 // position is what the client says it has.
@@ -46,6 +100,9 @@ func (h *arrival) reattach(c *conduit, t *wire.Token) {
 		h.reset(reason)
 		return
 	}
+	if !h.allowed(h.r.Context()) || h.leaves(c) {
+		return
+	}
 	extensions, compressed := h.extensions(c.deflate)
 	conn, err := h.accept(wire.Subprotocol, extensions, nil)
 	if err != nil {
@@ -57,6 +114,52 @@ func (h *arrival) reattach(c *conduit, t *wire.Token) {
 	}
 	h.s.observer.Accepted(kindResilient)
 	h.s.observer.Resumed("resumed", "", time.Since(h.began))
+}
+
+// leaves hands the session over, if this sidecar is about to stop and the
+// client has come to another one that can adopt it. One that came here itself
+// when the hand-over had begun is sent away.
+func (h *arrival) leaves(c *conduit) bool {
+	tunnelled := h.client != nil
+	if !tunnelled && !c.handingOver() || tunnelled && !h.s.Draining() {
+		return false
+	}
+	wait := time.NewTimer(handedWait)
+	defer wait.Stop()
+	select {
+	case <-c.handOver("moved"):
+		if tunnelled {
+			h.refuse(misdirected)
+			return true
+		}
+	case <-wait.C:
+	case <-h.r.Context().Done():
+		return true
+	}
+	h.reset(wire.ResetTryAgain)
+	return true
+}
+
+// allowed asks the app, where it is to be asked, and answers the client that
+// may not have its session.
+func (h *arrival) allowed(ctx context.Context) bool {
+	if h.s.cfg.ResumeAuth == "" {
+		return true
+	}
+	outcome := "ok"
+	reason := h.authorised(ctx)
+	switch reason {
+	case 0:
+	case wire.ResetUnauthorised:
+		outcome = "refused"
+	default:
+		outcome = "failed"
+	}
+	h.s.observer.Authorised(outcome)
+	if reason != 0 {
+		h.reset(reason)
+	}
+	return reason == 0
 }
 
 // check tells why a resume cannot be, or 0.
@@ -73,10 +176,27 @@ func (c *conduit) resumable(t *wire.Token, at session.Position) (*session.Sessio
 	switch {
 	case !ok || c.over:
 		return nil, wire.ResetUnknown
-	case !m.TokenValid(t.Epoch, t.Generation):
-		return nil, wire.ResetToken
+	case m.Doubted():
+		return nil, wire.ResetTryAgain
+	}
+	if reason := c.srv.judge(m.Token(t.Epoch, t.Generation), t); reason != 0 {
+		return nil, reason
 	}
 	return m, m.Check(at)
+}
+
+// judge turns a verdict on a token into an answer. One that was used up is
+// the sign of a copy, and somebody should look.
+func (s *Server) judge(v session.TokenVerdict, t *wire.Token) wire.ResetReason {
+	switch v {
+	case session.TokenValid:
+		return 0
+	case session.TokenReused:
+		s.observer.TokenReused()
+		s.log.Warn("a resume token came that was used up: there may be a copy of it", "audit", true,
+			"session", t.Session.String(), "epoch", t.Epoch, "generation", t.Generation)
+	}
+	return wire.ResetToken
 }
 
 // attach makes conn the session's connection, or tells why not. The one
@@ -105,105 +225,4 @@ func (c *conduit) attach(conn net.Conn, t *wire.Token, at session.Position, comp
 		c.client.t.Start(nil)
 	}
 	return 0
-}
-
-func (s *Server) newJournal(id wire.SessionID) *journal {
-	if s.cfg.Store == nil {
-		return nil
-	}
-	return &journal{
-		store: s.cfg.Store, id: store.ID(id), writer: store.NewWriter(),
-		observer: s.observer, log: s.log,
-	}
-}
-
-// adopt continues a session from the journal: its owner is gone, and with it
-// the app's socket (PROTOCOL §8.3).
-func (h *arrival) adopt(t *wire.Token) {
-	if h.s.cfg.Store == nil {
-		h.reset(wire.ResetUnknown)
-		return
-	}
-	ctx, cancel := h.context()
-	defer cancel()
-	state, err := store.TakeOver(ctx, h.s.cfg.Store, store.ID(t.Session), h.s.cfg.Advertise, time.Now())
-	if reason := h.adoptable(t, state, err); reason != 0 {
-		h.reset(reason)
-		return
-	}
-	start := session.Start{ID: t.Session, Subprotocol: state.Subprotocol, Binding: h.binding()}
-	var app *appConn
-	if goOn := !state.Closed && h.s.cfg.Adopt(h.offer.Adopt); goOn {
-		app = h.dialApp(appHandshake{Protocols: h.offer.App, Offers: h.req.Offers})
-		if app == nil {
-			return
-		}
-		start.Subprotocol, start.Deflate = app.Subprotocol, app.Deflate != nil
-	}
-	h.adoptWith(t, start, state, app)
-}
-
-// adoptable tells why a session cannot be adopted, or 0.
-func (h *arrival) adoptable(t *wire.Token, state *store.State, err error) wire.ResetReason {
-	switch {
-	case err == nil:
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrEnded):
-		return wire.ResetUnknown
-	case errors.Is(err, store.ErrCorrupt):
-		h.s.log.Error("journal of a session cannot be read", "session", t.Session.String(), "error", err)
-		return wire.ResetLost
-	default:
-		h.s.log.Warn("session cannot be adopted now", "session", t.Session.String(), "error", err)
-		return wire.ResetTryAgain
-	}
-	if t.Epoch >= state.Epoch {
-		return wire.ResetToken // of an ownership that the journal has not seen
-	}
-	if at := state.DetachedAt; at != 0 && time.Since(time.UnixMilli(at)) > h.s.cfg.SessionTTL {
-		return wire.ResetUnknown
-	}
-	return 0
-}
-
-// adoptWith makes the session anew, around app or, if that is nil, around
-// what is left to be delivered.
-func (h *arrival) adoptWith(t *wire.Token, start session.Start, state *store.State, app *appConn) {
-	s := h.s
-	c := &conduit{srv: s, id: t.Session, born: h.began}
-	var header map[string][]string
-	var early []byte
-	if app != nil {
-		c.app, c.deflate = c.newLeg(app.Conn), app.Deflate
-		header, early = app.Header, app.Early
-	}
-	extensions, compressed := h.extensions(c.deflate)
-	start.Extensions = extensions
-	now := time.Now()
-	m, reason := session.Adopt(&s.session, now, start, state, h.position(), app != nil)
-	if reason != 0 {
-		if c.app != nil {
-			c.app.t.Abort()
-		}
-		h.reset(reason)
-		return
-	}
-	c.m, c.journal = m, s.newJournal(t.Session)
-	c.journal.writer, c.journal.revision = state.Writer, state.Revision
-	conn, err := h.accept(wire.Subprotocol, extensions, header)
-	if err == nil {
-		if reason := m.Attach(now, wire.StatusAdopted, h.position(), compressed); reason == 0 {
-			c.client = c.newLeg(conn)
-			s.observer.Accepted(kindResilient)
-			s.observer.Resumed("adopted", m.Adopted().String(), time.Since(h.began))
-		} else {
-			h.sayReset(conn, reason)
-		}
-	}
-	// Without a connection the session is ours all the same, and waits.
-	if !s.sessions.add(c) {
-		c.kill()
-		return
-	}
-	s.observer.Began(kindResilient)
-	c.start(early)
 }

@@ -16,12 +16,14 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -44,10 +46,11 @@ const (
 type Config struct {
 	Upstream  string                                                               // http://host:port or unix:/path
 	Resilient func(path string) bool                                               // where sessions are offered; nil: everywhere
-	Adopt     func(clientAsked bool) bool                                          // whether a session goes on with a fresh app socket; nil: if the client asked
+	Adopt     func(asked, covered bool) bool                                       // whether a session goes on with a fresh app socket, when its client asked for that, or its context is known; nil: in either case
 	DialApp   func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer
 	Advertise string                                                               // this sidecar's address, for tokens and records
 	Tokens    wire.Sealer
+	Proofs    wire.Sealer // of tunnelled requests; nil: no tunnels
 	Store     store.Store // nil: no journal
 	TLSCert   string      // files; empty: no TLS. Read again when they change
 	TLSKey    string
@@ -58,8 +61,33 @@ type Config struct {
 	PersistAfter                            time.Duration // zero: 50ms
 	Heartbeat                               heartbeat.Config
 
+	// Bind lists what tokens are bound to beside the Origin: authorization,
+	// cookie:<name>, header:<name>.
+	Bind []string
+	// ResumeAuth is a path of the app that is asked before a resume, and says
+	// 2xx if the client may; empty: nobody is asked.
+	ResumeAuth string
+
+	// Guide knows what fresh app sockets must hear; nil: nothing.
+	Guide *snapshot.Guide
+	// AppRetry is how long clients are held while the app restarts; 0: not.
+	AppRetry time.Duration
+	// StrictStore refuses new sessions while the journal is away.
+	StrictStore bool
+
+	Peers    Peers         // nil: nobody else shares the journal
+	LeaseTTL time.Duration // zero: 20s; how long an owner that lives may be out of reach
+	PeerTLS  *tls.Config   // mutual TLS between sidecars; nil: as the proxy port
+
 	Observer Observer     // nil: Silent
 	Logger   *slog.Logger // nil: none
+}
+
+// Peers is what is known of the sidecars that share the journal. It is safe
+// for concurrent use and does not wait.
+type Peers interface {
+	// Lease tells whether a sidecar, named by its address, lives.
+	Lease(owner string) store.LeaseState
 }
 
 // Server is one sidecar's proxy. Make it with New; its methods are safe for
@@ -73,13 +101,23 @@ type Server struct {
 	scheme      string
 	tls         *tls.Config // nil: none
 	http        *http.Server
+	peerHTTP    *http.Server // ServePeers
 	observer    Observer
 	log         *slog.Logger
 	pool        *seqwindow.Pool
 
-	buffers  bufferPool
-	sessions registry
-	work     sync.WaitGroup // appends under way
+	buffers     bufferPool
+	sessions    registry
+	tunnels     tunnels
+	peers       peers
+	asking      chan struct{}  // questions to the app before a resume, under way
+	work        sync.WaitGroup // appends and dials under way
+	leaving     leaving
+	vigil       vigil
+	journalAway atomic.Bool
+
+	life context.Context // ends with Shutdown
+	die  context.CancelFunc
 }
 
 // New makes a server. It opens nothing yet.
@@ -96,6 +134,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.setDefaults()
 	s := &Server{cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger}
+	s.life, s.die = context.WithCancel(context.Background())
+	if cfg.Peers != nil {
+		s.vigil.start(time.Now(), cfg.LeaseTTL/2)
+	}
 	s.pool = seqwindow.NewPool(cfg.MemoryBudget)
 	s.sessions.init()
 	s.session = session.Config{
@@ -116,18 +158,25 @@ func New(cfg Config) (*Server, error) {
 		s.scheme, s.tls = "https", cert.config()
 	}
 	s.passthrough = newPassthrough(up, cfg.Logger, passthroughConfig{Scheme: s.scheme})
-	s.http = &http.Server{
-		Handler:           http.HandlerFunc(s.serve),
+	s.asking = make(chan struct{}, maxAsking)
+	s.http, s.peerHTTP = s.newHTTP(s.serve), s.newHTTP(s.servePeer)
+	return s, nil
+}
+
+// newHTTP makes a server that is as strict as we are with handler.
+func (s *Server) newHTTP(handler http.HandlerFunc) *http.Server {
+	h := &http.Server{
+		Handler:           handler,
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       clientIdle,
 		MaxHeaderBytes:    maxHeadBytes,
-		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		Protocols:         new(http.Protocols),
 	}
-	s.http.Protocols.SetHTTP1(true)
-	s.http.Protocols.SetUnencryptedHTTP2(true)
-	s.http.Protocols.SetHTTP2(true)
-	return s, nil
+	h.Protocols.SetHTTP1(true)
+	h.Protocols.SetUnencryptedHTTP2(true)
+	h.Protocols.SetHTTP2(true)
+	return h
 }
 
 func (c *Config) setDefaults() {
@@ -137,11 +186,12 @@ func (c *Config) setDefaults() {
 	setDefault(&c.SessionTTL, 5*time.Minute)
 	setDefault(&c.LingerGoingAway, 10*time.Second)
 	setDefault(&c.PersistAfter, 50*time.Millisecond)
+	setDefault(&c.LeaseTTL, 20*time.Second)
 	if c.Resilient == nil {
 		c.Resilient = func(string) bool { return true }
 	}
 	if c.Adopt == nil {
-		c.Adopt = func(asked bool) bool { return asked }
+		c.Adopt = func(asked, covered bool) bool { return asked || covered }
 	}
 	if c.Observer == nil {
 		c.Observer = Silent{}
@@ -160,6 +210,9 @@ func setDefault[T int | time.Duration](v *T, standard T) {
 // Serve accepts connections on l until Shutdown, and closes l. It returns nil
 // after Shutdown, and otherwise why it ended.
 func (s *Server) Serve(l net.Listener) error {
+	if s.cfg.Peers != nil {
+		go s.vigil.watch(s.life.Done())
+	}
 	if s.tls != nil {
 		l = tls.NewListener(l, s.tls)
 	}
@@ -167,61 +220,6 @@ func (s *Server) Serve(l net.Listener) error {
 		return fmt.Errorf("proxy: serve %s: %w", l.Addr(), err)
 	}
 	return nil
-}
-
-// Shutdown stops accepting, tells resilient clients to come back, writes
-// their sessions to the journal, says 1012 to plain ones, and waits for HTTP
-// requests and appends under way. When ctx ends it cuts what is left; sessions
-// that were not released by then are an error.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.sessions.close()
-	closing := make(chan error, 1)
-	go func() { closing <- s.http.Shutdown(ctx) }()
-	for _, c := range s.sessions.all() {
-		c.release()
-	}
-	err := s.drained(ctx)
-	for _, c := range s.sessions.all() {
-		c.kill()
-	}
-	if herr := <-closing; errors.Is(herr, context.DeadlineExceeded) {
-		// Streams of events never end by themselves; the grace was theirs.
-		s.log.Warn("HTTP requests were still open when the grace was over")
-	} else if err == nil {
-		err = herr
-	}
-	_ = s.http.Close()
-	s.passthrough.close()
-	s.work.Wait()
-	return err
-}
-
-// drainPoll is how often Shutdown looks whether all sessions are released.
-const drainPoll = 10 * time.Millisecond
-
-func (s *Server) drained(ctx context.Context) error {
-	t := time.NewTicker(drainPoll)
-	defer t.Stop()
-	for len(s.sessions.all()) > 0 {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("proxy: shutdown: %d sessions were not released: %w", len(s.sessions.all()), ctx.Err())
-		case <-t.C:
-		}
-	}
-	return nil
-}
-
-// release ends a conduit for a shutdown.
-func (c *conduit) release() {
-	now := c.enter()
-	defer c.leave()
-	if m, ok := c.m.(*session.Session); ok {
-		m.Release(now, wire.CodeRestart, "restarting")
-	} else {
-		c.m.End(now, "shutdown", wire.CodeRestart)
-	}
-	c.settle(now)
 }
 
 // kill drops a conduit that did not come to its end in time.

@@ -139,3 +139,10 @@ func (b *inbox) drop() {
 		b.trim()
 	}
 }
+
+func size(parts [][]byte) (n int) {
+	for _, p := range parts {
+		n += len(p)
+	}
+	return n
+}

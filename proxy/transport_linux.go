@@ -145,10 +145,3 @@ func (t *polled) Finish() {
 	t.Shut()
 	t.discard()
 }
-
-func size(parts [][]byte) (n int) {
-	for _, p := range parts {
-		n += len(p)
-	}
-	return n
-}

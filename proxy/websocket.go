@@ -2,11 +2,9 @@ package proxy
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
@@ -31,6 +29,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := &arrival{s: s, w: w, r: r, req: req, offer: offer, began: time.Now()}
+	if offer.Resume == nil && s.leaving.refuses() {
+		h.later("this pod is about to stop", "draining")
+		return
+	}
 	switch {
 	case !offer.Resilient, !s.cfg.Resilient(r.URL.Path):
 		h.plain()
@@ -46,6 +48,12 @@ func (s *Server) refuse(w http.ResponseWriter, ref *refusal) {
 	ref.write(w)
 }
 
+// later refuses a client that may have more luck in a moment, or elsewhere.
+func (h *arrival) later(reason, label string) {
+	h.w.Header().Set("Retry-After", "10")
+	h.refuse(&refusal{http.StatusServiceUnavailable, reason, label})
+}
+
 // An arrival is one upgrade request on its way to a conduit.
 type arrival struct {
 	s     *Server
@@ -54,12 +62,14 @@ type arrival struct {
 	req   *upgradeRequest
 	offer wire.Offer
 	began time.Time
+
+	client *proof // what another sidecar tells of the client; nil: it came itself
 }
 
 // dialApp makes the handshake with the app. When the app refuses, the client
 // has its answer already, and the result is nil.
 func (h *arrival) dialApp(hs appHandshake) *appConn {
-	hs.Scheme = h.s.scheme
+	hs.Scheme = h.scheme()
 	began := time.Now()
 	app, resp, err := h.s.upstream.upgrade(h.r.Context(), h.r, hs)
 	took := time.Since(began)
@@ -149,12 +159,16 @@ func (c *conduit) start(early []byte) {
 // fresh begins a resilient session.
 func (h *arrival) fresh() {
 	s := h.s
-	if s.session.Scarce() {
-		h.w.Header().Set("Retry-After", "10")
-		s.refuse(h.w, &refusal{http.StatusServiceUnavailable, "out of session memory", "memory"})
+	if s.StoreAway() && s.cfg.StrictStore {
+		h.later("the journal is out of reach", "strict")
 		return
 	}
-	app := h.dialApp(appHandshake{Protocols: h.offer.App, Offers: h.req.Offers})
+	if s.session.Scarce() {
+		h.later("out of session memory", "memory")
+		return
+	}
+	hs := h.handshake()
+	app := h.dialApp(hs)
 	if app == nil {
 		return
 	}
@@ -167,10 +181,10 @@ func (h *arrival) fresh() {
 	now := time.Now()
 	id := newSessionID()
 	c := &conduit{srv: s, id: id, born: h.began, deflate: app.Deflate}
-	m := session.New(&s.session, now, session.Start{
-		ID: id, Subprotocol: app.Subprotocol, Extensions: extensions,
-		Deflate: app.Deflate != nil, Binding: h.binding(),
-	})
+	start := h.start(id)
+	start.Subprotocol, start.Extensions, start.Deflate = app.Subprotocol, extensions, app.Deflate != nil
+	c.keepHandshake(h, hs, start)
+	m := session.New(&s.session, now, start)
 	c.m, c.journal = m, s.newJournal(id)
 	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
 	m.Attach(now, wire.StatusNew, session.Position{Next: 1}, compressed)
@@ -198,13 +212,6 @@ func (h *arrival) extensions(d *deflateParams) (string, bool) {
 		return "", false
 	}
 	return d.answerFor(h.req.Offers)
-}
-
-// binding is the hash of what a token is bound to: the origin, always.
-func (h *arrival) binding() (b [16]byte) {
-	sum := sha256.Sum256([]byte("origin\x00" + strings.ToLower(h.req.Origin)))
-	copy(b[:], sum[:])
-	return b
 }
 
 // reset tells a client that its session cannot be resumed (PROTOCOL §4.8). It

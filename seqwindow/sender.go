@@ -179,6 +179,10 @@ func (s *Sender) Skip(n int) {
 	s.startAt(Add(s.head, n))
 }
 
+// Extend raises the limit on bytes to n, for a session that takes what is
+// left of a stream that ends. It never lowers it.
+func (s *Sender) Extend(n int) { s.limits.Bytes = max(s.limits.Bytes, n) }
+
 // Reset gives everything back to the pool, at the end of a session (I4). What
 // was held counts as done; the window could be used again.
 func (s *Sender) Reset() {

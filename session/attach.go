@@ -7,6 +7,7 @@ import (
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -33,22 +34,57 @@ func (s *Session) Check(at Position) wire.ResetReason {
 	return 0
 }
 
-// TokenValid tells whether a token of this epoch and generation may resume
-// the session: the newest that the client is known to have, or one that was
-// sent since and may or may not have arrived (PROTOCOL §8.4).
-func (s *Session) TokenValid(epoch, generation uint32) bool {
-	if epoch != s.epoch {
-		// Of an earlier owner, whose count is not known.
-		return epoch < s.epoch && s.proven == 0
+// A TokenVerdict is what a token is worth.
+type TokenVerdict int
+
+const (
+	// TokenValid: the newest that the client is known to have, or one that
+	// was sent since and may or may not have arrived (PROTOCOL §8.4).
+	TokenValid TokenVerdict = iota
+	// TokenUnknown was never sent.
+	TokenUnknown
+	// TokenReused came although the client has shown that it has a newer one:
+	// somebody else holds a copy.
+	TokenReused
+)
+
+// Token judges a token of this epoch and generation. How many an earlier owner
+// sent is not known, so none of its is too new.
+func (s *Session) Token(epoch, generation uint32) TokenVerdict {
+	return judge(rank{epoch, generation}, s.proven, rank{s.epoch, s.generation})
+}
+
+// JudgeToken is Session.Token for a session that a journal holds, and that
+// nobody has adopted yet.
+func JudgeToken(state *store.State, epoch, generation uint32) TokenVerdict {
+	return judge(rank{epoch, generation}, rank{state.ProvenEpoch, state.Proven}, rank{state.Epoch, ^uint32(0)})
+}
+
+func (v TokenVerdict) String() string {
+	switch v {
+	case TokenValid:
+		return "valid"
+	case TokenReused:
+		return "reused"
 	}
-	return generation >= s.proven && generation <= s.generation
+	return "unknown"
+}
+
+func judge(token, proven, newest rank) TokenVerdict {
+	switch {
+	case token.before(proven):
+		return TokenReused
+	case newest.before(token):
+		return TokenUnknown
+	}
+	return TokenValid
 }
 
 // Presented notes that the client has resumed with a valid token: older ones
 // are dead.
 func (s *Session) Presented(epoch, generation uint32) {
-	if epoch == s.epoch {
-		s.proven = max(s.proven, generation)
+	if p := (rank{epoch, generation}); s.proven.before(p) {
+		s.proven = p
 	}
 }
 
@@ -68,7 +104,7 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 	}
 	c := &s.client
 	c.attached, c.blocked = true, false
-	c.welcome, c.greet, c.deflate = status, true, deflate
+	c.welcome, c.greet, c.again, c.deflate = status, true, false, deflate
 	c.control = c.control[:0]
 	c.beatDue, c.answerDue = false, false
 	c.newest = heartbeat.Newest{}
@@ -79,6 +115,7 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 	c.last, c.waits = at.Next-1, at.Next == 0
 	s.closing.sent = false
 	c.beat.Connected(now)
+	s.context.attach(now, true, s)
 	s.journal.attached()
 	return 0
 }
@@ -119,6 +156,7 @@ func (s *Session) detach(now time.Time, linger time.Duration) {
 	s.client.in.Reset()
 	s.client.expires = now.Add(linger)
 	s.client.beat.Disconnected()
+	s.context.attach(now, false, s)
 	s.journal.detached(s.client.expires.Add(-s.cfg.TTL))
 	if s.closing.byClient && s.closing.byApp {
 		s.end("closed")

@@ -42,7 +42,7 @@ func (s *Session) appEnded(now time.Time, code uint16, reason string) {
 func (s *Session) AppGone(now time.Time, _ bool) {
 	s.app.control = nil
 	s.app.blocked = false
-	s.appEnded(now, wire.CodeAbnormal, "app connection lost")
+	s.appLeft(now, wire.CodeAbnormal, "app connection lost")
 }
 
 // queueAppClose queues the close frame for the app, once.
@@ -66,6 +66,9 @@ func (s *Session) settleClose(now time.Time) {
 		return
 	}
 	switch {
+	case c.byClient && s.restart.lost:
+		s.restart.lost = false
+		s.appEnded(now, s.restart.code, s.restart.reason)
 	case c.byClient && !c.byApp && !c.toApp && s.queue.Empty() && s.app.lentN == 0:
 		if c.code == wire.CodeAbnormal {
 			s.app.control = nil
@@ -141,6 +144,7 @@ func (s *Session) end(why string) {
 		return
 	}
 	s.closing.ended = why
+	s.doubt.open = false
 	if s.client.attached {
 		s.client.attached = false
 		s.client.drop = &wire.CloseError{Code: wire.CodeInternal, Reason: why}
@@ -156,20 +160,4 @@ func (s *Session) end(why string) {
 func (s *Session) dropQueue() {
 	s.queue.Reset()
 	s.app.lent, s.app.lentN, s.app.lentBytes = nil, 0, 0
-}
-
-// Release hands the session to the journal and ends it here: the client is
-// told to come back, and what it has not acknowledged is written with a mark
-// that nothing is missing (PROTOCOL §4.2, drained).
-func (s *Session) Release(now time.Time, code uint16, reason string) {
-	s.dropClient(now, &wire.CloseError{Code: code, Reason: reason})
-	if s.closing.ended != "" {
-		return
-	}
-	if !s.cfg.Journal {
-		s.End(now, "released", code)
-		return
-	}
-	s.journal.handing = true
-	s.journal.due = true
 }

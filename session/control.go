@@ -22,7 +22,7 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 		s.deliver(now, s.stripEscape(orig), nil)
 		return
 	}
-	s.proven = s.generation // before WELCOME a client sends data only
+	s.proven = rank{s.epoch, s.client.shown} // before WELCOME a client sends data only
 	if len(msg) > wire.MaxControl {
 		s.violation(now, "control message too long")
 		return
@@ -117,7 +117,7 @@ func (s *Session) composeControl(now time.Time) {
 	// The usual ones fit a small buffer, which keeps the stacks of idle
 	// readers small.
 	var buf [64]byte
-	ack, due := s.inbox.AckDue(now)
+	ack, due := s.ackDue(now)
 	beat := wire.Beat{Sent: uint32(s.window.Sent()), Ack: uint32(ack)}
 	if s.client.beatDue {
 		s.client.beatDue, due = false, false
@@ -140,6 +140,13 @@ func (s *Session) composeControl(now time.Time) {
 	s.composeClose(now)
 }
 
+// ackDue returns the acknowledgement that may be told, and whether it is due.
+func (s *Session) ackDue(now time.Time) (seqwindow.Serial, bool) {
+	ack, due := s.inbox.AckDue(now)
+	told := s.context.ackable(ack)
+	return told, due && told == ack
+}
+
 // control queues one control message in its frame.
 func (s *Session) control(msg []byte) {
 	s.client.control = frame.Append(s.client.control, frame.Header{Fin: true, Opcode: frame.Binary}, msg)
@@ -147,7 +154,7 @@ func (s *Session) control(msg []byte) {
 
 func (s *Session) appendWelcome(dst []byte, now time.Time) []byte {
 	s.generation++
-	ack, _ := s.inbox.AckDue(now)
+	ack, _ := s.ackDue(now)
 	w := wire.WelcomeMessage{
 		Status:          s.client.welcome,
 		Session:         s.id,
@@ -164,7 +171,10 @@ func (s *Session) appendWelcome(dst []byte, now time.Time) []byte {
 	if w.Status == wire.StatusAdopted {
 		w.Reason = s.adopted
 	}
-	if s.client.waits {
+	if !s.client.again {
+		s.client.shown = s.generation
+	}
+	if s.client.waits && !s.client.again {
 		// It starts behind the ack that it reads here. What came and was not
 		// handed over yet it says again, and that is dropped.
 		s.client.last = ack

@@ -18,6 +18,9 @@ import (
 func (s *Session) FromClient(now time.Time, p []byte) int {
 	s.client.beat.Heard()
 	used := 0
+	if s.doubt.open {
+		return 0
+	}
 	for s.client.attached && len(s.app.lent) < maxParts && !s.queueFull() {
 		m, n, _, ok, err := s.client.in.Next(p[used:])
 		if err != nil {
@@ -145,7 +148,7 @@ func closePayload(p []byte) (code uint16, reason string, err *wire.CloseError) {
 func (s *Session) deliver(now time.Time, raw, place []byte) {
 	s.client.last++
 	if s.client.waits {
-		s.proven = s.generation
+		s.proven = rank{s.epoch, s.client.shown}
 	}
 	if s.inbox.Accept(s.client.last) == seqwindow.Duplicate {
 		s.counters.Duplicates++
@@ -157,12 +160,12 @@ func (s *Session) deliver(now time.Time, raw, place []byte) {
 	}
 	s.counters.InMessages++
 	s.counters.InBytes += uint64(len(raw))
-	if !s.app.open {
+	if s.handover.begun || !s.app.open && !s.restart.lost {
 		// The app is gone: nobody will read it. It stays unacknowledged and
 		// the CLOSE that is under way tells the client so.
 		return
 	}
-	if place != nil && s.queue.Empty() && !s.app.blocked {
+	if place != nil && s.queue.Empty() && !s.app.blocked && s.app.open && !s.context.follows() {
 		s.lend(place)
 		return
 	}
@@ -244,6 +247,9 @@ func (s *Session) composeApp(o *Output) {
 	if len(s.app.control) > 0 {
 		o.ToApp = append(o.ToApp, s.app.control)
 	}
+	if s.closing.toApp || s.context.restoring() {
+		return // nothing follows a close frame, or goes before the snapshot
+	}
 	if s.queue.Unsent() {
 		o.ToApp = s.queue.Pending(o.ToApp, burst)
 		return
@@ -261,6 +267,7 @@ func (s *Session) AppWrote(now time.Time, n int) {
 	before := s.queue.Bytes()
 	if s.queue.Unsent() {
 		s.queue.Advance(n)
+		s.context.handed(now, s)
 		if _, err := s.queue.Ack(s.queue.Sent()); err != nil {
 			panic(err) // what was sent can be acknowledged
 		}

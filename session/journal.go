@@ -29,7 +29,6 @@ type journal struct {
 	inFlight *store.Record // nil if none is
 	due      bool          // a record is due though no frame is
 	claiming bool          // the next record is the claim of a new session
-	handing  bool          // the next record releases the session
 	final    bool          // the end was told, or is not ours to tell
 	detach   int64         // unix ms of the detaching, less what the linger is shorter; 0 while attached
 	failures int
@@ -56,6 +55,13 @@ func (j *journal) closed() { j.due = true }
 // idle tells whether nothing is left to be written.
 func (j *journal) idle() bool { return j.inFlight == nil && (j.final || !j.begun) }
 
+// frameCost is what a record adds to each frame, and recordCost more than what
+// it holds beside them.
+const (
+	frameCost  = 8
+	recordCost = 80 << 10
+)
+
 // PersistResult is what became of a record.
 type PersistResult int
 
@@ -80,6 +86,8 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 		j.cadence.Wrote(rec, nil)
 		j.failures = 0
 		j.claiming = j.claiming && rec.Kind != store.Claim
+		s.doubt.confirmed(rec.N)
+		s.context.saved(rec)
 		s.persisted(now, rec)
 		return
 	case PersistLost:
@@ -89,6 +97,7 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 		}
 	case PersistFailed:
 		j.cadence.Wrote(rec, store.ErrUnavailable)
+		s.context.holding = false // the client is not made to wait for the journal
 		if s.closing.ended != "" && j.failures >= endTries {
 			return // j.final stands
 		}
@@ -129,16 +138,24 @@ func (s *Session) record(now time.Time) *store.Record {
 		return s.write(now, s.newRecord(store.Claim)) // frames follow it at once
 	}
 	marked, cut := s.window.Marked(), s.overdue(now)
-	if !j.due && cut == marked && now.Before(j.refresh) {
+	if !j.due && cut == marked && !s.context.unsaved() && now.Before(j.refresh) {
 		return nil
 	}
 	rec := s.newRecord(store.Delta)
-	rec.OutHead = uint32(cut)
 	fresh, size := s.frames(marked, cut)
 	if rec.Frames = fresh; marked == s.window.Acked() || j.cadence.Next(size, s.window.Bytes()) == store.Snapshot {
-		rec.Kind = store.Snapshot
-		rec.Frames, _ = s.frames(s.window.Acked(), cut)
+		if all, _ := s.frames(s.window.Acked(), cut); len(all) == int(cut-s.window.Acked()) {
+			rec.Kind, rec.Frames = store.Snapshot, all
+		}
 	}
+	if n := len(rec.Frames); n > 0 {
+		cut = seqwindow.Serial(rec.Frames[n-1].Seq)
+	} else {
+		cut = marked
+	}
+	rec.OutHead = uint32(cut)
+	rec.Handed = s.handover.ready && cut == s.window.Head()
+	rec.Context = s.context.record(rec.Kind)
 	s.counters.Frames += uint64(len(rec.Frames))
 	return s.write(now, rec)
 }
@@ -160,20 +177,24 @@ func (s *Session) newRecord(kind store.Kind) *store.Record {
 	return &store.Record{
 		Kind: kind, Epoch: s.epoch, Owner: s.cfg.Owner,
 		InAcked: uint32(ack), OutAcked: uint32(s.window.Acked()), OutHead: uint32(s.window.Marked()),
-		DetachedAt: s.journal.detach, Handed: s.journal.handing,
+		DetachedAt: s.journal.detach, ProvenEpoch: s.proven.epoch, Proven: s.proven.generation,
 		Closed: s.closing.byApp, CloseCode: s.closing.code, CloseReason: s.closing.reason,
 		Subprotocol: s.appProto, Extensions: s.extensions,
 	}
 }
 
-// frames copies the messages after from and up to cut: the window moves on
-// while the record is written.
+// frames copies the messages after from and up to cut, as many as one record
+// has room for: the window moves on while the record is written.
 func (s *Session) frames(from, cut seqwindow.Serial) (list []store.Frame, size int) {
+	room := s.cfg.JournalLimits.Record - recordCost
 	s.window.Each(from, func(seq seqwindow.Serial, _ uint32, parts [][]byte) bool {
 		if seqwindow.Less(cut, seq) {
 			return false
 		}
 		f := store.Frame{Seq: uint32(seq), Data: bytes.Join(parts, nil)}
+		if room -= len(f.Data) + frameCost; room < 0 && len(list) > 0 {
+			return false
+		}
 		list = append(list, f)
 		size += len(f.Data)
 		return true
@@ -186,7 +207,7 @@ func (s *Session) frames(from, cut seqwindow.Serial) (list []store.Frame, size i
 // PersistAfter.
 func (s *Session) overdue(now time.Time) seqwindow.Serial {
 	cut := s.window.Marked()
-	if !s.client.attached || s.journal.handing {
+	if !s.client.attached || s.handover.ready {
 		return s.window.Head()
 	}
 	if _, stamp, ok := s.window.OldestUnmarked(); !ok || !s.old(now, stamp) {

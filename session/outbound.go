@@ -12,7 +12,10 @@ import (
 // used; see FromClient. It uses none while the window is full.
 func (s *Session) FromApp(now time.Time, p []byte) int {
 	used := 0
-	for s.app.open && !s.closing.byApp && !s.full() {
+	if s.doubt.open {
+		return 0
+	}
+	for !s.appOver() && !s.full() {
 		m, n, _, ok, err := s.app.in.Next(p[used:])
 		used += n
 		if err != nil {
@@ -24,10 +27,15 @@ func (s *Session) FromApp(now time.Time, p []byte) int {
 		}
 		s.appMessage(now, &m)
 	}
-	if !s.app.open || s.closing.byApp {
+	if s.appOver() {
 		return len(p)
 	}
 	return used
+}
+
+// appOver tells whether nothing that still comes from the app's socket counts.
+func (s *Session) appOver() bool {
+	return !s.app.open || s.closing.byApp || s.restart.lost || s.handover.ready
 }
 
 // appBroke ends the app's connection for its violation. The client hears what
@@ -60,7 +68,7 @@ func (s *Session) appMessage(now time.Time, m *frame.Message) {
 			return
 		}
 		s.queueAppClose(code, "")
-		s.appEnded(now, code, reason)
+		s.appLeft(now, code, reason)
 	default:
 		s.appData(now, m)
 	}
@@ -69,6 +77,9 @@ func (s *Session) appMessage(now time.Time, m *frame.Message) {
 // appData keeps a message until the client acknowledges it (I4). The client's
 // copy is written from the window, so this is the only time it is copied.
 func (s *Session) appData(now time.Time, m *frame.Message) {
+	if s.context.follows() && s.context.outbound(now, s, m) {
+		return
+	}
 	raw, err := s.outboundFrame(m)
 	if err != nil {
 		s.appBroke(now, err)

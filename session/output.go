@@ -36,6 +36,10 @@ type Output struct {
 	CloseApp    bool
 	AppFarewell []byte
 
+	// RedialApp says, once, that the session waits for a fresh app socket. The
+	// driver dials the app again and calls AppBack, or AppGivenUp.
+	RedialApp bool
+
 	// ShutClient and ShutApp tell a leg that no more bytes come (FIN), once;
 	// it is still read.
 	ShutClient, ShutApp bool
@@ -56,7 +60,7 @@ type Output struct {
 // Idle tells whether nothing is left to be done now.
 func (o *Output) Idle() bool {
 	return len(o.ToApp) == 0 && len(o.ToClient) == 0 && o.Persist == nil &&
-		o.CloseClient == nil && !o.CloseApp && !o.ShutClient && !o.ShutApp && o.Ended == ""
+		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.ShutClient && !o.ShutApp && o.Ended == ""
 }
 
 func size(parts [][]byte) (n int) {
@@ -71,6 +75,12 @@ func size(parts [][]byte) (n int) {
 func (s *Session) Output(now time.Time) *Output {
 	o := &s.out
 	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], Farewell: o.Farewell[:0]}
+	if s.doubt.open {
+		o.Persist = s.record(now)
+		o.PauseClient, o.PauseApp = true, true
+		o.Deadline = s.journalDeadline()
+		return o
+	}
 	s.settleClose(now)
 	s.composeApp(o)
 	if len(o.ToApp) > 0 {
@@ -89,6 +99,9 @@ func (s *Session) Output(now time.Time) *Output {
 // of all sessions runs short, each keeps only a little, so that those with a
 // client that reads go on, and those without wait.
 func (s *Session) full() bool {
+	if s.handover.begun {
+		return s.window.Bytes() >= s.windowLimit()-s.cfg.MaxMessage+handBytes
+	}
 	return s.window.Bytes() >= s.cfg.WindowBytes || s.window.Len() >= s.cfg.WindowMessages ||
 		s.window.Bytes() >= scarceWindow && s.cfg.Scarce()
 }
@@ -100,8 +113,11 @@ func (s *Session) composeEnd(o *Output) {
 		o.Farewell = s.farewell(o.Farewell, d)
 	}
 	over := s.closing.ended != ""
-	if (over || s.closing.byApp) && s.app.open && len(s.app.control) == 0 {
+	if (over || s.closing.byApp || s.restart.lost || s.handover.ready) && s.app.open && len(s.app.control) == 0 {
 		o.CloseApp, s.app.open = true, false
+	}
+	if s.restart.redial && !s.app.open {
+		o.RedialApp, s.restart.redial = !over, false
 	}
 	if over && !s.closing.reported {
 		s.closing.reported = true
@@ -124,13 +140,15 @@ func (s *Session) deadline() time.Time {
 	}
 	if s.client.attached {
 		d.add(s.client.beat.Deadline())
-		if !s.client.blocked { // otherwise ClientWritable comes first
+		if !s.client.blocked && !s.context.holding { // otherwise ClientWritable comes first
 			d.add(s.inbox.AckDeadline())
 		}
 	} else {
 		d.add(s.client.expires)
 	}
 	d.add(s.closing.deadline)
+	d.add(s.handover.deadline)
+	d.add(s.context.deadline())
 	d.add(s.journalDeadline())
 	return d.at
 }
@@ -152,6 +170,9 @@ func (s *Session) Tick(now time.Time) {
 		s.forceApp(now)
 		return
 	}
+	if s.doubt.open {
+		return
+	}
 	if s.client.attached {
 		s.tickLink(now)
 	} else if !now.Before(s.client.expires) {
@@ -160,4 +181,6 @@ func (s *Session) Tick(now time.Time) {
 		return
 	}
 	s.tickClose(now)
+	s.tickHandOver(now)
+	s.context.tick(now, s)
 }

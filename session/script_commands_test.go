@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"compress/flate"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -18,8 +20,10 @@ import (
 func (st *stage) do(f []string) {
 	switch f[0] {
 	case "new":
-		st.deflate = len(f) > 1
-		st.s = New(st.cfg, st.now, Start{ID: wire.SessionID{1}, Subprotocol: "chat", Deflate: st.deflate})
+		st.deflate = slices.Contains(f, "deflate")
+		start := st.start(f)
+		start.Subprotocol, start.Deflate = "chat", st.deflate
+		st.s = New(st.cfg, st.now, start)
 		st.s.Attach(st.now, wire.StatusNew, Position{Next: 1}, st.deflate)
 		st.settle()
 	case "adopt":
@@ -41,13 +45,18 @@ func (st *stage) do(f []string) {
 	case "goaway":
 		st.s.GoAway(wire.GoAwayDraining, time.Second)
 		st.settle()
-	case "release":
-		st.s.Release(st.now, wire.CodeRestart, "restarting")
+	case "drain":
+		st.s.Drain()
+	case "handover":
+		st.s.HandOver(st.now)
+		st.settle()
+	case "doubt":
+		st.s.Doubt()
 		st.settle()
 	case "held":
 		st.say("%d bytes in windows, %d in chunks", st.s.Held(), st.cfg.Pool.InUse())
 	case "token":
-		st.say("valid: %v", st.s.TokenValid(number(st.t, f[1]), number(st.t, f[2])))
+		st.say("token: %v", st.s.Token(number(st.t, f[1]), number(st.t, f[2])))
 	default:
 		st.t.Fatalf("unknown command %q", f)
 	}
@@ -64,6 +73,21 @@ func (st *stage) arguments(f []string) map[string]uint32 {
 	return m
 }
 
+// start has a guide for the word "rules", which keeps what begins with "sub",
+// and lets a session with the word "goeson" have another app socket in any
+// case.
+func (st *stage) start(f []string) Start {
+	start := Start{ID: wire.SessionID{1}, GoesOn: slices.Contains(f, "goeson")}
+	if slices.Contains(f, "rules") {
+		guide, err := snapshot.New([]byte(`{"rules":[{"path":"*","select":{"regexp":"^sub (\\S+)"},"drop":{"regexp":"^unsub (\\S+)"}}]}`), "", time.Hour)
+		if err != nil {
+			st.t.Fatal(err)
+		}
+		start.Keeper, start.GoesOnCovered = guide.Keeper("/"), true
+	}
+	return start
+}
+
 func (st *stage) adopt(f []string) {
 	a := st.arguments(f)
 	state := &store.State{Record: store.Record{Epoch: 2, InAcked: a["in"], OutAcked: a["out"], OutHead: a["head"]}}
@@ -73,7 +97,7 @@ func (st *stage) adopt(f []string) {
 	}
 	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"])}
 	_, noApp := a["noapp"]
-	s, reason := Adopt(st.cfg, st.now, Start{ID: wire.SessionID{1}}, state, at, !noApp)
+	s, reason := Adopt(st.cfg, st.now, st.start(f), state, at, !noApp)
 	if reason != 0 {
 		st.say("RESET %v", reason)
 		return
@@ -195,6 +219,14 @@ func (st *stage) app(verb string, f []string) {
 	switch verb {
 	case "cut":
 		st.s.AppGone(st.now, true)
+		st.settle()
+	case "back":
+		st.toApp.Reset()
+		st.appPart, st.appIn = nil, nil
+		st.say("taken: %v", st.s.AppBack(st.now, "", st.deflate))
+		st.settle()
+	case "gone":
+		st.s.AppGivenUp(st.now)
 		st.settle()
 	case "takes":
 		st.appTakes = int(number(st.t, f[0]))

@@ -157,6 +157,9 @@ func (st *stage) perform(o *Output) {
 	if o.CloseApp {
 		st.say("app connection ends")
 	}
+	if o.RedialApp {
+		st.say("app is dialled again")
+	}
 	if o.Ended != "" {
 		st.say("session ends: %s", o.Ended)
 	}
@@ -184,6 +187,9 @@ func describe(r *store.Record) string {
 	}
 	if r.Handed {
 		s += " handed"
+	}
+	if len(r.Context) > 0 {
+		s += " context"
 	}
 	return s
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -94,7 +95,7 @@ type Session struct {
 	started    time.Time // stamps in the window count from here
 	epoch      uint32
 	generation uint32 // of the newest token
-	proven     uint32 // of the newest token that the client is known to have
+	proven     rank   // of the newest token that the client is known to have
 	adopted    wire.AdoptReason
 	appProto   string
 	extensions string // as the client was answered
@@ -109,8 +110,20 @@ type Session struct {
 	inbox  seqwindow.Receiver // inbound: counts, and says when to acknowledge
 	queue  seqwindow.Sender   // inbound messages that the app's socket has not taken
 
-	journal journal
-	closing closing
+	journal  journal
+	closing  closing
+	handover handover
+	restart  restart
+	doubt    doubt
+	context  context
+}
+
+// rank is which token of a session one is: epochs first, then their
+// generations.
+type rank struct{ epoch, generation uint32 }
+
+func (p rank) before(q rank) bool {
+	return p.epoch < q.epoch || p.epoch == q.epoch && p.generation < q.generation
 }
 
 // clientLeg is the attached connection.
@@ -119,8 +132,10 @@ type clientLeg struct {
 	blocked  bool // it takes no more until ClientWritable
 	waits    bool // it sends nothing before WELCOME
 	welcome  wire.Status
-	greet    bool // WELCOME is due
-	deflate  bool // the leg reads compressed messages
+	greet    bool   // WELCOME is due
+	again    bool   // it is a later one on this connection
+	shown    uint32 // generation of the token in the first WELCOME on this connection
+	deflate  bool   // the leg reads compressed messages
 
 	in      frame.Messages
 	last    seqwindow.Serial // of the newest data message on this connection
@@ -170,6 +185,10 @@ type Start struct {
 	Extensions  string   // what the client was answered
 	Deflate     bool     // permessage-deflate was negotiated with the app
 	Binding     [16]byte // what the tokens are bound to
+
+	GoesOn        bool             // it may have another app socket
+	Keeper        *snapshot.Keeper // what another one must hear first; nil: nothing is known
+	GoesOnCovered bool             // it may if the keeper knows all of it
 }
 
 // New returns a session whose app socket has just been opened. Attach comes
@@ -177,6 +196,7 @@ type Start struct {
 func New(cfg *Config, now time.Time, st Start) *Session {
 	s := newSession(cfg, now, st)
 	s.epoch = 1
+	s.proven = rank{epoch: 1}
 	s.app.open = true
 	s.start(0, 0)
 	s.journal.claim()
@@ -194,6 +214,7 @@ func Adopt(cfg *Config, now time.Time, st Start, state *store.State, at Position
 	}
 	s := newSession(cfg, now, st)
 	s.epoch = state.Epoch
+	s.proven = rank{state.ProvenEpoch, state.Proven}
 	s.adopted = wire.AdoptOwnerLost
 	if state.Handed {
 		s.adopted = wire.AdoptDrained
@@ -206,6 +227,9 @@ func Adopt(cfg *Config, now time.Time, st Start, state *store.State, at Position
 	if reason := s.restore(state, at.Received, inbound); reason != 0 {
 		s.window.Reset()
 		return nil, reason
+	}
+	if appOpen {
+		s.context.restore(now, s)
 	}
 	s.journal.restored(state.N)
 	switch {
@@ -221,6 +245,7 @@ func newSession(cfg *Config, now time.Time, st Start) *Session {
 	s := &Session{cfg: cfg, id: st.ID, started: now, appProto: st.Subprotocol, extensions: st.Extensions, binding: st.Binding}
 	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Buffers: cfg.Buffers}
 	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.Buffers}
+	s.restart.allowed, s.restart.covered, s.context.keeper = st.GoesOn, st.GoesOnCovered, st.Keeper
 	s.app.deflate = st.Deflate
 	if st.Deflate {
 		s.app.in.Rules.RSV = frame.RSV1

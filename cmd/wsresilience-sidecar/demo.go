@@ -126,7 +126,7 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) i
 
 // runDemo runs the demo from its beginning to its end and returns how it
 // ended. Nothing of it is left afterwards.
-func runDemo(ctx context.Context, o demoOptions, v *view) (end snapshot, err error) {
+func runDemo(ctx context.Context, o demoOptions, v *view) (end standing, err error) {
 	t := newTally(o)
 	s, err := newStage(ctx, t)
 	if err != nil {
@@ -142,7 +142,7 @@ func runDemo(ctx context.Context, o demoOptions, v *view) (end snapshot, err err
 	stopView := v.show(t)
 	act(ctx, s, t, o)
 	stopView()
-	end = t.snapshot()
+	end = t.standing()
 	v.end(&end)
 	return end, nil
 }
@@ -181,7 +181,7 @@ func (v *view) show(t *tally) (stop func()) {
 	v.begin(t.options)
 	drawer.Go(func() {
 		for ctx.Err() == nil {
-			s := t.snapshot()
+			s := t.standing()
 			v.draw(&s)
 			sleep(ctx, v.pace())
 		}

@@ -78,11 +78,11 @@ func (s *stage) openSidecar(ctx context.Context, t *tally, app, folder string) (
 	if err != nil {
 		return "", err
 	}
-	running, stop := context.WithCancel(context.Background())
+	running, stop := context.WithCancelCause(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- sidecar.run(running) }()
 	s.later(func() error {
-		stop()
+		stop(errInterrupted)
 		return <-ended
 	})
 	return sidecar.listener.Addr().String(), nil
@@ -99,7 +99,6 @@ func demoEnviron(app, folder string) ([]string, error) {
 		"WSR_LISTEN=" + ports[0], "WSR_ADMIN_LISTEN=" + ports[1], "WSR_UPSTREAM=http://" + app,
 		"WSR_DATA_DIR=" + folder, "WSR_LOG_LEVEL=error",
 		"WSR_HEARTBEAT_BASE=300ms", "WSR_HEARTBEAT_MIN=250ms", "WSR_HEARTBEAT_MAX=1s",
-		"WSR_SHUTDOWN_GRACE=5s",
 	}, nil
 }
 

@@ -51,8 +51,8 @@ type note struct {
 // maxNotes is what a view has room for.
 const maxNotes = 7
 
-// snapshot is all that a view shows.
-type snapshot struct {
+// standing is all that a view shows.
+type standing struct {
 	options  demoOptions
 	elapsed  time.Duration
 	cuts     int
@@ -62,7 +62,7 @@ type snapshot struct {
 }
 
 // clean tells that a user's messages all arrived once and in order.
-func (s *snapshot) clean(u user) bool {
+func (s *standing) clean(u user) bool {
 	a := &s.accounts[u]
 	return a.scores[toClient].clean() && a.scores[toApp].clean()
 }

@@ -18,12 +18,12 @@ type tally struct {
 
 	// Guarded by mu.
 	mu   sync.Mutex
-	snap snapshot
+	snap standing
 	last time.Time // when any message came
 }
 
 func newTally(o demoOptions) *tally {
-	return &tally{options: o, started: time.Now(), snap: snapshot{options: o}}
+	return &tally{options: o, started: time.Now(), snap: standing{options: o}}
 }
 
 // produce hands numbered messages to send at a steady rate until ctx ends. A
@@ -126,7 +126,7 @@ func (t *tally) settle() {
 // now has arrived, from and to every user. What was sent before, and is not
 // under way over a connection that is still to die, has arrived as well.
 func (t *tally) fresh() func() bool {
-	before := t.snapshot()
+	before := t.standing()
 	return func() bool {
 		return t.all(func(u user, d direction, c *score) bool { return c.highest > before.accounts[u].scores[d].sent })
 	}
@@ -165,8 +165,8 @@ func (t *tally) finish() {
 	}
 }
 
-// snapshot returns a copy that stays as it is.
-func (t *tally) snapshot() snapshot {
+// standing returns a copy that stays as it is.
+func (t *tally) standing() standing {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.snap

@@ -67,7 +67,7 @@ func (v *view) pace() time.Duration {
 }
 
 // draw shows s in place of what was drawn before, or as one more line.
-func (v *view) draw(s *snapshot) {
+func (v *view) draw(s *standing) {
 	if !v.terminal {
 		fmt.Fprintln(v.out, statusLine(s))
 		return
@@ -83,8 +83,8 @@ func (v *view) draw(s *snapshot) {
 	v.drawn = strings.Count(frame, "\n")
 }
 
-// end shows the last snapshot and what it means.
-func (v *view) end(s *snapshot) {
+// end shows the last standing and what it means.
+func (v *view) end(s *standing) {
 	if v.terminal {
 		v.draw(s)
 		fmt.Fprint(v.out, ansiEnd)
@@ -100,7 +100,7 @@ func topology(o demoOptions) string {
 
 // dashboard is a frame of at most 80×23, the notes apart, which are cut off
 // at the screen's edge.
-func dashboard(s *snapshot, p palette) string {
+func dashboard(s *standing, p palette) string {
 	var b strings.Builder
 	hint := "ctrl-C stops"
 	if s.settling {
@@ -125,7 +125,7 @@ const (
 )
 
 // table sets the two clients side by side.
-func table(s *snapshot, p palette) string {
+func table(s *standing, p palette) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, p.strong+nameColumn+factColumn+p.end, "", "plain WebSocket", "resilient client")
 	fmt.Fprintf(&b, nameColumn+"%14s%12s%20s%12s\n", "messages", "to client", "to app", "to client", "to app")
@@ -145,7 +145,7 @@ func table(s *snapshot, p palette) string {
 }
 
 // counts are the table's rows of numbers.
-func counts(b *strings.Builder, s *snapshot, p palette) {
+func counts(b *strings.Builder, s *standing, p palette) {
 	for _, row := range []struct {
 		name  string
 		value func(*score) uint64
@@ -184,8 +184,8 @@ func comebacks(u user, a *account) string {
 	return plural(uint64(a.comebacks), [...]string{"reconnect", "resume"}[u])
 }
 
-// statusLine is a snapshot where there is no terminal.
-func statusLine(s *snapshot) string {
+// statusLine is a standing where there is no terminal.
+func statusLine(s *standing) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s", clock(s.elapsed), plural(uint64(s.cuts), "cut"))
 	for u := range users {
@@ -197,7 +197,7 @@ func statusLine(s *snapshot) string {
 }
 
 // verdict is the end of the story.
-func verdict(s *snapshot) string {
+func verdict(s *standing) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s in %s\n", plural(uint64(s.cuts), "cut"), s.elapsed.Round(time.Second))
 	for u := range users {

@@ -13,8 +13,8 @@ import (
 var update = flag.Bool("update", false, "write the golden files of the demo's views anew")
 
 // sampleSnapshot is a moment with something in every place.
-func sampleSnapshot() *snapshot {
-	s := &snapshot{
+func sampleSnapshot() *standing {
+	s := &standing{
 		options: demoOptions{every: 2 * time.Second, rate: 20},
 		elapsed: 83 * time.Second, cuts: 31,
 		notes: []note{
@@ -67,8 +67,8 @@ func TestViews(t *testing.T) {
 func TestDashboardFits(t *testing.T) {
 	full := sampleSnapshot()
 	full.notes = make([]note, maxNotes)
-	empty := &snapshot{options: full.options}
-	for _, s := range []*snapshot{full, empty} {
+	empty := &standing{options: full.options}
+	for _, s := range []*standing{full, empty} {
 		lines := strings.SplitAfter(dashboard(s, palette{}), "\n")
 		if n := len(lines) - 1; n != strings.Count(dashboard(full, palette{}), "\n") || n > 23 {
 			t.Errorf("%d lines", n)

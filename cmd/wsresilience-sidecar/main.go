@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -28,6 +29,8 @@ usage: wsresilience-sidecar [command]
 
 commands:
   run       be the sidecar of the app at WSR_UPSTREAM (without a command: this)
+  drain     hand all sessions of the sidecar in this pod over and wait until that
+            is done: for a preStop hook ([-timeout 30s])
   demo      show it here: an app, a sidecar, clients, and a network that breaks
   config    print the effective settings, secrets masked, and check them
   version   print the version
@@ -43,10 +46,27 @@ func main() {
 	// net/http's transport prints bytes of a broken app's answer to the
 	// standard logger (I9). Ours is slog.
 	log.SetOutput(io.Discard)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal is not waited for
-	code := command(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	code := command(untilSignal(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	os.Exit(code)
+}
+
+// untilSignal returns a context that ends with the first signal; a second one
+// is not waited for. Somebody who presses ctrl-C wants an end, and an
+// orchestrator's SIGTERM leaves time for a drain.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		got := <-signals
+		signal.Stop(signals)
+		if got == os.Interrupt {
+			cancel(errInterrupted)
+			return
+		}
+		cancel(errors.New("stopped by " + got.String()))
+	}()
+	return ctx
 }
 
 // command runs one command line and returns the exit code.
@@ -61,6 +81,8 @@ func command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 			return exitUsage
 		}
 		return runCommand(ctx, environ, stderr)
+	case "drain":
+		return drainCommand(ctx, args, environ, stdout, stderr)
 	case "demo":
 		return demoCommand(ctx, args, stdout, stderr)
 	case "config":

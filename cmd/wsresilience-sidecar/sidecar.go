@@ -7,19 +7,25 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
-	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/config"
-	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store/natsstore"
 )
 
-// adminTimeout bounds every request to the admin port.
-const adminTimeout = 10 * time.Second
+const (
+	// adminTimeout bounds every request to the admin port but a drain.
+	adminTimeout = 10 * time.Second
+
+	// stopTimeout is what is left for the last requests and appends when the
+	// sessions are handed over: a pod that is stopped has seconds.
+	stopTimeout = 2 * time.Second
+)
+
+// errInterrupted is why a sidecar is to stop at once: somebody sits before it.
+var errInterrupted = errors.New("interrupted")
 
 // sidecar is one running sidecar: the proxy, its journal and the admin port.
 type sidecar struct {
@@ -27,11 +33,11 @@ type sidecar struct {
 	log     *slog.Logger
 	metrics *observe.Metrics
 	journal *natsstore.Store
+	leases  *natsstore.Leases // nil with an embedded journal
 	proxy   *proxy.Server
-	serving atomic.Bool
 
-	listener, adminListener net.Listener
-	admin                   *http.Server
+	listener, peerListener, adminListener net.Listener // peerListener may be nil
+	admin                                 *http.Server
 }
 
 // newSidecar opens everything that a sidecar needs, and listens. Close is for
@@ -62,51 +68,45 @@ func (s *sidecar) open(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.proxy, err = proxy.New(s.proxyConfig(ring)); err != nil {
+	if !s.cfg.Embedded() {
+		s.leases = s.journal.Announce(natsstore.LeaseConfig{Owner: string(s.cfg.Advertise), TTL: s.cfg.LeaseTTL, Logger: s.log})
+	}
+	settings, err := s.proxyConfig(ring)
+	if err != nil {
+		return err
+	}
+	if s.proxy, err = proxy.New(settings); err != nil {
 		return err
 	}
 	s.metrics.Watch(func() observe.Stats { return observe.Stats(s.proxy.Stats()) })
+	return s.listen()
+}
+
+func (s *sidecar) listen() (err error) {
 	if s.listener, err = net.Listen("tcp", string(s.cfg.Listen)); err != nil {
 		return fmt.Errorf("listen on WSR_LISTEN: %w", err)
 	}
 	if s.adminListener, err = net.Listen("tcp", string(s.cfg.AdminListen)); err != nil {
 		return fmt.Errorf("listen on WSR_ADMIN_LISTEN: %w", err)
 	}
+	if s.cfg.PeerTLS() {
+		if s.peerListener, err = net.Listen("tcp", string(s.cfg.PeerListen)); err != nil {
+			return fmt.Errorf("listen on WSR_PEER_LISTEN: %w", err)
+		}
+	}
 	return nil
 }
 
-func (s *sidecar) proxyConfig(ring *keyring.Ring) proxy.Config {
-	c := s.cfg
-	return proxy.Config{
-		Upstream: string(c.Upstream), Resilient: c.ResilientPaths.Match, Adopt: adoptRule(c.Adopt),
-		Advertise: string(c.Advertise), Tokens: ring.Derive("wsr token"), Store: s.journal,
-		TLSCert: string(c.TLSCert), TLSKey: string(c.TLSKey),
-		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),
-		MemoryBudget: int64(c.MemoryBudget), SessionTTL: c.SessionTTL, LingerGoingAway: c.LingerGoingAway,
-		PersistAfter: c.PersistAfter,
-		Heartbeat:    heartbeat.Config{Base: c.HeartbeatBase, Min: c.HeartbeatMin, Max: c.HeartbeatMax, Misses: c.HeartbeatMisses},
-		Observer:     s.metrics, Logger: s.log,
-	}
-}
-
-// adoptRule is WSR_ADOPT: whether a session goes on with a fresh app socket,
-// given that its client offered wsr.adopt or not.
-func adoptRule(a config.Adopt) func(asked bool) bool {
-	switch a {
-	case config.AdoptAlways:
-		return func(bool) bool { return true }
-	case config.AdoptNever:
-		return func(bool) bool { return false }
-	}
-	return func(asked bool) bool { return asked }
-}
-
-// run serves until ctx ends, and then stops within the grace.
+// run serves until ctx ends, and then stops: at once if why is errInterrupted,
+// otherwise after a drain.
 func (s *sidecar) run(ctx context.Context) error {
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	go func() { failed <- s.proxy.Serve(s.listener) }()
+	if s.peerListener != nil {
+		go func() { failed <- s.proxy.ServePeers(s.peerListener) }()
+	}
 	s.admin = &http.Server{
-		Handler:           observe.Admin{Ready: s.ready, Metrics: s.metrics.Handler()}.Handler(),
+		Handler:           s.adminHandler(),
 		ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout, WriteTimeout: adminTimeout,
 	}
 	go func() {
@@ -114,13 +114,18 @@ func (s *sidecar) run(ctx context.Context) error {
 			failed <- fmt.Errorf("admin port: %w", err)
 		}
 	}()
-	s.serving.Store(true)
+	watching, unwatch := context.WithCancel(context.Background())
+	defer unwatch()
+	go s.journal.Watch(watching, s.proxy.SetStoreAvailable)
 	s.log.Info("ready", "listen", s.listener.Addr().String(), "admin", s.adminListener.Addr().String(),
 		"upstream", string(s.cfg.Upstream), "journal", s.journalKind())
 	var err error
 	select {
 	case <-ctx.Done():
-		s.log.Info("stopping", "grace", s.cfg.ShutdownGrace.String())
+		s.log.Info("stopping", "limit", s.drainTime().String())
+		if !errors.Is(context.Cause(ctx), errInterrupted) {
+			err = s.drain(context.Background())
+		}
 	case err = <-failed:
 	}
 	return errors.Join(err, s.stop())
@@ -133,25 +138,34 @@ func (s *sidecar) journalKind() string {
 	return "external"
 }
 
-func (s *sidecar) ready() error {
-	if !s.serving.Load() {
-		return errors.New("stopping")
+func (s *sidecar) drainTime() time.Duration { return time.Duration(s.cfg.DrainSeconds) * time.Second }
+
+// drain hands all sessions over. Others learn first that this sidecar is on
+// its way out.
+func (s *sidecar) drain(ctx context.Context) error {
+	if s.leases != nil {
+		s.leases.SetDraining(true)
 	}
-	return nil
+	return s.proxy.Drain(ctx, proxy.Plan(s.drainTime()))
 }
 
-// stop hands the sessions to the journal and closes everything.
+// stop hands over what is left and closes everything.
 func (s *sidecar) stop() error {
-	s.serving.Store(false)
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.ShutdownGrace)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	err := s.proxy.Shutdown(ctx)
+	if s.leases != nil {
+		// Everything is handed over: nobody need wait for the lease to end.
+		if lerr := s.leases.Close(ctx); lerr != nil {
+			s.log.Warn("lease could not be given back, it ends by itself", "error", lerr)
+		}
+	}
 	return errors.Join(err, s.close())
 }
 
 func (s *sidecar) close() error {
 	var errs []error
-	for _, l := range []net.Listener{s.listener, s.adminListener} {
+	for _, l := range []net.Listener{s.listener, s.peerListener, s.adminListener} {
 		if l != nil {
 			_ = l.Close() // mostly closed by its server
 		}

@@ -4,7 +4,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 )
 
 // bounds checks every value against the bounds of its field. A default needs
@@ -44,6 +43,7 @@ func (l *loader) files() {
 			l.readKeys(f, file)
 		}
 	}
+	l.readRules()
 }
 
 func (l *loader) readKeys(f *field, file File) {
@@ -79,6 +79,8 @@ func (l *loader) contradictions() {
 			[]string{"WSR_LINGER_GOING_AWAY", "WSR_SESSION_TTL"}},
 		{(c.TLSCert == "") != (c.TLSKey == ""), "one is of no use without the other",
 			[]string{"WSR_TLS_CERT", "WSR_TLS_KEY"}},
+		{(c.PeerCert == "") != (c.PeerKey == "") || (c.PeerCert == "") != (c.PeerCA == ""), "each is of no use without the other two",
+			[]string{"WSR_PEER_CERT", "WSR_PEER_KEY", "WSR_PEER_CA"}},
 		{c.NATSCreds != "" && c.NATSNKey != "", "two ways to log in, only one can be used",
 			[]string{"WSR_NATS_CREDS", "WSR_NATS_NKEY"}},
 		{l.given["WSR_TOKEN_KEYS"] && l.given["WSR_TOKEN_KEYS_FILE"], "two lists of keys, only one can be used",
@@ -142,11 +144,8 @@ func (l *loader) derive() {
 	if len(c.TokenKeys) == 0 {
 		c.TokenKeys.generate() // what that costs depends on who keeps it: see KeysGenerated
 	}
-	// Some middleboxes cut what is idle for 30 s.
-	if c.HeartbeatMax >= 30*time.Second {
-		l.warn("WSR_HEARTBEAT_MAX is %s: proxies that drop connections after 30 s without traffic will cut idle ones.", formatDuration(c.HeartbeatMax))
-	}
 	if c.Advertise == "" {
 		c.Advertise = l.advertise()
 	}
+	l.doubts()
 }

@@ -18,16 +18,24 @@ import (
 // Tags beside those of caarlos0/env: doc is the meaning; unset says what an
 // empty value stands for; min and max are inclusive and in the field's own
 // notation; oneof lists the only values; secret masks the value everywhere;
+// lines is for a value that may have line breaks, which its type deals with;
 // empty:"refused" is for a variable without default where set-but-empty is
 // more likely a broken secret than a wish.
 type Config struct {
 	Listen      Address `env:"WSR_LISTEN" envDefault:":15801" doc:"The port that takes over the app's."`
-	AdminListen Address `env:"WSR_ADMIN_LISTEN" envDefault:":15802" doc:"Where /livez, /readyz and /metrics are."`
+	AdminListen Address `env:"WSR_ADMIN_LISTEN" envDefault:":15802" doc:"For operators and probes: /livez, /readyz, /metrics, /drain, /sessions."`
 	TLSCert     File    `env:"WSR_TLS_CERT" unset:"no TLS" doc:"Certificate chain (PEM) of the listener, read again when it changes."`
 	TLSKey      File    `env:"WSR_TLS_KEY" unset:"no TLS" private:"true" doc:"Private key (PEM) of the certificate."`
 
 	Upstream  Upstream `env:"WSR_UPSTREAM,required" doc:"The app."`
-	Advertise Address  `env:"WSR_ADVERTISE" unset:"pod address and port" doc:"How other pods reach this one. The pod address is POD_IP, or else the first address of this machine that is not loopback."`
+	Advertise Address  `env:"WSR_ADVERTISE" unset:"pod address and port" doc:"How other pods reach this one. The pod address is POD_IP, or else the first address of this machine that is not loopback; the port is that of WSR_LISTEN, or with mutual TLS that of WSR_PEER_LISTEN."`
+
+	UpstreamRetry time.Duration `env:"WSR_UPSTREAM_RETRY" envDefault:"30s" min:"0s" max:"10m" doc:"How long clients are held while the app restarts. 0s: not at all."`
+
+	PeerListen Address `env:"WSR_PEER_LISTEN" envDefault:":15803" doc:"The port for other sidecars, where there is mutual TLS between them."`
+	PeerCert   File    `env:"WSR_PEER_CERT" unset:"no TLS" doc:"Certificate chain (PEM) that this sidecar shows to others, as server and as client."`
+	PeerKey    File    `env:"WSR_PEER_KEY" unset:"no TLS" private:"true" doc:"Private key (PEM) of that certificate."`
+	PeerCA     File    `env:"WSR_PEER_CA" unset:"no TLS" doc:"Certificate authorities (PEM) that other sidecars are checked against."`
 
 	NATSURL      Servers `env:"WSR_NATS_URL" unset:"embedded" doc:"NATS servers with JetStream for the journal. Empty: a server inside the sidecar, which survives its restart but is not shared with other pods."`
 	NATSCreds    File    `env:"WSR_NATS_CREDS" unset:"none" private:"true" doc:"Credentials file (JWT and seed) for NATS."`
@@ -41,7 +49,13 @@ type Config struct {
 
 	SessionTTL      time.Duration `env:"WSR_SESSION_TTL" envDefault:"5m" min:"1s" max:"24h" doc:"How long a session waits for a client that is away."`
 	LingerGoingAway time.Duration `env:"WSR_LINGER_GOING_AWAY" envDefault:"10s" min:"0s" max:"24h" doc:"The same after the client closed with 1001, which browsers do when a page is left. 0s: the session ends at once."`
-	ShutdownGrace   time.Duration `env:"WSR_SHUTDOWN_GRACE" envDefault:"25s" min:"1s" max:"1h" doc:"How long the sidecar takes at most after SIGTERM. Keep it below the pod's terminationGracePeriodSeconds (30 s)."`
+	LeaseTTL        time.Duration `env:"WSR_LEASE_TTL" envDefault:"20s" min:"2s" max:"5m" doc:"After so long without a sign of life in NATS a sidecar counts as gone, and others adopt its sessions. It has to outlast the election of a leader in the NATS cluster, which takes up to 9 s."`
+	DrainSeconds    int           `env:"WSR_DRAIN_SECONDS" envDefault:"25" min:"1" max:"3600" doc:"How long the sidecar takes at most to stop, in seconds. One fifth of it (5 s at most) is left to load balancers to notice, then clients are moved over most of the rest; the last tenth is for stragglers. Keep it below the pod's terminationGracePeriodSeconds (30 s)."`
+	StorePolicy     StorePolicy   `env:"WSR_STORE_POLICY" envDefault:"available" oneof:"available,strict" doc:"What new sessions get while the journal is away: available serves them from memory; strict refuses them with 503, and the sidecar is not ready. Sessions that live go on either way."`
+
+	TokenBind   Binding     `env:"WSR_TOKEN_BIND" unset:"origin only" doc:"What of a request must be the same when a token is presented, so that a stolen one is of no use without it. Origin always is."`
+	ResumeAuth  Path        `env:"WSR_RESUME_AUTH" unset:"not asked" doc:"Before a resume the app is asked: GET of this path with the client's header fields. Only an answer of 2xx lets the client resume."`
+	PlainResume PlainResume `env:"WSR_PLAIN_RESUME" unset:"off" doc:"Lets clients without wsr.v1 come back to their session, at least once: messages may come twice. The value names the client and grants its session to whoever knows it, so it must be a secret that cannot be guessed."`
 
 	WindowBytes    Bytes `env:"WSR_WINDOW_BYTES" envDefault:"1MiB" min:"4KiB" max:"1GiB" doc:"Unacknowledged bytes that are kept, per direction and session. A full window stops the sender and loses nothing."`
 	WindowMessages int   `env:"WSR_WINDOW_MESSAGES" envDefault:"4096" min:"1" max:"1048576" doc:"The same in messages."`
@@ -56,13 +70,16 @@ type Config struct {
 	HeartbeatMisses int           `env:"WSR_HEARTBEAT_MISSES" envDefault:"3" min:"1" max:"10" doc:"Missed heartbeats in a row after which a connection is dead."`
 
 	ResilientPaths Patterns `env:"WSR_RESILIENT_PATHS" envDefault:"*" doc:"Paths where sessions are offered. Elsewhere every client is a plain one."`
-	Adopt          Adopt    `env:"WSR_ADOPT" envDefault:"auto" oneof:"auto,always,never" doc:"Whether a session goes on with a fresh app socket when its own is gone: auto asks for a client that said it restores by itself."`
+	Adopt          Adopt    `env:"WSR_ADOPT" envDefault:"auto" oneof:"auto,always,never" doc:"Whether a session goes on with a fresh app socket when its own is gone: auto asks for a snapshot of what the app has to hear again, or for a client that said it restores by itself."`
+	SnapshotRules  Rules    `env:"WSR_SNAPSHOT_RULES" lines:"true" unset:"none" doc:"Which messages of a client a fresh app socket has to hear again, such as its login and subscriptions."`
+	AppProtocol    string   `env:"WSR_APP_PROTOCOL" unset:"none" doc:"The same by the name of the app's protocol: graphql-transport-ws, socket.io, mqtt, stomp, phoenix or actioncable."`
 
 	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`
 	LogFormat LogFormat  `env:"WSR_LOG_FORMAT" unset:"json, on a terminal text" oneof:"json,text" doc:"Form of the log on standard error."`
 
 	warnings []string
 	given    map[string]bool
+	rules    []byte // that SnapshotRules holds or names
 }
 
 // Adopt says when a session may go on with a fresh app socket (design
@@ -74,6 +91,15 @@ const (
 	AdoptAuto   Adopt = "auto"
 	AdoptAlways Adopt = "always"
 	AdoptNever  Adopt = "never"
+)
+
+// StorePolicy says what new sessions get while the journal is away.
+type StorePolicy string
+
+// The values of StorePolicy.
+const (
+	StoreAvailable StorePolicy = "available"
+	StoreStrict    StorePolicy = "strict"
 )
 
 // LogFormat is the form of the log. Empty: JSON, or text on a terminal.
@@ -109,6 +135,12 @@ func (c *Config) Warnings() []string { return c.warnings }
 
 // TLS tells whether the listener speaks TLS.
 func (c *Config) TLS() bool { return c.TLSCert != "" }
+
+// PeerTLS tells whether sidecars speak mutual TLS with each other.
+func (c *Config) PeerTLS() bool { return c.PeerCert != "" }
+
+// DrainTime is how long a drain takes at most.
+func (c *Config) DrainTime() time.Duration { return time.Duration(c.DrainSeconds) * time.Second }
 
 // Embedded tells whether the journal's server runs inside the sidecar.
 func (c *Config) Embedded() bool { return c.NATSURL == "" }

@@ -27,6 +27,7 @@ func TestFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	k1, k2 := testKey('a'), testKey('b')
+	peer := "WSR_PEER_CERT=" + file("pc", "x", 0o644) + " WSR_PEER_KEY=" + file("pk", "x", 0o600) + " WSR_PEER_CA=" + file("pa", "x", 0o644)
 	zero := "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 	for _, tt := range []struct {
@@ -110,6 +111,36 @@ func TestFaults(t *testing.T) {
 		{"E11 NUL", "WSR_DATA_DIR=/a\x00b", []string{"WSR_DATA_DIR", "control character"}},
 		{"E11 NUL in a file", "WSR_TOKEN_KEYS_FILE=" + file("0", k1+"\x00", 0o600), []string{"WSR_TOKEN_KEYS_FILE", "key 1"}},
 		{"E11 large file", "WSR_TOKEN_KEYS_FILE=" + file("l", strings.Repeat("a", 1<<20), 0o600), []string{"WSR_TOKEN_KEYS_FILE", "larger than 64KiB"}},
+
+		{"retired", "WSR_SHUTDOWN_GRACE=25s", []string{"WSR_SHUTDOWN_GRACE", "WSR_DRAIN_SECONDS has taken its place"}},
+		{"drain with a unit", "WSR_DRAIN_SECONDS=25s", []string{"WSR_DRAIN_SECONDS", "not a whole number", "from 1 to 3600"}},
+		{"lease", "WSR_LEASE_TTL=1s", []string{"WSR_LEASE_TTL", "too small", "from 2s"}},
+		{"policy", "WSR_STORE_POLICY=maybe", []string{"WSR_STORE_POLICY", "available, strict"}},
+		{"retry", "WSR_UPSTREAM_RETRY=11m", []string{"WSR_UPSTREAM_RETRY", "too large", "to 10m"}},
+		{"binding", "WSR_TOKEN_BIND=authorization,sid", []string{"WSR_TOKEN_BIND", "entry 2 is none", "cookie:NAME"}},
+		{"binding without a name", "WSR_TOKEN_BIND=cookie:", []string{"WSR_TOKEN_BIND", "entry 1 does not name a cookie"}},
+		{"binding, no header name", "WSR_TOKEN_BIND=header:a/b", []string{"WSR_TOKEN_BIND", "entry 1 does not name a header field"}},
+		{"binding twice", "WSR_TOKEN_BIND=authorization,header:AUTHORIZATION", []string{"WSR_TOKEN_BIND", "entry 2 is there twice"}},
+		{"binding to all cookies", "WSR_TOKEN_BIND=header:cookie", []string{"WSR_TOKEN_BIND", "changes with any cookie"}},
+		{"binding to the handshake", "WSR_TOKEN_BIND=header:sec-websocket-key", []string{"WSR_TOKEN_BIND", "part of the handshake"}},
+		{"binding, many", "WSR_TOKEN_BIND=" + strings.Repeat(",", 16), []string{"WSR_TOKEN_BIND", "at most 16"}},
+		{"auth, relative", "WSR_RESUME_AUTH=me", []string{"WSR_RESUME_AUTH", "does not start with /"}},
+		{"auth, URL", "WSR_RESUME_AUTH=http://app/me", []string{"WSR_RESUME_AUTH", "does not start with /"}},
+		{"auth, host", "WSR_RESUME_AUTH=//app/me", []string{"WSR_RESUME_AUTH", "host"}},
+		{"auth, fragment", "WSR_RESUME_AUTH=/me#x", []string{"WSR_RESUME_AUTH", "fragment"}},
+		{"auth, not ASCII", "WSR_RESUME_AUTH=/m\u00e9", []string{"WSR_RESUME_AUTH", "percent-encoded"}},
+		{"auth, bad escape", "WSR_RESUME_AUTH=/%zz", []string{"WSR_RESUME_AUTH", "percent-encoded"}},
+		{"plain resume", "WSR_PLAIN_RESUME=header:x", []string{"WSR_PLAIN_RESUME", "query:NAME or cookie:NAME"}},
+		{"plain resume, cookie", "WSR_PLAIN_RESUME=cookie:a;b", []string{"WSR_PLAIN_RESUME", "cookie"}},
+		{"plain resume, query", "WSR_PLAIN_RESUME=query:a=b", []string{"WSR_PLAIN_RESUME", "query parameter"}},
+		{"rules, not JSON", "WSR_SNAPSHOT_RULES={rules}", []string{"WSR_SNAPSHOT_RULES", "not JSON", "path of a readable file"}},
+		{"rules, no file", "WSR_SNAPSHOT_RULES=" + dir + "/none", []string{"WSR_SNAPSHOT_RULES", "no such file"}},
+		{"rules, large file", "WSR_SNAPSHOT_RULES=" + file("r", strings.Repeat("a", 1<<20), 0o644), []string{"WSR_SNAPSHOT_RULES", "larger than 64KiB"}},
+		{"peer certificate only", "WSR_PEER_CERT=" + file("pc", "x", 0o644), []string{"WSR_PEER_CERT", "WSR_PEER_KEY is not set", "WSR_PEER_CA"}},
+		{"peer without authority", "WSR_PEER_CERT=" + file("pc", "x", 0o644) + " WSR_PEER_KEY=" + file("pk", "x", 0o600), []string{"WSR_PEER_CA is not set"}},
+		{"peer without certificate", "WSR_PEER_CA=" + file("pa", "x", 0o644), []string{"WSR_PEER_CERT is not set"}},
+		{"peer port", peer + " WSR_PEER_LISTEN=:15801", []string{"WSR_LISTEN", "WSR_PEER_LISTEN", "same port"}},
+		{"peer port, app", peer + " WSR_UPSTREAM=http://localhost:15803", []string{"WSR_UPSTREAM", "WSR_PEER_LISTEN", "call itself"}},
 
 		{"pattern", "WSR_RESILIENT_PATHS=/a,chat", []string{"WSR_RESILIENT_PATHS", "pattern 2"}},
 		{"wildcard", "WSR_RESILIENT_PATHS=/a/*", []string{"WSR_RESILIENT_PATHS", "/chat/"}},

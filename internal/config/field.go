@@ -22,6 +22,7 @@ type field struct {
 	secret   bool
 	private  bool // a file that others should not read
 	refused  bool // set but empty is an error
+	lines    bool // white space is for the type to judge
 	required bool
 	typ      reflect.Type
 }
@@ -41,7 +42,7 @@ func fields() []field {
 			def: sf.Tag.Get("envDefault"), unset: sf.Tag.Get("unset"), doc: sf.Tag.Get("doc"),
 			min: sf.Tag.Get("min"), max: sf.Tag.Get("max"),
 			secret: sf.Tag.Get("secret") != "", private: sf.Tag.Get("private") != "",
-			required: options == "required",
+			lines: sf.Tag.Get("lines") != "", required: options == "required",
 		}
 		f.refused = f.required || f.def != "" || sf.Tag.Get("empty") == "refused"
 		if values := sf.Tag.Get("oneof"); values != "" {

@@ -41,8 +41,10 @@ func TestDefaultsAreThoseOfTheIssue(t *testing.T) {
 		c.Listen, c.AdminListen, c.Advertise, c.DataDir, c.SessionTTL, c.LingerGoingAway,
 		c.WindowBytes, c.WindowMessages, c.MaxMessage, c.MemoryBudget, c.PersistAfter,
 		c.HeartbeatBase, c.HeartbeatMin, c.HeartbeatMax, c.HeartbeatMisses,
-		c.ResilientPaths.String(), c.Adopt, c.LogLevel, c.LogFormat, c.ShutdownGrace,
+		c.ResilientPaths.String(), c.Adopt, c.LogLevel, c.LogFormat, c.DrainTime(),
 		c.Embedded(), c.NATSReplicas, c.TLS(), c.KeysGenerated(), len(c.TokenKeys),
+		c.LeaseTTL, c.StorePolicy, len(c.TokenBind), c.ResumeAuth, c.PlainResume,
+		c.SnapshotRules, len(c.Rules()), c.AppProtocol, c.UpstreamRetry, c.PeerListen, c.PeerTLS(),
 	}
 	want := []any{
 		Address(":15801"), Address(":15802"), Address("10.1.2.3:15801"), "/var/lib/wsresilience", 5 * time.Minute, 10 * time.Second,
@@ -50,6 +52,8 @@ func TestDefaultsAreThoseOfTheIssue(t *testing.T) {
 		5 * time.Second, time.Second, 15 * time.Second, 3,
 		"*", AdoptAuto, slog.LevelInfo, LogFormat(""), 25 * time.Second,
 		true, 1, false, true, 1,
+		20 * time.Second, StoreAvailable, 0, Path(""), PlainResume(""),
+		Rules(""), 0, "", 30 * time.Second, Address(":15803"), false,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults\n got %v\nwant %v", got, want)

@@ -12,11 +12,7 @@ const maxAdvertise = 128
 // loops refuses addresses that would make the sidecar talk to itself.
 func (l *loader) loops() {
 	c := l.cfg
-	sameHost := c.Listen.wildcard() || c.AdminListen.wildcard() || strings.EqualFold(c.Listen.Host(), c.AdminListen.Host())
-	if c.Listen.Port() == c.AdminListen.Port() && sameHost {
-		l.conflict("both want the same port ("+l.describe([]string{"WSR_LISTEN", "WSR_ADMIN_LISTEN"})+")",
-			"WSR_LISTEN", "WSR_ADMIN_LISTEN")
-	}
+	l.samePorts()
 	switch {
 	case c.Advertise == "":
 	case c.Advertise.wildcard():
@@ -28,14 +24,39 @@ func (l *loader) loops() {
 	if network != "tcp" {
 		return
 	}
-	for _, own := range []struct {
-		name    string
-		address Address
-	}{{"WSR_LISTEN", c.Listen}, {"WSR_ADMIN_LISTEN", c.AdminListen}, {"WSR_ADVERTISE", c.Advertise}} {
+	for _, own := range append(l.listeners(), listener{"WSR_ADVERTISE", c.Advertise}) {
 		if own.address != "" && l.reaches(Address(app), own.address) {
 			l.conflict("the app's address is the sidecar's own: it would call itself ("+
 				l.describe([]string{"WSR_UPSTREAM", own.name})+")", "WSR_UPSTREAM", own.name)
 			return
+		}
+	}
+}
+
+// A listener is an address that the sidecar takes, and where it is set.
+type listener struct {
+	name    string
+	address Address
+}
+
+// listeners lists the addresses that the sidecar listens on.
+func (l *loader) listeners() []listener {
+	list := []listener{{"WSR_LISTEN", l.cfg.Listen}, {"WSR_ADMIN_LISTEN", l.cfg.AdminListen}}
+	if l.cfg.PeerTLS() {
+		list = append(list, listener{"WSR_PEER_LISTEN", l.cfg.PeerListen})
+	}
+	return list
+}
+
+// samePorts refuses two listeners where there is room for one.
+func (l *loader) samePorts() {
+	list := l.listeners()
+	for i, a := range list {
+		for _, b := range list[i+1:] {
+			sameHost := a.address.wildcard() || b.address.wildcard() || strings.EqualFold(a.address.Host(), b.address.Host())
+			if a.address.Port() == b.address.Port() && sameHost {
+				l.conflict("both want the same port ("+l.describe([]string{a.name, b.name})+")", a.name, b.name)
+			}
 		}
 	}
 }
@@ -72,16 +93,21 @@ func (l *loader) isOwn(host string) bool {
 }
 
 // advertise is how other pods reach this one where nobody said so: the
-// listener's own address, the pod's, or the machine's first one.
+// own address of the listener that takes them, the pod's, or the machine's
+// first one.
 func (l *loader) advertise() Address {
-	host := l.cfg.Listen.Host()
-	if l.cfg.Listen.wildcard() {
+	listen := l.cfg.Listen
+	if l.cfg.PeerTLS() {
+		listen = l.cfg.PeerListen
+	}
+	host := listen.Host()
+	if listen.wildcard() {
 		host = l.podIP
 		if _, err := netip.ParseAddr(host); err != nil {
 			host = firstAddress(machineAddresses())
 		}
 	}
-	return Address(net.JoinHostPort(host, l.cfg.Listen.Port()))
+	return Address(net.JoinHostPort(host, listen.Port()))
 }
 
 // firstAddress prefers IPv4, which every cluster routes. A machine without a

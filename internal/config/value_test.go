@@ -1,7 +1,11 @@
 package config
 
 import (
+	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +81,93 @@ func TestAdvertise(t *testing.T) {
 	}
 }
 
+func TestAdvertisePeerPort(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"cert", "key", "ca"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	peer := []string{"WSR_PEER_CERT=" + dir + "/cert", "WSR_PEER_KEY=" + dir + "/key", "WSR_PEER_CA=" + dir + "/ca", "POD_IP=10.1.2.3"}
+	for _, tt := range []struct{ environ, want string }{
+		{"", "10.1.2.3:15803"},
+		{"WSR_PEER_LISTEN=10.7.7.7:99", "10.7.7.7:99"},
+		{"WSR_LISTEN=10.7.7.7:80", "10.1.2.3:15803"},
+		{"WSR_ADVERTISE=pod-0.app:80", "pod-0.app:80"},
+	} {
+		c := mustLoad(t, append(peer, strings.Fields(tt.environ)...)...)
+		if !c.PeerTLS() || c.Advertise != Address(tt.want) || len(c.Warnings()) != 0 {
+			t.Errorf("%s: advertises %s, want %s; warnings %q", tt.environ, c.Advertise, tt.want, c.Warnings())
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	nats := "WSR_NATS_URL=nats://n:4222"
+	for environ, want := range map[string][]string{
+		"WSR_LEASE_TTL=5s":                               nil, // one server elects nobody
+		nats + " WSR_LEASE_TTL=12s":                      nil,
+		nats + " WSR_LEASE_TTL=11s":                      {"WSR_LEASE_TTL"},
+		nats + " WSR_SESSION_TTL=19s":                    {"WSR_SESSION_TTL"},
+		"WSR_HEARTBEAT_MAX=30s":                          {"WSR_HEARTBEAT_MAX"},
+		"WSR_PEER_LISTEN=:99":                            {"WSR_PEER_LISTEN"},
+		nats + " WSR_LEASE_TTL=2s WSR_HEARTBEAT_MAX=60s": {"WSR_HEARTBEAT_MAX", "WSR_LEASE_TTL"},
+	} {
+		got := mustLoad(t, strings.Fields(environ)...).Warnings()
+		if len(got) != len(want) {
+			t.Errorf("%s: warnings %q, want %d", environ, got, len(want))
+			continue
+		}
+		for i, name := range want {
+			if !strings.HasPrefix(got[i], name) {
+				t.Errorf("%s: warning %q, want one about %s", environ, got[i], name)
+			}
+		}
+	}
+}
+
+func TestBinding(t *testing.T) {
+	c := mustLoad(t, "WSR_TOKEN_BIND=cookie:sid, origin,header:x-user,Authorization,header:authorization-info")
+	if got := c.TokenBind.String(); got != "cookie:sid,authorization,header:Authorization-Info,header:X-User" {
+		t.Errorf("String() = %q", got)
+	}
+	if want := []string{"cookie:sid", "header:Authorization", "header:Authorization-Info", "header:X-User"}; !slices.Equal(c.TokenBind, want) {
+		t.Errorf("entries %q, want %q", []string(c.TokenBind), want)
+	}
+	if got := mustLoad(t, "WSR_TOKEN_BIND=origin").TokenBind; len(got) != 0 {
+		t.Errorf("origin, which is always bound to, became %q", got)
+	}
+}
+
+func TestPlainResume(t *testing.T) {
+	for text, want := range map[string][2]string{"query:client": {"client", ""}, "cookie:sid": {"", "sid"}, "": {}} {
+		p := PlainResume(text)
+		if p.Query() != want[0] || p.Cookie() != want[1] {
+			t.Errorf("%s: query %q, cookie %q, want %q", text, p.Query(), p.Cookie(), want)
+		}
+	}
+}
+
+// TestRules: inline on one line however it was laid out, and a file as it is.
+func TestRules(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rules")
+	text := "{\n  \"version\": 1\n}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string]string{text: `{"version":1}`, path: text, path + "\n": text} {
+		c := mustLoad(t, "WSR_SNAPSHOT_RULES="+value)
+		if got := string(c.Rules()); got != want || strings.Contains(string(c.SnapshotRules), "\n") {
+			t.Errorf("%q: rules %q from %q, want %q", value, got, c.SnapshotRules, want)
+		}
+	}
+	err := mustLoad(t, "WSR_SNAPSHOT_RULES={}").RulesProblem(errors.New("rule 1: no path"))
+	var problems Problems
+	if !errors.As(err, &problems) || problems[0].Error() != "WSR_SNAPSHOT_RULES: rule 1: no path" {
+		t.Errorf("error %v, want a problem with WSR_SNAPSHOT_RULES alone", err)
+	}
+}
+
 func FuzzBytes(f *testing.F) {
 	for _, s := range []string{"0", "1MiB", "512KiB", "8388607TiB", "8388608TiB", "-1", "1MB", "B", "07KiB", "+1", "1_0"} {
 		f.Add(s)
@@ -149,6 +240,18 @@ func FuzzLoad(f *testing.F) {
 		f.Add(uint(i), "\xff")
 	}
 	f.Add(uint(2), "a/b")
+	for i := range list {
+		switch list[i].variable {
+		case "WSR_TOKEN_BIND":
+			f.Add(uint(i), "origin, header:authorization,cookie:a,header:Authorization-X")
+		case "WSR_SNAPSHOT_RULES":
+			f.Add(uint(i), "{\n\"a\": [1, \"\u0085\"]}\n")
+		case "WSR_RESUME_AUTH":
+			f.Add(uint(i), "/a?b=%20")
+		case "WSR_PLAIN_RESUME":
+			f.Add(uint(i), "query:a")
+		}
+	}
 	f.Fuzz(func(t *testing.T, index uint, value string) {
 		fd := list[index%uint(len(list))]
 		environ := []string{upstream, "POD_IP=10.1.2.3", fd.variable + "=" + value}

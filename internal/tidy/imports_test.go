@@ -17,6 +17,7 @@ var layers = []layer{
 	{ // Mechanisms: the standard library only, and none of ours.
 		"seqwindow": nil, "dedupe": nil, "heartbeat": nil,
 		"internal/backoff": nil, "internal/frame": nil, "internal/deflate": nil, "internal/keyring": nil,
+		"snapshot":           nil,
 		"internal/faultlink": nil, // a network for tests
 	},
 	{ // Formats and contracts.
@@ -35,7 +36,7 @@ var layers = []layer{
 	},
 	{ // Wiring, and what measures the whole.
 		"cmd/": anything, "internal/bench": anything, "internal/demo": anything,
-		"internal/endtoend": anything, "internal/soak": anything, "internal/tidy": nil,
+		"internal/endtoend": anything, "internal/chaos": anything, "internal/realapps": anything, "internal/soak": anything, "internal/tidy": nil,
 	},
 }
 

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/wsresilience/wsresilience/internal/config"
+	"github.com/wsresilience/wsresilience/observe"
+)
+
+// adminHandler is what operators and probes see.
+func (s *sidecar) adminHandler() http.Handler {
+	return observe.Admin{
+		Ready: s.ready, Metrics: s.metrics.Handler(),
+		Drain: s.drain, DrainState: s.drainState,
+		Sessions: func(limit int) any { return s.proxy.Sessions(limit) },
+		Snapshot: func(id string) (any, bool) { return s.proxy.Snapshot(id) },
+	}.Handler()
+}
+
+func (s *sidecar) ready() error {
+	switch {
+	case !s.proxy.Accepting():
+		return errors.New("stopping: new clients go elsewhere")
+	case s.cfg.StorePolicy == config.StoreStrict && s.proxy.StoreAway():
+		return errors.New("the journal is out of reach (WSR_STORE_POLICY=strict)")
+	}
+	return nil
+}
+
+func (s *sidecar) drainState() observe.DrainState {
+	st := s.proxy.Stats()
+	return observe.DrainState{
+		Draining: st.Draining, Sessions: st.Attached + st.Detached, Plain: st.Plain, Tunnels: st.Tunnels,
+		Since: s.proxy.DrainingSince(),
+	}
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/config"
+	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/proxy"
+	"github.com/wsresilience/wsresilience/snapshot"
+)
+
+// proxyConfig makes the proxy's settings of the sidecar's.
+func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
+	c := s.cfg
+	guide, err := snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL)
+	if err != nil {
+		return proxy.Config{}, c.RulesProblem(err)
+	}
+	peerTLS, err := peerTLS(c)
+	if err != nil {
+		return proxy.Config{}, err
+	}
+	p := proxy.Config{
+		Upstream: string(c.Upstream), AppRetry: c.UpstreamRetry, Resilient: c.ResilientPaths.Match,
+		Adopt: adoptRule(c.Adopt), Guide: guide,
+		Advertise: string(c.Advertise), LeaseTTL: c.LeaseTTL, PeerTLS: peerTLS,
+		Tokens: ring.Derive("wsr token"), Proofs: ring.Derive("wsr tunnel"),
+		Bind: c.TokenBind, ResumeAuth: string(c.ResumeAuth),
+		Store: s.journal, StrictStore: c.StorePolicy == config.StoreStrict,
+		TLSCert: string(c.TLSCert), TLSKey: string(c.TLSKey),
+		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),
+		MemoryBudget: int64(c.MemoryBudget), SessionTTL: c.SessionTTL, LingerGoingAway: c.LingerGoingAway,
+		PersistAfter: c.PersistAfter,
+		Heartbeat:    heartbeat.Config{Base: c.HeartbeatBase, Min: c.HeartbeatMin, Max: c.HeartbeatMax, Misses: c.HeartbeatMisses},
+		Observer:     s.metrics, Logger: s.log,
+	}
+	if s.leases != nil {
+		p.Peers = s.leases
+	}
+	return p, nil
+}
+
+// adoptRule is WSR_ADOPT: whether a session goes on with a fresh app socket,
+// given that its client offered wsr.adopt, and that its context is known.
+func adoptRule(a config.Adopt) func(asked, covered bool) bool {
+	switch a {
+	case config.AdoptAlways:
+		return func(bool, bool) bool { return true }
+	case config.AdoptNever:
+		return func(bool, bool) bool { return false }
+	}
+	return func(asked, covered bool) bool { return asked || covered }
+}
+
+// peerTLS is the mutual TLS between sidecars, or nil.
+func peerTLS(c *config.Config) (*tls.Config, error) {
+	if !c.PeerTLS() {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(string(c.PeerCert), string(c.PeerKey))
+	if err != nil {
+		return nil, fmt.Errorf("WSR_PEER_CERT and WSR_PEER_KEY: %w", err)
+	}
+	pem, err := os.ReadFile(string(c.PeerCA))
+	if err != nil {
+		return nil, fmt.Errorf("WSR_PEER_CA: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, errors.New("WSR_PEER_CA: no certificate in it")
+	}
+	t := &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, ClientCAs: roots, MinVersion: tls.VersionTLS13}
+	if names := cert.Leaf.DNSNames; len(names) > 0 {
+		t.ServerName = names[0] // pods have addresses, and share the name
+	}
+	return t, nil
+}

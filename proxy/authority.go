@@ -1,0 +1,162 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Implementation limits on the question to the app before a resume.
+const (
+	// askTimeout bounds the question, waiting for its turn included. It is
+	// within what clients give a handshake.
+	askTimeout = 5 * time.Second
+
+	// maxAsking bounds how many are asked at a time: all clients of a broken
+	// link come back at once, and the app should not meet them as a flood.
+	maxAsking = 64
+
+	// maxAskBody is read of an answer, unseen, so that its connection can be
+	// used again. More than that closes it.
+	maxAskBody = 4 << 10
+)
+
+// A digest hashes lists such that no two different ones look alike: every
+// text is preceded by its length, every list by its name and its number.
+type digest struct{ hash.Hash }
+
+func newDigest() digest { return digest{sha256.New()} }
+
+func (d digest) add(name string, values []string) {
+	d.text(name)
+	d.number(len(values))
+	for _, v := range values {
+		d.text(v)
+	}
+}
+
+func (d digest) text(s string) {
+	d.number(len(s))
+	_, _ = io.WriteString(d, s) // a hash takes everything
+}
+
+func (d digest) number(n int) {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(n))
+	_, _ = d.Write(b[:])
+}
+
+// binding is the hash of what a token is bound to: the Origin always, and what
+// Config.Bind lists, each as it came with this request (PROTOCOL §8.4). The
+// order of the list does not matter, so that pods need not agree on it.
+func (h *arrival) binding() (b [16]byte) {
+	d := newDigest()
+	origin := slices.Clone(h.r.Header["Origin"])
+	for i := range origin {
+		origin[i] = strings.ToLower(origin[i])
+	}
+	d.add("origin", origin)
+	list := slices.Sorted(slices.Values(h.s.cfg.Bind))
+	for _, entry := range slices.Compact(list) {
+		kind, name, _ := strings.Cut(entry, ":")
+		switch kind {
+		case "authorization":
+			d.add(entry, h.r.Header["Authorization"])
+		case "cookie":
+			d.add(entry, cookieValues(h.r.Header["Cookie"], name))
+		case "header":
+			d.add("header:"+http.CanonicalHeaderKey(name), h.r.Header.Values(name))
+		}
+	}
+	copy(b[:], d.Sum(nil))
+	return b
+}
+
+// cookieValues returns the values of a cookie as they came. net/http would
+// drop those with a quote inside, and then all of them would be alike.
+func cookieValues(lines []string, name string) (values []string) {
+	for _, line := range lines {
+		for pair := range strings.SplitSeq(line, ";") {
+			key, value, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
+			if key == name {
+				values = append(values, value)
+			}
+		}
+	}
+	return values
+}
+
+// authorised asks the app whether the client may still have its session, if
+// Config.ResumeAuth says so: a token outlives a logout, and only the app knows
+// of that. It returns 0 for yes. An app that cannot tell now is no reason to
+// end a session: the client keeps everything and tries again.
+func (h *arrival) authorised(ctx context.Context) wire.ResetReason {
+	if h.s.cfg.ResumeAuth == "" {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	select {
+	case h.s.asking <- struct{}{}:
+		defer func() { <-h.s.asking }()
+	case <-ctx.Done():
+		h.s.log.Warn("app was not asked about a resume: too many questions under way")
+		return wire.ResetTryAgain
+	}
+	status, err := h.ask(ctx)
+	switch {
+	case err != nil:
+		h.s.log.Warn("app did not answer about a resume", "error", quiet(err))
+		return wire.ResetTryAgain
+	case status >= 200 && status < 300:
+		return 0
+	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
+		h.s.log.Warn("app could not tell about a resume", "status", status)
+		return wire.ResetTryAgain
+	}
+	// A redirect is one to a login page.
+	return wire.ResetUnauthorised
+}
+
+// ask makes the request and returns the answer's status. It goes out by the
+// transport of plain HTTP: nothing is followed, connections are kept.
+func (h *arrival) ask(ctx context.Context) (status int, err error) {
+	target, err := url.Parse("http://" + h.s.upstream.host() + h.s.cfg.ResumeAuth)
+	if err != nil {
+		return 0, err
+	}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: takeConn})
+	r := (&http.Request{Method: http.MethodGet, URL: target, Host: h.r.Host, Header: h.askHeader()}).WithContext(ctx)
+	resp, err := h.s.passthrough.transport.RoundTrip(r)
+	if err != nil {
+		return 0, err
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, maxAskBody) // what it says does not matter
+	resp.Body.Close()
+	return resp.StatusCode, nil
+}
+
+// askHeader is the client's header without the handshake, so that the app
+// sees cookies and credentials but no token (I9), and as what other proxies
+// that ask call the original request.
+func (h *arrival) askHeader() http.Header {
+	header := forwardHeader(h.r, h.scheme())
+	for name := range header {
+		if strings.HasPrefix(name, "Sec-Websocket-") || name == "Content-Length" {
+			delete(header, name)
+		}
+	}
+	header.Set("X-Forwarded-Method", http.MethodGet)
+	header.Set("X-Forwarded-Uri", h.r.RequestURI)
+	return header
+}

@@ -1,0 +1,30 @@
+package session
+
+import "time"
+
+// doubt is a session whose owner was stopped for so long that another may
+// have adopted it. Until a record written after that stands in the journal,
+// nothing is read from either side or written to it (I5).
+type doubt struct {
+	open bool
+	from uint32 // number of the first record that settles it
+}
+
+// Doubt tells that this process was stopped for longer than its lease is safe.
+func (s *Session) Doubt() {
+	if s.closing.ended != "" || !s.cfg.Journal {
+		return
+	}
+	s.doubt = doubt{open: true, from: s.journal.n}
+	s.journal.due, s.journal.retry = true, time.Time{}
+}
+
+// Doubted tells whether it is not known who owns the session.
+func (s *Session) Doubted() bool { return s.doubt.open }
+
+// confirmed notes that record n was accepted: we are the owner.
+func (d *doubt) confirmed(n uint32) {
+	if n >= d.from {
+		d.open = false
+	}
+}
