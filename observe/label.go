@@ -13,7 +13,7 @@ var (
 	// The checks that a request can fail before it reaches the app.
 	refusals = []string{
 		"body", "connect", "draining", "early", "expect", "fields", "head", "host", "key", "memory", "method", "misdirected", "offer", "origin",
-		"proof", "proto", "protocols", "shutdown", "strict", "target", "upstream", "upstream_timeout", "version",
+		"proof", "proto", "protocols", "resume", "shutdown", "strict", "target", "upstream", "upstream_timeout", "version",
 	}
 
 	// Why a resilient session lost its connection.

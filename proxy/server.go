@@ -72,6 +72,9 @@ type Config struct {
 	Guide *snapshot.Guide
 	// AppRetry is how long clients are held while the app restarts; 0: not.
 	AppRetry time.Duration
+	// PlainResume says how a client without wsr.v1 names its session: by
+	// query:<name> or cookie:<name>; empty: it has none.
+	PlainResume string
 	// StrictStore refuses new sessions while the journal is away.
 	StrictStore bool
 
@@ -96,6 +99,7 @@ type Server struct {
 	// Immutable.
 	cfg         Config
 	session     session.Config
+	echo        session.Config // of clients without wsr.v1: nothing of theirs is journaled
 	upstream    *upstream
 	passthrough *passthrough
 	scheme      string
@@ -146,6 +150,7 @@ func New(cfg Config) (*Server, error) {
 		Owner: cfg.Advertise, Heartbeat: &s.cfg.Heartbeat,
 		Pool: s.pool, Buffers: new(frame.Buffers), Random: mathrand.Uint32, Token: s.newToken,
 	}
+	s.echo = s.session
 	if cfg.Store != nil {
 		s.session.Journal, s.session.JournalLimits = true, cfg.Store.Limits()
 	}

@@ -119,6 +119,10 @@ func (h *arrival) accept(protocol, extensions string, header http.Header) (net.C
 // plain joins a client that did not negotiate wsr.v1 with the app.
 func (h *arrival) plain() {
 	s := h.s
+	if id, ok := h.plainKey(); ok {
+		h.linger(id)
+		return
+	}
 	// Without entries of ours to strip, the client's own offer passes as it
 	// is.
 	hs := appHandshake{Verbatim: len(h.offer.App) == len(h.req.Protocols), Protocols: h.offer.App, Offers: h.req.Offers}

@@ -72,7 +72,7 @@ func (s *Session) clientMessage(now time.Time, m *frame.Message, inPlace bool, p
 		s.clientControlFrame(now, m)
 		return
 	}
-	if m.Opcode == frame.Binary {
+	if m.Opcode == frame.Binary && !s.echo.on {
 		msg, ours, err := s.unwrap(m)
 		if err != nil {
 			s.dropClient(now, framingError(err))
@@ -115,10 +115,18 @@ func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 		if len(s.client.control) < maxControlQueue {
 			s.client.control = frame.Append(s.client.control, frame.Header{Fin: true, Opcode: frame.Pong}, m.Payload())
 		}
+	case frame.Pong:
+		if s.echo.on {
+			s.pong(now, m.Payload())
+		}
 	case frame.Close:
 		code, reason, err := closePayload(m.Payload())
 		if err != nil {
 			s.dropClient(now, err)
+			return
+		}
+		if s.echo.on && code != wire.CodeGoingAway {
+			s.clientClosed(now, code, reason) // it means the conversation
 			return
 		}
 		s.dropClient(now, &wire.CloseError{Code: code, Reason: reason, Remote: true})

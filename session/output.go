@@ -149,6 +149,7 @@ func (s *Session) deadline() time.Time {
 	d.add(s.closing.deadline)
 	d.add(s.handover.deadline)
 	d.add(s.context.deadline())
+	d.add(s.echoDeadline())
 	d.add(s.journalDeadline())
 	return d.at
 }

@@ -78,7 +78,7 @@ func (s *Session) outboundFrame(m *frame.Message) ([]byte, error) {
 	if m.Compressed() {
 		return s.outboundCompressed(m, payload)
 	}
-	if m.Opcode == frame.Binary && wire.IsMagic(payload) {
+	if m.Opcode == frame.Binary && wire.IsMagic(payload) && !s.echo.on {
 		return escaped(payload), nil
 	}
 	return m.Raw, nil
@@ -91,7 +91,7 @@ func escaped(payload []byte) []byte {
 }
 
 func (s *Session) outboundCompressed(m *frame.Message, payload []byte) ([]byte, error) {
-	magic := m.Opcode == frame.Binary && startsWithMagic(payload)
+	magic := m.Opcode == frame.Binary && !s.echo.on && startsWithMagic(payload)
 	if !magic && s.client.deflate {
 		return m.Raw, nil
 	}

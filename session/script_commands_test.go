@@ -20,6 +20,13 @@ import (
 func (st *stage) do(f []string) {
 	switch f[0] {
 	case "new":
+		if slices.Contains(f, "echo") {
+			st.cfg.Journal = false
+			st.s = New(st.cfg, st.now, Start{ID: wire.SessionID{1}, Echo: true})
+			st.s.AttachEcho(st.now, false)
+			st.settle()
+			return
+		}
 		st.deflate = slices.Contains(f, "deflate")
 		start := st.start(f)
 		start.Subprotocol, start.Deflate = "chat", st.deflate
@@ -30,6 +37,16 @@ func (st *stage) do(f []string) {
 		st.adopt(f[1:])
 	case "resume":
 		st.resume(f[1:])
+	case "rejoin":
+		if st.s.Attached() {
+			st.s.Supersede(st.now)
+			st.settle()
+		}
+		if reason := st.s.AttachEcho(st.now, false); reason != 0 {
+			st.say("RESET %v", reason)
+			return
+		}
+		st.settle()
 	case "client":
 		st.client(f[1], f[2:])
 	case "app":

@@ -116,6 +116,7 @@ type Session struct {
 	restart  restart
 	doubt    doubt
 	context  context
+	echo     echo
 }
 
 // rank is which token of a session one is: epochs first, then their
@@ -186,6 +187,8 @@ type Start struct {
 	Deflate     bool     // permessage-deflate was negotiated with the app
 	Binding     [16]byte // what the tokens are bound to
 
+	Echo bool // the client does not know wsr.v1: AttachEcho
+
 	GoesOn        bool             // it may have another app socket
 	Keeper        *snapshot.Keeper // what another one must hear first; nil: nothing is known
 	GoesOnCovered bool             // it may if the keeper knows all of it
@@ -245,6 +248,7 @@ func newSession(cfg *Config, now time.Time, st Start) *Session {
 	s := &Session{cfg: cfg, id: st.ID, started: now, appProto: st.Subprotocol, extensions: st.Extensions, binding: st.Binding}
 	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Buffers: cfg.Buffers}
 	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.Buffers}
+	s.echo.on = st.Echo
 	s.restart.allowed, s.restart.covered, s.context.keeper = st.GoesOn, st.GoesOnCovered, st.Keeper
 	s.app.deflate = st.Deflate
 	if st.Deflate {

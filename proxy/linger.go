@@ -1,0 +1,143 @@
+package proxy
+
+import (
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// minPlainKey is the least length of what names a plain client: it grants
+// the session to whoever knows it, and shorter ones could be guessed.
+const minPlainKey = 16
+
+// plainKey returns the id of the session that a client without wsr.v1 means,
+// if Config.PlainResume says how it tells and it does. The id is a hash, so
+// that what the client says is kept nowhere, and of its Origin too.
+func (h *arrival) plainKey() (id wire.SessionID, ok bool) {
+	kind, name, _ := strings.Cut(h.s.cfg.PlainResume, ":")
+	var values []string
+	switch kind {
+	case "query":
+		values = h.r.URL.Query()[name]
+	case "cookie":
+		values = cookieValues(h.r.Header["Cookie"], name)
+	}
+	if len(values) != 1 || len(values[0]) < minPlainKey {
+		return id, false
+	}
+	d := newDigest()
+	d.add("plain", values)
+	d.add("place", []string{h.r.Host, h.r.URL.Path, strings.ToLower(h.req.Origin)})
+	copy(id[:], d.Sum(nil))
+	return id, true
+}
+
+// linger joins a client without wsr.v1 with the session that it names, or
+// begins it.
+func (h *arrival) linger(id wire.SessionID) {
+	c, done := h.s.sessions.find(id, h.r.Context().Done())
+	switch {
+	case c != nil:
+		h.rejoin(c)
+	case done != nil:
+		defer done()
+		h.beginLinger(id)
+	}
+}
+
+func (h *arrival) beginLinger(id wire.SessionID) {
+	s := h.s
+	app := h.dialApp(h.handshake())
+	if app == nil {
+		return
+	}
+	extensions, compressed := h.extensions(app.Deflate)
+	conn, err := h.accept(app.Subprotocol, extensions, app.Header)
+	if err != nil {
+		app.Conn.Close()
+		return
+	}
+	now := time.Now()
+	c := &conduit{srv: s, id: id, born: h.began, deflate: app.Deflate}
+	m := session.New(&s.echo, now, session.Start{
+		ID: id, Subprotocol: app.Subprotocol, Extensions: extensions, Deflate: app.Deflate != nil, Echo: true,
+	})
+	c.m = m
+	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
+	m.AttachEcho(now, compressed)
+	if !s.sessions.add(c) {
+		c.abandonUnregistered()
+		return
+	}
+	s.observer.Accepted(kindPlain)
+	s.observer.Began(kindResilient)
+	c.start(app.Early)
+}
+
+// rejoin is reattach for a client without wsr.v1, whom nothing can be told but
+// by HTTP.
+func (h *arrival) rejoin(c *conduit) {
+	if h.s.cfg.ResumeAuth != "" {
+		switch h.authorised(h.r.Context()) {
+		case 0:
+		case wire.ResetUnauthorised:
+			h.refuse(&refusal{http.StatusForbidden, "not authorised", "resume"})
+			return
+		default:
+			h.later("the app could not be asked", "resume")
+			return
+		}
+	}
+	protocol := c.subprotocol()
+	if protocol != "" && !slices.Contains(h.offer.App, protocol) {
+		h.refuse(&refusal{http.StatusBadRequest, "the session has another subprotocol", "protocols"})
+		return
+	}
+	extensions, compressed := h.extensions(c.deflate)
+	conn, err := h.accept(protocol, extensions, nil)
+	if err != nil {
+		return
+	}
+	if !c.attachEcho(conn, compressed) {
+		conn.Close() // it has ended meanwhile, and the next attempt begins anew
+		return
+	}
+	h.s.observer.Accepted(kindPlain)
+	h.s.observer.Resumed("resumed", "", time.Since(h.began))
+}
+
+func (c *conduit) subprotocol() string {
+	c.enter()
+	defer c.leave()
+	if m, ok := c.m.(*session.Session); ok {
+		return m.Subprotocol()
+	}
+	return ""
+}
+
+func (c *conduit) attachEcho(conn net.Conn, compressed bool) bool {
+	now := c.enter()
+	defer c.leave()
+	m, ok := c.m.(*session.Session)
+	if !ok || c.over {
+		return false
+	}
+	if m.Attached() {
+		m.Supersede(now)
+		c.settle(now)
+	}
+	if c.over || m.AttachEcho(now, compressed) != 0 {
+		return false
+	}
+	c.client = c.newLeg(conn)
+	c.settle(now)
+	if c.client != nil {
+		c.client.t.Start(nil)
+	}
+	return true
+}
