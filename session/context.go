@@ -149,9 +149,9 @@ func (c *context) tick(now time.Time, s *Session) {
 	}
 }
 
-// record returns what a record of this kind carries.
-func (c *context) record(kind store.Kind) []byte {
-	if c.keeper == nil || kind != store.Snapshot && !c.unsaved() {
+// save returns what the journal is to keep; nil without a keeper.
+func (c *context) save() []byte {
+	if c.keeper == nil {
 		return nil
 	}
 	c.flight = c.keeper.Version()

@@ -143,7 +143,12 @@ func (s *Session) record(now time.Time) *store.Record {
 	}
 	rec := s.newRecord(store.Delta)
 	fresh, size := s.frames(marked, cut)
-	if rec.Frames = fresh; marked == s.window.Acked() || j.cadence.Next(size, s.window.Bytes()) == store.Snapshot {
+	whole := s.context.save()
+	carried := 0
+	if s.context.unsaved() {
+		carried = len(whole)
+	}
+	if rec.Frames = fresh; marked == s.window.Acked() || j.cadence.Next(size+carried, s.window.Bytes()+len(whole)) == store.Snapshot {
 		if all, _ := s.frames(s.window.Acked(), cut); len(all) == int(cut-s.window.Acked()) {
 			rec.Kind, rec.Frames = store.Snapshot, all
 		}
@@ -155,7 +160,9 @@ func (s *Session) record(now time.Time) *store.Record {
 	}
 	rec.OutHead = uint32(cut)
 	rec.Handed = s.handover.ready && cut == s.window.Head()
-	rec.Context = s.context.record(rec.Kind)
+	if rec.Kind == store.Snapshot || carried > 0 {
+		rec.Context = whole
+	}
 	s.counters.Frames += uint64(len(rec.Frames))
 	return s.write(now, rec)
 }

@@ -19,8 +19,9 @@ const (
 	leaseStream = "KV_" + leaseBucket
 	leasePrefix = "$KV." + leaseBucket + "."
 
-	// leaseBytes is room for tens of thousands of sidecars.
-	leaseBytes = 32 << 20
+	// leaseBytes is room for ten thousand sidecars, and what an embedded
+	// server has left beside its stream.
+	leaseBytes = 4 << 20
 
 	// leaseValue is the largest notice: an owner's address of MaxOwner bytes,
 	// each escaped, and the rest of the JSON.

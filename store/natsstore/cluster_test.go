@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -30,6 +31,8 @@ func TestMain(m *testing.M) {
 		runNode(spec)
 		return
 	}
+	flag.Parse()
+	flag.Set("test.parallel", "4") // on few cores too: they wait for servers
 	os.Exit(m.Run())
 }
 
@@ -128,7 +131,7 @@ func clusterConfig(t *testing.T, nodes []*node) Config {
 // TestCluster is the contract on three replicas, and then the death of the
 // stream's leader under load.
 func TestCluster(t *testing.T) {
-	t.Parallel() // it waits for real servers most of the time
+	t.Parallel()
 	nodes := startCluster(t)
 	cfg := clusterConfig(t, nodes)
 	s := mustOpen(t, cfg)

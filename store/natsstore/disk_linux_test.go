@@ -21,7 +21,7 @@ const diskEnv = "WSR_TEST_SMALL_DISK"
 // the same is asked of a server whose JetStream was switched off and whose
 // directory cannot be written: TestSwitchedOff, which runs anyway.
 func TestDiskFull(t *testing.T) {
-	t.Parallel() // it waits for real servers most of the time
+	t.Parallel()
 	if dir := os.Getenv(diskEnv); dir != "" {
 		testSmallDisk(t, dir)
 		return

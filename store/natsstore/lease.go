@@ -24,7 +24,7 @@ const (
 // A LeaseConfig says who announces itself.
 type LeaseConfig struct {
 	Owner  string        // address, as in the records; 1 to store.MaxOwner bytes
-	TTL    time.Duration // 0: DefaultLeaseTTL; raised to MinLeaseTTL
+	TTL    time.Duration // the same for all; 0: DefaultLeaseTTL; raised to MinLeaseTTL
 	Logger *slog.Logger  // nil: the store's
 }
 
@@ -107,10 +107,15 @@ func (l *Leases) Held() bool {
 }
 
 // Close says goodbye, so that the others know at once, and stops. Its error is
-// that of the goodbye; without one, the lease runs out.
+// that of the goodbye; without one, the lease runs out. If ctx ends first,
+// what waits for a server that has just gone ends within 5 s by itself.
 func (l *Leases) Close(ctx context.Context) error {
 	l.stop()
-	<-l.ended
+	select {
+	case <-l.ended:
+	case <-ctx.Done():
+		return fmt.Errorf("natsstore: goodbye of %q: %w", l.cfg.Owner, context.Cause(ctx))
+	}
 	l.mu.Lock()
 	bye := l.claimed && !l.usurped
 	l.claimed, l.until = false, time.Time{}

@@ -36,6 +36,19 @@ func waitLease(t *testing.T, l *Leases, owner string, want store.LeaseState, wit
 	return 0
 }
 
+// waitRenewed returns right after a renewal of l.
+func waitRenewed(t *testing.T, l *Leases) {
+	t.Helper()
+	newest := func() uint64 { l.mu.Lock(); defer l.mu.Unlock(); return l.roster.newest }
+	before, began := newest(), time.Now()
+	for newest() == before {
+		if time.Since(began) > 30*time.Second {
+			t.Fatal("no renewal")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 func announce(t *testing.T, s *Store, owner string, ttl time.Duration) *Leases {
 	t.Helper()
 	l := s.Announce(LeaseConfig{Owner: owner, TTL: ttl})
@@ -77,23 +90,25 @@ func watchFalse(l *Leases, owners ...string) (stop func() []string) {
 
 // TestLeases: two sidecars see each other come, drain and go.
 func TestLeases(t *testing.T) {
-	t.Parallel() // it waits for real servers most of the time
+	t.Parallel()
 	s := startServer(t, server.RANDOM_PORT, nil)
 	cfg := externalConfig(t, s.ClientURL())
-	a := announce(t, mustOpen(t, cfg), podA, MinLeaseTTL)
+	const ttl = 6 * time.Second // renewed every 1.5 s
+	a := announce(t, mustOpen(t, cfg), podA, ttl)
 	storeB := mustOpen(t, cfg)
-	b := announce(t, storeB, podB, MinLeaseTTL)
+	b := announce(t, storeB, podB, ttl)
 	for _, l := range []*Leases{a, b} {
 		waitLease(t, l, podA, store.LeaseLive, 5*time.Second)
 		waitLease(t, l, podB, store.LeaseLive, 5*time.Second)
-		waitLease(t, l, "10.9.9.9:1", store.LeaseGone, 5*time.Second)
+		waitLease(t, l, "10.9.9.9:1", store.LeaseGone, 10*time.Second)
 	}
 	if !a.Held() || a.Draining(podB) {
 		t.Errorf("held %v, draining %v", a.Held(), a.Draining(podB))
 	}
+	waitRenewed(t, b)
 	b.SetDraining(true)
 	for began := time.Now(); !a.Draining(podB); time.Sleep(time.Millisecond) {
-		if time.Since(began) > 400*time.Millisecond { // below the next renewal
+		if time.Since(began) > time.Second { // below the next renewal
 			t.Fatal("the drain was not told at once")
 		}
 	}
@@ -116,7 +131,7 @@ func TestLeases(t *testing.T) {
 // TestLeaseUsurped: of two processes at one address the later one keeps it,
 // and the earlier one comes back when that one is gone.
 func TestLeaseUsurped(t *testing.T) {
-	t.Parallel() // it waits for real servers most of the time
+	t.Parallel()
 	s := startServer(t, server.RANDOM_PORT, nil)
 	cfg := externalConfig(t, s.ClientURL())
 	first := announce(t, mustOpen(t, cfg), podA, MinLeaseTTL)
@@ -141,7 +156,7 @@ func TestLeaseUsurped(t *testing.T) {
 // TestLeaseAbsent: NATS comes late, goes, and comes back empty. While it is
 // away nobody is gone.
 func TestLeaseAbsent(t *testing.T) {
-	t.Parallel() // it waits for real servers most of the time
+	t.Parallel()
 	port := freePorts(t, 1)[0]
 	cfg := externalConfig(t, fmt.Sprint("nats://127.0.0.1:", port))
 	cfg.Timeout = 500 * time.Millisecond
@@ -183,10 +198,29 @@ func TestLeaseCloseLeavesNoGoroutine(t *testing.T) {
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("close took %v", took)
 	}
-	buf := make([]byte, 1<<20)
-	if stacks := string(buf[:runtime.Stack(buf, true)]); strings.Contains(stacks, "(*Leases)") {
-		t.Error(stacks)
+	var stacks string
+	for range 600 { // the client's own time limit for a request is 5 s
+		buf := make([]byte, 1<<20)
+		stacks = string(buf[:runtime.Stack(buf, true)])
+		if !strings.Contains(stacks, "(*Leases)") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
+	t.Error(stacks)
+}
+
+// TestLeaseEmbedded: an embedded journal knows its own sidecar, and still does
+// when its server was replaced.
+func TestLeaseEmbedded(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, embeddedConfig(t))
+	l := announce(t, s, podA, MinLeaseTTL)
+	waitLease(t, l, podA, store.LeaseLive, 5*time.Second)
+	s.log.server.server.ShutdownJetStream()
+	waitLease(t, l, podA, store.LeaseUnknown, MinLeaseTTL+time.Second)
+	waitReady(t, s)
+	waitLease(t, l, podA, store.LeaseLive, 10*time.Second)
 }
 
 // TestBucketMismatch: an operator's bucket in which nothing would expire is
@@ -210,7 +244,7 @@ func TestBucketMismatch(t *testing.T) {
 // TestPermissions: what the package comment asks an operator for is enough,
 // for streams and bucket to be made too.
 func TestPermissions(t *testing.T) {
-	t.Parallel() // it waits for real servers most of the time
+	t.Parallel()
 	s := startServer(t, server.RANDOM_PORT, func(o *server.Options) {
 		o.Users = []*server.User{{Username: "user", Password: "right", Permissions: &server.Permissions{
 			Publish: &server.SubjectPermission{Allow: []string{
@@ -283,12 +317,7 @@ func testClusterLeases(t *testing.T, nodes []*node, cfg Config) {
 	i := slices.IndexFunc(nodes, func(n *node) bool { return n.Name == stream.CachedInfo().Cluster.Leader })
 	nodes[i].kill()
 	began := time.Now()
-	beaten := func() uint64 { a.mu.Lock(); defer a.mu.Unlock(); return a.roster.newest }
-	for before := beaten(); beaten() == before; time.Sleep(5 * time.Millisecond) {
-		if time.Since(began) > 30*time.Second {
-			t.Fatal("no renewal after the leader was killed")
-		}
-	}
+	waitRenewed(t, a)
 	t.Log("renewed again after", time.Since(began))
 	nodes[i].start(t)
 	live()

@@ -28,7 +28,7 @@ func wantAll(t *testing.T, s *Store, ids []store.ID) {
 // finds no room in other places, and starts again when its directory can be
 // written.
 func TestSwitchedOff(t *testing.T) {
-	t.Parallel() // it waits for real servers most of the time
+	t.Parallel()
 	cfg := embeddedConfig(t)
 	s := mustOpen(t, cfg)
 	changes := watched(t, s)

@@ -61,7 +61,7 @@ func (w *watchLog) want(t *testing.T, available bool, within time.Duration) erro
 // TestWatch: a server that goes and comes, told once each, quickly, and
 // without the password of the URL.
 func TestWatch(t *testing.T) {
-	t.Parallel() // it waits for real servers most of the time
+	t.Parallel()
 	port := freePorts(t, 1)[0]
 	users := func(o *server.Options) { o.Username, o.Password = "user", "secret-word" }
 	cfg := externalConfig(t, fmt.Sprint("nats://user:secret-word@127.0.0.1:", port))
@@ -90,7 +90,7 @@ func TestWatch(t *testing.T) {
 
 // TestWatchFull: a stream without room is told, and so is room again.
 func TestWatchFull(t *testing.T) {
-	t.Parallel() // it waits for real servers most of the time
+	t.Parallel()
 	cfg := embeddedConfig(t)
 	cfg.MaxBytes = 1 << 20
 	s := mustOpen(t, cfg)
