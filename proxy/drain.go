@@ -151,23 +151,30 @@ func (c *conduit) drains() {
 	}
 }
 
-// moveClients asks clients to move, at an even rate, until last. Without
-// anybody who could take them over they are left in peace.
+// moveClients makes clients move, at an even rate, until last: those of our
+// own sessions are asked, and those that only pass through here lose their
+// connection, since nothing can be said to them. Without anybody who could
+// take sessions over they are left in peace.
 func (s *Server) moveClients(last time.Time) {
-	list := s.sessions.all()
-	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	if s.cfg.Peers == nil {
+		return
+	}
+	var moves []func()
+	for _, c := range s.sessions.all() {
+		moves = append(moves, func() { c.asksToMove(last) })
+	}
+	for _, t := range s.tunnels.all() {
+		moves = append(moves, t.close)
+	}
+	rand.Shuffle(len(moves), func(i, j int) { moves[i], moves[j] = moves[j], moves[i] })
 	began := time.Now()
 	span := last.Sub(began) - moveDelay
-	for i := 0; time.Now().Before(last) && s.resilientLeft() > 0; {
-		if s.cfg.Peers != nil {
-			for due := share(len(list), time.Since(began), span); i < due; i++ {
-				list[i].asksToMove(last)
-			}
-			if i == len(list) {
-				s.askStragglers(last)
-			}
-		} else if i == 0 {
-			return
+	for i := 0; time.Now().Before(last) && s.resilientLeft()+s.tunnels.count() > 0; {
+		for due := share(len(moves), time.Since(began), span); i < due; i++ {
+			moves[i]()
+		}
+		if i == len(moves) {
+			s.askStragglers(last)
 		}
 		if !s.rest(drainPace) {
 			return

@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,6 +138,13 @@ func (s *tunnels) remove(t *tunnel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.set, t)
+}
+
+// all returns the tunnels that there are.
+func (s *tunnels) all() []*tunnel {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.set))
 }
 
 // count returns how many there are.
