@@ -55,6 +55,10 @@ func frameAttacks() []attack {
 	return list
 }
 
+// enough is what a connection may cost this process, clients and app included,
+// on a busy machine. The least that row W08 declares is twice that.
+const enough = 512 << 10
+
 func (m malformed) run(t *testing.T) {
 	sc := newScene(t, nil)
 	for i, frames := range m.frames {
@@ -79,7 +83,7 @@ func (m malformed) plainly(sc *scene, path, frames string) {
 		}
 		p.wantClose(m.plain)
 	})
-	if m.id == "W08" && used > 128<<10 {
+	if m.id == "W08" && used > enough {
 		sc.t.Errorf("%s: %d bytes were allocated for a plain client's header", frames, used)
 	}
 	if m.plain == 0 {
@@ -104,7 +108,7 @@ func (m malformed) resiliently(sc *scene, path, frames string) {
 		p.hex(frames)
 		p.wantClose(m.resilient)
 	})
-	if m.id == "W08" && used > 64<<10 {
+	if m.id == "W08" && used > enough {
 		sc.t.Errorf("%s: %d bytes were allocated for a header", frames, used)
 	}
 	if _, raw, _ := sc.app.call(path).heardSoFar(); len(raw) != 0 {

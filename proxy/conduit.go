@@ -46,18 +46,19 @@ type conduit struct {
 
 	again *againHandshake // nil: the session has one app socket only
 
-	mu     sync.Mutex // guards the rest and the machine
-	m      machine
-	client *leg // nil while no connection is attached
-	app    *leg // nil if there never was an app
-	timer  *time.Timer
-	armed  time.Time // when timer fires; zero if it does not
-	over   bool      // the end was reported
-	beats  uint64    // answered heartbeats that were reported
-	link   heartbeat.State
-	ended  chan struct{} // closed at the end, if somebody waits for it
-	stall  uint32        // the vigil's count that the session knows of
-	asked  time.Time     // when the client was last asked to move
+	mu      sync.Mutex // guards the rest and the machine
+	m       machine
+	client  *leg // nil while no connection is attached
+	app     *leg // nil if there never was an app
+	timer   *time.Timer
+	armed   time.Time // when timer fires; zero if it does not
+	over    bool      // the end was reported
+	beats   uint64    // answered heartbeats that were reported
+	link    heartbeat.State
+	relapse relapse
+	ended   chan struct{} // closed at the end, if somebody waits for it
+	stall   uint32        // the vigil's count that the session knows of
+	asked   time.Time     // when the client was last asked to move
 }
 
 // A leg is one socket of a conduit, and the sink of its transport. A leg that

@@ -20,13 +20,19 @@ type Schedule struct {
 	Stragglers time.Duration // whoever has not moved is moved
 }
 
-// noticeMost is enough for load balancers and kube-proxy, however long a drain
-// is.
-const noticeMost = 5 * time.Second
+const (
+	// noticeMost is enough for load balancers and kube-proxy, however long a
+	// drain is.
+	noticeMost = 5 * time.Second
+
+	// stragglersLeast is what a hand-over takes of an app that does not answer
+	// its close, with a journal that is slow.
+	stragglersLeast = 2 * time.Second
+)
 
 // Plan makes a schedule of the time that a drain may take (WSR_DRAIN_SECONDS).
 func Plan(total time.Duration) Schedule {
-	p := Schedule{Notice: min(total/5, noticeMost), Stragglers: total / 10}
+	p := Schedule{Notice: min(total/5, noticeMost), Stragglers: max(total/10, min(stragglersLeast, total/3))}
 	p.Move = total - p.Notice - p.Stragglers
 	return p
 }

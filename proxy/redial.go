@@ -14,6 +14,35 @@ import (
 // It is short: an app that is back should not wait for its clients.
 var redialPolicy = backoff.Policy{Max: 2 * time.Second}
 
+// appSettled is how long a new app socket must have lived for its end to be an
+// accident. One that ends sooner ends for a reason: the app stumbles, or
+// somebody else took the client's place there, and took it from us.
+const appSettled = 10 * time.Second
+
+// relapse counts app sockets that ended soon after they were made.
+type relapse struct {
+	back  time.Time // when the newest was made
+	count int
+	since time.Time // of the first
+}
+
+// note takes the end of an app socket.
+func (r *relapse) note(now time.Time) {
+	if r.back.IsZero() || now.Sub(r.back) >= appSettled {
+		r.count = 0
+		return
+	}
+	if r.count++; r.count == 1 {
+		r.since = now
+	}
+}
+
+// hopeless tells whether to leave it. While nobody is there to miss the app,
+// once is enough.
+func (r *relapse) hopeless(now time.Time, attached bool, patience time.Duration) bool {
+	return r.count > 0 && (!attached || now.Sub(r.since) >= patience)
+}
+
 // An againHandshake is a client's handshake, kept so that it can be made once
 // more with the app while the client is held. It never leaves this process.
 type againHandshake struct {
@@ -38,34 +67,50 @@ func (c *conduit) keepHandshake(h *arrival, hs appHandshake, start session.Start
 	}
 }
 
-// redial looks for the app until it is back, or for Config.AppRetry.
+// redial looks for the app until it is back, or for Config.AppRetry. The
+// caller holds the lock and settles.
 func (c *conduit) redial() {
-	if c.again == nil {
-		now := c.enter()
-		defer c.leave()
+	now := time.Now()
+	c.relapse.note(now)
+	m, ok := c.m.(*session.Session)
+	if !ok || c.again == nil || c.relapse.hopeless(now, m.Attached(), c.srv.cfg.AppRetry) {
+		c.srv.observer.AppRestarted("gave_up", 0)
 		c.giveUp(now)
 		return
+	}
+	series := backoff.New(redialPolicy, rand.Float64)
+	var pause time.Duration
+	for range c.relapse.count {
+		pause, _ = series.Next()
 	}
 	c.srv.work.Go(func() {
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(c.srv.life, c.srv.cfg.AppRetry)
 		defer cancel()
-		app := c.await(ctx)
+		app := c.await(ctx, pause, &series)
 		now := c.enter()
 		defer c.leave()
 		outcome := "ok"
 		if app == nil || !c.takeApp(now, app) {
 			outcome = "gave_up"
 			c.giveUp(now)
+			c.settle(now)
 		}
 		c.srv.observer.AppRestarted(outcome, time.Since(began))
 	})
 }
 
 // await returns the app's fresh socket, or nil if there is none to be had.
-func (c *conduit) await(ctx context.Context) *appConn {
-	series := backoff.New(redialPolicy, rand.Float64)
+func (c *conduit) await(ctx context.Context, pause time.Duration, series *backoff.Backoff) *appConn {
 	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		if !c.waitsForApp() {
+			return nil
+		}
 		began := time.Now()
 		app, resp, err := c.srv.upstream.upgrade(ctx, c.again.request, c.again.offer)
 		switch {
@@ -81,15 +126,7 @@ func (c *conduit) await(ctx context.Context) *appConn {
 				return nil // its credentials are out of date: the client has to come itself
 			}
 		}
-		pause, _ := series.Next()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
-		}
-		if !c.waitsForApp() {
-			return nil
-		}
+		pause, _ = series.Next()
 	}
 }
 
@@ -109,6 +146,7 @@ func (c *conduit) takeApp(now time.Time, app *appConn) bool {
 		app.Conn.Close()
 		return false
 	}
+	c.relapse.back = now
 	c.app = c.newLeg(app.Conn)
 	c.settle(now)
 	if c.app != nil {
@@ -117,9 +155,10 @@ func (c *conduit) takeApp(now time.Time, app *appConn) bool {
 	return true
 }
 
+// giveUp tells the session that there is no other socket. The caller holds the
+// lock and settles.
 func (c *conduit) giveUp(now time.Time) {
 	if m, ok := c.m.(*session.Session); ok {
 		m.AppGivenUp(now)
-		c.settle(now)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -46,9 +47,10 @@ func TakeOver(ctx context.Context, s Store, id ID, owner string, now time.Time) 
 // Adopt tries once to make owner the owner of session id, whose state the
 // caller has loaded, and returns the state that the new owner goes on from:
 // the next epoch, its own Writer, Handed as the former owner left it. It
-// claims first, by compare-and-set behind former.Revision, and then reads
-// until it sees its own claim, since a read alone may be stale (design section
-// 4.4). From the claim on, the former owner's appends fail with ErrFenced.
+// claims by compare-and-set behind former.Revision. A read alone may be stale
+// (design section 4.4), but one that is followed by such a claim was not:
+// nothing had been written behind it, and from the claim on the former owner's
+// appends fail with ErrFenced. So nothing has to be read again.
 //
 // ErrFenced and ErrLost mean that somebody was faster: the caller loads again
 // and looks who. ErrEnded means that the session is over. After ErrUnavailable
@@ -64,7 +66,14 @@ func Adopt(ctx context.Context, s Store, id ID, former *State, owner string, now
 	if err != nil {
 		return nil, err
 	}
-	return settle(ctx, s, id, claim, rev, former.Handed)
+	st := &State{Revision: rev, Record: *claim, Gap: former.Gap, Since: former.Since + 1}
+	st.Frames, st.Context, st.Handed = slices.Clone(former.Frames), former.Context, former.Handed
+	if st.Since < SnapshotEvery || st.Gap {
+		return st, nil
+	}
+	// A row of owners that die right after their claim must not push the
+	// frames out of the ring.
+	return st, renew(ctx, s, id, st)
 }
 
 // claimOf is the record that begins the next epoch: all values of the former
@@ -84,43 +93,15 @@ func claimOf(former *State, owner string, now time.Time) *Record {
 	return &claim
 }
 
-// settle reads until the claim at rev is seen, and renews the snapshot if
-// the chain has grown long: a row of owners that die right after their claim
-// must not push the frames out of the ring.
-func settle(ctx context.Context, s Store, id ID, claim *Record, rev Revision, handed bool) (*State, error) {
-	for range tries {
-		st, err := s.Load(ctx, id)
-		switch {
-		case errors.Is(err, ErrNotFound): // a replica that is far behind
-		case err != nil:
-			return nil, err
-		case st.Epoch > claim.Epoch:
-			return nil, fmt.Errorf("%w: epoch %d follows ours", ErrFenced, st.Epoch)
-		case st.Revision >= rev && st.Writer == claim.Writer:
-			if st.Since >= SnapshotEvery && !st.Gap {
-				if err := renew(ctx, s, id, st); err != nil {
-					return nil, err
-				}
-			}
-			st.Handed = handed
-			return st, nil
-		}
-		if err := pause(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return nil, fmt.Errorf("%w: own claim at %d not seen after %d reads", ErrUnavailable, rev, tries)
-}
-
 // renew writes st as a Snapshot.
 func renew(ctx context.Context, s Store, id ID, st *State) error {
 	rec := st.Record
-	rec.Kind = Snapshot
+	rec.Kind, rec.Handed = Snapshot, false
 	rec.N++
 	rev, err := s.Append(ctx, id, st.Revision, &rec)
 	if err != nil {
 		return err
 	}
-	st.Record, st.Revision, st.Since = rec, rev, 0
+	st.N, st.Kind, st.Revision, st.Since = rec.N, rec.Kind, rev, 0
 	return nil
 }
