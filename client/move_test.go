@@ -38,6 +38,33 @@ func TestGoAway(t *testing.T) {
 	})
 }
 
+// While a connection is under way with a position, nothing beyond that is
+// acknowledged on the old one: it would be gone when the position is looked at
+// (PROTOCOL §4.6).
+func TestGoAwayHoldsAcks(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		c, old := s.open(s.options())
+		defer c.CloseNow()
+		old.text("one")
+		wantRead(t, c, "one")
+		old.want("ACK 1")
+		old.control(wire.AppendGoAway(nil, wire.GoAwayDraining, 1000))
+		p := s.resume("t0-1", 1, 0)
+		old.text("two")
+		wantRead(t, c, "two")
+		time.Sleep(time.Second) // virtual, and far longer than an ack waits
+		old.control(wire.AppendBeat(nil, wire.Heartbeat, beat(1, 2, 0)))
+		if b, _ := wire.ParseBeat(old.want("HEARTBEAT_ACK"), wire.HeartbeatAck); b.Ack != 1 || old.acked != 1 {
+			t.Fatalf("acknowledged %d and %d while a resume from 1 is under way", b.Ack, old.acked)
+		}
+		p.welcome(wire.StatusResumed, 0, 2)
+		p.text("two")
+		p.want("ACK 2")
+		old.conn.Close()
+		p.conn.Close()
+	})
+}
+
 // Who refuses to be the successor does not end what works.
 func TestGoAwayRefused(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {

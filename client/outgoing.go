@@ -85,7 +85,7 @@ func (m *machine) controls(now time.Time, g *leg, dst []byte) []byte {
 	if g != m.leg || !g.welcomed || m.bare {
 		return dst
 	}
-	ack, due := m.in.AckDue(now)
+	ack, due := m.ackDue(now)
 	b := wire.Beat{Sent: m.out.sent(), Ack: uint32(ack)}
 	spoke := false
 	if g.answer != nil {
@@ -131,3 +131,16 @@ func (m *machine) closeFrame(dst []byte, ce *wire.CloseError) []byte {
 	p := binary.BigEndian.AppendUint16(nil, ce.Code)
 	return m.frame(dst, frame.Close, append(p, wire.CutReason(ce.Reason)...))
 }
+
+// ackDue is inbox.AckDue, and nothing beyond what a resume under way has
+// claimed: its position would be behind what the sidecar still has.
+func (m *machine) ackDue(now time.Time) (seqwindow.Serial, bool) {
+	ack, due := m.in.AckDue(now)
+	if m.moving() && seqwindow.Less(m.in.claimed, ack) {
+		return m.in.claimed, false
+	}
+	return ack, due
+}
+
+// moving tells that a second connection is under way while this one works.
+func (m *machine) moving() bool { return m.leg != nil && m.dial.busy }

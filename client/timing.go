@@ -23,7 +23,7 @@ func (m *machine) deadline() time.Time {
 		}
 	}
 	if g := m.leg; g != nil && g.welcomed && !m.bare {
-		if !g.ackDue {
+		if !g.ackDue && !m.moving() {
 			sooner(m.in.AckDeadline())
 		}
 		sooner(m.silenceEnds(g))
@@ -62,7 +62,7 @@ func (m *machine) tick(now time.Time, late time.Duration) {
 		}
 	}
 	if g := m.leg; g != nil && g.welcomed && !m.bare {
-		if _, due := m.in.AckDue(now); due {
+		if _, due := m.ackDue(now); due {
 			g.ackDue = true
 		}
 		m.listen(now, g, late)

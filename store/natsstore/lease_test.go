@@ -228,6 +228,9 @@ func TestLeaseEmbedded(t *testing.T) {
 func TestBucketMismatch(t *testing.T) {
 	s := startServer(t, server.RANDOM_PORT, nil)
 	st := mustOpen(t, externalConfig(t, s.ClientURL()))
+	if err := st.log.js.DeleteKeyValue(t.Context(), leaseBucket); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := st.log.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: leaseBucket}); err != nil {
 		t.Fatal(err)
 	}

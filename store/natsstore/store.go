@@ -159,6 +159,12 @@ func (l *log) ensure(ctx context.Context) error {
 	if err := l.checkServer(ctx); err != nil {
 		return err
 	}
+	if l.server == nil {
+		// First, since the streams may reserve all that the servers have.
+		if _, err := l.openBucket(ctx); err != nil {
+			return err
+		}
+	}
 	for shard := range l.cfg.Shards {
 		if err := l.ensureStream(ctx, shard); err != nil {
 			return err
