@@ -5,13 +5,13 @@ SOAKRUNS ?= 10
 TOOL := go tool -modfile=tools/go.mod
 
 # Packages in which more than one goroutine meets.
-RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|cmd/.*|internal/(backoff|bench|config|deflate|frame|keyring|tidy))$$')
+RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot|cmd/.*|internal/(backoff|bench|chaos|config|deflate|frame|keyring|realapps|tidy))$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench soak docs ci
+.PHONY: help build test race lint fuzz bench soak chaos realapps docs ci
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
 build: ## the commands, into bin/
 	go build -trimpath -o bin/ ./cmd/...
@@ -44,6 +44,12 @@ bench: ## CPU per round trip beside plain forwarders, memory of idle sessions, s
 
 soak: ## the run with real cuts of the network, SOAKRUNS (10) times, under the race detector
 	go test -race -count=$(SOAKRUNS) -timeout 1h -v -run Cuts ./internal/endtoend
+
+chaos: ## sidecars, apps and a NATS cluster as processes, broken in every way, a thousand sessions (20 minutes)
+	go run ./internal/chaos
+
+realapps: ## GraphQL, Socket.IO and MQTT servers from npm, restarted under their own clients (needs node)
+	go run ./internal/realapps
 
 docs: ## rewrite the tables in docs/ that come from the code
 	go test ./internal/tidy -run Generated -count=1 -update

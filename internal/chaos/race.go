@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+const (
+	// raceEvery is how often the app speaks in a race.
+	raceEvery = 20 * time.Millisecond
+
+	// raceSettle is how long a race may take; it is less than the heartbeats
+	// take to close a connection that does not answer them.
+	raceSettle = 2500 * time.Millisecond
+
+	// raceKeys is where the sessions of races begin.
+	raceKeys = 1 << 20
+
+	// before and early are what the client says before the race, and what
+	// each racer says in it.
+	before, early = 3, 3
+)
+
+// A heat is one race: so many connections with the same token.
+type heat struct {
+	racers int
+	pinned bool // to one pod, which is not asked to be the owner
+	dead   bool // the owner is killed first
+}
+
+func (h heat) String() string {
+	where := "on all pods"
+	if h.pinned {
+		where = "on one pod"
+	}
+	if h.dead {
+		where = "on the two pods that are left"
+	}
+	return fmt.Sprintf("%d connections %s", h.racers, where)
+}
+
+// race plays with a living owner: every message must come once.
+func race(ctx context.Context, s *stage) error {
+	for i, n := range []int{2, 10, 100, 2, 10, 100} {
+		if err := s.heat(ctx, raceKeys+uint32(i), heat{racers: n, pinned: i < 3}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// raceAdopt plays for a session whose owner has just died.
+func raceAdopt(ctx context.Context, s *stage) error {
+	for i, n := range []int{2, 10, 100} {
+		if err := s.heat(ctx, raceKeys+uint32(i), heat{racers: n, dead: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// heat opens a session, races for it, and judges.
+func (s *stage) heat(ctx context.Context, key uint32, h heat) error {
+	pods := s.present()
+	owner := pods[0]
+	s.balancer.pin(owner.addr(proxyPort))
+	defer s.balancer.pin("")
+	first, err := s.raw(ctx, key, wire.Offer{Resilient: true, Adopt: true})
+	if err != nil {
+		return err
+	}
+	defer first.close()
+	w := first.waitGreeted(ctx)
+	if w == nil {
+		return fmt.Errorf("chaos: %v: no session: %s", h, first.refused)
+	}
+	if err := errors.Join(first.say(1, before), wait(ctx, 10*raceEvery)); err != nil {
+		return err
+	}
+	had, _, _ := first.heard()
+	if h.dead {
+		owner.kill()
+		defer func() { _ = owner.startSidecar(ctx) }()
+	}
+	if s.balancer.pin(""); h.pinned {
+		s.balancer.pin(pods[1].addr(proxyPort))
+	}
+	if h.dead {
+		s.balancer.set(owner.addr(proxyPort), false)
+	}
+	racers, err := s.gallop(ctx, key, h.racers, wire.Offer{Resilient: true, Adopt: true, Resume: &wire.Resume{
+		Token: w.Token, Received: uint32(len(had)), Next: before + 1,
+	}})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, r := range racers {
+			r.close()
+		}
+	}()
+	if err := wait(ctx, raceSettle); err != nil {
+		return err
+	}
+	return s.judgeHeat(ctx, key, h, had, racers)
+}
+
+// raw opens a connection by the balancer.
+func (s *stage) raw(ctx context.Context, key uint32, offer wire.Offer) (*racer, error) {
+	tcp, err := net.Dial("tcp", s.balancer.addr(int(key)))
+	if err != nil {
+		return nil, err
+	}
+	return enter(ctx, tcp, key, offer), nil
+}
+
+// gallop lets all racers offer the same at the same instant, and each send
+// the same early messages.
+func (s *stage) gallop(ctx context.Context, key uint32, n int, offer wire.Offer) ([]*racer, error) {
+	start := make(chan struct{})
+	racers := make([]*racer, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		tcp, err := net.Dial("tcp", s.balancer.addr(i))
+		if err != nil {
+			close(start)
+			return nil, err
+		}
+		wg.Go(func() {
+			<-start
+			racers[i] = enter(ctx, tcp, key, offer)
+			if racers[i].conn != nil {
+				_ = racers[i].say(before+1, before+early) // it may have lost already
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	return racers, nil
+}
+
+// judgeHeat lets the winner go on, ends the session, and counts.
+func (s *stage) judgeHeat(ctx context.Context, key uint32, h heat, had []tag, racers []*racer) error {
+	verdicts := map[string]int{}
+	var winner *racer
+	alive := 0
+	for _, r := range racers {
+		tags, lives, verdict := r.heard()
+		verdicts[verdict]++
+		if lives {
+			alive++
+			winner = r
+		}
+		if why := continues(had, tags); why != "" {
+			s.fault("%v: a racer got %s", h, why)
+		}
+	}
+	var list []string
+	for _, v := range slices.Sorted(maps.Keys(verdicts)) {
+		list = append(list, fmt.Sprintf("%d %s", verdicts[v], v))
+	}
+	s.note("%v: %s", h, strings.Join(list, ", "))
+	if alive != 1 {
+		s.fault("%v: %d connections are left, want 1", h, alive)
+		return nil
+	}
+	last := uint32(before + early + 1)
+	err := errors.Join(winner.say(last, last), wait(ctx, 5*raceEvery), winner.control(wire.AppendClose(nil, wire.CodeNormal, "")), wait(ctx, time.Second))
+	if err != nil {
+		s.fault("%v: the winner cannot go on: %v", h, err)
+	}
+	tags, _, _ := winner.heard()
+	if len(tags) == 0 {
+		s.fault("%v: the winner got nothing", h)
+	}
+	s.mu.Lock()
+	files := slices.Clone(s.records)
+	s.mu.Unlock()
+	records, err := readRecords(files)
+	if err != nil {
+		return err
+	}
+	t := trails(records)[key]
+	if t == nil {
+		return fmt.Errorf("chaos: %v: no app has seen the session", h)
+	}
+	s.extra.add(t, last)
+	if len(t.lives) > 1 && !h.dead {
+		s.fault("%v: %d app sockets, want 1", h, len(t.lives))
+	}
+	if h.dead {
+		s.note("%v: %d app sockets", h, len(t.lives))
+	}
+	return nil
+}
+
+// continues tells what is wrong with the messages of a connection that
+// resumed behind had, or "".
+func continues(had, tags []tag) string {
+	var o outbound
+	for _, t := range slices.Concat(had, tags) {
+		o.take(t)
+	}
+	switch {
+	case len(o.missing) > 0:
+		return fmt.Sprintf("%d messages too few", len(o.missing))
+	case o.doubled+o.stale+o.reordered > 0:
+		return fmt.Sprintf("%d messages twice or out of order", o.doubled+o.stale+o.reordered)
+	}
+	return ""
+}

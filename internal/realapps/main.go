@@ -1,0 +1,88 @@
+// Command realapps restarts real apps under their own stock clients: a
+// graphql-ws server, a socket.io server, and the MQTT broker aedes over
+// WebSocket. The client libraries know nothing of wsresilience. They speak to
+// a bridge, which speaks to the real sidecar with our Go client:
+//
+//	library ── bridge ══ faultlink ══ sidecar ── app
+//
+// Two stories are played with each. In "restarts" the app is killed and
+// stopped several times and the network is cut in between: subscriptions made
+// before go on, ended ones stay ended, new ones and requests work. In "away"
+// the client is out of reach for longer than the app's patience with a peer
+// that does not answer its pings. In both the library must notice nothing, and
+// no event may come twice or be missing while the app lived.
+//
+//	go run ./internal/realapps [-v] [-app graphql,socketio,mqtt] [-story restarts,away] [-sidecar FILE]
+//
+// It needs node 20 and npm, which installs the exact versions of
+// js/package-lock.json. Everything listens on loopback, on free ports, and
+// ends with the program. The exit code is 1 if an expectation failed.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// runLimit ends a run in which something hangs. One takes about a minute.
+const runLimit = 3 * time.Minute
+
+func main() {
+	verbose := flag.Bool("v", false, "log the messages that cross the bridge, and the client's state")
+	apps := flag.String("app", "graphql,socketio,mqtt", "which apps")
+	stories := flag.String("story", "restarts,away", "which stories")
+	sidecar := flag.String("sidecar", "", "a sidecar that is built already")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithTimeout(ctx, runLimit)
+	err := run(ctx, strings.Split(*apps, ","), strings.Split(*stories, ","), *sidecar, *verbose)
+	cancel()
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run plays the stories. Those of one app follow each other, the apps are
+// played side by side.
+func run(ctx context.Context, apps, stories []string, sidecar string, verbose bool) error {
+	for _, name := range apps {
+		if _, ok := stocks[name]; !ok {
+			return fmt.Errorf("realapps: app %q: not graphql, socketio or mqtt", name)
+		}
+	}
+	for _, name := range stories {
+		if _, ok := plots[name]; !ok {
+			return fmt.Errorf("realapps: story %q: not restarts or away", name)
+		}
+	}
+	r, err := newRig(ctx, sidecar, verbose)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	results := make([]result, len(apps)*len(stories))
+	var side sync.WaitGroup
+	for i, app := range apps {
+		side.Go(func() {
+			for j, story := range stories {
+				results[i*len(stories)+j] = r.play(app, story)
+			}
+		})
+	}
+	side.Wait()
+	fmt.Print(table(results))
+	if i := slices.IndexFunc(results, func(r result) bool { return len(r.faults) > 0 }); i >= 0 {
+		return fmt.Errorf("realapps: an expectation failed")
+	}
+	return nil
+}

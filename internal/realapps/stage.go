@@ -1,0 +1,167 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/faultlink"
+)
+
+const (
+	// flowLimit is within what everything must work again.
+	flowLimit = 10 * time.Second
+
+	// readyLimit is for a sidecar's start on a busy machine.
+	readyLimit = 30 * time.Second
+
+	// pollEvery is how often a condition is looked at.
+	pollEvery = 5 * time.Millisecond
+)
+
+// A stage is one app with its client and what is between them.
+type stage struct {
+	rig     *rig
+	app     *app
+	sidecar *process
+	link    *faultlink.Link
+	bridge  *bridge
+	client  *process
+	watch   *watch
+
+	over     []func() // undone from the last to the first
+	restarts int
+	before   int           // events until the first restart
+	wait     time.Duration // longest from "it is back" to the next event
+	requests int
+}
+
+// newStage starts everything, up to a client that is connected. ping is the
+// pace of the app's pings in milliseconds; 0 leaves every setting at the
+// library's default, on both sides.
+func (r *rig) newStage(name, story string, ping int) (_ *stage, err error) {
+	s := &stage{rig: r, watch: newWatch()}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	_, port, _ := strings.Cut(addr, ":")
+	settings := map[string]any{"port": port}
+	if ping > 0 {
+		settings["ping"], settings["patient"] = ping, true
+	}
+	s.app = &app{rig: r, script: name + "-server.mjs", settings: settings, next: 1}
+	s.over = append(s.over, func() { s.app.stop(syscall.SIGKILL) })
+	if err := s.app.start(); err != nil {
+		return nil, err
+	}
+	sidecar, at, err := r.startSidecar(stocks[name], addr, name+"-"+story)
+	if err != nil {
+		return nil, err
+	}
+	s.sidecar = sidecar
+	s.over = append(s.over, func() { sidecar.stop(os.Kill) })
+	if err := s.openNetwork(at, name+"/"+story); err != nil {
+		return nil, err
+	}
+	return s, s.openClient(name, settings)
+}
+
+// openNetwork puts the link and the bridge in front of the sidecar.
+func (s *stage) openNetwork(sidecar, name string) error {
+	link, err := faultlink.New("127.0.0.1:0", sidecar, rand.Float64)
+	if err != nil {
+		return err
+	}
+	s.link = link
+	s.over = append(s.over, link.Close)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s.bridge = &bridge{sidecar: "ws://" + link.Addr(), trace: s.rig.tracer(name)}
+	server := &http.Server{Handler: s.bridge}
+	go func() { _ = server.Serve(l) }()
+	s.over = append(s.over, func() { _ = server.Close() })
+	s.app.settings["url"] = "ws://" + l.Addr().String()
+	return nil
+}
+
+// openClient starts the stock client and the flow of events.
+func (s *stage) openClient(name string, settings map[string]any) error {
+	client, err := s.rig.script(name+"-client.mjs", settings, func(l line) {
+		if l.Noticed != "" {
+			s.bridge.trace("NOTICED %s: %s", l.Noticed, l.Detail)
+		}
+		s.watch.take(l, time.Now())
+	})
+	if err != nil {
+		return err
+	}
+	s.client = client
+	s.over = append(s.over, func() { client.stop(os.Kill) })
+	if err := s.rig.until(flowLimit, "the client is connected", s.watch.isReady); err != nil {
+		noticed, failed := s.watch.trouble()
+		return fmt.Errorf("%w; it noticed %v, failed %v", err, noticed, failed)
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.app.publish(stop)
+	}()
+	s.over = append(s.over, func() {
+		close(stop)
+		<-stopped
+	})
+	return nil
+}
+
+func (s *stage) close() {
+	for len(s.over) > 0 {
+		last := len(s.over) - 1
+		s.over[last]()
+		s.over = s.over[:last]
+	}
+}
+
+// keepLog saves what the sidecar logged of a story that failed, in verbose
+// runs.
+func (s *stage) keepLog(name string) {
+	if s.rig.verbose && s.sidecar != nil && s.sidecar.ended() {
+		_ = os.WriteFile(filepath.Join(os.TempDir(), "realapps-"+name+".log"), []byte(s.sidecar.log()), 0o600)
+	}
+}
+
+// until polls a condition, for at most limit.
+func (r *rig) until(limit time.Duration, what string, ok func() bool) error {
+	for deadline := time.Now().Add(limit); !ok(); {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("not within %s: %s", limit, what)
+		}
+		if err := r.pause(pollEvery); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pause sleeps, unless the run ends.
+func (r *rig) pause(d time.Duration) error {
+	select {
+	case <-r.ctx.Done():
+		return fmt.Errorf("the run ended: %w", r.ctx.Err())
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/faultlink"
+)
+
+const (
+	// steadyFor is how long events flow before a restart.
+	steadyFor = 500 * time.Millisecond
+
+	// downFor is how long the app is gone at each restart.
+	downFor = time.Second
+
+	// shortPing is the pace of pings in "away", in milliseconds. The apps give
+	// up after twice or three times that (graphql-ws, and the others).
+	shortPing = 1000
+
+	// awayFor is well beyond.
+	awayFor = 6 * time.Second
+)
+
+// A plot is what happens in a story, with the pings that it needs.
+type plot struct {
+	ping int // milliseconds; 0: the libraries' defaults
+	play func(*stage) error
+}
+
+var plots = map[string]plot{
+	"restarts": {play: (*stage).playRestarts},
+	"away":     {ping: shortPing, play: (*stage).playAway},
+}
+
+// playRestarts: see the package's comment.
+func (s *stage) playRestarts() error {
+	return steps(
+		s.subscribe("kept"), s.subscribe("dropped"), s.request,
+		s.unsubscribe("dropped"), s.counts(1, 0, 0),
+
+		s.restart(syscall.SIGKILL, nil), s.counts(1, 0, 0), s.request,
+		s.subscribe("late"), s.cut(faultlink.RST), s.flows("late"),
+
+		// The network is cut while the app is away, and a request waits for both.
+		s.restart(syscall.SIGKILL, s.cut(faultlink.FIN)), s.counts(1, 0, 1),
+		s.unsubscribe("late"), s.counts(1, 0, 0),
+
+		s.restart(syscall.SIGKILL, s.request), s.counts(1, 0, 0),
+		s.subscribe("late"), s.cut(faultlink.DropClient), s.cut(faultlink.DropTarget), s.request,
+
+		s.restart(syscall.SIGTERM, nil), s.counts(1, 0, 1), s.flows("late"), s.request,
+		s.restart(syscall.SIGKILL, nil), s.counts(1, 0, 1), s.flows("late"), s.request,
+	)
+}
+
+// playAway: the client is out of reach twice, once in silence and once with
+// the network down, and the app must not hear of it.
+func (s *stage) playAway() error {
+	return steps(
+		s.subscribe("kept"), s.request,
+		func() error {
+			s.link.Silence()
+			err := s.rig.pause(awayFor)
+			s.link.Heal()
+			return err
+		},
+		s.flows("kept"), s.request,
+		func() error {
+			err := s.link.Down(true)
+			s.link.Cut(faultlink.DropClient)
+			return errors.Join(err, s.rig.pause(awayFor), s.link.Down(false))
+		},
+		s.flows("kept"), s.request, s.counts(1, 0, 0),
+		func() error {
+			if gone, _ := s.app.trouble(); len(gone) > 0 {
+				return fmt.Errorf("the app dropped a client that was away: %q", gone)
+			}
+			return nil
+		},
+	)
+}
+
+// steps does one after the other, until one fails.
+func steps(list ...func() error) error {
+	for i, step := range list {
+		if err := step(); err != nil {
+			return fmt.Errorf("step %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// flows is a step that waits for an event of a topic that is still to be
+// published.
+func (s *stage) flows(topic string) func() error {
+	return func() error {
+		next := s.app.upcoming()
+		begin := time.Now()
+		var at time.Time
+		err := s.rig.until(flowLimit, "an event of "+topic+" arrives", func() (ok bool) {
+			at, ok = s.watch.reached(topic, next)
+			return ok
+		})
+		s.wait = max(s.wait, at.Sub(begin))
+		return err
+	}
+}
+
+func (s *stage) subscribe(topic string) func() error {
+	return func() error {
+		s.client.tell("subscribe", map[string]any{"topic": topic})
+		return s.flows(topic)()
+	}
+}
+
+func (s *stage) unsubscribe(topic string) func() error {
+	return func() error {
+		s.client.tell("unsubscribe", map[string]any{"topic": topic})
+		return nil
+	}
+}
+
+// request asks something over the same socket, and wants one answer. While
+// the app is down it does not wait: the answer is wanted at the end.
+func (s *stage) request() error {
+	s.requests++
+	text := fmt.Sprintf("request-%d", s.requests)
+	s.client.tell("request", map[string]any{"text": text})
+	if s.app.isDown() {
+		return nil
+	}
+	return s.rig.until(flowLimit, text+" is answered", func() bool { return s.watch.answered(text) > 0 })
+}
+
+// counts is a step that wants so many subscribers of each topic, by the app's
+// own count.
+func (s *stage) counts(kept, dropped, late int) func() error {
+	return func() error {
+		return s.app.wantSubscribers(map[string]int{"kept": kept, "dropped": dropped, "late": late})
+	}
+}
+
+// cut is a step that kills the connection between the bridge and the sidecar.
+func (s *stage) cut(kind faultlink.Kind) func() error {
+	return func() error {
+		s.link.Cut(kind)
+		if s.app.isDown() {
+			return nil
+		}
+		return s.flows("kept")()
+	}
+}
+
+// restart is a step that ends the app with a signal and starts it again, and
+// does something while it is down.
+func (s *stage) restart(signal os.Signal, meanwhile func() error) func() error {
+	return func() error {
+		if err := s.rig.pause(steadyFor); err != nil {
+			return err
+		}
+		if s.restarts == 0 {
+			s.before = s.watch.tally("kept", s.app.births()).events
+		}
+		s.restarts++
+		s.bridge.trace("RESTART %d: %s", s.restarts, signal)
+		s.app.stop(signal)
+		if meanwhile != nil {
+			if err := meanwhile(); err != nil {
+				return err
+			}
+		}
+		if err := s.rig.pause(downFor); err != nil {
+			return err
+		}
+		if err := s.app.start(); err != nil {
+			return err
+		}
+		if err := s.flows("kept")(); err != nil {
+			return fmt.Errorf("restart %d (%s): %w", s.restarts, signal, err)
+		}
+		return nil
+	}
+}
