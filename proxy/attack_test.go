@@ -170,6 +170,7 @@ func (w *watch) Detached(cause string)                    { w.note("detached " +
 func (w *watch) Resumed(how, why string, _ time.Duration) { w.note(strings.TrimSpace(how + " " + why)) }
 func (w *watch) Dialled(outcome string, _ time.Duration)  { w.note("dialled " + outcome) }
 func (w *watch) LinkState(st heartbeat.State)             { w.note("link " + st.String()) }
+func (w *watch) TokenReused()                             { w.note("token reused") }
 func (w *watch) Panicked()                                { w.note("panicked") }
 
 // countedLog counts what is asked of the journal.

@@ -198,8 +198,8 @@ func oldGeneration(t *testing.T) {
 	for range 3 {
 		v.refused(first, "reset token")
 	}
-	if n := sc.watch.count("detached superseded"); n != before || sc.watch.count("reset token") != 3 {
-		t.Errorf("an old token disconnected its owner, or was not counted")
+	if n := sc.watch.count("detached superseded"); n != before || sc.watch.count("reset token") != 3 || sc.watch.count("token reused") != 3 {
+		t.Errorf("an old token disconnected its owner, or was not counted and reported")
 	}
 	p.echo("still mine")
 	p.conn.Close()
