@@ -65,7 +65,7 @@ func (h *arrival) load(ctx context.Context, t *wire.Token) (state *store.State, 
 	for try := range staleTries {
 		if try > 0 {
 			select {
-			case <-time.After(stalePause):
+			case <-time.After(stalePause << try):
 			case <-ctx.Done():
 				return nil, store.ErrUnavailable
 			}
@@ -81,10 +81,11 @@ func (h *arrival) load(ctx context.Context, t *wire.Token) (state *store.State, 
 	return nil, err
 }
 
-// A replica is behind by milliseconds.
+// A replica is mostly behind by a millisecond or two. Before a session is
+// called unknown for good, it has had 60 ms.
 const (
-	staleTries = 3
-	stalePause = 30 * time.Millisecond
+	staleTries = 5
+	stalePause = 2 * time.Millisecond // 4, 8, 16 and 32 ms, from the second on
 )
 
 // gone tells whether an owner that does not answer may be replaced. What it

@@ -18,9 +18,10 @@ const (
 	// and the caller's backoff.
 	tries = 30
 
-	// Pause between two tries: a replica is rarely behind for longer, and a
-	// write in flight has its answer by then (notes: 20–50 ms).
-	pauseMin = 20 * time.Millisecond
+	// Pause between two tries: it doubles from the one to the other. A replica
+	// is mostly behind by a millisecond or two, which a client may be waiting
+	// for, and a write in flight has its answer after 20 to 50.
+	pauseMin = 2 * time.Millisecond
 	pauseMax = 50 * time.Millisecond
 
 	// readMost is more than a ring holds: a cluster in trouble was seen to
@@ -149,7 +150,7 @@ func (w *write) run(ctx context.Context) error {
 		default:
 			return fmt.Errorf("%w: no decision after %d tries", ErrUnavailable, tries)
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, misses-1); err != nil {
 			return err
 		}
 	}
@@ -207,9 +208,10 @@ func (w *write) resolve(ctx context.Context, fenced *FencedError) error {
 	return nil
 }
 
-// pause waits a moment or until ctx ends.
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(pauseMin + rand.N(pauseMax-pauseMin))
+// pause waits a moment before try number n, from 0, or until ctx ends.
+func pause(ctx context.Context, n int) error {
+	most := min(pauseMin<<min(n, 8), pauseMax)
+	timer := time.NewTimer(most/2 + rand.N(most/2))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -24,7 +24,7 @@ func NewWriter() uint64 { return rand.Uint64() }
 // is over. After ErrUnavailable the claim may stand: calling again is safe.
 func TakeOver(ctx context.Context, s Store, id ID, owner string, now time.Time) (*State, error) {
 	missing := 0
-	for range tries {
+	for try := range tries {
 		former, err := s.Load(ctx, id)
 		switch {
 		case errors.Is(err, ErrNotFound) && missing < notFoundTries-1:
@@ -37,7 +37,7 @@ func TakeOver(ctx context.Context, s Store, id ID, owner string, now time.Time) 
 				return st, err
 			}
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, try); err != nil {
 			return nil, err
 		}
 	}
