@@ -37,10 +37,12 @@ func (r *relapse) note(now time.Time) {
 	}
 }
 
-// hopeless tells whether to leave it. While nobody is there to miss the app,
-// once is enough.
+// awayRelapses is how often it is tried while nobody is there to miss the app.
+const awayRelapses = 3
+
+// hopeless tells whether to leave it.
 func (r *relapse) hopeless(now time.Time, attached bool, patience time.Duration) bool {
-	return r.count > 0 && (!attached || now.Sub(r.since) >= patience)
+	return r.count > 0 && now.Sub(r.since) >= patience || !attached && r.count >= awayRelapses
 }
 
 // An againHandshake is a client's handshake, kept so that it can be made once

@@ -179,9 +179,11 @@ func (s *Sender) Skip(n int) {
 	s.startAt(Add(s.head, n))
 }
 
-// Extend raises the limit on bytes to n, for a session that takes what is
-// left of a stream that ends. It never lowers it.
-func (s *Sender) Extend(n int) { s.limits.Bytes = max(s.limits.Bytes, n) }
+// Extend raises the limits, for a session that takes what is left of a stream
+// that ends, or what another owner has taken so. It never lowers them.
+func (s *Sender) Extend(messages, bytes int) {
+	s.limits.Messages, s.limits.Bytes = max(s.limits.Messages, messages), max(s.limits.Bytes, bytes)
+}
 
 // Reset gives everything back to the pool, at the end of a session (I4). What
 // was held counts as done; the window could be used again.

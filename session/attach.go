@@ -194,7 +194,7 @@ func appendClose(dst []byte, h frame.Header, code uint16, reason string) []byte 
 func (s *Session) inflateWindow() bool {
 	old := s.window
 	var plain seqwindow.Sender
-	limits := seqwindow.Limits{Messages: old.Len() + 1, Bytes: s.windowLimit()}
+	limits := seqwindow.Limits{Messages: old.Len() + 1, Bytes: max(s.windowLimit(), old.Bytes())}
 	plain.Init(s.cfg.Pool, limits, old.Acked())
 	old.Each(old.Acked(), func(_ seqwindow.Serial, stamp uint32, parts [][]byte) bool {
 		raw, err := s.plainFrame(parts)

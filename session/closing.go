@@ -40,14 +40,13 @@ func (s *Session) appEnded(now time.Time, code uint16, reason string) {
 
 // AppGone tells that the app's socket broke or ended.
 func (s *Session) AppGone(now time.Time, _ bool) {
-	s.app.control = nil
-	s.app.blocked = false
+	s.app.control, s.app.over = nil, true
 	s.appLeft(now, wire.CodeAbnormal, "app connection lost")
 }
 
 // queueAppClose queues the close frame for the app, once.
 func (s *Session) queueAppClose(code uint16, reason string) {
-	if s.closing.toApp || !s.app.open {
+	if s.closing.toApp || !s.app.open || s.app.over {
 		return
 	}
 	s.closing.toApp = true
@@ -71,7 +70,7 @@ func (s *Session) settleClose(now time.Time) {
 		s.appEnded(now, s.restart.code, s.restart.reason)
 	case c.byClient && !c.byApp && !c.toApp && s.queue.Empty() && s.app.lentN == 0:
 		if c.code == wire.CodeAbnormal {
-			s.app.control = nil
+			s.app.control, c.toApp = nil, true // it sees a connection that breaks
 			s.appEnded(now, wire.CodeAbnormal, c.reason)
 			return
 		}
@@ -158,6 +157,7 @@ func (s *Session) end(why string) {
 }
 
 func (s *Session) dropQueue() {
+	s.abandonHalf()
 	s.queue.Reset()
 	s.app.lent, s.app.lentN, s.app.lentBytes = nil, 0, 0
 }

@@ -23,6 +23,11 @@ type context struct {
 	// the change: the client then need not say it again to a next owner.
 	holding bool
 	hold    seqwindow.Serial // the last message that may be acknowledged
+
+	// The app's protocol may need several messages for one thing to be said.
+	// What it has heard in part is acknowledged when it has heard the rest: a
+	// next app socket hears it from the beginning.
+	whole seqwindow.Serial // the last message that ended something
 }
 
 func (c *context) follows() bool   { return c.keeper != nil }
@@ -52,11 +57,7 @@ func (c *context) restore(now time.Time, s *Session) {
 // go before the session's own messages.
 func (c *context) say(s *Session) {
 	for _, m := range c.keeper.Say() {
-		opcode := frame.Text
-		if m.Binary {
-			opcode = frame.Binary
-		}
-		s.app.control = frame.Append(s.app.control, s.cfg.masked(opcode), m.Data)
+		s.app.control = frame.Append(s.app.control, s.cfg.masked(opcodeOf(m)), m.Data)
 	}
 }
 
@@ -73,6 +74,9 @@ func (c *context) handed(now time.Time, s *Session) {
 		before := c.keeper.Version()
 		if m, ok := s.inboundMessage(bytes.Join(parts, nil)); ok {
 			c.keeper.Inbound(now, m)
+		}
+		if !c.keeper.Midway() {
+			c.whole = seq
 		}
 		if c.keeper.Version() != before && !c.holding && s.cfg.Journal {
 			c.holding, c.hold = true, seq-1
@@ -111,7 +115,27 @@ func (c *context) outbound(now time.Time, s *Session, m *frame.Message) (swallow
 	}
 	swallow = c.keeper.Outbound(now, snapshot.Message{Binary: m.Opcode == frame.Binary, Data: p})
 	c.say(s)
+	for _, d := range c.keeper.Deliver() {
+		s.deliverOwn(now, d)
+	}
 	return swallow
+}
+
+// deliverOwn sends the client a message that the keeper made of the app's.
+func (s *Session) deliverOwn(now time.Time, m snapshot.Message) {
+	h := frame.Header{Fin: true, Opcode: opcodeOf(m)}
+	if m.Binary && wire.IsMagic(m.Data) && !s.echo.on {
+		s.toWindow(now, escaped(m.Data))
+		return
+	}
+	s.toWindow(now, frame.Append(nil, h, m.Data))
+}
+
+func opcodeOf(m snapshot.Message) byte {
+	if m.Binary {
+		return frame.Binary
+	}
+	return frame.Text
 }
 
 // ContextSize is how many bytes of context the session keeps.
@@ -130,15 +154,25 @@ func (s *Session) Context() []snapshot.Entry {
 	return s.context.keeper.Entries()
 }
 
-func (c *context) deadline() time.Time {
-	if c.keeper == nil {
+// restarts tells whether an app of this protocol that closes with this code is
+// likely to be back soon.
+func (c *context) restarts(code uint16) bool { return c.keeper != nil && c.keeper.Restarts(code) }
+
+func (c *context) deadline(s *Session) time.Time {
+	if !c.quiet(s) {
 		return time.Time{}
 	}
 	return c.keeper.Deadline()
 }
 
+// quiet tells whether something may be said to the app now: not inside of a
+// message, which may end inside of something else.
+func (c *context) quiet(s *Session) bool {
+	return c.keeper != nil && s.app.open && !s.restart.lost && !s.queue.MidMessage()
+}
+
 func (c *context) tick(now time.Time, s *Session) {
-	if c.keeper == nil || s.restart.lost || !s.app.open {
+	if !c.quiet(s) {
 		return
 	}
 	c.keeper.Tick(now)
@@ -165,14 +199,32 @@ func (c *context) saved(rec *store.Record) {
 	}
 	if c.version = c.flight; !c.unsaved() {
 		c.holding = false
+		return
 	}
+	if at := seqwindow.Serial(rec.InAcked); seqwindow.Less(c.hold, at) {
+		c.hold = at // what came after is in none yet
+	}
+}
+
+// heard returns the last message up to ack with which the app has heard
+// something whole.
+func (c *context) heard(ack seqwindow.Serial) seqwindow.Serial {
+	if c.keeper != nil && c.keeper.Midway() && seqwindow.Less(c.whole, ack) {
+		return c.whole
+	}
+	return ack
+}
+
+// holds tells whether an acknowledgement waits for something else than time.
+func (c *context) holds() bool {
+	return c.holding || c.keeper != nil && c.keeper.Midway()
 }
 
 // ackable returns the last message that may be acknowledged, of those up to
 // ack that were handed over.
 func (c *context) ackable(ack seqwindow.Serial) seqwindow.Serial {
 	if c.holding && seqwindow.Less(c.hold, ack) {
-		return c.hold
+		ack = c.hold
 	}
-	return ack
+	return c.heard(ack)
 }

@@ -22,7 +22,7 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 		s.deliver(now, s.stripEscape(orig), nil)
 		return
 	}
-	s.proven = rank{s.epoch, s.client.shown} // before WELCOME a client sends data only
+	s.Presented(s.epoch, s.client.shown) // before WELCOME a client sends data only
 	if len(msg) > wire.MaxControl {
 		s.violation(now, "control message too long")
 		return

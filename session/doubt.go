@@ -23,8 +23,12 @@ func (s *Session) Doubt() {
 func (s *Session) Doubted() bool { return s.doubt.open }
 
 // confirmed notes that record n was accepted: we are the owner.
-func (d *doubt) confirmed(n uint32) {
-	if n >= d.from {
-		d.open = false
+func (s *Session) confirmed(now time.Time, n uint32) {
+	if !s.doubt.open || n < s.doubt.from {
+		return
+	}
+	s.doubt.open = false
+	if h := &s.handover; h.begun && !h.ready {
+		h.deadline = now.Add(handWait) // the app was not read meanwhile
 	}
 }

@@ -15,6 +15,9 @@ const (
 	// handBytes is how far the window may grow meanwhile: about what the
 	// buffers of a socket hold. Left unread, it would be lost.
 	handBytes = 4 << 20
+
+	// handMessages is how many messages that may be.
+	handMessages = handBytes / messageCost
 )
 
 // handover is how a session leaves its owner on purpose (design section 4.1).
@@ -48,11 +51,11 @@ func (s *Session) HandOver(now time.Time) {
 		return
 	}
 	h.begun, h.deadline = true, now.Add(handWait)
-	if s.closing.byApp || !s.app.open {
+	if s.closing.byApp || !s.app.open || s.restart.lost {
 		s.appHanded()
 		return
 	}
-	s.window.Extend(s.windowLimit() + handBytes)
+	s.window.Extend(s.cfg.WindowMessages+handMessages+1, s.windowLimit()+handBytes)
 	s.queueAppClose(wire.CodeGoingAway, "moving")
 }
 

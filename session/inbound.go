@@ -156,7 +156,7 @@ func closePayload(p []byte) (code uint16, reason string, err *wire.CloseError) {
 func (s *Session) deliver(now time.Time, raw, place []byte) {
 	s.client.last++
 	if s.client.waits {
-		s.proven = rank{s.epoch, s.client.shown}
+		s.Presented(s.epoch, s.client.shown)
 	}
 	if s.inbox.Accept(s.client.last) == seqwindow.Duplicate {
 		s.counters.Duplicates++
@@ -245,7 +245,7 @@ func (s *Session) eachFrame(part []byte, fn func(raw []byte)) {
 // composeApp offers what the app's socket is to take: control frames at a
 // message's boundary, then the queue, or what is lent.
 func (s *Session) composeApp(o *Output) {
-	if s.app.blocked || !s.app.open {
+	if s.app.blocked || !s.app.open || s.app.over {
 		return
 	}
 	if s.queue.MidMessage() {

@@ -86,7 +86,7 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 		j.cadence.Wrote(rec, nil)
 		j.failures = 0
 		j.claiming = j.claiming && rec.Kind != store.Claim
-		s.doubt.confirmed(rec.N)
+		s.confirmed(now, rec.N)
 		s.context.saved(rec)
 		s.persisted(now, rec)
 		return
@@ -138,7 +138,7 @@ func (s *Session) record(now time.Time) *store.Record {
 		return s.write(now, s.newRecord(store.Claim)) // frames follow it at once
 	}
 	marked, cut := s.window.Marked(), s.overdue(now)
-	if !j.due && cut == marked && !s.context.unsaved() && now.Before(j.refresh) {
+	if !j.due && !s.handover.ready && cut == marked && !s.context.unsaved() && now.Before(j.refresh) {
 		return nil
 	}
 	rec := s.newRecord(store.Delta)
@@ -183,7 +183,7 @@ func (s *Session) newRecord(kind store.Kind) *store.Record {
 	ack, _ := s.inbox.AckDue(time.Time{})
 	return &store.Record{
 		Kind: kind, Epoch: s.epoch, Owner: s.cfg.Owner,
-		InAcked: uint32(ack), OutAcked: uint32(s.window.Acked()), OutHead: uint32(s.window.Marked()),
+		InAcked: uint32(s.context.heard(ack)), OutAcked: uint32(s.window.Acked()), OutHead: uint32(s.window.Marked()),
 		DetachedAt: s.journal.detach, ProvenEpoch: s.proven.epoch, Proven: s.proven.generation,
 		Closed: s.closing.byApp, CloseCode: s.closing.code, CloseReason: s.closing.reason,
 		Subprotocol: s.appProto, Extensions: s.extensions,
@@ -244,6 +244,9 @@ func (s *Session) journalDeadline() time.Time {
 	d.add(j.refresh)
 	if _, stamp, ok := s.window.OldestUnmarked(); ok {
 		d.add(s.started.Add(time.Duration(stamp)*time.Millisecond + s.cfg.PersistAfter))
+	}
+	if j.due {
+		d.add(j.retry)
 	}
 	if !j.retry.IsZero() && d.at.Before(j.retry) {
 		return j.retry

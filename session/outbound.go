@@ -85,6 +85,11 @@ func (s *Session) appData(now time.Time, m *frame.Message) {
 		s.appBroke(now, err)
 		return
 	}
+	s.toWindow(now, raw)
+}
+
+// toWindow numbers a message for the client.
+func (s *Session) toWindow(now time.Time, raw []byte) {
 	s.counters.OutMessages++
 	s.counters.OutBytes += uint64(len(raw))
 	if err := s.window.Append(raw, s.stamp(now)); err != nil {

@@ -100,7 +100,7 @@ func (s *Session) Output(now time.Time) *Output {
 // client that reads go on, and those without wait.
 func (s *Session) full() bool {
 	if s.handover.begun {
-		return s.window.Bytes() >= s.windowLimit()-s.cfg.MaxMessage+handBytes
+		return s.window.Bytes() >= s.cfg.WindowBytes+handBytes || s.window.Len() >= s.cfg.WindowMessages+handMessages
 	}
 	return s.window.Bytes() >= s.cfg.WindowBytes || s.window.Len() >= s.cfg.WindowMessages ||
 		s.window.Bytes() >= scarceWindow && s.cfg.Scarce()
@@ -140,7 +140,7 @@ func (s *Session) deadline() time.Time {
 	}
 	if s.client.attached {
 		d.add(s.client.beat.Deadline())
-		if !s.client.blocked && !s.context.holding { // otherwise ClientWritable comes first
+		if !s.client.blocked && !s.context.holds() { // otherwise ClientWritable comes first
 			d.add(s.inbox.AckDeadline())
 		}
 	} else {
@@ -148,7 +148,7 @@ func (s *Session) deadline() time.Time {
 	}
 	d.add(s.closing.deadline)
 	d.add(s.handover.deadline)
-	d.add(s.context.deadline())
+	d.add(s.context.deadline(s))
 	d.add(s.echoDeadline())
 	d.add(s.journalDeadline())
 	return d.at

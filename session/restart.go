@@ -22,17 +22,30 @@ type restart struct {
 // session, a move to another owner, or a wait for the app.
 func (s *Session) appLeft(now time.Time, code uint16, reason string) {
 	s.app.in.Reset()
+	s.abandonHalf()
 	switch {
 	case s.handover.begun:
 		s.appHanded()
 	case s.handover.draining && leaving(code) && !s.closing.byClient && s.cfg.Journal:
 		s.handover.begun = true
 		s.appHanded()
-	case s.goesOn() && restarting(code) && !s.closing.byClient && !s.closing.byApp && s.closing.ended == "":
+	case s.goesOn() && (restarting(code) || s.context.restarts(code)) && !s.closing.byClient && !s.closing.byApp && s.closing.ended == "":
 		s.restart.lost, s.restart.redial = true, true
 		s.restart.code, s.restart.reason = code, reason
+		if s.app.blocked {
+			s.app.control = nil // it takes no answer
+		}
 	default:
 		s.appEnded(now, code, reason)
+	}
+}
+
+// abandonHalf gives up on a message that the app's socket has taken a part of.
+// The rest would count as handed to an app that reads no more (I3), and no
+// close frame fits before it.
+func (s *Session) abandonHalf() {
+	if s.queue.MidMessage() {
+		s.app.over, s.app.control = true, nil
 	}
 }
 

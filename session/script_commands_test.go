@@ -72,6 +72,8 @@ func (st *stage) do(f []string) {
 		st.settle()
 	case "held":
 		st.say("%d bytes in windows, %d in chunks", st.s.Held(), st.cfg.Pool.InUse())
+	case "records":
+		st.cfg.JournalLimits.Record = recordCost + int(number(st.t, f[1]))
 	case "token":
 		st.say("token: %v", st.s.Token(number(st.t, f[1]), number(st.t, f[2])))
 	default:

@@ -158,6 +158,7 @@ type clientLeg struct {
 type appLeg struct {
 	open      bool
 	blocked   bool
+	over      bool // nobody reads it any more, or a frame in it will never be whole
 	deflate   bool // the app was promised messages of this kind
 	in        frame.Messages
 	control   []byte   // pongs and the close frame
@@ -265,6 +266,7 @@ func newSession(cfg *Config, now time.Time, st Start) *Session {
 func (s *Session) start(outbound, inbound seqwindow.Serial) {
 	s.window.Init(s.cfg.Pool, seqwindow.Limits{Messages: s.cfg.WindowMessages + 1, Bytes: s.windowLimit()}, outbound)
 	s.inbox.Init(inbound)
+	s.context.whole = inbound
 	// A client is bound by bytes alone (PROTOCOL §5.3), of which each message
 	// costs it at least messageCost.
 	s.queue.Init(s.cfg.Pool, seqwindow.Limits{Messages: s.cfg.WindowBytes/messageCost + 1, Bytes: s.windowLimit()}, inbound)
@@ -278,6 +280,11 @@ func (s *Session) windowLimit() int {
 // restore fills the window with what the journal has beyond received.
 func (s *Session) restore(state *store.State, received, inbound seqwindow.Serial) wire.ResetReason {
 	s.start(received, inbound)
+	size := 0
+	for _, f := range state.Frames {
+		size += len(f.Data)
+	}
+	s.window.Extend(len(state.Frames), size) // a hand-over may have taken more than a window holds
 	for _, f := range state.Frames {
 		seq := seqwindow.Serial(f.Seq)
 		if seqwindow.LessEq(seq, received) {

@@ -17,6 +17,7 @@ const (
 type actionCable struct {
 	welcome bool            // a restore waits for the welcome
 	waits   map[string]bool // identifiers that it waits for; true: the client has heard the confirmation before
+	leaving bool            // the app has said that it restarts
 }
 
 func newActionCable() preset { return &actionCable{} }
@@ -73,7 +74,8 @@ func (a *actionCable) outbound(k *Keeper, now time.Time, m Message) (swallow boo
 	case equalText(kind, "disconnect"):
 		// A server that restarts says so before it closes. The client would
 		// close the session, which can go on.
-		return field(m.Data, "reason") == "server_restart" && k.Complete()
+		a.leaving = field(m.Data, "reason") == "server_restart" && k.Complete()
+		return a.leaving
 	}
 	return false
 }
@@ -119,7 +121,11 @@ func (a *actionCable) answered(k *Keeper, id string) {
 }
 
 // restore implements preset.
-func (a *actionCable) restore(*Keeper, time.Time) { a.welcome, a.waits = true, nil }
+func (a *actionCable) restore(*Keeper, time.Time) { *a = actionCable{welcome: true} }
+
+// restarts implements restarter. Rails closes with 1000 behind its word, and
+// whatever comes behind it: the client has not heard it.
+func (a *actionCable) restarts(*Keeper, uint16) bool { return a.leaving }
 
 // tick implements preset.
 func (a *actionCable) tick(*Keeper, time.Time) {}

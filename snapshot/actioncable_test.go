@@ -62,8 +62,15 @@ func TestActionCable(t *testing.T) {
 			attach
 			app {"type":"ping","message":2}`,
 		"a restart is not told, a disconnection is": `
+			ends
 			app! {"type":"disconnect","reason":"server_restart","reconnect":true}
-			app {"type":"disconnect","reason":"unauthorized","reconnect":false}`,
+			restarts
+			restore
+			ends
+			app! {"type":"welcome"}
+			restored
+			app {"type":"disconnect","reason":"unauthorized","reconnect":false}
+			ends`,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, g, script) })
 	}

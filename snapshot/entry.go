@@ -160,6 +160,12 @@ func (k *Keeper) kept(key string) (Message, bool) {
 	return k.entries[i].m, true
 }
 
+// pending tells whether something is under way under a key of the preset.
+func (k *Keeper) pending(key string) bool {
+	i := k.find(0, key)
+	return i >= 0 && k.entries[i].state == underWay
+}
+
 // each calls fn for every key of the preset with that prefix, in order. fn may
 // keep and forget.
 func (k *Keeper) each(prefix string, fn func(key string, m Message)) {

@@ -4,8 +4,8 @@ import "time"
 
 // A Keeper follows one session. It is not safe for concurrent use.
 //
-// Whatever it was told, the driver then takes what the app must hear with Say,
-// and calls Tick at Deadline.
+// Whatever it was told, the driver then takes what the app must hear with Say
+// and what the client must hear with Deliver, and calls Tick at Deadline.
 type Keeper struct {
 	// Immutable.
 	rules    []*rule
@@ -20,7 +20,8 @@ type Keeper struct {
 	lost    bool // something that mattered is not among the entries
 	here    bool // a client is attached
 	fresh   restore
-	out     []Message
+	out     []Message // for the app
+	heard   []Message // for the client
 }
 
 // Inbound tells that the app's socket was handed this message. Data is lent
@@ -40,6 +41,12 @@ func (k *Keeper) Outbound(now time.Time, m Message) (swallow bool) {
 	if k.preset != nil && k.preset.outbound(k, now, m) {
 		return true
 	}
+	return k.ruled(now, m)
+}
+
+// ruled shows a message of the app to the rules, and tells whether it is an
+// answer to one of them.
+func (k *Keeper) ruled(now time.Time, m Message) bool {
 	for i, r := range k.rules {
 		if r.dropOutbound != nil {
 			r.drops(k, now, r.dropOutbound, m)
@@ -57,6 +64,33 @@ func (k *Keeper) Say() []Message {
 	out := k.out
 	k.out = nil
 	return out
+}
+
+// Deliver returns what the client must hear now, before anything else that the
+// app says, and forgets it. The messages are the caller's.
+func (k *Keeper) Deliver() []Message {
+	heard := k.heard
+	k.heard = nil
+	return heard
+}
+
+// Midway tells whether the messages that the app's socket was handed end within
+// a unit of the protocol that needs the messages to come. Another owner must
+// then hear the unit from its beginning, so the client is not to be told that
+// any message has arrived since Midway was last false. A fresh socket of this
+// Keeper hears the part again. It is bounded: of a unit above 64 KiB it is
+// false, and the snapshot incomplete until the unit ends.
+func (k *Keeper) Midway() bool {
+	p, ok := k.preset.(byteStream)
+	return ok && p.midway(k)
+}
+
+// Restarts tells whether the app, which closes with this code, restarts by all
+// that is known of its protocol. 1001, 1006 and 1012, which say so themselves,
+// need not be asked about.
+func (k *Keeper) Restarts(code uint16) bool {
+	p, ok := k.preset.(restarter)
+	return ok && p.restarts(k, code)
 }
 
 // Attach tells whether a client is there. A new Keeper has none.
@@ -109,6 +143,14 @@ func (k *Keeper) Version() uint32 { return k.version }
 
 // say tells the app something. It copies Data.
 func (k *Keeper) say(m Message) { k.out = append(k.out, m.clone()) }
+
+// deliver tells the client something that the app said in another form, or that
+// the preset says for the app. It copies Data.
+func (k *Keeper) deliver(now time.Time, m Message) {
+	if !k.ruled(now, m) {
+		k.heard = append(k.heard, m.clone())
+	}
+}
 
 // attached tells whether a client is there to answer for itself.
 func (k *Keeper) attached() bool { return k.here }

@@ -10,13 +10,20 @@ const (
 	mqttKeyFilter  = "filter/" // by topic filter: a SUBSCRIBE for it alone
 	mqttKeyFlight  = "flight/" // by packet identifier: a packet of the client without its answer
 	mqttKeyCrowd   = "crowd"   // under way: more of those, or larger, than are kept
+	mqttKeyPing    = "ping"    // the client's PINGREQ without its answer
+
+	// Under way: a packet of the client, or of the broker, has begun and ends
+	// too far off to be said again.
+	mqttKeyUpload   = "upload"
+	mqttKeyDownload = "download"
 )
 
 // mqtt follows MQTT 3.1, 3.1.1 and 5. It keeps the CONNECT, credentials
 // included, a SUBSCRIBE for each topic filter that the broker granted, and
 // what the client has sent that asks for an answer and has none: these packets
 // are said again, a PUBLISH with DUP, as a client library does that
-// reconnects. PINGREQ is said in time while the client is away.
+// reconnects. PINGREQ is said in time while the client is away. A broker's
+// DISCONNECT for its shutdown (MQTT 5) is withheld.
 //
 // What the broker itself remembers is as good as that broker. A session that
 // outlives the connection is asked for again, and when the broker has it, it
@@ -24,10 +31,12 @@ const (
 // QoS 2 message whose PUBREC had come, and QoS 1 and 2 messages to the client
 // that were in flight, end as that broker ends an identifier that it does not
 // know. While more is in flight than maxMQTTFlights, the conversation is
-// incomplete. Topic aliases of the client and enhanced authentication (MQTT 5) live
-// in the connection alone: with them a conversation is incomplete.
+// incomplete. Topic aliases of the client and enhanced authentication (MQTT 5)
+// live in the connection alone: with them a conversation is incomplete.
 type mqtt struct {
 	up, down mqttStream
+	behind   int  // bytes of the client since a message last ended with a packet
+	leaving  bool // the broker has said that it shuts down
 	level    byte // of the protocol; 0: no CONNECT was seen
 	beat     beat
 	flying   int             // entries in flight
@@ -39,24 +48,11 @@ type mqtt struct {
 
 func newMQTT() preset { return &mqtt{waiting: make(map[uint16]bool)} }
 
-// inbound implements preset.
-func (t *mqtt) inbound(k *Keeper, now time.Time, m Message) {
-	t.beat.spoke(now)
-	if t.up.stray {
-		return
-	}
-	if !m.Binary {
-		t.up.stray = true // brokers refuse text (MQTT 5 section 6)
-	} else {
-		t.up.feed(m.Data, func(p mqttPacket) { t.said(k, now, p) })
-	}
-	if t.up.stray {
-		k.incomplete()
-	}
-}
-
 // said looks at a packet of the client.
 func (t *mqtt) said(k *Keeper, now time.Time, p mqttPacket) {
+	if p.kind == 0 { // the rest of a large one
+		return
+	}
 	if p.body == nil && p.kind != mqttPublish { // too long to be put together
 		k.incomplete()
 		return
@@ -68,6 +64,8 @@ func (t *mqtt) said(k *Keeper, now time.Time, p mqttPacket) {
 		t.publish(k, now, p)
 	case mqttPubrel, mqttSubscribe, mqttUnsubscribe:
 		t.launch(k, now, p, p.id())
+	case mqttPingreq:
+		k.put(now, entry{key: mqttKeyPing, m: Message{Binary: true, Data: p.raw}, quiet: true})
 	case mqttDisconnect:
 		t.forget(k)
 		t.beat.promise(now, 0)
@@ -95,19 +93,6 @@ func (t *mqtt) forget(k *Keeper) {
 	t.flying, t.crowd = 0, 0
 }
 
-// outbound implements preset.
-func (t *mqtt) outbound(k *Keeper, now time.Time, m Message) (swallow bool) {
-	if !m.Binary || len(m.Data) == 0 {
-		return false
-	}
-	// Whole messages are swallowed or none: of a message in which something
-	// else begins or ends, the client hears an answer that it did not ask
-	// for, which client libraries ignore.
-	ours := t.down.between()
-	t.down.feed(m.Data, func(p mqttPacket) { ours = t.heard(k, now, p) && ours })
-	return ours && t.down.between()
-}
-
 // heard looks at a packet of the broker and says whether it is for us.
 func (t *mqtt) heard(k *Keeper, now time.Time, p mqttPacket) (ours bool) {
 	switch p.kind {
@@ -129,9 +114,17 @@ func (t *mqtt) heard(k *Keeper, now time.Time, p mqttPacket) (ours bool) {
 			t.pings--
 			return true
 		}
+		k.forget(mqttKeyPing)
+	case mqttDisconnect:
+		// Client libraries reconnect at this word, and the session can go on.
+		t.leaving = t.level >= mqttLevel5 && len(p.body) > 0 && p.body[0] == mqttShutdown && k.Complete()
+		return t.leaving
 	}
 	return false
 }
+
+// restarts implements restarter.
+func (t *mqtt) restarts(*Keeper, uint16) bool { return t.leaving }
 
 // granted acts on a SUBSCRIBE or UNSUBSCRIBE of the client, now that the
 // broker has.
@@ -166,9 +159,10 @@ func (t *mqtt) granted(k *Keeper, now time.Time, answer mqttPacket) {
 	}
 }
 
-// tick implements preset: it pings for the client.
+// tick implements preset: it pings for the client, though never inside of a
+// packet.
 func (t *mqtt) tick(k *Keeper, now time.Time) {
-	if !t.beat.silent(now, k.attached()) {
+	if !t.beat.silent(now, k.attached() || !t.up.between()) {
 		return
 	}
 	t.beat.spoke(now)

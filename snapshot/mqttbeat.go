@@ -25,14 +25,14 @@ func (b *beat) spoke(now time.Time) {
 	}
 }
 
-// silent says whether something must be said for the client. One that is
-// there speaks for itself, but it may leave at any moment: it is looked after
-// every quarter of the interval.
-func (b *beat) silent(now time.Time, attached bool) bool {
+// silent says whether something must be said for the client, unless that has
+// to wait. A client that is there speaks for itself, but it may leave at any
+// moment: it is looked after every quarter of the interval.
+func (b *beat) silent(now time.Time, wait bool) bool {
 	if b.due.IsZero() || now.Before(b.due) {
 		return false
 	}
-	if attached {
+	if wait {
 		b.due = now.Add(max(b.interval/4, time.Millisecond))
 		return false
 	}

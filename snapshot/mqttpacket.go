@@ -40,12 +40,16 @@ const mqttLevel5 = 5
 // and in SUBACK also the one of MQTT 3.1.1.
 const mqttFailed = 0x80
 
+// mqttShutdown is the reason code of a broker that shuts down (MQTT 5 section
+// 3.14.2.1).
+const mqttShutdown = 0x8b
+
 // mqttPacket is one control packet. Its bytes are borrowed.
 type mqttPacket struct {
-	kind  byte   // 1 to 15
+	kind  byte   // 1 to 15; 0: see mqttStream.feed
 	flags byte   // the low four bits of the first byte
 	body  []byte // what follows the fixed header; nil when the packet was too long to be put together
-	raw   []byte // all of it
+	raw   []byte // all of it, or what there is of it
 }
 
 // qos is the quality of service of a PUBLISH.

@@ -5,16 +5,12 @@ import (
 	"time"
 )
 
-// restore implements preset. It says CONNECT; the rest follows when the broker has answered.
+// restore implements preset. It says CONNECT; the rest follows when the broker
+// has answered.
 func (t *mqtt) restore(k *Keeper, now time.Time) {
-	if !t.up.between() || !t.down.between() {
-		// Half of a packet went to, or came from, the socket that is gone,
-		// and the other half cannot fit the new one.
-		k.incomplete()
-	}
-	t.down = mqttStream{}
+	t.cut(k)
 	t.pings, t.flying, t.crowd = 0, 0, 0
-	t.greeting = false
+	t.greeting, t.leaving = false, false
 	clear(t.waiting)
 	k.forget(mqttKeyCrowd)
 	k.each(mqttKeyFlight, func(string, Message) { t.flying++ })
@@ -90,6 +86,9 @@ func (t *mqtt) resume(k *Keeper, now time.Time, present bool) {
 		})
 	}
 	k.each(mqttKeyFlight, func(_ string, m Message) { k.say(m) })
+	if m, ok := k.kept(mqttKeyPing); ok {
+		k.say(m) // or the client takes the broker for dead
+	}
 	t.beat.spoke(now)
 	t.settle(k)
 }

@@ -1,13 +1,14 @@
 package snapshot
 
-// maxMQTTPacket bounds what is put together from several messages. Clients
-// send a packet per message unless it is large, and nothing but a PUBLISH is.
+// maxMQTTPacket bounds what is put together from several messages. Only a
+// PUBLISH is ever larger.
 const maxMQTTPacket = 64 << 10
 
-// mqttStream cuts one direction of a conversation into packets: over
-// WebSocket, MQTT is a stream of bytes, and messages may end anywhere
-// (MQTT 5 section 6). It holds less than maxMQTTPacket bytes, and none between
-// packets.
+// mqttStream cuts one direction of a conversation into packets. Over WebSocket
+// MQTT is a stream of bytes: a message may carry a part of a packet, or many
+// (MQTT-6.0.0-2), and common libraries send every field of a packet as a
+// message of its own. The stream holds less than maxMQTTPacket bytes, and none
+// between packets.
 type mqttStream struct {
 	part  []byte // the beginning of a packet
 	skip  int    // what is still to come of a packet that was too long to hold
@@ -17,43 +18,74 @@ type mqttStream struct {
 // between says whether the stream is at the boundary of two packets.
 func (s *mqttStream) between() bool { return len(s.part) == 0 && s.skip == 0 && !s.stray }
 
-// feed hands each packet that data completes to fn, and one too long to be put
-// together when it begins, without its body. Packets borrow their bytes until
-// fn returns.
+// feed hands fn all of data, and what was held, as it becomes clear what it is:
+// a whole packet; the beginning of one too long to be put together, without a
+// body; or, with the kind 0, bytes that continue such a packet or follow what
+// was not MQTT. All borrow their bytes until fn returns.
 func (s *mqttStream) feed(data []byte, fn func(mqttPacket)) {
-	if s.stray {
-		return
-	}
-	n := min(s.skip, len(data))
-	s.skip -= n
-	data = data[n:]
-	if len(s.part) > 0 {
-		s.part = append(s.part, data...)
-		data = s.part
-	}
 	for len(data) > 0 {
-		p, size := cutMQTTPacket(data)
-		if size < 0 {
-			s.stray, s.part = true, nil
-			return
+		n := len(data)
+		switch {
+		case s.stray:
+			fn(mqttPacket{raw: data})
+		case s.skip > 0:
+			n = min(n, s.skip)
+			s.skip -= n
+			fn(mqttPacket{raw: data[:n:n]})
+		case len(s.part) > 0:
+			n = s.join(data, fn)
+		default:
+			n = s.begin(data, fn)
 		}
-		if p.raw == nil && size <= maxMQTTPacket {
-			break // wait for the rest
-		}
-		fn(p)
-		n := min(size, len(data))
-		s.skip = size - n
 		data = data[n:]
 	}
-	if len(data) == 0 {
-		s.part = nil
-		return
+}
+
+// begin takes the packet that data starts with, and returns how much of data
+// it was.
+func (s *mqttStream) begin(data []byte, fn func(mqttPacket)) int {
+	p, size := cutMQTTPacket(data)
+	switch {
+	case size < 0:
+		s.stray = true
+		return 0
+	case p.raw != nil:
+		fn(p)
+		return size
+	case size > maxMQTTPacket:
+		p.raw, s.skip = data, size-len(data)
+		fn(p)
+	default:
+		s.part = append(s.part, data...)
 	}
-	s.part = append(s.part[:0], data...)
+	return len(data)
+}
+
+// join goes on with a packet of which a part is held: as far as its header, or
+// its end, is known.
+func (s *mqttStream) join(data []byte, fn func(mqttPacket)) int {
+	_, size := cutMQTTPacket(s.part)
+	n := min(max(size-len(s.part), 1), len(data))
+	part := append(s.part, data[:n]...)
+	s.part = nil
+	p, size := cutMQTTPacket(part)
+	switch {
+	case size < 0:
+		s.stray = true
+		fn(mqttPacket{raw: part})
+	case p.raw != nil:
+		fn(p)
+	case size > maxMQTTPacket:
+		p.raw, s.skip = part, size-len(part)
+		fn(p)
+	default:
+		s.part = part
+	}
+	return n
 }
 
 // cutMQTTPacket takes the first packet off data. Its size is 0 while the fixed
-// header is not whole, and below 0 when it is malformed. The packet has no raw
+// header is not whole, and below 0 when it is malformed. The packet has no
 // bytes when they are not all there.
 func cutMQTTPacket(data []byte) (p mqttPacket, size int) {
 	p = mqttPacket{kind: data[0] >> 4, flags: data[0] & 0x0f}

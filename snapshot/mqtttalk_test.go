@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,11 +12,15 @@ import (
 
 // talk plays a script of play's steps for protocols that are not lines of
 // text. A verb that ends in /b is a binary message, in /x one in hex; \n and
-// \0 stand for themselves.
+// \0 stand for themselves. More steps:
+//
+//	gets TEXT                      the client must be delivered this, next
+//	midway, aligned                must be so
+//	restarts CODE, ends CODE       what the app's close means
 func talk(t *testing.T, g *Guide, script string) *Keeper {
 	t.Helper()
 	k, now := g.Keeper("/"), day
-	var said []Message
+	var said, heard []Message
 	k.Attach(now, true)
 	for n, line := range strings.Split(strings.TrimSpace(script), "\n") {
 		verb, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -23,6 +28,16 @@ func talk(t *testing.T, g *Guide, script string) *Keeper {
 			continue
 		}
 		verb, m := spoken(t, verb, rest)
+		if verb == "gets" {
+			if len(heard) == 0 || heard[0].Binary != m.Binary || !bytes.Equal(heard[0].Data, m.Data) {
+				t.Fatalf("line %d, %s: the client was delivered %v", n+1, line, heard)
+			}
+			heard = heard[1:]
+			continue
+		}
+		if len(heard) > 0 {
+			t.Fatalf("line %d, %s: the client was delivered %q before", n+1, line, heard[0].Data)
+		}
 		if verb != "hears" && len(said) > 0 {
 			t.Fatalf("line %d, %s: the app was told %q before", n+1, line, said[0].Data)
 		}
@@ -58,10 +73,23 @@ func talk(t *testing.T, g *Guide, script string) *Keeper {
 			k.Restore(now)
 		case "restore":
 			k.Restore(now)
+		case "midway", "aligned":
+			if k.Midway() != (verb == "midway") {
+				t.Errorf("line %d: not %s", n+1, verb)
+			}
+		case "restarts", "ends":
+			code, err := strconv.ParseUint(rest, 10, 16)
+			if err != nil || k.Restarts(uint16(code)) != (verb == "restarts") {
+				t.Errorf("line %d: not %s", n+1, line)
+			}
 		default:
 			expectState(t, k, n+1, verb)
 		}
 		said = append(said, k.Say()...)
+		heard = append(heard, k.Deliver()...)
+	}
+	if len(heard) > 0 {
+		t.Errorf("the client was delivered %q at the end", heard[0].Data)
 	}
 	if len(said) > 0 {
 		t.Errorf("the app was told %q at the end", said[0].Data)
@@ -118,7 +146,9 @@ func overhear(b []byte, fn func(mode byte, m Message)) {
 
 // chatter lets a conversation happen in both directions, and then restores it
 // in place and on another pod. Both must say and swallow the same, and the
-// bounds must hold. The bits of a message's first byte: binary, from the app,
+// bounds must hold. Within a unit of the protocol they differ in one message:
+// in place the app hears the beginning again, and elsewhere the client says it
+// again. The bits of a message's first byte: binary, from the app,
 // and what else happens: the client comes or goes, or a second passes.
 func chatter(t *testing.T, protocol string, before, after []byte) {
 	g := mustGuide(t, "", protocol)
@@ -152,10 +182,21 @@ func chatter(t *testing.T, protocol string, before, after []byte) {
 			t.Fatalf("%s: %s in place, %s on another pod", what, a, b)
 		}
 	}
-	same("restore", k.Say(), other.Say())
+	stream, midway := k.preset.(*mqtt)
+	midway = midway && len(stream.up.part) > 0
+	said := func() {
+		here, there := k.Say(), other.Say()
+		if midway && !k.Restoring() {
+			midway, here = false, here[:len(here)-1]
+		}
+		same("said", here, there)
+		same("delivered", k.Deliver(), other.Deliver())
+	}
+	k.Deliver()
+	said()
 	overhear(after, func(_ byte, m Message) {
 		same("swallowed", k.Outbound(now, m), other.Outbound(now, m))
-		same("said", k.Say(), other.Say())
+		said()
 		same("restoring", k.Restoring(), other.Restoring())
 		same("failed", k.Failed(), other.Failed())
 	})

@@ -31,6 +31,7 @@ func mustGuide(t testing.TB, rules, protocols string) *Guide {
 //	restore        the app's socket is new
 //	move           another pod loads what was saved, and its app's socket is new
 //	restoring, restored, failed, complete, incomplete   must be so
+//	restarts, ends the app's close with 1000 means that
 //
 // What the app is told and no step expects is an error.
 func play(t *testing.T, g *Guide, script string) *Keeper {
@@ -130,6 +131,8 @@ func expectState(t *testing.T, k *Keeper, line int, verb string) {
 		ok = k.Complete()
 	case "incomplete":
 		ok = !k.Complete()
+	case "restarts", "ends":
+		ok = k.Restarts(1000) == (verb == "restarts")
 	default:
 		t.Fatalf("line %d: no step %q", line, verb)
 	}

@@ -17,7 +17,7 @@ type preset interface {
 	inbound(k *Keeper, now time.Time, m Message)
 
 	// outbound sees what the app said, also during a restore. True keeps it
-	// from the client.
+	// from the client, which then hears what k.deliver is told instead.
 	outbound(k *Keeper, now time.Time, m Message) (swallow bool)
 
 	// restore begins to tell a fresh socket what it must hear. It calls
@@ -30,6 +30,22 @@ type preset interface {
 	// has no deadline when it is zero.
 	tick(k *Keeper, now time.Time)
 	deadline() time.Time
+}
+
+// A byteStream is a preset in whose protocol a WebSocket message is no unit.
+type byteStream interface {
+	// midway: see Keeper.Midway.
+	midway(k *Keeper) bool
+
+	// repeat says to a fresh socket what the old one heard of a unit that is
+	// not whole yet. It is the last that a restore says.
+	repeat(k *Keeper)
+}
+
+// A restarter is a preset that knows more of its protocol's closes than the
+// close codes tell: see Keeper.Restarts.
+type restarter interface {
+	restarts(k *Keeper, code uint16) bool
 }
 
 // A protocol is a row of the table of presets.

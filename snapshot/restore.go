@@ -82,6 +82,9 @@ func (k *Keeper) sayRules() {
 		}
 	}
 	f.on = false
+	if p, ok := k.preset.(byteStream); ok {
+		p.repeat(k)
+	}
 }
 
 // answered tells whether m, which the app said, answers what the restore said

@@ -89,7 +89,7 @@ func (k *Keeper) Load(b []byte) error {
 	k.merge(&in)
 	k.version = max(k.version, in.version)
 	k.lost = k.lost || in.lost
-	k.fresh, k.out = restore{}, nil
+	k.fresh, k.out, k.heard = restore{}, nil, nil
 	if k.preset != nil {
 		k.preset = k.protocol.start()
 	}

@@ -15,12 +15,6 @@ const (
 	socketIOPush    = "push"     // under way: a packet of the app does
 )
 
-// socketIOPatience is how long a client that heard the app's ping may take to
-// answer before the preset looks whether it is still there: a tenth of the
-// 20 s that a server waits by default, so that a client which went away with
-// the ping in its hands costs nothing.
-const socketIOPatience = 2 * time.Second
-
 // socketIO follows Socket.IO protocol 5 over Engine.IO protocol 4, with the
 // parser that the libraries come with. It keeps the CONNECT packet of each
 // namespace, credentials included, and answers the app's pings while the
@@ -41,7 +35,7 @@ type socketIO struct {
 	opening     bool                // a restore waits for the server's open packet
 	waiting     map[string]struct{} // namespaces whose answer a restore waits for
 	event, push int                 // attachments that the client's, the app's, last packet lacks
-	asked       time.Time           // when the app's unanswered ping is looked at again; zero: none
+	asked       bool                // the client has a ping of the app and has not answered
 }
 
 func newSocketIO() preset { return &socketIO{waiting: make(map[string]struct{})} }
@@ -65,7 +59,7 @@ func (s *socketIO) inbound(k *Keeper, now time.Time, m Message) {
 	case '2': // ping: a probe before an upgrade from polling, or Engine.IO 3
 		k.incomplete()
 	case '3': // pong
-		s.asked = time.Time{}
+		s.asked = false
 	case '4':
 		s.said(k, now, m)
 	}
@@ -114,7 +108,7 @@ func (s *socketIO) outbound(k *Keeper, now time.Time, m Message) (swallow bool) 
 	switch m.Data[0] {
 	case '0': // open
 		if s.opening {
-			s.connect(k)
+			s.connect(k, now)
 			return true
 		}
 		k.keep(now, socketIOOpen, Message{})
@@ -123,7 +117,7 @@ func (s *socketIO) outbound(k *Keeper, now time.Time, m Message) (swallow bool) 
 			k.say(Message{Data: []byte("3")})
 			return true
 		}
-		s.asked = now.Add(socketIOPatience)
+		s.asked = true
 	case '4':
 		return s.heard(k, now, parseSocketIO(m.Data))
 	}
@@ -164,7 +158,7 @@ func (s *socketIO) restore(k *Keeper, _ time.Time) {
 	s.event, s.push = 0, 0
 	k.forget(socketIOEvent)
 	k.forget(socketIOPush)
-	s.asked = time.Time{}
+	s.asked = false
 	_, s.opening = k.kept(socketIOOpen)
 	if !s.opening {
 		// The client waits for an open packet too, and will connect by itself.
@@ -174,8 +168,12 @@ func (s *socketIO) restore(k *Keeper, _ time.Time) {
 
 // connect says the CONNECT packets, now that the server has opened: before,
 // it would close the connection.
-func (s *socketIO) connect(k *Keeper) {
+func (s *socketIO) connect(k *Keeper, now time.Time) {
 	s.opening = false
+	// The client gives up when no ping comes in time, and the new server's first
+	// comes a whole interval from now. A pong that it did not ask for means
+	// nothing to the server.
+	k.deliver(now, Message{Data: []byte("2")})
 	k.each(socketIOConnect, func(key string, m Message) {
 		s.waiting[key[len(socketIOConnect):]] = struct{}{}
 		k.say(m)
@@ -196,22 +194,28 @@ func (s *socketIO) settle(k *Keeper, namespace string) {
 	}
 }
 
-// tick implements preset: it answers a ping that reached the client in vain. A second pong, when the
-// client answers too, means nothing to the server.
-func (s *socketIO) tick(k *Keeper, now time.Time) {
-	if s.asked.IsZero() || now.Before(s.asked) {
-		return
+// restarts implements restarter. A server that closes all its sockets, as
+// io.close() does, gives no code. Before it does so to one client only it
+// disconnects that from all its namespaces.
+func (s *socketIO) restarts(k *Keeper, code uint16) bool {
+	const noStatus = 1005
+	joined := false
+	k.each(socketIOConnect, func(string, Message) { joined = true })
+	return code == noStatus && joined
+}
+
+// tick implements preset: it answers a ping that the client had in its hands
+// when it went. A second pong, should that arrive too, means nothing to the
+// server.
+func (s *socketIO) tick(k *Keeper, _ time.Time) {
+	if s.asked && !k.attached() {
+		s.asked = false
+		k.say(Message{Data: []byte("3")})
 	}
-	if k.attached() {
-		s.asked = now.Add(socketIOPatience)
-		return
-	}
-	s.asked = time.Time{}
-	k.say(Message{Data: []byte("3")})
 }
 
 // deadline implements preset.
-func (s *socketIO) deadline() time.Time { return s.asked }
+func (s *socketIO) deadline() time.Time { return time.Time{} }
 
 // socketIOPacket is the part of a packet before its payload.
 type socketIOPacket struct {

@@ -22,6 +22,7 @@ func TestSocketIO(t *testing.T) {
 			move
 			restoring
 			app! 0{"sid":"e"}
+			gets 2
 			hears 40
 			hears 40/admin,{"token":"t"}
 			app! 40/admin,{"sid":"f"}
@@ -35,11 +36,13 @@ func TestSocketIO(t *testing.T) {
 			client 40
 			restore
 			app! 0{}
+			gets 2
 			hears 40
 			app 40{"sid":"b"}
 			restored
 			restore
 			app! 0{}
+			gets 2
 			hears 40
 			app! 40{"sid":"c"}
 			restored`,
@@ -57,6 +60,7 @@ func TestSocketIO(t *testing.T) {
 			app 40/b,{}
 			restore
 			app! 0{}
+			gets 2
 			hears 40/a,
 			hears 40/b,
 			app 44/a,{"message":"no"}
@@ -64,6 +68,7 @@ func TestSocketIO(t *testing.T) {
 			restored
 			restore
 			app! 0{}
+			gets 2
 			hears 40/b,
 			app! 40/b,{}
 			restored`,
@@ -79,8 +84,9 @@ func TestSocketIO(t *testing.T) {
 			app 2
 			wait 10s
 			detach
-			wait 2s
 			hears 3
+			attach
+			detach
 			wait 1m`,
 		"attachments are no packets, and between them nothing can be restored": `
 			app 0{}
@@ -96,6 +102,18 @@ func TestSocketIO(t *testing.T) {
 			incomplete
 			app/b one
 			complete`,
+		"a server that closes all its sockets restarts, and one that disconnects the client does not": `
+			ends 1005
+			app 0{}
+			client 40
+			app 40{}
+			client 40/a,
+			app 40/a,{}
+			app 41
+			restarts 1005
+			ends 1000
+			app 41/a,
+			ends 1005`,
 		"a packet of another parser":       "client/b {type:0}\nincomplete",
 		"an upgrade from polling":          "client 2probe\nincomplete",
 		"the engine's close ends it all":   "app 0{}\nclient 40\napp 40{}\nclient 1\nrestore\nrestored",

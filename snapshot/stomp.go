@@ -13,6 +13,8 @@ const (
 	stompSub         = "subscribe/"   // by id: a SUBSCRIBE frame
 	stompReceipt     = "receipt/"     // by receipt: the key of the SUBSCRIBE that asked for it
 	stompTransaction = "transaction/" // by name: under way
+	stompUpload      = "upload"       // under way: a frame of the client goes on in another message
+	stompDownload    = "download"     // under way: a frame of the broker does
 )
 
 // stomp follows STOMP 1.0 to 1.2. It keeps the CONNECT frame, credentials
@@ -42,6 +44,17 @@ func (t *stomp) inbound(k *Keeper, now time.Time, m Message) {
 			k.incomplete() // split over messages, and not read
 		}
 	})
+	t.note(k, now, stompUpload, &t.up)
+}
+
+// note keeps whether a stream is within a frame: a fresh socket could not
+// continue it, and neither could the client.
+func (t *stomp) note(k *Keeper, now time.Time, key string, s *stompStream) {
+	if s.between() {
+		k.forget(key)
+	} else if !k.pending(key) {
+		k.pend(now, key)
+	}
 }
 
 // said looks at a frame of the client.
@@ -96,6 +109,7 @@ func (t *stomp) outbound(k *Keeper, now time.Time, m Message) (swallow bool) {
 		frames++
 		ours = t.heard(k, now, f) && ours
 	})
+	t.note(k, now, stompDownload, &t.down)
 	return ours && t.down.between() && (frames > 0 || !k.attached())
 }
 
@@ -191,9 +205,10 @@ func (t *stomp) refused(k *Keeper) (ours bool) {
 
 // restore implements preset.
 func (t *stomp) restore(k *Keeper, now time.Time) {
-	if !t.up.between() || !t.down.between() {
+	if k.pending(stompUpload) || k.pending(stompDownload) {
 		k.incomplete() // half of a frame cannot fit the new socket
 	}
+	k.forget(stompDownload)
 	t.down = stompStream{}
 	t.beat.promise(now, 0)
 	k.each(stompTransaction, func(key string, _ Message) { k.forget(key) }) // they ended with the old socket
@@ -205,9 +220,10 @@ func (t *stomp) restore(k *Keeper, now time.Time) {
 	k.say(connect)
 }
 
-// tick implements preset: it sends the client's heart-beat.
+// tick implements preset: it sends the client's heart-beat, though never inside
+// of a frame.
 func (t *stomp) tick(k *Keeper, now time.Time) {
-	if !t.beat.silent(now, k.attached()) {
+	if !t.beat.silent(now, k.attached() || !t.up.between()) {
 		return
 	}
 	t.beat.spoke(now)

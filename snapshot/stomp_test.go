@@ -82,6 +82,28 @@ func TestSTOMP(t *testing.T) {
 			detach
 			wait 2s
 			hears \n`,
+		"nothing is said inside of a frame": `
+			client CONNECT\nheart-beat:8000,5000\n\n\0
+			app CONNECTED\nheart-beat:5000,4000\n\n\0
+			client SEND\ndestination:/a\n\nbegin
+			detach
+			wait 1m
+			incomplete
+			client end\0
+			complete
+			wait 6s
+			hears \n`,
+		"half a frame cannot fit another socket": `
+			client CONNECT\n\n\0
+			app CONNECTED\n\n\0
+			app MESSAGE\nsubscription:1\n\nbegin
+			incomplete
+			app end\0
+			complete
+			app MESSAGE\nsubscription:1\n\nbegin
+			move
+			hears CONNECT\n\n\0
+			incomplete`,
 		"a large frame in pieces is followed": `
 			client CONNECT\n\n\0
 			client SEND\ndestination:/a\n\nbegin
