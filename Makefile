@@ -39,7 +39,7 @@ fuzz: ## each fuzz target for FUZZTIME (1m)
 	done; \
 	if [ $$found = 0 ]; then echo "no fuzz target was found" >&2; exit 1; fi
 
-bench: ## CPU per round trip beside plain forwarders, memory of idle sessions, start-up
+bench: ## cost per message beside plain forwarders, memory, start-up, resumes, adoptions, journal writes
 	go run ./internal/bench
 
 soak: ## the run with real cuts of the network, SOAKRUNS (10) times, under the race detector

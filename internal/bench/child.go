@@ -84,6 +84,14 @@ func (c *child) stop() {
 	}
 }
 
+// kill ends the process without a word, as an out-of-memory killer does. It is
+// also the quick end of a sidecar that has sessions, which a clean stop moves
+// away first.
+func (c *child) kill() {
+	_ = c.cmd.Process.Kill()
+	<-c.over
+}
+
 // failure describes why a process is of no use, with the end of its log.
 func (c *child) failure(why string) error {
 	b, _ := os.ReadFile(c.log)

@@ -27,7 +27,7 @@ func (r *rig) measureCPU(o *options) ([]cpuRow, error) {
 	var addrs []string
 	defer func() {
 		for _, c := range children {
-			c.stop()
+			c.kill()
 		}
 	}()
 	for _, s := range r.subjects() {

@@ -36,6 +36,7 @@ type fake struct {
 	conn      net.Conn
 	in        *bufio.Reader
 	resilient bool
+	resume    *wire.Resume
 	beatEvery uint32 // a HEARTBEAT and a ping before every so many echoes
 
 	out      []byte // written before more is read: a pipe has no buffer
@@ -56,6 +57,11 @@ type ackAt struct {
 func (f *fake) serve() error {
 	if f.resilient {
 		w := wire.WelcomeMessage{Epoch: 1, NextOutbound: 1, Token: "t", Window: 1 << 20, MaxMessage: 1 << 20}
+		if r := f.resume; r != nil {
+			// Believed: a fake has no sessions.
+			w.Status, w.NextOutbound = wire.StatusResumed, r.Received+1
+			f.sent, f.received = r.Received, r.Next-1
+		}
 		f.write(frame.Binary, wire.AppendWelcome(nil, &w))
 	}
 	messages := frame.Messages{Rules: frame.Rules{Masked: true}, Max: maxMessage, Buffers: new(frame.Buffers)}
@@ -91,6 +97,9 @@ func (f *fake) handle(opcode byte, payload []byte) error {
 	switch opcode {
 	case frame.Pong:
 		f.pongs++
+		return nil
+	case frame.Ping:
+		f.write(frame.Pong, payload)
 		return nil
 	case frame.Close:
 		f.closed = true
@@ -177,6 +186,7 @@ func (f *fake) accept() error {
 	}
 	answer := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Accept: " + acceptKey(req.Header.Get("Sec-WebSocket-Key")) + "\r\n"
+	f.resume = parsed.Resume
 	if f.resilient = parsed.Resilient; f.resilient {
 		answer += "Sec-WebSocket-Protocol: " + wire.Subprotocol + "\r\n"
 	}

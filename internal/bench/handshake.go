@@ -33,12 +33,12 @@ func acceptKey(key string) string {
 }
 
 // dialPeer connects, upgrades and, if resilient, waits for WELCOME.
-func dialPeer(addr string, resilient bool) (*peer, error) {
+func dialPeer(addr string, offer wire.Offer) (*peer, error) {
 	conn, err := net.DialTimeout("tcp", addr, dialLimit)
 	if err != nil {
 		return nil, err
 	}
-	p, err := upgrade(conn, resilient)
+	p, err := upgrade(conn, offer)
 	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("bench: upgrade at %s: %w", addr, err)
@@ -46,15 +46,30 @@ func dialPeer(addr string, resilient bool) (*peer, error) {
 	return p, nil
 }
 
-func upgrade(conn net.Conn, resilient bool) (*peer, error) {
+func upgrade(conn net.Conn, offer wire.Offer) (*peer, error) {
+	began := time.Now()
+	early, err := ask(conn, &offer)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPeer(conn, early, offer.Resilient)
+	if err != nil {
+		return nil, err
+	}
+	p.adopt, p.greeted = offer.Adopt, time.Since(began)
+	return p, conn.SetDeadline(time.Time{})
+}
+
+// ask makes the request, judges the answer, and returns what followed it. It
+// leaves dialLimit as a deadline for what the sidecar says first.
+func ask(conn net.Conn, offer *wire.Offer) (early []byte, err error) {
 	if err := conn.SetDeadline(time.Now().Add(dialLimit)); err != nil {
 		return nil, err
 	}
-	offer := wire.Offer{Resilient: resilient}
 	var b strings.Builder
 	fmt.Fprintf(&b, "GET /echo HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n", loadKey)
-	if resilient {
+	if offer.Resilient {
 		fmt.Fprintf(&b, "Sec-WebSocket-Protocol: %s\r\n", strings.Join(offer.Protocols(), ", "))
 	}
 	b.WriteString("\r\n")
@@ -66,15 +81,10 @@ func upgrade(conn net.Conn, resilient bool) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := judge(answer, resilient); err != nil {
+	if err := judge(answer, offer.Resilient); err != nil {
 		return nil, err
 	}
-	early, _ := r.Peek(r.Buffered())
-	p, err := newPeer(conn, early, resilient)
-	if err != nil {
-		return nil, err
-	}
-	return p, conn.SetDeadline(time.Time{})
+	return r.Peek(r.Buffered())
 }
 
 func judge(answer *http.Response, resilient bool) error {

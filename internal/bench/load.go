@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 const (
@@ -25,7 +27,21 @@ const (
 type fleet []*peer
 
 // dialFleet opens n connections, each with one round trip behind it.
-func dialFleet(addr string, n int, resilient bool) (fleet, error) {
+func dialFleet(addr string, n int, offer wire.Offer) (fleet, error) {
+	return gather(n, func() (*peer, error) { return greetPeer(addr, offer) })
+}
+
+// greetPeer opens a connection and makes one round trip on it.
+func greetPeer(addr string, offer wire.Offer) (*peer, error) {
+	p, err := dialPeer(addr, offer)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.roundTrip([]byte("hello"))
+}
+
+// gather makes a fleet of n, dialWidth at a time.
+func gather(n int, join func() (*peer, error)) (fleet, error) {
 	f := make(fleet, n)
 	var next atomic.Int64
 	err := each(dialWidth, func(int) error {
@@ -34,12 +50,8 @@ func dialFleet(addr string, n int, resilient bool) (fleet, error) {
 			if i >= n {
 				return nil
 			}
-			p, err := dialPeer(addr, resilient)
-			if err != nil {
-				return err
-			}
-			f[i] = p
-			if err := p.roundTrip([]byte("hello")); err != nil {
+			var err error
+			if f[i], err = join(); err != nil {
 				return err
 			}
 		}
@@ -86,7 +98,7 @@ func (f fleet) cut() {
 func turn(ctx context.Context, pid int, addr string, s *subject, o *options) (used time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, turnLimit)
 	defer cancel()
-	f, err := dialFleet(addr, o.connections, s.resilient)
+	f, err := dialFleet(addr, o.connections, s.offer)
 	if err != nil {
 		return 0, err
 	}

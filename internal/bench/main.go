@@ -4,7 +4,7 @@
 //
 //	go run ./internal/bench [flags]
 //
-// It exits 1 when a number is beyond what is allowed, and 2 when it could
+// -only picks some of its parts. It exits 1 when a number is beyond what is allowed, and 2 when it could
 // not measure.
 package main
 
@@ -74,29 +74,6 @@ func run(ctx context.Context, args []string) (int, error) {
 		return 0, err
 	}
 	return rep.verdict(), nil
-}
-
-// measure writes each table as soon as it is known.
-func (r *rig) measure(rep *report, o *options) error {
-	rows, err := r.measureCPU(o)
-	if err != nil {
-		return err
-	}
-	reportCPU(rep, rows, o)
-	weights, err := r.measureMemory(o)
-	if err != nil {
-		return err
-	}
-	reportMemory(rep, weights, o)
-	if r.sidecar == "" {
-		return nil
-	}
-	m, err := r.measureStartup(o)
-	if err != nil {
-		return err
-	}
-	reportStartup(rep, &m)
-	return nil
 }
 
 func newRig(ctx context.Context) (*rig, error) {

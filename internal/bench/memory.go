@@ -1,10 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
+
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 const (
@@ -28,7 +30,7 @@ func (r *rig) settle(d time.Duration) error {
 	}
 }
 
-// A memoryRow is what a subject's process grew by, in bytes.
+// A memoryRow is what a process grew by, in bytes.
 type memoryRow struct {
 	name        string
 	fresh, full int64
@@ -36,77 +38,149 @@ type memoryRow struct {
 
 func (m *memoryRow) perSession(n int) float64 { return float64(m.full-m.fresh) / float64(n) }
 
-// measureMemory weighs each subject in a fresh process, before and after its
-// sessions came to rest.
+// A weighing is a fresh process and those who rest on it.
+type weighing struct {
+	memoryRow
+	child *child
+	join  func() (*peer, error)
+
+	fleet   fleet
+	resting sync.WaitGroup
+	mu      sync.Mutex
+	broke   error // why the first one could not rest
+}
+
+// measureMemory weighs each process before and after its sessions came to
+// rest. All of them rest at the same time, but come one after the other.
 func (r *rig) measureMemory(o *options) ([]memoryRow, error) {
 	echo, upstream, err := r.startRole("echo")
 	if err != nil {
 		return nil, err
 	}
-	defer echo.stop()
-	var rows []memoryRow
-	for _, s := range r.subjects() {
-		row, err := r.weigh(&s, upstream, o)
-		if err != nil {
-			return nil, err
+	defer echo.kill()
+	list, stop, err := r.weighings(upstream)
+	defer stop()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.weighAll(list, func(w *weighing) *int64 { return &w.fresh }, settleFresh); err != nil {
+		return nil, err
+	}
+	for _, w := range list {
+		if err := w.fill(o.sessions); err != nil {
+			return nil, w.child.failure(fmt.Sprintf("%s: idle sessions: %v", w.name, err))
 		}
-		rows = append(rows, row)
 	}
-	return rows, nil
+	err = r.weighAll(list, func(w *weighing) *int64 { return &w.full }, settleIdle)
+	var rows []memoryRow
+	for _, w := range list {
+		err = errors.Join(err, w.clear())
+		rows = append(rows, w.memoryRow)
+	}
+	return rows, err
 }
 
-func (r *rig) weigh(s *subject, upstream string, o *options) (row memoryRow, err error) {
-	c, addr, err := s.begin(r, upstream)
+// weighings starts a process for each row; stop ends them, whatever err is.
+func (r *rig) weighings(upstream string) (list []*weighing, stop func(), err error) {
+	stop = func() {
+		for _, w := range list {
+			w.child.kill()
+		}
+	}
+	for _, s := range r.restingSubjects() {
+		c, addr, err := s.begin(r, upstream)
+		if err != nil {
+			return list, stop, err
+		}
+		list = append(list, &weighing{memoryRow: memoryRow{name: s.name}, child: c,
+			join: func() (*peer, error) { return greetPeer(addr, s.offer) }})
+	}
+	if r.sidecar == "" {
+		return list, stop, nil
+	}
+	p, err := r.startPods(2, 1, upstream)
 	if err != nil {
-		return row, err
+		return list, stop, err
 	}
-	defer c.stop()
-	row.name = s.name
-	if err := r.settle(settleFresh); err != nil {
-		return row, err
-	}
-	if row.fresh, err = resident(c.pid()); err != nil {
-		return row, err
-	}
-	f, err := dialFleet(addr, o.sessions, s.resilient)
-	if err != nil {
-		return row, c.failure(fmt.Sprintf("%s: idle sessions: %v", s.name, err))
-	}
-	row.full, err = r.weighIdle(f, c.pid())
-	if err != nil {
-		return row, c.failure(fmt.Sprintf("%s: %v", s.name, err))
-	}
-	return row, nil
+	list = append(list, &weighing{memoryRow: memoryRow{name: "sidecar, tunnels to another one"}, child: p.sidecars[1].child,
+		join: p.throughTunnel})
+	others := stop
+	return list, func() { p.kill(); others() }, nil
 }
 
-// weighIdle lets the fleet rest, and returns the resident memory of pid. All
-// sessions must still be there.
-func (r *rig) weighIdle(f fleet, pid int) (int64, error) {
-	ctx, broke := context.WithCancelCause(context.Background())
-	over := make(chan error, 1)
-	go func() {
-		over <- each(len(f), func(i int) error {
-			err := f[i].rest()
-			broke(fmt.Errorf("bench: idle session %d of %d: %w", i+1, len(f), err))
-			return nil
-		})
-	}()
-	err := r.settle(settleIdle)
-	bytes, weighed := resident(pid)
-	if err == nil {
-		err = weighed
+// restingSubjects are those of the other tables, and clients whose handshake
+// the sidecar keeps for an app that restarts: those that say that they
+// restore what a fresh app socket must know.
+func (r *rig) restingSubjects() []subject {
+	list := r.subjects()
+	if r.sidecar == "" {
+		return list
 	}
-	if err == nil {
-		err = context.Cause(ctx)
+	adopt := wire.Offer{Resilient: true, Adopt: true}
+	return append(list,
+		subject{name: "sidecar, resilient with wsr.adopt", offer: adopt, begin: beginSidecar()},
+		subject{name: "sidecar, likewise, WSR_UPSTREAM_RETRY=0s", offer: adopt, begin: beginSidecar("WSR_UPSTREAM_RETRY=0s")})
+}
+
+// weighAll lets everything rest, and then fills a field of each.
+func (r *rig) weighAll(list []*weighing, to func(*weighing) *int64, rest time.Duration) error {
+	if err := r.settle(rest); err != nil {
+		return err
 	}
-	f.cut()
-	return bytes, errors.Join(err, <-over)
+	for _, w := range list {
+		bytes, err := resident(w.child.pid())
+		if err == nil {
+			err = w.disturbed()
+		}
+		if err != nil {
+			return w.child.failure(fmt.Sprintf("%s: %v", w.name, err))
+		}
+		*to(w) = bytes
+	}
+	return nil
+}
+
+// fill brings n sessions, which rest from the moment that all are there. Until
+// then they acknowledge nothing, so that what the journal takes of a message
+// is in the sum.
+func (w *weighing) fill(n int) (err error) {
+	if w.fleet, err = gather(n, w.join); err != nil {
+		return err
+	}
+	for _, p := range w.fleet {
+		w.resting.Go(func() { w.disturb(p.rest()) })
+	}
+	return nil
+}
+
+func (w *weighing) disturb(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broke == nil {
+		w.broke = err
+	}
+}
+
+// disturbed tells why a session does not rest any more, or nil.
+func (w *weighing) disturbed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.broke
+}
+
+// clear ends the rest. All sessions must still have been there.
+func (w *weighing) clear() error {
+	err := w.disturbed()
+	w.fleet.cut()
+	w.resting.Wait()
+	return err
 }
 
 // reportMemory writes the table.
 func reportMemory(rep *report, rows []memoryRow, o *options) {
 	rep.section("Memory per idle session",
-		fmt.Sprintf("%d sessions, one round trip each and then idle; growth of the process's resident memory.", o.sessions))
+		fmt.Sprintf("%d sessions, one round trip each and then idle; growth of the process's resident memory.", o.sessions),
+		"With wsr.adopt, a sidecar keeps the client's request for an app that restarts. A tunnel is weighed where it passes through.")
 	t := table{{"forwarder", "KB per session", "fresh MB", "full MB"}}
 	for _, m := range rows {
 		t = append(t, []string{m.name, fmt.Sprintf("%.1f", m.perSession(o.sessions)/1e3), megabytes(m.fresh), megabytes(m.full)})

@@ -33,7 +33,9 @@ const (
 type peer struct {
 	conn      net.Conn
 	resilient bool
-	welcome   *wire.WelcomeMessage // nil for a plain peer
+	adopt     bool                 // it offers wsr.adopt
+	welcome   *wire.WelcomeMessage // the newest; nil for a plain peer
+	greeted   time.Duration        // from the newest request to its WELCOME, or to 101 if plain
 
 	messages frame.Messages
 	in       []byte // in[start:end] was read and not yet consumed
@@ -50,17 +52,12 @@ type peer struct {
 // newPeer takes a connection whose upgrade is done; early is what followed
 // the answer. A resilient peer waits for WELCOME.
 func newPeer(conn net.Conn, early []byte, resilient bool) (*peer, error) {
-	p := &peer{conn: conn, resilient: resilient, in: make([]byte, max(readBytes, len(early)))}
-	p.messages = frame.Messages{Max: maxMessage, Buffers: new(frame.Buffers)}
-	p.end = copy(p.in, early)
+	p := &peer{resilient: resilient}
+	p.use(conn, early)
 	if !resilient {
 		return p, nil
 	}
-	m, err := p.message()
-	if err != nil {
-		return nil, err
-	}
-	if p.welcome, err = wire.ParseWelcome(m.Payload()); err != nil {
+	if err := p.greet(); err != nil {
 		return nil, err
 	}
 	if p.welcome.Status != wire.StatusNew || p.welcome.NextOutbound != 1 {
@@ -203,11 +200,17 @@ func (p *peer) close() error {
 	return fmt.Errorf("bench: CLOSE was not answered: %w", err)
 }
 
-// write sends one frame. The mask is fixed: what it hides from does not
-// stand between these processes.
-func (p *peer) write(opcode byte, payload []byte) error {
+// write sends one frame.
+func (p *peer) write(opcode byte, payload []byte) error { return p.repeat(opcode, payload, 1) }
+
+// repeat sends the same frame n times in one go. The mask is fixed: what it
+// hides from does not stand between these processes.
+func (p *peer) repeat(opcode byte, payload []byte, n int) error {
 	h := frame.Header{Fin: true, Opcode: opcode, Masked: true, Mask: [4]byte{0x37, 0xfa, 0x21, 0x3d}}
-	p.out = frame.Append(p.out[:0], h, payload)
+	p.out = p.out[:0]
+	for range n {
+		p.out = frame.Append(p.out, h, payload)
+	}
 	_, err := p.conn.Write(p.out)
 	return err
 }

@@ -28,7 +28,7 @@ func withFake(t *testing.T, f *fake, script func(t *testing.T, p *peer)) {
 			}
 			over <- f.serve()
 		}()
-		p, err := upgrade(client, resilient)
+		p, err := upgrade(client, wire.Offer{Resilient: resilient})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +167,7 @@ func TestUpgradeIsJudged(t *testing.T) {
 			server.Write([]byte(c.answer))
 			server.Close()
 		}()
-		_, err := upgrade(client, c.resilient)
+		_, err := upgrade(client, wire.Offer{Resilient: c.resilient})
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%q: got %v, want %q", c.answer, err, c.want)
 		}

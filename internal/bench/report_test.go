@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestTableLines(t *testing.T) {
@@ -56,6 +57,55 @@ func TestReportJudgesStartup(t *testing.T) {
 	}
 }
 
+func TestReportJudgesAdoption(t *testing.T) {
+	var out strings.Builder
+	rep := &report{w: &out}
+	reportAdoption(rep, []adoptRow{
+		// The slow look-up is the slow adoption's: 19.9 beyond it.
+		{servers: 1, width: 1, lookups: []float64{100, 1, 1}, adopted: []float64{119.9, 2, 50}, duration: time.Second},
+		{servers: 3, width: 1, lookups: []float64{1, 1, 1}, adopted: []float64{21, 21, 21}, duration: time.Second},
+		{servers: 3, width: 32, lookups: []float64{1, 1, 1}, adopted: []float64{90, 90, 90}, duration: time.Second},
+	}, &options{logged: 10, resumes: 3})
+	if want := []string{"adoption, 3 nats-servers, 1"}; !slices.Equal(rep.failed, want) {
+		t.Errorf("failed %q, want %q:\n%s", rep.failed, want, out.String())
+	}
+	if !strings.Contains(out.String(), "19.90       20") {
+		t.Errorf("no difference of 19.90 in\n%s", out.String())
+	}
+}
+
+func TestReportJudgesDurability(t *testing.T) {
+	var out strings.Builder
+	rep := &report{w: &out}
+	rows := []phase{
+		{name: "due", due: 3, appends: 3, stored: 3, leases: 9},
+		{name: "missing", due: 3, appends: 3, stored: 2},
+		{name: "late", messages: 90, late: 2, appends: 1, frames: 2, stored: 1},
+		{name: "punctual", messages: 90, late: 1, appends: 1, frames: 2, stored: 1},
+		{name: "unasked", messages: 90, appends: 1, stored: 1},
+		{name: "tried", messages: 90, appends: 1},
+	}
+	for i := range rows {
+		rows[i].persist = persistDefault
+	}
+	reportDurability(rep, rows)
+	if want := []string{"journal, missing, 50ms", "journal, punctual, 50ms", "journal, unasked, 50ms", "journal, tried, 50ms"}; !slices.Equal(rep.failed, want) {
+		t.Errorf("failed %q, want %q:\n%s", rep.failed, want, out.String())
+	}
+}
+
+func TestParts(t *testing.T) {
+	o := options{only: "cpu,adoption"}
+	for name, want := range map[string]bool{"cpu": true, "adoption": true, "memory": false, "cp": false} {
+		if o.wants(name) != want {
+			t.Errorf("wants(%q) = %v", name, !want)
+		}
+	}
+	if all := (options{}); !all.wants("memory") {
+		t.Error("no list means all")
+	}
+}
+
 func TestVerdictOfAPass(t *testing.T) {
 	var out strings.Builder
 	rep := &report{w: &out}
@@ -70,10 +120,15 @@ func TestOptions(t *testing.T) {
 		want options
 		ok   bool
 	}{
-		{"", options{connections: 64, messages: 100_000, rounds: 7, size: 64, sessions: 2000}, true},
-		{"-rounds 2 -quick", options{connections: 64, messages: 10_000, rounds: 2, size: 64, sessions: 200, quick: true}, true},
+		{"", options{connections: 64, messages: 50_000, rounds: 7, size: 64, sessions: 2000, logged: 10_000, resumes: 300, cluster: 3}, true},
+		{"-rounds 2 -quick", options{connections: 64, messages: 10_000, rounds: 2, size: 64, sessions: 200, logged: 500, resumes: 50, cluster: 1, quick: true}, true},
 		{"-messages 10", options{}, false}, // fewer than connections
 		{"-rounds 0", options{}, false},
+		{"-resumes 0", options{}, false},
+		{"-logged -1", options{}, false},
+		{"-cluster 6", options{}, false},
+		{"-only cpu,walk", options{}, false},
+		{"-only cpu,", options{}, false},
 		{"-size -1", options{}, false},
 		{"-size x", options{}, false},
 		{"words", options{}, false},

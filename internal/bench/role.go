@@ -14,7 +14,11 @@ const roleArg = "role"
 //
 //	echo
 //	forward loop|copy target
+//	nats name folder [own-route route...]
 func runRole(args []string) error {
+	if len(args) >= 3 && args[0] == "nats" {
+		return serveNATS(args[1], args[2], args[3:])
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 // A whole run with real processes and sockets, in which this binary is the
@@ -18,17 +20,46 @@ func TestRun(t *testing.T) {
 	r := &rig{ctx: t.Context(), dir: t.TempDir(), self: self, sidecar: self, patience: 50 * time.Millisecond}
 	var out strings.Builder
 	rep := &report{w: &out}
-	o := &options{connections: 4, messages: 200, rounds: 2, size: 64, sessions: 20, quick: true}
+	o := &options{connections: 4, messages: 200, rounds: 2, size: 64, sessions: 20, resumes: 5, quick: true,
+		only: "cpu,memory,startup,resume"}
 	rep.header([]string{"-quick"})
 	if err := r.measure(rep, o); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"command    bench -quick", "sidecar, resilient clients", "1.35", "KB per session",
-		"ready, journal used", "idle, NATS external",
+		"ready, journal used", "idle, NATS external", "WSR_UPSTREAM_RETRY=0s", "tunnels to another one",
+		"resume on the owner", "through a tunnel",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+// What a fake cannot do: the real sidecar writes a journal and adopts.
+func TestRunOfTheSidecar(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{ctx: t.Context(), dir: t.TempDir(), self: self, patience: 100 * time.Millisecond}
+	if err := r.buildSidecar(os.Stderr); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	rep := &report{w: &out}
+	if err := r.measure(rep, &options{logged: 40, resumes: 5, cluster: 1, only: "adoption,durability"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"1 nats-server, 1 ", "1 nats-server, 32 ", "opened ", "flood, 16 in flight ", "closed "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	for _, failed := range rep.failed {
+		if strings.HasPrefix(failed, "journal") { // times are not for a busy machine to judge
+			t.Errorf("%s:\n%s", failed, out.String())
 		}
 	}
 }
@@ -57,7 +88,7 @@ func TestForwarders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := dialFleet(addr, 3, false)
+		f, err := dialFleet(addr, 3, wire.Offer{})
 		if err != nil {
 			t.Fatal(err)
 		}

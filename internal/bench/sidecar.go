@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"strconv"
 	"time"
 )
 
@@ -18,6 +19,10 @@ const (
 	// the start-up time.
 	readyPoll = time.Millisecond
 
+	// drainSeconds is short: nobody waits for the clients that are told to
+	// move, and stopGrace has to outlast it.
+	drainSeconds = 2
+
 	// readyLimit is when a start counts as failed.
 	readyLimit = 30 * time.Second
 )
@@ -26,6 +31,7 @@ const (
 type sidecar struct {
 	*child
 	addr  string
+	admin string
 	ready time.Duration // from exec to /readyz 200
 }
 
@@ -42,10 +48,12 @@ func tokenKey() string {
 func sidecarEnv(listen, admin, upstream, dataDir, key string, more ...string) []string {
 	return append([]string{
 		"WSR_LISTEN=" + listen,
+		"WSR_ADVERTISE=" + listen,
 		"WSR_ADMIN_LISTEN=" + admin,
 		"WSR_UPSTREAM=http://" + upstream,
 		"WSR_DATA_DIR=" + dataDir,
 		"WSR_TOKEN_KEYS=" + key,
+		"WSR_DRAIN_SECONDS=" + strconv.Itoa(drainSeconds),
 	}, more...)
 }
 
@@ -66,7 +74,7 @@ func (r *rig) startSidecar(upstream, dataDir, key string, more ...string) (*side
 	if err != nil {
 		return nil, err
 	}
-	s := &sidecar{child: c, addr: listen}
+	s := &sidecar{child: c, addr: listen, admin: admin}
 	if s.ready, err = s.waitReady(begin, "http://"+admin+"/readyz"); err != nil {
 		c.stop()
 		return nil, err

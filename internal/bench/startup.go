@@ -5,6 +5,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 // What a start may take and what an idle sidecar may weigh.
@@ -76,7 +78,7 @@ func (r *rig) timeUsed(m *startup, upstream string, o *options) error {
 	if err != nil {
 		return err
 	}
-	f, err := dialFleet(s.addr, min(usedSessions, o.sessions), true)
+	f, err := dialFleet(s.addr, min(usedSessions, o.sessions), wire.Offer{Resilient: true})
 	if err == nil {
 		f.cut()
 		err = r.settle(settleFresh) // beyond WSR_PERSIST_AFTER
@@ -112,16 +114,12 @@ func (r *rig) weighFresh(upstream string, more ...string) (int64, error) {
 
 // weighExternal does so with a NATS server outside, in this process.
 func (r *rig) weighExternal(upstream string) (int64, error) {
-	dir, err := os.MkdirTemp(r.dir, "nats-")
+	ns, err := r.startNATS(1)
 	if err != nil {
 		return 0, err
 	}
-	ns, err := startNATS(dir)
-	if err != nil {
-		return 0, err
-	}
-	defer stopNATS(ns)
-	return r.weighFresh(upstream, "WSR_NATS_URL="+ns.ClientURL(), "WSR_NATS_REPLICAS=1")
+	defer ns.kill()
+	return r.weighFresh(upstream, ns.env()...)
 }
 
 // reportStartup writes the table and judges: times by their median, with the

@@ -26,6 +26,29 @@ func TestMedian(t *testing.T) {
 	}
 }
 
+func TestPercentile(t *testing.T) {
+	hundred := make([]float64, 100)
+	for i := range hundred {
+		hundred[i] = float64(100 - i)
+	}
+	for _, c := range []struct {
+		values  []float64
+		percent int
+		want    float64
+	}{
+		{[]float64{3}, 99, 3},
+		{[]float64{3, 1, 2}, 0, 1},
+		{[]float64{3, 1, 2}, 100, 3},
+		{hundred, 99, 99},
+		{hundred, 50, 50},
+		{slices.Concat(hundred, []float64{1000}), 99, 100}, // of 101, the next rank up
+	} {
+		if got := percentile(c.values, c.percent); got != c.want {
+			t.Errorf("percentile %d of %v = %v, want %v", c.percent, c.values, got, c.want)
+		}
+	}
+}
+
 // Half of the values are at most the median, half at least.
 func FuzzMedian(f *testing.F) {
 	f.Add([]byte{1})

@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 // What the sidecar may cost beside the reference, and what it may take.
@@ -13,9 +15,9 @@ const (
 // A subject is a forwarder under measurement.
 type subject struct {
 	name      string
-	resilient bool    // how the load speaks to it
-	reference bool    // one of those that the others are held against
-	allowed   float64 // CPU beside the reference; 0: for information
+	offer     wire.Offer // how the load speaks to it
+	reference bool       // one of those that the others are held against
+	allowed   float64    // CPU beside the reference; 0: for information
 
 	// begin starts a fresh process in front of the echo server at upstream.
 	begin func(r *rig, upstream string) (*child, string, error)
@@ -29,8 +31,8 @@ func (r *rig) subjects() []subject {
 	}
 	if r.sidecar != "" {
 		list = append(list,
-			subject{name: "sidecar, plain clients", allowed: allowedPlain, begin: beginSidecar},
-			subject{name: "sidecar, resilient clients", resilient: true, allowed: allowedResilient, begin: beginSidecar})
+			subject{name: "sidecar, plain clients", allowed: allowedPlain, begin: beginSidecar()},
+			subject{name: "sidecar, resilient clients", offer: wire.Offer{Resilient: true}, allowed: allowedResilient, begin: beginSidecar()})
 	}
 	if r.nginx != "" {
 		list = append(list, subject{name: "nginx", begin: (*rig).startNginx})
@@ -46,14 +48,16 @@ func beginForward(kind string) func(*rig, string) (*child, string, error) {
 
 // beginSidecar starts one with an embedded journal of its own: plain and
 // resilient clients are measured on two processes.
-func beginSidecar(r *rig, upstream string) (*child, string, error) {
-	dir, err := os.MkdirTemp(r.dir, "data-")
-	if err != nil {
-		return nil, "", err
+func beginSidecar(more ...string) func(*rig, string) (*child, string, error) {
+	return func(r *rig, upstream string) (*child, string, error) {
+		dir, err := os.MkdirTemp(r.dir, "data-")
+		if err != nil {
+			return nil, "", err
+		}
+		s, err := r.startSidecar(upstream, dir, tokenKey(), more...)
+		if err != nil {
+			return nil, "", err
+		}
+		return s.child, s.addr, nil
 	}
-	s, err := r.startSidecar(upstream, dir, tokenKey())
-	if err != nil {
-		return nil, "", err
-	}
-	return s.child, s.addr, nil
 }

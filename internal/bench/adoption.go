@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// allowedAdoption is the median of what an adoption may take beyond the
+// look-up of the same session.
+const allowedAdoption = 20.0 // ms
+
+// adoptWidth is how many clients come at the same time in the second row of a
+// journal: a crowd, for which two processors are the limit and not the
+// journal.
+const adoptWidth = 32
+
+// An adoptRow is how sessions of a killed sidecar came back on another one.
+type adoptRow struct {
+	servers  int // nats-servers, and copies of the journal
+	width    int // clients at the same time
+	lookups  []float64
+	adopted  []float64 // ms from the request to WELCOME, in the order of lookups
+	duration time.Duration
+}
+
+func (r *rig) measureAdoption(o *options) ([]adoptRow, error) {
+	echo, upstream, err := r.startRole("echo")
+	if err != nil {
+		return nil, err
+	}
+	defer echo.kill()
+	rows, err := r.adoptFrom(1, upstream, o)
+	if err != nil || o.cluster == 1 {
+		return rows, err
+	}
+	more, err := r.adoptFrom(o.cluster, upstream, o)
+	return append(rows, more...), err
+}
+
+// adoptFrom fills the journal, kills the sidecar that has the sessions, and
+// has their clients come to the other one: first each after the one before.
+func (r *rig) adoptFrom(servers int, upstream string, o *options) ([]adoptRow, error) {
+	p, err := r.startPods(2, servers, upstream)
+	if err != nil {
+		return nil, err
+	}
+	defer p.kill()
+	if err := fillJournal(r.ctx, p.journal, o.logged); err != nil {
+		return nil, err
+	}
+	f, err := gather(2*o.resumes, func() (*peer, error) { return speak(p.sidecars[0].addr) })
+	if err != nil {
+		return nil, p.failure(err)
+	}
+	defer f.cut()
+	if err := p.awaitJournaled(r, f); err != nil {
+		return nil, err
+	}
+	p.sidecars[0].kill()
+	rows := []adoptRow{{servers: servers, width: 1}, {servers: servers, width: adoptWidth}}
+	for i := range rows {
+		if err := p.adopt(r, &rows[i], f[i*o.resumes:(i+1)*o.resumes]); err != nil {
+			return nil, p.failure(err)
+		}
+	}
+	return rows, nil
+}
+
+// speak opens a session and leaves its echo unread, so that the journal gets
+// it and an adoption has to bring it back.
+func speak(addr string) (*peer, error) {
+	p, err := dialPeer(addr, wire.Offer{Resilient: true, Adopt: true})
+	if err != nil {
+		return nil, err
+	}
+	p.sent++
+	return p, p.write(frame.Binary, []byte("hello"))
+}
+
+// adopt brings a fleet back, row.width at a time.
+func (p *pods) adopt(r *rig, row *adoptRow, f fleet) error {
+	row.lookups, row.adopted = make([]float64, len(f)), make([]float64, len(f))
+	var next atomic.Int64
+	began := time.Now()
+	err := each(min(row.width, len(f)), func(int) error {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= len(f) {
+				return nil
+			}
+			var err error
+			if row.lookups[i], row.adopted[i], err = p.adoptOne(r, f[i], i%2 == 0); err != nil {
+				return fmt.Errorf("bench: adoption %d: %w", i+1, err)
+			}
+		}
+	})
+	row.duration = time.Since(began)
+	return err
+}
+
+// adoptOne times the look-up alone and the adoption, in ms. Which of them is
+// first takes turns: what the second reads, the server has just read.
+func (p *pods) adoptOne(r *rig, c *peer, lookFirst bool) (lookup, adopted float64, err error) {
+	look := func() error {
+		began := time.Now()
+		_, err := p.journal.Load(r.ctx, store.ID(c.welcome.Session))
+		lookup = millis(time.Since(began))
+		return err
+	}
+	if lookFirst {
+		if err := look(); err != nil {
+			return 0, 0, err
+		}
+	}
+	if err := c.comeBack(p.sidecars[1].addr, wire.StatusAdopted); err != nil {
+		return 0, 0, err
+	}
+	adopted = millis(c.greeted)
+	if w := c.welcome; w.Reason != wire.AdoptOwnerLost {
+		return 0, 0, fmt.Errorf("adopted because of %v, want %v", w.Reason, wire.AdoptOwnerLost)
+	}
+	if got, err := c.next(); err != nil || string(got) != "hello" {
+		return 0, 0, fmt.Errorf("replay of the unread message: %q, %w", got, err)
+	}
+	if lookFirst {
+		return lookup, adopted, nil
+	}
+	return lookup, adopted, look()
+}
+
+// reportAdoption writes the table and judges.
+func reportAdoption(rep *report, rows []adoptRow, o *options) {
+	rep.section("Adoption after kill -9 of the owner",
+		fmt.Sprintf("%d other sessions in the journal; %d sessions adopted per row, each with a message to be replayed.", o.logged, o.resumes),
+		"Look-up: the session read from the journal by this program, just before or after. Adoption: from the request to WELCOME.",
+		"Times in ms. Beyond: median of adoption less look-up, session by session.")
+	t := table{{"journal, clients at a time", "look-up", "p99", "adoption", "p99", "slowest", "beyond", "allowed", "per second", ""}}
+	for _, row := range rows {
+		name := fmt.Sprintf("%d nats-server, %d", row.servers, row.width)
+		if row.servers > 1 {
+			name = fmt.Sprintf("%d nats-servers, %d", row.servers, row.width)
+		}
+		beyond := median(differences(row.adopted, row.lookups))
+		line := []string{name,
+			fmt.Sprintf("%.2f", median(row.lookups)), fmt.Sprintf("%.2f", percentile(row.lookups, 99)),
+			fmt.Sprintf("%.2f", median(row.adopted)), fmt.Sprintf("%.2f", percentile(row.adopted, 99)),
+			fmt.Sprintf("%.2f", percentile(row.adopted, 100)), fmt.Sprintf("%.2f", beyond), "",
+			fmt.Sprintf("%.0f", float64(len(row.adopted))/row.duration.Seconds()), ""}
+		if row.width == 1 {
+			line[7] = fmt.Sprintf("%.0f", allowedAdoption)
+			line[9] = rep.judge("adoption, "+name, beyond < allowedAdoption)
+		}
+		t = append(t, line)
+	}
+	rep.table(t)
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// A peer that comes back says where it was, and goes on counting from there.
+func TestPeerComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer client.Close()
+		f := &fake{conn: server, resilient: true, beatEvery: 5}
+		go func() {
+			defer server.Close()
+			if err := f.accept(); err != nil {
+				t.Error(err)
+				return
+			}
+			_ = f.serve()
+		}()
+		p := &peer{resilient: true, sent: 7, received: 9, welcome: &wire.WelcomeMessage{Token: "t"}}
+		if err := p.resume(client, wire.StatusResumed); err != nil {
+			t.Fatal(err)
+		}
+		if r := f.resume; r == nil || r.Received != 9 || r.Next != 8 || r.Token != "t" {
+			t.Errorf("asked for %+v", r)
+		}
+		trips(t, p, 12, 0) // with heartbeats that count both directions
+		if err := p.close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestComingBackIsJudged(t *testing.T) {
+	session := wire.SessionID{1}
+	welcome := func(change func(*wire.WelcomeMessage)) []byte {
+		w := wire.WelcomeMessage{Status: wire.StatusResumed, Session: session, NextOutbound: 10, Token: "t2"}
+		change(&w)
+		return wire.AppendWelcome(nil, &w)
+	}
+	for _, c := range []struct {
+		name string
+		msg  []byte
+		want string
+	}{
+		{"as wanted", welcome(func(*wire.WelcomeMessage) {}), ""},
+		{"reset", wire.AppendReset(nil, wire.ResetTryAgain), "RESET 5"},
+		{"adopted", welcome(func(w *wire.WelcomeMessage) { w.Status, w.Reason = wire.StatusAdopted, wire.AdoptOwnerLost }), "WELCOME adopted"},
+		{"another session", welcome(func(w *wire.WelcomeMessage) { w.Session[0] = 2 }), "session 02"},
+		{"a gap", welcome(func(w *wire.WelcomeMessage) { w.NextOutbound = 11 }), "next outbound 11"},
+	} {
+		client, server := net.Pipe()
+		go func() {
+			defer server.Close()
+			if _, err := http.ReadRequest(bufio.NewReader(server)); err != nil {
+				return
+			}
+			answer := "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Protocol: wsr.v1\r\nSec-WebSocket-Accept: " + acceptKey(loadKey) + "\r\n\r\n"
+			server.Write(frame.Append([]byte(answer), frame.Header{Fin: true, Opcode: frame.Binary}, c.msg))
+		}()
+		p := &peer{resilient: true, received: 9, welcome: &wire.WelcomeMessage{Token: "t", Session: session}}
+		err := p.resume(client, wire.StatusResumed)
+		if c.want == "" && (err != nil || p.welcome.Token != "t2") || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
+		client.Close()
+	}
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+const (
+	// persistDefault is that of WSR_PERSIST_AFTER. On a machine that stalls for
+	// so long, acknowledgements are late, and that is what is counted then.
+	persistDefault = 50 * time.Millisecond
+
+	// persistLong is beyond any stall: nothing at all is to be written.
+	persistLong = 2 * time.Second
+
+	// talkers are few enough for two processors to keep their
+	// acknowledgements punctual.
+	talkers = 32
+
+	// floodFlight is how many messages each has in flight in the flood.
+	floodFlight = 16
+
+	// talkTime of each kind of traffic, when nobody is in a hurry. It is far
+	// below the first refresh of a session (some 2 min), which would be a
+	// write.
+	talkTime = 3 * time.Second
+
+	// recordPause is beyond persistDefault and an append, and recordLimit is
+	// when a record that is due counts as missing. With persistLong, what was
+	// left unacknowledged would show in the next row.
+	recordPause = 500 * time.Millisecond
+	recordLimit = 10 * time.Second
+)
+
+// A phase is a part of the sessions' life and what it wrote.
+type phase struct {
+	name     string
+	persist  time.Duration // WSR_PERSIST_AFTER
+	messages int64         // data messages to the clients
+	late     int64         // of these, acknowledged after persist, or nearly
+	due      int64         // records that the phase has to cause
+	frames   int64         // messages that the sidecar says it wrote
+	appends  int64         // records likewise
+	stored   int64         // messages that JetStream says it stored for the journal
+	leases   int64         // and for the leases, at its own pace
+}
+
+// sound tells whether nothing was written but what is due: a record for each
+// of those, and at most one for each message that was late.
+func (p *phase) sound() bool {
+	return p.frames <= p.late && p.appends <= p.due+p.late &&
+		p.stored >= p.due && p.stored <= p.due+p.late
+}
+
+// measureDurability opens sessions, has them talk in two ways, and closes
+// them, with an eye on what JetStream stores.
+func (r *rig) measureDurability() ([]phase, error) {
+	echo, upstream, err := r.startRole("echo")
+	if err != nil {
+		return nil, err
+	}
+	defer echo.kill()
+	rows, err := r.durable(upstream, persistDefault)
+	if err != nil {
+		return nil, err
+	}
+	more, err := r.durable(upstream, persistLong)
+	return append(rows, more...), err
+}
+
+func (r *rig) durable(upstream string, persist time.Duration) ([]phase, error) {
+	p, err := r.startPods(1, 1, upstream, "WSR_PERSIST_AFTER="+persist.String())
+	if err != nil {
+		return nil, err
+	}
+	defer p.kill()
+	l, err := p.openLedger()
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
+	rows, err := l.follow(r, p.sidecars[0].addr, persist)
+	if err != nil {
+		return nil, p.failure(err)
+	}
+	return rows, nil
+}
+
+// follow accounts for the whole life of some sessions at addr.
+func (l *ledger) follow(r *rig, addr string, persist time.Duration) ([]phase, error) {
+	var f fleet
+	defer func() { f.cut() }()
+	rows := []phase{
+		{name: "opened", due: talkers}, {name: "echo, 1 in flight"},
+		{name: fmt.Sprintf("flood, %d in flight", floodFlight)}, {name: "closed", due: 2 * talkers},
+	}
+	for i, do := range []func(*phase) error{
+		func(*phase) (err error) {
+			f, err = gather(talkers, func() (*peer, error) { return dialPeer(addr, wire.Offer{Resilient: true}) })
+			return err
+		},
+		func(ph *phase) error { return f.talk(r, ph, 1) },
+		func(ph *phase) error { return f.talk(r, ph, floodFlight) },
+		func(*phase) error { return f.close() },
+	} {
+		rows[i].persist = persist
+		if err := l.account(r, &rows[i], do); err != nil {
+			return nil, fmt.Errorf("bench: durability, %s: %w", rows[i].name, err)
+		}
+	}
+	return rows, nil
+}
+
+// talk keeps flight messages of each peer on their way, for a while.
+func (f fleet) talk(r *rig, ph *phase, flight int) error {
+	end := time.Now().Add(min(talkTime, r.patience))
+	payload := make([]byte, 64)
+	return each(len(f), func(i int) error {
+		w := witness{peer: f[i], limit: ph.persist}
+		for first := true; first || time.Now().Before(end); first = false {
+			if err := w.burst(payload, flight); err != nil {
+				return err
+			}
+		}
+		if err := w.confirm(); err != nil {
+			return err
+		}
+		atomic.AddInt64(&ph.messages, w.messages)
+		atomic.AddInt64(&ph.late, w.late)
+		return nil
+	})
+}
+
+// account notes what a phase writes.
+func (l *ledger) account(r *rig, ph *phase, do func(*phase) error) error {
+	before, err := l.read(r.ctx)
+	if err != nil {
+		return err
+	}
+	if err := do(ph); err != nil {
+		return err
+	}
+	for began := time.Now(); ; {
+		if err := r.settle(recordPause); err != nil {
+			return err
+		}
+		now, err := l.read(r.ctx)
+		if err != nil {
+			return err
+		}
+		ph.frames, ph.appends = now.frames-before.frames, now.appends-before.appends
+		ph.stored, ph.leases = now.stored-before.stored, now.leases-before.leases
+		if ph.stored >= ph.due || time.Since(began) > recordLimit {
+			return nil
+		}
+	}
+}
+
+// reportDurability writes the table and judges.
+func reportDurability(rep *report, rows []phase) {
+	rep.section("Writes to the journal",
+		fmt.Sprintf("%d sessions whose clients acknowledge within %v. Due: the claim of a new session, the app's close and the end of an old one.",
+			talkers, ackDelay),
+		"Late: acknowledged after WSR_PERSIST_AFTER, as far as the client can tell; only those may be written. Stored: by JetStream, in the journal's streams; leases apart.")
+	t := table{{"sessions", "WSR_PERSIST_AFTER", "messages", "late", "due", "records", "messages in them", "stored", "leases", ""}}
+	for _, p := range rows {
+		line := []string{p.name, p.persist.String()}
+		for _, n := range [...]int64{p.messages, p.late, p.due, p.appends, p.frames, p.stored, p.leases} {
+			line = append(line, fmt.Sprint(n))
+		}
+		t = append(t, append(line, rep.judge(fmt.Sprintf("journal, %s, %v", p.name, p.persist), p.sound())))
+	}
+	rep.table(t)
+}

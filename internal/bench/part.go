@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A part is one of the measurements, with a table of its own.
+type part struct {
+	name    string
+	sidecar bool // it makes no sense without
+	run     func(r *rig, rep *report, o *options) error
+}
+
+// parts are in the order of a run.
+func parts() []part {
+	return []part{
+		{"cpu", false, runCPU},
+		{"memory", false, runMemory},
+		{"startup", true, runStartup},
+		{"resume", true, runResume},
+		{"adoption", true, runAdoption},
+		{"durability", true, runDurability},
+	}
+}
+
+func partNames() string {
+	var names []string
+	for _, p := range parts() {
+		names = append(names, p.name)
+	}
+	return strings.Join(names, ",")
+}
+
+// checkParts wants a list of known names, or nothing for all.
+func checkParts(only string) error {
+	known := "," + partNames() + ","
+	for name := range strings.SplitSeq(only, ",") {
+		if only != "" && !strings.Contains(known, ","+name+",") {
+			return fmt.Errorf("bench: -only %s: the parts are %s", name, partNames())
+		}
+	}
+	return nil
+}
+
+// wants tells whether a part is to be run.
+func (o *options) wants(name string) bool {
+	return o.only == "" || strings.Contains(","+o.only+",", ","+name+",")
+}
+
+// measure writes each table as soon as it is known.
+func (r *rig) measure(rep *report, o *options) error {
+	for _, p := range parts() {
+		if !o.wants(p.name) || p.sidecar && r.sidecar == "" {
+			continue
+		}
+		if err := p.run(r, rep, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func runCPU(r *rig, rep *report, o *options) error {
+	rows, err := r.measureCPU(o)
+	if err == nil {
+		reportCPU(rep, rows, o)
+	}
+	return err
+}
+
+func runMemory(r *rig, rep *report, o *options) error {
+	rows, err := r.measureMemory(o)
+	if err == nil {
+		reportMemory(rep, rows, o)
+	}
+	return err
+}
+
+func runStartup(r *rig, rep *report, o *options) error {
+	m, err := r.measureStartup(o)
+	if err == nil {
+		reportStartup(rep, &m)
+	}
+	return err
+}
+
+func runResume(r *rig, rep *report, o *options) error {
+	m, err := r.measureResume(o)
+	if err == nil {
+		reportResume(rep, m, o)
+	}
+	return err
+}
+
+func runAdoption(r *rig, rep *report, o *options) error {
+	rows, err := r.measureAdoption(o)
+	if err == nil {
+		reportAdoption(rep, rows, o)
+	}
+	return err
+}
+
+func runDurability(r *rig, rep *report, o *options) error {
+	rows, err := r.measureDurability()
+	if err == nil {
+		reportDurability(rep, rows)
+	}
+	return err
+}

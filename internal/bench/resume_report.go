@@ -1,0 +1,31 @@
+package main
+
+import "fmt"
+
+// reportResume writes both tables. Nothing in them is judged.
+func reportResume(rep *report, m *resumed, o *options) {
+	rep.section("Resume in place",
+		fmt.Sprintf("%d of each, in turns; ms from the request to WELCOME, or to the answer 101 of a plain client.", o.resumes),
+		"A fresh WebSocket and a new session include the handshake with the app.")
+	t := table{{"what", "median", "p99", "slowest"}}
+	for _, row := range m.rows {
+		t = append(t, []string{row.name, fmt.Sprintf("%.2f", median(row.took)),
+			fmt.Sprintf("%.2f", percentile(row.took, 99)), fmt.Sprintf("%.2f", percentile(row.took, 100))})
+	}
+	rep.table(t)
+
+	rep.section("Messages through a tunnel",
+		fmt.Sprintf("%d B echo, %d connections, one message in flight each; processor time per round trip, µs, medians of %d interleaved rounds.",
+			o.size, o.connections, o.rounds),
+		fmt.Sprintf("Alone: µs of a round trip on one connection while nothing else is under way, of %d.", aloneTrips))
+	t = table{{"path", "owner", "passing on", "together", "ratio", "lowest", "highest", "alone", "p99"}}
+	direct := m.paths[0].sum()
+	for _, p := range m.paths {
+		against := ratios(p.sum(), direct)
+		t = append(t, []string{p.name, fmt.Sprintf("%.2f", median(p.owner)), fmt.Sprintf("%.2f", median(p.passing)),
+			fmt.Sprintf("%.2f", median(p.sum())), fmt.Sprintf("%.2f", median(against)),
+			fmt.Sprintf("%.2f", percentile(against, 0)), fmt.Sprintf("%.2f", percentile(against, 100)),
+			fmt.Sprintf("%.0f", median(p.alone)), fmt.Sprintf("%.0f", percentile(p.alone, 99))})
+	}
+	rep.table(t)
+}

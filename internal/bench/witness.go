@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+)
+
+// stampGrain is how coarsely the sidecar counts the age of a message.
+const stampGrain = time.Millisecond
+
+// A witness watches how punctual the acknowledgements of a peer are. It cannot
+// see one arrive, but an answer to what was sent after it shows that it did.
+// So an age is taken from before the message can have existed until its
+// acknowledgement must have been processed, and is never too short.
+type witness struct {
+	peer     *peer
+	limit    time.Duration // WSR_PERSIST_AFTER
+	messages int64
+	late     int64
+
+	open  batch // not acknowledged yet
+	acked batch // acknowledged, and not known to have arrived
+}
+
+type batch struct {
+	since time.Time // when the first of its messages was asked for
+	n     int64
+}
+
+// burst asks for n messages and takes them, acknowledging as ever.
+func (w *witness) burst(payload []byte, n int) error {
+	p, began := w.peer, time.Now()
+	p.sent += uint32(n)
+	if err := p.repeat(frame.Binary, payload, n); err != nil {
+		return err
+	}
+	for i := range n {
+		got, err := p.next()
+		if err == nil && !bytes.Equal(got, payload) {
+			err = fmt.Errorf("bench: message %d of a burst: %d bytes, want %d", i+1, len(got), len(payload))
+		}
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		w.arrived(now) // it was sent after all that the burst before acknowledged
+		if err := p.ackIfDue(now); err != nil {
+			return err
+		}
+	}
+	w.took(began, int64(n))
+	return nil
+}
+
+// took counts a burst that began then, and what its acknowledgements covered.
+func (w *witness) took(began time.Time, n int64) {
+	w.messages += n
+	if w.open.n == 0 {
+		w.open.since = began
+	}
+	w.open.n += n
+	left := int64(w.peer.received - w.peer.acked)
+	if left == w.open.n {
+		return
+	}
+	if w.acked.n == 0 {
+		w.acked.since = w.open.since
+	}
+	w.acked.n += w.open.n - left
+	w.open = batch{began, left} // an acknowledgement covers all before this burst
+}
+
+// arrived notes that the acknowledgements sent so far were processed by now.
+func (w *witness) arrived(now time.Time) {
+	if w.acked.n > 0 && now.Sub(w.acked.since) >= w.limit-stampGrain {
+		w.late += w.acked.n
+	}
+	w.acked = batch{}
+}
+
+// confirm acknowledges the rest and waits until that must have been processed:
+// the sidecar answers a ping in its turn.
+func (w *witness) confirm() error {
+	p := w.peer
+	if err := p.ack(); err != nil {
+		return err
+	}
+	w.took(time.Now(), 0)
+	if err := p.write(frame.Ping, nil); err != nil {
+		return err
+	}
+	for {
+		m, err := p.message()
+		if err != nil {
+			return err
+		}
+		if m.Opcode == frame.Pong {
+			w.arrived(time.Now())
+			return nil
+		}
+		if data, err := p.sort(&m); data || err != nil {
+			return fmt.Errorf("bench: in place of a pong: data %v, %w", data, err)
+		}
+	}
+}
