@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -122,6 +123,8 @@ func (h *arrival) adoptable(t *wire.Token, state *store.State, err error, asked 
 		return h.failure(t, err)
 	case state.Kind == store.End:
 		return wire.ResetUnknown
+	case state.Gap || seqwindow.Less(h.position().Received, seqwindow.Serial(state.OutAcked)):
+		return wire.ResetLost // before anything is claimed: it may be a request that was late
 	}
 	if reason := h.s.judge(session.JudgeToken(state, t.Epoch, t.Generation), t); reason != 0 {
 		return reason

@@ -439,8 +439,8 @@ func stealing(t *testing.T) {
 	if m, _, _ := sc.app.call("/victim").heardSoFar(); strings.Join(m, " ") != "mine mine now" || sc.app.dialled("/victim") != 1 {
 		t.Errorf("the app got %q", m)
 	}
-	if sc.watch.count("detached superseded") != 1 || sc.watch.count("resumed") != 1 {
-		t.Error("it is not counted")
-	}
+	eventually(t, "it is counted", func() bool {
+		return sc.watch.count("detached superseded") == 1 && sc.watch.count("resumed") == 1
+	})
 	p.conn.Close()
 }

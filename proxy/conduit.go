@@ -53,6 +53,7 @@ type conduit struct {
 	timer   *time.Timer
 	armed   time.Time // when timer fires; zero if it does not
 	over    bool      // the end was reported
+	gone    bool      // the registry has forgotten it
 	beats   uint64    // answered heartbeats that were reported
 	link    heartbeat.State
 	relapse relapse
@@ -80,7 +81,7 @@ func (c *conduit) enter() time.Time {
 	c.mu.Lock()
 	now := time.Now()
 	if n := c.srv.vigil.stalls(now); n != c.stall {
-		c.wake(n)
+		c.wake(now, n)
 	}
 	return now
 }
@@ -107,6 +108,10 @@ func (c *conduit) abandon(why string) {
 	c.client, c.app = nil, nil
 	c.stopTimer()
 	c.finish(why)
+	if !c.gone {
+		c.gone = true
+		c.srv.sessions.remove(c)
+	}
 	c.m = deadMachine{}
 }
 
@@ -211,6 +216,7 @@ func (c *conduit) settle(now time.Time) {
 			c.client.pause(o.PauseClient)
 			c.app.pause(o.PauseApp)
 			c.arm(now, o.Deadline)
+			c.forget()
 			return
 		}
 		c.perform(o)
@@ -305,6 +311,16 @@ func (c *conduit) finish(why string) {
 		close(c.ended)
 	}
 	c.srv.ended(c, why)
+}
+
+// forget takes an ended session out of the registry, once the journal has
+// heard of the end: a resume that finds neither the session nor its end would
+// adopt it.
+func (c *conduit) forget() {
+	if m, ok := c.m.(*session.Session); c.over && !c.gone && (!ok || m.Told()) {
+		c.gone = true
+		c.srv.sessions.remove(c)
+	}
 }
 
 // persist appends a record off this thread; the machine asks for one at a

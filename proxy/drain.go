@@ -163,6 +163,7 @@ func (c *conduit) drains() {
 // take sessions over they are left in peace.
 func (s *Server) moveClients(last time.Time) {
 	if s.cfg.Peers == nil {
+		s.rest(time.Until(last))
 		return
 	}
 	var moves []func()
@@ -185,6 +186,9 @@ func (s *Server) moveClients(last time.Time) {
 		if !s.rest(drainPace) {
 			return
 		}
+	}
+	if len(s.sessions.all()) > 0 {
+		s.rest(time.Until(last)) // plain clients are left alone until then
 	}
 }
 
@@ -322,6 +326,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
+// writesAgain ends the pause that follows failed appends.
+func (c *conduit) writesAgain() {
+	now := c.enter()
+	defer c.leave()
+	if m, ok := c.m.(*session.Session); ok {
+		m.JournalBack()
+		c.settle(now)
+	}
+}
+
 // StoreAway tells whether the journal cannot be written at present.
 func (s *Server) StoreAway() bool { return s.journalAway.Load() }
 
@@ -334,6 +348,9 @@ func (s *Server) SetStoreAvailable(available bool, why error) {
 	s.observer.StoreChanged(available)
 	if available {
 		s.log.Info("journal is back: what it missed is written now", "audit", true)
+		for _, c := range s.sessions.all() {
+			c.writesAgain()
+		}
 		return
 	}
 	s.log.Warn("journal is away: sessions go on from memory", "audit", true, "error", fmt.Sprint(why))

@@ -36,7 +36,7 @@ func (c *conduit) view() (SessionView, bool) {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
-	if !ok {
+	if !ok || c.over {
 		return SessionView{}, false
 	}
 	v := SessionView{

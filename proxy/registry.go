@@ -124,9 +124,11 @@ func (s *Server) Stats() Stats {
 	for _, c := range s.sessions.all() {
 		c.mu.Lock()
 		if m, ok := c.m.(*session.Session); ok {
-			if m.Attached() {
+			switch {
+			case c.over: // the journal is still to hear of it
+			case m.Attached():
 				st.Attached++
-			} else {
+			default:
 				st.Detached++
 			}
 			if n := m.ContextSize(); n > 0 {

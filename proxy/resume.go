@@ -103,6 +103,9 @@ func (h *arrival) reattach(c *conduit, t *wire.Token) {
 	if !h.allowed(h.r.Context()) || h.leaves(c) {
 		return
 	}
+	if h.r.Context().Err() != nil {
+		return // whoever came has gone on, and may be attached by now
+	}
 	extensions, compressed := h.extensions(c.deflate)
 	conn, err := h.accept(wire.Subprotocol, extensions, nil)
 	if err != nil {

@@ -236,7 +236,6 @@ func (c *conduit) kill() {
 
 // ended is called by a conduit, under its lock, when its session is over.
 func (s *Server) ended(c *conduit, why string) {
-	s.sessions.remove(c)
 	kind := kindResilient
 	if c.plain {
 		kind = kindPlain

@@ -7,7 +7,7 @@ import (
 	"github.com/wsresilience/wsresilience/session"
 )
 
-// vigilPace is how often the vigil looks at the clock.
+// vigilPace is how often the vigil looks at the clock, but with short leases.
 const vigilPace = time.Second
 
 // vigil notices that this process did not run for so long that others may
@@ -49,7 +49,7 @@ func (v *vigil) note(now time.Time, last int64) {
 // watch looks at the clocks until stop is closed. While a machine sleeps its
 // monotonic clock may stand still, and the wall clock tells.
 func (v *vigil) watch(stop <-chan struct{}) {
-	tick := time.NewTicker(vigilPace)
+	tick := time.NewTicker(min(vigilPace, v.limit/4))
 	defer tick.Stop()
 	wall := time.Now().Round(0)
 	for {
@@ -70,9 +70,10 @@ func (v *vigil) watch(stop <-chan struct{}) {
 
 // wake makes the session find out whether it is still ours. The caller holds
 // the conduit's lock.
-func (c *conduit) wake(stalls uint32) {
+func (c *conduit) wake(now time.Time, stalls uint32) {
 	c.stall = stalls
 	if m, ok := c.m.(*session.Session); ok && !c.over {
 		m.Doubt()
+		c.arm(now, now) // this step may be one that only looks
 	}
 }

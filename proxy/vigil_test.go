@@ -237,3 +237,25 @@ func TestZombieWithoutJournal(t *testing.T) {
 	}
 	z.p.conn.Close()
 }
+
+// Nobody is attached when the process wakes up, and nothing happens: the
+// session makes sure all the same, so that its client can come back.
+func TestZombieWithoutClient(t *testing.T) {
+	z := newZombie(t, "/echo")
+	z.p.echo("before")
+	z.p.conn.Close()
+	eventually(t, "the owner notices", func() bool { return z.srv.Stats().Detached == 1 })
+	time.Sleep(100 * time.Millisecond) // the journal has that too
+	z.wakes()
+	eventually(t, "the client has its session back", func() bool {
+		q, how := z.resume("/echo", z.p.welcome.Token, 1, 2)
+		if how != "resumed" {
+			time.Sleep(50 * time.Millisecond)
+			return false
+		}
+		q.sent, q.got = 1, 1
+		q.echo("after")
+		q.conn.Close()
+		return true
+	})
+}

@@ -102,6 +102,9 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 	if !deflate && (s.app.deflate || s.adopted != 0) && !s.inflateWindow() {
 		return wire.ResetLost
 	}
+	if s.adopted != 0 && s.proven.before(s.told) {
+		status = wire.StatusAdopted // the client came with a token from before: it was not told yet
+	}
 	c := &s.client
 	c.attached, c.blocked = true, false
 	c.welcome, c.greet, c.again, c.deflate = status, true, false, deflate

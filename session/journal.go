@@ -107,6 +107,9 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 	j.due, j.final = true, false
 }
 
+// JournalBack tells that the journal can be written again.
+func (s *Session) JournalBack() { s.journal.retry, s.journal.failures = time.Time{}, 0 }
+
 // persisted moves the mark behind a record that is safe.
 func (s *Session) persisted(now time.Time, rec *store.Record) {
 	if s.closing.ended != "" {

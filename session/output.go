@@ -130,6 +130,9 @@ func (s *Session) Done() bool {
 	return s.closing.ended != "" && s.closing.reported && !s.app.open && s.journal.idle()
 }
 
+// Told tells whether the journal has heard of the session's end, or need not.
+func (s *Session) Told() bool { return s.closing.ended != "" && s.journal.idle() }
+
 // deadline is the earliest moment at which something is due.
 func (s *Session) deadline() time.Time {
 	var d deadline

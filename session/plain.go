@@ -27,6 +27,7 @@ type Plain struct {
 	beatOut heartbeat.Payload
 	ping    [2 + heartbeat.PayloadSize]byte // its frame, while it is written
 
+	leave    plainLeave
 	ended    string
 	reported bool
 	until    time.Time // how long one side may outlive the other
@@ -37,6 +38,12 @@ type Plain struct {
 // halfClosed is how long one side may go on after the other sent its last
 // byte: enough for the rest of a close handshake and more.
 const halfClosed = time.Minute
+
+// plainLeave is an end that waits until the client has all of a message.
+type plainLeave struct {
+	drop *wire.CloseError // nil: there is none
+	by   time.Time        // it waits no longer
+}
 
 // plainLeg is one side: where bytes come from, and where the other's go to.
 type plainLeg struct {
@@ -99,6 +106,9 @@ func (p *Plain) pass(now time.Time, from, to *plainLeg, b []byte) int {
 			continue
 		}
 		if from == &p.app {
+			if p.leave.drop != nil && !from.flow.Open() {
+				break // the message that was waited for is out
+			}
 			p.addPing()
 		}
 		h, err := from.rules.Parse(b[used:])
@@ -183,6 +193,7 @@ func (p *Plain) Tick(now time.Time) {
 		p.end("closed", nil, 0)
 		return
 	}
+	p.settleLeave(now)
 	switch p.beat.Tick(now) {
 	case heartbeat.VerdictSend:
 		p.beatOut = p.beat.Next(now, uint64(now.UnixMilli()))
@@ -203,9 +214,22 @@ func (p *Plain) broke(from *plainLeg, err error) {
 	p.end("protocol", &wire.CloseError{Code: wire.CodeProtocol, Reason: err.Error()}, wire.CodeGoingAway)
 }
 
-// End ends both sides: the client with a code, the app with 1001.
-func (p *Plain) End(_ time.Time, why string, code uint16) {
-	p.end(why, &wire.CloseError{Code: code, Reason: why}, wire.CodeGoingAway)
+// End ends both sides: the client with a code, the app with 1001. What the
+// client has in part it gets whole before, if that does not take longer than
+// handWait.
+func (p *Plain) End(now time.Time, why string, code uint16) {
+	if p.leave.drop == nil {
+		p.leave = plainLeave{&wire.CloseError{Code: code, Reason: why}, now.Add(handWait)}
+	}
+	p.settleLeave(now)
+}
+
+func (p *Plain) settleLeave(now time.Time) {
+	l := &p.leave
+	whole := p.app.left == 0 && !p.app.flow.Open() && len(p.client.kept) == 0 && len(p.client.lent) == 0
+	if l.drop != nil && (whole || p.app.gone || !now.Before(l.by)) {
+		p.end(l.drop.Reason, l.drop, wire.CodeGoingAway)
+	}
 }
 
 func (p *Plain) end(why string, drop *wire.CloseError, adieu uint16) {

@@ -8,7 +8,7 @@ import (
 )
 
 // Output is as in Session.
-func (p *Plain) Output(time.Time) *Output {
+func (p *Plain) Output(now time.Time) *Output {
 	o := &p.out
 	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], Farewell: o.Farewell[:0]}
 	if p.ended == "" && p.app.left == 0 && len(p.client.kept) == 0 {
@@ -20,6 +20,7 @@ func (p *Plain) Output(time.Time) *Output {
 		return o
 	}
 	o.PauseClient, o.PauseApp = len(p.app.kept) > 0, len(p.client.kept) > 0
+	p.settleLeave(now)
 	if p.ended == "" {
 		p.settleShut(o)
 	}
@@ -29,6 +30,7 @@ func (p *Plain) Output(time.Time) *Output {
 	}
 	var d deadline
 	d.add(p.until)
+	d.add(p.leave.by)
 	d.add(p.beat.Deadline())
 	if p.beatDue {
 		// Its turn comes with the next frame's end, not with time.

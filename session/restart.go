@@ -82,7 +82,7 @@ func (s *Session) AppBack(now time.Time, subprotocol string, deflate bool) bool 
 		panic(err) // what is held can be sent again
 	}
 	s.context.restore(now, s)
-	s.adopted = wire.AdoptAppRestarted
+	s.adopted, s.told = wire.AdoptAppRestarted, rank{s.epoch, s.generation + 1}
 	if s.client.attached {
 		s.welcomeAgain()
 	}

@@ -97,6 +97,7 @@ type Session struct {
 	generation uint32 // of the newest token
 	proven     rank   // of the newest token that the client is known to have
 	adopted    wire.AdoptReason
+	told       rank // of the first WELCOME that tells of adopted
 	appProto   string
 	extensions string // as the client was answered
 	binding    [16]byte
@@ -219,7 +220,7 @@ func Adopt(cfg *Config, now time.Time, st Start, state *store.State, at Position
 	s := newSession(cfg, now, st)
 	s.epoch = state.Epoch
 	s.proven = rank{state.ProvenEpoch, state.Proven}
-	s.adopted = wire.AdoptOwnerLost
+	s.adopted, s.told = wire.AdoptOwnerLost, rank{s.epoch, 1}
 	if state.Handed {
 		s.adopted = wire.AdoptDrained
 	}

@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// leased says the same of every owner.
+type leased store.LeaseState
+
+func (l leased) Lease(string) store.LeaseState { return store.LeaseState(l) }
+
+// adopter is an arrival at a sidecar that believes that of the others.
+func adopter(lease store.LeaseState) *arrival {
+	s := &Server{observer: Silent{}, log: slog.New(slog.DiscardHandler)}
+	s.cfg = Config{Peers: leased(lease), LeaseTTL: time.Minute, SessionTTL: 5 * time.Minute}
+	return &arrival{s: s}
+}
+
+// When an owner may be replaced.
+func TestOwnerIsGone(t *testing.T) {
+	for _, tc := range []struct {
+		end    tunnelEnd
+		lease  store.LeaseState
+		silent time.Duration // for how long it was out of reach
+		want   bool
+	}{
+		{tunnelRefused, store.LeaseLive, 0, true},
+		{tunnelRefused, store.LeaseUnknown, 0, true},
+		{tunnelElsewhere, store.LeaseLive, 0, true},
+		{tunnelSilent, store.LeaseGone, 0, true},
+		{tunnelSilent, store.LeaseLive, 0, false},
+		{tunnelSilent, store.LeaseLive, 59 * time.Second, false},
+		{tunnelSilent, store.LeaseLive, 61 * time.Second, true},
+		{tunnelSilent, store.LeaseUnknown, 0, false},
+		{tunnelSilent, store.LeaseUnknown, 9 * time.Minute, false},
+	} {
+		h := adopter(tc.lease)
+		if tc.silent > 0 {
+			now := time.Now()
+			h.s.peers.news = map[string]*peerNews{"a:1": {since: now.Add(-tc.silent), last: now}}
+		}
+		if got := h.gone("a:1", tc.end); got != tc.want {
+			t.Errorf("%v, lease %v, silent for %v: %v, want %v", tc.end, tc.lease, tc.silent, got, tc.want)
+		}
+	}
+}
+
+// What is wrong with a session that cannot be adopted.
+func TestAdoptable(t *testing.T) {
+	token := &wire.Token{Owner: "a:1", Epoch: 3, Generation: 7}
+	good := func(change func(*store.State)) *store.State {
+		st := &store.State{Record: store.Record{Kind: store.Snapshot, Epoch: 3, Owner: "a:1", ProvenEpoch: 3, Proven: 7}}
+		if change != nil {
+			change(st)
+		}
+		return st
+	}
+	ago := func(d time.Duration) func(*store.State) {
+		return func(st *store.State) { st.DetachedAt = time.Now().Add(-d).UnixMilli() }
+	}
+	for name, tc := range map[string]struct {
+		state *store.State
+		err   error
+		lease store.LeaseState
+		end   tunnelEnd
+		want  wire.ResetReason
+	}{
+		"good":                   {state: good(nil)},
+		"detached for a while":   {state: good(ago(4 * time.Minute))},
+		"position behind":        {state: good(func(st *store.State) { st.OutAcked = 6 }), want: wire.ResetLost},
+		"frames missing":         {state: good(func(st *store.State) { st.Gap = true }), want: wire.ResetLost},
+		"expired":                {state: good(ago(6 * time.Minute)), want: wire.ResetUnknown},
+		"ended":                  {state: good(func(st *store.State) { st.Kind = store.End }), want: wire.ResetUnknown},
+		"token used up":          {state: good(func(st *store.State) { st.Proven = 8 }), want: wire.ResetToken},
+		"token of an old epoch":  {state: good(func(st *store.State) { st.Epoch, st.ProvenEpoch, st.Proven = 4, 4, 0 }), want: wire.ResetToken},
+		"adopted, not shown yet": {state: good(func(st *store.State) { st.Epoch = 4 })},
+		"not found, owner gone":  {err: store.ErrNotFound, end: tunnelSilent, lease: store.LeaseGone, want: wire.ResetUnknown},
+		"not found, asked":       {err: store.ErrNotFound, end: tunnelElsewhere, lease: store.LeaseLive, want: wire.ResetUnknown},
+		"not found, owner lives": {err: store.ErrNotFound, end: tunnelSilent, lease: store.LeaseLive, want: wire.ResetTryAgain},
+		"not found, unknown":     {err: store.ErrNotFound, end: tunnelSilent, lease: store.LeaseUnknown, want: wire.ResetTryAgain},
+		"away":                   {err: fmt.Errorf("x: %w", store.ErrUnavailable), want: wire.ResetTryAgain},
+		"full":                   {err: store.ErrFull, want: wire.ResetTryAgain},
+		"corrupt":                {err: store.ErrCorrupt, want: wire.ResetLost},
+		"anything else":          {err: errors.New("x"), want: wire.ResetTryAgain},
+	} {
+		h := adopter(tc.lease)
+		h.offer.Resume = &wire.Resume{Received: 5}
+		if got := h.adoptable(token, tc.state, tc.err, owners{"a:1": tc.end}); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
