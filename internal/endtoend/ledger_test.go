@@ -104,7 +104,7 @@ func (l *ledger) check(t *testing.T, name string, in, sockets int) {
 	soon(t, "the app counts its last message", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		return b.out == l.total || b.fault != nil
+		return b.out == l.total && b.in >= in || b.fault != nil
 	})
 	b.mu.Lock()
 	defer b.mu.Unlock()
