@@ -17,16 +17,18 @@ import (
 const (
 	leastEvery = 100 * time.Millisecond
 	mostEvery  = time.Minute
-	mostRate   = 500 // far from any limit, so that only the network is at fault
+	leastFault = 500 * time.Millisecond // pods take longer to be replaced
+	mostRate   = 500                    // far from any limit, so that only the faults are at fault
 )
 
 // How long the demo waits at the end.
 const (
 	// settleLimit bounds the time until both clients are connected again and
 	// everything has arrived. It is enough for the longest that the plain
-	// client takes to notice a dead connection, to back off and to dial, and
-	// for what the protocol lets the resilient one wait for a WELCOME (5 s).
-	settleLimit = 15 * time.Second
+	// client takes to notice a dead connection, to back off and to dial, for
+	// what the protocol lets the resilient one wait for a WELCOME (5 s), and
+	// for the end of a drain.
+	settleLimit = 20 * time.Second
 
 	// settlePace is how often it is looked whether they are.
 	settlePace = 20 * time.Millisecond
@@ -36,21 +38,27 @@ const (
 	quietTime = 10 * (linkLatency + linkJitter)
 )
 
-const demoUsage = `usage: wsresilience-sidecar demo [-for 30s] [-every 2s] [-rate 20]
+const demoUsage = `usage: wsresilience-sidecar demo [-for 30s] [-every 2s] [-kill 11s] [-drain 14s] [-rate 20]
 
-An app that sends and takes numbered messages runs behind a sidecar. A plain
-client and a resilient one talk to it over a network that is cut again and
-again. Watch what each of them loses. All of it runs in this process, on
-loopback addresses, and is gone afterwards.
+Two pods, each an app behind a sidecar, share a journal. Apps and clients send
+each other numbered messages. A plain client and a resilient one talk to the
+pods over a network that is cut again and again; pods are killed, and drained
+as in a rolling update, and replaced. Watch what each client loses. All of it
+runs on loopback addresses, in processes of this program, and is gone
+afterwards. In a terminal there are keys to kill, drain and cut by hand.
 
-The exit code is 0 if the resilient client lost and duplicated nothing.
+The exit code is 0 if the resilient client lost and duplicated nothing of what
+is promised. After a kill the promise is at-least-once towards the app, and what
+was on its way to or from the app that died may be gone; both are counted.
 
 `
 
 // demoOptions are the demo's flags.
 type demoOptions struct {
-	last  time.Duration // until the last cut; 0: until a signal comes
+	last  time.Duration // until the last fault; 0: until a signal comes
 	every time.Duration // between cuts
+	kill  time.Duration // between kills; 0: never
+	drain time.Duration // between drains; 0: never
 	rate  int           // messages a second, for each client and direction
 }
 
@@ -62,6 +70,8 @@ func parseDemo(args []string, stdout, stderr io.Writer) (demoOptions, error) {
 	flags.SetOutput(io.Discard)
 	flags.DurationVar(&o.last, "for", 0, "stop after this `time`; 0: at ctrl-C")
 	flags.DurationVar(&o.every, "every", 2*time.Second, "`time` between cuts")
+	flags.DurationVar(&o.kill, "kill", 11*time.Second, "`time` between two kills of a pod; 0: never")
+	flags.DurationVar(&o.drain, "drain", 14*time.Second, "`time` between two drains of a pod; 0: never")
 	flags.IntVar(&o.rate, "rate", 20, "`messages` a second, for each client and direction")
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -87,6 +97,10 @@ func (o *demoOptions) check(rest []string) error {
 		return fmt.Errorf("-for %s: less than no time", o.last)
 	case o.every < leastEvery || o.every > mostEvery:
 		return fmt.Errorf("-every %s: allowed are %s to %s", o.every, leastEvery, mostEvery)
+	case o.kill != 0 && o.kill < leastFault:
+		return fmt.Errorf("-kill %s: allowed are 0 and from %s", o.kill, leastFault)
+	case o.drain != 0 && o.drain < leastFault:
+		return fmt.Errorf("-drain %s: allowed are 0 and from %s", o.drain, leastFault)
 	case o.rate < 1 || o.rate > mostRate:
 		return fmt.Errorf("-rate %d: allowed are 1 to %d", o.rate, mostRate)
 	}
@@ -95,6 +109,9 @@ func (o *demoOptions) check(rest []string) error {
 
 // demoCommand shows what the sidecar is for, until ctx ends or -for is over.
 func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == appArg {
+		return demoAppCommand(args[1:], os.Stdin, stdout, stderr)
+	}
 	o, err := parseDemo(args, stdout, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -115,7 +132,7 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) i
 	}
 	end, err := runDemo(ctx, o, v)
 	if err == nil && !end.clean(resilient) {
-		err = errors.New("the resilient client did not get every message once and in order, which is a bug")
+		err = errors.New("the resilient client did not get what it was promised, which is a bug")
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "wsresilience-sidecar: demo: %v\n", err)
@@ -139,32 +156,15 @@ func runDemo(ctx context.Context, o demoOptions, v *view) (end standing, err err
 		ctx, cancel = context.WithTimeout(ctx, o.last)
 		defer cancel()
 	}
+	k := newKeyboard(os.Stdin, v.terminal)
+	defer k.close()
+	t.hasKeys(k.present())
 	stopView := v.show(t)
-	act(ctx, s, t, o)
+	(&play{s, t, &cutter{link: s.link, tally: t, every: o.every}}).run(ctx, k)
 	stopView()
 	end = t.standing()
 	v.end(&end)
 	return end, nil
-}
-
-// act is the play: cuts, and then an end at which every message is accounted
-// for. What is under way is neither lost nor received, so nothing is judged
-// before both clients have heard from the app, and it from them, over a
-// network that is whole.
-func act(ctx context.Context, s *stage, t *tally, o demoOptions) {
-	cuts, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stopped := context.AfterFunc(s.ended, cancel) // a session that is over has nothing more to show
-	defer stopped()
-	(&cutter{s.link, t, o.every}).run(cuts)
-
-	limit, done := context.WithTimeout(s.ended, settleLimit)
-	defer done()
-	t.settle()
-	await(limit, t.fresh())
-	s.stopProducer()
-	await(limit, t.quiet)
-	t.finish()
 }
 
 // await returns when reached does, or ctx ends.

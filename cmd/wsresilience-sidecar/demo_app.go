@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -11,42 +14,78 @@ import (
 	"github.com/coder/websocket"
 )
 
-// appPatience is how long the app takes at most to hand one message to a
-// socket. It is longer than any silence of the demo's network.
-const appPatience = 10 * time.Second
+const (
+	// appPatience is how long the app takes at most to hand one message to a
+	// socket. It is longer than any silence of the demo's network.
+	appPatience = 10 * time.Second
+
+	// appBacklog is how many messages wait while a socket takes none: what
+	// comes in appPatience at the highest rate.
+	appBacklog = int(appPatience/time.Second) * mostRate
+
+	// appListen is how long a restarted app tries to get its address back.
+	appListen = 5 * time.Second
+)
+
+// appArg is the demo's hidden first argument: be the app.
+const appArg = "app"
 
 // demoApp is a WebSocket app as people write it, which knows nothing of a
-// sidecar: it sends each user numbered messages over the newest socket that
-// the user has, and goes on counting while there is none.
+// sidecar, in a process of its own. Standard input names a socket for each
+// message that it is to send, and standard output tells what it does. Each
+// socket's messages are numbered from 1: an app knows nothing of what another
+// one has said.
 type demoApp struct {
-	// Immutable.
-	tally    *tally
-	producer context.Context // ends when the app shall send no more
-	listener net.Listener
-	server   *http.Server
+	number  int
+	reports io.Writer
 
-	// Guarded by mu.
-	mu      sync.Mutex
-	sockets [users]*websocket.Conn // the newest; nil before the first
-	live    map[*websocket.Conn]struct{}
-	closed  bool
-
-	goroutines sync.WaitGroup
+	mu      sync.Mutex // guards all below, and reports
+	opened  int
+	sockets map[string]*appSocket
 }
 
-func newDemoApp(producer context.Context, t *tally) (*demoApp, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// appSocket is one socket of a user.
+type appSocket struct {
+	app  *demoApp
+	name string
+	conn *websocket.Conn
+	due  chan struct{} // one for each message to send
+}
+
+// runDemoApp serves until standard input ends, which it does when whoever
+// started it is gone.
+func runDemoApp(address string, number int, stdin io.Reader, stdout io.Writer) error {
+	l, err := listenAgain(address)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	a := &demoApp{tally: t, producer: producer, listener: l, live: map[*websocket.Conn]struct{}{}}
-	a.server = &http.Server{Handler: a, ReadHeaderTimeout: appPatience}
-	a.goroutines.Go(func() {
-		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			t.say("app: " + err.Error())
+	a := &demoApp{number: number, reports: stdout, sockets: map[string]*appSocket{}}
+	if _, err := fmt.Fprintln(stdout, l.Addr()); err != nil {
+		return err
+	}
+	server := &http.Server{Handler: a, ReadHeaderTimeout: appPatience}
+	go func() { _ = server.Serve(l) }()
+	for lines := bufio.NewScanner(stdin); lines.Scan(); {
+		a.send(lines.Text())
+	}
+	return server.Close()
+}
+
+// listenAgain waits for an address that another process may still have.
+func listenAgain(address string) (net.Listener, error) {
+	for began := time.Now(); ; time.Sleep(settlePace) {
+		l, err := net.Listen("tcp", address)
+		if err == nil || time.Since(began) > appListen {
+			return l, err
 		}
-	})
-	return a, nil
+	}
+}
+
+// report writes a line at once: a crash must hide nothing.
+func (a *demoApp) report(what, sock, rest string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	fmt.Fprintln(a.reports, what, sock, rest)
 }
 
 // ServeHTTP is one socket of a user.
@@ -61,67 +100,90 @@ func (a *demoApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // it has been answered
 	}
 	defer func() { _ = c.CloseNow() }()
-	if !a.join(u, c) {
-		return
-	}
-	defer a.leave(c)
-	for {
-		_, p, err := c.Read(r.Context())
-		if err != nil {
-			return
+	s := a.join(c)
+	a.report(reportOpened, s.name, u.String())
+	closed := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() { s.write(closed) })
+	for err == nil {
+		var p []byte
+		if _, p, err = c.Read(r.Context()); err == nil {
+			a.report(reportRead, s.name, string(p))
 		}
-		a.tally.arrive(u, toApp, p)
 	}
+	close(closed)
+	_ = c.CloseNow()
+	writer.Wait()
+	a.leave(s)
 }
 
-// join makes c the user's newest socket. The first one starts the numbers.
-func (a *demoApp) join(u user, c *websocket.Conn) bool {
+func (a *demoApp) join(c *websocket.Conn) *appSocket {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.closed {
-		return false
-	}
-	a.goroutines.Add(1)
-	a.live[c] = struct{}{}
-	if a.sockets[u] == nil {
-		a.goroutines.Go(func() { a.tally.produce(a.producer, u, toClient, func(p []byte) { a.send(u, p) }) })
-	}
-	a.sockets[u] = c
-	return true
+	a.opened++
+	s := &appSocket{app: a, name: socketName(a.number, a.opened), conn: c, due: make(chan struct{}, appBacklog)}
+	a.sockets[s.name] = s
+	return s
 }
 
-func (a *demoApp) leave(c *websocket.Conn) {
+func (a *demoApp) leave(s *appSocket) {
 	a.mu.Lock()
-	delete(a.live, c)
+	delete(a.sockets, s.name)
 	a.mu.Unlock()
-	a.goroutines.Done()
+	for range len(s.due) {
+		a.report(reportUnsent, s.name, "")
+	}
+	a.report(reportClosed, s.name, "")
 }
 
-// send writes to the newest socket. The app cannot know whether that reaches
-// anybody, and does not ask.
-func (a *demoApp) send(u user, p []byte) {
+// send lets a socket send its next message. The app cannot know whether that
+// reaches anybody, and does not ask.
+func (a *demoApp) send(sock string) {
 	a.mu.Lock()
-	c := a.sockets[u]
+	s := a.sockets[sock]
+	if s != nil {
+		select {
+		case s.due <- struct{}{}:
+			a.mu.Unlock()
+			return
+		default:
+		}
+	}
 	a.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), appPatience)
-	defer cancel()
-	_ = c.Write(ctx, websocket.MessageText, p)
+	a.report(reportUnsent, sock, "")
 }
 
-// close ends the app and waits until nothing of it runs. The producer must
-// have ended before.
-func (a *demoApp) close() error {
-	err := a.server.Close()
-	a.mu.Lock()
-	a.closed = true
-	var live []*websocket.Conn
-	for c := range a.live {
-		live = append(live, c)
+func (s *appSocket) write(closed <-chan struct{}) {
+	for n := 1; ; n++ {
+		select {
+		case <-s.due:
+		case <-closed:
+			return
+		}
+		s.app.report(reportWrites, s.name, "")
+		ctx, cancel := context.WithTimeout(context.Background(), appPatience)
+		err := s.conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, "%s %d", s.name, n))
+		cancel()
+		if err != nil {
+			s.app.report(reportFailed, s.name, "")
+			return
+		}
 	}
-	a.mu.Unlock()
-	for _, c := range live {
-		_ = c.CloseNow()
+}
+
+// demoAppCommand is the hidden command.
+func demoAppCommand(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var number int
+	err := errors.New("want an address and a number")
+	if len(args) == 2 {
+		_, err = fmt.Sscan(args[1], &number)
 	}
-	a.goroutines.Wait()
-	return err
+	if err == nil {
+		err = runDemoApp(args[0], number, stdin, stdout)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "wsresilience-sidecar: demo %s: %v\n", appArg, err)
+		return exitFailed
+	}
+	return exitOK
 }

@@ -35,6 +35,10 @@ const (
 	plainBackoffMax  = 5 * time.Second
 )
 
+// resumeBackoffMax is the longest wait between two attempts to resume: nobody
+// wants to watch one of half a minute.
+const resumeBackoffMax = 2 * time.Second
+
 // plainClient is an ordinary WebSocket client that connects again after a
 // break, with backoff, and sends then what it could not send before. It
 // cannot know which of the messages that it did send have arrived.
@@ -57,7 +61,7 @@ func (p *plainClient) run(ctx, producer context.Context) {
 	defer p.http.CloseIdleConnections()
 	var sender sync.WaitGroup
 	defer sender.Wait()
-	sender.Go(func() { p.tally.produce(producer, plain, toApp, p.enqueue) })
+	sender.Go(func() { p.tally.produce(producer, plain, p.enqueue) })
 	wait := backoff.New(backoff.Policy{Base: plainBackoffBase, Max: plainBackoffMax}, rand.Float64)
 	for ctx.Err() == nil {
 		if c, err := p.dial(ctx); err == nil {
@@ -101,7 +105,7 @@ func (p *plainClient) live(ctx context.Context, c *websocket.Conn) {
 		if err != nil {
 			return
 		}
-		p.tally.arrive(plain, toClient, msg)
+		p.tally.hear(plain, msg)
 	}
 }
 
@@ -126,7 +130,11 @@ type resilientClient struct {
 }
 
 func newResilientClient(ctx context.Context, url string, t *tally) (*resilientClient, error) {
-	c, _, err := client.Dial(ctx, url, &client.Options{HandshakeTimeout: dialTimeout}) //nolint:bodyclose // as above
+	c, _, err := client.Dial(ctx, url, &client.Options{
+		HandshakeTimeout: dialTimeout,
+		Adopt:            true, // watch handles EventAdopted, and there is nothing to restore
+		Backoff:          client.Backoff{Max: resumeBackoffMax},
+	}) //nolint:bodyclose // as above
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +154,7 @@ func (r *resilientClient) run(producer context.Context) error {
 	producer, stop := context.WithCancel(producer)
 	defer stop()
 	others.Go(func() {
-		r.tally.produce(producer, resilient, toApp, func(msg []byte) {
+		r.tally.produce(producer, resilient, func(msg []byte) {
 			// Not bound to producer: a number that was given out must be sent.
 			// Write fails when the session is over, and that is Read's news.
 			_ = r.conn.Write(context.Background(), client.MessageText, msg)
@@ -161,7 +169,7 @@ func (r *resilientClient) run(producer context.Context) error {
 		if err != nil {
 			return fmt.Errorf("the resilient client's session ended: %w", err)
 		}
-		r.tally.arrive(resilient, toClient, msg)
+		r.tally.hear(resilient, msg)
 	}
 }
 
@@ -173,8 +181,12 @@ func (r *resilientClient) watch() {
 			r.tally.disconnected(resilient)
 		case e.Kind == client.EventResumed:
 			r.tally.connected(resilient)
+		case e.Kind == client.EventAdopted:
+			r.tally.adopted(e.Reason)
+		case e.Kind == client.EventGoAway:
+			r.tally.say("resilient: asked to move")
 		case e.Kind == client.EventReset:
-			r.tally.say("resilient: the session is lost: " + e.Reason)
+			r.tally.say("resilient: the session is lost: %s", e.Reason)
 		}
 	}
 }

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/faultlink"
@@ -20,16 +20,33 @@ const (
 	longestSilence = 1800 * time.Millisecond
 )
 
-// cutter breaks a link again and again.
+// cutter breaks a link, in one way after the other.
 type cutter struct {
 	link  *faultlink.Link
 	tally *tally
 	every time.Duration
+
+	mu   sync.Mutex // held during a cut
+	next int
 }
 
-// run breaks the link in one way after the other until ctx ends, and leaves
-// it whole.
+// run cuts again and again until ctx ends, and leaves the link whole.
 func (c *cutter) run(ctx context.Context) {
+	for {
+		sleep(ctx, c.every)
+		if ctx.Err() != nil {
+			return
+		}
+		c.cut(ctx)
+	}
+}
+
+// cut breaks the link in the next way.
+func (c *cutter) cut(ctx context.Context) {
+	if !c.mu.TryLock() {
+		return // it is being cut
+	}
+	defer c.mu.Unlock()
 	ways := [...]func(context.Context){
 		c.kill(faultlink.RST, "RST, as a middlebox does that forgot the connections"),
 		c.kill(faultlink.FIN, "FIN, as a proxy does that restarts"),
@@ -37,18 +54,13 @@ func (c *cutter) run(ctx context.Context) {
 		c.silence,
 		c.kill(faultlink.DropClient, "half open, the sidecar is not told"),
 	}
-	for i := 0; ; i++ {
-		sleep(ctx, c.every)
-		if ctx.Err() != nil {
-			return
-		}
-		ways[i%len(ways)](ctx)
-	}
+	ways[c.next%len(ways)](ctx)
+	c.next++
 }
 
 func (c *cutter) kill(kind faultlink.Kind, how string) func(context.Context) {
 	return func(context.Context) {
-		c.tally.cut(how)
+		c.tally.fault(cutCount, "cut: %s", how)
 		c.link.Cut(kind)
 	}
 }
@@ -57,7 +69,7 @@ func (c *cutter) kill(kind faultlink.Kind, how string) func(context.Context) {
 func (c *cutter) silence(ctx context.Context) {
 	most := min(longestSilence, c.every)
 	d := most/2 + rand.N(most/2)
-	c.tally.cut(fmt.Sprintf("silence for %s", d.Round(100*time.Millisecond)))
+	c.tally.fault(cutCount, "cut: silence for %s", d.Round(100*time.Millisecond))
 	c.link.Silence()
 	sleep(ctx, d)
 	c.link.Heal()

@@ -29,23 +29,43 @@ func (s *score) next() uint64 {
 	return s.sent
 }
 
+// An arrival is what a number is to those that came before it.
+type arrival int
+
+const (
+	inOrder arrival = iota // later than all of them
+	late                   // missing until now
+	again                  // here already, or never sent
+)
+
 // arrive counts a message and returns how many went missing right before it.
 func (s *score) arrive(n uint64) (missing uint64) {
+	how, missing := s.place(n)
+	switch how {
+	case late:
+		s.reordered++
+	case again:
+		s.duplicated++
+	}
+	return missing
+}
+
+// place is arrive for a caller that judges by itself what is not in order.
+func (s *score) place(n uint64) (how arrival, missing uint64) {
 	switch {
 	case n > s.sent:
-		s.duplicated++
+		return again, 0
 	case n > s.highest:
 		missing = n - s.highest - 1
 		s.miss(n - 1)
 		s.highest = n
 		s.received++
+		return inOrder, missing
 	case s.fill(n):
 		s.received++
-		s.reordered++
-	default:
-		s.duplicated++
+		return late, 0
 	}
-	return missing
+	return again, 0
 }
 
 // lost is how many are missing although a later one has arrived. A message

@@ -4,21 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"net"
 	"os"
-	"strings"
 	"sync"
 
-	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/faultlink"
-	"github.com/wsresilience/wsresilience/observe"
 )
 
-// stage is everything that takes part: clients, link, sidecar, app.
+// stage is everything that takes part: clients, network, balancer, pods, and
+// the journal that the pods share.
 type stage struct {
 	link         *faultlink.Link
+	fleet        *fleet
 	stopProducer context.CancelFunc // no new messages from anybody
 	ended        context.Context    // ends with the resilient client's session
 
@@ -40,81 +37,42 @@ func (s *stage) open(ctx context.Context, t *tally) error {
 		return err
 	}
 	s.later(func() error { return os.RemoveAll(folder) })
-
-	var producer context.Context
-	producer, s.stopProducer = context.WithCancel(context.Background())
-	app, err := newDemoApp(producer, t)
+	journal, err := runJournal(folder)
 	if err != nil {
 		return err
 	}
-	s.later(app.close)
-
-	address, err := s.openSidecar(ctx, t, app.listener.Addr().String(), folder)
+	s.later(func() error { stopJournal(journal); return nil })
+	if s.fleet, err = newFleet(ctx, t, journal.ClientURL()); err != nil {
+		return err
+	}
+	s.later(s.fleet.close)
+	b, err := newBalancer(s.fleet.ready)
 	if err != nil {
 		return err
 	}
-	s.link, err = faultlink.New("127.0.0.1:0", address, rand.Float64)
-	if err != nil {
+	s.later(b.close)
+	if s.link, err = faultlink.New("127.0.0.1:0", b.listener.Addr().String(), rand.Float64); err != nil {
 		return err
 	}
 	s.later(func() error { s.link.Close(); return nil })
 	s.link.SetLatency(linkLatency, linkJitter)
-	return s.openClients(ctx, producer, t)
+
+	var producer context.Context
+	producer, s.stopProducer = context.WithCancel(context.Background())
+	if err := s.openClients(ctx, producer, t); err != nil {
+		return err
+	}
+	s.feed(producer, t)
+	return nil
 }
 
-// openSidecar runs a sidecar as the run command does, and returns its
-// address. What it has to complain about becomes part of the story.
-func (s *stage) openSidecar(ctx context.Context, t *tally, app, folder string) (string, error) {
-	environ, err := demoEnviron(app, folder)
-	if err != nil {
-		return "", err
+// feed makes the apps send to each user, wherever that one's socket is.
+func (s *stage) feed(producer context.Context, t *tally) {
+	var feeds sync.WaitGroup
+	for u := range users {
+		feeds.Go(func() { t.pace(producer, func() { s.fleet.send(u) }) })
 	}
-	cfg, err := config.Load(environ)
-	if err != nil {
-		return "", err
-	}
-	log := slog.New(slog.NewTextHandler(storyWriter{t}, &slog.HandlerOptions{Level: cfg.LogLevel}))
-	sidecar, err := newSidecar(ctx, cfg, log, observe.New())
-	if err != nil {
-		return "", err
-	}
-	running, stop := context.WithCancelCause(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- sidecar.run(running) }()
-	s.later(func() error {
-		stop(errInterrupted)
-		return <-ended
-	})
-	return sidecar.listener.Addr().String(), nil
-}
-
-// demoEnviron are the sidecar's settings. Heartbeats are quick, so that one
-// can watch how a half-open connection is found.
-func demoEnviron(app, folder string) ([]string, error) {
-	ports, err := freePorts(2)
-	if err != nil {
-		return nil, err
-	}
-	return []string{
-		"WSR_LISTEN=" + ports[0], "WSR_ADMIN_LISTEN=" + ports[1], "WSR_UPSTREAM=http://" + app,
-		"WSR_DATA_DIR=" + folder, "WSR_LOG_LEVEL=error",
-		"WSR_HEARTBEAT_BASE=300ms", "WSR_HEARTBEAT_MIN=250ms", "WSR_HEARTBEAT_MAX=1s",
-	}, nil
-}
-
-// freePorts returns loopback addresses that nobody listens on now. The
-// settings know no port 0, since a sidecar must be found.
-func freePorts(n int) ([]string, error) {
-	var free []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all at the end, so that they differ
-		free = append(free, l.Addr().String())
-	}
-	return free, nil
+	s.later(func() error { feeds.Wait(); return nil })
 }
 
 // openClients connects both clients through the link.
@@ -159,13 +117,4 @@ func (s *stage) close() error {
 		errs = append(errs, s.closers[i]())
 	}
 	return errors.Join(errs...)
-}
-
-// storyWriter makes a note of each log line.
-type storyWriter struct{ tally *tally }
-
-func (w storyWriter) Write(line []byte) (int, error) {
-	_, text, _ := strings.Cut(strings.TrimSpace(string(line)), "msg=")
-	w.tally.say("sidecar: " + text)
-	return len(line), nil
 }

@@ -31,15 +31,45 @@ const (
 	toApp
 )
 
+// count is what became of the messages of one direction.
+type count struct {
+	sent, received              uint64
+	lost, duplicated, reordered uint64
+	unsent                      uint64 // no app had a socket of this user to write it to
+
+	// What a crash may do (design section 4), for the resilient client only:
+	// gone are the last words to and from an app that was killed, repeated
+	// is what a killed app and its successor both read.
+	gone, repeated uint64
+}
+
+func (c *count) add(d count) {
+	c.sent += d.sent
+	c.received += d.received
+	c.lost += d.lost
+	c.duplicated += d.duplicated
+	c.reordered += d.reordered
+	c.unsent += d.unsent
+	c.gone += d.gone
+	c.repeated += d.repeated
+}
+
+// clean tells that everything arrived once and in order, but for what a crash
+// may do.
+func (c *count) clean() bool {
+	return c.received+c.gone == c.sent && c.lost == 0 && c.duplicated == 0 && c.reordered == 0
+}
+
 // account is what happened to one user.
 type account struct {
-	scores    [2]score // by direction
+	counts    [2]count // by direction
 	connected bool
 	comebacks int           // reconnects of the plain client, resumes of the resilient one
+	adoptions int           // the app's socket was a new one
 	wait      time.Duration // the longest time between two messages to the client
 	heard     time.Time     // when the last one came
-	held      uint64        // the last one before the connection broke
-	broken    time.Time     // when that one came
+	held      uint64        // how many had come before the connection broke
+	broken    time.Time     // when the last of them came
 }
 
 // note is one line of the story.
@@ -49,20 +79,31 @@ type note struct {
 }
 
 // maxNotes is what a view has room for.
-const maxNotes = 7
+const maxNotes = 5
+
+// replicas is how many pods there should be.
+const replicas = 2
+
+// podView is what is shown of a pod.
+type podView struct {
+	name, state              string
+	sessions, plain, tunnels int
+}
 
 // standing is all that a view shows.
 type standing struct {
-	options  demoOptions
-	elapsed  time.Duration
-	cuts     int
-	settling bool // no more cuts: what is under way may arrive
-	accounts [users]account
-	notes    []note // the newest last
+	options                       demoOptions
+	elapsed                       time.Duration
+	keys                          bool // somebody can press some
+	cuts, kills, drains, restarts int
+	settling                      bool // no more faults: what is under way may arrive
+	pods                          [replicas]podView
+	accounts                      [users]account
+	notes                         []note // the newest last
 }
 
-// clean tells that a user's messages all arrived once and in order.
+// clean tells that a user's messages all arrived as promised.
 func (s *standing) clean(u user) bool {
 	a := &s.accounts[u]
-	return a.scores[toClient].clean() && a.scores[toApp].clean()
+	return a.counts[toClient].clean() && a.counts[toApp].clean()
 }

@@ -5,65 +5,94 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
 
-// tally gathers what the app, the clients and the network tell. It is safe
-// for concurrent use.
+// tally gathers what the apps, the clients, the pods and the network tell. It
+// is safe for concurrent use.
 type tally struct {
 	// Immutable.
 	options demoOptions
 	started time.Time
 
 	// Guarded by mu.
-	mu   sync.Mutex
-	snap standing
-	last time.Time // when any message came
+	mu       sync.Mutex
+	snap     standing
+	books    [users]book
+	killed   map[int]bool // apps
+	finished bool
+	last     time.Time // when any message came
 }
 
 func newTally(o demoOptions) *tally {
-	return &tally{options: o, started: time.Now(), snap: standing{options: o}}
+	return &tally{options: o, started: time.Now(), snap: standing{options: o}, killed: map[int]bool{}}
 }
 
-// produce hands numbered messages to send at a steady rate until ctx ends. A
-// send that takes longer holds up the next ones, as it would in any program.
-func (t *tally) produce(ctx context.Context, u user, d direction, send func(p []byte)) {
-	beat := time.NewTicker(time.Second / time.Duration(t.options.rate))
-	defer beat.Stop()
+// rules are those by which a user's book is judged. The caller holds mu.
+func (t *tally) rules(u user) verdictRules {
+	return verdictRules{promised: u == resilient, lastWords: uint64(lastWords * t.options.rate), finished: t.finished}
+}
+
+// pace calls beat at the demo's rate until ctx ends. One that takes longer
+// holds up the next ones, as it would in any program.
+func (t *tally) pace(ctx context.Context, beat func()) {
+	ticker := time.NewTicker(time.Second / time.Duration(t.options.rate))
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-beat.C:
+		case <-ticker.C:
+			beat()
 		}
-		t.mu.Lock()
-		n := t.snap.accounts[u].scores[d].next()
-		t.mu.Unlock()
-		send(strconv.AppendUint(nil, n, 10))
 	}
 }
 
-// arrive counts a message that came. One that is no number was never sent.
-func (t *tally) arrive(u user, d direction, p []byte) {
-	n, err := strconv.ParseUint(string(p), 10, 64)
-	if err != nil {
-		n = 0
-	}
+// produce hands a user's numbered messages to send until ctx ends.
+func (t *tally) produce(ctx context.Context, u user, send func(p []byte)) {
+	t.pace(ctx, func() {
+		t.mu.Lock()
+		n := t.books[u].in.next()
+		t.mu.Unlock()
+		send(strconv.AppendUint(nil, n, 10))
+	})
+}
+
+// hear counts a message that came to a client: the name of the app's socket,
+// and a number. Anything else was never sent.
+func (t *tally) hear(u user, p []byte) {
+	sock, number, _ := strings.Cut(string(p), " ")
+	n, err1 := strconv.ParseUint(number, 10, 64)
+	app, err2 := appOf(sock)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	a := &t.snap.accounts[u]
-	if missing := a.scores[d].arrive(n); missing > 0 {
-		t.note("%s: %s lost on the way %s it", u, plural(missing, "message"), [...]string{"to", "from"}[d])
+	b, a := &t.books[u], &t.snap.accounts[u]
+	if err1 != nil || err2 != nil || n == 0 {
+		b.past.duplicated++
+		return
 	}
-	now := time.Now()
-	t.last = now
-	if d == toClient {
-		if !a.heard.IsZero() {
-			a.wait = max(a.wait, now.Sub(a.heard))
-		}
-		a.heard = now
+	l := b.life(sock, app, t.killed[app])
+	if missing := b.hear(l, n); missing > 0 {
+		t.note("%s: %s missing on the way to it", u, plural(missing, "message"))
 	}
+	t.last = time.Now()
+	if !a.heard.IsZero() {
+		a.wait = max(a.wait, t.last.Sub(a.heard))
+	}
+	a.heard = t.last
+}
+
+// read counts a message that came to an app.
+func (t *tally) read(u user, l *life, n uint64) {
+	b := &t.books[u]
+	first := l.first == 0
+	missing := b.read(l, n)
+	if missing > 0 && (u == plain || !first) { // an app before it may not have told all yet
+		t.note("%s: %s missing on the way from it", u, plural(missing, "message"))
+	}
+	t.last = time.Now()
 }
 
 // connected notes the first connection of a user, or a later one.
@@ -71,40 +100,71 @@ func (t *tally) connected(u user) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := &t.snap.accounts[u]
-	a.connected = true
 	if a.heard.IsZero() {
-		a.heard = time.Now()
+		a.connected, a.heard = true, time.Now()
 		return
 	}
-	a.comebacks++
-	away := time.Since(a.broken).Round(time.Millisecond)
 	if u == plain {
-		t.note("%s: connected again after %s", u, away)
-		return
+		t.note("%s: connected again after %s", u, t.away(u))
+	} else {
+		t.note("%s: resumed after %s, %s caught up", u, t.away(u), plural(t.pending(u), "message"))
 	}
-	t.note("%s: resumed after %s, %s caught up", u, away, plural(a.scores[toClient].sent-a.held, "message"))
+	a.connected = true
+	a.comebacks++
+}
+
+// adopted notes that the app's socket behind the resilient client is a new
+// one, which may happen under a living connection.
+func (t *tally) adopted(reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := &t.snap.accounts[resilient]
+	after := ", the connection held"
+	if !a.connected {
+		after = " after " + t.away(resilient).String()
+	}
+	t.note("%s: adopted (%s)%s", resilient, reason, after)
+	a.connected = true
+	a.adoptions++
+}
+
+// away is how long a user has been without messages. The caller holds mu.
+func (t *tally) away(u user) time.Duration {
+	return time.Since(t.snap.accounts[u].broken).Round(time.Millisecond)
+}
+
+// pending is what a user has to catch up with. The caller holds mu.
+func (t *tally) pending(u user) uint64 {
+	c := t.books[u].counts(t.rules(u))[toClient]
+	return c.sent - min(c.sent, t.snap.accounts[u].held+c.gone)
 }
 
 func (t *tally) disconnected(u user) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := &t.snap.accounts[u]
-	a.connected, a.held, a.broken = false, a.scores[toClient].highest, a.heard
+	c := t.books[u].counts(t.rules(u))[toClient]
+	a.connected, a.held, a.broken = false, c.received, a.heard
 }
 
-// cut notes that the network was broken.
-func (t *tally) cut(how string) {
+// fault notes that something was broken, and counts it.
+func (t *tally) fault(counter func(*standing) *int, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.snap.cuts++
-	t.note("cut: %s", how)
+	*counter(&t.snap)++
+	t.note(format, args...)
 }
+
+func cutCount(s *standing) *int     { return &s.cuts }
+func killCount(s *standing) *int    { return &s.kills }
+func drainCount(s *standing) *int   { return &s.drains }
+func restartCount(s *standing) *int { return &s.restarts }
 
 // say notes anything else.
-func (t *tally) say(text string) {
+func (t *tally) say(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.note("%s", text)
+	t.note(format, args...)
 }
 
 // note adds a line to the story. The caller holds mu.
@@ -115,54 +175,21 @@ func (t *tally) note(format string, args ...any) {
 	t.snap.notes = append(t.snap.notes, note{time.Since(t.started), fmt.Sprintf(format, args...)})
 }
 
-// settle says that the network stays whole from now on.
-func (t *tally) settle() {
+// watch takes what is to be shown of a pod.
+func (t *tally) watch(slot int, v podView) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.snap.settling = true
-}
-
-// fresh returns a function which tells whether something that was sent after
-// now has arrived, from and to every user. What was sent before, and is not
-// under way over a connection that is still to die, has arrived as well.
-func (t *tally) fresh() func() bool {
-	before := t.standing()
-	return func() bool {
-		return t.all(func(u user, d direction, c *score) bool { return c.highest > before.accounts[u].scores[d].sent })
+	if old := &t.snap.pods[slot]; old.name == v.name && v.tunnels > old.tunnels {
+		t.note("%s: tunnels to the owner of a session", v.name)
 	}
+	t.snap.pods[slot] = v
 }
 
-// quiet tells whether everything has arrived, save what will never: nothing
-// has come for a while although the resilient client waits for nothing.
-func (t *tally) quiet() bool {
-	complete := t.all(func(u user, d direction, c *score) bool { return u == plain || c.received == c.sent })
+// hasKeys tells whether somebody can press some.
+func (t *tally) hasKeys(yes bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return complete && time.Since(t.last) > quietTime
-}
-
-func (t *tally) all(holds func(u user, d direction, c *score) bool) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for u := range t.snap.accounts {
-		for d := range t.snap.accounts[u].scores {
-			if !holds(user(u), direction(d), &t.snap.accounts[u].scores[d]) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// finish says that nothing is under way any more.
-func (t *tally) finish() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for u := range t.snap.accounts {
-		for d := range t.snap.accounts[u].scores {
-			t.snap.accounts[u].scores[d].finish()
-		}
-	}
+	t.snap.keys = yes
 }
 
 // standing returns a copy that stays as it is.
@@ -172,10 +199,8 @@ func (t *tally) standing() standing {
 	s := t.snap
 	s.elapsed = time.Since(t.started)
 	s.notes = slices.Clone(s.notes)
-	for u := range s.accounts {
-		for d := range s.accounts[u].scores {
-			s.accounts[u].scores[d].gaps = nil // what they are made of is nobody's business
-		}
+	for u := range users {
+		s.accounts[u].counts = t.books[u].counts(t.rules(u))
 	}
 	return s
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -10,8 +11,17 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
+
+// TestMain lets the test's own program be what the demo starts.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == "run" || os.Args[1] == "demo") {
+		os.Exit(command(untilSignal(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
 
 // The whole demo, on real sockets: the plain client loses messages, the
 // resilient one does not, and nothing is left behind.
@@ -22,20 +32,29 @@ func TestDemo(t *testing.T) {
 	stop() // what waits for signals is started once and stays
 	goroutines := runtime.NumGoroutine()
 	var stdout, stderr strings.Builder
-	code := demoCommand(t.Context(), []string{"-for", "3s", "-every", "200ms", "-rate", "100"}, &stdout, &stderr)
+	code := demoCommand(t.Context(), []string{"-for", "5s", "-every", "700ms", "-kill", "1s", "-drain", "1500ms", "-rate", "50"}, &stdout, &stderr)
 	out := stdout.String()
 	if code != exitOK || stderr.Len() > 0 {
 		t.Fatalf("exit code %d, stderr %q, output:\n%s", code, stderr.String(), out)
 	}
 	t.Log("\n" + out)
-	if n := number(t, out, `(\d+) cuts in`); n < 3 {
-		t.Errorf("%d cuts in 3 s", n)
+	if n := number(t, out, `(\d+) cuts?, \d+ kills?, \d+ drains? in`); n < 3 {
+		t.Errorf("%d cuts in 5 s", n)
 	}
 	if n := number(t, out, `plain +lost (\d+), duplicated \d+, of \d+ messages`); n == 0 {
 		t.Error("the plain client lost nothing: the cuts did not hit")
 	}
 	if n := number(t, out, `resilient +lost 0, duplicated 0, of (\d+) messages`); n == 0 {
 		t.Error("the resilient client had no messages to lose")
+	}
+	if n := number(t, out, `(\d+) kills?, \d+ drains? in`); n == 0 {
+		t.Error("no pod was killed")
+	}
+	if n := number(t, out, `(\d+) drains? in`); n == 0 {
+		t.Error("no pod was drained")
+	}
+	if n := number(t, out, `came back .* (\d+) adoptions?`); n == 0 {
+		t.Error("the resilient client's session was never adopted: the kills did not hit")
 	}
 	if n := number(t, out, `came back .* (\d+) resumes?`); n == 0 {
 		t.Error("the resilient client never resumed: the cuts did not hit")
@@ -76,15 +95,29 @@ func waitForGoroutines(t *testing.T, before int) {
 // A signal ends the demo like -for does.
 func TestDemoEndsWithItsContext(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var stdout, stderr strings.Builder
-	if code := demoCommand(ctx, []string{"-every", "1m"}, &stdout, &stderr); code != exitOK {
-		t.Fatalf("exit code %d, stderr %q, output:\n%s", code, stderr.String(), stdout.String())
+	out := &signalling{signal: cancel}
+	var stderr strings.Builder
+	if code := demoCommand(ctx, []string{"-every", "1m", "-kill", "0", "-drain", "0"}, out, &stderr); code != exitOK {
+		t.Fatalf("exit code %d, stderr %q, output:\n%s", code, stderr.String(), out.String())
 	}
-	if !strings.Contains(stdout.String(), "0 cuts in") {
-		t.Errorf("a network that was not cut:\n%s", stdout.String())
+	if !strings.Contains(out.String(), "0 cuts, 0 kills, 0 drains in") {
+		t.Errorf("what was not broken:\n%s", out.String())
 	}
+}
+
+// signalling calls signal when the first status line is written.
+type signalling struct {
+	strings.Builder
+	signal func()
+}
+
+func (s *signalling) Write(p []byte) (int, error) {
+	if strings.HasPrefix(string(p), "0:00") {
+		s.signal()
+	}
+	return s.Builder.Write(p)
 }
 
 // Nobody reads the output any more, as in demo | head: the demo ends.
@@ -94,7 +127,7 @@ func TestDemoEndsWithItsReader(t *testing.T) {
 	r, w := io.Pipe()
 	_ = r.Close()
 	var stderr strings.Builder
-	if code := demoCommand(t.Context(), []string{"-every", "1m"}, w, &stderr); code != exitOK {
+	if code := demoCommand(t.Context(), []string{"-every", "1m", "-kill", "0", "-drain", "0"}, w, &stderr); code != exitOK {
 		t.Errorf("exit code %d, stderr %q", code, stderr.String())
 	}
 	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
@@ -113,6 +146,8 @@ func TestDemoFlags(t *testing.T) {
 		{"-for soon", exitUsage, "", `"soon"`},
 		{"-every 0s", exitUsage, "", "allowed are 100ms to 1m0s"},
 		{"-every 2m", exitUsage, "", "-every 2m0s"},
+		{"-kill 1ms", exitUsage, "", "-kill 1ms: allowed are 0 and from 500ms"},
+		{"-drain -1s", exitUsage, "", "-drain -1s"},
 		{"-rate 0", exitUsage, "", "allowed are 1 to 500"},
 		{"-rate 501", exitUsage, "", "-rate 501"},
 		{"-fast", exitUsage, "", "-fast"},
@@ -125,5 +160,40 @@ func TestDemoFlags(t *testing.T) {
 				t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
 			}
 		})
+	}
+}
+
+// What is overdue the longest comes first, and what is 0 never comes.
+func TestPerform(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		began, told := time.Now(), ""
+		busy := began
+		fault := func(name string) func() bool {
+			return func() bool {
+				if time.Now().Before(busy) {
+					return false
+				}
+				told += fmt.Sprintf("%s %.0f, ", name, time.Since(began).Seconds())
+				busy = time.Now().Add(5 * time.Second)
+				return true
+			}
+		}
+		perform(ctx, &routine{every: 2 * time.Second, fault: fault("kill")},
+			&routine{every: 3 * time.Second, fault: fault("drain")}, &routine{fault: fault("never")})
+		if want := "kill 2, drain 7, kill 12, kill 17, "; told != want {
+			t.Errorf("%s, want %s", told, want)
+		}
+	})
+}
+
+// A key does what it stands for, and others do nothing.
+func TestKeys(t *testing.T) {
+	var pressed strings.Builder
+	k := keys{'k': func() { pressed.WriteString("kill ") }, 'q': func() { pressed.WriteString("quit ") }, ctrlC: func() { pressed.WriteString("interrupt") }}
+	k.read(strings.NewReader("kxKq\x1b[A\x03"))
+	if pressed.String() != "kill quit interrupt" {
+		t.Errorf("%q", pressed.String())
 	}
 }

@@ -16,23 +16,30 @@ var update = flag.Bool("update", false, "write the golden files of the demo's vi
 func sampleSnapshot() *standing {
 	s := &standing{
 		options: demoOptions{every: 2 * time.Second, rate: 20},
-		elapsed: 83 * time.Second, cuts: 31,
+		elapsed: 83 * time.Second, cuts: 31, kills: 7, drains: 1, keys: true,
+		pods: [replicas]podView{
+			{name: "pod 9", state: podUp, sessions: 1, tunnels: 1},
+			{name: "pod 10", state: podDraining, plain: 2},
+		},
 		notes: []note{
 			{81 * time.Second, "cut: half open, the clients are not told"},
-			{82 * time.Second, "resilient: resumed after 1.238s, 25 messages caught up"},
-			{83 * time.Second, "plain: 48 messages lost on the way to it"},
+			{82 * time.Second, "resilient: adopted (owner_lost) after 238ms"},
+			{83 * time.Second, "plain: 48 messages missing on the way to it"},
 		},
 	}
 	s.accounts[plain] = account{
-		scores: [2]score{
-			{sent: 1660, received: 1203, highest: 1659, worst: 48, reordered: 2},
-			{sent: 1661, received: 1502, highest: 1661, worst: 40, duplicated: 1},
+		counts: [2]count{
+			{sent: 1660, received: 1203, lost: 456, reordered: 2, unsent: 112},
+			{sent: 1661, received: 1502, lost: 159, duplicated: 1},
 		},
 		comebacks: 30, wait: 2449 * time.Millisecond,
 	}
 	s.accounts[resilient] = account{
-		scores:    [2]score{{sent: 1661, received: 1660, highest: 1660}, {sent: 1661, received: 1661, highest: 1661}},
-		connected: true, comebacks: 1, wait: 1238 * time.Millisecond,
+		counts: [2]count{
+			{sent: 1661, received: 1660, unsent: 3, gone: 1},
+			{sent: 1661, received: 1661, repeated: 2},
+		},
+		connected: true, comebacks: 1, adoptions: 8, wait: 1238 * time.Millisecond,
 	}
 	return s
 }
@@ -94,7 +101,7 @@ func TestViewDrawsOverItself(t *testing.T) {
 		what, text, want string
 	}{
 		{"the first frame hides the cursor", out.String()[:first], "\x1b[?25l"},
-		{"the second begins where the first did", out.String()[first:], "\x1b[22A\r"},
+		{"the second begins where the first did", out.String()[first:], "\x1b[23A\r"},
 		{"the end shows the cursor again", out.String()[first:], "\x1b[?25h"},
 		{"the verdict is the last", out.String()[first:], verdict(s)},
 	} {
@@ -102,7 +109,7 @@ func TestViewDrawsOverItself(t *testing.T) {
 			t.Errorf("%s: want %q in %q", tt.what, tt.want, tt.text)
 		}
 	}
-	if height != 22 {
+	if height != 23 {
 		t.Errorf("a frame has %d lines", height)
 	}
 }

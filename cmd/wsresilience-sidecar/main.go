@@ -31,7 +31,8 @@ commands:
   run       be the sidecar of the app at WSR_UPSTREAM (without a command: this)
   drain     hand all sessions of the sidecar in this pod over and wait until that
             is done: for a preStop hook ([-timeout 30s])
-  demo      show it here: an app, a sidecar, clients, and a network that breaks
+  demo      show it here: two pods and two clients, while the network breaks and
+            pods are killed and drained
   config    print the effective settings, secrets masked, and check them
   version   print the version
   help      print this and all settings

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/keyring"
+)
+
+// replaceAfter is how long a pod is missed before another one is started.
+const replaceAfter = time.Second
+
+// fleet is the demo's pods: so many of them, each replaced when it ends.
+type fleet struct {
+	// Immutable.
+	tally   *tally
+	environ []string
+	life    context.Context // ends with the demo
+	end     context.CancelFunc
+	http    *http.Client
+	work    sync.WaitGroup
+
+	mu      sync.Mutex
+	pods    [replicas]*pod
+	started int // pods, ever
+	apps    int // and apps
+	busy    bool
+}
+
+// newFleet starts the pods. They are ready when it returns.
+func newFleet(ctx context.Context, t *tally, journal string) (*fleet, error) {
+	key := make([]byte, keyring.KeySize)
+	if _, err := rand.Read(key); err != nil {
+		return nil, err
+	}
+	f := &fleet{tally: t, environ: podEnviron(journal, base64.StdEncoding.EncodeToString(key)), http: &http.Client{Transport: &http.Transport{}}}
+	f.life, f.end = context.WithCancel(context.Background())
+	var starting sync.WaitGroup
+	var errs [replicas]error
+	for slot := range replicas {
+		p := f.place(slot)
+		starting.Go(func() { errs[slot] = p.start(ctx, f.environ, f.appNumber) })
+	}
+	starting.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	for slot := range replicas {
+		f.work.Go(func() { f.watch(slot) })
+	}
+	return f, nil
+}
+
+// podEnviron are the settings that all sidecars share. Heartbeats are quick,
+// so that one can watch how a half-open connection is found, and a lease is as
+// short as it may be.
+func podEnviron(journal, key string) []string {
+	return []string{
+		"WSR_NATS_URL=" + journal, "WSR_NATS_REPLICAS=1", "WSR_TOKEN_KEYS=" + key,
+		"WSR_ADOPT=auto", "WSR_LEASE_TTL=2s", fmt.Sprintf("WSR_DRAIN_SECONDS=%d", podDrain/time.Second),
+		"WSR_LOG_LEVEL=error", "WSR_LOG_FORMAT=text",
+		"WSR_HEARTBEAT_BASE=300ms", "WSR_HEARTBEAT_MIN=250ms", "WSR_HEARTBEAT_MAX=1s",
+	}
+}
+
+// place puts a new pod into a slot.
+func (f *fleet) place(slot int) *pod {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.started++
+	p := &pod{number: f.started, tally: f.tally, state: podStarting, http: f.http}
+	f.pods[slot] = p
+	return p
+}
+
+func (f *fleet) appNumber() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.apps++
+	return f.apps
+}
+
+// all returns the pods as they are now.
+func (f *fleet) all() [replicas]*pod {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pods
+}
+
+// ready lists where new connections may go. A pod that drains is ready for as
+// long as it says so.
+func (f *fleet) ready() (addresses []string) {
+	for _, p := range f.all() {
+		switch p.is() {
+		case podUp:
+			addresses = append(addresses, p.address)
+		case podDraining:
+			if p.ready(f.life) {
+				addresses = append(addresses, p.address)
+			}
+		}
+	}
+	return addresses
+}
+
+// watch shows what becomes of a slot.
+func (f *fleet) watch(slot int) {
+	for f.life.Err() == nil {
+		if v, ok := f.all()[slot].look(f.life); ok {
+			f.tally.watch(slot, v)
+		}
+		sleep(f.life, lookEvery)
+	}
+}
+
+// send lets the app that has a user's socket send a message.
+func (f *fleet) send(u user) {
+	sock, app, ok := f.tally.socket(u)
+	if !ok {
+		return
+	}
+	for _, p := range f.all() {
+		if a := p.process(); a != nil && a.number == app {
+			_, _ = a.child.stdin.Write([]byte(sock + "\n")) // it may be dead, which its reports tell
+		}
+	}
+}
+
+// take picks the pod that has the resilient client's session, or else the
+// first, for something to be done with it. There is none while something else
+// is under way.
+func (f *fleet) take() (slot int, p *pod) {
+	holder := f.tally.holder(resilient)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.busy || f.life.Err() != nil {
+		return 0, nil
+	}
+	for i, q := range f.pods {
+		if q.is() != podUp {
+			return 0, nil
+		}
+		if a := q.process(); a.number == holder {
+			slot = i
+		}
+	}
+	f.busy = true
+	return slot, f.pods[slot]
+}
+
+// during does something with the pod that has the session, in the background.
+// It returns false if that has to wait.
+func (f *fleet) during(act func(slot int, p *pod) error) bool {
+	slot, p := f.take()
+	if p == nil {
+		return false
+	}
+	f.work.Go(func() {
+		err := act(slot, p)
+		f.mu.Lock()
+		f.busy = false
+		f.mu.Unlock()
+		if err != nil && f.life.Err() == nil {
+			f.tally.say("%s: %v", p.name(), err)
+		}
+	})
+	return true
+}
+
+func (f *fleet) kill() bool {
+	return f.during(func(slot int, p *pod) error {
+		f.tally.fault(killCount, "%s: killed, sidecar and app (kill -9)", p.name())
+		p.kill()
+		return f.replace(slot)
+	})
+}
+
+func (f *fleet) drain() bool {
+	return f.during(func(slot int, p *pod) error {
+		f.tally.fault(drainCount, "%s: drains, at most %s", p.name(), podDrain)
+		p.becomes(podDraining)
+		return errors.Join(p.drain(f.life), f.replace(slot))
+	})
+}
+
+func (f *fleet) restart() bool {
+	return f.during(func(_ int, p *pod) error {
+		f.tally.fault(restartCount, "%s: its app is killed and starts again", p.name())
+		return p.restart(f.appNumber())
+	})
+}
+
+// replace starts another pod in a slot.
+func (f *fleet) replace(slot int) error {
+	sleep(f.life, replaceAfter)
+	if f.life.Err() != nil {
+		return nil
+	}
+	p := f.place(slot)
+	if err := p.start(f.life, f.environ, f.appNumber); err != nil {
+		return err
+	}
+	f.tally.say("%s: ready", p.name())
+	return nil
+}
+
+// idle tells whether nothing is done with any pod.
+func (f *fleet) idle() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.busy
+}
+
+// close ends all pods at once.
+func (f *fleet) close() error {
+	f.end()
+	f.work.Wait()
+	for _, p := range f.all() {
+		if p != nil {
+			p.kill()
+		}
+	}
+	f.http.CloseIdleConnections()
+	return nil
+}

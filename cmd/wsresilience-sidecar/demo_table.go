@@ -1,0 +1,136 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// columns are the widths of a table: a name, and two directions each of the
+// plain and the resilient client. Facts span both directions.
+const (
+	nameColumn = "%-16s"
+	factColumn = "%26s%32s\n"
+)
+
+// table sets the two clients side by side.
+func table(s *standing, p palette) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, p.strong+nameColumn+factColumn+p.end, "", "plain WebSocket", "resilient client")
+	fmt.Fprintf(&b, nameColumn+"%14s%12s%20s%12s\n", "messages", "to client", "to app", "to client", "to app")
+	rows(&b, s, p)
+	for _, row := range []struct {
+		name  string
+		value func(user, *account) string
+	}{
+		{"connection", state},
+		{"came back", comebacks},
+		{"longest wait", func(_ user, a *account) string { return a.wait.Round(10 * time.Millisecond).String() }},
+	} {
+		fmt.Fprintf(&b, nameColumn+factColumn, row.name,
+			row.value(plain, &s.accounts[plain]), row.value(resilient, &s.accounts[resilient]))
+	}
+	return b.String()
+}
+
+// rows are the table's numbers. The last three are no faults of the sidecar's:
+// an app had no socket to write to, or was killed (design section 4).
+func rows(b *strings.Builder, s *standing, p palette) {
+	for _, row := range []struct {
+		name  string
+		value func(*count) uint64
+		wrong bool // anything but 0 is
+	}{
+		{"sent", func(c *count) uint64 { return c.sent }, false},
+		{"received", func(c *count) uint64 { return c.received }, false},
+		{"lost", func(c *count) uint64 { return c.lost }, true},
+		{"duplicated", func(c *count) uint64 { return c.duplicated }, true},
+		{"out of order", func(c *count) uint64 { return c.reordered }, true},
+		{"no app socket", func(c *count) uint64 { return c.unsent }, false},
+		{"killed: gone", func(c *count) uint64 { return c.gone }, false},
+		{"killed: twice", func(c *count) uint64 { return c.repeated }, false},
+	} {
+		fmt.Fprintf(b, nameColumn, row.name)
+		for i, width := range [...]int{14, 12, 20, 12} {
+			value, ink := row.value(&s.accounts[i/2].counts[i%2]), palette{}
+			if row.wrong {
+				ink = palette{strong: p.good, end: p.end}
+			}
+			if row.wrong && value > 0 {
+				ink.strong = p.bad
+			}
+			fmt.Fprintf(b, "%s%*d%s", ink.strong, width, value, ink.end)
+		}
+		b.WriteByte('\n')
+	}
+}
+
+func state(_ user, a *account) string {
+	if a.connected {
+		return "connected"
+	}
+	return "broken"
+}
+
+func comebacks(u user, a *account) string {
+	if u == plain {
+		return plural(uint64(a.comebacks), "reconnect")
+	}
+	return plural(uint64(a.comebacks), "resume") + ", " + plural(uint64(a.adoptions), "adoption")
+}
+
+// faults counts what was done to them.
+func faults(s *standing) string {
+	text := plural(uint64(s.cuts), "cut") + ", " + plural(uint64(s.kills), "kill") + ", " + plural(uint64(s.drains), "drain")
+	if s.restarts > 0 {
+		text += ", " + plural(uint64(s.restarts), "app restart")
+	}
+	return text
+}
+
+// statusLine is a standing where there is no terminal.
+func statusLine(s *standing) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s", clock(s.elapsed), faults(s))
+	for u := range users {
+		a := &s.accounts[u]
+		c := a.total()
+		fmt.Fprintf(&b, " | %s: lost %d of %d, duplicated %d, %s", u, c.lost, c.sent, c.duplicated, comebacks(u, a))
+	}
+	return b.String()
+}
+
+// verdict is the end of the story.
+func verdict(s *standing) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s in %s\n", faults(s), s.elapsed.Round(time.Second))
+	for u := range users {
+		c := s.accounts[u].total()
+		fmt.Fprintf(&b, "%-9s  lost %d, duplicated %d, of %s; %d more found no app socket\n",
+			u, c.lost, c.duplicated, plural(c.sent, "message"), c.unsent)
+	}
+	if c := s.accounts[resilient].total(); s.kills+s.restarts > 0 {
+		fmt.Fprintf(&b, "after a kill, promised at-least-once to the app: %d came twice; gone with the killed app: %d\n", c.repeated, c.gone)
+	}
+	return b.String()
+}
+
+// total sums up both directions.
+func (a *account) total() count {
+	c := a.counts[toClient]
+	c.add(a.counts[toApp])
+	return c
+}
+
+// clock prints minutes and seconds.
+func clock(d time.Duration) string {
+	return fmt.Sprintf("%d:%02d", int(d.Minutes()), int(d.Seconds())%60)
+}
+
+// plural prints a number of things whose name takes an s.
+func plural(n uint64, name string) string {
+	if n == 1 {
+		return "1 " + name
+	}
+	return fmt.Sprintf("%d %ss", n, name)
+}
