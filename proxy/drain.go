@@ -93,10 +93,10 @@ func (s *Server) Draining() bool { return s.leaving.draining.Load() }
 func (s *Server) Accepting() bool { return !s.leaving.refuses() }
 
 // Drain hands every session over (design section 4.1) and returns when that is
-// done, at the latest when the schedule is through. First everybody is still taken, because load
-// balancers need a while; then resilient clients are asked, one after the other,
-// to come elsewhere, which moves their session there; at last plain clients
-// are closed with 1012. If a drain is under way already, Drain waits for its
+// done, at the latest when the schedule is through. First everybody is still
+// taken, because load balancers need a while; then resilient clients are
+// asked, one after the other, to come elsewhere, which moves their session
+// there; at last plain clients are closed with 1012. If a drain is under way already, Drain waits for its
 // end. When ctx ends it returns and the drain goes on.
 func (s *Server) Drain(ctx context.Context, plan Schedule) error {
 	mine, done := s.leaving.begin()
@@ -236,12 +236,13 @@ func (c *conduit) askedBefore(d time.Duration) bool {
 
 // handAllOver moves whoever is left, and waits for it until end.
 func (s *Server) handAllOver(end time.Time) error {
-	for _, c := range s.sessions.all() {
-		c.handOver("deadline")
-	}
 	for time.Now().Before(end) {
-		if len(s.sessions.all()) == 0 {
+		left := s.sessions.all()
+		if len(left) == 0 {
 			return nil
+		}
+		for _, c := range left {
+			c.handOver("deadline") // once; a late adoption comes with a later look
 		}
 		if !s.rest(drainPace) {
 			return context.Cause(s.life)
@@ -283,8 +284,9 @@ func (c *conduit) handsOver(now time.Time, cause string) {
 		return
 	}
 	if !c.over && !m.HandingOver() {
-		c.srv.observer.HandedOver(cause)
-		m.HandOver(now)
+		if m.HandOver(now); m.HandingOver() {
+			c.srv.observer.HandedOver(cause)
+		}
 	}
 }
 
@@ -324,34 +326,4 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.passthrough.close()
 	s.work.Wait()
 	return err
-}
-
-// writesAgain ends the pause that follows failed appends.
-func (c *conduit) writesAgain() {
-	now := c.enter()
-	defer c.leave()
-	if m, ok := c.m.(*session.Session); ok {
-		m.JournalBack()
-		c.settle(now)
-	}
-}
-
-// StoreAway tells whether the journal cannot be written at present.
-func (s *Server) StoreAway() bool { return s.journalAway.Load() }
-
-// SetStoreAvailable tells that the journal can be written again, or cannot,
-// and why. Live sessions go on either way, from memory.
-func (s *Server) SetStoreAvailable(available bool, why error) {
-	if s.journalAway.Swap(!available) == !available {
-		return
-	}
-	s.observer.StoreChanged(available)
-	if available {
-		s.log.Info("journal is back: what it missed is written now", "audit", true)
-		for _, c := range s.sessions.all() {
-			c.writesAgain()
-		}
-		return
-	}
-	s.log.Warn("journal is away: sessions go on from memory", "audit", true, "error", fmt.Sprint(why))
 }

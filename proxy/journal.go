@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -61,4 +62,34 @@ func (j *journal) refind(ctx context.Context, rec *store.Record) session.Persist
 		j.revision = st.Revision
 	}
 	return session.PersistLost
+}
+
+// writesAgain ends the pause that follows failed appends.
+func (c *conduit) writesAgain() {
+	now := c.enter()
+	defer c.leave()
+	if m, ok := c.m.(*session.Session); ok {
+		m.JournalBack()
+		c.settle(now)
+	}
+}
+
+// StoreAway tells whether the journal cannot be written at present.
+func (s *Server) StoreAway() bool { return s.journalAway.Load() }
+
+// SetStoreAvailable tells that the journal can be written again, or cannot,
+// and why. Live sessions go on either way, from memory.
+func (s *Server) SetStoreAvailable(available bool, why error) {
+	if s.journalAway.Swap(!available) == !available {
+		return
+	}
+	s.observer.StoreChanged(available)
+	if available {
+		s.log.Info("journal is back: what it missed is written now", "audit", true)
+		for _, c := range s.sessions.all() {
+			c.writesAgain()
+		}
+		return
+	}
+	s.log.Warn("journal is away: sessions go on from memory", "audit", true, "error", fmt.Sprint(why))
 }

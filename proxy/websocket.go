@@ -151,6 +151,9 @@ func (h *arrival) plain() {
 func (c *conduit) start(early []byte) {
 	now := c.enter()
 	defer c.leave()
+	if m, ok := c.m.(*session.Session); ok && c.srv.Draining() {
+		m.Drain() // it began after the others were told
+	}
 	c.settle(now)
 	if c.client != nil {
 		c.client.t.Start(nil)

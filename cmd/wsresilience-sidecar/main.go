@@ -14,6 +14,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+
+	"github.com/wsresilience/wsresilience/internal/demo"
 )
 
 // Exit codes.
@@ -85,7 +87,7 @@ func command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	case "drain":
 		return drainCommand(ctx, args, environ, stdout, stderr)
 	case "demo":
-		return demoCommand(ctx, args, stdout, stderr)
+		return demo.Command(ctx, args, stdout, stderr)
 	case "config":
 		if refuseArgs(name, args, stderr) {
 			return exitUsage

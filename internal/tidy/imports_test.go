@@ -34,8 +34,11 @@ var layers = []layer{
 		"client":  {"github.com/gobwas/ws", "golang.org/x/net"},
 		"observe": {"github.com/prometheus/client_golang"},
 	},
+	{ // What the sidecar shows of itself.
+		"internal/demo": anything,
+	},
 	{ // Wiring, and what measures the whole.
-		"cmd/": anything, "internal/bench": anything, "internal/demo": anything,
+		"cmd/": anything, "internal/bench": anything,
 		"internal/endtoend": anything, "internal/chaos": anything, "internal/realapps": anything, "internal/soak": anything, "internal/tidy": nil,
 	},
 }

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import "time"
 
@@ -92,7 +92,7 @@ type podView struct {
 
 // standing is all that a view shows.
 type standing struct {
-	options                       demoOptions
+	options                       options
 	elapsed                       time.Duration
 	keys                          bool // somebody can press some
 	cuts, kills, drains, restarts int

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 // is safe for concurrent use.
 type tally struct {
 	// Immutable.
-	options demoOptions
+	options options
 	started time.Time
 
 	// Guarded by mu.
@@ -26,7 +26,7 @@ type tally struct {
 	last     time.Time // when any message came
 }
 
-func newTally(o demoOptions) *tally {
+func newTally(o options) *tally {
 	return &tally{options: o, started: time.Now(), snap: standing{options: o}, killed: map[int]bool{}}
 }
 

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bufio"
@@ -52,9 +52,9 @@ type appSocket struct {
 	due  chan struct{} // one for each message to send
 }
 
-// runDemoApp serves until standard input ends, which it does when whoever
+// runApp serves until standard input ends, which it does when whoever
 // started it is gone.
-func runDemoApp(address string, number int, stdin io.Reader, stdout io.Writer) error {
+func runApp(address string, number int, stdin io.Reader, stdout io.Writer) error {
 	l, err := listenAgain(address)
 	if err != nil {
 		return err
@@ -171,15 +171,15 @@ func (s *appSocket) write(closed <-chan struct{}) {
 	}
 }
 
-// demoAppCommand is the hidden command.
-func demoAppCommand(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+// appCommand is the hidden command.
+func appCommand(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var number int
 	err := errors.New("want an address and a number")
 	if len(args) == 2 {
 		_, err = fmt.Sscan(args[1], &number)
 	}
 	if err == nil {
-		err = runDemoApp(args[0], number, stdin, stdout)
+		err = runApp(args[0], number, stdin, stdout)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "wsresilience-sidecar: demo %s: %v\n", appArg, err)

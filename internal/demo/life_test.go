@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"fmt"
@@ -51,7 +51,7 @@ func TestVerdict(t *testing.T) {
 		{"half a report", opening + "wri", count{sent: 1, received: 1}, count{sent: 2, received: 2}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tally := newTally(demoOptions{rate: 10})
+			tally := newTally(options{rate: 10})
 			for _, line := range strings.Split(strings.TrimSuffix(tt.story, "\n"), "\n") {
 				tell(tally, line)
 			}
@@ -89,7 +89,7 @@ func tell(t *tally, line string) {
 // A long demo keeps few of the sockets and all of the counts.
 func TestBookIsBounded(t *testing.T) {
 	const sockets = 3 * maxLives
-	tally := newTally(demoOptions{rate: 10})
+	tally := newTally(options{rate: 10})
 	for i := range sockets {
 		sock := socketName(1, i+1)
 		tell(tally, "opened "+sock+" plain")

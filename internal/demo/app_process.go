@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ type appProcess struct {
 func startApp(t *tally, address string, number int) (*appProcess, error) {
 	listens := make(chan string, 1)
 	first := true
-	c, err := startChild([]string{"demo", appArg, address, fmt.Sprint(number)}, nil, func(line string) {
+	c, err := startChild(t.options.program, []string{"demo", appArg, address, fmt.Sprint(number)}, nil, func(line string) {
 		if first {
 			listens <- line
 			first = false

@@ -1,4 +1,7 @@
-package main
+// Package demo shows what the sidecar is for: an app behind a sidecar, twice,
+// two clients, and everything that goes wrong between them. Pods are processes
+// of the sidecar's own program, so that a kill is one.
+package demo
 
 import (
 	"context"
@@ -11,6 +14,15 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/term"
+)
+
+// Exit codes, those of the sidecar.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
 )
 
 // What the demo's flags may say.
@@ -38,7 +50,7 @@ const (
 	quietTime = 10 * (linkLatency + linkJitter)
 )
 
-const demoUsage = `usage: wsresilience-sidecar demo [-for 30s] [-every 2s] [-kill 11s] [-drain 14s] [-rate 20]
+const usage = `usage: wsresilience-sidecar demo [-for 30s] [-every 2s] [-kill 11s] [-drain 14s] [-rate 20]
 
 Two pods, each an app behind a sidecar, share a journal. Apps and clients send
 each other numbered messages. A plain client and a resilient one talk to the
@@ -53,19 +65,21 @@ was on its way to or from the app that died may be gone; both are counted.
 
 `
 
-// demoOptions are the demo's flags.
-type demoOptions struct {
+// options are the demo's flags.
+type options struct {
 	last  time.Duration // until the last fault; 0: until a signal comes
 	every time.Duration // between cuts
 	kill  time.Duration // between kills; 0: never
 	drain time.Duration // between drains; 0: never
 	rate  int           // messages a second, for each client and direction
+
+	program string // the sidecar's, which pods and apps are processes of
 }
 
-// parseDemo reads the flags. The error has been printed, and is flag.ErrHelp
+// parse reads the flags. The error has been printed, and is flag.ErrHelp
 // if help was asked for.
-func parseDemo(args []string, stdout, stderr io.Writer) (demoOptions, error) {
-	var o demoOptions
+func parse(args []string, stdout, stderr io.Writer) (options, error) {
+	var o options
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.DurationVar(&o.last, "for", 0, "stop after this `time`; 0: at ctrl-C")
@@ -75,7 +89,7 @@ func parseDemo(args []string, stdout, stderr io.Writer) (demoOptions, error) {
 	flags.IntVar(&o.rate, "rate", 20, "`messages` a second, for each client and direction")
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(stdout, demoUsage)
+		fmt.Fprint(stdout, usage)
 		flags.SetOutput(stdout)
 		flags.PrintDefaults()
 		return o, err
@@ -89,7 +103,7 @@ func parseDemo(args []string, stdout, stderr io.Writer) (demoOptions, error) {
 	return o, err
 }
 
-func (o *demoOptions) check(rest []string) error {
+func (o *options) check(rest []string) error {
 	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("%q: no arguments are expected", rest)
@@ -107,12 +121,24 @@ func (o *demoOptions) check(rest []string) error {
 	return nil
 }
 
-// demoCommand shows what the sidecar is for, until ctx ends or -for is over.
-func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+// Command is the sidecar's command of this name: it shows what the sidecar is
+// for, until ctx ends or -for is over, and returns the exit code. It runs in
+// the sidecar's program, and starts more of it.
+func Command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == appArg {
-		return demoAppCommand(args[1:], os.Stdin, stdout, stderr)
+		return appCommand(args[1:], os.Stdin, stdout, stderr)
 	}
-	o, err := parseDemo(args, stdout, stderr)
+	program, err := os.Executable()
+	if err != nil {
+		fmt.Fprintf(stderr, "wsresilience-sidecar: demo: %v\n", err)
+		return exitFailed
+	}
+	return command(ctx, program, args, stdout, stderr)
+}
+
+func command(ctx context.Context, program string, args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args, stdout, stderr)
+	o.program = program
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
@@ -130,7 +156,7 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) i
 		out:      outlet{stdout, stop},
 		terminal: isTerminal(stdout) && os.Getenv("TERM") != "dumb",
 	}
-	end, err := runDemo(ctx, o, v)
+	end, err := run(ctx, o, v)
 	if err == nil && !end.clean(resilient) {
 		err = errors.New("the resilient client did not get what it was promised, which is a bug")
 	}
@@ -141,9 +167,9 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) i
 	return exitOK
 }
 
-// runDemo runs the demo from its beginning to its end and returns how it
+// run runs the demo from its beginning to its end and returns how it
 // ended. Nothing of it is left afterwards.
-func runDemo(ctx context.Context, o demoOptions, v *view) (end standing, err error) {
+func run(ctx context.Context, o options, v *view) (end standing, err error) {
 	t := newTally(o)
 	s, err := newStage(ctx, t)
 	if err != nil {
@@ -190,4 +216,9 @@ func (v *view) show(t *tally) (stop func()) {
 		cancel()
 		drawer.Wait()
 	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }

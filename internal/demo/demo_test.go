@@ -1,26 +1,55 @@
-package main
+package demo
 
 import (
 	"context"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// TestMain lets the test's own program be what the demo starts.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "run" || os.Args[1] == "demo") {
-		os.Exit(command(untilSignal(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+// built is the sidecar's program, which the demo starts.
+var built = sync.OnceValues(func() (string, error) {
+	folder, err := os.MkdirTemp("", "wsresilience-demo-test")
+	if err != nil {
+		return "", err
 	}
-	os.Exit(m.Run())
+	program := filepath.Join(folder, "sidecar")
+	out, err := exec.Command("go", "build", "-o", program, "../../cmd/wsresilience-sidecar").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return program, nil
+})
+
+func TestMain(m *testing.M) {
+	program, err := built()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "build:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(filepath.Dir(program))
+	os.Exit(code)
+}
+
+func sidecar(t *testing.T) string {
+	t.Helper()
+	program, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
 }
 
 // The whole demo, on real sockets: the plain client loses messages, the
@@ -32,7 +61,7 @@ func TestDemo(t *testing.T) {
 	stop() // what waits for signals is started once and stays
 	goroutines := runtime.NumGoroutine()
 	var stdout, stderr strings.Builder
-	code := demoCommand(t.Context(), []string{"-for", "5s", "-every", "700ms", "-kill", "1s", "-drain", "1500ms", "-rate", "50"}, &stdout, &stderr)
+	code := command(t.Context(), sidecar(t), []string{"-for", "5s", "-every", "700ms", "-kill", "1s", "-drain", "1500ms", "-rate", "50"}, &stdout, &stderr)
 	out := stdout.String()
 	if code != exitOK || stderr.Len() > 0 {
 		t.Fatalf("exit code %d, stderr %q, output:\n%s", code, stderr.String(), out)
@@ -99,7 +128,7 @@ func TestDemoEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	out := &signalling{signal: cancel}
 	var stderr strings.Builder
-	if code := demoCommand(ctx, []string{"-every", "1m", "-kill", "0", "-drain", "0"}, out, &stderr); code != exitOK {
+	if code := command(ctx, sidecar(t), []string{"-every", "1m", "-kill", "0", "-drain", "0"}, out, &stderr); code != exitOK {
 		t.Fatalf("exit code %d, stderr %q, output:\n%s", code, stderr.String(), out.String())
 	}
 	if !strings.Contains(out.String(), "0 cuts, 0 kills, 0 drains in") {
@@ -127,7 +156,7 @@ func TestDemoEndsWithItsReader(t *testing.T) {
 	r, w := io.Pipe()
 	_ = r.Close()
 	var stderr strings.Builder
-	if code := demoCommand(t.Context(), []string{"-every", "1m", "-kill", "0", "-drain", "0"}, w, &stderr); code != exitOK {
+	if code := command(t.Context(), sidecar(t), []string{"-every", "1m", "-kill", "0", "-drain", "0"}, w, &stderr); code != exitOK {
 		t.Errorf("exit code %d, stderr %q", code, stderr.String())
 	}
 	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
@@ -155,7 +184,7 @@ func TestDemoFlags(t *testing.T) {
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			var stdout, stderr strings.Builder
-			code := demoCommand(t.Context(), strings.Fields(tt.args), &stdout, &stderr)
+			code := command(t.Context(), sidecar(t), strings.Fields(tt.args), &stdout, &stderr)
 			if code != tt.code || !strings.Contains(stdout.String(), tt.stdout) || !strings.Contains(stderr.String(), tt.stderr) {
 				t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
 			}

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"flag"
@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "write the golden files of the demo's vi
 // sampleSnapshot is a moment with something in every place.
 func sampleSnapshot() *standing {
 	s := &standing{
-		options: demoOptions{every: 2 * time.Second, rate: 20},
+		options: options{every: 2 * time.Second, rate: 20},
 		elapsed: 83 * time.Second, cuts: 31, kills: 7, drains: 1, keys: true,
 		pods: [replicas]podView{
 			{name: "pod 9", state: podUp, sessions: 1, tunnels: 1},
@@ -53,7 +53,7 @@ func TestViews(t *testing.T) {
 		"colours":   strings.ReplaceAll(dashboard(settling, colours()), "\x1b", "ESC"),
 		"lines":     statusLine(s) + "\n" + verdict(s),
 	} {
-		file := filepath.Join("testdata", "demo", name+".txt")
+		file := filepath.Join("testdata", name+".txt")
 		if *update {
 			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 				t.Fatal(err)

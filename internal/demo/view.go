@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"fmt"
@@ -51,7 +51,7 @@ type view struct {
 	drawn    int // lines of the frame on the screen
 }
 
-func (v *view) begin(o demoOptions) {
+func (v *view) begin(o options) {
 	if v.terminal {
 		fmt.Fprint(v.out, ansiBegin)
 		return
@@ -94,7 +94,7 @@ func (v *view) end(s *standing) {
 	fmt.Fprint(v.out, "\n", verdict(s))
 }
 
-func topology(o demoOptions) string {
+func topology(o options) string {
 	return fmt.Sprintf("two clients <-> network, cut every %s <-> balancer <-> %d x (sidecar <-> app)", o.every, replicas)
 }
 

@@ -1,4 +1,4 @@
-package main
+package demo
 
 // Limits of what is remembered.
 const (

@@ -1,16 +1,15 @@
-package main
+package demo
 
 import (
 	"bufio"
 	"io"
-	"os"
 	"os/exec"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// A child is a process of this same program: what is killed in the demo is
+// A child is a process of the sidecar's program: what is killed in the demo is
 // killed as it would be anywhere else. It dies with the demo.
 type child struct {
 	cmd   *exec.Cmd
@@ -18,17 +17,13 @@ type child struct {
 	over  chan struct{} // closed when it has ended and all that it said was taken
 }
 
-// startChild runs this program with other arguments. Each line that it writes
-// is handed on.
-func startChild(args, environ []string, stdout, stderr func(line string)) (*child, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(self, args...)
+// startChild runs the sidecar's program. Each line that it writes is handed on.
+func startChild(program string, args, environ []string, stdout, stderr func(line string)) (*child, error) {
+	cmd := exec.Command(program, args...)
 	cmd.Env = append([]string{}, environ...) // nil would be ours, with its WSR_ settings
 	bindToDemo(cmd)
 	c := &child{cmd: cmd, over: make(chan struct{})}
+	var err error
 	if c.stdin, err = cmd.StdinPipe(); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -101,7 +101,7 @@ func (p *pod) startSidecar(ctx context.Context, environ []string) error {
 		"WSR_LISTEN=" + p.address, "WSR_ADVERTISE=" + p.address, "WSR_ADMIN_LISTEN=" + p.admin,
 		"WSR_UPSTREAM=http://" + p.process().address,
 	}, environ...)
-	if p.sidecar, err = startChild([]string{"run"}, environ, func(string) {}, p.complains); err != nil {
+	if p.sidecar, err = startChild(p.tally.options.program, []string{"run"}, environ, func(string) {}, p.complains); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, podStart)
@@ -182,11 +182,29 @@ func (p *pod) kill() {
 
 // drain hands all sessions over, as a preStop hook does, and ends the pod.
 func (p *pod) drain(ctx context.Context) error {
-	err := drainAt(ctx, "http://"+p.admin+"/drain", io.Discard)
+	err := p.hand(ctx)
 	p.becomes(podDead)
 	p.sidecar.stop(podStop)
 	p.process().child.kill() // nobody is behind it any more
 	return err
+}
+
+// hand asks the sidecar for a drain, and returns when it is done.
+func (p *pod) hand(ctx context.Context) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.admin+"/drain", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		why, _ := io.ReadAll(resp.Body) // the status says enough
+		return fmt.Errorf("drain: %s: %s", resp.Status, why)
+	}
+	return nil
 }
 
 // restart kills the app and starts another one at its address.
