@@ -128,6 +128,7 @@ func (s *sidecar) run(ctx context.Context) error {
 		}
 	case err = <-failed:
 	}
+	unwatch() // that the journal is closed now is no news
 	return errors.Join(err, s.stop())
 }
 
@@ -165,13 +166,13 @@ func (s *sidecar) stop() error {
 
 func (s *sidecar) close() error {
 	var errs []error
+	if s.admin != nil {
+		errs = append(errs, s.admin.Close())
+	}
 	for _, l := range []net.Listener{s.listener, s.peerListener, s.adminListener} {
 		if l != nil {
 			_ = l.Close() // mostly closed by its server
 		}
-	}
-	if s.admin != nil {
-		errs = append(errs, s.admin.Close())
 	}
 	if s.journal != nil {
 		errs = append(errs, s.journal.Close())
