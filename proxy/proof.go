@@ -53,10 +53,10 @@ const proofFixed = 1 + 1 + 8 + 1 + 1 + 1
 
 var errProof = errors.New("proxy: proof: not one of ours")
 
-// appendProof appends the plaintext. Addresses are below 256 bytes: the
+// proofText is the plaintext. Addresses are below 256 bytes: the
 // client's is of a socket, the target is checked by validOwner.
-func appendProof(dst []byte, p *proof) []byte {
-	dst = append(dst, proofVersion, proofHop)
+func proofText(p *proof) []byte {
+	dst := []byte{proofVersion, proofHop}
 	dst = binary.BigEndian.AppendUint64(dst, uint64(p.Sealed.UnixMilli()))
 	var scheme byte
 	if p.TLS {
@@ -120,7 +120,7 @@ func (h *arrival) sealProof(target string) string {
 	if validClient(h.r.RemoteAddr) {
 		p.Client = h.r.RemoteAddr
 	}
-	return base64.RawURLEncoding.EncodeToString(h.s.cfg.Proofs.Seal(nil, appendProof(nil, p), proofBinding(h.r)))
+	return base64.RawURLEncoding.EncodeToString(h.s.cfg.Proofs.Seal(nil, proofText(p), proofBinding(h.r)))
 }
 
 // openProof reads the proof that came with r. Without one, or with a bad one,

@@ -121,7 +121,7 @@ func TestProofFromTheFuture(t *testing.T) {
 	s := &Server{cfg: Config{Proofs: ring, Advertise: "owner:1"}}
 	for ahead, want := range map[time.Duration]bool{proofSkew - time.Second: true, proofSkew + time.Minute: false} {
 		r := provenRequest(ring, "owner:1")
-		b := appendProof(nil, &proof{Sealed: time.Now().Add(ahead), Target: "owner:1"})
+		b := proofText(&proof{Sealed: time.Now().Add(ahead), Target: "owner:1"})
 		r.Header.Set(proofHeader, base64.RawURLEncoding.EncodeToString(ring.Seal(nil, b, proofBinding(r))))
 		if _, ok := s.openProof(r); ok != want {
 			t.Errorf("%v ahead: accepted %v", ahead, ok)
@@ -135,7 +135,7 @@ func FuzzProof(f *testing.F) {
 		{Sealed: time.UnixMilli(1), TLS: true, Client: "192.0.2.1:1", Target: "host:1"},
 		{Sealed: time.UnixMilli(1 << 40), Client: "[2001:db8::1%eth0]:65535", Target: strings.Repeat("a", 128)},
 	} {
-		f.Add(appendProof(nil, &p))
+		f.Add(proofText(&p))
 	}
 	f.Add([]byte{proofVersion, proofHop + 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) // forwarded twice
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -143,7 +143,7 @@ func FuzzProof(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again := appendProof(nil, &p); !bytes.Equal(again, b) {
+		if again := proofText(&p); !bytes.Equal(again, b) {
 			t.Errorf("% x is written as % x", b, again)
 		}
 		if p.Client != "" && !validClient(p.Client) {

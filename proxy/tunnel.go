@@ -169,7 +169,7 @@ const answerSize = 2 << 10
 
 // checkAnswer makes sure that a sidecar has answered this very request.
 func (h *arrival) checkAnswer(answer []byte) error {
-	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), &http.Request{Method: http.MethodGet})
+	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), &http.Request{Method: http.MethodGet}) //nolint:bodyclose // of bytes that are here
 	switch {
 	case err != nil:
 		return fmt.Errorf("proxy: owner's answer: %w", quiet(err))

@@ -56,8 +56,8 @@ func (v *vigil) watch(stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case now := <-tick.C:
-			now = time.Now()
+		case <-tick.C:
+			now := time.Now() // not when the tick was due
 			v.stalls(now)
 			if now.Round(0).Sub(wall) > v.limit {
 				v.count.Add(1)

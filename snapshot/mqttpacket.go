@@ -62,15 +62,6 @@ func (p mqttPacket) id() uint16 {
 	return f.uint16()
 }
 
-// reason is the reason code of an acknowledgement, which MQTT 3 does not have
-// and MQTT 5 leaves out when it is success.
-func (p mqttPacket) reason() byte {
-	if len(p.body) < 3 {
-		return 0
-	}
-	return p.body[2]
-}
-
 // mqttFields reads the fields of a packet one by one. After the first that is
 // not whole, all are empty.
 type mqttFields struct {

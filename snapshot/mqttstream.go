@@ -1,5 +1,7 @@
 package snapshot
 
+import "slices"
+
 // maxMQTTPacket bounds what is put together from several messages. Only a
 // PUBLISH is ever larger.
 const maxMQTTPacket = 64 << 10
@@ -66,7 +68,7 @@ func (s *mqttStream) begin(data []byte, fn func(mqttPacket)) int {
 func (s *mqttStream) join(data []byte, fn func(mqttPacket)) int {
 	_, size := cutMQTTPacket(s.part)
 	n := min(max(size-len(s.part), 1), len(data))
-	part := append(s.part, data[:n]...)
+	part := slices.Concat(s.part, data[:n])
 	s.part = nil
 	p, size := cutMQTTPacket(part)
 	switch {

@@ -75,7 +75,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // it has been answered
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	s := &socket{app: a, conn: c, id: a.first | a.sockets.Add(1), key: uint32(key)}
 	s.note(opened, 0)
 	over := make(chan struct{})

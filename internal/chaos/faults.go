@@ -186,7 +186,7 @@ func roll(ctx context.Context, s *stage) error {
 
 // replace starts a new pod and takes the old one away, as a Deployment does.
 func (s *stage) replace(ctx context.Context, p *pod) error {
-	if _, err := s.addPod(ctx); err != nil {
+	if err := s.addPod(ctx); err != nil {
 		return err
 	}
 	if err := p.drain(); err != nil {

@@ -38,30 +38,30 @@ type pod struct {
 func (p *pod) addr(port int) string { return fmt.Sprint(p.host, ":", port) }
 
 // addPod starts a new pod and waits until it is ready.
-func (s *stage) addPod(ctx context.Context) (*pod, error) {
+func (s *stage) addPod(ctx context.Context) error {
 	p := &pod{stage: s, host: s.lab.host()}
 	p.name = fmt.Sprint("pod-", p.host)
 	var err error
 	if s.linked { // a link accepts also for a pod that is gone, so it is not there for nothing
 		if p.peer, err = faultlink.New(p.host+":0", p.addr(proxyPort), rand.Float64); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, n := range s.nodes {
 		link, err := faultlink.New(p.host+":0", n.addr(), rand.Float64)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		p.nats = append(p.nats, link)
 	}
 	if err := errors.Join(p.startApp(ctx), p.startSidecar(ctx)); err != nil {
-		return nil, err
+		return err
 	}
 	s.mu.Lock()
 	s.pods = append(s.pods, p)
 	s.mu.Unlock()
 	s.balancer.set(p.addr(proxyPort), true)
-	return p, nil
+	return nil
 }
 
 // startApp starts an app that counts its sockets anew.

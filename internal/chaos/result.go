@@ -48,10 +48,6 @@ func (r *result) fault(format string, args ...any) {
 	r.Faults = append(r.Faults, fmt.Sprintf(format, args...))
 }
 
-func (r *result) note(format string, args ...any) {
-	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
-}
-
 // An allowance is what design section 4 concedes to a fault.
 type allowance struct {
 	tail   bool          // the last words of an app socket whose owner died

@@ -69,7 +69,7 @@ func newStage(ctx context.Context, l *lab, sc *scenario) (*stage, error) {
 		return s, err
 	}
 	for range podCount {
-		if _, err := s.addPod(ctx); err != nil {
+		if err := s.addPod(ctx); err != nil {
 			return s, err
 		}
 	}

@@ -65,15 +65,13 @@ func (p *pod) is() string {
 	return p.state
 }
 
-// becomes changes the state, unless the pod is dead or it is that already.
-func (p *pod) becomes(state string) bool {
+// becomes changes the state, unless the pod is dead.
+func (p *pod) becomes(state string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == podDead || p.state == state {
-		return false
+	if p.state != podDead {
+		p.state = state
 	}
-	p.state = state
-	return true
 }
 
 // start returns when the pod is ready.

@@ -37,7 +37,7 @@ func (b *bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), status)
 		return
 	}
-	defer remote.CloseNow()
+	defer func() { _ = remote.CloseNow() }()
 	if !remote.Resilient() {
 		b.trace("dial: there is no sidecar at %s", b.sidecar)
 		http.Error(w, "no sidecar", http.StatusBadGateway)
@@ -53,7 +53,7 @@ func (b *bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.trace("accept: %v", err)
 		return
 	}
-	defer local.CloseNow()
+	defer func() { _ = local.CloseNow() }()
 	local.SetReadLimit(client.DefaultMaxMessage)
 	b.join(r.Context(), local, remote)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"os/exec"
@@ -66,7 +67,7 @@ func (r *rig) startSidecar(s stock, upstream, story string) (*process, string, e
 	}); err != nil || p.ended() {
 		_ = p.cmd.Process.Kill()
 		<-p.over
-		return nil, "", fmt.Errorf("realapps: the sidecar did not start: %v, %v\n%s", err, p.err, p.log())
+		return nil, "", fmt.Errorf("realapps: the sidecar did not start: %w\n%s", errors.Join(err, p.err), p.log())
 	}
 	return p, addr, nil
 }

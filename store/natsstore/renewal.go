@@ -31,7 +31,7 @@ func (l *Leases) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer watch.Stop()
+	defer func() { _ = watch.Stop() }() // of a connection that is gone, perhaps
 	due := time.NewTimer(time.Hour)
 	defer due.Stop()
 	silent := time.NewTimer(l.patience())
