@@ -28,7 +28,7 @@ type options struct {
 var quickOptions = options{connections: 64, messages: 10_000, rounds: 3, size: 64, sessions: 200, logged: 500, resumes: 50, cluster: 1}
 
 func parseOptions(args []string, out io.Writer) (options, error) {
-	o := options{connections: 64, messages: 50_000, rounds: 7, size: 64, sessions: 2000, logged: 10_000, resumes: 300, cluster: 3}
+	o := options{connections: 64, messages: 100_000, rounds: 7, size: 64, sessions: 2000, logged: 10_000, resumes: 300, cluster: 3}
 	for _, a := range args {
 		if a == "-quick" || a == "--quick" {
 			o = quickOptions // the other flags still win
