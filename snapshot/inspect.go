@@ -11,11 +11,11 @@ import (
 type Entry struct {
 	// Key is the kind of entry, and a hash of what distinguishes it from
 	// others of its kind, so that it can be followed without being read.
-	Key     string
-	State   string // held, under way, or dropped
-	Version uint32 // of the Keeper at the last change
-	Size    int    // bytes of the payload
-	Kept    time.Time
+	Key     string    `json:"key"`
+	State   string    `json:"state"`   // held, under way, or dropped
+	Version uint32    `json:"version"` // of the Keeper at the last change
+	Size    int       `json:"size"`    // bytes of the payload
+	Kept    time.Time `json:"kept"`
 }
 
 // Entries lists the content, in order.
