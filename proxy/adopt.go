@@ -123,11 +123,12 @@ func (h *arrival) adoptable(t *wire.Token, state *store.State, err error, asked 
 		return h.failure(t, err)
 	case state.Kind == store.End:
 		return wire.ResetUnknown
-	case state.Gap || seqwindow.Less(h.position().Received, seqwindow.Serial(state.OutAcked)):
-		return wire.ResetLost // before anything is claimed: it may be a request that was late
 	}
 	if reason := h.s.judge(session.JudgeToken(state, t.Epoch, t.Generation), t); reason != 0 {
 		return reason
+	}
+	if state.Gap || seqwindow.Less(h.position().Received, seqwindow.Serial(state.OutAcked)) {
+		return wire.ResetLost // before anything is claimed: it may be a request that was late
 	}
 	if at := state.DetachedAt; at != 0 && time.Since(time.UnixMilli(at)) > h.s.cfg.SessionTTL {
 		return wire.ResetUnknown

@@ -75,6 +75,7 @@ func TestAdoptable(t *testing.T) {
 		"good":                   {state: good(nil)},
 		"detached for a while":   {state: good(ago(4 * time.Minute))},
 		"position behind":        {state: good(func(st *store.State) { st.OutAcked = 6 }), want: wire.ResetLost},
+		"used up and behind":     {state: good(func(st *store.State) { st.Proven, st.OutAcked = 8, 6 }), want: wire.ResetToken},
 		"frames missing":         {state: good(func(st *store.State) { st.Gap = true }), want: wire.ResetLost},
 		"expired":                {state: good(ago(6 * time.Minute)), want: wire.ResetUnknown},
 		"ended":                  {state: good(func(st *store.State) { st.Kind = store.End }), want: wire.ResetUnknown},

@@ -57,8 +57,7 @@ type leaving struct {
 	closed   atomic.Bool // nobody new is taken
 
 	mu    sync.Mutex
-	begun bool
-	since time.Time
+	since time.Time     // when it began; zero: it has not
 	done  chan struct{} // closed when all is handed over or the time is up
 	err   error         // then
 }
@@ -72,9 +71,9 @@ func (l *leaving) begin() (mine bool, done chan struct{}) {
 	if l.done == nil {
 		l.done = make(chan struct{})
 	}
-	mine = !l.begun
+	mine = l.since.IsZero()
 	if mine {
-		l.begun, l.since = true, time.Now()
+		l.since = time.Now()
 	}
 	return mine, l.done
 }

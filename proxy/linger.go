@@ -82,16 +82,14 @@ func (h *arrival) beginLinger(id wire.SessionID) {
 // rejoin is reattach for a client without wsr.v1, whom nothing can be told but
 // by HTTP.
 func (h *arrival) rejoin(c *conduit) {
-	if h.s.cfg.ResumeAuth != "" {
-		switch h.authorised(h.r.Context()) {
-		case 0:
-		case wire.ResetUnauthorised:
-			h.refuse(&refusal{http.StatusForbidden, "not authorised", "resume"})
-			return
-		default:
-			h.later("the app could not be asked", "resume")
-			return
-		}
+	switch h.permission(h.r.Context()) {
+	case 0:
+	case wire.ResetUnauthorised:
+		h.refuse(&refusal{http.StatusForbidden, "not authorised", "resume"})
+		return
+	default:
+		h.later("the app could not be asked", "resume")
+		return
 	}
 	protocol := c.subprotocol()
 	if protocol != "" && !slices.Contains(h.offer.App, protocol) {
@@ -134,10 +132,6 @@ func (c *conduit) attachEcho(conn net.Conn, compressed bool) bool {
 	if c.over || m.AttachEcho(now, compressed) != 0 {
 		return false
 	}
-	c.client = c.newLeg(conn)
-	c.settle(now)
-	if c.client != nil {
-		c.client.t.Start(nil)
-	}
+	c.join(now, conn)
 	return true
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/wsresilience/wsresilience/session"
 )
 
-// redialPolicy is the pause between attempts to reach an app that restarts.
-// It is short: an app that is back should not wait for its clients.
-var redialPolicy = backoff.Policy{Max: 2 * time.Second}
+// redialMost is the longest pause between attempts to reach an app that
+// restarts. An app that is back should not wait for its clients.
+const redialMost = 2 * time.Second
 
 // appSettled is how long a new app socket must have lived for its end to be an
 // accident. One that ends sooner ends for a reason: the app stumbles, or
@@ -80,7 +80,7 @@ func (c *conduit) redial() {
 		c.giveUp(now)
 		return
 	}
-	series := backoff.New(redialPolicy, rand.Float64)
+	series := backoff.New(backoff.Policy{Max: redialMost}, rand.Float64)
 	var pause time.Duration
 	for range c.relapse.count {
 		pause, _ = series.Next()

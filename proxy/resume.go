@@ -146,8 +146,18 @@ func (h *arrival) leaves(c *conduit) bool {
 // allowed asks the app, where it is to be asked, and answers the client that
 // may not have its session.
 func (h *arrival) allowed(ctx context.Context) bool {
+	reason := h.permission(ctx)
+	if reason != 0 {
+		h.reset(reason)
+	}
+	return reason == 0
+}
+
+// permission is what the app says of a resume, counted; 0 where it is not
+// asked.
+func (h *arrival) permission(ctx context.Context) wire.ResetReason {
 	if h.s.cfg.ResumeAuth == "" {
-		return true
+		return 0
 	}
 	outcome := "ok"
 	reason := h.authorised(ctx)
@@ -159,10 +169,7 @@ func (h *arrival) allowed(ctx context.Context) bool {
 		outcome = "failed"
 	}
 	h.s.observer.Authorised(outcome)
-	if reason != 0 {
-		h.reset(reason)
-	}
-	return reason == 0
+	return reason
 }
 
 // check tells why a resume cannot be, or 0.
@@ -222,10 +229,16 @@ func (c *conduit) attach(conn net.Conn, t *wire.Token, at session.Position, comp
 	if reason := m.Attach(now, wire.StatusResumed, at, compressed); reason != 0 {
 		return reason
 	}
+	c.join(now, conn)
+	return 0
+}
+
+// join starts the connection that the session has attached, unless that was
+// its end too.
+func (c *conduit) join(now time.Time, conn net.Conn) {
 	c.client = c.newLeg(conn)
 	c.settle(now)
 	if c.client != nil {
 		c.client.t.Start(nil)
 	}
-	return 0
 }

@@ -123,12 +123,11 @@ func (c *context) outbound(now time.Time, s *Session, m *frame.Message) (swallow
 
 // deliverOwn sends the client a message that the keeper made of the app's.
 func (s *Session) deliverOwn(now time.Time, m snapshot.Message) {
-	h := frame.Header{Fin: true, Opcode: opcodeOf(m)}
 	if m.Binary && wire.IsMagic(m.Data) && !s.echo.on {
 		s.toWindow(now, escaped(m.Data))
 		return
 	}
-	s.toWindow(now, frame.Append(nil, h, m.Data))
+	s.toWindow(now, frame.Append(nil, frame.Header{Fin: true, Opcode: opcodeOf(m)}, m.Data))
 }
 
 func opcodeOf(m snapshot.Message) byte {
