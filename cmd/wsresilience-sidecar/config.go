@@ -11,6 +11,9 @@ import (
 // load reads the settings, or says everything that is wrong with them.
 func load(environ []string, stderr io.Writer) *config.Config {
 	cfg, err := config.Load(environ)
+	if err == nil {
+		_, err = guideOf(cfg) // so that nothing is opened, and config tells too
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "wsresilience-sidecar: the settings cannot be used:\n%v\n", err)
 		return nil

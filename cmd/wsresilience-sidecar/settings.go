@@ -17,9 +17,9 @@ import (
 // proxyConfig makes the proxy's settings of the sidecar's.
 func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	c := s.cfg
-	guide, err := snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL)
+	guide, err := guideOf(c)
 	if err != nil {
-		return proxy.Config{}, c.RulesProblem(err)
+		return proxy.Config{}, err
 	}
 	peerTLS, err := peerTLS(c)
 	if err != nil {
@@ -43,6 +43,15 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 		p.Peers = s.leases
 	}
 	return p, nil
+}
+
+// guideOf is what the settings say of contexts; its error is one of config.
+func guideOf(c *config.Config) (*snapshot.Guide, error) {
+	guide, err := snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL)
+	if err != nil {
+		return nil, c.RulesProblem(err)
+	}
+	return guide, nil
 }
 
 // adoptRule is WSR_ADOPT: whether a session goes on with a fresh app socket,
