@@ -1,0 +1,44 @@
+/** The shortest wait, in ms: a server that refuses at once is not dialled in a loop. */
+const SHORTEST = 100;
+
+/** The longest wait, in ms: nobody sleeps long past the server's return, and within a session's time to live. */
+const LONGEST = 30_000;
+
+/** How much longer each wait is than the one before, on average. */
+const FACTOR = 2;
+
+/**
+ * Spaces out the attempts to reach a server, so that many who lost it together do not return together: each
+ * wait is between nothing and twice its mean, within the limits.
+ */
+export class Backoff {
+  private readonly base: number;
+  private readonly max: number;
+  private readonly random: () => number;
+  /** Mean of the next wait. */
+  private mean: number;
+
+  /** `base` is the mean of the first wait and `max` the longest, in ms; `random` is like Math.random. */
+  constructor(base: number, max: number, random: () => number) {
+    this.max = clamp(max, LONGEST);
+    this.base = this.mean = clamp(base, this.max);
+    this.random = random;
+  }
+
+  /** How long to wait before the next attempt, in ms. */
+  next(): number {
+    const wait = this.mean * 2 * this.random();
+    this.mean = Math.min(this.mean * FACTOR, this.max);
+    return clamp(wait, this.max);
+  }
+
+  /** Starts anew: an attempt was a success. */
+  reset(): void {
+    this.mean = this.base;
+  }
+}
+
+/** Written so that NaN falls on the safe side: it would be no wait at all. */
+function clamp(wait: number, max: number): number {
+  return wait > SHORTEST ? Math.min(wait, max) : SHORTEST;
+}

@@ -1,0 +1,84 @@
+import type { Data } from "./store.ts";
+
+/**
+ * Where a socket stands.
+ *
+ * - `connecting`: the first connection is being made. Leads to `connected` or `closed`.
+ * - `connected`: messages flow.
+ * - `reconnecting`: the connection is gone and the session is not; `readyState` stays OPEN, and `send` fills
+ *   the outbox. A resume leads out, or the end of the session.
+ * - `closing`: one side has closed the session, and the rest is being delivered.
+ * - `closed`: the session is over.
+ */
+export type State = "connecting" | "connected" | "reconnecting" | "closing" | "closed";
+
+/** Why the app's socket behind a session is a new one (PROTOCOL §4.2). */
+export type AdoptReason = "drained" | "owner_lost" | "app_restarted";
+
+/**
+ * Why a session is lost. The first four are the sidecar's verdict (PROTOCOL §4.8), the others are concluded
+ * here: no resume succeeded in time, another holder of the token took over, or the sidecar contradicted us.
+ */
+export type LostReason =
+  | "unknown"
+  | "token"
+  | "lost"
+  | "unauthorised"
+  | "expired"
+  | "superseded"
+  | "violation";
+
+/** The session goes on over another connection, and nothing is missing. */
+export interface ResumedEvent extends Event {
+  readonly type: "resumed";
+  /** Milliseconds without a connection; 0 if the old one worked until the new one did. */
+  readonly away: number;
+}
+
+/**
+ * The session goes on, and the app's socket behind it is a new one that was told nothing by this page. After
+ * `owner_lost` the old app's last words may be missing.
+ */
+export interface AdoptedEvent extends Event {
+  readonly type: "adopted";
+  readonly reason: AdoptReason;
+  /** As in ResumedEvent. */
+  readonly away: number;
+}
+
+/** A message that the app has not acknowledged. */
+export interface Unacknowledged {
+  readonly data: Data | Blob;
+  /** False: it never left this page. True: the app may have got it. */
+  readonly sent: boolean;
+}
+
+/** The session is lost. `close` follows, or with the option `renew` a new session. */
+export interface ResetEvent extends Event {
+  readonly type: "reset";
+  readonly reason: LostReason;
+  /** What was sent and not acknowledged, in order. Nothing of it is sent again by itself. */
+  readonly unacknowledged: readonly Unacknowledged[];
+}
+
+/** `state` of the socket is new. */
+export interface StateChangeEvent extends Event {
+  readonly type: "statechange";
+  readonly state: State;
+  readonly previous: State;
+}
+
+/** The events of a ResilientWebSocket by their names. */
+export interface ResilientWebSocketEventMap extends WebSocketEventMap {
+  resumed: ResumedEvent;
+  adopted: AdoptedEvent;
+  reset: ResetEvent;
+  statechange: StateChangeEvent;
+}
+
+/** Makes an event. CloseEvent is missing in Node before 23, and the others have no class anywhere. */
+export function makeEvent(type: string, fields?: object): Event {
+  return type === "close" && globalThis.CloseEvent
+    ? new CloseEvent(type, fields)
+    : Object.assign(new Event(type), fields);
+}

@@ -1,0 +1,44 @@
+import { distance } from "./serial.ts";
+
+/** A receiver acknowledges at the latest after so many messages or bytes (PROTOCOL §5.1). */
+const ACK_MESSAGES = 32;
+const ACK_BYTES = 64 << 10;
+
+/** A time that does not come. */
+export const NEVER = Number.POSITIVE_INFINITY;
+
+/**
+ * What was received. A message is dispatched to the page as soon as it is here, so there is no queue, and
+ * nothing counts as received that was not dispatched (PROTOCOL §5.2).
+ */
+export class Inbox {
+  /** Last message that was dispatched. */
+  received = 0;
+  /** When an ack is due. */
+  due = NEVER;
+
+  private acked = 0;
+  private bytes = 0;
+
+  start(position: number): void {
+    this.received = position;
+    this.told(position);
+  }
+
+  /** Notes that message `seq` was dispatched; its ack may wait for others until `by`. */
+  dispatched(now: number, seq: number, size: number, by: number): void {
+    this.received = seq;
+    this.bytes += size;
+    const full = distance(this.acked, seq) >= ACK_MESSAGES || this.bytes >= ACK_BYTES;
+    this.due = Math.min(this.due, full ? now : by);
+  }
+
+  /** Notes that what is up to `seq` was acknowledged. */
+  told(seq: number): void {
+    this.acked = seq;
+    if (seq === this.received) {
+      this.bytes = 0;
+      this.due = NEVER;
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import { CLOSE_WAIT, closeCame } from "./closing.ts";
+import { again, reset, welcome } from "./greet.ts";
+import { parsePayload } from "./heartbeat.ts";
+import type { Leg } from "./leg.ts";
+import { drop, type Machine } from "./machine.ts";
+import { attachBare } from "./redial.ts";
+import { add, less } from "./serial.ts";
+import type { Data } from "./store.ts";
+import { CODE, type Control, decode, isMagic, TYPE, WireError } from "./wire.ts";
+
+/** Takes a message from a connection. */
+export function receive(m: Machine, now: number, leg: Leg, data: Data): void {
+  if (leg.death) {
+    return;
+  }
+  leg.heard = now;
+  leg.dead = 0;
+  leg.spared = false;
+  try {
+    if (m.bare || typeof data === "string" || !isMagic(data)) {
+      app(m, now, leg, data);
+    } else {
+      control(m, now, leg, decode(data));
+    }
+  } catch (e) {
+    if (!(e instanceof WireError)) {
+      throw e;
+    }
+    drop(m, now, leg, CODE.violation, e.message, true);
+  }
+}
+
+/** Takes a message of the app. */
+function app(m: Machine, now: number, leg: Leg, data: Data): void {
+  if (!leg.welcomed) {
+    if (leg.resume) {
+      throw new WireError("first message is not WELCOME");
+    }
+    attachBare(m, now, leg, ""); // PROTOCOL §2.3
+  }
+  leg.count = add(leg.count, 1);
+  // What is not later came before on another connection: while a client moves, two are open.
+  if (m.bare || less(m.in.received, leg.count)) {
+    m.outputs.push({ data, seq: leg.count });
+  }
+}
+
+/** Notes that the page has a message: only now may it be acknowledged (PROTOCOL §5.2), at the latest after a delay. */
+export function dispatched(m: Machine, now: number, seq: number, size: number, ackDelay: number): void {
+  if (!m.bare) {
+    m.in.dispatched(now, seq, size, now + ackDelay);
+  }
+}
+
+function control(m: Machine, now: number, leg: Leg, c: Control): void {
+  if (!leg.welcomed && c.type === TYPE.welcome) {
+    welcome(m, now, leg, c);
+  } else if (!leg.welcomed && c.type === TYPE.reset) {
+    reset(m, now, leg, c.reason);
+  } else if (!leg.welcomed) {
+    throw new WireError("first message is not WELCOME");
+  } else if (c.type === TYPE.escaped) {
+    app(m, now, leg, c.data);
+  } else if (c.type === TYPE.welcome) {
+    again(m, leg, c);
+  } else if (c.type === TYPE.ack) {
+    acked(m, now, c.seq);
+  } else if (c.type === TYPE.heartbeat || c.type === TYPE.heartbeatAck) {
+    if (c.sent !== leg.count) {
+      throw new WireError("sent differs from our count");
+    }
+    acked(m, now, c.ack);
+    const beat = c.type === TYPE.heartbeat && parsePayload(c.payload);
+    // One that is damaged or not newer is not answered (PROTOCOL §4.4).
+    if (beat && leg.newest.accept(beat.seq)) {
+      leg.answer = c.payload;
+    }
+  } else if (c.type === TYPE.goAway) {
+    // Moving at a random moment keeps all the others from moving at the same one (§4.6).
+    if (leg === m.leg && !m.rising) {
+      m.dialAt = now + m.random() * c.delayMillis;
+    }
+  } else if (c.type === TYPE.close) {
+    closeCame(m, now, leg, c.code, c.reason);
+  } else {
+    throw new WireError("RESET out of place");
+  }
+}
+
+function acked(m: Machine, now: number, seq: number): void {
+  const before = m.out.acked;
+  if (!m.out.ack(seq)) {
+    throw new WireError("ack of what was not sent");
+  }
+  if (m.closing?.local && m.out.acked !== before) {
+    m.closeBy = now + CLOSE_WAIT; // it is still being delivered
+  }
+}

@@ -1,0 +1,22 @@
+import type { Resume } from "./leg.ts";
+import { SUBPROTOCOL } from "./wire.ts";
+
+/** Offered first where the app has no protocol of its own, for servers that echo what comes first. */
+const DECOY = "wsr";
+
+/** Whether a subprotocol is one of ours, which a page must not offer by itself. */
+export function isOwn(protocol: string): boolean {
+  return protocol === DECOY || protocol.startsWith("wsr.");
+}
+
+/** The subprotocols of a handshake (PROTOCOL §2.1): a new session, or with `resume` one that goes on. */
+export function offer(app: readonly string[], adopt: boolean, resume?: Resume): string[] {
+  const list = [...(app.length > 0 ? app : [DECOY]), SUBPROTOCOL];
+  if (adopt) {
+    list.push("wsr.adopt");
+  }
+  if (resume) {
+    list.push(`wsr.resume.${resume.token}.${resume.received}.${resume.next}`);
+  }
+  return list;
+}

@@ -1,0 +1,274 @@
+import { Driver, sizeOf } from "./driver.ts";
+import type {
+  AdoptedEvent,
+  ResetEvent,
+  ResilientWebSocketEventMap,
+  ResumedEvent,
+  State,
+  StateChangeEvent,
+} from "./events.ts";
+import type { AppMessage } from "./machine.ts";
+import type { Fresh, Options, Settings } from "./options.ts";
+import type { Receipt } from "./outbox.ts";
+import { closeCode, defineShape, failure, toData } from "./standard.ts";
+import type { Data } from "./store.ts";
+import { CODE } from "./wire.ts";
+
+/** Options says what they are. */
+const DEFAULTS = {
+  renew: false,
+  retryFirst: false,
+  outboxMessages: 65_536,
+  outboxBytes: 16 << 20,
+  connectTimeout: 10_000,
+  backoffBase: 100,
+  backoffMax: 30_000,
+} as const;
+
+const OPEN = 1;
+const CLOSING = 2;
+
+/** What `readyState` is at least, by state. What the page does in between cannot lead back. */
+const READY_STATES: Record<State, number> = {
+  connecting: 0,
+  connected: OPEN,
+  reconnecting: OPEN,
+  closing: CLOSING,
+  closed: 3,
+};
+
+type Handler<E extends Event> = ((this: ResilientWebSocket, event: E) => unknown) | null;
+
+/** What `send` takes. */
+type Sendable = string | ArrayBufferLike | Blob | ArrayBufferView;
+
+/**
+ * A WebSocket whose session outlives its connections, behind a wsresilience sidecar; elsewhere an ordinary
+ * WebSocket. It passes for a WebSocket (WHATWG) in all that one has.
+ *
+ * While the network is away, `readyState` stays OPEN, `send` fills the outbox, and no event is fired but
+ * `statechange`. `close` is fired once, at the end of the session.
+ */
+export class ResilientWebSocket extends EventTarget {
+  declare static readonly CONNECTING: 0;
+  declare static readonly OPEN: 1;
+  declare static readonly CLOSING: 2;
+  declare static readonly CLOSED: 3;
+  declare readonly CONNECTING: 0;
+  declare readonly OPEN: 1;
+  declare readonly CLOSING: 2;
+  declare readonly CLOSED: 3;
+
+  declare onopen: Handler<Event>;
+  declare onmessage: Handler<MessageEvent>;
+  declare onerror: Handler<Event>;
+  declare onclose: Handler<CloseEvent>;
+  declare onresumed: Handler<ResumedEvent>;
+  declare onadopted: Handler<AdoptedEvent>;
+  declare onreset: Handler<ResetEvent>;
+  declare onstatechange: Handler<StateChangeEvent>;
+
+  declare addEventListener: <K extends keyof ResilientWebSocketEventMap>(
+    type: K,
+    listener: ((this: ResilientWebSocket, event: ResilientWebSocketEventMap[K]) => unknown) | null,
+    options?: boolean | AddEventListenerOptions,
+  ) => void;
+
+  readonly #driver: Driver;
+  readonly #settings: Settings;
+  #origin = "";
+  #readyState = 0;
+  #state: State = "connecting";
+  #binaryType: BinaryType = "blob";
+  /** What `send` took after the end: `bufferedAmount` never goes back (WHATWG). */
+  #discarded = 0;
+
+  /** The handlers that are set, by attribute, and the listener that calls them. */
+  readonly #handlers: Record<string, unknown> = {};
+  readonly #handle = (event: Event) => {
+    const handler = this.#handlers[`on${event.type}`];
+    if (typeof handler === "function") {
+      handler.call(this, event);
+    }
+  };
+
+  static {
+    for (const type of "open message error close resumed adopted reset statechange".split(" ")) {
+      const name = `on${type}`;
+      Object.defineProperty(this.prototype, name, {
+        configurable: true,
+        get(this: ResilientWebSocket) {
+          return this.#handlers[name] ?? null;
+        },
+        // An object that is no function is kept and does nothing; anything else is null (HTML, "event handler
+        // IDL attributes"). A listener's place in the order is that of its first handler.
+        set(this: ResilientWebSocket, handler: unknown) {
+          this.#handlers[name] = handler = Object(handler) === handler ? handler : null;
+          EventTarget.prototype[handler ? "addEventListener" : "removeEventListener"].call(
+            this,
+            type,
+            this.#handle,
+          );
+        },
+      });
+    }
+    defineShape(this);
+  }
+
+  /**
+   * Connects. Throws a SyntaxError as a WebSocket does, if `url` or `protocols` are values that are not
+   * valid; about functions and promises the page hears later, by `error` and `close`.
+   */
+  constructor(url: Fresh<string | URL>, protocols: Fresh<string | string[]> = [], options: Options = {}) {
+    super();
+    required(arguments);
+    this.#settings = { ...DEFAULTS, ...options };
+    this.#driver = new Driver({ url, protocols }, this.#settings, (output) => this.#tell(output));
+  }
+
+  /** Serialised; "" until a function or promise has told it. */
+  get url(): string {
+    return this.#driver.url;
+  }
+
+  get readyState(): 0 | 1 | 2 | 3 {
+    return this.#readyState as 0 | 1 | 2 | 3;
+  }
+
+  /** The app's choice of `protocols`. */
+  get protocol(): string {
+    return this.#driver.machine.protocol;
+  }
+
+  get extensions(): string {
+    return this.#driver.extensions;
+  }
+
+  /** Bytes that were not yet given to a transport. */
+  get bufferedAmount(): number {
+    return this.#driver.buffered + this.#discarded;
+  }
+
+  get binaryType(): BinaryType {
+    return this.#binaryType;
+  }
+
+  set binaryType(type: BinaryType) {
+    if (type === "blob" || type === "arraybuffer") {
+      this.#binaryType = type;
+    }
+  }
+
+  /** Where the session stands; `readyState` says less. */
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Whether there is a sidecar. Known from `open` on. */
+  get resilient(): boolean {
+    const { opened, bare } = this.#driver.machine;
+    return opened && !bare;
+  }
+
+  /** The session's name in the sidecar's logs; it grants nothing. "" without a sidecar. */
+  get sessionId(): string {
+    return this.#driver.machine.session;
+  }
+
+  /** Bytes that the app has not acknowledged, those in `bufferedAmount` included. Without a sidecar, 0. */
+  get unacknowledged(): number {
+    return this.#driver.machine.out.bytes;
+  }
+
+  /**
+   * Sends a message, once and in order, over any number of connections. Throws an InvalidStateError before
+   * `open`, and a QuotaExceededError if the outbox is full or the message larger than the sidecar takes.
+   */
+  send(data: Sendable): void {
+    required(arguments);
+    const message = toData(data);
+    if (!this.#readyState) {
+      throw failure("InvalidStateError", "send: still connecting: wait for open");
+    }
+    if (this.#readyState === OPEN) {
+      this.#take(message);
+    } else {
+      this.#discarded += sizeOf(message);
+    }
+  }
+
+  /**
+   * Like `send`; the promise resolves when the message was handed to the app's socket, and rejects when it
+   * is not known whether it will ever be: the session was lost, or closed before. Without a sidecar it
+   * resolves when the message was given to the transport.
+   */
+  deliver(data: Sendable): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#readyState !== OPEN) {
+        throw failure("InvalidStateError", "deliver: not open");
+      }
+      this.#take(toData(data), { resolve, reject });
+    });
+  }
+
+  /** Closes the session, after all that was sent. */
+  close(code: number | undefined = undefined, reason = ""): void {
+    const given = closeCode(code, (reason = `${reason}`));
+    if (this.#readyState < CLOSING) {
+      this.#readyState = CLOSING;
+      this.#driver.close(given, reason);
+    }
+  }
+
+  #take(message: Data | Blob, receipt?: Receipt): void {
+    const { bare, maxMessage, out } = this.#driver.machine;
+    const { outboxMessages, outboxBytes } = this.#settings;
+    const size = sizeOf(message);
+    if (!bare) {
+      if (size > maxMessage) {
+        throw failure("QuotaExceededError", `send: ${size} bytes, the sidecar takes ${maxMessage}`);
+      }
+      if (out.unacked >= outboxMessages || out.bytes + size > outboxBytes) {
+        throw failure("QuotaExceededError", `send: outbox full: ${out.unacked} messages, ${out.bytes} bytes`);
+      }
+    }
+    this.#driver.send(message, size, receipt);
+  }
+
+  /** Dispatches what became of the session. */
+  #tell(output: Event | AppMessage): void {
+    if (!(output instanceof Event)) {
+      if (this.#readyState === OPEN) {
+        this.#origin ||= new URL(this.url).origin;
+        this.dispatchEvent(
+          new MessageEvent("message", { data: this.#data(output.data), origin: this.#origin }),
+        );
+      }
+      return;
+    }
+    const { adopt } = this.#settings;
+    if (output.type === "statechange") {
+      this.#state = (output as StateChangeEvent).state;
+      this.#readyState = Math.max(this.#readyState, READY_STATES[this.#state]);
+    } else if (output.type === "adopted" && typeof adopt === "function") {
+      new Promise((resolve) => resolve(adopt(output as AdoptedEvent))).catch(() =>
+        this.#driver.fail(CODE.restart, "the app's context was not restored"),
+      );
+    }
+    this.dispatchEvent(output);
+  }
+
+  #data(data: Data): string | Blob | ArrayBuffer {
+    if (typeof data === "string") {
+      return data;
+    }
+    return this.#binaryType === "blob" ? new Blob([data]) : data.buffer;
+  }
+}
+
+/** What WebIDL says of a call without its argument; `undefined` is one. */
+function required(given: IArguments): void {
+  if (!given.length) {
+    throw new TypeError("wsresilience: 1 argument required");
+  }
+}

@@ -1,0 +1,56 @@
+/** A message as it travels: text, or bytes that nobody changes any more. */
+export type Data = string | Uint8Array<ArrayBuffer>;
+
+/** What a session must know after a reload, besides its messages. Numbers are those of PROTOCOL §4.2. */
+export interface Saved {
+  readonly token: string;
+  readonly epoch: number;
+  /** Seq of the last outbound message that was dispatched to the page. */
+  readonly received: number;
+  /** Position of the last message of the outbox that was acknowledged. */
+  readonly acked: number;
+  /** What to add to a position to get the wire's seq (PROTOCOL §8.3). */
+  readonly shift: number;
+  /** The app's subprotocol. */
+  readonly protocol: string;
+  /** Wall clock, ms: when the sidecar will have forgotten the session. */
+  readonly expires: number;
+}
+
+/** A message of the outbox; positions count up by one (uint32, RFC 1982) from `acked` + 1. */
+export interface Kept {
+  readonly position: number;
+  readonly data: Data;
+}
+
+/** What a former life of this page left behind. */
+export interface Restored {
+  readonly saved: Saved;
+  readonly messages: readonly Kept[];
+}
+
+/**
+ * The place where one session outlives its page. A place belongs to one tab at
+ * a time, by a lock that ends with the tab.
+ *
+ * Writes take effect in the order of the calls. None of them throws: a store
+ * that fails rejects what `save` returns and then takes nothing more.
+ */
+export interface Store {
+  /** What was found there, or null. It does not change. */
+  readonly restored: Restored | null;
+  /** Keeps a message of the outbox. */
+  put(message: Kept): void;
+  /** Keeps the state, and forgets the messages up to `saved.acked`. Resolves when it and all before it are on disk. */
+  save(saved: Saved): Promise<void>;
+  /** Forgets everything: the session is over. The place stays this tab's. */
+  clear(): void;
+  /** Gives the place up, with what is in it, after all writes. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a place under a name: one that a former life of a page left behind,
+ * the newest first, or else a new one. Never one that another tab has.
+ */
+export type OpenStore = (name: string) => Promise<Store>;

@@ -1,0 +1,41 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Backoff } from "../src/backoff.ts";
+
+const waits = (backoff: Backoff, n: number) => Array.from({ length: n }, () => backoff.next());
+
+test("the mean doubles up to the longest wait, and reset begins anew", () => {
+  const backoff = new Backoff(100, 30_000, () => 0.5);
+  assert.deepEqual(
+    waits(backoff, 11),
+    [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000],
+  );
+  backoff.reset();
+  assert.deepEqual(waits(backoff, 2), [100, 200]);
+});
+
+test("the jitter is full: from the shortest wait to twice the mean", () => {
+  assert.deepEqual(waits(new Backoff(1000, 5000, () => 0), 4), [100, 100, 100, 100]);
+  const highest = 1 - 2 ** -53;
+  for (const [i, wait] of waits(new Backoff(1000, 5000, () => highest), 4).entries()) {
+    assert.ok(Math.abs(wait - [2000, 4000, 5000, 5000][i]!) < 0.001, `${wait}`);
+  }
+});
+
+test("no setting leads outside the limits", () => {
+  for (const strange of [Number.NaN, -1, 0, 1, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+    for (const backoff of [
+      new Backoff(strange, 30_000, () => 0.5),
+      new Backoff(100, strange, () => 0.5),
+      new Backoff(strange, strange, () => 0.5),
+    ]) {
+      for (const wait of waits(backoff, 2000)) {
+        assert.ok(wait >= 100 && wait <= 30_000, `${wait} of ${strange}`);
+      }
+    }
+  }
+});
+
+test("a base above the longest wait is the longest wait", () => {
+  assert.deepEqual(waits(new Backoff(9000, 2000, () => 0.5), 2), [2000, 2000]);
+});

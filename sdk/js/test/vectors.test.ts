@@ -1,0 +1,158 @@
+// The files under testdata/vectors bind every implementation (PROTOCOL §12); Go reads the same ones.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { parsePayload, payload } from "../src/heartbeat.ts";
+import { offer } from "../src/offer.ts";
+import { distance, less, lessEq } from "../src/serial.ts";
+import {
+  type Control,
+  decode,
+  encodeAck,
+  encodeBeat,
+  encodeClose,
+  escapeData,
+  isMagic,
+  TYPE,
+  WireError,
+} from "../src/wire.ts";
+import { encodeGoAway, encodeReset, encodeWelcome } from "./encode.ts";
+
+interface Case {
+  readonly name: string;
+  readonly error?: true;
+}
+
+/** Names of types as the vectors write them. */
+const NAMES: Readonly<Record<number, string>> = {
+  [TYPE.welcome]: "WELCOME",
+  [TYPE.ack]: "ACK",
+  [TYPE.heartbeat]: "HEARTBEAT",
+  [TYPE.heartbeatAck]: "HEARTBEAT_ACK",
+  [TYPE.goAway]: "GOAWAY",
+  [TYPE.close]: "CLOSE",
+  [TYPE.reset]: "RESET",
+};
+
+function read<C extends Case>(file: string): C[] {
+  const url = new URL(`../../../testdata/vectors/${file}`, import.meta.url);
+  const cases = JSON.parse(readFileSync(url, "utf8")) as C[];
+  assert.ok(Array.isArray(cases) && cases.length > 0, `${file} has no cases`);
+  return cases;
+}
+
+const bytes = (hex: string) => new Uint8Array(Buffer.from(hex, "hex"));
+const hex = (b: Uint8Array) => Buffer.from(b).toString("hex");
+
+function encode(c: Control): Uint8Array {
+  switch (c.type) {
+    case TYPE.escaped:
+      return escapeData(c.data);
+    case TYPE.welcome:
+      return encodeWelcome(c);
+    case TYPE.ack:
+      return encodeAck(c.seq);
+    case TYPE.heartbeat:
+    case TYPE.heartbeatAck:
+      return encodeBeat(c.type, c.payload, c.sent, c.ack);
+    case TYPE.goAway:
+      return encodeGoAway(c.reason, c.delayMillis);
+    case TYPE.close:
+      return encodeClose(c.code, c.reason);
+    case TYPE.reset:
+      return encodeReset(c.reason);
+  }
+}
+
+/** Writes a control message as the vectors do. */
+function fields(c: Control): Record<string, unknown> {
+  const named = { ...c, type: NAMES[c.type] };
+  return "payload" in named ? { ...named, payload: hex(named.payload) } : named;
+}
+
+for (const c of read<Case & { bytes: string; fields?: object }>("control.json")) {
+  test(`control: ${c.name}`, () => {
+    const message = bytes(c.bytes);
+    assert.ok(isMagic(message));
+    if (c.error) {
+      assert.throws(() => decode(message), WireError);
+      return;
+    }
+    const control = decode(message);
+    assert.deepEqual(fields(control), c.fields);
+    assert.equal(hex(encode(control)), c.bytes);
+  });
+}
+
+for (const c of read<Case & { binary: boolean; data: string; wire: string }>("escape.json")) {
+  test(`escape: ${c.name}`, () => {
+    const wire = bytes(c.wire);
+    if (c.error) {
+      assert.throws(() => decode(wire), WireError);
+      return;
+    }
+    const data = bytes(c.data);
+    const travels = c.binary && isMagic(data) ? escapeData(data) : data;
+    assert.equal(hex(travels), c.wire);
+    if (c.binary && isMagic(wire)) {
+      assert.deepEqual(decode(wire), { type: TYPE.escaped, data });
+    }
+  });
+}
+
+interface OfferCase extends Case {
+  readonly protocols: string[];
+  readonly fields?: {
+    readonly app: string[];
+    readonly resilient: boolean;
+    readonly adopt: boolean;
+    readonly resume: { token: string; received: number; next: number } | null;
+  };
+}
+
+test("offer: what a client says of a session is an accepted vector", () => {
+  // A client only builds offers: those of the vectors that it could have built must come out the same,
+  // and none that a sidecar refuses. An order of its own, or an entry of a later version, is not built.
+  let built = 0;
+  for (const { name, protocols, fields } of read<OfferCase>("offer.json")) {
+    if (!fields?.resilient) {
+      continue;
+    }
+    const ours = offer(fields.app, fields.adopt, fields.resume ?? undefined);
+    const known = protocols.filter((p) => p !== "wsr.v2");
+    const want = known[0] === "wsr.v1" ? ["wsr", ...known] : known;
+    assert.deepEqual(ours, want, name);
+    built++;
+  }
+  assert.ok(built >= 6, `${built} offers`);
+});
+
+interface HeartbeatCase extends Case {
+  readonly bytes: string;
+  readonly fields?: { readonly seq: number; readonly tsMillis: string };
+}
+
+for (const c of read<HeartbeatCase>("heartbeat.json")) {
+  test(`heartbeat: ${c.name}`, () => {
+    const beat = parsePayload(bytes(c.bytes));
+    if (c.error || !c.fields) {
+      assert.equal(beat, null);
+      return;
+    }
+    // Beyond 2^53 a number is the nearest one to what was sent, and nobody's clock shows it.
+    const tsMillis = Number(BigInt(c.fields.tsMillis));
+    assert.deepEqual(beat, { seq: c.fields.seq, tsMillis });
+    if (Number.isSafeInteger(tsMillis)) {
+      assert.equal(hex(payload(c.fields.seq, tsMillis)), c.bytes);
+    }
+  });
+}
+
+for (const c of read<Case & { a: number; b: number; less: boolean }>("serial.json")) {
+  test(`serial: ${c.name}`, () => {
+    assert.equal(less(c.a, c.b), c.less);
+    assert.equal(lessEq(c.a, c.b), c.less || c.a === c.b);
+    assert.equal(lessEq(c.b, c.a), !c.less);
+    assert.equal(distance(c.a, c.b) < 2 ** 31, c.less || c.a === c.b);
+  });
+}
