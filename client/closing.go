@@ -77,11 +77,13 @@ func (m *machine) closed(now time.Time, g *leg, code uint16, reason string) {
 	}
 }
 
-// closeDue tells that CLOSE is to be sent, now that all data was: because this
-// program closed, or as the answer once it has read what came before.
+// closeDue tells that CLOSE is to be sent: because this program closed, now
+// that all data was sent, or as the answer once it has read what came before.
+// Then nobody reads any more what waits in the outbox, and the window would
+// not open for it.
 func (m *machine) closeDue(g *leg) bool {
-	return g.welcomed && !g.closeSent && m.out.idle() &&
-		(m.closing.local || m.closing.remote && m.in.empty())
+	return g.welcomed && !g.closeSent && !m.midMessage(g) &&
+		(m.closing.local && m.out.idle() || m.closing.remote && m.in.empty())
 }
 
 // sayClose appends CLOSE, or without a sidecar the close frame.

@@ -45,15 +45,25 @@ func (m *machine) welcome(now time.Time, g *leg, w *wire.WelcomeMessage) {
 		m.welcomed(now, g, w)
 		return
 	}
-	if w.Status == wire.StatusNew || w.NextOutbound != g.offer.Resume.Received+1 {
-		// PROTOCOL §4.2: its idea of the session is not ours.
-		m.violation(now, g, "WELCOME with a wrong position")
-		m.lost(LostViolation)
+	if w.Status == wire.StatusNew {
+		m.violation(now, g, "WELCOME new to a resume")
 		return
 	}
 	if seqwindow.Less(seqwindow.Serial(w.Epoch), seqwindow.Serial(m.epoch)) {
 		// I5: an owner that was replaced and does not know it yet.
 		m.violation(now, g, "WELCOME of an older epoch")
+		return
+	}
+	if w.NextOutbound != g.offer.Resume.Received+1 {
+		// PROTOCOL §4.2: its idea of the session is not ours.
+		m.violation(now, g, "WELCOME with a wrong position")
+		m.lost(LostViolation)
+		return
+	}
+	if w.Reason == wire.AdoptOwnerLost && m.in.Received() != seqwindow.Serial(g.offer.Resume.Received) {
+		// What came on the old connection since then has numbers that the new
+		// owner may give to others (PROTOCOL §8.3).
+		m.lost(LostMessages)
 		return
 	}
 	if !m.position(g, w) {
@@ -102,7 +112,9 @@ func (m *machine) position(g *leg, w *wire.WelcomeMessage) bool {
 
 // welcomed notes what every WELCOME tells.
 func (m *machine) welcomed(now time.Time, g *leg, w *wire.WelcomeMessage) {
-	g.welcomed, g.since, g.heard = true, now, now
+	if !g.welcomed {
+		g.welcomed, g.since, g.heard = true, now, now
+	}
 	g.ackDue = true // PROTOCOL §8.4: it shows that the token has arrived
 	g.count = seqwindow.Serial(w.NextOutbound - 1)
 	m.expires = time.Time{}

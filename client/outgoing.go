@@ -42,9 +42,10 @@ func (m *machine) pending(g *leg) bool {
 		g == m.leg && m.mayWrite(g) && m.out.admit() || g == m.leg && m.closeDue(g)
 }
 
-// mayWrite tells whether data may flow on g (PROTOCOL §2.1).
+// mayWrite tells whether data may flow on g (PROTOCOL §2.1). Once the app has
+// closed, nobody reads it.
 func (m *machine) mayWrite(g *leg) bool {
-	return (g.welcomed || g.offer.early()) && !g.closeSent
+	return (g.welcomed || g.offer.early()) && !g.closeSent && !m.closing.remote
 }
 
 // fill appends what is to be written to g next. What it returned before has
@@ -66,11 +67,11 @@ func (m *machine) fill(now time.Time, g *leg, dst []byte) []byte {
 		}
 	}
 	dst = m.controls(now, g, dst)
-	if mine && m.mayWrite(g) {
-		dst = m.out.take(dst, burst)
-	}
-	if mine && m.closeDue(g) {
+	switch {
+	case mine && m.closeDue(g):
 		dst = m.sayClose(now, g, dst)
+	case mine && m.mayWrite(g):
+		dst = m.out.take(dst, burst)
 	}
 	return dst
 }
@@ -85,7 +86,7 @@ func (m *machine) controls(now time.Time, g *leg, dst []byte) []byte {
 	if g != m.leg || !g.welcomed || m.bare {
 		return dst
 	}
-	ack, due := m.ackDue(now)
+	ack, due := m.ackDue(now, g)
 	b := wire.Beat{Sent: m.out.sent(), Ack: uint32(ack)}
 	spoke := false
 	if g.answer != nil {
@@ -132,14 +133,25 @@ func (m *machine) closeFrame(dst []byte, ce *wire.CloseError) []byte {
 	return m.frame(dst, frame.Close, append(p, wire.CutReason(ce.Reason)...))
 }
 
-// ackDue is inbox.AckDue, and nothing beyond what a resume under way has
-// claimed: its position would be behind what the sidecar still has.
-func (m *machine) ackDue(now time.Time) (seqwindow.Serial, bool) {
+// ackDue is inbox.AckDue for g, and nothing beyond what may be acknowledged
+// there.
+func (m *machine) ackDue(now time.Time, g *leg) (seqwindow.Serial, bool) {
 	ack, due := m.in.AckDue(now)
-	if m.moving() && seqwindow.Less(m.in.claimed, ack) {
-		return m.in.claimed, false
+	if limit := m.ackLimit(g); seqwindow.Less(limit, ack) {
+		return limit, false
 	}
 	return ack, due
+}
+
+// ackLimit is the last message that may be acknowledged on g: what it has
+// carried, since a sidecar that replays may not have sent again what came on
+// the connection before (PROTOCOL §4.3), and no more than a resume under way
+// has claimed, whose position would be one that nobody can serve (§4.6).
+func (m *machine) ackLimit(g *leg) seqwindow.Serial {
+	if m.moving() && seqwindow.Less(m.in.claimed, g.count) {
+		return m.in.claimed
+	}
+	return g.count
 }
 
 // moving tells that a second connection is under way while this one works.

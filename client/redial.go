@@ -26,16 +26,14 @@ func (d *redial) init(p backoff.Policy, random *rand.Rand) {
 
 // broken takes the loss of a connection that lived so long.
 func (d *redial) broken(now time.Time, lived time.Duration, fault bool) {
+	if !fault {
+		d.series.Reset()
+	}
 	if d.busy {
 		return // what is under way may become its successor
 	}
 	d.at = now
-	if fault {
-		d.wait(now)
-		return
-	}
-	d.series.Reset()
-	if lived < settled {
+	if fault || lived < settled {
 		d.wait(now)
 	}
 }

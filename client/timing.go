@@ -3,6 +3,7 @@ package client
 import (
 	"time"
 
+	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -23,7 +24,7 @@ func (m *machine) deadline() time.Time {
 		}
 	}
 	if g := m.leg; g != nil && g.welcomed && !m.bare {
-		if !g.ackDue && !m.moving() {
+		if handled := m.in.handled(); !g.ackDue && seqwindow.LessEq(handled, m.ackLimit(g)) {
 			sooner(m.in.AckDeadline())
 		}
 		sooner(m.silenceEnds(g))
@@ -62,7 +63,7 @@ func (m *machine) tick(now time.Time, late time.Duration) {
 		}
 	}
 	if g := m.leg; g != nil && g.welcomed && !m.bare {
-		if _, due := m.ackDue(now); due {
+		if _, due := m.ackDue(now, g); due {
 			g.ackDue = true
 		}
 		m.listen(now, g, late)

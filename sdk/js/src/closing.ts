@@ -48,16 +48,3 @@ export function sayClose(m: Machine, now: number, leg: Leg): Data | null {
   m.closeBy = now + CLOSE_WAIT;
   return encodeClose(m.closing.code, m.closing.reason);
 }
-
-/** Waiting for the other side is over. What it said first is the end in any case. */
-export function closeTimeout(m: Machine): void {
-  const { code, reason } = m.closing?.remote ? m.closing : { code: CODE.abnormal, reason: "" };
-  end(m, code, reason);
-}
-
-/** Ends at once. Returns what the sidecar should be told, if there is one. */
-export function abandon(m: Machine, code: number, reason: string): Data | null {
-  const told = m.leg && !m.bare && !m.leg.closed;
-  end(m, code, reason);
-  return told ? encodeClose(code, reason) : null;
-}

@@ -1,9 +1,9 @@
-import { abandon, close } from "./closing.ts";
+import { close } from "./closing.ts";
 import { NEVER } from "./inbox.ts";
 import { dispatched, receive } from "./incoming.ts";
 import { restore, snapshot, stored } from "./keeping.ts";
 import type { Leg } from "./leg.ts";
-import { type AppMessage, drop, Machine, tell } from "./machine.ts";
+import { type AppMessage, drop, end, Machine, tell } from "./machine.ts";
 import { answers, isHidden, isOffline, watch } from "./network.ts";
 import { isOwn, offer as subprotocols } from "./offer.ts";
 import type { Fresh, Settings, Transport, WebSocketConstructor } from "./options.ts";
@@ -13,7 +13,7 @@ import { attach, attachBare, begin, broken, offer, thaw, wake, wantsDial } from 
 import type { Data, Store } from "./store.ts";
 import { tick } from "./timing.ts";
 import { byteLength } from "./utf8.ts";
-import { CODE, SUBPROTOCOL } from "./wire.ts";
+import { CODE, encodeClose, SUBPROTOCOL } from "./wire.ts";
 
 /**
  * How long a message may wait for others to be acknowledged with, in ms: below WSR_PERSIST_AFTER (50 ms) by
@@ -43,11 +43,6 @@ export interface Target {
   readonly protocols: Fresh<string | string[]>;
 }
 
-interface Link {
-  readonly leg: Leg;
-  socket?: Transport;
-}
-
 /** A clock that goes on evenly, in ms since the epoch. */
 const clock = () => performance.timeOrigin + performance.now();
 
@@ -64,7 +59,7 @@ export class Driver {
   private readonly target: Target;
   private readonly settings: Settings;
   private readonly act: (output: Event | AppMessage) => void;
-  private readonly links = new Set<Link>();
+  private readonly legs = new Set<Leg>();
   private readonly unwatch: () => void;
   private store: Store | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -97,24 +92,18 @@ export class Driver {
 
   /** Bytes that no transport has taken for good. */
   get buffered(): number {
-    const { out, leg: current, bare } = this.machine;
-    let n = out.queued;
-    for (const { leg, socket } of this.links) {
-      if (leg === current) {
-        // Control messages wait there too, and are not the page's.
-        n += Math.min(socket!.bufferedAmount, bare ? NEVER : out.bytes - out.queued);
-      }
-    }
-    return n;
+    const { out, leg, bare } = this.machine;
+    // Control messages wait there too, and are not the page's.
+    const sent = bare ? NEVER : out.bytes - out.queued;
+    return out.queued + Math.min(leg?.socket?.bufferedAmount ?? 0, sent);
   }
 
   send(data: Data | Blob, size: number, receipt?: Receipt): void {
     const { out } = this.machine;
     const entry = out.push(data, size, receipt);
-    const position = out.head;
     const ready = (bytes: Data) => {
       entry.data = bytes;
-      this.store?.put({ position, data: bytes });
+      this.store?.put({ position: entry.position, data: bytes });
       this.flush();
     };
     if (!(data instanceof Blob)) {
@@ -122,24 +111,13 @@ export class Driver {
     } else {
       data.arrayBuffer().then(
         (buffer) => ready(new Uint8Array(buffer)),
-        () => this.fail(CODE.abnormal, "a Blob could not be read"),
+        () => this.close(CODE.internal, "a Blob could not be read"),
       );
     }
   }
 
   close(code: number, reason: string): void {
     close(this.machine, clock(), code, reason);
-    this.flush();
-  }
-
-  /** Ends the session at once. */
-  fail(code: number, reason: string): void {
-    const told = abandon(this.machine, code, reason);
-    for (const { leg, socket } of this.links) {
-      if (told && leg.welcomed && socket?.readyState === 1) {
-        socket.send(told);
-      }
-    }
     this.flush();
   }
 
@@ -185,8 +163,7 @@ export class Driver {
     this.settling = true;
     try {
       for (let o: Event | AppMessage | undefined; (o = this.machine.outputs.shift()); ) {
-        if (!("seq" in o) && o.type === "open" && this.asked && !this.machine.protocol) {
-          this.fail(CODE.abnormal, ""); // WHATWG: a server that chooses no subprotocol has failed the handshake
+        if (!("seq" in o) && o.type === "open" && this.unchosen()) {
           continue;
         }
         this.act(o);
@@ -200,6 +177,17 @@ export class Driver {
       this.settling = false;
       this.flush(late);
     }
+  }
+
+  /** An app that chooses none of the subprotocols it was offered has failed the handshake (WHATWG). */
+  private unchosen(): boolean {
+    const { bare, leg, protocol } = this.machine;
+    const fails = this.asked && !bare && !protocol;
+    if (fails) {
+      leg?.socket?.send(encodeClose(CODE.normal, ""));
+      end(this.machine, CODE.abnormal, "");
+    }
+    return fails;
   }
 
   /** Does what is due, but for telling the page, which waits for a task of our own. */
@@ -223,8 +211,8 @@ export class Driver {
     if (machine.unsaved) {
       this.save();
     }
-    for (const link of this.links) {
-      this.tend(link);
+    for (const leg of this.legs) {
+      this.tend(leg);
     }
     if (machine.state === "closed") {
       this.unwatch?.();
@@ -253,7 +241,7 @@ export class Driver {
   /** As with any WebSocket, the app hears that the page went away, unless the session is kept for the next one. */
   private leave(): void {
     if (!this.store && !this.machine.bare) {
-      this.fail(CODE.goingAway, "");
+      this.close(CODE.goingAway, "");
     }
   }
 
@@ -264,28 +252,27 @@ export class Driver {
     if ((machine.opened || machine.token) && isOffline(this.url)) {
       return;
     }
-    const link: Link = { leg: begin(machine, clock()) };
-    this.links.add(link);
+    const leg = begin(machine, clock());
+    this.legs.add(leg);
     const ask = this.refusals >= REFUSALS && this.refusals % DIAL_ANYWAY > 0;
     if (!ask && isValue(target.url) && isValue(target.protocols)) {
-      this.connect(link, target.url, target.protocols);
+      this.connect(leg, target.url, target.protocols);
     } else {
-      this.prepare(link, ask).catch((e) => this.refused(link.leg, `${e}`));
+      this.prepare(leg, ask).catch((e) => this.refused(leg, `${e}`));
     }
   }
 
-  private async prepare(link: Link, ask: boolean): Promise<void> {
+  private async prepare(leg: Leg, ask: boolean): Promise<void> {
     const [url, protocols] = await Promise.all([fresh(this.target.url), fresh(this.target.protocols)]);
     if (ask && !(await answers(this.url))) {
       throw new Error("the server does not answer");
     }
-    if (!link.leg.death) {
-      this.connect(link, url, protocols);
+    if (!leg.death) {
+      this.connect(leg, url, protocols);
     }
   }
 
-  private connect(link: Link, url: string | URL, app: string | string[], refusesUs = false): void {
-    const { leg } = link;
+  private connect(leg: Leg, url: string | URL, app: string | string[], refusesUs = false): void {
     const { adopt, webSocket = globalThis.WebSocket as WebSocketConstructor | undefined } = this.settings;
     if (!webSocket) {
       throw new Error("wsresilience: there is no WebSocket here: pass one with the option webSocket");
@@ -296,7 +283,7 @@ export class Driver {
     offer(this.machine, leg);
     const plain = refusesUs || (!leg.resume && bareServers.has(place));
     const socket = new webSocket(`${url}`, plain ? protocols : subprotocols(protocols, !!adopt, leg.resume));
-    link.socket = socket;
+    leg.socket = socket;
     this.url = socket.url;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
@@ -315,7 +302,7 @@ export class Driver {
         this.refused(leg, reason);
       } else {
         // Browsers fail a connection whose subprotocols were all ignored, as most servers do (PROTOCOL §2.3).
-        this.connect(link, url, app, true);
+        this.connect(leg, url, app, true);
       }
     };
   }
@@ -340,12 +327,12 @@ export class Driver {
     this.settle((m, now) => broken(m, now, leg, CODE.abnormal, reason, false));
   }
 
-  private tend(link: Link): void {
-    const { leg, socket } = link;
+  private tend(leg: Leg): void {
+    const { socket } = leg;
     const { bare, closing } = this.machine;
     if (leg.death) {
       // Browsers may need minutes to notice that a socket is dead, so nobody waits for its end.
-      this.links.delete(link);
+      this.legs.delete(leg);
       if (socket) {
         socket.onopen = socket.onmessage = socket.onclose = null;
         shut(socket, leg.death.code, leg.death.reason);

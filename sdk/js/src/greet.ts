@@ -90,7 +90,7 @@ function welcomed(m: Machine, leg: Leg, w: Welcome): void {
 }
 
 /** Takes a later WELCOME on a connection: the app's socket is new (PROTOCOL §4.2). */
-export function again(m: Machine, leg: Leg, w: Welcome): void {
+export function again(m: Machine, _now: number, leg: Leg, w: Welcome): void {
   const fits = w.status === ADOPTED && w.nextOutbound === add(leg.count, 1) && !less(w.epoch, m.epoch);
   if (!w.token || !fits || !m.out.ack(w.inboundAck)) {
     throw new WireError("second WELCOME does not fit");

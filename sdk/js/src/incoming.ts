@@ -1,6 +1,6 @@
 import { CLOSE_WAIT, closeCame } from "./closing.ts";
 import { again, reset, welcome } from "./greet.ts";
-import { parsePayload } from "./heartbeat.ts";
+import { isNewer, parsePayload } from "./heartbeat.ts";
 import type { Leg } from "./leg.ts";
 import { drop, type Machine } from "./machine.ts";
 import { attachBare } from "./redial.ts";
@@ -53,16 +53,14 @@ export function dispatched(m: Machine, now: number, seq: number, size: number, a
 }
 
 function control(m: Machine, now: number, leg: Leg, c: Control): void {
-  if (!leg.welcomed && c.type === TYPE.welcome) {
-    welcome(m, now, leg, c);
-  } else if (!leg.welcomed && c.type === TYPE.reset) {
+  if (c.type === TYPE.welcome) {
+    (leg.welcomed ? again : welcome)(m, now, leg, c);
+  } else if (c.type === TYPE.reset && !leg.welcomed) {
     reset(m, now, leg, c.reason);
-  } else if (!leg.welcomed) {
-    throw new WireError("first message is not WELCOME");
+  } else if (c.type === TYPE.reset || !leg.welcomed) {
+    throw new WireError("out of place");
   } else if (c.type === TYPE.escaped) {
     app(m, now, leg, c.data);
-  } else if (c.type === TYPE.welcome) {
-    again(m, leg, c);
   } else if (c.type === TYPE.ack) {
     acked(m, now, c.seq);
   } else if (c.type === TYPE.heartbeat || c.type === TYPE.heartbeatAck) {
@@ -70,9 +68,10 @@ function control(m: Machine, now: number, leg: Leg, c: Control): void {
       throw new WireError("sent differs from our count");
     }
     acked(m, now, c.ack);
-    const beat = c.type === TYPE.heartbeat && parsePayload(c.payload);
+    const seq = parsePayload(c.payload);
     // One that is damaged or not newer is not answered (PROTOCOL §4.4).
-    if (beat && leg.newest.accept(beat.seq)) {
+    if (c.type === TYPE.heartbeat && isNewer(seq, leg.beat)) {
+      leg.beat = seq;
       leg.answer = c.payload;
     }
   } else if (c.type === TYPE.goAway) {
@@ -82,8 +81,6 @@ function control(m: Machine, now: number, leg: Leg, c: Control): void {
     }
   } else if (c.type === TYPE.close) {
     closeCame(m, now, leg, c.code, c.reason);
-  } else {
-    throw new WireError("RESET out of place");
   }
 }
 

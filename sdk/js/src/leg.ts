@@ -1,4 +1,4 @@
-import { Newest } from "./heartbeat.ts";
+import type { Transport } from "./options.ts";
 
 /** What a handshake offers to resume (PROTOCOL §2.1). */
 export interface Resume {
@@ -15,6 +15,8 @@ export interface Death {
 
 /** One connection as the machine sees it, from the dial on. */
 export class Leg {
+  /** The driver's: the machine does not touch it. */
+  socket?: Transport;
   /** The handshake was answered. */
   opened = false;
   /** The sidecar has said WELCOME, or there is none. */
@@ -33,7 +35,8 @@ export class Leg {
   count = 0;
   /** Another dial was made while this one worked, so 4409 may be our own doing. */
   rival = false;
-  readonly newest = new Newest();
+  /** Seq of the last HEARTBEAT that was accepted. */
+  beat?: number;
   /** Payload of the HEARTBEAT to be answered. */
   answer: Uint8Array | null = null;
   /** A HEARTBEAT of ours is due. */

@@ -145,7 +145,7 @@ export function lost(m: Machine, now: number, reason: LostReason): void {
     move(m, "reconnecting");
   }
   m.token = "";
-  m.held = false;
+  m.held = m.unsaved = false;
   m.expires = NEVER;
   m.out.rebase(0, NEVER);
   m.dialAt = now;

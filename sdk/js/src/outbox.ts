@@ -12,6 +12,7 @@ export interface Receipt {
 }
 
 export interface Entry {
+  position: number;
   /** As the page sent it; a Blob waits, with those behind it, until its bytes are here. */
   data: Data | Blob;
   readonly size: number;
@@ -32,34 +33,32 @@ export class Outbox {
   /** Bytes that may be under way, each message counted with its overhead. */
   limit = 0;
   shift = 0;
-
-  /** Can be ahead of `sent`: what was acknowledged must nevertheless be sent where it was announced (§8.2). */
+  /** Last message. */
+  head = 0;
   acked = 0;
   /** Last one on this connection. */
   private sent = 0;
   /** Last one on any connection. */
   private highest = 0;
-  /** The position before the first entry: the lower one of `acked` and `sent`. */
-  private base = 0;
-  /** Cost of what is sent here and not acknowledged. */
+  /** Sent on this connection and not acknowledged, and what those cost in the window. */
+  private flying: Entry[] = [];
   private flight = 0;
-  private entries: Entry[] = [];
+  /** To be sent on this connection; also what is acknowledged and was announced there (PROTOCOL §8.2). */
+  private waiting: Entry[] = [];
 
-  /** Counts what was not sent yet from another position: a session begins. */
+  /** Counts what waits from another position: a session begins. */
   rebase(position: number, limit: number): void {
-    this.acked = this.sent = this.highest = this.base = position;
-    this.shift = this.flight = 0;
+    this.head = this.acked = this.sent = this.highest = position;
+    this.shift = 0;
     this.limit = limit;
-  }
-
-  /** Position of the last message. */
-  get head(): number {
-    return add(this.base, this.entries.length);
+    for (const entry of this.waiting) {
+      entry.position = this.head = add(this.head, 1);
+    }
   }
 
   /** Whether every message was given to this connection. */
   get idle(): boolean {
-    return this.sent === this.head;
+    return !this.waiting.length;
   }
 
   /** How many messages wait for an acknowledgement. */
@@ -79,22 +78,26 @@ export class Outbox {
 
   /** Appends a message. */
   push(data: Data | Blob, size: number, receipt?: Receipt): Entry {
-    const entry = { data, size, receipt };
-    this.entries.push(entry);
+    const entry = { position: (this.head = add(this.head, 1)), data, size, receipt };
+    this.waiting.push(entry);
     this.bytes += size;
     this.queued += size;
     return entry;
   }
 
-  /** Begins a connection whose peer has what is up to `position`, which may have been sent by a former life. */
+  /** Begins a connection whose peer has what is up to `position`, which a former life of the page may have sent. */
   restart(position: number): void {
-    this.settle(position);
-    this.drop(position);
-    this.base = this.sent = position;
+    this.waiting = this.flying.concat(this.waiting);
+    this.flying = [];
     this.flight = 0;
-    if (less(this.highest, position)) {
-      this.highest = position;
+    this.settle(position);
+    while (this.waiting[0] && lessEq(this.waiting[0].position, position)) {
+      const entry = this.waiting.shift()!;
+      this.queued -= this.hasSent(entry.position) ? 0 : entry.size;
     }
+    this.sent = position;
+    this.highest = later(this.highest, position);
+    this.head = later(this.head, position);
   }
 
   /** Whether everything up to `position` may have been sent by us. */
@@ -105,83 +108,69 @@ export class Outbox {
   /** Takes an acknowledgement in the wire's numbers; false says that it is of what was not sent. */
   ack(seq: number): boolean {
     const position = add(seq, -this.shift);
-    if (lessEq(position, this.acked)) {
-      return true;
-    }
     if (!this.hasSent(position)) {
       return false;
     }
     this.settle(position);
-    this.drop(less(this.sent, position) ? this.sent : position);
+    while (this.flying[0] && lessEq(this.flying[0].position, position)) {
+      this.flight -= this.flying.shift()!.size + MESSAGE_OVERHEAD;
+    }
     return true;
   }
 
   /** Returns the next message for this connection, if the sidecar's window has room; one may always fly (§5.3). */
   take(): Data | null {
-    const position = add(this.sent, 1);
-    const entry = this.at(position);
+    const [entry] = this.waiting;
     if (!entry || entry.data instanceof Blob) {
       return null;
     }
-    const cost = lessEq(position, this.acked) ? 0 : entry.size + MESSAGE_OVERHEAD;
-    if (this.flight > 0 && this.flight + cost > this.limit) {
-      return null;
+    const acked = lessEq(entry.position, this.acked);
+    const flight = this.flight + entry.size + MESSAGE_OVERHEAD;
+    if (!acked) {
+      if (this.flight && flight > this.limit) {
+        return null;
+      }
+      this.flight = flight;
+      this.flying.push(entry);
     }
-    this.sent = position;
-    this.flight += cost;
-    if (less(this.highest, position)) {
-      this.highest = position;
+    this.waiting.shift();
+    this.sent = entry.position;
+    if (less(this.highest, this.sent)) {
+      this.highest = this.sent;
       this.queued -= entry.size;
-    }
-    if (cost === 0) {
-      this.drop(position);
     }
     return entry.data;
   }
 
   /** Empties it: the session is over. Returns what was not acknowledged, and tells those who wait for it. */
   fail(why: string): Unacknowledged[] {
-    const left: Unacknowledged[] = [];
-    let position = this.base;
-    for (const { data, receipt } of this.entries) {
-      position = add(position, 1);
-      if (less(this.acked, position)) {
-        receipt?.reject(new DOMException(`wsresilience: deliver: session ${why}`, "AbortError"));
-        left.push({ data, sent: this.hasSent(position) });
-      }
-    }
-    this.entries = [];
-    this.bytes = this.queued = 0;
-    return left;
+    const left = this.flying.concat(this.waiting).filter(({ position }) => less(this.acked, position));
+    this.flying = [];
+    this.waiting = [];
+    this.bytes = this.queued = this.flight = 0;
+    return left.map(({ position, data, receipt }) => {
+      receipt?.reject(new DOMException(`wsresilience: deliver: session ${why}`, "AbortError"));
+      return { data, sent: this.hasSent(position) };
+    });
   }
 
-  private at(position: number): Entry | undefined {
-    return this.entries[distance(this.base, position) - 1];
-  }
-
+  /** Notes that what is up to `position` is acknowledged. */
   private settle(position: number): void {
-    while (less(this.acked, position) && this.acked !== this.head) {
-      this.acked = add(this.acked, 1);
-      const { size, receipt } = this.at(this.acked) as Entry;
-      this.bytes -= size;
-      if (lessEq(this.acked, this.sent)) {
-        this.flight -= size + MESSAGE_OVERHEAD;
+    for (const list of [this.flying, this.waiting]) {
+      for (const entry of list) {
+        if (less(position, entry.position)) {
+          break;
+        }
+        if (less(this.acked, entry.position)) {
+          this.bytes -= entry.size;
+          entry.receipt?.resolve();
+        }
       }
-      if (less(this.highest, this.acked)) {
-        this.queued -= size;
-      }
-      receipt?.resolve();
     }
-    if (less(this.acked, position)) {
-      this.acked = position;
-    }
+    this.acked = later(this.acked, position);
   }
+}
 
-  private drop(position: number): void {
-    const n = distance(this.base, position);
-    if (n > 0 && lessEq(this.base, position)) {
-      this.entries.splice(0, n);
-      this.base = position;
-    }
-  }
+function later(a: number, b: number): number {
+  return less(a, b) ? b : a;
 }

@@ -35,8 +35,8 @@ export interface Tables {
   readonly messages: IDBObjectStore;
   /** Looks a place up. */
   find(place: Place, found: (place: Place | undefined) => void): void;
-  /** Reads the messages of a place. */
-  read(place: Place, found: (rows: Row[]) => void): void;
+  /** Reads the messages of a place, by its id. */
+  read(id: string, found: (rows: Row[]) => void): void;
   /** Says that this is all: the browser then need not hear from us again, should this tab crash. */
   commit(): void;
 }
@@ -93,7 +93,7 @@ export function transact(db: IDBDatabase, work: (tables: Tables) => void): Promi
         places,
         messages,
         find: ({ name, id }, found) => ask<Place | undefined>(places.get([name, id]), found),
-        read: ({ id }, found) => ask<Row[]>(messages.getAll(rowsOf(id)), found),
+        read: (id, found) => ask<Row[]>(messages.getAll(rowsOf(id)), found),
         commit: () => tx.commit(),
       }),
     );

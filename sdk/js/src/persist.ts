@@ -80,6 +80,7 @@ async function take(
     const now = Date.now();
     const restored = found.saved && restore(found.saved, rows);
     const kept = restored?.messages ?? [];
+    tables.messages.delete(rowsOf(found.owner));
     if (kept.length < rows.length) {
       tables.messages.delete(rowsOf(place.id));
       for (const message of kept) {
@@ -100,8 +101,12 @@ async function take(
     await transact(db, (tables) =>
       // Since the places were listed, another tab may have had this one, and changed or deleted it.
       tables.find(place, (found = isNew ? place : undefined) => {
-        if (found && (locks || isDead(found))) {
-          tables.read(found, (rows) => claim(tables, found, rows));
+        if (found) {
+          tables.read(found.owner, (left) => {
+            if (locks || left.length > 0 || isDead(found)) {
+              tables.read(found.id, (rows) => claim(tables, found, rows));
+            }
+          });
         }
       }),
     );

@@ -121,7 +121,9 @@ export class ResilientWebSocket extends EventTarget {
    */
   constructor(url: Fresh<string | URL>, protocols: Fresh<string | string[]> = [], options: Options = {}) {
     super();
-    required(arguments);
+    if (!arguments.length) {
+      throw required();
+    }
     this.#settings = { ...DEFAULTS, ...options };
     this.#driver = new Driver({ url, protocols }, this.#settings, (output) => this.#tell(output));
   }
@@ -185,7 +187,9 @@ export class ResilientWebSocket extends EventTarget {
    * `open`, and a QuotaExceededError if the outbox is full or the message larger than the sidecar takes.
    */
   send(data: Sendable): void {
-    required(arguments);
+    if (!arguments.length) {
+      throw required();
+    }
     const message = toData(data);
     if (!this.#readyState) {
       throw failure("InvalidStateError", "send: still connecting: wait for open");
@@ -252,7 +256,7 @@ export class ResilientWebSocket extends EventTarget {
       this.#readyState = Math.max(this.#readyState, READY_STATES[this.#state]);
     } else if (output.type === "adopted" && typeof adopt === "function") {
       new Promise((resolve) => resolve(adopt(output as AdoptedEvent))).catch(() =>
-        this.#driver.fail(CODE.restart, "the app's context was not restored"),
+        this.#driver.close(CODE.restart, "the app's context was not restored"),
       );
     }
     this.dispatchEvent(output);
@@ -266,9 +270,7 @@ export class ResilientWebSocket extends EventTarget {
   }
 }
 
-/** What WebIDL says of a call without its argument; `undefined` is one. */
-function required(given: IArguments): void {
-  if (!given.length) {
-    throw new TypeError("wsresilience: 1 argument required");
-  }
+/** What WebIDL says of a call without its argument. `undefined` would be one. */
+function required(): TypeError {
+  return new TypeError("wsresilience: 1 argument required");
 }

@@ -1,7 +1,6 @@
-import { closeTimeout } from "./closing.ts";
 import { NEVER } from "./inbox.ts";
 import type { Leg } from "./leg.ts";
-import { drop, lost, type Machine } from "./machine.ts";
+import { drop, end, lost, type Machine } from "./machine.ts";
 import { ackLimit } from "./outgoing.ts";
 import { attachBare, PROBE_WAIT } from "./redial.ts";
 import { less } from "./serial.ts";
@@ -28,7 +27,10 @@ export function tick(m: Machine, now: number, late: number): number {
     }
   };
   const { leg, rising } = m;
-  at(m.closeBy, () => closeTimeout(m));
+  // What the other side said first is the end in any case.
+  at(m.closeBy, () =>
+    m.closing?.remote ? end(m, m.closing.code, m.closing.reason) : end(m, CODE.abnormal, ""),
+  );
   if (rising) {
     at(rising.since + (rising.opened ? WELCOME_WAIT : m.settings.connectTimeout), () =>
       unwelcome(m, now, rising),

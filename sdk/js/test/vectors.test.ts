@@ -134,14 +134,14 @@ interface HeartbeatCase extends Case {
 
 for (const c of read<HeartbeatCase>("heartbeat.json")) {
   test(`heartbeat: ${c.name}`, () => {
-    const beat = parsePayload(bytes(c.bytes));
+    const seq = parsePayload(bytes(c.bytes));
     if (c.error || !c.fields) {
-      assert.equal(beat, null);
+      assert.equal(seq, Number.NaN);
       return;
     }
+    assert.equal(seq, c.fields.seq);
     // Beyond 2^53 a number is the nearest one to what was sent, and nobody's clock shows it.
     const tsMillis = Number(BigInt(c.fields.tsMillis));
-    assert.deepEqual(beat, { seq: c.fields.seq, tsMillis });
     if (Number.isSafeInteger(tsMillis)) {
       assert.equal(hex(payload(c.fields.seq, tsMillis)), c.bytes);
     }

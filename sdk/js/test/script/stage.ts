@@ -1,0 +1,202 @@
+import type { AdoptedEvent, ResetEvent, StateChangeEvent } from "../../src/events.ts";
+import { NEVER } from "../../src/inbox.ts";
+import { dispatched } from "../../src/incoming.ts";
+import type { Leg } from "../../src/leg.ts";
+import { type AppMessage, Machine } from "../../src/machine.ts";
+import { offer as subprotocols } from "../../src/offer.ts";
+import { nextMessage } from "../../src/outgoing.ts";
+import { begin, offer, wantsDial } from "../../src/redial.ts";
+import type { Data } from "../../src/store.ts";
+import { tick } from "../../src/timing.ts";
+import { byteLength } from "../../src/utf8.ts";
+import { CODE } from "../../src/wire.ts";
+import { data, words } from "./words.ts";
+
+/** As a page that is seen has it; both clients do. */
+const ACK_DELAY = 20;
+
+/** A connection from the dial on. */
+export interface Connection {
+  readonly name: string;
+  readonly leg: Leg;
+  /** Its close frame was sent. */
+  closes: boolean;
+}
+
+/** A driver without sockets for the machine, and a page. It notes what they do. */
+export class Stage {
+  now = 1_700_000_000_000;
+  /** Those that are not over. */
+  connections: Connection[] = [];
+  protocols: string[] = [];
+  adopt = false;
+
+  /** With 0.5, backoff and the moment of a move are in the middle of what they may be. */
+  readonly machine = new Machine(
+    {
+      ...{ backoffBase: 100, backoffMax: 30_000, connectTimeout: 10_000 },
+      ...{ outboxMessages: 1 << 16, outboxBytes: 1 << 24, retryFirst: false, renew: false },
+    },
+    () => 0.5,
+  );
+
+  private log: string[] = [];
+  /** Lines so far. */
+  private said = 0;
+  /** When the machine wants to be called again. */
+  private due = NEVER;
+  private began = this.now;
+  private dials = 0;
+  private lost = false;
+
+  /** Plays one command and returns what the client did. */
+  play(command: () => void): string[] {
+    this.log = [];
+    this.began = this.now;
+    command();
+    return this.log;
+  }
+
+  /** Does what the machine wants, until it wants nothing more now. */
+  settle(late = 0): void {
+    let before = -1;
+    for (let turn = 0; before !== this.said || this.due <= this.now; turn++) {
+      if (turn === 1000) {
+        throw new Error("a deadline stays due");
+      }
+      before = this.said;
+      this.tell();
+      this.due = tick(this.machine, this.now, turn === 0 ? late : 0);
+      this.tell();
+      for (const connection of [...this.connections]) {
+        this.tend(connection);
+      }
+      if (wantsDial(this.machine, this.now)) {
+        this.dial();
+      }
+    }
+  }
+
+  /** Lets time pass from deadline to deadline. */
+  wait(millis: number): void {
+    const end = this.now + millis;
+    while (this.due <= end) {
+      this.now = this.due;
+      this.settle();
+    }
+    this.now = end;
+  }
+
+  /** Lets time pass while the page stands still. */
+  stall(millis: number): void {
+    this.began = this.now += millis;
+    this.settle(Math.max(0, this.now - this.due));
+  }
+
+  send(message: Data): void {
+    this.machine.out.push(message, typeof message === "string" ? byteLength(message) : message.length);
+  }
+
+  /** Lets go of a connection that is over for the machine. */
+  end(connection: Connection): void {
+    const { name, leg } = connection;
+    this.say(leg.opened ? `${name} ends ${leg.death?.code}` : `${name} is given up`);
+    this.forget(connection);
+  }
+
+  forget(connection: Connection): void {
+    this.connections = this.connections.filter((other) => other !== connection);
+  }
+
+  /** Dispatches outputs. */
+  tell(): void {
+    for (let output: Event | AppMessage | undefined; (output = this.machine.outputs.shift()); ) {
+      if ("seq" in output) {
+        this.say(`program <- ${data(output.data)}`);
+        dispatched(this.machine, this.now, output.seq, output.data.length, ACK_DELAY);
+      } else {
+        this.hear(output);
+      }
+    }
+  }
+
+  private hear(event: Event): void {
+    const { machine } = this;
+    switch (event.type) {
+      case "statechange": {
+        const { state, previous } = event as StateChangeEvent;
+        if (state !== "closed" && previous !== "connecting") {
+          this.say(`state: ${state}`);
+        }
+        break;
+      }
+      case "adopted":
+        this.say(`adopted: ${(event as AdoptedEvent).reason}`);
+        break;
+      case "reset": {
+        const { reason, unacknowledged } = event as ResetEvent;
+        this.lost = true;
+        this.say(`session ends: lost, ${reason}, ${unacknowledged.length} unacknowledged`);
+        break;
+      }
+      case "open":
+        this.say(`open${machine.bare ? " without a sidecar" : ""} "${machine.protocol}"`);
+        break;
+      case "close":
+        this.ended(event as CloseEvent);
+        break;
+      case "error":
+        break; // of those that precede a close
+      default:
+        this.say(event.type);
+    }
+  }
+
+  private ended({ code, reason, wasClean }: CloseEvent): void {
+    if (!this.lost) {
+      this.say(`session ends: ${code} ${wasClean ? reason : ""}`.trim());
+    } else if (code !== CODE.reset && code !== CODE.superseded) {
+      throw new Error(`a lost session ends with ${code}`);
+    }
+  }
+
+  private tend(connection: Connection): void {
+    const { name, leg } = connection;
+    const { machine } = this;
+    if (leg.death) {
+      this.end(connection);
+      return;
+    }
+    if (!leg.opened) {
+      return;
+    }
+    for (let message: Data | null; (message = nextMessage(machine, this.now, leg)) !== null; ) {
+      this.say(`${name} <- ${machine.bare ? data(message) : words(message)}`);
+    }
+    if (machine.bare && machine.closing && leg.closed && !connection.closes) {
+      connection.closes = true;
+      this.say(`${name} closes ${machine.closing.code} ${machine.closing.reason}`);
+    }
+  }
+
+  private dial(): void {
+    const leg = begin(this.machine, this.now);
+    offer(this.machine, leg);
+    const name = `c${++this.dials}`;
+    this.connections.push({ name, leg, closes: false });
+    this.say(`${name} dials ${subprotocols(this.protocols, this.adopt, leg.resume).join(" ")}`);
+  }
+
+  /** Notes what happens. A line that repeats itself is counted. */
+  private say(what: string): void {
+    this.said++;
+    const after = this.now - this.began;
+    const line = after > 0 ? `+${after}ms ${what}` : what;
+    const [, times = "1", last] = this.log.at(-1)?.match(/^(?:(\d+) x )?(.*)$/) ?? [];
+    if (last === line) {
+      this.log[this.log.length - 1] = `${Number(times) + 1} x ${line}`;
+    } else {
+      this.log.push(line);
+    }
+  }
+}
