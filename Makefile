@@ -1,4 +1,4 @@
-# make help lists the targets. Everything runs with the Go toolchain alone.
+# make help lists the targets. Everything runs with the Go toolchain alone, but for the SDK, which needs Node 20.
 
 FUZZTIME ?= 1m
 SOAKRUNS ?= 10
@@ -8,10 +8,10 @@ TOOL := go tool -modfile=tools/go.mod
 RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot|cmd/.*|internal/(backoff|bench|chaos|config|deflate|frame|keyring|realapps|tidy))$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench soak chaos realapps docs ci
+.PHONY: help build test race lint fuzz bench soak chaos realapps docs ci sdk test-sdk test-browser
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 build: ## the commands, into bin/
 	go build -trimpath -o bin/ ./cmd/...
@@ -53,6 +53,19 @@ realapps: ## GraphQL, Socket.IO and MQTT servers from npm, restarted under their
 
 docs: ## rewrite the tables in docs/ that come from the code
 	go test ./internal/tidy -run Generated -count=1 -update
+
+sdk/js/node_modules: sdk/js/package-lock.json
+	cd sdk/js && npm ci
+	@touch $@
+
+sdk: sdk/js/node_modules ## the TypeScript client, into sdk/js/dist and the demo's page
+	cd sdk/js && npm run --silent build
+
+test-sdk: sdk ## its linters, size and tests, without a browser
+	cd sdk/js && npm run --silent lint && npm run --silent size && npm test --silent
+
+test-browser: sdk/js/node_modules ## its tests in Chromium (CHROMIUM names another one than the system's)
+	cd sdk/js && npm run --silent test:browser
 
 ci: ## what runs for every change
 	.ci/run

@@ -30,6 +30,10 @@ const (
 // appArg is the demo's hidden first argument: be the app.
 const appArg = "app"
 
+// pageOrigins are those that the demo's page may have. A page from anywhere else
+// is refused, as by any careful app.
+var pageOrigins = []string{"127.0.0.1:*", "localhost:*", `\[::1\]:*`}
+
 // demoApp is a WebSocket app as people write it, which knows nothing of a
 // sidecar, in a process of its own. Standard input names a socket for each
 // message that it is to send, and standard output tells what it does. Each
@@ -90,18 +94,18 @@ func (a *demoApp) report(what, sock, rest string) {
 
 // ServeHTTP is one socket of a user.
 func (a *demoApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	u, ok := userNamed(r.URL.Query().Get("user"))
-	if !ok {
+	name := r.URL.Query().Get("user")
+	if _, _, ok := userNamed(name); !ok {
 		http.Error(w, "who are you?", http.StatusBadRequest)
 		return
 	}
-	c, err := websocket.Accept(w, r, nil)
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{OriginPatterns: pageOrigins})
 	if err != nil {
 		return // it has been answered
 	}
 	defer func() { _ = c.CloseNow() }()
 	s := a.join(c)
-	a.report(reportOpened, s.name, u.String())
+	a.report(reportOpened, s.name, name)
 	closed := make(chan struct{})
 	var writer sync.WaitGroup
 	writer.Go(func() { s.write(closed) })

@@ -14,17 +14,17 @@ type appProcess struct {
 }
 
 // startApp returns when the app listens.
-func startApp(t *tally, address string, number int) (*appProcess, error) {
+func startApp(w *audience, address string, number int) (*appProcess, error) {
 	listens := make(chan string, 1)
 	first := true
-	c, err := startChild(t.options.program, []string{"demo", appArg, address, fmt.Sprint(number)}, nil, func(line string) {
+	c, err := startChild(w.options.program, []string{"demo", appArg, address, fmt.Sprint(number)}, nil, func(line string) {
 		if first {
 			listens <- line
 			first = false
 			return
 		}
-		t.report(line)
-	}, func(line string) { t.say("%s", line) })
+		w.report(line)
+	}, func(line string) { w.say("%s", line) })
 	if err != nil {
 		return nil, err
 	}

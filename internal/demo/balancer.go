@@ -11,10 +11,12 @@ import (
 const balancerDial = time.Second
 
 // balancer is what stands before the pods: each connection goes to the next
-// one that is ready, so that a client that comes back meets another pod.
+// one that is ready, so that a client that comes back meets another pod, unless
+// it is sticky.
 type balancer struct {
 	listener net.Listener
 	ready    func() []string // addresses
+	sticky   bool            // always the first of them that answers
 	tasks    sync.WaitGroup
 
 	mu     sync.Mutex
@@ -23,12 +25,12 @@ type balancer struct {
 	closed bool
 }
 
-func newBalancer(ready func() []string) (*balancer, error) {
+func newBalancer(ready func() []string, sticky bool) (*balancer, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	b := &balancer{listener: l, ready: ready, conns: map[net.Conn]struct{}{}}
+	b := &balancer{listener: l, ready: ready, sticky: sticky, conns: map[net.Conn]struct{}{}}
 	b.tasks.Go(b.accept)
 	return b, nil
 }
@@ -79,7 +81,9 @@ func (b *balancer) dial() net.Conn {
 	addresses := b.ready()
 	b.mu.Lock()
 	first := b.next
-	b.next++
+	if !b.sticky {
+		b.next++
+	}
 	b.mu.Unlock()
 	for i := range addresses {
 		if c, err := net.DialTimeout("tcp", addresses[(first+i)%len(addresses)], balancerDial); err == nil {

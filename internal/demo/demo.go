@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/signal"
 	"sync"
@@ -50,7 +51,7 @@ const (
 	quietTime = 10 * (linkLatency + linkJitter)
 )
 
-const usage = `usage: wsresilience-sidecar demo [-for 30s] [-every 2s] [-kill 11s] [-drain 14s] [-rate 20]
+const usage = `usage: wsresilience-sidecar demo [-page 127.0.0.1:15800] [-for 30s] [-every 2s] [-kill 11s] [-drain 14s] [-rate 20]
 
 Two pods, each an app behind a sidecar, share a journal. Apps and clients send
 each other numbered messages. A plain client and a resilient one talk to the
@@ -58,6 +59,11 @@ pods over a network that is cut again and again; pods are killed, and drained
 as in a rolling update, and replaced. Watch what each client loses. All of it
 runs on loopback addresses, in processes of this program, and is gone
 afterwards. In a terminal there are keys to kill, drain and cut by hand.
+
+The address that is printed first is a page that shows the same in a browser: a
+WebSocket beside a ResilientWebSocket, and buttons. It has clients and a network
+of its own, and shares the pods. While it is open nothing is broken by itself,
+unless its switch "auto" is on; the keys work as ever.
 
 The exit code is 0 if the resilient client lost and duplicated nothing of what
 is promised. After a kill the promise is at-least-once towards the app, and what
@@ -73,6 +79,9 @@ type options struct {
 	drain time.Duration // between drains; 0: never
 	rate  int           // messages a second, for each client and direction
 
+	page      string // the address of the page; "": none
+	pageGiven bool   // it was asked for, and another one will not do
+
 	program string // the sidecar's, which pods and apps are processes of
 }
 
@@ -87,7 +96,9 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	flags.DurationVar(&o.kill, "kill", 11*time.Second, "`time` between two kills of a pod; 0: never")
 	flags.DurationVar(&o.drain, "drain", 14*time.Second, "`time` between two drains of a pod; 0: never")
 	flags.IntVar(&o.rate, "rate", 20, "`messages` a second, for each client and direction")
+	flags.StringVar(&o.page, "page", pageAddress, "`address` of the page, on this machine; \"\": no page. If the default is taken, another port is")
 	err := flags.Parse(args)
+	flags.Visit(func(f *flag.Flag) { o.pageGiven = o.pageGiven || f.Name == "page" })
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, usage)
 		flags.SetOutput(stdout)
@@ -117,8 +128,16 @@ func (o *options) check(rest []string) error {
 		return fmt.Errorf("-drain %s: allowed are 0 and from %s", o.drain, leastFault)
 	case o.rate < 1 || o.rate > mostRate:
 		return fmt.Errorf("-rate %d: allowed are 1 to %d", o.rate, mostRate)
+	case o.page != "" && !isLoopback(o.page):
+		return fmt.Errorf("-page %s: want an address such as %s, on this machine", o.page, pageAddress)
 	}
 	return nil
+}
+
+// isLoopback tells whether an address is one that only this machine reaches.
+func isLoopback(address string) bool {
+	at, err := netip.ParseAddrPort(address)
+	return err == nil && at.Addr().IsLoopback()
 }
 
 // Command is the sidecar's command of this name: it shows what the sidecar is
@@ -171,7 +190,8 @@ func command(ctx context.Context, program string, args []string, stdout, stderr 
 // ended. Nothing of it is left afterwards.
 func run(ctx context.Context, o options, v *view) (end standing, err error) {
 	t := newTally(o)
-	s, err := newStage(ctx, t)
+	w := newAudience(t)
+	s, err := newStage(ctx, w)
 	if err != nil {
 		return end, err
 	}
@@ -186,7 +206,7 @@ func run(ctx context.Context, o options, v *view) (end standing, err error) {
 	defer k.close()
 	t.hasKeys(k.present())
 	stopView := v.show(t)
-	(&play{s, t, &cutter{link: s.link, tally: t, every: o.every}}).run(ctx, k)
+	(&play{s, w, t, &cutter{link: s.link, tally: t, every: o.every}}).run(ctx, k)
 	stopView()
 	end = t.standing()
 	v.end(&end)
@@ -204,7 +224,8 @@ func await(ctx context.Context, reached func() bool) {
 func (v *view) show(t *tally) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var drawer sync.WaitGroup
-	v.begin(t.options)
+	first := t.standing()
+	v.begin(&first)
 	drawer.Go(func() {
 		for ctx.Err() == nil {
 			s := t.standing()

@@ -67,6 +67,9 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("exit code %d, stderr %q, output:\n%s", code, stderr.String(), out)
 	}
 	t.Log("\n" + out)
+	if !strings.HasPrefix(out, "open http://127.0.0.1:") {
+		t.Error("the page's address is not the first that is printed")
+	}
 	if n := number(t, out, `(\d+) cuts?, \d+ kills?, \d+ drains? in`); n < 3 {
 		t.Errorf("%d cuts in 5 s", n)
 	}
@@ -128,11 +131,14 @@ func TestDemoEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	out := &signalling{signal: cancel}
 	var stderr strings.Builder
-	if code := command(ctx, sidecar(t), []string{"-every", "1m", "-kill", "0", "-drain", "0"}, out, &stderr); code != exitOK {
+	if code := command(ctx, sidecar(t), []string{"-every", "1m", "-kill", "0", "-drain", "0", "-page", ""}, out, &stderr); code != exitOK {
 		t.Fatalf("exit code %d, stderr %q, output:\n%s", code, stderr.String(), out.String())
 	}
 	if !strings.Contains(out.String(), "0 cuts, 0 kills, 0 drains in") {
 		t.Errorf("what was not broken:\n%s", out.String())
+	}
+	if strings.Contains(out.String(), "open http") {
+		t.Errorf("a page that was not wanted:\n%s", out.String())
 	}
 }
 
@@ -179,6 +185,8 @@ func TestDemoFlags(t *testing.T) {
 		{"-drain -1s", exitUsage, "", "-drain -1s"},
 		{"-rate 0", exitUsage, "", "allowed are 1 to 500"},
 		{"-rate 501", exitUsage, "", "-rate 501"},
+		{"-page 0.0.0.0:15800", exitUsage, "", "on this machine"},
+		{"-page somewhere", exitUsage, "", "-page somewhere"},
 		{"-fast", exitUsage, "", "-fast"},
 		{"now", exitUsage, "", "now"},
 	} {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +20,7 @@ const replaceAfter = time.Second
 // fleet is the demo's pods: so many of them, each replaced when it ends.
 type fleet struct {
 	// Immutable.
-	tally   *tally
+	watched *audience
 	environ []string
 	life    context.Context // ends with the demo
 	end     context.CancelFunc
@@ -31,15 +32,16 @@ type fleet struct {
 	started int // pods, ever
 	apps    int // and apps
 	busy    bool
+	resting bool // nothing is to be done with any pod any more
 }
 
 // newFleet starts the pods. They are ready when it returns.
-func newFleet(ctx context.Context, t *tally, journal string) (*fleet, error) {
+func newFleet(ctx context.Context, w *audience, journal string) (*fleet, error) {
 	key := make([]byte, keyring.KeySize)
 	if _, err := rand.Read(key); err != nil {
 		return nil, err
 	}
-	f := &fleet{tally: t, environ: podEnviron(journal, base64.StdEncoding.EncodeToString(key)), http: &http.Client{Transport: &http.Transport{}}}
+	f := &fleet{watched: w, environ: podEnviron(journal, base64.StdEncoding.EncodeToString(key)), http: &http.Client{Transport: &http.Transport{}}}
 	f.life, f.end = context.WithCancel(context.Background())
 	var starting sync.WaitGroup
 	var errs [replicas]error
@@ -74,7 +76,7 @@ func (f *fleet) place(slot int) *pod {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.started++
-	p := &pod{number: f.started, tally: f.tally, state: podStarting, http: f.http}
+	p := &pod{number: f.started, watched: f.watched, state: podStarting, http: f.http}
 	f.pods[slot] = p
 	return p
 }
@@ -109,44 +111,66 @@ func (f *fleet) ready() (addresses []string) {
 	return addresses
 }
 
+// nearest lists the same, and first the pod that has the session of a tally's
+// resilient client.
+func (f *fleet) nearest(t *tally) []string {
+	addresses, holder := f.ready(), t.holder(resilient)
+	for _, p := range f.all() {
+		if i := slices.Index(addresses, p.address); i > 0 && p.runs(holder) {
+			addresses[0], addresses[i] = addresses[i], addresses[0]
+		}
+	}
+	return addresses
+}
+
+// podOf names the pod that an app runs in, "" if there is none.
+func (f *fleet) podOf(app int) string {
+	for _, p := range f.all() {
+		if p.runs(app) && p.is() != podDead {
+			return p.name()
+		}
+	}
+	return ""
+}
+
 // watch shows what becomes of a slot.
 func (f *fleet) watch(slot int) {
 	for f.life.Err() == nil {
 		if v, ok := f.all()[slot].look(f.life); ok {
-			f.tally.watch(slot, v)
+			f.watched.terminal.watch(slot, v)
 		}
 		sleep(f.life, lookEvery)
 	}
 }
 
 // send lets the app that has a user's socket send a message.
-func (f *fleet) send(u user) {
-	sock, app, ok := f.tally.socket(u)
+func (f *fleet) send(t *tally, u user) {
+	sock, app, ok := t.socket(u)
 	if !ok {
 		return
 	}
 	for _, p := range f.all() {
-		if a := p.process(); a != nil && a.number == app {
-			_, _ = a.child.stdin.Write([]byte(sock + "\n")) // it may be dead, which its reports tell
+		if p.runs(app) {
+			_, _ = p.process().child.stdin.Write([]byte(sock + "\n")) // it may be dead, which its reports tell
 		}
 	}
 }
 
-// take picks the pod that has the resilient client's session, or else the
-// first, for something to be done with it. There is none while something else
-// is under way.
-func (f *fleet) take() (slot int, p *pod) {
-	holder := f.tally.holder(resilient)
+// take picks the pod that has the session of a tally's resilient client, or else
+// the first, for something to be done with it. There is none while something
+// else is under way.
+func (f *fleet) take(t *tally) (slot int, p *pod) {
+	holder := t.holder(resilient)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.busy || f.life.Err() != nil {
+	if f.busy || f.resting || f.life.Err() != nil {
 		return 0, nil
 	}
 	for i, q := range f.pods {
 		if q.is() != podUp {
 			return 0, nil
 		}
-		if a := q.process(); a.number == holder {
+		if q.runs(holder) {
 			slot = i
 		}
 	}
@@ -156,8 +180,8 @@ func (f *fleet) take() (slot int, p *pod) {
 
 // during does something with the pod that has the session, in the background.
 // It returns false if that has to wait.
-func (f *fleet) during(act func(slot int, p *pod) error) bool {
-	slot, p := f.take()
+func (f *fleet) during(t *tally, act func(slot int, p *pod) error) bool {
+	slot, p := f.take(t)
 	if p == nil {
 		return false
 	}
@@ -167,31 +191,31 @@ func (f *fleet) during(act func(slot int, p *pod) error) bool {
 		f.busy = false
 		f.mu.Unlock()
 		if err != nil && f.life.Err() == nil {
-			f.tally.say("%s: %v", p.name(), err)
+			f.watched.say("%s: %v", p.name(), err)
 		}
 	})
 	return true
 }
 
-func (f *fleet) kill() bool {
-	return f.during(func(slot int, p *pod) error {
-		f.tally.fault(killCount, "%s: killed, sidecar and app (kill -9)", p.name())
+func (f *fleet) kill(t *tally) bool {
+	return f.during(t, func(slot int, p *pod) error {
+		f.watched.fault(killFault, "%s: killed, sidecar and app (kill -9)", p.name())
 		p.kill()
 		return f.replace(slot)
 	})
 }
 
-func (f *fleet) drain() bool {
-	return f.during(func(slot int, p *pod) error {
-		f.tally.fault(drainCount, "%s: drains, at most %s", p.name(), podDrain)
+func (f *fleet) drain(t *tally) bool {
+	return f.during(t, func(slot int, p *pod) error {
+		f.watched.fault(drainFault, "%s: drains, at most %s", p.name(), podDrain)
 		p.becomes(podDraining)
 		return errors.Join(p.drain(f.life), f.replace(slot))
 	})
 }
 
-func (f *fleet) restart() bool {
-	return f.during(func(_ int, p *pod) error {
-		f.tally.fault(restartCount, "%s: its app is killed and starts again", p.name())
+func (f *fleet) restart(t *tally) bool {
+	return f.during(t, func(_ int, p *pod) error {
+		f.watched.fault(restartFault, "%s: its app is killed and starts again", p.name())
 		return p.restart(f.appNumber())
 	})
 }
@@ -206,7 +230,7 @@ func (f *fleet) replace(slot int) error {
 	if err := p.start(f.life, f.environ, f.appNumber); err != nil {
 		return err
 	}
-	f.tally.say("%s: ready", p.name())
+	f.watched.say("%s: ready", p.name())
 	return nil
 }
 
@@ -215,6 +239,13 @@ func (f *fleet) idle() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return !f.busy
+}
+
+// rest lets the pods be as they are from now on.
+func (f *fleet) rest() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.resting = true
 }
 
 // close ends all pods at once.

@@ -60,7 +60,7 @@ func (c *cutter) cut(ctx context.Context) {
 
 func (c *cutter) kill(kind faultlink.Kind, how string) func(context.Context) {
 	return func(context.Context) {
-		c.tally.fault(cutCount, "cut: %s", how)
+		c.tally.fault(cutFault, "cut: %s", how)
 		c.link.Cut(kind)
 	}
 }
@@ -69,7 +69,7 @@ func (c *cutter) kill(kind faultlink.Kind, how string) func(context.Context) {
 func (c *cutter) silence(ctx context.Context) {
 	most := min(longestSilence, c.every)
 	d := most/2 + rand.N(most/2)
-	c.tally.fault(cutCount, "cut: silence for %s", d.Round(100*time.Millisecond))
+	c.tally.fault(cutFault, "cut: silence for %s", d.Round(100*time.Millisecond))
 	c.link.Silence()
 	sleep(ctx, d)
 	c.link.Heal()

@@ -13,9 +13,10 @@ const faultPace = 100 * time.Millisecond
 
 // play is what happens on a stage.
 type play struct {
-	stage *stage
-	tally *tally
-	cuts  *cutter
+	stage    *stage
+	audience *audience
+	tally    *tally // the terminal's
+	cuts     *cutter
 }
 
 // run breaks things until ctx ends, and then comes to an end at which every
@@ -32,14 +33,38 @@ func (p *play) run(ctx context.Context, k *keyboard) {
 		go p.keys(faults, cancel).read(k.in)
 	}
 	var running sync.WaitGroup
-	running.Go(func() { p.cuts.run(faults) })
+	running.Go(func() { p.alone(faults, p.cuts.run) })
 	running.Go(func() {
 		o := &p.tally.options
-		perform(faults, &routine{every: o.kill, fault: p.stage.fleet.kill}, &routine{every: o.drain, fault: p.stage.fleet.drain})
+		p.alone(faults, func(ctx context.Context) {
+			perform(ctx, &routine{every: o.kill, fault: p.kill}, &routine{every: o.drain, fault: p.drain})
+		})
 	})
 	running.Wait()
 	k.close()
 	p.end()
+}
+
+func (p *play) kill() bool    { return p.stage.fleet.kill(p.tally) }
+func (p *play) drain() bool   { return p.stage.fleet.drain(p.tally) }
+func (p *play) restart() bool { return p.stage.fleet.restart(p.tally) }
+
+// alone runs act until ctx ends, but not while a browser shows the demo: who
+// presses buttons there wants to see what those do. It begins anew after that.
+func (p *play) alone(ctx context.Context, act func(context.Context)) {
+	for ctx.Err() == nil {
+		await(ctx, func() bool { return !p.audience.watching() })
+		acting, stop := context.WithCancel(ctx)
+		var interrupter sync.WaitGroup
+		interrupter.Go(func() {
+			await(acting, p.audience.watching)
+			stop()
+		})
+		act(acting)
+		await(acting, p.audience.watching) // there may be nothing to do
+		stop()
+		interrupter.Wait()
+	}
 }
 
 // end lets everything arrive, for as long as the session lives.
@@ -47,6 +72,7 @@ func (p *play) end() {
 	limit, done := context.WithTimeout(p.stage.ended, settleLimit)
 	defer done()
 	p.tally.settle()
+	p.stage.fleet.rest()
 	await(limit, p.stage.fleet.idle)
 	await(limit, p.tally.fresh())
 	p.stage.stopProducer()
@@ -88,7 +114,7 @@ func (p *play) keys(ctx context.Context, quit func()) keys {
 		}
 	}
 	return keys{
-		'k': now(p.stage.fleet.kill), 'd': now(p.stage.fleet.drain), 'r': now(p.stage.fleet.restart),
+		'k': now(p.kill), 'd': now(p.drain), 'r': now(p.restart),
 		'c': func() { go p.cuts.cut(ctx) }, // silence lasts, and other keys need not wait
 		'q': quit, ctrlC: interrupt,
 	}

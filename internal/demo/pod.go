@@ -45,7 +45,7 @@ const (
 type pod struct {
 	// Immutable once started.
 	number  int
-	tally   *tally
+	watched *audience
 	address string // of the sidecar
 	admin   string
 	sidecar *child
@@ -76,7 +76,7 @@ func (p *pod) becomes(state string) {
 
 // start returns when the pod is ready.
 func (p *pod) start(ctx context.Context, environ []string, apps func() int) error {
-	app, err := startApp(p.tally, "127.0.0.1:0", apps())
+	app, err := startApp(p.watched, "127.0.0.1:0", apps())
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (p *pod) startSidecar(ctx context.Context, environ []string) error {
 		"WSR_LISTEN=" + p.address, "WSR_ADVERTISE=" + p.address, "WSR_ADMIN_LISTEN=" + p.admin,
 		"WSR_UPSTREAM=http://" + p.process().address,
 	}, environ...)
-	if p.sidecar, err = startChild(p.tally.options.program, []string{"run"}, environ, func(string) {}, p.complains); err != nil {
+	if p.sidecar, err = startChild(p.watched.options.program, []string{"run"}, environ, func(string) {}, p.complains); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, podStart)
@@ -123,7 +123,7 @@ func (p *pod) complains(line string) {
 	p.mu.Lock()
 	p.last = line
 	p.mu.Unlock()
-	p.tally.say("%s: %s", p.name(), line)
+	p.watched.say("%s: %s", p.name(), line)
 }
 
 func (p *pod) ready(ctx context.Context) bool {
@@ -170,7 +170,7 @@ func (p *pod) look(ctx context.Context) (podView, bool) {
 func (p *pod) kill() {
 	p.becomes(podDead)
 	if app := p.process(); app != nil {
-		p.tally.kills(app.number)
+		p.watched.kills(app.number)
 		defer app.child.kill()
 	}
 	if p.sidecar != nil {
@@ -208,9 +208,9 @@ func (p *pod) hand(ctx context.Context) error {
 // restart kills the app and starts another one at its address.
 func (p *pod) restart(number int) error {
 	old := p.process()
-	p.tally.kills(old.number)
+	p.watched.kills(old.number)
 	old.child.kill()
-	app, err := startApp(p.tally, old.address, number)
+	app, err := startApp(p.watched, old.address, number)
 	if err != nil {
 		return err
 	}
@@ -225,6 +225,12 @@ func (p *pod) process() *appProcess {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.app
+}
+
+// runs tells whether an app, by its number, is this pod's.
+func (p *pod) runs(app int) bool {
+	a := p.process()
+	return a != nil && a.number == app
 }
 
 func (p *pod) setApp(a *appProcess) {

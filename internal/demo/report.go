@@ -26,22 +26,23 @@ func appOf(sock string) (int, error) {
 	return strconv.Atoi(app)
 }
 
-// report takes a line of an app. One that no app writes is ignored: it may
-// have been killed while it wrote it.
-func (t *tally) report(line string) {
+// report takes a line of an app, and tells whether it was about a client of
+// this tally. One that no app writes is ignored: it may have been killed while
+// it wrote it.
+func (t *tally) report(line string) (ours bool) {
 	fields := strings.Fields(line)
 	if len(fields) < 2 {
-		return
+		return false
 	}
 	app, err := appOf(fields[1])
 	if err != nil {
-		return
+		return false
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	u, l := t.find(fields, app)
 	if l == nil {
-		return
+		return false
 	}
 	switch fields[0] {
 	case reportOpened:
@@ -58,12 +59,13 @@ func (t *tally) report(line string) {
 	case reportClosed:
 		l.closed = true
 	}
+	return true
 }
 
 // find returns the life that a report is about. The caller holds mu.
 func (t *tally) find(fields []string, app int) (user, *life) {
 	if fields[0] == reportOpened && len(fields) > 2 {
-		if u, ok := userNamed(fields[2]); ok {
+		if u, visitor, ok := userNamed(fields[2]); ok && visitor == t.visitor {
 			return u, t.books[u].life(fields[1], app, t.killed[app])
 		}
 	}
@@ -108,7 +110,9 @@ func (t *tally) socket(u user) (sock string, app int, ok bool) {
 	defer t.mu.Unlock()
 	l := t.books[u].newest()
 	if l == nil {
-		t.books[u].unsent++
+		if t.visitor == "" || t.books[u].opened > 0 { // a browser takes its time to begin
+			t.books[u].unsent++
+		}
 		return "", 0, false
 	}
 	return l.sock, l.app, true

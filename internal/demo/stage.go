@@ -23,15 +23,15 @@ type stage struct {
 }
 
 // newStage opens a stage and starts the clients, or leaves nothing behind.
-func newStage(ctx context.Context, t *tally) (*stage, error) {
+func newStage(ctx context.Context, w *audience) (*stage, error) {
 	s := &stage{}
-	if err := s.open(ctx, t); err != nil {
+	if err := s.open(ctx, w); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-func (s *stage) open(ctx context.Context, t *tally) error {
+func (s *stage) open(ctx context.Context, w *audience) error {
 	folder, err := os.MkdirTemp("", "wsresilience-demo-")
 	if err != nil {
 		return err
@@ -42,11 +42,11 @@ func (s *stage) open(ctx context.Context, t *tally) error {
 		return err
 	}
 	s.later(func() error { stopJournal(journal); return nil })
-	if s.fleet, err = newFleet(ctx, t, journal.ClientURL()); err != nil {
+	if s.fleet, err = newFleet(ctx, w, journal.ClientURL()); err != nil {
 		return err
 	}
 	s.later(s.fleet.close)
-	b, err := newBalancer(s.fleet.ready)
+	b, err := newBalancer(s.fleet.ready, false)
 	if err != nil {
 		return err
 	}
@@ -59,10 +59,24 @@ func (s *stage) open(ctx context.Context, t *tally) error {
 
 	var producer context.Context
 	producer, s.stopProducer = context.WithCancel(context.Background())
-	if err := s.openClients(ctx, producer, t); err != nil {
+	if err := s.openClients(ctx, producer, w.terminal); err != nil {
 		return err
 	}
-	s.feed(producer, t)
+	s.feed(producer, w.terminal)
+	return s.openPage(w)
+}
+
+// openPage serves the page, unless it is not wanted.
+func (s *stage) openPage(w *audience) error {
+	if w.options.page == "" {
+		return nil
+	}
+	p, err := servePage(w, s.fleet)
+	if err != nil {
+		return err
+	}
+	s.later(p.close)
+	w.terminal.hasPage(p.url)
 	return nil
 }
 
@@ -70,7 +84,7 @@ func (s *stage) open(ctx context.Context, t *tally) error {
 func (s *stage) feed(producer context.Context, t *tally) {
 	var feeds sync.WaitGroup
 	for u := range users {
-		feeds.Go(func() { t.pace(producer, func() { s.fleet.send(u) }) })
+		feeds.Go(func() { t.pace(producer, func() { s.fleet.send(t, u) }) })
 	}
 	s.later(func() error { feeds.Wait(); return nil })
 }

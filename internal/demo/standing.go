@@ -1,6 +1,9 @@
 package demo
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // user is one of the demo's two clients.
 type user int
@@ -13,14 +16,26 @@ const (
 
 func (u user) String() string { return [...]string{"plain", "resilient"}[u] }
 
-// userNamed returns the user of a query parameter.
-func userNamed(name string) (user, bool) {
+// of names a visitor's user; "" is the terminal, whose users have just a name.
+func (u user) of(visitor string) string {
+	if visitor == "" {
+		return u.String()
+	}
+	return u.String() + "." + visitor
+}
+
+// userNamed returns the user of a query parameter, and whose it is.
+func userNamed(name string) (u user, visitor string, ok bool) {
+	name, visitor, dotted := strings.Cut(name, ".")
+	if dotted && !isVisitorName(visitor) {
+		return 0, "", false
+	}
 	for u := range users {
 		if u.String() == name {
-			return u, true
+			return u, visitor, true
 		}
 	}
-	return 0, false
+	return 0, "", false
 }
 
 // direction is that of a message, as the app and its users see it.
@@ -72,14 +87,33 @@ type account struct {
 	broken    time.Time     // when the last of them came
 }
 
+// faultKind is a kind of what is broken on purpose.
+type faultKind string
+
+const (
+	cutFault     faultKind = "cut" // of the network; in the terminal, in any way
+	halfFault    faultKind = "half-open"
+	slowFault    faultKind = "slow"
+	killFault    faultKind = "kill"
+	drainFault   faultKind = "drain"
+	restartFault faultKind = "restart"
+)
+
 // note is one line of the story.
 type note struct {
 	at   time.Duration // since the start
+	kind faultKind     // "" unless it tells of one
 	text string
 }
 
-// maxNotes is what a view has room for.
-const maxNotes = 5
+const (
+	// maxNotes is how many are remembered: more than come between two events
+	// of the page.
+	maxNotes = 32
+
+	// shownNotes is how many a view has room for.
+	shownNotes = 5
+)
 
 // replicas is how many pods there should be.
 const replicas = 2
@@ -96,10 +130,26 @@ type standing struct {
 	elapsed                       time.Duration
 	keys                          bool // somebody can press some
 	cuts, kills, drains, restarts int
-	settling                      bool // no more faults: what is under way may arrive
+	settling                      bool   // no more faults: what is under way may arrive
+	page                          string // where a browser finds it, "" if nowhere
+	watched                       bool   // a browser shows it: no automatic faults
 	pods                          [replicas]podView
 	accounts                      [users]account
 	notes                         []note // the newest last
+}
+
+// count notes one more fault.
+func (s *standing) count(kind faultKind) {
+	switch kind {
+	case cutFault, halfFault:
+		s.cuts++
+	case killFault:
+		s.kills++
+	case drainFault:
+		s.drains++
+	case restartFault:
+		s.restarts++
+	}
 }
 
 // clean tells that a user's messages all arrived as promised.

@@ -16,11 +16,13 @@ type tally struct {
 	// Immutable.
 	options options
 	started time.Time
+	visitor string // whose clients it is about; "" is the terminal
 
 	// Guarded by mu.
 	mu       sync.Mutex
 	snap     standing
 	books    [users]book
+	noted    int          // notes, ever
 	killed   map[int]bool // apps
 	finished bool
 	last     time.Time // when any message came
@@ -87,9 +89,12 @@ func (t *tally) hear(u user, p []byte) {
 // read counts a message that came to an app.
 func (t *tally) read(u user, l *life, n uint64) {
 	b := &t.books[u]
+	if t.visitor != "" {
+		b.in.sent = max(b.in.sent, n) // numbers are given out in a browser
+	}
 	first := l.first == 0
 	missing := b.read(l, n)
-	if missing > 0 && (u == plain || !first) { // an app before it may not have told all yet
+	if missing > 0 && t.visitor == "" && (u == plain || !first) { // an app before it may not have told all yet
 		t.note("%s: %s missing on the way from it", u, plural(missing, "message"))
 	}
 	t.last = time.Now()
@@ -148,17 +153,13 @@ func (t *tally) disconnected(u user) {
 }
 
 // fault notes that something was broken, and counts it.
-func (t *tally) fault(counter func(*standing) *int, format string, args ...any) {
+func (t *tally) fault(kind faultKind, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	*counter(&t.snap)++
+	t.snap.count(kind)
 	t.note(format, args...)
+	t.snap.notes[len(t.snap.notes)-1].kind = kind
 }
-
-func cutCount(s *standing) *int     { return &s.cuts }
-func killCount(s *standing) *int    { return &s.kills }
-func drainCount(s *standing) *int   { return &s.drains }
-func restartCount(s *standing) *int { return &s.restarts }
 
 // say notes anything else.
 func (t *tally) say(format string, args ...any) {
@@ -172,7 +173,8 @@ func (t *tally) note(format string, args ...any) {
 	if len(t.snap.notes) == maxNotes {
 		t.snap.notes = slices.Delete(t.snap.notes, 0, 1)
 	}
-	t.snap.notes = append(t.snap.notes, note{time.Since(t.started), fmt.Sprintf(format, args...)})
+	t.snap.notes = append(t.snap.notes, note{at: time.Since(t.started), text: fmt.Sprintf(format, args...)})
+	t.noted++
 }
 
 // watch takes what is to be shown of a pod.
@@ -190,6 +192,20 @@ func (t *tally) hasKeys(yes bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.snap.keys = yes
+}
+
+// hasPage tells where a browser finds the demo.
+func (t *tally) hasPage(url string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.snap.page = url
+}
+
+// isWatched tells whether a browser shows the demo.
+func (t *tally) isWatched(yes bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.snap.watched = yes
 }
 
 // standing returns a copy that stays as it is.

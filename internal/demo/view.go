@@ -51,12 +51,15 @@ type view struct {
 	drawn    int // lines of the frame on the screen
 }
 
-func (v *view) begin(o options) {
+func (v *view) begin(s *standing) {
 	if v.terminal {
 		fmt.Fprint(v.out, ansiBegin)
 		return
 	}
-	fmt.Fprintln(v.out, topology(o))
+	if s.page != "" {
+		fmt.Fprintln(v.out, "open", s.page)
+	}
+	fmt.Fprintln(v.out, topology(s))
 }
 
 func (v *view) pace() time.Duration {
@@ -94,8 +97,11 @@ func (v *view) end(s *standing) {
 	fmt.Fprint(v.out, "\n", verdict(s))
 }
 
-func topology(o options) string {
-	return fmt.Sprintf("two clients <-> network, cut every %s <-> balancer <-> %d x (sidecar <-> app)", o.every, replicas)
+func topology(s *standing) string {
+	if s.watched {
+		return "a page is open: nothing is broken by itself meanwhile"
+	}
+	return fmt.Sprintf("two clients <-> network, cut every %s <-> balancer <-> %d x (sidecar <-> app)", s.options.every, replicas)
 }
 
 // dashboard is a frame of at most 80×23, the notes apart, which are cut off
@@ -107,16 +113,22 @@ func dashboard(s *standing, p palette) string {
 	case s.settling:
 		hint = "no more faults: what is under way arrives"
 	case s.keys:
-		hint = "k kill  d drain  r restart app  c cut  q quit"
+		hint = "k kill  d drain  r restart  c cut  q quit"
 	}
-	fmt.Fprintf(&b, "%swsresilience demo%s  %-9s%50s\n%s\n", p.strong, p.end, clock(s.elapsed), hint, topology(s.options))
+	title := "wsresilience demo"
+	if s.page != "" {
+		title = "open " + s.page
+	}
+	left := fmt.Sprintf("%s  %s", title, clock(s.elapsed))
+	fmt.Fprintf(&b, "%s%s%s%*s\n%s\n", p.strong, left, p.end, max(0, 78-len(left)), hint, topology(s))
 	for i := range s.pods {
 		fmt.Fprintln(&b, podLine(&s.pods[i], p))
 	}
 	fmt.Fprintf(&b, "%s\n", table(s, p))
-	for i := range maxNotes {
-		if i < len(s.notes) {
-			fmt.Fprintf(&b, "%6s  %s", clock(s.notes[i].at), s.notes[i].text)
+	notes := s.notes[max(0, len(s.notes)-shownNotes):]
+	for i := range shownNotes {
+		if i < len(notes) {
+			fmt.Fprintf(&b, "%6s  %s", clock(notes[i].at), notes[i].text)
 		}
 		b.WriteByte('\n')
 	}

@@ -22,9 +22,9 @@ func sampleSnapshot() *standing {
 			{name: "pod 10", state: podDraining, plain: 2},
 		},
 		notes: []note{
-			{81 * time.Second, "cut: half open, the clients are not told"},
-			{82 * time.Second, "resilient: adopted (owner_lost) after 238ms"},
-			{83 * time.Second, "plain: 48 messages missing on the way to it"},
+			{81 * time.Second, cutFault, "cut: half open, the clients are not told"},
+			{82 * time.Second, "", "resilient: adopted (owner_lost) after 238ms"},
+			{83 * time.Second, "", "plain: 48 messages missing on the way to it"},
 		},
 	}
 	s.accounts[plain] = account{
@@ -48,8 +48,11 @@ func TestViews(t *testing.T) {
 	s := sampleSnapshot()
 	settling := sampleSnapshot()
 	settling.settling = true
+	page := sampleSnapshot()
+	page.page, page.watched = "http://127.0.0.1:15800/", true
 	for name, got := range map[string]string{
 		"dashboard": dashboard(s, palette{}),
+		"page":      dashboard(page, palette{}),
 		"colours":   strings.ReplaceAll(dashboard(settling, colours()), "\x1b", "ESC"),
 		"lines":     statusLine(s) + "\n" + verdict(s),
 	} {
@@ -74,6 +77,7 @@ func TestViews(t *testing.T) {
 func TestDashboardFits(t *testing.T) {
 	full := sampleSnapshot()
 	full.notes = make([]note, maxNotes)
+	full.page = "http://127.0.0.1:15800/"
 	empty := &standing{options: full.options}
 	for _, s := range []*standing{full, empty} {
 		lines := strings.SplitAfter(dashboard(s, palette{}), "\n")
@@ -92,7 +96,7 @@ func TestViewDrawsOverItself(t *testing.T) {
 	var out strings.Builder
 	v := &view{out: &out, terminal: true}
 	s := sampleSnapshot()
-	v.begin(s.options)
+	v.begin(s)
 	v.draw(s)
 	first := out.Len()
 	v.end(s)

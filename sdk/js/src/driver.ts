@@ -163,14 +163,14 @@ export class Driver {
     this.settling = true;
     try {
       for (let o: Event | AppMessage | undefined; (o = this.machine.outputs.shift()); ) {
-        if (!("seq" in o) && o.type === "open" && this.unchosen()) {
-          continue;
-        }
-        this.act(o);
-        if ("seq" in o) {
+        if (!(o instanceof Event)) {
+          this.act(o);
           dispatched(this.machine, clock(), o.seq, o.data.length, isHidden() ? 0 : ACK_DELAY);
-        } else if (o.type === "reset") {
-          this.store?.clear();
+        } else if (o.type !== "open" || !this.unchosen()) {
+          this.act(o);
+          if (o.type === "reset") {
+            this.store?.clear();
+          }
         }
       }
     } finally {
@@ -337,12 +337,13 @@ export class Driver {
         socket.onopen = socket.onmessage = socket.onclose = null;
         shut(socket, leg.death.code, leg.death.reason);
       }
-    } else if (leg.opened) {
+    } else if (leg.opened && socket?.readyState === 1) {
+      // Once it is closing, its end is about to be told.
       for (let data: Data | null; (data = nextMessage(this.machine, clock(), leg)) !== null; ) {
-        socket!.send(data);
+        socket.send(data);
       }
       if (bare && closing && leg.closed) {
-        shut(socket!, closing.code, closing.reason);
+        shut(socket, closing.code, closing.reason);
       }
     }
   }

@@ -52,11 +52,17 @@ export class PlaceStore implements Store {
   }
 
   async close(): Promise<void> {
-    const { name, id } = this.place;
-    await this.write(({ places, messages }) => {
-      places.delete([name, id]);
-      messages.delete(rowsOf(id));
-    }).catch(() => {}); // what cannot be deleted expires
+    const { name, id, saved } = this.place;
+    if (saved && saved === this.restored?.saved) {
+      // This life never got as far as the session that it found: that stays for the next one.
+      this.leave();
+    } else {
+      const forget: Write = ({ places, messages }) => {
+        places.delete([name, id]);
+        messages.delete(rowsOf(id));
+      };
+      await this.write(forget).catch(() => {}); // what cannot be deleted expires
+    }
     this.failed ??= failure("closed");
     this.claim.db.close();
     this.claim.release();
@@ -68,11 +74,15 @@ export class PlaceStore implements Store {
   }
 
   /**
-   * Says that the page goes away, so that the next one need not wait until it looks dead. Nothing of it runs
-   * after this, so it cannot look whether the place still is ours; it says who left: a row of the owner's own.
+   * Where there is no lock: says that the page goes away, so that the next one need not wait until it looks
+   * dead. Nothing of it runs after this, so it cannot look whether the place still is ours; it says who left,
+   * in a row of the owner's own.
    */
   leave(): void {
-    const { db, place } = this.claim;
+    const { db, place, guarded } = this.claim;
+    if (!guarded) {
+      return;
+    }
     transact(db, ({ messages, commit }) => {
       messages.put({ place: place.owner, position: 0, data: "" });
       commit();

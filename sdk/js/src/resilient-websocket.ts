@@ -37,7 +37,22 @@ const READY_STATES: Record<State, number> = {
   closed: 3,
 };
 
-type Handler<E extends Event> = ((this: ResilientWebSocket, event: E) => unknown) | null;
+/** `this` is what a WebSocket's handler may count on, so that this class can stand for that one in types too. */
+type Handler<E extends Event> = ((this: WebSocket, event: E) => unknown) | null;
+
+/** `addEventListener` with the types of our events. */
+interface Listen {
+  <K extends keyof ResilientWebSocketEventMap>(
+    type: K,
+    listener: (this: WebSocket, event: ResilientWebSocketEventMap[K]) => unknown,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  (
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+}
 
 /** What `send` takes. */
 type Sendable = string | ArrayBufferLike | Blob | ArrayBufferView;
@@ -68,11 +83,8 @@ export class ResilientWebSocket extends EventTarget {
   declare onreset: Handler<ResetEvent>;
   declare onstatechange: Handler<StateChangeEvent>;
 
-  declare addEventListener: <K extends keyof ResilientWebSocketEventMap>(
-    type: K,
-    listener: ((this: ResilientWebSocket, event: ResilientWebSocketEventMap[K]) => unknown) | null,
-    options?: boolean | AddEventListenerOptions,
-  ) => void;
+  declare addEventListener: Listen;
+  declare removeEventListener: Listen;
 
   readonly #driver: Driver;
   readonly #settings: Settings;
@@ -95,14 +107,13 @@ export class ResilientWebSocket extends EventTarget {
   static {
     for (const type of "open message error close resumed adopted reset statechange".split(" ")) {
       const name = `on${type}`;
-      Object.defineProperty(this.prototype, name, {
-        configurable: true,
-        get(this: ResilientWebSocket) {
+      const attribute: ThisType<ResilientWebSocket> = {
+        get [name]() {
           return this.#handlers[name] ?? null;
         },
         // An object that is no function is kept and does nothing; anything else is null (HTML, "event handler
         // IDL attributes"). A listener's place in the order is that of its first handler.
-        set(this: ResilientWebSocket, handler: unknown) {
+        set [name](handler: unknown) {
           this.#handlers[name] = handler = Object(handler) === handler ? handler : null;
           EventTarget.prototype[handler ? "addEventListener" : "removeEventListener"].call(
             this,
@@ -110,7 +121,8 @@ export class ResilientWebSocket extends EventTarget {
             this.#handle,
           );
         },
-      });
+      };
+      Object.defineProperty(this.prototype, name, Object.getOwnPropertyDescriptor(attribute, name)!);
     }
     defineShape(this);
   }
@@ -156,9 +168,7 @@ export class ResilientWebSocket extends EventTarget {
   }
 
   set binaryType(type: BinaryType) {
-    if (type === "blob" || type === "arraybuffer") {
-      this.#binaryType = type;
-    }
+    this.#binaryType = type === "blob" || type === "arraybuffer" ? type : this.#binaryType;
   }
 
   /** Where the session stands; `readyState` says less. */
@@ -217,8 +227,9 @@ export class ResilientWebSocket extends EventTarget {
 
   /** Closes the session, after all that was sent. */
   close(code: number | undefined = undefined, reason = ""): void {
+    const open = this.#readyState < CLOSING;
     const given = closeCode(code, (reason = `${reason}`));
-    if (this.#readyState < CLOSING) {
+    if (open) {
       this.#readyState = CLOSING;
       this.#driver.close(given, reason);
     }

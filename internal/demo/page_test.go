@@ -1,0 +1,240 @@
+package demo
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+// openStage is a stage with a page, and nothing that is broken by itself.
+func openStage(t *testing.T) (*stage, *audience) {
+	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir())
+	w := newAudience(newTally(options{rate: 50, page: "127.0.0.1:0", pageGiven: true, program: sidecar(t)}))
+	s, err := newStage(t.Context(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, w
+}
+
+// request asks the page's server for something.
+func request(t *testing.T, method, url string, header ...string) (status int, body string, h http.Header) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+		}
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text), resp.Header
+}
+
+// beginVisit is what the page does first.
+func beginVisit(t *testing.T, page string) (story visitStory) {
+	t.Helper()
+	status, text, _ := request(t, http.MethodPost, page+"visit")
+	if status != http.StatusOK {
+		t.Fatalf("%d: %s", status, text)
+	}
+	if err := json.Unmarshal([]byte(text), &story); err != nil {
+		t.Fatal(err)
+	}
+	return story
+}
+
+// follow reads the stream of a visit, until the test ends or stop is called.
+func follow(t *testing.T, page, name string) (pictures <-chan picture, stop func()) {
+	t.Helper()
+	resp, err := (&http.Transport{}).RoundTrip(newRequest(t, page+"visit/"+name+"/events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Fatalf("stream: %s, %s", resp.Status, resp.Header)
+	}
+	ch := make(chan picture)
+	over := make(chan struct{})
+	go func() {
+		defer close(ch)
+		for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+			data, ok := strings.CutPrefix(lines.Text(), "data: ")
+			var p picture
+			if !ok || json.Unmarshal([]byte(data), &p) != nil {
+				continue
+			}
+			select {
+			case ch <- p:
+			case <-over:
+				return
+			}
+		}
+	}()
+	stop = func() {
+		select {
+		case <-over:
+		default:
+			close(over)
+			resp.Body.Close()
+		}
+	}
+	t.Cleanup(stop)
+	return ch, stop
+}
+
+func newRequest(t *testing.T, url string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// wait reads pictures until one is as wanted.
+func wait(t *testing.T, what string, pictures <-chan picture, wanted func(*picture) bool) (last picture) {
+	t.Helper()
+	limit := time.After(30 * time.Second)
+	for {
+		select {
+		case p, ok := <-pictures:
+			if !ok {
+				t.Fatalf("%s: the stream ended, with %+v", what, last)
+			}
+			if last = p; wanted(&p) {
+				return p
+			}
+		case <-limit:
+			t.Fatalf("%s: not in time, but %+v", what, last)
+		}
+	}
+}
+
+// The page is for its own browser: foreign names, foreign pages and what a
+// page must not load are refused.
+func TestPageGuards(t *testing.T) {
+	p := &page{url: "http://127.0.0.1:15800/"}
+	at := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 15800}
+	h := p.handler(fstest.MapFS{"index.html": {Data: []byte("hello")}}, at)
+	for _, tt := range []struct {
+		name, method, path, host string
+		header                   [2]string
+		want                     int
+	}{
+		{"the page", "GET", "/", "127.0.0.1:15800", [2]string{}, http.StatusOK},
+		{"the page by name", "GET", "/", "localhost:15800", [2]string{}, http.StatusOK},
+		{"another name that leads here", "GET", "/", "evil.example:15800", [2]string{}, http.StatusMisdirectedRequest},
+		{"another port", "GET", "/", "127.0.0.1:80", [2]string{}, http.StatusMisdirectedRequest},
+		{"no port", "GET", "/", "127.0.0.1", [2]string{}, http.StatusMisdirectedRequest},
+		{"a visit from a foreign page", "POST", "/visit", "127.0.0.1:15800", [2]string{"Origin", "https://evil.example"}, http.StatusForbidden},
+		{"a visit from another port", "POST", "/visit", "127.0.0.1:15800", [2]string{"Origin", "http://127.0.0.1:80"}, http.StatusForbidden},
+		{"a button in a foreign page", "POST", "/visit/x/kill", "127.0.0.1:15800", [2]string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
+		{"the switch in a foreign page", "PUT", "/visit/x/auto", "127.0.0.1:15800", [2]string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
+		{"a visit by GET", "GET", "/visit", "127.0.0.1:15800", [2]string{}, http.StatusNotFound},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRequest(t, "http://"+tt.host+tt.path)
+			r.Method = tt.method
+			if tt.header[0] != "" {
+				r.Header.Set(tt.header[0], tt.header[1])
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != tt.want {
+				t.Errorf("%d %s, want %d", w.Code, w.Body, tt.want)
+			}
+			if csp := w.Header().Get("Content-Security-Policy"); tt.want == http.StatusOK && csp != pagePolicy {
+				t.Errorf("policy %q", csp)
+			}
+		})
+	}
+}
+
+// The page needs no network, and nothing that its policy forbids.
+func TestPageFiles(t *testing.T) {
+	foreign := regexp.MustCompile(`https?://|@import|url\(`)
+	inline := regexp.MustCompile(`<script>|<style|\sstyle=|\son[a-z]+=`)
+	modules := regexp.MustCompile(`(?:from|src=|href=|import\() ?"(?:\./)?([a-z.-]+)"`)
+	seen := 0
+	err := fs.WalkDir(pageFiles, "page", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		seen++
+		text, err := fs.ReadFile(pageFiles, name)
+		if err != nil {
+			return err
+		}
+		content := strings.ReplaceAll(string(text), "http://www.w3.org/2000/svg", "")
+		if found := foreign.FindString(content); found != "" && !strings.HasSuffix(name, "wsresilience.js") {
+			t.Errorf("%s loads something from elsewhere: %s", name, found)
+		}
+		if found := inline.FindString(content); found != "" && strings.HasSuffix(name, ".html") {
+			t.Errorf("%s has something inline: %s", name, found)
+		}
+		for _, match := range modules.FindAllStringSubmatch(content, -1) {
+			if _, err := fs.Stat(pageFiles, "page/"+match[1]); err != nil && !strings.HasSuffix(name, "wsresilience.js") {
+				t.Errorf("%s refers to %s: %v", name, match[1], err)
+			}
+		}
+		return nil
+	})
+	if err != nil || seen < 10 {
+		t.Fatalf("%d files, %v", seen, err)
+	}
+}
+
+// Without the flag another port will do, and with it none.
+func TestPagePortIsTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	w := newAudience(newTally(options{rate: 1, page: l.Addr().String(), pageGiven: true}))
+	if p, err := servePage(w, &fleet{watched: w}); err == nil {
+		_ = p.close()
+		t.Error("it was asked for this port, and took another one")
+	}
+	if def, err := net.Listen("tcp", pageAddress); err == nil {
+		defer def.Close()
+	} // else somebody has it, which is as good
+	w.options.page, w.options.pageGiven = pageAddress, false
+	p, err := servePage(w, &fleet{watched: w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, _ := request(t, "GET", p.url); status != http.StatusOK || strings.Contains(p.url, pageAddress) {
+		t.Errorf("%s: %d", p.url, status)
+	}
+	if err := p.close(); err != nil {
+		t.Error(err)
+	}
+}

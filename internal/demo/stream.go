@@ -1,0 +1,142 @@
+package demo
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// tellEvery is how often a page is told how things are. A mark on its timeline
+// is as exact as that.
+const tellEvery = 100 * time.Millisecond
+
+// stream tells a visitor's page how things are, as server-sent events, until
+// the page or the visit is gone. It does not take the way over the network that
+// is broken.
+func (v *visitor) stream(w http.ResponseWriter, r *http.Request) {
+	v.attach()
+	defer v.detach()
+	w.Header().Set("Content-Type", "text/event-stream")
+	out := http.NewResponseController(w)
+	told, _ := strconv.Atoi(r.Header.Get("Last-Event-ID")) // none is 0
+	ticker := time.NewTicker(tellEvery)
+	defer ticker.Stop()
+	for {
+		p := v.picture(&told)
+		text, err := json.Marshal(p)
+		if err == nil {
+			_, err = fmt.Fprintf(w, "id: %d\ndata: %s\n\n", told, text)
+		}
+		if err != nil || out.Flush() != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-v.life.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// picture is all that a page is told at once.
+type picture struct {
+	Pods    []podPicture         `json:"pods"`
+	Busy    bool                 `json:"busy"` // something is done with a pod
+	Network networkPicture       `json:"network"`
+	Auto    bool                 `json:"auto"`
+	Lanes   [users]clientPicture `json:"clients"` // plain, resilient
+	Notes   []notePicture        `json:"notes"`   // since the last picture
+}
+
+type podPicture struct {
+	Name     string `json:"name"`
+	State    string `json:"state"`
+	Sessions int    `json:"sessions"`
+	Plain    int    `json:"plain"`
+}
+
+type networkPicture struct {
+	Fault faultKind `json:"fault"` // "" when whole
+	Left  int64     `json:"left"`  // milliseconds
+}
+
+// clientPicture is what the server knows of one client of the visitor.
+type clientPicture struct {
+	Pod    string        `json:"pod"` // that has its app socket, "" if none
+	Lives  []lifePicture `json:"lives"`
+	Unsent uint64        `json:"unsent"` // no app had a socket to write them to
+	In     countPicture  `json:"in"`     // what the apps read
+}
+
+// lifePicture is one app socket.
+type lifePicture struct {
+	Socket string `json:"socket"`
+	Order  int    `json:"order"`
+	Told   uint64 `json:"told"` // written by the app
+	Killed bool   `json:"killed"`
+}
+
+type countPicture struct {
+	Received   uint64 `json:"received"`
+	Lost       uint64 `json:"lost"`
+	Duplicated uint64 `json:"duplicated"`
+	Reordered  uint64 `json:"reordered"`
+	Gone       uint64 `json:"gone"`
+	Repeated   uint64 `json:"repeated"`
+}
+
+type notePicture struct {
+	Kind faultKind `json:"kind"`
+	Text string    `json:"text"`
+}
+
+// picture draws one, with the notes after the first told.
+func (v *visitor) picture(told *int) picture {
+	p := picture{Busy: !v.fleet.idle(), Auto: v.isAuto()}
+	kind, left := v.trouble()
+	p.Network = networkPicture{kind, left.Milliseconds()}
+	s := v.fleet.watched.terminal.standing()
+	for i := range s.pods {
+		pod := &s.pods[i]
+		p.Pods = append(p.Pods, podPicture{pod.name, pod.state, pod.sessions, pod.plain})
+	}
+	for u := range users {
+		p.Lanes[u] = v.tally.picture(u)
+		p.Lanes[u].Pod = v.fleet.podOf(v.tally.holder(u))
+	}
+	p.Notes, *told = v.tally.since(*told)
+	return p
+}
+
+// picture draws one client.
+func (t *tally) picture(u user) clientPicture {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := &t.books[u]
+	in := b.counts(t.rules(u))[toApp]
+	c := clientPicture{
+		Lives: make([]lifePicture, 0, len(b.lives)), Unsent: b.unsent,
+		In: countPicture{in.received, in.lost, in.duplicated, in.reordered, in.gone, in.repeated},
+	}
+	for _, l := range b.lives {
+		c.Lives = append(c.Lives, lifePicture{l.sock, l.order, l.told, l.killed})
+	}
+	return c
+}
+
+// since returns the notes after the first told that are remembered, and how
+// many there were in all.
+func (t *tally) since(told int) ([]notePicture, int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fresh := min(max(0, t.noted-told), len(t.snap.notes))
+	notes := make([]notePicture, 0, fresh)
+	for _, n := range t.snap.notes[len(t.snap.notes)-fresh:] {
+		notes = append(notes, notePicture{n.kind, n.text})
+	}
+	return notes, t.noted
+}

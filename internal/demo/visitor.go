@@ -1,0 +1,106 @@
+package demo
+
+import (
+	"context"
+	"crypto/rand"
+	mathrand "math/rand/v2"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/faultlink"
+)
+
+// visitorNames are those of visitors, which nobody can guess.
+var visitorNames = regexp.MustCompile(`^[a-z0-9]{20,32}$`)
+
+func isVisitorName(name string) bool { return visitorNames.MatchString(name) }
+
+// visitor is one who looks at the page: a browser with a plain and a resilient
+// client. It has a tally and a network of its own, so that whoever else looks
+// cuts nothing here, and shares the pods with everybody.
+//
+// What its clients send and receive is counted where they are. The tally knows
+// what the apps wrote for them and read from them.
+type visitor struct {
+	// Immutable.
+	name     string
+	tally    *tally
+	fleet    *fleet
+	link     *faultlink.Link
+	balancer *balancer
+	life     context.Context
+	end      context.CancelFunc
+	work     sync.WaitGroup
+
+	mu       sync.Mutex
+	streams  int       // open pages of this visitor: one, or none for now
+	absent   time.Time // since when there is none
+	fault    faultKind // of the network, "" while there is none
+	faulty   time.Time // until when
+	stopAuto context.CancelFunc
+}
+
+func newVisitor(f *fleet) (*visitor, error) {
+	v := &visitor{name: strings.ToLower(rand.Text()), tally: newTally(f.watched.options), fleet: f, absent: time.Now()}
+	v.tally.visitor = v.name
+	var err error
+	// A balancer that sends a user to the same pod again is nothing unusual, and
+	// lets both clients meet the same fate: the pod that is killed has both.
+	if v.balancer, err = newBalancer(func() []string { return f.nearest(v.tally) }, true); err != nil {
+		return nil, err
+	}
+	if v.link, err = faultlink.New("127.0.0.1:0", v.balancer.listener.Addr().String(), mathrand.Float64); err != nil {
+		_ = v.balancer.close()
+		return nil, err
+	}
+	v.link.SetLatency(linkLatency, linkJitter)
+	v.life, v.end = context.WithCancel(context.Background())
+	f.watched.join(v.tally)
+	for u := range users {
+		v.work.Go(func() { v.tally.pace(v.life, func() { f.send(v.tally, u) }) })
+	}
+	return v, nil
+}
+
+// address is where a client of this visitor connects.
+func (v *visitor) address(u user) string {
+	return "ws://" + v.link.Addr() + "/?user=" + u.of(v.name)
+}
+
+// attach begins a stream to the visitor's page, and detach ends it.
+func (v *visitor) attach() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.streams++
+	v.fleet.watched.opened()
+}
+
+func (v *visitor) detach() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.streams--
+	v.absent = time.Now()
+	v.fleet.watched.closed()
+}
+
+// away is how long the visitor's page has not been there.
+func (v *visitor) away() time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.streams > 0 {
+		return 0
+	}
+	return time.Since(v.absent)
+}
+
+// close ends the visit, and the visitor's connections.
+func (v *visitor) close() error {
+	v.auto(false)
+	v.end()
+	v.fleet.watched.leave(v.tally)
+	v.work.Wait()
+	v.link.Close()
+	return v.balancer.close()
+}

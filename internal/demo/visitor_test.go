@@ -1,0 +1,269 @@
+package demo
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wsresilience/wsresilience/client"
+)
+
+// One visit from its beginning to its end, with a Go client in the browser's
+// place: each button does what it says, and the resilient client loses nothing.
+func TestVisit(t *testing.T) {
+	s, w := openStage(t)
+	url := w.terminal.standing().page
+	story := beginVisit(t, url)
+	if story.Rate != 50 || story.LastWords != lastWords*50 {
+		t.Errorf("told %+v", story)
+	}
+	pictures, stop := follow(t, url, story.Name)
+	heard := startVisitor(t, story.Resilient)
+	wait(t, "messages both ways", pictures, func(p *picture) bool { return p.Lanes[resilient].In.Received > 20 && heard() > 20 })
+	if !w.watching() || !w.terminal.standing().watched {
+		t.Error("nobody knows that a page is open")
+	}
+	button := func(name string) (status int) {
+		status, _, _ = request(t, http.MethodPost, url+"visit/"+story.Name+"/"+name)
+		return status
+	}
+	faulty := func(kind faultKind) func(*picture) bool {
+		return func(p *picture) bool { return p.Network.Fault == kind }
+	}
+	told := func(kind faultKind) func(*picture) bool {
+		return func(p *picture) bool {
+			return len(p.Notes) > 0 && p.Notes[len(p.Notes)-1].Kind == kind
+		}
+	}
+	settled := func(p *picture) bool { return !p.Busy && p.Pods[0].State == podUp && p.Pods[1].State == podUp }
+	goesOn := func() {
+		t.Helper()
+		before := heard()
+		wait(t, "messages again", pictures, func(p *picture) bool { return heard() > before+20 })
+	}
+	for _, tt := range []struct {
+		name  string
+		shows func(*picture) bool
+	}{
+		{"cut", faulty(cutFault)}, {"half", faulty(halfFault)}, {"restart", told(restartFault)}, {"kill", told(killFault)}, {"drain", told(drainFault)},
+	} {
+		wait(t, "a quiet moment", pictures, settled)
+		if status := button(tt.name); status != http.StatusNoContent {
+			t.Fatalf("%s: %d", tt.name, status)
+		}
+		if status := button(tt.name); status != http.StatusConflict {
+			t.Errorf("%s again: %d", tt.name, status)
+		}
+		wait(t, tt.name, pictures, tt.shows)
+		wait(t, "the end of "+tt.name, pictures, faulty(""))
+		goesOn()
+	}
+	p := wait(t, "a quiet moment", pictures, settled)
+	if in := p.Lanes[resilient].In; in.Lost+in.Duplicated+in.Reordered > 0 {
+		t.Errorf("to the app: %+v", in)
+	}
+	if status := button("dance"); status != http.StatusNotFound {
+		t.Errorf("a button that there is not: %d", status)
+	}
+	if end := s.fleet.podOf(0); end != "" {
+		t.Errorf("no app is in %s", end)
+	}
+	stop()
+	deadline, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if await(deadline, func() bool { return !w.watching() }); deadline.Err() != nil {
+		t.Error("the page is gone, and nobody noticed")
+	}
+}
+
+// startVisitor is a resilient client that sends numbers, and returns how many
+// messages it has heard. It fails the test when one is missing or comes twice,
+// for each of the app sockets.
+func startVisitor(t *testing.T, url string) (heard func() int) {
+	t.Helper()
+	c, _, err := client.Dial(t.Context(), url, &client.Options{Adopt: true, Backoff: client.Backoff{Max: time.Second}}) //nolint:bodyclose // need not be closed
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	count, last := 0, map[string]int{}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for n := 1; ctx.Err() == nil; n++ {
+			_ = c.Write(context.Background(), client.MessageText, strconv.AppendInt(nil, int64(n), 10))
+			sleep(ctx, 20*time.Millisecond)
+		}
+	})
+	running.Go(func() {
+		for range c.Events() {
+		}
+	})
+	running.Go(func() {
+		for {
+			_, msg, err := c.Read(context.Background())
+			if err != nil {
+				return
+			}
+			sock, number, _ := strings.Cut(string(msg), " ")
+			mu.Lock()
+			count++
+			if last[sock]++; strconv.Itoa(last[sock]) != number {
+				t.Errorf("%s, want number %d", msg, last[sock])
+			}
+			mu.Unlock()
+		}
+	})
+	t.Cleanup(func() {
+		stop()
+		_ = c.CloseNow()
+		running.Wait()
+	})
+	return func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return count
+	}
+}
+
+// There is room for so many, and who is gone makes room.
+func TestVisitorsAreBounded(t *testing.T) {
+	_, w := openStage(t)
+	url := w.terminal.standing().page
+	var stops []func()
+	var first visitStory
+	for i := range maxVisitors {
+		story := beginVisit(t, url)
+		pictures, stop := follow(t, url, story.Name)
+		wait(t, "a first picture", pictures, func(*picture) bool { return true })
+		if stops = append(stops, stop); i == 0 {
+			first = story
+		}
+	}
+	if status, text, _ := request(t, http.MethodPost, url+"visit"); status != http.StatusServiceUnavailable || !strings.Contains(text, "close one") {
+		t.Errorf("one too many: %d %s", status, text)
+	}
+	stops[0]()
+	deadline, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	await(deadline, func() bool {
+		status, _, _ := request(t, http.MethodPost, url+"visit")
+		return status == http.StatusOK
+	})
+	if deadline.Err() != nil {
+		t.Error("there is room, and nobody gets it")
+	}
+	if status, _, _ := request(t, http.MethodPost, url+"visit/"+first.Name+"/cut"); status != http.StatusNotFound {
+		t.Errorf("a visit that is over: %d", status)
+	}
+}
+
+// With auto something happens, until it is switched off.
+func TestAuto(t *testing.T) {
+	_, w := openStage(t)
+	url := w.terminal.standing().page
+	story := beginVisit(t, url)
+	pictures, _ := follow(t, url, story.Name)
+	auto := url + "visit/" + story.Name + "/auto"
+	if status, text, _ := request(t, http.MethodPut, auto); status != http.StatusOK {
+		t.Fatalf("%d %s", status, text)
+	}
+	p := wait(t, "a fault", pictures, func(p *picture) bool {
+		return p.Network.Fault != "" || p.Busy
+	})
+	if !p.Auto {
+		t.Error("auto is not shown")
+	}
+	if status, text, _ := request(t, http.MethodDelete, auto); status != http.StatusOK {
+		t.Fatalf("%d %s", status, text)
+	}
+	wait(t, "no auto", pictures, func(p *picture) bool { return !p.Auto })
+}
+
+// While a page is open the terminal's faults rest, and begin anew after it.
+func TestAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		w := newAudience(newTally(options{rate: 1}))
+		p := &play{audience: w, tally: w.terminal}
+		acts, acting := 0, false
+		var running sync.WaitGroup
+		running.Go(func() {
+			p.alone(ctx, func(ctx context.Context) {
+				acts++
+				acting = true
+				<-ctx.Done()
+				acting = false
+			})
+		})
+		expect := func(what string, wantActs int, wantActing bool) {
+			t.Helper()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if acts != wantActs || acting != wantActing {
+				t.Errorf("%s: act %d, acting %v", what, acts, acting)
+			}
+		}
+		expect("nobody", 1, true)
+		w.opened()
+		expect("a page", 1, false)
+		w.opened()
+		w.closed()
+		expect("one of two is gone", 1, false)
+		w.closed()
+		expect("nobody again", 2, true)
+		cancel()
+		running.Wait()
+	})
+}
+
+// What an app reports goes to whom it concerns.
+func TestAudience(t *testing.T) {
+	w := newAudience(newTally(options{rate: 10}))
+	v := newTally(options{rate: 10})
+	v.visitor = strings.Repeat("v", 26)
+	if _, _, ok := v.socket(resilient); ok {
+		t.Error("a socket before there is one")
+	}
+	w.join(v)
+	for _, line := range []string{
+		"opened 1.1 resilient", "opened 1.2 resilient." + v.visitor, "opened 1.3 resilient.somebody",
+		"read 1.2 1", "read 1.2 3", "writes 1.2", "read 1.3 1",
+	} {
+		w.report(line)
+	}
+	p := v.picture(resilient)
+	if want := (countPicture{Received: 2, Lost: 1}); p.In != want || p.Unsent != 0 {
+		t.Errorf("got %+v, want %+v", p, want)
+	}
+	if len(p.Lives) != 1 || p.Lives[0] != (lifePicture{Socket: "1.2", Order: 1, Told: 1}) {
+		t.Errorf("lives %+v", p.Lives)
+	}
+	if in := w.terminal.picture(resilient).In; in != (countPicture{}) {
+		t.Errorf("the terminal's: %+v", in)
+	}
+	w.fault(killFault, "pod 1: killed")
+	w.kills(1)
+	if notes, n := v.since(0); n != 1 || len(notes) != 1 || notes[0] != (notePicture{killFault, "pod 1: killed"}) {
+		t.Errorf("notes %v, %d", notes, n)
+	}
+	if !v.picture(resilient).Lives[0].Killed || w.terminal.standing().kills != 1 {
+		t.Error("a kill hits everybody")
+	}
+	for range maxNotes + 3 {
+		v.say("something")
+	}
+	if notes, n := v.since(1); n != maxNotes+4 || len(notes) != maxNotes {
+		t.Errorf("%d notes of %d", len(notes), n)
+	}
+	w.leave(v)
+	w.say("to the rest")
+	if _, n := v.since(0); n != maxNotes+4 {
+		t.Error("it left and still hears")
+	}
+}

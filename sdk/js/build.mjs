@@ -1,0 +1,114 @@
+// Builds what npm gets, in dist/, and the demo page's copy of it. Usage: node build.mjs [folder instead of dist]
+import { execFileSync } from "node:child_process";
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { minify } from "terser";
+import { internalNames } from "./mangle.mjs";
+
+const sdk = dirname(fileURLToPath(import.meta.url));
+const demo = join(sdk, "../../internal/demo/page/wsresilience.js");
+
+/** The entry points of the package, by their names there. */
+const ENTRIES = ["index", "persist"];
+
+/** The newest standard that browsers of the last three years and Node 20 all have. */
+const TARGET = "es2022";
+
+/** The first line of the demo page's copy. */
+const BANNER = "// The TypeScript client of sdk/js, minified. Made by `make sdk`: change it there, not here.";
+
+/** Keeps the persistence out of the core: one more file of the package, which is loaded when it is needed. */
+const late = (extension) => ({
+  name: "late",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^\.\/persist\.ts$/ }, ({ kind }) =>
+      kind === "dynamic-import" ? { path: `./persist${extension}`, external: true } : null,
+    ),
+});
+
+const names = await internalNames(join(sdk, "src"));
+
+const settings = {
+  absWorkingDir: sdk,
+  bundle: true,
+  minify: true,
+  mangleProps: new RegExp(`^(?:${names.join("|")})$`),
+  target: TARGET,
+  charset: "utf8",
+  logLevel: "warning",
+};
+
+/** Each entry is a file of its own: the two share nothing but types. */
+async function scripts(folder, format, extension, platform) {
+  const { outputFiles } = await build({
+    ...settings,
+    entryPoints: ENTRIES.map((entry) => `src/${entry}.ts`),
+    outdir: folder,
+    outExtension: { ".js": extension },
+    format,
+    platform,
+    plugins: [late(extension)],
+    write: false,
+  });
+  await mkdir(folder, { recursive: true });
+  for (const { path, text } of outputFiles) {
+    await writeFile(path, format === "esm" ? await squeeze(text) : text);
+  }
+}
+
+/** Inlines what is used once, which esbuild does not. What tells Node the names of a CommonJS file would not survive. */
+async function squeeze(script) {
+  const compress = { passes: 3, pure_getters: true, unsafe_arrows: true };
+  const { code } = await minify(script, { module: true, ecma: 2022, compress });
+  return `${code}\n`;
+}
+
+/** Declarations name the files beside them, by the extensions that those have in the package. */
+const EXTENSIONS = { ".d.ts": ".js", ".d.cts": ".cjs" };
+
+/** Matches the file in `from "./store.ts"` and `import("./store.ts")`, which the compiler leaves as they are. */
+const RELATIVE = /(?<=\b(?:from|import)\b *\(?")\.\/(\w[\w-]*)\.ts(?=")/g;
+
+/** Writes the declarations of the entries, and of what they name: the other ones are nobody's business. */
+async function declarations(folder) {
+  const out = await mkdtemp(join(tmpdir(), "wsr-declarations-"));
+  try {
+    const compiler = join(
+      dirname(createRequire(import.meta.url).resolve("typescript/package.json")),
+      "bin/tsc",
+    );
+    execFileSync(process.execPath, [compiler, "-p", `${sdk}/tsconfig.build.json`, "--outDir", out], {
+      stdio: "inherit",
+    });
+    const names = new Set(ENTRIES);
+    for (const name of names) {
+      const text = await readFile(join(out, `${name}.d.ts`), "utf8");
+      for (const [, found] of text.matchAll(RELATIVE)) names.add(found);
+      for (const [declaration, script] of Object.entries(EXTENSIONS)) {
+        await writeFile(join(folder, name + declaration), text.replace(RELATIVE, `./$1${script}`));
+      }
+    }
+  } finally {
+    await rm(out, { recursive: true });
+  }
+}
+
+/** The demo page serves the core alone: nothing is kept across its reloads. */
+async function page() {
+  await mkdir(dirname(demo), { recursive: true });
+  await writeFile(demo, `${BANNER}\n${await readFile(join(folder, "index.js"), "utf8")}`);
+}
+
+const folder = join(sdk, "dist");
+await rm(folder, { recursive: true, force: true });
+await Promise.all([
+  scripts(folder, "esm", ".js", "neutral"),
+  scripts(folder, "cjs", ".cjs", "node"), // which tells Node's ESM loader what names a CommonJS file exports
+  mkdir(folder, { recursive: true }).then(() => declarations(folder)),
+  copyFile(join(sdk, "../../LICENSE"), join(sdk, "LICENSE")), // npm packs only what is in the package's folder
+]);
+await page();

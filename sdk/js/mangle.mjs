@@ -1,0 +1,44 @@
+// Which property names of the core are nobody's business, and so may be shortened in what is published.
+import { readdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+
+/** Modules whose names pages see, or another entry of the package. */
+const PUBLIC = /^(index|events|options|store|resilient-websocket|standard|persist.*)\.ts$/;
+
+/** A member of a class or an interface, or a property of a literal, at the beginning of its line. */
+const MEMBER = /^ +(?:(?:private|readonly|get|set|async) )*(\w+)[?!]?(?:[:;(=]| =|<)/gm;
+
+const WORD = /[A-Za-z_]\w*/g;
+
+/** Returns the names: declared in the core, and found in no declaration of the platform or of the package. */
+export async function internalNames(source) {
+  const files = await readdir(source);
+  const read = async (names, folder) =>
+    Promise.all(names.map((name) => readFile(join(folder, name), "utf8")));
+  const inside = (
+    await read(
+      files.filter((name) => !PUBLIC.test(name)),
+      source,
+    )
+  ).join("\n");
+  const seen = (
+    await read(
+      files.filter((name) => PUBLIC.test(name)),
+      source,
+    )
+  ).join("\n");
+
+  const compiler = createRequire(import.meta.url).resolve("typescript/package.json");
+  const platform = createRequire(compiler).resolve(
+    `@typescript/typescript-${process.platform}-${process.arch}/package.json`,
+  );
+  const library = join(dirname(platform), "lib");
+  const declarations = (await readdir(library)).filter((name) => /^lib\.(es|dom).*\.d\.ts$/.test(name));
+  const taken = new Set(seen.replace(/\/\*[^]*?\*\/|\/\/.*/g, "").match(WORD));
+  for (const text of await read(declarations, library)) {
+    for (const [, name] of text.matchAll(MEMBER)) taken.add(name);
+  }
+  const own = new Set(Array.from(inside.matchAll(MEMBER), ([, name]) => name));
+  return [...own].filter((name) => !taken.has(name) && name.length > 2).sort();
+}

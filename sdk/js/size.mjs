@@ -1,0 +1,34 @@
+// Prints what the package costs a page, minified and gzipped, and fails when that is more than promised.
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+/** Most bytes that each import may cost: twice a class that only reconnects, and half of that for persistence. */
+const BUDGET = [
+  {
+    source: `import { ResilientWebSocket } from "./dist/index.js"; console.log(ResilientWebSocket);`,
+    most: 6 << 10,
+  },
+  { source: `import { open } from "./dist/persist.js"; console.log(open);`, most: 3 << 10 },
+];
+
+for (const { source, most } of BUDGET) {
+  const { outputFiles } = await build({
+    stdin: { contents: source, resolveDir: dirname(fileURLToPath(import.meta.url)) },
+    bundle: true,
+    minify: true,
+    platform: "browser",
+    format: "esm",
+    external: ["./persist.js"], // loaded late
+    write: false,
+  });
+  const [{ contents }] = outputFiles;
+  const { length } = gzipSync(contents, { level: 9 });
+  const entry = source.match(/dist\/(\w+)/)[1];
+  console.log(`${entry}: ${contents.length} bytes minified, ${length} gzipped, at most ${most}`);
+  if (length > most) {
+    console.error(`${entry} is too large by ${length - most} bytes`);
+    process.exitCode = 1;
+  }
+}

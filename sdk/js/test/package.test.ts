@@ -1,0 +1,123 @@
+// What npm gets: packed, unpacked as a dependency of somebody, imported, required, and compiled against.
+import assert from "node:assert/strict";
+import { execFile, execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { WebSocketServer } from "ws";
+import { temporaryFolder } from "./rig/process.ts";
+
+const sdk = fileURLToPath(new URL("..", import.meta.url));
+const modules = join(sdk, "node_modules");
+const run = promisify(execFile);
+
+const consumer = temporaryFolder();
+const installed = join(consumer, "node_modules/wsresilience");
+
+/** An app without a sidecar. */
+const app = new WebSocketServer({ host: "127.0.0.1", port: 0, handleProtocols: () => false });
+
+before(async () => {
+  app.on("connection", (socket) => socket.on("message", (data) => socket.send(`${data}!`)));
+  if (!app.address()) await once(app, "listening");
+  mkdirSync(installed, { recursive: true });
+  symlinkSync(join(modules, "ws"), join(consumer, "node_modules/ws"));
+  const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", consumer], { cwd: sdk });
+  const archive = join(consumer, stdout.trim().split("\n").at(-1)!);
+  execFileSync("tar", ["-xzf", archive, "-C", installed, "--strip-components=1"]);
+});
+
+after(() => app.close());
+
+test("the package holds what is used, and nothing else", () => {
+  const files = readdirSync(installed, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name).slice(installed.length + 1));
+  const declarations = ["events", "index", "options", "persist", "resilient-websocket", "store"];
+  const scripts = ["index", "persist"];
+  assert.deepEqual(
+    files.sort(),
+    [
+      "LICENSE",
+      "README.md",
+      "package.json",
+      ...declarations.flatMap((name) => [`dist/${name}.d.ts`, `dist/${name}.d.cts`]),
+      ...scripts.flatMap((name) => [`dist/${name}.js`, `dist/${name}.cjs`]),
+    ].sort(),
+  );
+});
+
+/** Says a word to the app, prints what comes back, and which database the persistence asked for. */
+const WORDS = `
+  globalThis.indexedDB = { open(name) { console.log("opens", name); throw new Error("none here"); } };
+  open("direct").catch((error) => console.log(error.message.split(" (")[0]));
+  const options = { webSocket: WebSocket, persist: { name: "late" } };
+  const socket = new ResilientWebSocket(process.argv[2], [], options);
+  socket.onopen = () => socket.send("hello");
+  socket.onmessage = ({ data }) => { console.log(data); socket.close(); };
+  socket.onclose = ({ code }) => console.log("closed", code, socket.resilient);
+`;
+
+const IMPORTS = {
+  "esm.mjs": `
+    import { ResilientWebSocket } from "wsresilience";
+    import { open } from "wsresilience/persist";
+    import { WebSocket } from "ws";`,
+  "cjs.cjs": `
+    const { ResilientWebSocket } = require("wsresilience");
+    const { open } = require("wsresilience/persist");
+    const { WebSocket } = require("ws");`,
+  // A CommonJS file's names, as Node's loader of ES modules sees them.
+  "mixed.mjs": `
+    import { ResilientWebSocket } from "./node_modules/wsresilience/dist/index.cjs";
+    import { open } from "./node_modules/wsresilience/dist/persist.cjs";
+    import { WebSocket } from "ws";`,
+};
+
+for (const [file, imports] of Object.entries(IMPORTS)) {
+  test(`${file} talks through the package to an app`, async () => {
+    writeFileSync(join(consumer, file), imports + WORDS);
+    const { port } = app.address() as AddressInfo;
+    const { stdout } = await run(process.execPath, [file, `ws://127.0.0.1:${port}`], {
+      cwd: consumer,
+      timeout: 20_000,
+    });
+    const lines = stdout.trim().split("\n");
+    assert.equal(lines.filter((line) => line === "opens wsresilience-unlocked").length, 2, stdout);
+    assert.ok(lines.includes("wsresilience: persist: IndexedDB cannot be opened"), stdout);
+    assert.deepEqual(lines.slice(-2), ["hello!", "closed 1005 false"]);
+  });
+}
+
+/** Uses the types, each in a way that fails if it is not what it says. */
+const TYPED = `
+  import { ResilientWebSocket, type Options, type State, type Store } from "wsresilience";
+  import { open } from "wsresilience/persist";
+  const options: Options = { adopt: true, backoffBase: 5, persist: { name: "outbox", open } };
+  const socket: WebSocket = new ResilientWebSocket("ws://localhost", ["a"], options);
+  const resilient = new ResilientWebSocket(async () => new URL("ws://localhost"));
+  resilient.addEventListener("resumed", ({ away }) => away.toFixed());
+  resilient.onreset = ({ reason, unacknowledged }) => reason === "expired" && unacknowledged.length;
+  const state: State = resilient.state;
+  export const store: Promise<Store> = open("outbox");
+  export const delivered: Promise<void> = resilient.deliver(state + socket.readyState);
+  // @ts-expect-error: that is no event of ours
+  resilient.onresume = null;
+  // @ts-expect-error: an option has no other type
+  new ResilientWebSocket("ws://localhost", [], { renew: 1 });
+`;
+
+test("ES modules and CommonJS compile against the declarations", async () => {
+  for (const file of ["typed.mts", "typed.cts"]) writeFileSync(join(consumer, file), TYPED);
+  const options = { module: "node16", strict: true, noEmit: true, lib: ["es2022", "dom"], types: [] };
+  writeFileSync(
+    join(consumer, "tsconfig.json"),
+    JSON.stringify({ compilerOptions: options, files: ["typed.mts", "typed.cts"] }),
+  );
+  const compiler = join(modules, "typescript/bin/tsc");
+  await run(process.execPath, [compiler, "-p", consumer]).catch(({ stdout }) => assert.fail(stdout));
+});
