@@ -81,10 +81,16 @@ func (s *Session) settleClose(now time.Time) {
 	}
 }
 
-// composeClose says CLOSE to the client when all data is out.
+// closeDue tells that all data is out, and CLOSE is to be said to the client.
+func (s *Session) closeDue() bool {
+	c := &s.closing
+	return c.byApp && !c.sent && !s.window.Unsent() && c.ended == ""
+}
+
+// composeClose says CLOSE to the client.
 func (s *Session) composeClose(now time.Time) {
 	c := &s.closing
-	if !c.byApp || c.sent || s.window.Unsent() || c.ended != "" {
+	if !s.closeDue() {
 		return
 	}
 	s.control(wire.AppendClose(nil, c.code, c.reason))

@@ -122,6 +122,10 @@ func (s *Session) composeControl(now time.Time) {
 	// readers small.
 	var buf [64]byte
 	ack, due := s.ackDue(now)
+	if s.closeDue() {
+		// The client would not learn of it any more (PROTOCOL §7).
+		due = !s.inbox.AckDeadline().IsZero()
+	}
 	beat := wire.Beat{Sent: uint32(s.window.Sent()), Ack: uint32(ack)}
 	if s.client.beatDue {
 		s.client.beatDue, due = false, false

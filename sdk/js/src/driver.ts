@@ -206,7 +206,7 @@ export class Driver {
     }
     let at = tick(machine, clock(), late);
     if (wantsDial(machine, clock())) {
-      at = clock() + OFFLINE_LOOK; // nothing else keeps us from it
+      at = isOffline(this.url) ? clock() + OFFLINE_LOOK : 0;
     }
     if (machine.unsaved) {
       this.save();
