@@ -130,11 +130,15 @@ func (s *Session) dropClient(now time.Time, why *wire.CloseError) {
 	}
 	s.client.drop = why
 	linger := s.cfg.TTL
-	if why.Remote && why.Code == wire.CodeGoingAway {
+	if why.Remote && (why.Code == wire.CodeGoingAway || !s.known()) {
 		linger = min(linger, s.cfg.LingerAway)
 	}
 	s.detach(now, linger)
 }
+
+// known tells that the client has shown that it read a WELCOME, and so can come
+// back.
+func (s *Session) known() bool { return s.proven.generation > 0 }
 
 // ClientGone tells that the attached connection broke, or ended without a
 // close frame.
