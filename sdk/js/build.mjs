@@ -1,4 +1,4 @@
-// Builds what npm gets, in dist/, and the demo page's copy of it. Usage: node build.mjs [folder instead of dist]
+// Builds what npm gets, in dist/, and the demo page's copy of it.
 import { execFileSync } from "node:child_process";
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";

@@ -35,7 +35,7 @@ export async function internalNames(source) {
   );
   const library = join(dirname(platform), "lib");
   const declarations = (await readdir(library)).filter((name) => /^lib\.(es|dom).*\.d\.ts$/.test(name));
-  const taken = new Set(seen.replace(/\/\*[^]*?\*\/|\/\/.*/g, "").match(WORD));
+  const taken = new Set(seen.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "").match(WORD));
   for (const text of await read(declarations, library)) {
     for (const [, name] of text.matchAll(MEMBER)) taken.add(name);
   }

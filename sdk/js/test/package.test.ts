@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -120,4 +120,17 @@ test("ES modules and CommonJS compile against the declarations", async () => {
   );
   const compiler = join(modules, "typescript/bin/tsc");
   await run(process.execPath, [compiler, "-p", consumer]).catch(({ stdout }) => assert.fail(stdout));
+});
+
+test("the README lists every option with the default that the source tells", () => {
+  const read = (file: string): string => readFileSync(join(sdk, file), "utf8");
+  const [, members] = read("src/options.ts").match(/^export interface Options {\n(.*?)^}/ms)!;
+  const options = [...members!.matchAll(/\/\*\*(.*?)\*\/\s+(\w+)\?:/gs)].map(([, comment, name]) => {
+    const [, value] = comment!.replaceAll(/\s+\* |\s+/g, " ").match(/Default: ([^.]+)\./)!;
+    return [name, value];
+  });
+  const [, table] = read("README.md").match(/^## Options$(.*?)^## /ms)!;
+  const rows = [...table!.matchAll(/^\| `(\w+)` +\| (.*?) +\|/gm)].map(([, name, value]) => [name, value]);
+  assert.ok(options.length > 0);
+  assert.deepEqual(rows, options);
 });

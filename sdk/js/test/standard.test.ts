@@ -240,5 +240,8 @@ test("the shape is that of an interface", () => {
   assert.ok(Object.getOwnPropertyDescriptor(ResilientWebSocket.prototype, "close")?.enumerable);
   assert.equal(ResilientWebSocket.prototype.close.length, 0);
   assert.equal(`${make()}`, "[object WebSocket]");
-  assert.equal(Object.getOwnPropertyDescriptor(ResilientWebSocket.prototype, "constructor")?.enumerable, false);
+  assert.equal(
+    Object.getOwnPropertyDescriptor(ResilientWebSocket.prototype, "constructor")?.enumerable,
+    false,
+  );
 });

@@ -1,0 +1,78 @@
+// Drop-in conformance: the same table for a browser's WebSocket, which shows that the table is right, and for
+// ours; each before the app itself and before a sidecar.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { WebSocket } from "ws";
+import { ResilientWebSocket } from "../../src/index.ts";
+import { freePort } from "../rig/port.ts";
+import { openPage, type Rig, type Site, startBrowser, startRig, startSite } from "../rig.ts";
+import { TableApp } from "./app.ts";
+import type { Globals } from "./page.ts";
+import { type Outcome, runTable } from "./table.ts";
+
+/** Shared buffers are there in isolated pages only. */
+const ISOLATED = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+};
+
+/** The table as a global function; the package has no side effects of its own. */
+const PAGE = `import { table } from "./test/conformance/page.ts"; Object.assign(globalThis, { table });`;
+
+const app = new TableApp();
+let nowhere = "";
+
+before(async () => {
+  nowhere = `ws://127.0.0.1:${await freePort()}/`;
+});
+
+/** Makes each outcome a test. */
+async function judge(t: { test: typeof test }, outcomes: readonly Outcome[]): Promise<void> {
+  assert.ok(outcomes.length > 50, `${outcomes.length} cases`);
+  for (const { name, error } of outcomes) {
+    await t.test(name, () => assert.equal(error, ""));
+  }
+}
+
+for (const sidecar of [false, true]) {
+  describe(sidecar ? "through a sidecar" : "to the app itself", () => {
+    let rig: Rig;
+    let site: Site;
+    let browser: Awaited<ReturnType<typeof startBrowser>>;
+    before(async () => {
+      rig = await startRig({ app: { attach: (server) => app.attach(server) }, sidecar });
+      site = await startSite({ source: PAGE, headers: ISOLATED });
+      browser = await startBrowser();
+    });
+    after(async () => {
+      await browser.close();
+      await site.close();
+      await rig.close();
+    });
+
+    for (const native of [true, false]) {
+      test(native ? "the browser's WebSocket" : "ours in the browser", async (t) => {
+        const page = await openPage(browser, site);
+        await page.exposeFunction("ended", (url: string) => app.ended(url));
+        const outcomes = await page.evaluate(
+          ([isNative, base, where]) =>
+            (globalThis as typeof globalThis & Globals).table(isNative, base, where),
+          [native, rig.url, nowhere] as const,
+        );
+        await judge(t, outcomes);
+      });
+    }
+
+    test("ours in Node, over ws", async (t) => {
+      const outcomes = await runTable({
+        type: ResilientWebSocket,
+        more: [{ webSocket: WebSocket }],
+        base: rig.url,
+        nowhere,
+        ended: (url) => app.ended(url),
+        page: false,
+      });
+      await judge(t, outcomes);
+    });
+  });
+}
