@@ -103,7 +103,9 @@ export class Driver {
     const entry = out.push(data, size, receipt);
     const ready = (bytes: Data) => {
       entry.data = bytes;
-      this.store?.put({ position: entry.position, data: bytes });
+      if (!this.machine.bare) {
+        this.store?.put({ position: entry.position, data: bytes });
+      }
       this.flush();
     };
     if (!(data instanceof Blob)) {
@@ -125,7 +127,11 @@ export class Driver {
 
   private async find({ name, open }: NonNullable<Settings["persist"]>): Promise<void> {
     try {
-      const store = await (open ?? (await import("./persist.ts")).open)(name);
+      const claim = open ?? (await import("./persist.ts")).open;
+      if (this.machine.state === "closed") {
+        return; // a page that has changed its mind leaves what a former one kept
+      }
+      const store = await claim(name);
       this.store = store;
       this.machine.durable = true;
       if (store.restored) {
@@ -167,10 +173,10 @@ export class Driver {
           this.act(o);
           dispatched(this.machine, clock(), o.seq, o.data.length, isHidden() ? 0 : ACK_DELAY);
         } else if (o.type !== "open" || !this.unchosen()) {
-          this.act(o);
           if (o.type === "reset") {
-            this.store?.clear();
+            this.store?.clear(); // before the page, which may send what is for the next session
           }
+          this.act(o);
         }
       }
     } finally {

@@ -89,7 +89,10 @@ function acked(m: Machine, now: number, seq: number): void {
   if (!m.out.ack(seq)) {
     throw new WireError("ack of what was not sent");
   }
-  if (m.closing?.local && m.out.acked !== before) {
-    m.closeBy = now + CLOSE_WAIT; // it is still being delivered
+  if (m.out.acked !== before) {
+    m.unsaved ||= m.durable; // what the app has is forgotten on disk as well
+    if (m.closing?.local) {
+      m.closeBy = now + CLOSE_WAIT; // it is still being delivered
+    }
   }
 }

@@ -20,6 +20,7 @@ export function restore(
   for (const { data } of messages) {
     m.out.push(data, size(data));
   }
+  m.out.inherited = m.out.head;
   m.brokenAt = now;
   m.expires = now + Math.max(0, saved.expires - wall);
 }
@@ -40,10 +41,11 @@ export function snapshot(m: Machine, now: number, wall: number): Saved {
 
 /** Takes that a snapshot is on disk: what it says may be told to the sidecar. */
 export function stored(m: Machine, saved: Saved): void {
+  const isNews = m.kept !== saved.received;
   m.kept = saved.received;
   if (saved.token === m.token) {
     m.held = false;
-    if (m.leg) {
+    if (m.leg && isNews) {
       m.leg.ack = true;
     }
   }

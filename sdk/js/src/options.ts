@@ -27,8 +27,9 @@ export interface Options {
   /**
    * The page handles an app socket that knows nothing of it: the event `adopted`, or this function, which is
    * called before that event and whose `send`s restore what the app must know (a login, subscriptions).
-   * Should it throw or reject, the socket closes with 1012. Without the option, such a socket closes with
-   * 1012 unless the sidecar can restore the context by itself. Default: false.
+   * Should it throw or reject, the socket closes with 1012. Without the option, the
+   * session ends instead, unless the sidecar can restore the context by itself: with 1012 after its pod is
+   * gone, and as the app's socket ended after the app is. Default: false.
    */
   adopt?: boolean | ((event: AdoptedEvent) => void | Promise<void>);
 

@@ -36,6 +36,8 @@ export class Outbox {
   /** Last message. */
   head = 0;
   acked = 0;
+  /** Last one that a former life of the page may have sent. */
+  inherited = 0;
   /** Last one on this connection. */
   private sent = 0;
   /** Last one on any connection. */
@@ -48,7 +50,7 @@ export class Outbox {
 
   /** Counts what waits from another position: a session begins. */
   rebase(position: number, limit: number): void {
-    this.head = this.acked = this.sent = this.highest = position;
+    this.head = this.acked = this.sent = this.highest = this.inherited = position;
     this.shift = 0;
     this.limit = limit;
     for (const entry of this.waiting) {
@@ -150,7 +152,7 @@ export class Outbox {
     this.bytes = this.queued = this.flight = 0;
     return left.map(({ position, data, receipt }) => {
       receipt?.reject(new DOMException(`wsresilience: deliver: session ${why}`, "AbortError"));
-      return { data, sent: this.hasSent(position) };
+      return { data, sent: lessEq(position, later(this.highest, this.inherited)) };
     });
   }
 

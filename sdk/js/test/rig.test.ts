@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WebSocket } from "ws";
-import { type Cut, openPage, type Rig, startBrowser, startRig, startSite, until } from "./rig.ts";
+import { type Cut, type Rig, startRig, until } from "./rig.ts";
 
 /** A plain client that keeps what it sees. */
 class Client {
@@ -86,17 +86,5 @@ test("a sidecar, an app and a journal start again where they were", async () => 
     assert.equal(rig.app.sockets.length, 3);
   } finally {
     await rig.close();
-  }
-});
-
-test("a page has the scripts of its site", async () => {
-  const site = await startSite({ source: "Object.assign(globalThis, { answer: 42 });" });
-  const browser = await startBrowser();
-  try {
-    const page = await openPage(browser, site);
-    assert.equal(await page.evaluate("answer"), 42);
-  } finally {
-    await browser.close();
-    await site.close();
   }
 });
