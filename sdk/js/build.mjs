@@ -13,7 +13,8 @@ const sdk = dirname(fileURLToPath(import.meta.url));
 const demo = join(sdk, "../../internal/demo/page/wsresilience.js");
 
 /** The entry points of the package, by their names there. */
-const ENTRIES = ["index", "persist"];
+const CORE = "index";
+const ENTRIES = [CORE, "persist"];
 
 /** The newest standard that browsers of the last three years and Node 20 all have. */
 const TARGET = "es2022";
@@ -30,13 +31,13 @@ const late = (extension) => ({
     ),
 });
 
-const names = await internalNames(join(sdk, "src"));
+/** For the core alone: the persistence may say the same names of the platform's objects. */
+const mangleProps = new RegExp(`^(?:${(await internalNames(join(sdk, "src"))).join("|")})$`);
 
 const settings = {
   absWorkingDir: sdk,
   bundle: true,
   minify: true,
-  mangleProps: new RegExp(`^(?:${names.join("|")})$`),
   target: TARGET,
   charset: "utf8",
   logLevel: "warning",
@@ -44,25 +45,40 @@ const settings = {
 
 /** Each entry is a file of its own: the two share nothing but types. */
 async function scripts(folder, format, extension, platform) {
-  const { outputFiles } = await build({
-    ...settings,
-    entryPoints: ENTRIES.map((entry) => `src/${entry}.ts`),
-    outdir: folder,
-    outExtension: { ".js": extension },
-    format,
-    platform,
-    plugins: [late(extension)],
-    write: false,
-  });
   await mkdir(folder, { recursive: true });
-  for (const { path, text } of outputFiles) {
-    await writeFile(path, format === "esm" ? await squeeze(text) : text);
+  for (const entry of ENTRIES) {
+    const { outputFiles } = await build({
+      ...settings,
+      ...(entry === CORE && { mangleProps }),
+      entryPoints: [`src/${entry}.ts`],
+      outdir: folder,
+      outExtension: { ".js": extension },
+      format,
+      platform,
+      plugins: [late(extension)],
+      write: false,
+    });
+    for (const { path, text } of outputFiles) {
+      await writeFile(path, format === "esm" ? await squeeze(text) : text);
+    }
   }
 }
 
-/** Inlines what is used once, which esbuild does not. What tells Node the names of a CommonJS file would not survive. */
+/**
+ * Shortens what esbuild does not. Functions used once stay where they are: wrapped in a call they cost more.
+ * `unsafe` expects what holds here: nobody has replaced the language's own constructors. What tells Node the
+ * names of a CommonJS file would not survive.
+ */
 async function squeeze(script) {
-  const compress = { passes: 3, pure_getters: true, unsafe_arrows: true };
+  const compress = {
+    passes: 3,
+    pure_getters: true,
+    reduce_funcs: false,
+    sequences: false,
+    unsafe: true,
+    unsafe_arrows: true,
+    unsafe_comps: true,
+  };
   const { code } = await minify(script, { module: true, ecma: 2022, compress });
   return `${code}\n`;
 }

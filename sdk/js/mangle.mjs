@@ -6,6 +6,15 @@ import { dirname, join } from "node:path";
 /** Modules whose names pages see, or another entry of the package. */
 const PUBLIC = /^(index|events|options|store|resilient-websocket|standard|persist.*)\.ts$/;
 
+/**
+ * Names that the platform or the package has too, while the core says them of its own objects alone. None may
+ * be in an object that a page or a store gets to see, nor be the key of a table that is asked by a string.
+ */
+const OURS =
+  "bare buffered bytes closed closing connect count dead delayMillis fail find forget head held in interval kept leave local machine maxMessage next opened out outputs receipt remote reset restart resume session settings start status store take target timer unacked waiting window".split(
+    " ",
+  );
+
 /** A member of a class or an interface, or a property of a literal, at the beginning of its line. */
 const MEMBER = /^ +(?:(?:private|readonly|get|set|async) )*(\w+)[?!]?(?:[:;(=]| =|<)/gm;
 
@@ -40,5 +49,6 @@ export async function internalNames(source) {
     for (const [, name] of text.matchAll(MEMBER)) taken.add(name);
   }
   const own = new Set(Array.from(inside.matchAll(MEMBER), ([, name]) => name));
-  return [...own].filter((name) => !taken.has(name) && name.length > 2).sort();
+  for (const name of OURS) taken.delete(name);
+  return [...own].filter((name) => !taken.has(name) && name.length > 1).sort();
 }

@@ -83,11 +83,11 @@ export class Driver {
     } else {
       this.flush();
     }
-    this.unwatch = watch({
-      awake: () => this.settle(wake),
-      thawed: () => this.settle(thaw),
-      gone: () => this.leave(),
-    });
+    this.unwatch = watch(
+      () => this.settle(wake),
+      () => this.settle(thaw),
+      () => this.leave(),
+    );
   }
 
   /** Bytes that no transport has taken for good. */
@@ -113,7 +113,7 @@ export class Driver {
     } else {
       data.arrayBuffer().then(
         (buffer) => ready(new Uint8Array(buffer)),
-        () => this.close(CODE.internal, "a Blob could not be read"),
+        () => this.close(CODE.internal, "Blob not readable"),
       );
     }
   }
@@ -270,8 +270,8 @@ export class Driver {
 
   private async prepare(leg: Leg, ask: boolean): Promise<void> {
     const [url, protocols] = await Promise.all([fresh(this.target.url), fresh(this.target.protocols)]);
-    if (ask && !(await answers(this.url))) {
-      throw new Error("the server does not answer");
+    if (ask) {
+      await answers(this.url);
     }
     if (!leg.death) {
       this.connect(leg, url, protocols);
@@ -281,7 +281,7 @@ export class Driver {
   private connect(leg: Leg, url: string | URL, app: string | string[], refusesUs = false): void {
     const { adopt, webSocket = globalThis.WebSocket as WebSocketConstructor | undefined } = this.settings;
     if (!webSocket) {
-      throw new Error("wsresilience: there is no WebSocket here: pass one with the option webSocket");
+      throw new Error("wsresilience: no WebSocket here: pass option webSocket");
     }
     const place = `${url}`.replace(/\?.*/, ""); // the query may be a ticket
     const protocols = app === Object(app) ? [...app] : [`${app}`];
@@ -322,7 +322,7 @@ export class Driver {
       attach(machine, clock(), leg);
     } else if (leg.resume) {
       // Some other server, during a roll-out perhaps; the next may know us.
-      drop(machine, clock(), leg, CODE.normal, "no sidecar answers");
+      drop(machine, clock(), leg, CODE.normal, "no sidecar");
     } else {
       attachBare(machine, clock(), leg, isOwn(protocol) ? "" : protocol);
     }

@@ -26,7 +26,7 @@ export function welcome(m: Machine, now: number, leg: Leg, w: Welcome): void {
     m.in.start(add(w.nextOutbound, -1));
     m.out.rebase(w.inboundAck, w.window);
   } else if (w.nextOutbound !== add(resume.received, 1)) {
-    drop(m, now, leg, CODE.violation, "WELCOME with a wrong position");
+    drop(m, now, leg, CODE.violation, "WELCOME: wrong position");
     lost(m, now, "violation"); // §4.2: its idea of the session is not ours
     return;
   } else if (w.reason === OWNER_LOST && m.in.received !== resume.received) {
@@ -34,7 +34,7 @@ export function welcome(m: Machine, now: number, leg: Leg, w: Welcome): void {
     lost(m, now, "lost");
     return;
   } else if (!reposition(m, resume.next, w)) {
-    throw new WireError("WELCOME with a wrong ack");
+    throw new WireError("WELCOME: wrong ack");
   }
   const away = m.leg ? 0 : now - m.brokenAt;
   promote(m, now, leg);
@@ -93,7 +93,7 @@ function welcomed(m: Machine, leg: Leg, w: Welcome): void {
 export function again(m: Machine, _now: number, leg: Leg, w: Welcome): void {
   const fits = w.status === ADOPTED && w.nextOutbound === add(leg.count, 1) && !less(w.epoch, m.epoch);
   if (!w.token || !fits || !m.out.ack(w.inboundAck)) {
-    throw new WireError("second WELCOME does not fit");
+    throw new WireError("WELCOME does not fit");
   }
   welcomed(m, leg, w);
   goesOn(m, w, 0);

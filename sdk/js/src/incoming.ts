@@ -34,7 +34,7 @@ export function receive(m: Machine, now: number, leg: Leg, data: Data): void {
 function app(m: Machine, now: number, leg: Leg, data: Data): void {
   if (!leg.welcomed) {
     if (leg.resume) {
-      throw new WireError("first message is not WELCOME");
+      throw new WireError("no WELCOME");
     }
     attachBare(m, now, leg, ""); // PROTOCOL §2.3
   }
@@ -65,7 +65,7 @@ function control(m: Machine, now: number, leg: Leg, c: Control): void {
     acked(m, now, c.seq);
   } else if (c.type === TYPE.heartbeat || c.type === TYPE.heartbeatAck) {
     if (c.sent !== leg.count) {
-      throw new WireError("sent differs from our count");
+      throw new WireError("wrong sent");
     }
     acked(m, now, c.ack);
     const seq = parsePayload(c.payload);
@@ -87,7 +87,7 @@ function control(m: Machine, now: number, leg: Leg, c: Control): void {
 function acked(m: Machine, now: number, seq: number): void {
   const before = m.out.acked;
   if (!m.out.ack(seq)) {
-    throw new WireError("ack of what was not sent");
+    throw new WireError("wrong ack");
   }
   if (m.out.acked !== before) {
     m.unsaved ||= m.durable; // what the app has is forgotten on disk as well

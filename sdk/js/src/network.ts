@@ -1,15 +1,13 @@
-/** What the browser tells of the network and of the page. */
-export interface Signals {
-  /** Something changed that makes it worth looking: the network is back, or the page is seen again. */
-  awake(): void;
-  /** The page was frozen. Browsers close its sockets, and tell it only after this (`readyState` still says OPEN). */
-  thawed(): void;
-  /** The page is going away for good. */
-  gone(): void;
-}
-
-/** Listens until the function that it returns is called. Where there is no browser, nothing is heard. */
-export function watch({ awake, thawed, gone }: Signals): () => void {
+/**
+ * Listens to what the browser tells of the network and of the page, until the function that it returns is
+ * called. Where there is no browser, nothing is heard.
+ *
+ * - `awake`: something changed that makes it worth looking: the network is back, or the page is seen again.
+ * - `thawed`: the page was frozen. Browsers close its sockets, and tell it only after this (`readyState` still
+ *   says OPEN).
+ * - `gone`: the page is going away for good.
+ */
+export function watch(awake: () => void, thawed: () => void, gone: () => void): () => void {
   const end = new AbortController();
   const on = (target: EventTarget | undefined, type: string, listener: (event: Event) => void) =>
     target?.addEventListener?.(type, listener, { signal: end.signal });
@@ -34,17 +32,13 @@ export function isHidden(): boolean {
 }
 
 /**
- * Whether the server can be reached, as far as a page can find out.
+ * Rejects if the server cannot be reached, as far as a page can find out.
  *
  * Firefox delays WebSockets after refused connections, longer each time, up to a minute and for all tabs
  * together; requests it does not delay. So the next WebSocket is dialled when a request went through.
  */
-export async function answers(url: string): Promise<boolean> {
-  if (!/firefox/i.test(globalThis.navigator?.userAgent)) {
-    return true;
+export async function answers(url: string): Promise<void> {
+  if (/firefox/i.test(globalThis.navigator?.userAgent)) {
+    await fetch(url.replace("ws", "http"), { method: "HEAD", mode: "no-cors", cache: "no-store" });
   }
-  return fetch(url.replace("ws", "http"), { method: "HEAD", mode: "no-cors", cache: "no-store" }).then(
-    () => true,
-    () => false,
-  );
 }

@@ -6,6 +6,9 @@ import { CODE } from "./wire.ts";
 /** How long a probe after a wake may stay unanswered, in ms: a needless resume costs less than a longer wait. */
 export const PROBE_WAIT = 2000;
 
+/** Codes of what the peer is likely to do again. */
+const FAULTS: readonly number[] = [CODE.violation, CODE.protocol, CODE.tooBig];
+
 /** Whether to dial now; `begin` must follow. A token that is not on disk is not shown to anybody. */
 export function wantsDial(m: Machine, now: number): boolean {
   return m.state !== "closed" && !m.rising && !m.held && now >= m.dialAt;
@@ -83,8 +86,7 @@ export function broken(
     end(m, closing.code, closing.reason);
   } else {
     // A violation is likely to repeat itself, so there is no hurry to meet it again.
-    const fault = code === CODE.violation || code === CODE.protocol || code === CODE.tooBig;
-    drop(m, now, leg, code, reason, fault);
+    drop(m, now, leg, code, reason, FAULTS.includes(code));
   }
 }
 

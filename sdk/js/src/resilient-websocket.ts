@@ -28,14 +28,8 @@ const DEFAULTS = {
 const OPEN = 1;
 const CLOSING = 2;
 
-/** What `readyState` is at least, by state. What the page does in between cannot lead back. */
-const READY_STATES: Record<State, number> = {
-  connecting: 0,
-  connected: OPEN,
-  reconnecting: OPEN,
-  closing: CLOSING,
-  closed: 3,
-};
+/** States by the `readyState` that each leads to at least: nothing leads back, and `reconnecting` nowhere. */
+const READY_STATES: readonly State[] = ["connecting", "connected", "closing", "closed"];
 
 /** `this` is what a WebSocket's handler may count on, so that this class can stand for that one in types too. */
 type Handler<E extends Event> = ((this: WebSocket, event: E) => unknown) | null;
@@ -202,7 +196,7 @@ export class ResilientWebSocket extends EventTarget {
     }
     const message = toData(data);
     if (!this.#readyState) {
-      throw failure("InvalidStateError", "send: still connecting: wait for open");
+      throw failure("InvalidStateError", "send: wait for open");
     }
     if (this.#readyState === OPEN) {
       this.#take(message);
@@ -264,10 +258,10 @@ export class ResilientWebSocket extends EventTarget {
     const { adopt } = this.#settings;
     if (output.type === "statechange") {
       this.#state = (output as StateChangeEvent).state;
-      this.#readyState = Math.max(this.#readyState, READY_STATES[this.#state]);
+      this.#readyState = Math.max(this.#readyState, READY_STATES.indexOf(this.#state));
     } else if (output.type === "adopted" && typeof adopt === "function") {
       new Promise((resolve) => resolve(adopt(output as AdoptedEvent))).catch(() =>
-        this.#driver.close(CODE.restart, "the app's context was not restored"),
+        this.#driver.close(CODE.restart, "adopt failed"),
       );
     }
     this.dispatchEvent(output);

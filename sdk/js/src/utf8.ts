@@ -1,4 +1,4 @@
-const encoder = new TextEncoder();
+export const encoder = new TextEncoder();
 
 /** Bytes of a string in UTF-8. A lone surrogate is sent as U+FFFD (WebIDL's USVString), which has 3. */
 export function byteLength(s: string): number {

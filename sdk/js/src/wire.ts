@@ -1,3 +1,5 @@
+import { encoder } from "./utf8.ts";
+
 /** Selected by a sidecar (PROTOCOL §2). */
 export const SUBPROTOCOL = "wsr.v1";
 
@@ -121,7 +123,7 @@ export function encodeBeat(
 /** Builds CLOSE (PROTOCOL §4.7). A reason that is too long is cut at a character. */
 export function encodeClose(code: number, reason: string): Uint8Array<ArrayBuffer> {
   const room = new Uint8Array(MAX_CLOSE_REASON);
-  const { written } = new TextEncoder().encodeInto(reason, room);
+  const { written } = encoder.encodeInto(reason, room);
   return encode(TYPE.close, code >>> 8, code, ...room.subarray(0, written));
 }
 
@@ -130,7 +132,7 @@ export function decode(message: Uint8Array): Control {
   try {
     return read(message);
   } catch {
-    throw new WireError(`malformed control message of type ${message[MAGIC.length]}`);
+    throw new WireError(`malformed type ${message[MAGIC.length]}`);
   }
 }
 
