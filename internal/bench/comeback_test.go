@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -66,6 +67,7 @@ func TestComingBackIsJudged(t *testing.T) {
 			}
 			answer := "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Protocol: wsr.v1\r\nSec-WebSocket-Accept: " + acceptKey(loadKey) + "\r\n\r\n"
 			server.Write(frame.Append([]byte(answer), frame.Header{Fin: true, Opcode: frame.Binary}, c.msg))
+			io.Copy(io.Discard, server) // the peer answers a WELCOME that fits
 		}()
 		p := &peer{resilient: true, received: 9, welcome: &wire.WelcomeMessage{Token: "t", Session: session}}
 		err := p.resume(client, wire.StatusResumed)
