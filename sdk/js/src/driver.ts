@@ -261,7 +261,8 @@ export class Driver {
     const leg = begin(machine, clock());
     this.legs.add(leg);
     const ask = this.refusals >= REFUSALS && this.refusals % DIAL_ANYWAY > 0;
-    if (!ask && isValue(target.url) && isValue(target.protocols)) {
+    // Only the constructor can tell the page what is wrong with its values, and it does not wait for a disk.
+    if (!ask && !this.settings.persist && isValue(target.url) && isValue(target.protocols)) {
       this.connect(leg, target.url, target.protocols);
     } else {
       this.prepare(leg, ask).catch((e) => this.refused(leg, `${e}`));

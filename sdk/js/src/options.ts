@@ -40,7 +40,7 @@ export interface Options {
    * Keeps the outbox and the session in IndexedDB under this name, so that a reload, or another visit after a
    * crash, goes on with both. Several tabs with one name each have their own. `open` replaces the module
    * `wsresilience/persist`, which is otherwise imported when needed: service workers cannot import late.
-   * Default: nothing is kept.
+   * What is wrong with `url` or `protocols` is then told by `error` and `close`. Default: nothing is kept.
    */
   persist?: { name: string; open?: OpenStore };
 
