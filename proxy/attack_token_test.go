@@ -212,11 +212,13 @@ func unconfirmedGeneration(t *testing.T) {
 	v := newVictim(sc)
 	v.conn.Close()
 	first := v.welcome.Token
-	for range 3 {
+	for n := range 3 {
 		p := sc.open("/victim", "wsr, wsr.v1, wsr.resume."+first+".1.2", "Origin: https://good")
 		p.wantStatus(http.StatusSwitchingProtocols)
 		p.sent = 1
 		p.say("two") // early data, which is no sign that WELCOME was read
+		// The 101 comes before the attach, which must not overtake the next one's.
+		eventually(t, "it is attached", func() bool { return sc.watch.count("resumed") > n })
 		eventually(t, "the app has it", func() bool {
 			m, _, _ := sc.app.call("/victim").heardSoFar()
 			return len(m) >= 2
