@@ -1,4 +1,5 @@
 import type { Unacknowledged } from "./events.ts";
+import { Fifo } from "./fifo.ts";
 import { add, distance, less, lessEq } from "./serial.ts";
 import type { Data } from "./store.ts";
 
@@ -43,17 +44,17 @@ export class Outbox {
   /** Last one on any connection. */
   private highest = 0;
   /** Sent on this connection and not acknowledged, and what those cost in the window. */
-  private flying: Entry[] = [];
+  private flying = new Fifo<Entry>();
   private flight = 0;
   /** To be sent on this connection; also what is acknowledged and was announced there (PROTOCOL §8.2). */
-  private waiting: Entry[] = [];
+  private waiting = new Fifo<Entry>();
 
   /** Counts what waits from another position: a session begins. */
   rebase(position: number, limit: number): void {
     this.head = this.acked = this.sent = this.highest = this.inherited = position;
     this.shift = 0;
     this.limit = limit;
-    for (const entry of this.waiting) {
+    for (const entry of this.waiting.rest()) {
       entry.position = this.head = add(this.head, 1);
     }
   }
@@ -89,12 +90,16 @@ export class Outbox {
 
   /** Begins a connection whose peer has what is up to `position`, which a former life of the page may have sent. */
   restart(position: number): void {
-    this.waiting = this.flying.concat(this.waiting);
-    this.flying = [];
+    this.waiting = new Fifo(this.entries());
+    this.flying = new Fifo();
     this.flight = 0;
     this.settle(position);
-    while (this.waiting[0] && lessEq(this.waiting[0].position, position)) {
-      const entry = this.waiting.shift()!;
+    for (
+      let entry = this.waiting.peek();
+      entry && lessEq(entry.position, position);
+      entry = this.waiting.peek()
+    ) {
+      this.waiting.drop();
       this.queued -= this.hasSent(entry.position) ? 0 : entry.size;
     }
     this.sent = position;
@@ -114,15 +119,20 @@ export class Outbox {
       return false;
     }
     this.settle(position);
-    while (this.flying[0] && lessEq(this.flying[0].position, position)) {
-      this.flight -= this.flying.shift()!.size + MESSAGE_OVERHEAD;
+    for (
+      let entry = this.flying.peek();
+      entry && lessEq(entry.position, position);
+      entry = this.flying.peek()
+    ) {
+      this.flying.drop();
+      this.flight -= entry.size + MESSAGE_OVERHEAD;
     }
     return true;
   }
 
   /** Returns the next message for this connection, if the sidecar's window has room; one may always fly (§5.3). */
   take(): Data | null {
-    const [entry] = this.waiting;
+    const entry = this.waiting.peek();
     if (!entry || entry.data instanceof Blob) {
       return null;
     }
@@ -135,7 +145,7 @@ export class Outbox {
       this.flight = flight;
       this.flying.push(entry);
     }
-    this.waiting.shift();
+    this.waiting.drop();
     this.sent = entry.position;
     if (less(this.highest, this.sent)) {
       this.highest = this.sent;
@@ -146,9 +156,9 @@ export class Outbox {
 
   /** Empties it: the session is over. Returns what was not acknowledged, and tells those who wait for it. */
   fail(why: string): Unacknowledged[] {
-    const left = this.flying.concat(this.waiting).filter(({ position }) => less(this.acked, position));
-    this.flying = [];
-    this.waiting = [];
+    const left = this.entries().filter(({ position }) => less(this.acked, position));
+    this.flying = new Fifo();
+    this.waiting = new Fifo();
     this.bytes = this.queued = this.flight = 0;
     return left.map(({ position, data, receipt }) => {
       receipt?.reject(new DOMException(`wsresilience: deliver: session ${why}`, "AbortError"));
@@ -156,13 +166,18 @@ export class Outbox {
     });
   }
 
+  private entries(): Entry[] {
+    return this.flying.rest().concat(this.waiting.rest());
+  }
+
   /** Notes that what is up to `position` is acknowledged. */
   private settle(position: number): void {
     for (const list of [this.flying, this.waiting]) {
-      for (const entry of list) {
-        if (less(position, entry.position)) {
-          break;
-        }
+      for (
+        let i = 0, entry = list.peek();
+        entry && lessEq(entry.position, position);
+        entry = list.peek(++i)
+      ) {
         if (less(this.acked, entry.position)) {
           this.bytes -= entry.size;
           entry.receipt?.resolve();
