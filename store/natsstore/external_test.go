@@ -69,12 +69,6 @@ func TestMismatch(t *testing.T) {
 	first := mustOpen(t, cfg)
 	mustOpen(t, cfg) // its own streams are right
 
-	longer := cfg
-	longer.SessionTTL = 10 * time.Minute
-	_, err := Open(t.Context(), longer)
-	if err == nil || !strings.Contains(err.Error(), "WSR_LOG_0: max age is 8m0s, wanted at least 13m0s") {
-		t.Errorf("longer TTL: %v", err)
-	}
 	shorter := cfg
 	shorter.SessionTTL = time.Minute
 	mustOpen(t, shorter)
@@ -84,7 +78,7 @@ func TestMismatch(t *testing.T) {
 	if _, err := first.log.js.UpdateStream(t.Context(), found); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Open(t.Context(), cfg)
+	_, err := Open(t.Context(), cfg)
 	for _, want := range []string{"WSR_LOG_1", "max messages per subject is 8, wanted at least 32", "DiscardOld, wanted DiscardNew"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("changed stream: %v, want %q", err, want)
@@ -94,6 +88,51 @@ func TestMismatch(t *testing.T) {
 	three.Replicas = 3
 	if _, err = Open(t.Context(), three); err == nil || !strings.Contains(err.Error(), "replicas is 1, wanted at least 3") {
 		t.Errorf("replicas: %v", err)
+	}
+}
+
+// TestLongerSessions: the streams live as long as the most patient of those
+// that share them asks for. A user who may not change them hears so.
+func TestLongerSessions(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, server.RANDOM_PORT, func(o *server.Options) {
+		o.Users = []*server.User{{Username: "all", Password: "all"}, {Username: "some", Password: "some", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{">"}, Deny: []string{"$JS.API.STREAM.UPDATE.>"}},
+		}}}
+	})
+	open := func(user string, ttl time.Duration) (*Store, error) {
+		cfg := externalConfig(t, strings.Replace(s.ClientURL(), "nats://", "nats://"+user+":"+user+"@", 1))
+		cfg.SessionTTL = ttl
+		st, err := Open(t.Context(), cfg)
+		if err == nil {
+			t.Cleanup(func() { st.Close() })
+		}
+		return st, err
+	}
+	age := func(st *Store) time.Duration {
+		stream, err := st.log.js.Stream(t.Context(), streamName(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stream.CachedInfo().Config.MaxAge
+	}
+	for _, step := range []struct{ ttl, want time.Duration }{
+		{5 * time.Minute, 8 * time.Minute}, {10 * time.Minute, 13 * time.Minute}, {time.Minute, 13 * time.Minute},
+	} {
+		st, err := open("all", step.ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := age(st); got != step.want {
+			t.Errorf("after sessions of %v the streams keep %v, want %v", step.ttl, got, step.want)
+		}
+	}
+	_, err := open("some", time.Hour)
+	if err == nil || !strings.Contains(err.Error(), `"$JS.API.STREAM.UPDATE.WSR_LOG_0"`) {
+		t.Errorf("a user who may not change the stream: %v", err)
+	}
+	if _, err := open("some", time.Minute); err != nil {
+		t.Errorf("a user who need not change the stream: %v", err)
 	}
 }
 

@@ -252,7 +252,7 @@ func TestPermissions(t *testing.T) {
 		o.Users = []*server.User{{Username: "user", Password: "right", Permissions: &server.Permissions{
 			Publish: &server.SubjectPermission{Allow: []string{
 				"wsr.log.>", "$KV.WSR_LEASE.*", "$JS.API.INFO",
-				"$JS.API.STREAM.INFO.*", "$JS.API.STREAM.CREATE.*",
+				"$JS.API.STREAM.INFO.*", "$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*",
 				"$JS.API.DIRECT.GET.>",
 				"$JS.API.CONSUMER.CREATE.KV_WSR_LEASE.>", "$JS.API.CONSUMER.DELETE.KV_WSR_LEASE.*",
 				"$JS.FC.KV_WSR_LEASE.>",

@@ -17,6 +17,7 @@
 //	$JS.API.INFO
 //	$JS.API.STREAM.INFO.*
 //	$JS.API.STREAM.CREATE.*           unless an operator makes the streams
+//	$JS.API.STREAM.UPDATE.*           unless an operator lengthens their age
 //	$JS.API.DIRECT.GET.>
 //	$JS.API.CONSUMER.CREATE.KV_WSR_LEASE.>
 //	$JS.API.CONSUMER.DELETE.KV_WSR_LEASE.*

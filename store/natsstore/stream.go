@@ -84,7 +84,7 @@ func checkLevel(version string, level int) error {
 
 // ensureStream makes the stream if it is missing. The embedded one is brought
 // up to date; an external one belongs to its operator, so a difference that
-// matters is an error rather than a fight between pods.
+// matters is an error rather than a fight between pods, but for the age.
 func (l *log) ensureStream(ctx context.Context, shard int) error {
 	want := l.streamConfig(shard)
 	if l.server != nil {
@@ -103,7 +103,27 @@ func (l *log) ensureStream(ctx context.Context, shard int) error {
 	if err != nil {
 		return l.streamError(want.Name, err)
 	}
-	return verify(&want, &stream.CachedInfo().Config)
+	found := stream.CachedInfo().Config
+	if short := found.MaxAge != 0 && found.MaxAge < want.MaxAge; !short {
+		return verify(&want, &found)
+	}
+	longer := found
+	longer.MaxAge = want.MaxAge
+	if err := verify(&want, &longer); err != nil {
+		return err
+	}
+	return l.lengthen(ctx, longer)
+}
+
+// lengthen gives a stream the age that our sessions need. Apps whose sessions
+// wait for different times share the streams, and whichever came first made
+// them; since an age is only ever raised, pods do not fight over it.
+func (l *log) lengthen(ctx context.Context, to jetstream.StreamConfig) error {
+	if _, err := l.js.UpdateStream(ctx, to); err != nil {
+		return l.streamError(to.Name, err)
+	}
+	l.cfg.Logger.Info("the journal keeps records longer", "stream", to.Name, "max_age", to.MaxAge.String())
+	return nil
 }
 
 // streamError tells an answer that will not change from an outage: the server
