@@ -45,6 +45,7 @@ type conduit struct {
 	born    time.Time
 
 	again *againHandshake // nil: the session has one app socket only
+	place place           // of its sockets
 
 	mu      sync.Mutex // guards the rest and the machine
 	m       machine
@@ -72,7 +73,7 @@ type leg struct {
 // newLeg makes a leg; the caller puts it into the conduit and starts it.
 func (c *conduit) newLeg(conn net.Conn) *leg {
 	l := &leg{c: c}
-	l.t = openTransport(conn, l, &c.srv.buffers)
+	l.t = openTransport(conn, l, &c.srv.buffers, &c.place)
 	return l
 }
 

@@ -82,6 +82,9 @@ type Config struct {
 	LeaseTTL time.Duration // zero: 20s; how long an owner that lives may be out of reach
 	PeerTLS  *tls.Config   // mutual TLS between sidecars; nil: as the proxy port
 
+	// Driver says how sockets are read; empty: DriverAuto.
+	Driver Driver
+
 	Observer Observer     // nil: Silent
 	Logger   *slog.Logger // nil: none
 }
@@ -111,6 +114,7 @@ type Server struct {
 	pool        *seqwindow.Pool
 
 	buffers     bufferPool
+	loops       loops
 	sessions    registry
 	tunnels     tunnels
 	peers       peers
@@ -232,6 +236,14 @@ func (c *conduit) kill() {
 	c.enter()
 	defer c.leave()
 	c.abandon("killed")
+}
+
+// place is for the sockets of another session.
+func (s *Server) place() place {
+	if s.cfg.Driver == DriverGoroutine {
+		return place{}
+	}
+	return place{among: &s.loops}
 }
 
 // ended is called by a conduit, under its lock, when its session is over.

@@ -66,8 +66,20 @@ const (
 	lingerClose = 2 * time.Second
 )
 
+// A place is the loop that all sockets of a session are on. The zero value is
+// none: they have goroutines. It is used by one owner at a time.
+type place struct {
+	among *loops
+	loop  *loop // nil until a socket comes that can be on one
+}
+
 // openTransport picks the transport for a connection.
-func openTransport(conn net.Conn, s sink, b *bufferPool) transport {
+func openTransport(conn net.Conn, s sink, b *bufferPool, at *place) transport {
+	if at.among != nil {
+		if t := newLooped(conn, s, b, at); t != nil {
+			return t
+		}
+	}
 	if t := newPolled(conn, s, b); t != nil {
 		return t
 	}
@@ -113,6 +125,15 @@ func (b *inbox) space() []byte {
 func (b *inbox) fill(n int) {
 	b.buf.B = b.buf.B[:len(b.buf.B)+n]
 	b.trim()
+}
+
+// keep takes what is left over of bytes that stood elsewhere.
+func (b *inbox) keep(p []byte) {
+	for len(p) > 0 {
+		n := copy(b.space(), p)
+		b.fill(n)
+		p = p[n:]
+	}
 }
 
 // feed offers what there is to the sink.

@@ -37,11 +37,7 @@ func (r *reader) init(conn net.Conn, s sink, b *bufferPool) {
 // loop reads until the end. read reads once into the inbox; it may wait.
 func (r *reader) loop(early []byte, read func() error) {
 	defer r.in.drop()
-	for len(early) > 0 {
-		n := copy(r.in.space(), early)
-		r.in.fill(n)
-		early = early[n:]
-	}
+	r.in.keep(early)
 	r.in.feed(r.sink)
 	for {
 		r.waitPaused()

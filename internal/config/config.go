@@ -20,32 +20,33 @@ import (
 // notation; oneof lists the only values; secret masks the value everywhere;
 // lines is for a value that may have line breaks, which its type deals with;
 // empty:"refused" is for a variable without default where set-but-empty is
-// more likely a broken secret than a wish.
+// more likely a broken secret than a wish; pod:"injector" is for what the
+// injector decides in Kubernetes, so that no annotation may set it.
 type Config struct {
-	Listen      Address `env:"WSR_LISTEN" envDefault:":15801" doc:"The port that takes over the app's."`
-	AdminListen Address `env:"WSR_ADMIN_LISTEN" envDefault:":15802" doc:"For operators and probes: /livez, /readyz, /metrics, /drain, /sessions."`
-	TLSCert     File    `env:"WSR_TLS_CERT" unset:"no TLS" doc:"Certificate chain (PEM) of the listener, read again when it changes."`
-	TLSKey      File    `env:"WSR_TLS_KEY" unset:"no TLS" private:"true" doc:"Private key (PEM) of the certificate."`
+	Listen      Address `env:"WSR_LISTEN" pod:"injector" envDefault:":15801" doc:"The port that takes over the app's."`
+	AdminListen Address `env:"WSR_ADMIN_LISTEN" pod:"injector" envDefault:":15802" doc:"For operators and probes: /livez, /readyz, /metrics, /drain, /sessions."`
+	TLSCert     File    `env:"WSR_TLS_CERT" pod:"injector" unset:"no TLS" doc:"Certificate chain (PEM) of the listener, read again when it changes."`
+	TLSKey      File    `env:"WSR_TLS_KEY" pod:"injector" unset:"no TLS" private:"true" doc:"Private key (PEM) of the certificate."`
 
-	Upstream  Upstream `env:"WSR_UPSTREAM,required" doc:"The app."`
-	Advertise Address  `env:"WSR_ADVERTISE" unset:"pod address and port" doc:"How other pods reach this one. The pod address is POD_IP, or else the first address of this machine that is not loopback; the port is that of WSR_LISTEN, or with mutual TLS that of WSR_PEER_LISTEN."`
+	Upstream  Upstream `env:"WSR_UPSTREAM,required" pod:"injector" doc:"The app."`
+	Advertise Address  `env:"WSR_ADVERTISE" pod:"injector" unset:"pod address and port" doc:"How other pods reach this one. The pod address is POD_IP, or else the first address of this machine that is not loopback; the port is that of WSR_LISTEN, or with mutual TLS that of WSR_PEER_LISTEN."`
 
 	UpstreamRetry time.Duration `env:"WSR_UPSTREAM_RETRY" envDefault:"30s" min:"0s" max:"10m" doc:"How long clients are held while the app restarts. 0s: not at all."`
 
-	PeerListen Address `env:"WSR_PEER_LISTEN" envDefault:":15803" doc:"The port for other sidecars, where there is mutual TLS between them."`
-	PeerCert   File    `env:"WSR_PEER_CERT" unset:"no TLS" doc:"Certificate chain (PEM) that this sidecar shows to others, as server and as client."`
-	PeerKey    File    `env:"WSR_PEER_KEY" unset:"no TLS" private:"true" doc:"Private key (PEM) of that certificate."`
-	PeerCA     File    `env:"WSR_PEER_CA" unset:"no TLS" doc:"Certificate authorities (PEM) that other sidecars are checked against."`
+	PeerListen Address `env:"WSR_PEER_LISTEN" pod:"injector" envDefault:":15803" doc:"The port for other sidecars, where there is mutual TLS between them."`
+	PeerCert   File    `env:"WSR_PEER_CERT" pod:"injector" unset:"no TLS" doc:"Certificate chain (PEM) that this sidecar shows to others, as server and as client."`
+	PeerKey    File    `env:"WSR_PEER_KEY" pod:"injector" unset:"no TLS" private:"true" doc:"Private key (PEM) of that certificate."`
+	PeerCA     File    `env:"WSR_PEER_CA" pod:"injector" unset:"no TLS" doc:"Certificate authorities (PEM) that other sidecars are checked against."`
 
-	NATSURL      Servers `env:"WSR_NATS_URL" unset:"embedded" doc:"NATS servers with JetStream for the journal. Empty: a server inside the sidecar, which survives its restart but is not shared with other pods."`
-	NATSCreds    File    `env:"WSR_NATS_CREDS" unset:"none" private:"true" doc:"Credentials file (JWT and seed) for NATS."`
-	NATSNKey     File    `env:"WSR_NATS_NKEY" unset:"none" private:"true" doc:"File with an NKey seed for NATS."`
-	NATSCA       File    `env:"WSR_NATS_CA" unset:"the system's" doc:"Certificate authorities (PEM) that NATS is checked against."`
+	NATSURL      Servers `env:"WSR_NATS_URL" pod:"injector" unset:"embedded" doc:"NATS servers with JetStream for the journal. Empty: a server inside the sidecar, which survives its restart but is not shared with other pods."`
+	NATSCreds    File    `env:"WSR_NATS_CREDS" pod:"injector" unset:"none" private:"true" doc:"Credentials file (JWT and seed) for NATS."`
+	NATSNKey     File    `env:"WSR_NATS_NKEY" pod:"injector" unset:"none" private:"true" doc:"File with an NKey seed for NATS."`
+	NATSCA       File    `env:"WSR_NATS_CA" pod:"injector" unset:"the system's" doc:"Certificate authorities (PEM) that NATS is checked against."`
 	NATSReplicas int     `env:"WSR_NATS_REPLICAS" unset:"3, embedded 1" min:"1" max:"5" doc:"Copies of the journal in the NATS cluster."`
-	DataDir      string  `env:"WSR_DATA_DIR" envDefault:"/var/lib/wsresilience" doc:"Folder of the embedded journal."`
+	DataDir      string  `env:"WSR_DATA_DIR" pod:"injector" envDefault:"/var/lib/wsresilience" doc:"Folder of the embedded journal."`
 
-	TokenKeys     Keys `env:"WSR_TOKEN_KEYS" unset:"random, with a warning" secret:"true" empty:"refused" doc:"Keys that seal resume tokens and the journal. The first seals, all open, so that keys rotate: add the new one in second place everywhere, then move it to the front, then drop the old one."`
-	TokenKeysFile File `env:"WSR_TOKEN_KEYS_FILE" unset:"none" private:"true" empty:"refused" doc:"The same from a file, one key per line or comma-separated."`
+	TokenKeys     Keys `env:"WSR_TOKEN_KEYS" pod:"injector" unset:"random, with a warning" secret:"true" empty:"refused" doc:"Keys that seal resume tokens and the journal. The first seals, all open, so that keys rotate: add the new one in second place everywhere, then move it to the front, then drop the old one."`
+	TokenKeysFile File `env:"WSR_TOKEN_KEYS_FILE" pod:"injector" unset:"none" private:"true" empty:"refused" doc:"The same from a file, one key per line or comma-separated."`
 
 	SessionTTL      time.Duration `env:"WSR_SESSION_TTL" envDefault:"5m" min:"1s" max:"24h" doc:"How long a session waits for a client that is away."`
 	LingerGoingAway time.Duration `env:"WSR_LINGER_GOING_AWAY" envDefault:"10s" min:"0s" max:"24h" doc:"The same after the client closed with 1001, which browsers do when a page is left. 0s: the session ends at once."`
@@ -74,6 +75,8 @@ type Config struct {
 	SnapshotRules  Rules    `env:"WSR_SNAPSHOT_RULES" lines:"true" unset:"none" doc:"Which messages of a client a fresh app socket has to hear again, such as its login and subscriptions."`
 	AppProtocol    string   `env:"WSR_APP_PROTOCOL" unset:"none" doc:"The same by the name of the app's protocol: graphql-transport-ws, socket.io, mqtt, stomp, phoenix or actioncable."`
 
+	Driver Driver `env:"WSR_DRIVER" envDefault:"auto" oneof:"auto,epoll,goroutine" doc:"How the sockets of sessions are read: on an event loop per processor (epoll, on Linux and without TLS), or each on a goroutine of its own. auto: whichever there is, epoll first."`
+
 	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`
 	LogFormat LogFormat  `env:"WSR_LOG_FORMAT" unset:"json, on a terminal text" oneof:"json,text" doc:"Form of the log on standard error."`
 
@@ -101,6 +104,9 @@ const (
 	StoreAvailable StorePolicy = "available"
 	StoreStrict    StorePolicy = "strict"
 )
+
+// Driver is how the sockets of sessions are read.
+type Driver string
 
 // LogFormat is the form of the log. Empty: JSON, or text on a terminal.
 type LogFormat string

@@ -42,7 +42,11 @@ func Markdown() string {
 		if f.def != "" {
 			standard = "`" + standard + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.variable, standard, f.allowed(), f.doc)
+		doc := f.doc
+		if f.injector {
+			doc += " In Kubernetes the injector decides it."
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.variable, standard, f.allowed(), doc)
 	}
 	return b.String()
 }

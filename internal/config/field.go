@@ -24,6 +24,7 @@ type field struct {
 	refused  bool // set but empty is an error
 	lines    bool // white space is for the type to judge
 	required bool
+	injector bool // in Kubernetes the injector decides it
 	typ      reflect.Type
 }
 
@@ -43,6 +44,7 @@ func fields() []field {
 			min: sf.Tag.Get("min"), max: sf.Tag.Get("max"),
 			secret: sf.Tag.Get("secret") != "", private: sf.Tag.Get("private") != "",
 			lines: sf.Tag.Get("lines") != "", required: options == "required",
+			injector: sf.Tag.Get("pod") == "injector",
 		}
 		f.refused = f.required || f.def != "" || sf.Tag.Get("empty") == "refused"
 		if values := sf.Tag.Get("oneof"); values != "" {

@@ -1,0 +1,289 @@
+package proxy
+
+import (
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// looped is the transport of a TCP or Unix socket on an event loop. It costs an
+// idle connection this struct and nothing else: no goroutine, no timer, no
+// buffer. The descriptor is its own, so that the runtime does not poll it too,
+// and only the loop closes it.
+type looped struct {
+	// Immutable.
+	fd   int
+	loop *loop
+	sink sink
+
+	state  atomic.Int32  // readOpen and so on; the owner's
+	began  atomic.Bool   // Start was called
+	shut   atomic.Bool   // FIN is wanted
+	paused atomic.Bool   // the owner's
+	short  atomic.Bool   // Writable is owed
+	room   atomic.Uint32 // counts edges of room: one may come while Write writes
+	called atomic.Bool   // in loop.called
+
+	// Owned by the loop's goroutine; early is Start's before.
+	early   []byte
+	in      inbox
+	ready   bool // there may be something to read
+	hung    bool // the kernel said that the end is there: there is no edge to wait for
+	again   bool // in loop.again
+	watched bool
+	ended   bool // no more bytes come, which the sink has heard
+	finned  bool // FIN was sent
+	lingers bool // Finish is under way
+	closed  bool
+}
+
+// newLooped moves a connection to the loop. It returns nil and leaves the
+// connection alone if that has no descriptor, or there are no more to be had.
+func newLooped(conn net.Conn, s sink, b *bufferPool, at *place) transport {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	if at.loop == nil {
+		at.loop = at.among.pick()
+	}
+	if at.loop == nil {
+		return nil
+	}
+	own := -1
+	err = raw.Control(func(fd uintptr) { own, _ = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
+	if err != nil || own < 0 {
+		return nil
+	}
+	conn.Close()
+	t := &looped{fd: own, loop: at.loop, sink: s}
+	t.in.pool = b
+	return t
+}
+
+// Start implements transport.
+func (t *looped) Start(early []byte) {
+	t.early = early
+	t.began.Store(true)
+	t.loop.call(t)
+}
+
+// Write implements transport.
+func (t *looped) Write(parts [][]byte) (wrote int) {
+	edges := t.room.Load()
+	for rest := parts; len(rest) > 0; {
+		batch := rest[:min(maxBatch, len(rest))]
+		rest = rest[len(batch):]
+		n, err := writeBatch(t.fd, batch)
+		wrote += max(n, 0)
+		if err != nil && err != unix.EAGAIN {
+			t.fail()
+			return wrote
+		}
+		if err != nil || n < size(batch) {
+			t.short.Store(true)
+			if t.room.Load() != edges {
+				t.loop.call(t) // an edge passed before the loop knew that it is awaited
+			}
+			return wrote
+		}
+	}
+	return wrote
+}
+
+// Pause implements transport.
+func (t *looped) Pause(on bool) {
+	if t.paused.Load() == on {
+		return
+	}
+	t.paused.Store(on)
+	if !on {
+		t.loop.call(t)
+	}
+}
+
+// Shut implements transport.
+func (t *looped) Shut() {
+	t.shut.Store(true)
+	t.loop.call(t)
+}
+
+// Finish implements transport.
+func (t *looped) Finish() {
+	t.shut.Store(true)
+	t.state.Store(readDiscards)
+	t.loop.call(t)
+}
+
+// Abort implements transport.
+func (t *looped) Abort() {
+	t.state.Store(readClosed)
+	t.loop.call(t)
+}
+
+// fail makes the loop report Gone: a write has failed.
+func (t *looped) fail() {
+	if t.state.CompareAndSwap(readOpen, readFailed) {
+		t.loop.call(t)
+	}
+}
+
+// look acts on what the owner wants.
+func (t *looped) look() {
+	if t.closed {
+		return
+	}
+	state := t.state.Load()
+	if state == readClosed {
+		t.reset()
+		return
+	}
+	if !t.watched && !t.watch(state) {
+		return
+	}
+	if t.shut.Load() && !t.finned {
+		t.finned = true
+		_ = unix.Shutdown(t.fd, unix.SHUT_WR) // a broken socket is told by reading
+	}
+	switch state {
+	case readOpen:
+		t.writable()
+		if !t.paused.Load() {
+			t.in.feed(t.sink)
+			t.read()
+		}
+	case readFailed:
+		t.gone(true)
+	case readDiscards:
+		t.discard()
+	}
+}
+
+// watch begins to hear of the socket, once the owner has begun.
+func (t *looped) watch(state int32) bool {
+	if !t.began.Load() && state != readDiscards {
+		return false
+	}
+	t.watched = true
+	t.in.keep(t.early)
+	t.early = nil
+	if err := t.loop.watch(t); err != nil {
+		t.gone(true) // out of the kernel's memory, or of its limit on watches
+	}
+	return true
+}
+
+// event acts on what the kernel says of the socket.
+func (t *looped) event(events uint32) {
+	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		t.hung = true
+	}
+	if events&unix.EPOLLOUT != 0 {
+		t.room.Add(1)
+		t.writable()
+	}
+	if events&^unix.EPOLLOUT != 0 {
+		t.ready = true
+		t.read()
+	}
+}
+
+func (t *looped) writable() {
+	if t.short.Load() && t.state.Load() == readOpen {
+		t.short.Store(false)
+		t.sink.Writable()
+	}
+}
+
+// read reads once and offers it, unless a pause, or the owner, says otherwise.
+// What it leaves in the kernel comes when the other sockets had their turn.
+func (t *looped) read() {
+	discards := t.state.Load() == readDiscards
+	if !t.ready || t.again || t.ended || t.closed || !discards && (t.paused.Load() || t.state.Load() != readOpen) {
+		return
+	}
+	lent := t.in.buf == nil // nothing is left over: the loop's own buffer serves
+	p := t.loop.buf
+	if !lent {
+		p = t.in.space()
+	}
+	n, err := ignoringEINTR(t.fd, p, unix.Read)
+	if err == unix.EAGAIN {
+		t.ready = false
+		return
+	}
+	if n <= 0 {
+		t.ready = false
+		t.gone(err != nil)
+		return
+	}
+	// Less than was asked for means that there is no more, and an edge will
+	// tell of what comes; but for the end, whose edge may have been this one.
+	if n < len(p) && !t.hung {
+		t.ready = false
+	} else {
+		t.again = true
+		t.loop.again = append(t.loop.again, t)
+	}
+	switch {
+	case discards:
+	case lent:
+		t.in.keep(p[t.sink.Bytes(p[:n]):n])
+	default:
+		t.in.fill(n)
+		t.in.feed(t.sink)
+	}
+}
+
+// gone tells that no more bytes come. The owner decides when the socket is
+// closed, since it may still want to write.
+func (t *looped) gone(broken bool) {
+	if t.ended {
+		return
+	}
+	t.ended = true
+	t.in.drop()
+	if t.state.Load() == readDiscards {
+		t.close()
+		return
+	}
+	t.sink.Gone(broken)
+}
+
+// discard reads to the end and closes then, or after lingerClose.
+func (t *looped) discard() {
+	t.in.drop()
+	if t.ended {
+		t.close()
+		return
+	}
+	if !t.lingers {
+		t.lingers = true
+		time.AfterFunc(lingerClose, t.Abort)
+	}
+	t.ready = true
+	t.read()
+}
+
+// reset closes the socket with RST, if there is something that the peer has
+// not read.
+func (t *looped) reset() {
+	_ = unix.SetsockoptLinger(t.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	t.close()
+}
+
+func (t *looped) close() {
+	if t.closed {
+		return
+	}
+	t.closed, t.ended = true, true
+	t.in.drop()
+	t.loop.forget(t)
+}
