@@ -33,13 +33,17 @@ var layers = []layer{
 		"proxy":   {"github.com/gobwas/ws", "github.com/valyala/bytebufferpool", "golang.org/x/net", "golang.org/x/sys"},
 		"client":  {"github.com/gobwas/ws", "golang.org/x/net"},
 		"observe": {"github.com/prometheus/client_golang"},
+		"k8s":     {"k8s.io/api/", "k8s.io/apimachinery/"},
 	},
 	{ // What the sidecar shows of itself.
 		"internal/demo": anything,
+		// What the injector does with a cluster, and a cluster for its tests.
+		"k8s/admission": anything, "k8s/certs": anything, "k8s/cluster": anything, "k8s/manifest": anything, "k8s/redirect": anything,
+		"k8s/cluster/clustertest": anything,
 	},
 	{ // Wiring, and what measures the whole.
 		"cmd/": anything, "internal/bench": anything,
-		"internal/endtoend": anything, "internal/chaos": anything, "internal/realapps": anything, "internal/soak": anything, "internal/tidy": nil,
+		"internal/endtoend": anything, "internal/chaos": anything, "internal/fronts": anything, "internal/kube": anything, "charts": anything, "internal/realapps": anything, "internal/soak": anything, "internal/tidy": nil,
 	},
 }
 

@@ -126,7 +126,7 @@ var (
 
 // TestDocumentedNamesExist: a setting or metric that a page names is there.
 func TestDocumentedNamesExist(t *testing.T) {
-	settings, metrics := config.Markdown(), observe.Markdown()
+	settings, metrics := config.Markdown(), observe.Markdown()+injectorMetrics(t)
 	for _, page := range pages(t) {
 		text := read(t, page)
 		for _, name := range setting.FindAllString(text, -1) {
@@ -144,6 +144,18 @@ func TestDocumentedNamesExist(t *testing.T) {
 			}
 		}
 	}
+}
+
+// injectorMetrics lists the names that the injector's source registers.
+func injectorMetrics(t *testing.T) string {
+	var list strings.Builder
+	for _, m := range regexp.MustCompile(`Name: "(wsr_injector_\w+)"`).FindAllStringSubmatch(read(t, "k8s/admission/metrics.go"), -1) {
+		fmt.Fprintf(&list, "`%s`\n", m[1])
+	}
+	if list.Len() == 0 {
+		t.Error("the injector has no metrics: did they move?")
+	}
+	return list.String()
 }
 
 // private matches what says more about who wrote a file than about its

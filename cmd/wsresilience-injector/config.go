@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
+
+	"github.com/wsresilience/wsresilience/k8s"
+)
+
+// defaultSecret is the default of k8s.Settings.Secret.
+const defaultSecret = "wsresilience"
+
+// Config is the file that the webhook reads (YAML, no unknown keys). The chart
+// writes it; `inject -settings` reads the same one.
+type Config struct {
+	// Namespace and Service are where the API server finds this webhook, and
+	// the names of its certificate.
+	Namespace string `json:"namespace"`
+	Service   string `json:"service"`
+
+	// Webhook is the name of our MutatingWebhookConfiguration.
+	Webhook string `json:"webhook"`
+
+	Certificates Certificates `json:"certificates"`
+
+	// Secrets says where what the sidecars keep secret comes from.
+	Secrets Secrets `json:"secrets"`
+
+	Sidecar k8s.Settings `json:"sidecar"`
+}
+
+// Certificates of the webhook.
+type Certificates struct {
+	// Dir holds tls.crt and tls.key that somebody else renews, as cert-manager
+	// does, who then also writes the CA bundle. Empty: the injector makes its
+	// own and keeps them in Secret.
+	Dir    string `json:"dir,omitempty"`
+	Secret string `json:"secret,omitempty"`
+}
+
+// Secrets of the sidecars: each namespace with an injected pod gets a Secret
+// named Sidecar.Secret.
+type Secrets struct {
+	// Managed says that the injector makes that Secret where it is missing:
+	// token keys once and for ever, and what NATS needs, kept up to date.
+	// Otherwise somebody else does.
+	Managed bool `json:"managed"`
+
+	// NATS is the Secret in the injector's own namespace that holds nats-url,
+	// and nats-creds and nats-ca where there are such. Empty: NATSURL.
+	NATS    string `json:"nats,omitempty"`
+	NATSURL string `json:"natsURL,omitempty"`
+}
+
+// readConfig reads and checks the file.
+func readConfig(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// parseConfig decodes strictly and checks what the webhook needs.
+func parseConfig(text []byte) (*Config, error) {
+	c := &Config{}
+	if err := yaml.UnmarshalStrict(text, c); err != nil {
+		return nil, err
+	}
+	return c, c.check()
+}
+
+// check returns everything that is wrong, a line each.
+func (c *Config) check() error {
+	var problems []error
+	wrong := func(key, given, allowed string) {
+		problems = append(problems, fmt.Errorf("%s is %q; allowed is %s", key, given, allowed))
+	}
+	for _, name := range []struct{ key, value string }{{"namespace", c.Namespace}, {"service", c.Service}} {
+		if len(validation.IsDNS1123Label(name.value)) > 0 {
+			wrong(name.key, name.value, "a name of lower-case letters, digits and dashes")
+		}
+	}
+	if c.Certificates.Dir == "" && c.Webhook == "" {
+		wrong("webhook", c.Webhook, "the name of the MutatingWebhookConfiguration")
+	}
+	if (c.Certificates.Dir == "") == (c.Certificates.Secret == "") {
+		wrong("certificates.secret", c.Certificates.Secret, "the name of a Secret, or none when certificates.dir is set")
+	}
+	if c.Sidecar.Image == "" {
+		wrong("sidecar.image", "", "an image's name")
+	}
+	if m := c.Sidecar.Mode; m != "" && m != k8s.ModeNamed && m != k8s.ModeRedirect && m != k8s.ModeExplicit {
+		wrong("sidecar.mode", string(m), "named, redirect or explicit")
+	}
+	if p := c.Sidecar.ImagePullPolicy; p != "" && p != corev1.PullAlways && p != corev1.PullIfNotPresent && p != corev1.PullNever {
+		wrong("sidecar.imagePullPolicy", string(p), "Always, IfNotPresent or Never")
+	}
+	if m := c.Sidecar.Cluster.Minor; m < 0 {
+		wrong("sidecar.cluster.minor", strconv.Itoa(m), "y of Kubernetes 1.y, or 0 to ask the API server")
+	}
+	if c.Secrets.NATS != "" && c.Secrets.NATSURL != "" {
+		// The URL may hold a password, so it is not repeated.
+		wrong("secrets.nats", c.Secrets.NATS, "nothing when secrets.natsURL is set")
+	}
+	if c.Secrets.Managed && c.Sidecar.NATS && c.Secrets.NATS == "" && c.Secrets.NATSURL == "" {
+		wrong("secrets.nats", "", "the name of a Secret with nats-url, since sidecar.nats is true; or set secrets.natsURL")
+	}
+	return errors.Join(problems...)
+}
+
+// secretName is what the sidecars' Secret is called.
+func (c *Config) secretName() string {
+	if c.Sidecar.Secret != "" {
+		return c.Sidecar.Secret
+	}
+	return defaultSecret
+}

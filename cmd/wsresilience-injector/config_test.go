@@ -1,0 +1,59 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+const goodConfig = `
+namespace: wsresilience
+service: injector
+webhook: injector
+certificates: {secret: certificate}
+secrets: {managed: true, natsURL: "nats://user:password@nats:4222"}
+sidecar: {image: "wsresilience:1", nats: true}
+`
+
+func TestConfig(t *testing.T) {
+	if c, err := parseConfig([]byte(goodConfig)); err != nil || c.Sidecar.Image != "wsresilience:1" || c.secretName() != "wsresilience" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	tests := []struct{ name, from, to, want string }{
+		{"unknown key", "webhook:", "weebhook:", `"weebhook"`},
+		{"unknown key below", "image:", "imaage:", `"imaage"`},
+		{"twice", "service: injector", "service: a\nservice: b", `"service"`},
+		{"no namespace", "namespace: wsresilience", "", "namespace is"},
+		{"bad service", "service: injector", "service: In_jector", `service is "In_jector"; allowed is`},
+		{"no webhook", "webhook: injector", "", "webhook is"},
+		{"both certificates", "{secret: certificate}", "{secret: a, dir: /b}", "certificates.secret is"},
+		{"no certificate", "{secret: certificate}", "{}", "certificates.secret is"},
+		{"no image", `image: "wsresilience:1", `, "", "sidecar.image is"},
+		{"mode", "nats: true", "nats: true, mode: magic", `sidecar.mode is "magic"; allowed is named, redirect or explicit`},
+		{"pull policy", "nats: true", "nats: true, imagePullPolicy: Sometimes", `sidecar.imagePullPolicy is "Sometimes"`},
+		{"minor", "nats: true", "nats: true, cluster: {minor: -1}", "sidecar.cluster.minor is"},
+		{"both NATS", "managed: true", "managed: true, nats: x", "secrets.nats is"},
+		{"no NATS", `, natsURL: "nats://user:password@nats:4222"`, "", "secrets.nats is"},
+		{"no YAML", "namespace:", "\tnamespace:", "yaml"},
+	}
+	for _, test := range tests {
+		text := strings.Replace(goodConfig, test.from, test.to, 1)
+		if text == goodConfig {
+			t.Fatalf("%s: %q is not there", test.name, test.from)
+		}
+		_, err := parseConfig([]byte(text))
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "password") {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(goodConfig))
+	f.Add([]byte("{}"))
+	f.Add([]byte("sidecar: {dataSize: 1Gi, resources: {limits: {cpu: 1}}}"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if c, err := parseConfig(text); err == nil && (c.Namespace == "" || c.Sidecar.Image == "") {
+			t.Errorf("%q is accepted", text)
+		}
+	})
+}

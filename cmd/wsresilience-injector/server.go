@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/wsresilience/wsresilience/k8s"
+	"github.com/wsresilience/wsresilience/k8s/admission"
+	"github.com/wsresilience/wsresilience/k8s/certs"
+	"github.com/wsresilience/wsresilience/k8s/cluster"
+)
+
+// Implementation limits.
+const (
+	headerTimeout = 5 * time.Second
+	idleTimeout   = 2 * time.Minute
+	headerLimit   = 16 << 10 // bytes
+
+	// stopTimeout is for reviews under way; none takes that long.
+	stopTimeout = 10 * time.Second
+
+	// The version of the cluster is asked again, since clusters are upgraded.
+	versionEvery   = time.Hour
+	versionRetry   = 5 * time.Second
+	versionTimeout = 5 * time.Second
+)
+
+// server is the webhook.
+type server struct {
+	config   *Config
+	log      *slog.Logger
+	client   *cluster.Client
+	keeper   *certs.Keeper
+	metrics  *admission.Metrics
+	registry *prometheus.Registry
+	settings atomic.Pointer[k8s.Settings] // nil until the cluster's version is known
+	stopping atomic.Bool
+}
+
+func newServer(config *Config, log *slog.Logger) (*server, error) {
+	client, err := cluster.Connect()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{config: config, log: log, client: client, registry: prometheus.NewRegistry()}
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.keeper = &certs.Keeper{
+		Dir:     config.Certificates.Dir,
+		Cluster: client, Namespace: config.Namespace, Secret: config.Certificates.Secret,
+		Webhook: config.Webhook, Service: config.Service,
+		Log: log, Failed: func() { s.metrics.ClusterError("certificate") },
+	}
+	s.metrics = admission.NewMetrics(s.registry, s.keeper.Expiry)
+	if config.Sidecar.Cluster.Minor != 0 {
+		s.settings.Store(&config.Sidecar)
+	}
+	return s, nil
+}
+
+// run serves until ctx ends, and then for f.linger, since it is still asked
+// while the endpoints of its Service are updated.
+func (s *server) run(ctx context.Context, f webhookFlags) error {
+	webhook, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return fmt.Errorf("-listen: %w", err)
+	}
+	defer webhook.Close()
+	admin, err := net.Listen("tcp", f.admin)
+	if err != nil {
+		return fmt.Errorf("-admin: %w", err)
+	}
+	defer admin.Close()
+	reviews, probes := s.httpServer(s.reviewHandler()), s.httpServer(s.adminHandler())
+	// RFC 8996: below 1.2 is not TLS any more.
+	reviews.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.keeper.GetCertificate}
+
+	// What goes on until the last review is answered.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { s.keeper.Run(background) })
+	running.Go(func() { s.followVersion(background) })
+	failed := make(chan error, 2)
+	running.Go(func() { failed <- reviews.ServeTLS(webhook, "", "") })
+	running.Go(func() { failed <- probes.Serve(admin) })
+	s.log.Info("started", "version", version(), "listen", webhook.Addr().String(), "admin", admin.Addr().String())
+
+	select {
+	case <-ctx.Done():
+		s.stopping.Store(true)
+		err = linger(failed, f.linger)
+	case err = <-failed:
+	}
+	deadline, cancel := context.WithTimeout(background, stopTimeout)
+	defer cancel()
+	return errors.Join(err, reviews.Shutdown(deadline), probes.Shutdown(deadline))
+}
+
+// linger waits, unless one of the two fails to serve.
+func linger(failed <-chan error, d time.Duration) error {
+	select {
+	case err := <-failed:
+		return err
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func (s *server) httpServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headerLimit,
+		// Scanners and API servers that go away are not worth more.
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// reviewHandler is what the API server asks.
+func (s *server) reviewHandler() http.Handler {
+	handler := admission.NewHandler(admission.Handler{
+		Cluster: s.admissionCluster(), Namespace: s.config.Namespace,
+		Settings: s.settings.Load, Metrics: s.metrics, Log: s.log,
+	})
+	mux := http.NewServeMux()
+	mux.HandleFunc("/inject", func(w http.ResponseWriter, r *http.Request) {
+		if s.settings.Load() == nil {
+			http.Error(w, "the version of the cluster is not known yet", http.StatusServiceUnavailable)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
+	return mux
+}
+
+// adminHandler is what probes and Prometheus ask.
+func (s *server) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := s.ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+func (s *server) ready() error {
+	switch {
+	case s.stopping.Load():
+		return errors.New("stopping")
+	case s.settings.Load() == nil:
+		return errors.New("the version of the cluster is not known yet")
+	}
+	return s.keeper.Ready()
+}
+
+// admissionCluster joins what the handler needs of the cluster.
+func (s *server) admissionCluster() admission.Cluster {
+	instance, err := os.Hostname() // in a pod: its name
+	if err != nil {
+		instance = "wsresilience-injector"
+	}
+	c := asked{Client: s.client, Events: &cluster.Events{Client: s.client, Instance: instance}}
+	if s.config.Secrets.Managed {
+		c.secrets = &cluster.Secrets{
+			Client: s.client, Name: s.config.secretName(),
+			Namespace: s.config.Namespace, NATS: s.config.Secrets.NATS, URL: s.config.Secrets.NATSURL,
+		}
+	}
+	return c
+}
+
+// asked is the cluster as the handler sees it.
+type asked struct {
+	*cluster.Client
+	*cluster.Events
+	secrets *cluster.Secrets // nil: somebody else makes them
+}
+
+func (a asked) Ensure(ctx context.Context, namespace string) (there bool, err error) {
+	if a.secrets == nil {
+		return true, nil
+	}
+	return a.secrets.Ensure(ctx, namespace)
+}
+
+// followVersion keeps the cluster's version in the settings, unless it is given
+// there.
+func (s *server) followVersion(ctx context.Context) {
+	if s.config.Sidecar.Cluster.Minor != 0 {
+		return
+	}
+	for ctx.Err() == nil {
+		next := versionEvery
+		if err := s.askVersion(ctx); err != nil && ctx.Err() == nil {
+			s.metrics.ClusterError("version")
+			s.log.Error("version of the cluster", "error", err.Error())
+			next = versionRetry
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(next):
+		}
+	}
+}
+
+func (s *server) askVersion(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
+	defer cancel()
+	minor, err := s.client.Minor(ctx)
+	if err != nil {
+		return err
+	}
+	settings := s.config.Sidecar
+	settings.Cluster.Minor = minor
+	s.settings.Store(&settings)
+	return nil
+}

@@ -1,0 +1,68 @@
+package k8s
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Bypassing tells, a sentence each, which of services reach the app past the
+// sidecar: they select pod, which is injected, and name the app's port by its
+// number. In the mode redirect none does. Services are those of the pod's own
+// namespace.
+func Bypassing(pod *corev1.Pod, services []corev1.Service) []string {
+	s, err := readStatus(pod.Annotations[AnnotationStatus])
+	if err != nil || s.Mode == ModeRedirect {
+		return nil
+	}
+	var list []string
+	for _, service := range services {
+		// A Service without a selector selects no pod.
+		if len(service.Spec.Selector) == 0 || !labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+			continue
+		}
+		for _, p := range service.Spec.Ports {
+			if p.Protocol != "" && p.Protocol != corev1.ProtocolTCP || !s.reaches(pod, p) {
+				continue
+			}
+			list = append(list, fmt.Sprintf("Service %s, port %d, reaches the app's port %d past the sidecar. %s",
+				service.Name, p.Port, s.Port, s.instead(pod)))
+		}
+	}
+	return list
+}
+
+// reaches tells whether p ends at the app's port.
+func (s status) reaches(pod *corev1.Pod, p corev1.ServicePort) bool {
+	switch {
+	case p.TargetPort == intstr.IntOrString{}:
+		return p.Port == s.Port
+	case p.TargetPort.Type == intstr.Int:
+		return p.TargetPort.IntVal == s.Port
+	}
+	for _, c := range pod.Spec.Containers {
+		for _, port := range c.Ports {
+			if port.Name == p.TargetPort.StrVal {
+				return port.ContainerPort == s.Port
+			}
+		}
+	}
+	return false
+}
+
+// instead is what to write.
+func (s status) instead(pod *corev1.Pod) string {
+	if s.Mode == ModeExplicit {
+		return fmt.Sprintf("Write targetPort: %d.", ProxyPort)
+	}
+	if c := containerNamed(pod, s.Undo.Port.Container); c != nil {
+		for _, p := range c.Ports {
+			if p.ContainerPort == ProxyPort {
+				return fmt.Sprintf("Write targetPort: %s.", p.Name)
+			}
+		}
+	}
+	return fmt.Sprintf("Write the name of the port as targetPort, or set the annotation %s to %s.", AnnotationMode, ModeRedirect)
+}

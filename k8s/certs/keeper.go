@@ -1,0 +1,229 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Implementation limits.
+const (
+	// every is how often the Secret, the bundles or the files are looked at. An
+	// upgrade that wipes the bundles is repaired within that time; a watch would
+	// be faster and has to be repaired itself. It costs two reads.
+	every = 5 * time.Second
+
+	// attempts bounds the race with another replica, which ends with the first
+	// that reads what the other wrote.
+	attempts = 4
+)
+
+// Cluster is what a Keeper needs of one.
+type Cluster interface {
+	Secret(ctx context.Context, namespace, name string) (*corev1.Secret, error)
+	CreateSecret(ctx context.Context, s *corev1.Secret) error
+	UpdateSecret(ctx context.Context, s *corev1.Secret) error
+
+	// Bundles and SetBundles are by the names of a configuration's webhooks.
+	Bundles(ctx context.Context, configuration string) (map[string][]byte, error)
+	SetBundles(ctx context.Context, configuration string, bundles map[string][]byte) error
+}
+
+// Keeper has the certificate at hand. Its fields are set before Run; its
+// methods are safe for concurrent use.
+type Keeper struct {
+	// Dir holds tls.crt and tls.key that somebody else renews; the rest is then
+	// not used but Log.
+	Dir string
+
+	Cluster           Cluster
+	Namespace, Secret string // where the certificate is kept
+	Webhook           string // the configuration whose bundles are kept
+	Service           string // of the webhook, in Namespace
+
+	Log    *slog.Logger
+	Failed func() // called for each look that failed; nil is none
+
+	pair    atomic.Pointer[tls.Certificate]
+	trusted atomic.Bool // the API server has the bundle
+}
+
+// Names are those that the API server, or who tests the webhook, calls it by.
+func (k *Keeper) Names() []string {
+	name := k.Service + "." + k.Namespace
+	return []string{name + ".svc", name + ".svc.cluster.local", name}
+}
+
+// Run keeps the certificate until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if err := k.step(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			k.Log.Error("certificate", "error", err.Error())
+			if k.Failed != nil {
+				k.Failed()
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// GetCertificate is for a tls.Config. It fails until there is a certificate.
+func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if pair := k.pair.Load(); pair != nil {
+		return pair, nil
+	}
+	return nil, errors.New("certs: no certificate yet")
+}
+
+// Ready says what keeps the API server from asking this webhook, nil if nothing.
+func (k *Keeper) Ready() error {
+	switch {
+	case k.pair.Load() == nil:
+		return errors.New("there is no certificate yet")
+	case time.Now().After(k.Expiry()):
+		return fmt.Errorf("the certificate has ended at %v", k.Expiry().UTC())
+	case !k.trusted.Load():
+		return fmt.Errorf("the CA bundle of the webhooks of %s is not in place", k.Webhook)
+	}
+	return nil
+}
+
+// Expiry is when the certificate ends; the zero time while there is none.
+func (k *Keeper) Expiry() time.Time {
+	if pair := k.pair.Load(); pair != nil {
+		return pair.Leaf.NotAfter
+	}
+	return time.Time{}
+}
+
+// step looks once at everything, and puts it right.
+func (k *Keeper) step(ctx context.Context, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, every)
+	defer cancel()
+	if k.Dir != "" {
+		return k.readDir()
+	}
+	data, err := k.secret(ctx, now)
+	if err != nil {
+		return fmt.Errorf("certs: the Secret %s: %w", k.Secret, err)
+	}
+	s, err := parse(data)
+	if err != nil {
+		return fmt.Errorf("certs: the Secret %s: %w", k.Secret, err)
+	}
+	// The authority is made known before what it signed is served.
+	if err := k.trust(ctx, data[keyAuthority]); err != nil {
+		return fmt.Errorf("certs: the CA bundle of %s: %w", k.Webhook, err)
+	}
+	k.pair.Store(s.pair)
+	return nil
+}
+
+// secret returns the contents after what had to be done about them.
+func (k *Keeper) secret(ctx context.Context, now time.Time) (map[string][]byte, error) {
+	var err error
+	for range attempts {
+		var data map[string][]byte
+		data, err = k.attempt(ctx, now)
+		if !apierrors.IsAlreadyExists(err) && !apierrors.IsConflict(err) {
+			return data, err
+		}
+	}
+	return nil, err
+}
+
+// attempt fails with a conflict when another replica does the same.
+func (k *Keeper) attempt(ctx context.Context, now time.Time) (map[string][]byte, error) {
+	secret, err := k.Cluster.Secret(ctx, k.Namespace, k.Secret)
+	missing := apierrors.IsNotFound(err)
+	if missing {
+		secret = &corev1.Secret{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: k.Namespace, Name: k.Secret,
+				Labels: map[string]string{"app.kubernetes.io/managed-by": "wsresilience-injector"}},
+			Type: corev1.SecretTypeTLS,
+		}
+	} else if err != nil {
+		return nil, err
+	}
+	next, why, err := plan(secret.Data, k.Names(), now)
+	if err != nil || next == nil {
+		return secret.Data, err
+	}
+	secret.Data = next
+	write := k.Cluster.UpdateSecret
+	if missing {
+		write = k.Cluster.CreateSecret
+	}
+	if err := write(ctx, secret); err != nil {
+		return nil, err
+	}
+	k.Log.Info("certificate renewed", "reason", why, "secret", k.Secret)
+	return next, nil
+}
+
+// trust writes bundle where a webhook has another.
+func (k *Keeper) trust(ctx context.Context, bundle []byte) error {
+	have, err := k.Cluster.Bundles(ctx, k.Webhook)
+	if err != nil {
+		// It says nothing about the bundle, unless there are no webhooks.
+		if apierrors.IsNotFound(err) {
+			k.trusted.Store(false)
+		}
+		return err
+	}
+	want := map[string][]byte{}
+	for name, b := range have {
+		if !bytes.Equal(b, bundle) {
+			want[name] = bundle
+		}
+	}
+	if len(want) == 0 {
+		k.trusted.Store(len(have) > 0)
+		return nil
+	}
+	k.trusted.Store(false)
+	if err := k.Cluster.SetBundles(ctx, k.Webhook, want); err != nil {
+		return err
+	}
+	k.trusted.Store(true)
+	k.Log.Info("CA bundle written", "configuration", k.Webhook, "webhooks", len(want))
+	return nil
+}
+
+// readDir takes the files as they are now. While they cannot be used, as in the
+// middle of a change, what was read before stays.
+func (k *Keeper) readDir() error {
+	cert, err := os.ReadFile(filepath.Join(k.Dir, keyCert))
+	if err != nil {
+		return fmt.Errorf("certs: %w", err)
+	}
+	key, err := os.ReadFile(filepath.Join(k.Dir, keyKey))
+	if err != nil {
+		return fmt.Errorf("certs: %w", err)
+	}
+	pair, err := parsePair(cert, key)
+	if err != nil {
+		return fmt.Errorf("certs: %s: %w", k.Dir, err)
+	}
+	k.pair.Store(pair)
+	k.trusted.Store(true)
+	return nil
+}

@@ -1,0 +1,119 @@
+// Package cluster asks a Kubernetes API server for the little that the injector
+// needs of it.
+//
+// It speaks JSON over the authenticated HTTP client of client-go, with the types
+// of k8s.io/api. The client sets of client-go would bring every API group along,
+// and a limit of five requests a second.
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// Implementation limits.
+const (
+	// answerLimit is far above any object, which etcd bounds to 1.5 MiB, and
+	// above a list of serviceLimit Services.
+	answerLimit = 16 << 20
+
+	// requestTimeout is for callers whose context has no deadline: a connection
+	// that died without a word must not hold them for ever.
+	requestTimeout = 15 * time.Second
+)
+
+// Client asks one API server. It is safe for concurrent use. Errors that the
+// server itself answered satisfy the predicates of apimachinery's api/errors;
+// all others mean that it could not be asked.
+type Client struct {
+	http *http.Client
+	base *url.URL
+}
+
+// Connect prepares a client for the cluster that this process runs in or, when
+// it runs in none, for the one that KUBECONFIG names. It asks nothing.
+func Connect() (*Client, error) {
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("cluster: neither a pod's service account nor KUBECONFIG leads to an API server: %w", err)
+	}
+	return New(config)
+}
+
+// New prepares a client from settings of client-go. It asks nothing.
+func New(config *rest.Config) (*Client, error) {
+	config = rest.CopyConfig(config)
+	config.Timeout = requestTimeout
+	if config.UserAgent == "" {
+		config.UserAgent = "wsresilience-injector"
+	}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	base, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: address of the API server: %w", err)
+	}
+	return &Client{http: client, base: base}, nil
+}
+
+// do sends body, where there is one, and decodes the answer into out.
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, contentType string, body, out any) error {
+	var content io.Reader
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("cluster: %s %s: %w", method, path, err)
+		}
+		content = bytes.NewReader(raw)
+	}
+	target := c.base.JoinPath(path)
+	target.RawQuery = query.Encode()
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), content)
+	if err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	request.Header.Set("Accept", "application/json")
+	if body != nil {
+		request.Header.Set("Content-Type", contentType)
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
+	if err != nil {
+		return fmt.Errorf("cluster: %s %s: %w", method, path, err)
+	}
+	if response.StatusCode >= http.StatusMultipleChoices {
+		return failure(method, path, response.StatusCode, answer)
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("cluster: the answer to %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// failure is what the server said, or what its HTTP status means when something
+// in front of it answered.
+func failure(method, path string, code int, answer []byte) error {
+	var status metav1.Status
+	if json.Unmarshal(answer, &status) == nil && status.Kind == "Status" && status.Status == metav1.StatusFailure {
+		return fmt.Errorf("cluster: %s %s: %w", method, path, &apierrors.StatusError{ErrStatus: status})
+	}
+	return fmt.Errorf("cluster: %s %s: HTTP status %d", method, path, code)
+}

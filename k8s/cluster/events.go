@@ -1,0 +1,77 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Implementation limits. A controller whose pods are refused may make one after
+// the other, and each Event is a write to etcd, where it stays for an hour.
+const (
+	eventEvery = 10 * time.Minute // the same Event again, at the earliest
+	eventsKept = 256              // different ones in that time; more are dropped
+	noteLimit  = 1024             // bytes of a note, of the API
+)
+
+// Events records Warnings, the same one only now and then. The zero value but
+// Client and Instance is ready; it is safe for concurrent use.
+type Events struct {
+	Client   *Client
+	Instance string // who reports: the name of this pod
+
+	mu   sync.Mutex
+	sent map[string]time.Time
+}
+
+// Warn records that action did not do for object what was asked, unless the
+// same was recorded within ten minutes.
+func (e *Events) Warn(ctx context.Context, object corev1.ObjectReference, reason, action, note string) error {
+	now := time.Now()
+	key := fmt.Sprintf("%s/%s/%s/%s/%s", object.Namespace, object.Kind, object.Name, reason, note)
+	if !e.due(key, now) {
+		return nil
+	}
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(key)) // a hash does not fail
+	return e.Client.createEvent(ctx, &eventsv1.Event{
+		TypeMeta: metav1.TypeMeta{APIVersion: eventsv1.SchemeGroupVersion.String(), Kind: "Event"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: object.Namespace,
+			Name:      fmt.Sprintf("wsresilience.%08x.%x", hash.Sum32(), now.UnixNano()),
+		},
+		EventTime:           metav1.NewMicroTime(now),
+		ReportingController: "wsresilience.io/injector",
+		ReportingInstance:   e.Instance[:min(len(e.Instance), 128)],
+		Type:                corev1.EventTypeWarning,
+		Reason:              reason,
+		Action:              action,
+		Note:                note[:min(len(note), noteLimit)],
+		Regarding:           object,
+	})
+}
+
+// due tells whether key is to be sent, and remembers it.
+func (e *Events) due(key string, now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for k, at := range e.sent {
+		if now.Sub(at) >= eventEvery {
+			delete(e.sent, k)
+		}
+	}
+	if _, recent := e.sent[key]; recent || len(e.sent) >= eventsKept {
+		return false
+	}
+	if e.sent == nil {
+		e.sent = map[string]time.Time{}
+	}
+	e.sent[key] = now
+	return true
+}

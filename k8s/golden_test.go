@@ -1,0 +1,118 @@
+package k8s_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/wsresilience/wsresilience/k8s"
+	"github.com/wsresilience/wsresilience/k8s/manifest"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestGolden puts the sidecar into testdata/*.in.yaml. Beside each is what has
+// to come out, and what has to be told of it. A07 is among them.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.in.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no case in testdata: %v", err)
+	}
+	for _, file := range files {
+		stem := strings.TrimSuffix(file, ".in.yaml")
+		t.Run(filepath.Base(stem), func(t *testing.T) {
+			in := read(t, file)
+			s := goldenSettings(t, stem+".settings.yaml")
+			out, results, err := manifest.Inject(in, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, stem+".out.yaml", out)
+			golden(t, stem+".report", describe(results))
+
+			again, _, err := manifest.Inject(out, s)
+			if err != nil || !bytes.Equal(again, out) {
+				t.Errorf("injected twice it is another one (%v):\n%s", err, again)
+			}
+			back, _, err := manifest.Uninject(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := documents(t, back), documents(t, in); !reflect.DeepEqual(got, want) {
+				t.Errorf("uninjected it is\n%v\nbut it was\n%v", got, want)
+			}
+		})
+	}
+}
+
+func read(t *testing.T, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// goldenSettings are those of the case, if it has a file with them.
+func goldenSettings(t *testing.T, file string) k8s.Settings {
+	t.Helper()
+	s := k8s.Settings{Image: "wsresilience:test"}
+	text, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return s
+	}
+	if err == nil {
+		err = yaml.UnmarshalStrict(text, &s)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := read(t, file); !bytes.Equal(got, want) {
+		t.Errorf("%s:\ngot\n%s\nwant\n%s", file, got, want)
+	}
+}
+
+func describe(results []manifest.Result) []byte {
+	var b bytes.Buffer
+	for _, r := range results {
+		fmt.Fprintf(&b, "%s: %s %s %s %s %d\n", r.Object, r.Report.Outcome, r.Report.Reason, r.Report.Message, r.Report.Mode, r.Report.Port)
+		for _, warning := range r.Report.Warnings {
+			fmt.Fprintf(&b, "  warning: %s\n", warning)
+		}
+	}
+	return b.Bytes()
+}
+
+// documents are those of a stream of the test's own, which has its markers on
+// lines of their own.
+func documents(t *testing.T, stream []byte) []any {
+	t.Helper()
+	var list []any
+	for _, document := range bytes.Split(stream, []byte("\n---\n")) {
+		var v any
+		if err := yaml.Unmarshal(document, &v); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, v)
+	}
+	return list
+}

@@ -1,0 +1,207 @@
+package k8s
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Where things are in the sidecar's container.
+const (
+	dataDir   = "/var/lib/wsresilience"
+	secretDir = "/etc/wsresilience/secret"
+)
+
+// userID is nobody's in particular; the image uses the same.
+const userID = 65532
+
+// DefaultResources of the sidecar. There is no limit of processor time: being
+// held back is felt by every client at once.
+func DefaultResources() corev1.ResourceRequirements {
+	return corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
+		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
+	}
+}
+
+// add puts our containers and volume into pod, and returns a digest of them.
+func (w *wish) add(pod *corev1.Pod, app appPort, s Settings) string {
+	volume := s.volume()
+	sidecar := w.sidecar(app, s, volume)
+	var first []corev1.Container
+	if w.mode == ModeRedirect {
+		first = append(first, redirectContainer(app, s))
+	}
+	added := slices.Concat(first, []corev1.Container{sidecar})
+	if w.native {
+		first = append(first, sidecar)
+	} else {
+		pod.Spec.Containers = append(pod.Spec.Containers, sidecar)
+	}
+	if len(first) > 0 {
+		pod.Spec.InitContainers = slices.Concat(first, pod.Spec.InitContainers)
+	}
+	if volume != nil {
+		pod.Spec.Volumes = append(pod.Spec.Volumes, *volume)
+	}
+	text, _ := json.Marshal([]any{added, volume}) // of values that always have a JSON form
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
+func (s Settings) secret() string {
+	if s.Secret != "" {
+		return s.Secret
+	}
+	return "wsresilience"
+}
+
+func (s Settings) pullPolicy() corev1.PullPolicy {
+	if s.ImagePullPolicy != "" {
+		return s.ImagePullPolicy
+	}
+	return corev1.PullIfNotPresent
+}
+
+// volume is what the sidecar needs beside its environment, if anything.
+func (s Settings) volume() *corev1.Volume {
+	if !s.NATS {
+		size := resource.MustParse("1Gi")
+		if s.DataSize != nil {
+			size = *s.DataSize
+		}
+		return &corev1.Volume{Name: DataVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &size}}}
+	}
+	var items []corev1.KeyToPath
+	if s.NATSCreds {
+		items = append(items, corev1.KeyToPath{Key: SecretNATSCreds, Path: SecretNATSCreds})
+	}
+	if s.NATSCA {
+		items = append(items, corev1.KeyToPath{Key: SecretNATSCA, Path: SecretNATSCA})
+	}
+	if items == nil {
+		return nil
+	}
+	mode := int32(0o444) // the kubelet makes the files root's
+	return &corev1.Volume{Name: SecretVolume, VolumeSource: corev1.VolumeSource{
+		Secret: &corev1.SecretVolumeSource{SecretName: s.secret(), Items: items, DefaultMode: &mode},
+	}}
+}
+
+func (w *wish) sidecar(app appPort, s Settings, volume *corev1.Volume) corev1.Container {
+	c := corev1.Container{
+		Name: SidecarContainer, Image: s.Image, ImagePullPolicy: s.pullPolicy(),
+		Command: []string{"/wsresilience-sidecar"},
+		Env:     w.environment(app, s),
+		Ports: []corev1.ContainerPort{
+			{Name: ProxyPortName, ContainerPort: ProxyPort, Protocol: corev1.ProtocolTCP},
+			{Name: AdminPortName, ContainerPort: AdminPort, Protocol: corev1.ProtocolTCP},
+		},
+		Resources:       w.resources,
+		StartupProbe:    probe("/readyz", 1, 60),
+		ReadinessProbe:  probe("/readyz", 2, 1),
+		LivenessProbe:   probe("/livez", 10, 3),
+		Lifecycle:       &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"/wsresilience-sidecar", "drain"}}}},
+		SecurityContext: unprivileged(),
+	}
+	if w.native {
+		always := corev1.ContainerRestartPolicyAlways
+		c.RestartPolicy = &always
+	}
+	if volume != nil {
+		mount := corev1.VolumeMount{Name: DataVolume, MountPath: dataDir}
+		if volume.Name == SecretVolume {
+			mount = corev1.VolumeMount{Name: SecretVolume, MountPath: secretDir, ReadOnly: true}
+		}
+		c.VolumeMounts = []corev1.VolumeMount{mount}
+	}
+	return c
+}
+
+// environment of the sidecar, sorted by name.
+func (w *wish) environment(app appPort, s Settings) []corev1.EnvVar {
+	field := func(path string) *corev1.EnvVarSource {
+		return &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: path}}
+	}
+	secret := func(key string) *corev1.EnvVarSource {
+		return &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: s.secret()}, Key: key}}
+	}
+	env := []corev1.EnvVar{
+		{Name: "POD_IP", ValueFrom: field("status.podIP")},
+		{Name: "POD_NAME", ValueFrom: field("metadata.name")},
+		{Name: "POD_NAMESPACE", ValueFrom: field("metadata.namespace")},
+		{Name: "WSR_TOKEN_KEYS", ValueFrom: secret(SecretTokenKeys)},
+		{Name: "WSR_UPSTREAM", Value: upstream(app.number)},
+	}
+	if s.NATS {
+		env = append(env, corev1.EnvVar{Name: "WSR_NATS_URL", ValueFrom: secret(SecretNATSURL)})
+		if s.NATSCreds {
+			env = append(env, corev1.EnvVar{Name: "WSR_NATS_CREDS", Value: secretDir + "/" + SecretNATSCreds})
+		}
+		if s.NATSCA {
+			env = append(env, corev1.EnvVar{Name: "WSR_NATS_CA", Value: secretDir + "/" + SecretNATSCA})
+		}
+	}
+	if limit, ok := w.resources.Limits[corev1.ResourceMemory]; ok {
+		// The garbage collector works harder near the limit, so that the
+		// kernel does not have to kill.
+		env = append(env, corev1.EnvVar{Name: "GOMEMLIMIT", Value: fmt.Sprint(limit.Value() / 10 * 9)})
+	}
+	for name, value := range w.env {
+		env = append(env, corev1.EnvVar{Name: name, Value: literal(value)})
+	}
+	slices.SortFunc(env, func(a, b corev1.EnvVar) int { return strings.Compare(a.Name, b.Name) })
+	return env
+}
+
+// probe spells out the defaults of the API server, so that the pod is the same
+// before and after it was stored.
+func probe(path string, period, failures int32) *corev1.Probe {
+	return &corev1.Probe{
+		ProbeHandler:     corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(AdminPort), Scheme: corev1.URISchemeHTTP}},
+		PeriodSeconds:    period,
+		FailureThreshold: failures,
+		SuccessThreshold: 1,
+		TimeoutSeconds:   1,
+	}
+}
+
+// unprivileged is what the pod security standard "restricted" asks for.
+func unprivileged() *corev1.SecurityContext {
+	yes, no, id := true, false, int64(userID)
+	return &corev1.SecurityContext{
+		RunAsNonRoot: &yes, RunAsUser: &id, RunAsGroup: &id,
+		AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes,
+		Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+}
+
+// redirectContainer makes the rule and ends. Rules of nftables need root and
+// NET_ADMIN.
+func redirectContainer(app appPort, s Settings) corev1.Container {
+	no, yes, root := false, true, int64(0)
+	security := unprivileged()
+	security.RunAsNonRoot, security.RunAsUser, security.RunAsGroup = &no, &root, &root
+	security.AllowPrivilegeEscalation, security.ReadOnlyRootFilesystem = &no, &yes
+	security.Capabilities.Add = []corev1.Capability{"NET_ADMIN"}
+	return corev1.Container{
+		Name: RedirectContainer, Image: s.Image, ImagePullPolicy: s.pullPolicy(),
+		Command: []string{
+			"/wsresilience-injector", "redirect", "-from", fmt.Sprint(app.number),
+			"-to", fmt.Sprint(ProxyPort), "-probe", fmt.Sprint(ProbePort),
+		},
+		Resources: corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("16Mi")},
+			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")},
+		},
+		SecurityContext: security,
+	}
+}

@@ -1,0 +1,112 @@
+package k8s
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Uninject returns pod as it was before Inject, and whether it had the sidecar.
+// The error says why the status annotation cannot be read, or does not fit.
+func Uninject(pod *corev1.Pod) (*corev1.Pod, bool, error) {
+	text, injected := pod.Annotations[AnnotationStatus]
+	if !injected {
+		return pod, false, nil
+	}
+	out := pod.DeepCopy()
+	err := undo(out, text)
+	if err != nil {
+		return pod, false, fmt.Errorf("k8s: the status annotation does not fit the pod: %w; take it away together with what was injected, or apply the original manifest", err)
+	}
+	return out, true, nil
+}
+
+func undo(pod *corev1.Pod, text string) error {
+	s, err := readStatus(text)
+	if err != nil {
+		return err
+	}
+	ours := func(c corev1.Container) bool { return c.Name == SidecarContainer || c.Name == RedirectContainer }
+	if !slices.ContainsFunc(slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers), ours) {
+		return errors.New("there is no container " + SidecarContainer)
+	}
+	spec := &pod.Spec
+	spec.InitContainers = without(spec.InitContainers, ours)
+	spec.Containers = without(spec.Containers, ours)
+	spec.Volumes = without(spec.Volumes, func(v corev1.Volume) bool { return v.Name == DataVolume || v.Name == SecretVolume })
+	spec.TerminationGracePeriodSeconds = s.Undo.Grace
+	if delete(pod.Annotations, AnnotationStatus); len(pod.Annotations) == 0 {
+		pod.Annotations = nil
+	}
+	if s.Undo.Port != nil {
+		if err := s.Undo.Port.undo(pod); err != nil {
+			return err
+		}
+	}
+	for _, p := range s.Undo.Probes {
+		if err := p.undo(pod); err != nil {
+			return err
+		}
+	}
+	for _, stop := range s.Undo.Stops {
+		if err := stop.undo(pod); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// without is list less what matches, and nil rather than empty.
+func without[T any](list []T, match func(T) bool) []T {
+	if list = slices.DeleteFunc(list, match); len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+func (u undoingPort) undo(pod *corev1.Pod) error {
+	c := containerNamed(pod, u.Container)
+	if c == nil {
+		return fmt.Errorf("there is no container %q", shorten(u.Container))
+	}
+	taken := slices.IndexFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort == ProxyPort })
+	behind := slices.IndexFunc(c.Ports, func(p corev1.ContainerPort) bool {
+		return p.ContainerPort == u.Number && p.Name == u.Behind && p.Protocol != corev1.ProtocolUDP && p.Protocol != corev1.ProtocolSCTP
+	})
+	if taken < 0 || behind < 0 || taken == behind {
+		return fmt.Errorf("container %q has not the ports that it says", shorten(u.Container))
+	}
+	c.Ports[taken].ContainerPort = u.Number
+	c.Ports = slices.Delete(c.Ports, behind, behind+1)
+	return nil
+}
+
+func (u undoingProbe) undo(pod *corev1.Pod) error {
+	if c := containerNamed(pod, u.Container); c != nil {
+		for _, t := range targets(c) {
+			if t.kind == u.Kind {
+				t.set(u.Port)
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("there is no %s of container %q", shorten(u.Kind), shorten(u.Container))
+}
+
+func (u undoingStop) undo(pod *corev1.Pod) error {
+	c := containerNamed(pod, u.Container)
+	if c == nil || c.Lifecycle == nil || c.Lifecycle.PreStop == nil || c.Lifecycle.PreStop.Sleep == nil {
+		return fmt.Errorf("there is no preStop sleep of container %q", shorten(u.Container))
+	}
+	switch {
+	case u.Sleep != nil:
+		c.Lifecycle.PreStop.Sleep.Seconds = *u.Sleep
+	case u.Lifecycle:
+		c.Lifecycle.PreStop = nil
+	default:
+		c.Lifecycle = nil
+	}
+	return nil
+}
