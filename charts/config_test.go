@@ -1,0 +1,145 @@
+package charts
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/wsresilience/wsresilience/k8s"
+)
+
+// These mirror the file of cmd/wsresilience-injector, which is a command and
+// cannot be imported; TestTheInjectorTakesItsConfig asks it.
+type (
+	injectorConfig struct {
+		Namespace    string       `json:"namespace"`
+		Service      string       `json:"service"`
+		Webhook      string       `json:"webhook"`
+		Certificates certificates `json:"certificates"`
+		Secrets      secrets      `json:"secrets"`
+		Sidecar      k8s.Settings `json:"sidecar"`
+	}
+	certificates struct {
+		Dir    string `json:"dir,omitempty"`
+		Secret string `json:"secret,omitempty"`
+	}
+	secrets struct {
+		Managed bool   `json:"managed"`
+		NATS    string `json:"nats,omitempty"`
+	}
+)
+
+// TestTheInjectorTakesItsConfig: the command itself reads the file. Where
+// there is no cluster it then fails, but with another code than for settings.
+func TestTheInjectorTakesItsConfig(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "injector")
+	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/wsresilience-injector").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	code := func(text string) (int, string) {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), "injector.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(binary, "webhook", "-config", file, "-listen", "127.0.0.1:0", "-admin", "127.0.0.1:0")
+		cmd.Env = []string{"KUBECONFIG=" + os.DevNull}
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			t.Fatal("the injector runs without a cluster")
+		}
+		return cmd.ProcessState.ExitCode(), string(out)
+	}
+	if got, out := code("namespaces: x"); got != 2 {
+		t.Errorf("a bad file: exit code %d\n%s", got, out)
+	}
+	eachSet(t, func(t *testing.T, r *release) {
+		if got, out := code(one[*corev1.ConfigMap](t, r, fullname+"-injector").Data["injector.yaml"]); got != 1 {
+			t.Errorf("exit code %d\n%s", got, out)
+		}
+	})
+}
+
+// configOf reads the injector's file out of a release.
+func configOf(t *testing.T, r *release) injectorConfig {
+	t.Helper()
+	var c injectorConfig
+	text := one[*corev1.ConfigMap](t, r, fullname+"-injector").Data["injector.yaml"]
+	if err := yaml.UnmarshalStrict([]byte(text), &c); err != nil {
+		t.Fatalf("%v:\n%s", err, text)
+	}
+	return c
+}
+
+// TestConfigNamesWhatIsThere: the injector finds its Service and its webhook,
+// and the names agree with those that apps see.
+func TestConfigNamesWhatIsThere(t *testing.T) {
+	eachSet(t, func(t *testing.T, r *release) {
+		c := configOf(t, r)
+		one[*corev1.Service](t, r, c.Service)
+		if webhook(t, r).Name != c.Webhook || c.Namespace != namespace {
+			t.Errorf("webhook %q, namespace %q", c.Webhook, c.Namespace)
+		}
+		if (c.Certificates.Dir == "") == (c.Certificates.Secret == "") {
+			t.Errorf("certificates %+v", c.Certificates)
+		}
+		injector := one[*appsv1.Deployment](t, r, fullname+"-injector").Spec.Template.Spec.Containers[0]
+		if c.Sidecar.Image != injector.Image || c.Sidecar.ImagePullPolicy != injector.ImagePullPolicy {
+			t.Errorf("sidecar %s %s, injector %s %s", c.Sidecar.Image, c.Sidecar.ImagePullPolicy, injector.Image, injector.ImagePullPolicy)
+		}
+		mounted := map[string]bool{}
+		for _, m := range injector.VolumeMounts {
+			mounted[m.MountPath] = true
+		}
+		file := injector.Command[len(injector.Command)-1]
+		if !mounted[file] || c.Certificates.Dir != "" && !mounted[c.Certificates.Dir] {
+			t.Errorf("mounted %v; the command reads %s, and certificates are in %q", mounted, file, c.Certificates.Dir)
+		}
+	})
+}
+
+func TestConfigSaysWhatWasSet(t *testing.T) {
+	tests := []struct {
+		values  string
+		secrets secrets
+		nats    bool
+		env     map[string]string
+	}{
+		{"", secrets{Managed: true, NATS: fullname + "-nats"}, true, nil},
+		{"nats: {bundled: {enabled: false}}", secrets{Managed: true}, false, nil},
+		{"nats: {bundled: {enabled: false}, existingSecret: mine}", secrets{Managed: true, NATS: "mine"}, true, nil},
+		{"nats: {bundled: {existingSecret: mine}}", secrets{Managed: true, NATS: "mine"}, true, nil},
+		{"secrets: {managed: false}", secrets{}, true, nil},
+		{"nats: {bundled: {replicas: 1}}", secrets{Managed: true, NATS: fullname + "-nats"}, true, map[string]string{"WSR_NATS_REPLICAS": "1"}},
+		{`sidecar: {env: {WSR_SESSION_TTL: 10m, WSR_SNAPSHOT_RULES: '{"a": "b: #c"}'}}`, secrets{Managed: true, NATS: fullname + "-nats"}, true, map[string]string{"WSR_SESSION_TTL": "10m", "WSR_SNAPSHOT_RULES": `{"a": "b: #c"}`}},
+	}
+	for _, test := range tests {
+		c := configOf(t, decode(t, rendered(t, test.values)))
+		if c.Secrets != test.secrets || c.Sidecar.NATS != test.nats || !reflect.DeepEqual(c.Sidecar.Env, test.env) {
+			t.Errorf("%q: secrets %+v, NATS %v, env %v", test.values, c.Secrets, c.Sidecar.NATS, c.Sidecar.Env)
+		}
+	}
+	c := configOf(t, decode(t, rendered(t, everything)))
+	s := c.Sidecar
+	if s.Mode != k8s.ModeRedirect || s.Secret != "keys" || s.DataSize.String() != "2Gi" || s.Resources.Limits.Memory().String() != "512Mi" || !strings.Contains(s.Image, "@sha256:") {
+		t.Errorf("sidecar %+v", s)
+	}
+}
+
+// TestConfigChangesRestartTheInjector: it reads its file at the start.
+func TestConfigChangesRestartTheInjector(t *testing.T) {
+	sum := func(values string) string {
+		d := one[*appsv1.Deployment](t, decode(t, rendered(t, values)), fullname+"-injector")
+		return d.Spec.Template.Annotations["checksum/config"]
+	}
+	if sum("") == "" || sum("") == sum("sidecar: {mode: explicit}") || sum("") != sum("networkPolicy: {enabled: true}") {
+		t.Error("the checksum does not follow the configuration")
+	}
+}

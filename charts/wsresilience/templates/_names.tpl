@@ -1,0 +1,69 @@
+{{/* Names of objects. 40 characters leave room for what follows them. */}}
+{{- define "wsresilience.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "wsresilience.injector" -}}
+{{ include "wsresilience.fullname" . }}-injector
+{{- end -}}
+
+{{- define "wsresilience.certificate" -}}
+{{ include "wsresilience.fullname" . }}-certificate
+{{- end -}}
+
+{{- define "wsresilience.nats" -}}
+{{ include "wsresilience.fullname" . }}-nats
+{{- end -}}
+
+{{/* The Secret with nats-url; empty where there is no NATS. */}}
+{{- define "wsresilience.natsSecret" -}}
+{{- $n := .Values.nats -}}
+{{- if and $n.bundled.enabled (or $n.url $n.existingSecret) -}}
+{{- fail "nats.url, nats.existingSecret and nats.bundled.enabled: there can be one of them; with your own NATS, set nats.bundled.enabled=false" -}}
+{{- end -}}
+{{- if and $n.url $n.existingSecret -}}
+{{- fail "nats.url and nats.existingSecret: there can be one of them" -}}
+{{- end -}}
+{{- if and (or $n.creds $n.ca) (not $n.existingSecret) .Values.secrets.managed -}}
+{{- fail "nats.creds and nats.ca: they are in a Secret; name it in nats.existingSecret" -}}
+{{- end -}}
+{{- if $n.existingSecret -}}
+{{ $n.existingSecret }}
+{{- else if and $n.bundled.enabled $n.bundled.existingSecret -}}
+{{ $n.bundled.existingSecret }}
+{{- else if or $n.url $n.bundled.enabled -}}
+{{ include "wsresilience.nats" . }}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels that pods are selected by; called with (list . component). */}}
+{{- define "wsresilience.selector" -}}
+{{- $root := first . -}}
+app.kubernetes.io/name: {{ $root.Chart.Name }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ last . }}
+{{- end -}}
+
+{{/* Labels of everything; called with (list . component). */}}
+{{- define "wsresilience.labels" -}}
+{{- $root := first . -}}
+{{ include "wsresilience.selector" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "wsresilience.image" -}}
+{{- $i := .Values.image -}}
+{{- if $i.digest -}}
+{{ $i.repository }}@{{ $i.digest }}
+{{- else -}}
+{{ $i.repository }}:{{ $i.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,39 @@
+{{/* The file of "wsresilience-injector webhook". */}}
+{{- define "wsresilience.config" -}}
+{{- $natsSecret := include "wsresilience.natsSecret" . -}}
+{{- $env := .Values.sidecar.env -}}
+{{- if and .Values.nats.bundled.enabled (eq (int .Values.nats.bundled.replicas) 1) -}}
+{{- $env = merge (dict) $env (dict "WSR_NATS_REPLICAS" "1") -}}
+{{- end -}}
+namespace: {{ .Release.Namespace }}
+service: {{ include "wsresilience.injector" . }}
+webhook: {{ include "wsresilience.injector" . }}
+certificates:
+  {{- if .Values.injector.certManager.enabled }}
+  dir: /etc/wsresilience/certificates
+  {{- else }}
+  secret: {{ include "wsresilience.certificate" . }}
+  {{- end }}
+secrets:
+  managed: {{ .Values.secrets.managed }}
+  {{- if and .Values.secrets.managed $natsSecret }}
+  nats: {{ $natsSecret }}
+  {{- end }}
+sidecar:
+  image: {{ include "wsresilience.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  mode: {{ .Values.sidecar.mode }}
+  {{- with $env }}
+  env:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.sidecar.resources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  secret: {{ .Values.sidecar.secretName }}
+  nats: {{ ne $natsSecret "" }}
+  natsCreds: {{ .Values.nats.creds }}
+  natsCA: {{ .Values.nats.ca }}
+  dataSize: {{ .Values.sidecar.dataSize }}
+{{- end -}}
