@@ -2,13 +2,15 @@
 
 FUZZTIME ?= 1m
 SOAKRUNS ?= 10
+BUILDER ?= docker buildx
+IMAGE ?= wsresilience:dev
 TOOL := go tool -modfile=tools/go.mod
 
 # Packages in which more than one goroutine meets.
 RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot|cmd/.*|internal/(backoff|bench|chaos|config|deflate|frame|keyring|realapps|tidy))$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench soak chaos realapps docs ci sdk test-sdk test-browser
+.PHONY: help build test race lint fuzz bench soak chaos realapps docs ci sdk test-sdk test-browser test-nginx image e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -42,6 +44,9 @@ fuzz: ## each fuzz target for FUZZTIME (1m)
 bench: ## cost per message beside plain forwarders, memory, start-up, resumes, adoptions, journal writes
 	go run ./internal/bench
 
+test-nginx: ## the configuration that docs/PROXIES.md shows, in a real nginx (needs nginx)
+	go test -tags nginx -count=1 ./internal/fronts
+
 soak: ## the run with real cuts of the network, SOAKRUNS (10) times, under the race detector
 	go test -race -count=$(SOAKRUNS) -timeout 1h -v -run Cuts ./internal/endtoend
 
@@ -50,6 +55,9 @@ chaos: ## sidecars, apps and a NATS cluster as processes, broken in every way, a
 
 realapps: ## GraphQL, Socket.IO and MQTT servers from npm, restarted under their own clients (needs node)
 	go run ./internal/realapps
+
+image: ## the container image for this machine's architecture, as IMAGE (wsresilience:dev), by BUILDER (docker buildx)
+	$(BUILDER) build --build-arg REVISION=$$(git rev-parse HEAD) -t $(IMAGE) .
 
 docs: ## rewrite the tables in docs/ that come from the code
 	go test ./internal/tidy -run Generated -count=1 -update
