@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,29 +19,57 @@ const (
 	loopBuffer = 64 << 10
 )
 
-// loops are the event loops of a server, one per processor. They are made
-// when the first socket comes, and end with close.
+// loops are the event loops of a server: as few as the traffic needs, since
+// one that has much to do takes more from the kernel at once and sleeps less,
+// and at most one per processor. They end with close.
 type loops struct {
-	mu   sync.Mutex
-	all  []*loop
-	next int
+	mu  sync.Mutex
+	all []*loop
 }
 
-// pick returns the loop for another session, in turn, or nil where none can
-// be made.
+// pick returns the loop for another session, or nil where none can be made.
 func (s *loops) pick() *loop {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := runtime.GOMAXPROCS(0); len(s.all) < n {
-		l, err := newLoop()
-		if err != nil {
-			return nil
-		}
-		s.all = append(s.all, l)
+	if l := s.calmest(); l != nil && (l.load() < busyEnough || len(s.all) >= runtime.GOMAXPROCS(0)) {
 		return l
 	}
-	s.next = (s.next + 1) % len(s.all)
-	return s.all[s.next]
+	return s.grow()
+}
+
+// relief returns a loop that has time for sessions of a busy one, or nil.
+func (s *loops) relief(of *loop) *loop {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.calmest(); l != of && l.load() < busyEnough {
+		return l
+	}
+	if len(s.all) < runtime.GOMAXPROCS(0) {
+		return s.grow()
+	}
+	return nil
+}
+
+// calmest returns the first loop that is not busy, or else the least busy.
+func (s *loops) calmest() (calmest *loop) {
+	for _, l := range s.all {
+		if l.load() < busyEnough {
+			return l
+		}
+		if calmest == nil || l.load() < calmest.load() {
+			calmest = l
+		}
+	}
+	return calmest
+}
+
+func (s *loops) grow() *loop {
+	l, err := newLoop(s)
+	if err != nil {
+		return s.calmest() // out of descriptors: those that are there share
+	}
+	s.all = append(s.all, l)
+	return l
 }
 
 // close ends the loops, and closes the sockets that are left.
@@ -52,8 +81,24 @@ func (s *loops) close() {
 	}
 }
 
+// A place is the loop that all sockets of a session are on. The zero value is
+// none: they have goroutines.
+type place struct {
+	among *loops
+	loop  atomic.Pointer[loop] // nil until a socket comes that can be on one
+}
+
+// find returns the loop, or nil. It is called by one owner at a time.
+func (p *place) find() *loop {
+	if p.among != nil && p.loop.Load() == nil {
+		p.loop.Store(p.among.pick())
+	}
+	return p.loop.Load()
+}
+
 // A loop reads the sockets of its sessions, and calls their sinks on its own
-// goroutine. Both sockets of a session are on the same loop.
+// goroutine. Both sockets of a session are on the same loop, but for the moment
+// in which they move.
 //
 // Sockets are registered once, for both directions and for edges only, so that
 // nothing but reads and writes is asked of the kernel per message. What an edge
@@ -61,21 +106,24 @@ func (s *loops) close() {
 type loop struct {
 	// Immutable.
 	poll, bell int // the epoll instance; an eventfd that ends its wait
+	among      *loops
 
 	// Owned by the loop's goroutine.
 	buf     []byte
 	sockets []*looped // by descriptor
 	again   []*looped // have more to read, when the others had their turn
 	spare   []*looped // was called, and is empty
+	meter   meter
 
-	asleep atomic.Bool // waits in the kernel, or is about to
+	asleep atomic.Bool   // waits in the kernel, or is about to
+	busy   atomic.Uint32 // what the meter said, in percent
 
 	mu      sync.Mutex // guards the rest
 	called  []*looped  // somebody wants the loop to look at them
 	stopped bool
 }
 
-func newLoop() (*loop, error) {
+func newLoop(among *loops) (*loop, error) {
 	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
@@ -88,22 +136,32 @@ func newLoop() (*loop, error) {
 		unix.Close(poll)
 		return nil, err
 	}
-	l := &loop{poll: poll, bell: bell, buf: make([]byte, loopBuffer)}
+	l := &loop{poll: poll, bell: bell, among: among, buf: make([]byte, loopBuffer)}
 	go l.run()
 	return l, nil
 }
 
 func (l *loop) run() {
 	events := make([]unix.EpollEvent, loopEvents)
+	l.meter.since = time.Now()
 	for {
-		for i := range events[:l.wait(events)] {
+		n := l.wait(events)
+		if busy, ok := l.meter.read(time.Now()); ok {
+			l.busy.Store(busy)
+			if busy > busyTooMuch {
+				l.shed(events[:n])
+			}
+		}
+		for i := range events[:n] {
 			l.event(&events[i])
 		}
 		again := l.again
 		l.again = nil
 		for _, t := range again {
-			t.again = false
-			t.read()
+			if t.home.Load() == l { // else it has moved meanwhile
+				t.again = false
+				t.read()
+			}
 		}
 		if l.answer() {
 			return
@@ -123,8 +181,33 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 	if l.hasCalls() {
 		return 0
 	}
+	began := time.Now()
 	n, _ := unix.EpollWait(l.poll, events, -1) // EINTR is an empty round
+	l.meter.slept += time.Since(began)
 	return max(n, 0)
+}
+
+// load is how busy the loop is, in percent. What it said before it fell asleep
+// is old.
+func (l *loop) load() uint32 {
+	if l.asleep.Load() {
+		return 0
+	}
+	return l.busy.Load()
+}
+
+// shed gives half of the sessions that want something now to a loop that has
+// time. Their sockets follow when they have an event.
+func (l *loop) shed(events []unix.EpollEvent) {
+	to := l.among.relief(l)
+	if to == nil {
+		return
+	}
+	for i := 0; i < len(events); i += 2 {
+		if t := l.socket(events[i].Fd); t != nil {
+			t.at.loop.Store(to)
+		}
+	}
 }
 
 func (l *loop) event(e *unix.EpollEvent) {
@@ -133,9 +216,17 @@ func (l *loop) event(e *unix.EpollEvent) {
 		_, _ = unix.Read(l.bell, count[:])
 		return
 	}
-	if t := l.sockets[e.Fd]; t != nil { // nil: closed since the kernel said so
+	if t := l.socket(e.Fd); t != nil {
 		t.event(e.Events)
 	}
+}
+
+// socket is nil for one that was closed, or moved, since the kernel spoke of it.
+func (l *loop) socket(fd int32) *looped {
+	if int(fd) >= len(l.sockets) {
+		return nil
+	}
+	return l.sockets[fd]
 }
 
 // watch begins to hear of a socket.
@@ -148,12 +239,11 @@ func (l *loop) watch(t *looped) error {
 	return unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, t.fd, &unix.EpollEvent{Events: both, Fd: int32(t.fd)})
 }
 
-// forget closes a socket. Its descriptor means another one from now on.
+// forget hears no more of a socket.
 func (l *loop) forget(t *looped) {
-	if t.fd < len(l.sockets) && l.sockets[t.fd] == t {
+	if l.socket(int32(t.fd)) == t {
 		l.sockets[t.fd] = nil
 	}
-	unix.Close(t.fd)
 }
 
 // call makes the loop look at t soon. It does not wait.
@@ -188,6 +278,10 @@ func (l *loop) answer() (stopped bool) {
 	l.mu.Unlock()
 	for _, t := range called {
 		t.called.Store(false)
+		if home := t.home.Load(); home != l {
+			home.call(t) // it has moved
+			continue
+		}
 		t.look()
 	}
 	clear(called)
@@ -211,4 +305,32 @@ func (l *loop) stop() {
 	l.stopped = true
 	l.mu.Unlock()
 	l.ring()
+}
+
+// How busy a loop is, in percent.
+const (
+	busyEnough  = 60 // new sessions rather go elsewhere
+	busyTooMuch = 90 // some of its sessions do too
+)
+
+// meterWindow is what a meter looks back over: long beside a round, short
+// beside what a person notices.
+const meterWindow = 50 * time.Millisecond
+
+// A meter tells how busy a loop was.
+type meter struct {
+	since time.Time
+	slept time.Duration // since then
+}
+
+// read returns the share of the window, in percent, that was not slept, once
+// the window is over.
+func (m *meter) read(now time.Time) (busy uint32, ok bool) {
+	window := now.Sub(m.since)
+	if window < meterWindow {
+		return 0, false
+	}
+	busy = uint32(100 * (window - m.slept) / window)
+	m.since, m.slept = now, 0
+	return busy, true
 }

@@ -66,13 +66,6 @@ const (
 	lingerClose = 2 * time.Second
 )
 
-// A place is the loop that all sockets of a session are on. The zero value is
-// none: they have goroutines. It is used by one owner at a time.
-type place struct {
-	among *loops
-	loop  *loop // nil until a socket comes that can be on one
-}
-
 // openTransport picks the transport for a connection.
 func openTransport(conn net.Conn, s sink, b *bufferPool, at *place) transport {
 	if at.among != nil {

@@ -16,16 +16,17 @@ import (
 type looped struct {
 	// Immutable.
 	fd   int
-	loop *loop
 	sink sink
+	at   *place // of the session; another loop than home's: the socket is to move
 
-	state  atomic.Int32  // readOpen and so on; the owner's
-	began  atomic.Bool   // Start was called
-	shut   atomic.Bool   // FIN is wanted
-	paused atomic.Bool   // the owner's
-	short  atomic.Bool   // Writable is owed
-	room   atomic.Uint32 // counts edges of room: one may come while Write writes
-	called atomic.Bool   // in loop.called
+	home   atomic.Pointer[loop] // whose goroutine this socket belongs to
+	state  atomic.Int32         // readOpen and so on; the owner's
+	began  atomic.Bool          // Start was called
+	shut   atomic.Bool          // FIN is wanted
+	paused atomic.Bool          // the owner's
+	short  atomic.Bool          // Writable is owed
+	room   atomic.Uint32        // counts edges of room: one may come while Write writes
+	called atomic.Bool          // in loop.called
 
 	// Owned by the loop's goroutine; early is Start's before.
 	early   []byte
@@ -51,10 +52,8 @@ func newLooped(conn net.Conn, s sink, b *bufferPool, at *place) transport {
 	if err != nil {
 		return nil
 	}
-	if at.loop == nil {
-		at.loop = at.among.pick()
-	}
-	if at.loop == nil {
+	home := at.find()
+	if home == nil {
 		return nil
 	}
 	own := -1
@@ -63,16 +62,20 @@ func newLooped(conn net.Conn, s sink, b *bufferPool, at *place) transport {
 		return nil
 	}
 	conn.Close()
-	t := &looped{fd: own, loop: at.loop, sink: s}
+	t := &looped{fd: own, sink: s, at: at}
+	t.home.Store(home)
 	t.in.pool = b
 	return t
 }
+
+// call makes the loop look at the socket soon. It does not wait.
+func (t *looped) call() { t.home.Load().call(t) }
 
 // Start implements transport.
 func (t *looped) Start(early []byte) {
 	t.early = early
 	t.began.Store(true)
-	t.loop.call(t)
+	t.call()
 }
 
 // Write implements transport.
@@ -90,7 +93,7 @@ func (t *looped) Write(parts [][]byte) (wrote int) {
 		if err != nil || n < size(batch) {
 			t.short.Store(true)
 			if t.room.Load() != edges {
-				t.loop.call(t) // an edge passed before the loop knew that it is awaited
+				t.call() // an edge passed before the loop knew that it is awaited
 			}
 			return wrote
 		}
@@ -105,33 +108,33 @@ func (t *looped) Pause(on bool) {
 	}
 	t.paused.Store(on)
 	if !on {
-		t.loop.call(t)
+		t.call()
 	}
 }
 
 // Shut implements transport.
 func (t *looped) Shut() {
 	t.shut.Store(true)
-	t.loop.call(t)
+	t.call()
 }
 
 // Finish implements transport.
 func (t *looped) Finish() {
 	t.shut.Store(true)
 	t.state.Store(readDiscards)
-	t.loop.call(t)
+	t.call()
 }
 
 // Abort implements transport.
 func (t *looped) Abort() {
 	t.state.Store(readClosed)
-	t.loop.call(t)
+	t.call()
 }
 
 // fail makes the loop report Gone: a write has failed.
 func (t *looped) fail() {
 	if t.state.CompareAndSwap(readOpen, readFailed) {
-		t.loop.call(t)
+		t.call()
 	}
 }
 
@@ -145,7 +148,7 @@ func (t *looped) look() {
 		t.reset()
 		return
 	}
-	if !t.watched && !t.watch(state) {
+	if t.moves() || !t.watched && !t.watch(state) {
 		return
 	}
 	if t.shut.Load() && !t.finned {
@@ -174,14 +177,35 @@ func (t *looped) watch(state int32) bool {
 	t.watched = true
 	t.in.keep(t.early)
 	t.early = nil
-	if err := t.loop.watch(t); err != nil {
+	if err := t.home.Load().watch(t); err != nil {
 		t.gone(true) // out of the kernel's memory, or of its limit on watches
 	}
 	return true
 }
 
+// moves follows the session to another loop, if it is to be on one, and tells
+// whether it did. The kernel tells the new loop anew what there is to read and
+// whether there is room.
+func (t *looped) moves() bool {
+	home, to := t.home.Load(), t.at.loop.Load()
+	if home == to {
+		return false
+	}
+	if t.watched {
+		t.watched, t.again = false, false
+		home.forget(t)
+		_ = unix.EpollCtl(home.poll, unix.EPOLL_CTL_DEL, t.fd, nil) // it was there
+	}
+	t.home.Store(to)
+	to.call(t)
+	return true
+}
+
 // event acts on what the kernel says of the socket.
 func (t *looped) event(events uint32) {
+	if t.moves() {
+		return
+	}
 	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		t.hung = true
 	}
@@ -209,8 +233,9 @@ func (t *looped) read() {
 	if !t.ready || t.again || t.ended || t.closed || !discards && (t.paused.Load() || t.state.Load() != readOpen) {
 		return
 	}
+	home := t.home.Load()
 	lent := t.in.buf == nil // nothing is left over: the loop's own buffer serves
-	p := t.loop.buf
+	p := home.buf
 	if !lent {
 		p = t.in.space()
 	}
@@ -230,7 +255,7 @@ func (t *looped) read() {
 		t.ready = false
 	} else {
 		t.again = true
-		t.loop.again = append(t.loop.again, t)
+		home.again = append(home.again, t)
 	}
 	switch {
 	case discards:
@@ -285,5 +310,6 @@ func (t *looped) close() {
 	}
 	t.closed, t.ended = true, true
 	t.in.drop()
-	t.loop.forget(t)
+	t.home.Load().forget(t)
+	unix.Close(t.fd)
 }

@@ -12,6 +12,7 @@ func newPolled(net.Conn, sink, *bufferPool) transport { return nil }
 type (
 	loop  struct{}
 	loops struct{}
+	place struct{ among *loops }
 )
 
 func (*loops) close() {}
