@@ -3,11 +3,11 @@
 FUZZTIME ?= 1m
 SOAKRUNS ?= 10
 BUILDER ?= docker buildx
-IMAGE ?= wsresilience:dev
+IMAGE ?= docker.io/wsresilience/wsresilience:dev
 TOOL := go tool -modfile=tools/go.mod
 
 # Packages in which more than one goroutine meets.
-RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot|cmd/.*|internal/(backoff|bench|chaos|config|deflate|frame|keyring|realapps|tidy))$$')
+RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot|cmd/.*|internal/(backoff|bench|chaos|config|deflate|frame|keyring|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race lint fuzz bench soak chaos realapps docs ci sdk test-sdk test-browser test-nginx image e2e-kube
@@ -56,8 +56,11 @@ chaos: ## sidecars, apps and a NATS cluster as processes, broken in every way, a
 realapps: ## GraphQL, Socket.IO and MQTT servers from npm, restarted under their own clients (needs node)
 	go run ./internal/realapps
 
-image: ## the container image for this machine's architecture, as IMAGE (wsresilience:dev), by BUILDER (docker buildx)
+image: ## the container image for this machine's architecture, as IMAGE, by BUILDER (docker buildx)
 	$(BUILDER) build --build-arg REVISION=$$(git rev-parse HEAD) -t $(IMAGE) .
+
+e2e-kube: ## the chart and a stock app on the cluster of KUBECONFIG (IMPORT: a command that loads image archives into its nodes; IMAGE_TAR: one with IMAGE)
+	go run ./internal/kubetest -image "$(IMAGE)" -import "$(IMPORT)" $(if $(IMAGE_TAR),-image-tar "$(IMAGE_TAR)")
 
 docs: ## rewrite the tables in docs/ that come from the code
 	go test ./internal/tidy -run Generated -count=1 -update

@@ -43,7 +43,7 @@ var layers = []layer{
 	},
 	{ // Wiring, and what measures the whole.
 		"cmd/": anything, "internal/bench": anything,
-		"internal/endtoend": anything, "internal/chaos": anything, "internal/fronts": anything, "internal/kube": anything, "charts": anything, "internal/realapps": anything, "internal/soak": anything, "internal/tidy": nil,
+		"internal/endtoend": anything, "internal/chaos": anything, "internal/fronts": anything, "internal/kubetest": anything, "charts": anything, "internal/realapps": anything, "internal/soak": anything, "internal/tidy": nil,
 	},
 }
 

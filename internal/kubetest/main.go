@@ -1,0 +1,81 @@
+// Kubetest installs the chart on a real cluster, puts a stock app with three
+// replicas behind the sidecar, connects a crowd of clients through its Service,
+// and does to it what clusters do: rolling updates, deletions, scaling,
+// restarts of NATS, upgrades, and the uninstall.
+//
+//	go run ./internal/kubetest -kubeconfig ... -image-tar image.tar -import "ctr -n k8s.io images import"
+//
+// It exits 1 when a promise is broken, and 2 when it could not measure. It uses
+// kubectl and helm as a person does.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+const (
+	exitFailed = 1
+	exitBroken = 2
+)
+
+// roleCrowd is the argument that makes this command the crowd, in a pod.
+const roleCrowd = "crowd"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code, err := command(ctx, os.Args[1:])
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		code = 0
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		code = exitBroken
+	}
+	os.Exit(code)
+}
+
+func command(ctx context.Context, args []string) (int, error) {
+	if len(args) > 0 && args[0] == roleCrowd {
+		return 0, runCrowd(ctx, args[1:])
+	}
+	o, err := parseOptions(args, os.Stderr)
+	if err != nil {
+		return 0, err
+	}
+	return run(ctx, o)
+}
+
+// run plays the scenarios in their order, since each stands on those before.
+func run(ctx context.Context, o *options) (int, error) {
+	s := &stage{options: o, say: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
+	if err := s.prepare(ctx); err != nil {
+		return 0, errors.Join(err, s.explain(ctx))
+	}
+	if !o.keep {
+		defer s.clean()
+	}
+	code := 0
+	for _, sc := range scenarios {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		r := s.play(ctx, sc)
+		s.say("%s", r.line())
+		s.results = append(s.results, r)
+		if r.broken != nil {
+			return 0, errors.Join(fmt.Errorf("kubetest: %s: %w", sc.name, r.broken), s.explain(ctx))
+		}
+		if len(r.failures) > 0 {
+			code = exitFailed
+		}
+	}
+	fmt.Print(table(s.results))
+	return code, nil
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// admissionLimit is what injection may add to the creation of a pod, at the
+// 99th percentile.
+const admissionLimit = 50 * time.Millisecond
+
+// reviews is how many pods are shown to the webhook before its time is read.
+const reviews = 200
+
+// admissionTime reads the API server's own measurement.
+func admissionTime(ctx context.Context, s *stage, r *result) error {
+	var list strings.Builder
+	for i := range reviews {
+		list.WriteString("---" + fmt.Sprintf(refusedManifest, fmt.Sprint("review-", i), "", ""))
+	}
+	before, err := s.admissions(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := s.feed(ctx, list.String(), s.kubectl, "create", "--dry-run=server", "-f", "-"); err != nil {
+		return err
+	}
+	after, err := s.admissions(ctx)
+	if err != nil {
+		return err
+	}
+	during := after.since(before)
+	p99 := time.Duration(during.quantile(.99) * float64(time.Second))
+	r.note = fmt.Sprintf("99th percentile of %.0f reviews below %.1f ms, median below %.1f ms, by the API server's histogram", during.count(),
+		float64(p99)/1e6, during.quantile(.5)*1e3)
+	r.expect(during.count() >= reviews, "the API server counted %.0f reviews", during.count())
+	r.expect(p99 < admissionLimit, "the 99th percentile is %v", p99)
+	return nil
+}
+
+func (s *stage) admissions(ctx context.Context) (histogram, error) {
+	text, err := s.kube(ctx, "get", "--raw", "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	h := parseHistogram(text, "apiserver_admission_webhook_admission_duration_seconds_bucket", "inject.wsresilience.io")
+	if len(h) == 0 {
+		return nil, errors.New("kubetest: the API server has not measured the webhook")
+	}
+	return h, nil
+}
+
+// A histogram is cumulative counts by upper bound, in seconds.
+type histogram map[float64]float64
+
+// parseHistogram adds up the series of a metric whose labels contain with.
+func parseHistogram(text, metric, with string) histogram {
+	h := histogram{}
+	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
+		labels, value, ok := cutLast(lines.Text(), " ")
+		if !ok || !strings.HasPrefix(labels, metric+"{") || !strings.Contains(labels, with) {
+			continue
+		}
+		_, le, _ := strings.Cut(labels, `le="`)
+		le, _, _ = strings.Cut(le, `"`)
+		bound, err := strconv.ParseFloat(le, 64)
+		n, nerr := strconv.ParseFloat(value, 64)
+		if err == nil && nerr == nil {
+			h[bound] += n
+		}
+	}
+	return h
+}
+
+func (h histogram) since(before histogram) histogram {
+	d := histogram{}
+	for bound, n := range h {
+		d[bound] = n - before[bound]
+	}
+	return d
+}
+
+func (h histogram) count() float64 { return h[math.Inf(1)] }
+
+// quantile returns the upper bound of the bucket with the q-quantile: a value
+// that the true one does not exceed.
+func (h histogram) quantile(q float64) float64 {
+	least := math.Inf(1)
+	for bound, n := range h {
+		if n >= q*h.count() {
+			least = min(least, bound)
+		}
+	}
+	return least
+}
+
+// webhookMends: a CA bundle that somebody took out is put back, and one
+// injector of two is enough.
+func webhookMends(ctx context.Context, s *stage, r *result) error {
+	const configuration = "wsresilience-injector"
+	wipe := `[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"},{"op":"remove","path":"/webhooks/1/clientConfig/caBundle"}]`
+	if _, err := s.kube(ctx, "patch", "mutatingwebhookconfiguration", configuration, "--type=json", "-p", wipe); err != nil {
+		return err
+	}
+	began := time.Now()
+	for {
+		out, err := s.kube(ctx, "get", "mutatingwebhookconfiguration", configuration, "-o", "jsonpath={range .webhooks[*]}{.clientConfig.caBundle}{\"\\n\"}{end}")
+		if err != nil {
+			return err
+		}
+		if len(strings.Fields(out)) == 2 {
+			break
+		}
+		if time.Since(began) > time.Minute {
+			r.expect(false, "the CA bundle was not put back within a minute")
+			return nil
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	r.note = fmt.Sprintf("the bundle was back after %.1f s", time.Since(began).Seconds())
+	pods, err := s.kube(ctx, "get", "pods", "-n", s.namespace, "-l", "app.kubernetes.io/component=injector", "-o", "name")
+	if err != nil {
+		return err
+	}
+	victim, _, _ := strings.Cut(pods, "\n")
+	if _, err := s.kube(ctx, "delete", "-n", s.namespace, victim, "--wait=false"); err != nil {
+		return err
+	}
+	for i := range 20 {
+		manifest := fmt.Sprintf(refusedManifest, fmt.Sprint("during-", i), "", "")
+		if _, err := s.feed(ctx, manifest, s.kubectl, "create", "--dry-run=server", "-f", "-"); err != nil {
+			r.expect(false, "a pod was not admitted while an injector stopped: %v", err)
+			return nil
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	return nil
+}
