@@ -118,7 +118,7 @@ func TestConfigSaysWhatWasSet(t *testing.T) {
 		{"nats: {bundled: {existingSecret: mine}}", secrets{Managed: true, NATS: "mine"}, true, nil},
 		{"secrets: {managed: false}", secrets{}, true, nil},
 		{"nats: {bundled: {replicas: 1}}", secrets{Managed: true, NATS: fullname + "-nats"}, true, map[string]string{"WSR_NATS_REPLICAS": "1"}},
-		{`sidecar: {env: {WSR_SESSION_TTL: 10m, WSR_SNAPSHOT_RULES: '{"a": "b: #c"}'}}`, secrets{Managed: true, NATS: fullname + "-nats"}, true, map[string]string{"WSR_SESSION_TTL": "10m", "WSR_SNAPSHOT_RULES": `{"a": "b: #c"}`}},
+		{`sidecar: {env: {WSR_SESSION_TTL: 10m, WSR_SNAPSHOT_RULES: '{"rules": [{"path": "/chat", "select": {"pointer": "/type", "equals": "a: #b"}}]}'}}`, secrets{Managed: true, NATS: fullname + "-nats"}, true, map[string]string{"WSR_SESSION_TTL": "10m", "WSR_SNAPSHOT_RULES": `{"rules": [{"path": "/chat", "select": {"pointer": "/type", "equals": "a: #b"}}]}`}},
 	}
 	for _, test := range tests {
 		c := configOf(t, decode(t, rendered(t, test.values)))

@@ -37,7 +37,7 @@ fullnameOverride: live-wsresilience
 image: {repository: registry.example:5000/wsr, digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", pullPolicy: Always, pullSecrets: [registry]}
 sidecar:
   mode: redirect
-  env: {WSR_DRAIN_SECONDS: "40", WSR_SNAPSHOT_RULES: '{"a": "b: #c"}'}
+  env: {WSR_DRAIN_SECONDS: "40", WSR_SNAPSHOT_RULES: '{"rules": [{"path": "/chat", "select": {"pointer": "/type", "equals": "a: #b"}}]}'}
   resources: {requests: {cpu: 10m, memory: 32Mi}, limits: {memory: 512Mi}}
   secretName: keys
   dataSize: 2Gi

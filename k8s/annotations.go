@@ -1,13 +1,13 @@
 package k8s
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/wsresilience/wsresilience/internal/config"
@@ -53,6 +53,11 @@ func readWish(pod *corev1.Pod, defaults map[string]string, s Settings) *wish {
 	w.read(defaults, "the namespace's ")
 	w.read(pod.Annotations, "")
 	w.judgeResources()
+	if w.native && !s.Cluster.since(minorNativeGate) {
+		w.invalid = append(w.invalid, &InvalidError{
+			Name: AnnotationNativeSidecar, Given: "true", Why: fmt.Sprintf("Kubernetes before 1.%d has no native sidecars", minorNativeGate), Allowed: "false",
+		})
+	}
 	return w
 }
 
@@ -68,7 +73,7 @@ func (w *wish) judgeSettings(s Settings) {
 		w.fail("mode", string(w.mode), modes)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
-		w.set(name, s.Env[name], name)
+		w.set(name, s.Env[name], envSource+name)
 	}
 }
 
@@ -114,14 +119,13 @@ func (w *wish) readOwn(key, value, name string) {
 			w.fail(name, value, "true, false")
 		}
 	case AnnotationCPURequest:
-		w.quantity(name, value, corev1.ResourceCPU, &w.resources.Requests)
+		w.quantity(name, value, requests, corev1.ResourceCPU)
 	case AnnotationCPULimit:
-		w.quantity(name, value, corev1.ResourceCPU, &w.resources.Limits)
+		w.quantity(name, value, limits, corev1.ResourceCPU)
 	case AnnotationMemoryRequest:
-		w.quantity(name, value, corev1.ResourceMemory, &w.resources.Requests)
+		w.quantity(name, value, requests, corev1.ResourceMemory)
 	case AnnotationMemoryLimit:
-		w.sources["memory limit"] = name
-		w.quantity(name, value, corev1.ResourceMemory, &w.resources.Limits)
+		w.quantity(name, value, limits, corev1.ResourceMemory)
 	case AnnotationStatus:
 	case LabelInject:
 		w.invalid = append(w.invalid, &InvalidError{Name: name, Why: "this is a label, not an annotation", Allowed: "to write it below labels"})
@@ -152,32 +156,3 @@ func validPort(value string) bool {
 }
 
 func ourPort(port int32) bool { return port >= ProxyPort && port <= ProbePort }
-
-// maxQuantity is longer than any quantity that is meant.
-const maxQuantity = 32
-
-func (w *wish) quantity(name, value string, resourceName corev1.ResourceName, list *corev1.ResourceList) {
-	if len(value) <= maxQuantity {
-		if q, err := resource.ParseQuantity(value); err == nil && q.Sign() > 0 {
-			if *list == nil {
-				*list = corev1.ResourceList{}
-			}
-			(*list)[resourceName] = q
-			return
-		}
-	}
-	w.fail(name, value, "a quantity of Kubernetes above 0, such as 100m for processors or 256Mi for memory")
-}
-
-// judgeResources notes a request above its limit, which the API server would
-// refuse with an error that names our container only.
-func (w *wish) judgeResources() {
-	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-		request, limit := w.resources.Requests[name], w.resources.Limits[name]
-		if !limit.IsZero() && request.Cmp(limit) > 0 {
-			w.invalid = append(w.invalid, &InvalidError{
-				Name: ownPrefix + string(name) + "-request", Given: request.String(), Allowed: "up to the limit, " + limit.String(),
-			})
-		}
-	}
-}

@@ -10,8 +10,8 @@ import (
 
 // Bypassing tells, a sentence each, which of services reach the app past the
 // sidecar: they select pod, which is injected, and name the app's port by its
-// number. In the mode redirect none does. Services are those of the pod's own
-// namespace.
+// number, or are headless, so that clients name it. In the mode redirect none
+// does. Services are those of the pod's own namespace.
 func Bypassing(pod *corev1.Pod, services []corev1.Service) []string {
 	s, err := readStatus(pod.Annotations[AnnotationStatus])
 	if err != nil || s.Mode == ModeRedirect {
@@ -19,16 +19,24 @@ func Bypassing(pod *corev1.Pod, services []corev1.Service) []string {
 	}
 	var list []string
 	for _, service := range services {
-		// A Service without a selector selects no pod.
-		if len(service.Spec.Selector) == 0 || !labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+		// A Service without a selector selects no pod, and one that is an
+		// alias of a name has none that counts.
+		if len(service.Spec.Selector) == 0 || service.Spec.Type == corev1.ServiceTypeExternalName || !labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(pod.Labels)) {
 			continue
 		}
 		for _, p := range service.Spec.Ports {
-			if p.Protocol != "" && p.Protocol != corev1.ProtocolTCP || !s.reaches(pod, p) {
-				continue
+			switch {
+			case p.Protocol != "" && p.Protocol != corev1.ProtocolTCP:
+			case service.Spec.ClusterIP == corev1.ClusterIPNone:
+				// Nobody translates a port on the way to the pod.
+				if p.Port == s.Port || s.reaches(pod, p) {
+					list = append(list, fmt.Sprintf("Service %s is headless, and who calls its pods at port %d passes the sidecar by. Call port %d, or set the annotation %s to %s.",
+						service.Name, s.Port, ProxyPort, AnnotationMode, ModeRedirect))
+				}
+			case s.reaches(pod, p):
+				list = append(list, fmt.Sprintf("Service %s, port %d, reaches the app's port %d past the sidecar. %s",
+					service.Name, p.Port, s.Port, s.instead(pod)))
 			}
-			list = append(list, fmt.Sprintf("Service %s, port %d, reaches the app's port %d past the sidecar. %s",
-				service.Name, p.Port, s.Port, s.instead(pod)))
 		}
 	}
 	return list

@@ -13,6 +13,9 @@ import (
 	"github.com/wsresilience/wsresilience/snapshot"
 )
 
+// envSource, before the name of a variable, is where it stands in Settings.
+const envSource = "env."
+
 // set takes one setting of the sidecar. source is what its author wrote.
 func (w *wish) set(variable, value, source string) {
 	var known []string
@@ -31,7 +34,7 @@ func (w *wish) set(variable, value, source string) {
 			known = append(known, v.Name)
 		}
 	}
-	key := source
+	key := strings.TrimPrefix(source, envSource)
 	if i := strings.Index(source, ConfigPrefix); i > 0 {
 		key = source[i:]
 	}
@@ -77,10 +80,7 @@ func (w *wish) budget() {
 		return
 	}
 	w.env[memoryBudget] = fmt.Sprint(limit.Value() / 2)
-	w.sources[memoryBudget] = "half of the sidecar's memory limit"
-	if name := w.sources["memory limit"]; name != "" {
-		w.sources[memoryBudget] = "half of " + name
-	}
+	w.sources[memoryBudget] = w.source(limits, corev1.ResourceMemory) + ", of which half is for windows"
 }
 
 const memoryBudget = "WSR_MEMORY_BUDGET"

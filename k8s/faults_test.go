@@ -9,8 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	psa "k8s.io/pod-security-admission/api"
-	"k8s.io/pod-security-admission/policy"
 
 	"github.com/wsresilience/wsresilience/k8s"
 )
@@ -154,37 +152,6 @@ func TestA13A14PatchTouchesOnlyItsOwn(t *testing.T) {
 	}
 	if !reflect.DeepEqual(gotSorted, wantSorted) || len(got) != len(want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-}
-
-// TestRestrictedAdmitsWhatItAdmitted: the named mode asks for no privilege.
-// The redirect needs one that even baseline refuses.
-func TestRestrictedAdmitsWhatItAdmitted(t *testing.T) {
-	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	admits := func(level psa.Level, pod *corev1.Pod) bool {
-		results := evaluator.EvaluatePod(psa.LevelVersion{Level: level, Version: psa.LatestVersion()}, &pod.ObjectMeta, &pod.Spec)
-		return policy.AggregateCheckResults(results).Allowed
-	}
-	yes, no := true, false
-	pod := podWith(nil)
-	pod.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{
-		RunAsNonRoot: &yes, AllowPrivilegeEscalation: &no, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-	}
-	if !admits(psa.LevelRestricted, pod) {
-		t.Fatal("restricted refuses the pod before it is injected")
-	}
-	out, _, err := k8s.Inject(pod, nil, settings)
-	if err != nil || !admits(psa.LevelRestricted, out) {
-		t.Errorf("named: restricted refuses the pod (%v)", err)
-	}
-	pod.Annotations = map[string]string{k8s.AnnotationMode: "redirect"}
-	out, _, err = k8s.Inject(pod, nil, settings)
-	if err != nil || admits(psa.LevelBaseline, out) {
-		t.Errorf("redirect: baseline admits the pod (%v)", err)
 	}
 }
 

@@ -20,37 +20,57 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestGolden puts the sidecar into testdata/*.in.yaml. Beside each is what has
-// to come out, and what has to be told of it. A07 is among them.
+// to come out, and what has to be told of it; where nothing comes out, the
+// error. A07 and A08 are among them.
 func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.in.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no case in testdata: %v", err)
-	}
-	for _, file := range files {
-		stem := strings.TrimSuffix(file, ".in.yaml")
+	for _, stem := range stems(t) {
 		t.Run(filepath.Base(stem), func(t *testing.T) {
-			in := read(t, file)
+			in := read(t, stem+".in.yaml")
+			strictly(t, in)
 			s := goldenSettings(t, stem+".settings.yaml")
 			out, results, err := manifest.Inject(in, s)
 			if err != nil {
-				t.Fatal(err)
+				golden(t, stem+".report", []byte(err.Error()+"\n"))
+				if _, err := os.Stat(stem + ".out.yaml"); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("%s.out.yaml is there, and nothing comes out (%v)", stem, err)
+				}
+				return
 			}
 			golden(t, stem+".out.yaml", out)
 			golden(t, stem+".report", describe(results))
+			strictly(t, out)
 
 			again, _, err := manifest.Inject(out, s)
 			if err != nil || !bytes.Equal(again, out) {
 				t.Errorf("injected twice it is another one (%v):\n%s", err, again)
 			}
+			// What came with a sidecar goes without it as well.
+			was, _, err := manifest.Uninject(in)
+			if err != nil {
+				t.Fatal(err)
+			}
 			back, _, err := manifest.Uninject(out)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, want := documents(t, back), documents(t, in); !reflect.DeepEqual(got, want) {
+			if got, want := documents(t, back), documents(t, was); !reflect.DeepEqual(got, want) {
 				t.Errorf("uninjected it is\n%v\nbut it was\n%v", got, want)
 			}
 		})
 	}
+}
+
+// stems are the cases, as paths without the ending.
+func stems(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*.in.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no case in testdata: %v", err)
+	}
+	for i, file := range files {
+		files[i] = strings.TrimSuffix(file, ".in.yaml")
+	}
+	return files
 }
 
 func read(t *testing.T, file string) []byte {

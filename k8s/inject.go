@@ -16,7 +16,7 @@ func Inject(pod *corev1.Pod, defaults map[string]string, s Settings) (*corev1.Po
 	if pod.Labels[LabelInject] == Disabled {
 		return pod, Report{Outcome: Skipped, Reason: "Disabled", Message: "The label " + LabelInject + " of the pod is " + Disabled + "."}, nil
 	}
-	base, _, err := Uninject(pod)
+	base, _, err := uninject(pod)
 	if err != nil {
 		return pod, Report{}, &InvalidError{Name: AnnotationStatus, Why: err.Error()}
 	}

@@ -1,7 +1,6 @@
 package k8s
 
 import (
-	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // Operation is one step of a JSON patch (RFC 6902).
@@ -35,16 +35,10 @@ func Patch(before, after *corev1.Pod) ([]Operation, error) {
 	return d.operations, nil
 }
 
-func tree(pod *corev1.Pod) (any, error) {
-	text, err := json.Marshal(pod)
-	if err != nil {
-		return nil, err
-	}
-	decoder := json.NewDecoder(strings.NewReader(string(text)))
-	decoder.UseNumber() // int64 is more than a float holds
-	var v any
-	err = decoder.Decode(&v)
-	return v, err
+// tree is pod as JSON has it, without writing it as text: a pod may be of a
+// megabyte, of which the patch is about nothing.
+func tree(pod *corev1.Pod) (map[string]any, error) {
+	return runtime.DefaultUnstructuredConverter.ToUnstructured(pod)
 }
 
 type differ struct{ operations []Operation }

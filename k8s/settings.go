@@ -66,6 +66,7 @@ type Cluster struct {
 
 // Versions of Kubernetes, 1.x, from which on something is there.
 const (
+	minorNativeGate    = 28 // the next one, behind a feature gate; without it the pod would hang
 	minorNativeSidecar = 29 // init containers with restartPolicy Always (KEP-753)
 	minorSleep         = 30 // lifecycle.preStop.sleep (KEP-3960)
 )

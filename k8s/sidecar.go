@@ -22,15 +22,6 @@ const (
 // userID is nobody's in particular; the image uses the same.
 const userID = 65532
 
-// DefaultResources of the sidecar. There is no limit of processor time: being
-// held back is felt by every client at once.
-func DefaultResources() corev1.ResourceRequirements {
-	return corev1.ResourceRequirements{
-		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
-		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
-	}
-}
-
 // add puts our containers and volume into pod, and returns a digest of them.
 func (w *wish) add(pod *corev1.Pod, app appPort, s Settings) string {
 	volume := s.volume()

@@ -11,14 +11,21 @@ import (
 // Uninject returns pod as it was before Inject, and whether it had the sidecar.
 // The error says why the status annotation cannot be read, or does not fit.
 func Uninject(pod *corev1.Pod) (*corev1.Pod, bool, error) {
+	out, injected, err := uninject(pod)
+	if err != nil {
+		return pod, false, fmt.Errorf("k8s: %w", err)
+	}
+	return out, injected, nil
+}
+
+func uninject(pod *corev1.Pod) (*corev1.Pod, bool, error) {
 	text, injected := pod.Annotations[AnnotationStatus]
 	if !injected {
 		return pod, false, nil
 	}
 	out := pod.DeepCopy()
-	err := undo(out, text)
-	if err != nil {
-		return pod, false, fmt.Errorf("k8s: the status annotation does not fit the pod: %w; take it away together with what was injected, or apply the original manifest", err)
+	if err := undo(out, text); err != nil {
+		return nil, false, fmt.Errorf("the status annotation does not fit the pod: %w; take it away together with what was injected, or apply the original manifest", err)
 	}
 	return out, true, nil
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
@@ -97,14 +96,8 @@ func (c *Config) check() error {
 	if (c.Certificates.Dir == "") == (c.Certificates.Secret == "") {
 		wrong("certificates.secret", c.Certificates.Secret, "the name of a Secret, or none when certificates.dir is set")
 	}
-	if c.Sidecar.Image == "" {
-		wrong("sidecar.image", "", "an image's name")
-	}
-	if m := c.Sidecar.Mode; m != "" && m != k8s.ModeNamed && m != k8s.ModeRedirect && m != k8s.ModeExplicit {
-		wrong("sidecar.mode", string(m), "named, redirect or explicit")
-	}
-	if p := c.Sidecar.ImagePullPolicy; p != "" && p != corev1.PullAlways && p != corev1.PullIfNotPresent && p != corev1.PullNever {
-		wrong("sidecar.imagePullPolicy", string(p), "Always, IfNotPresent or Never")
+	for _, e := range c.Sidecar.Check() {
+		problems = append(problems, fmt.Errorf("sidecar.%w", e))
 	}
 	if m := c.Sidecar.Cluster.Minor; m < 0 {
 		wrong("sidecar.cluster.minor", strconv.Itoa(m), "y of Kubernetes 1.y, or 0 to ask the API server")

@@ -18,7 +18,8 @@ const injectUsage = `usage: wsresilience-injector inject -f file [-f file] [-set
 
 Prints the manifests with the sidecar in every Pod, Deployment, StatefulSet,
 DaemonSet, ReplicaSet, Job and CronJob without the label
-wsresilience.io/inject: disabled. Everything else comes out as it is. What is
+wsresilience.io/inject: disabled. A Namespace among them counts for its pods, by
+its label and its annotations. Everything else comes out as it is. What is
 changed loses its comments. What was done, and why not, is on standard error.
 
 The Secret of the sidecars is not made: a namespace needs one named
@@ -54,6 +55,11 @@ func injectCommand(args []string, stdin io.Reader, stdout, stderr io.Writer) int
 	s.NATS = s.NATS || *nats
 	if err == nil && s.Image == "" {
 		err = errors.New("no image for the sidecar; give -image, or -settings with sidecar.image")
+	}
+	if err == nil {
+		for _, e := range s.Check() {
+			err = errors.Join(err, e)
+		}
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "wsresilience-injector: inject: %v\n", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,7 +53,7 @@ func (e *Events) Warn(ctx context.Context, object corev1.ObjectReference, reason
 		Type:                corev1.EventTypeWarning,
 		Reason:              reason,
 		Action:              action,
-		Note:                note[:min(len(note), noteLimit)],
+		Note:                strings.ToValidUTF8(note[:min(len(note), noteLimit)], ""),
 		Regarding:           object,
 	})
 }

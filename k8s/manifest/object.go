@@ -1,12 +1,12 @@
 package manifest
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/wsresilience/wsresilience/k8s"
 )
@@ -49,7 +49,8 @@ func items(object map[string]any) (list []map[string]any, ok bool) {
 	return list, true
 }
 
-// collect keeps the Services, which may come before or after their pods.
+// collect keeps the Services and namespaces, which may come before or after
+// their pods.
 func (r *rewriter) collect(object map[string]any) error {
 	if list, ok := items(object); ok {
 		for _, item := range list {
@@ -59,14 +60,23 @@ func (r *rewriter) collect(object map[string]any) error {
 		}
 		return nil
 	}
-	if object["kind"] != "Service" || object["apiVersion"] != "v1" {
+	if object["apiVersion"] != "v1" {
 		return nil
 	}
-	var service corev1.Service
-	if err := convert(object, &service); err != nil {
-		return err
+	switch object["kind"] {
+	case "Service":
+		var service corev1.Service
+		if err := convert(object, &service); err != nil {
+			return err
+		}
+		r.services[service.Namespace] = append(r.services[service.Namespace], service)
+	case "Namespace":
+		var h head
+		if err := convert(object, &h); err != nil {
+			return err
+		}
+		r.namespaces[h.Metadata.Name] = h.Metadata
 	}
-	r.services[service.Namespace] = append(r.services[service.Namespace], service)
 	return nil
 }
 
@@ -127,9 +137,13 @@ func (r *rewriter) template(name, namespace string, template map[string]any) (bo
 			return false, err
 		}
 	}
+	if metadata, ok := template["metadata"].(map[string]any); ok && len(metadata) == 0 && len(operations) > 0 {
+		delete(template, "metadata") // Inject makes it where there was none
+	}
 	return len(operations) > 0, nil
 }
 
+// convert reads the names of fields as an API server does, by their case.
 func convert(object map[string]any, into any) error {
 	text, err := json.Marshal(object)
 	if err != nil {

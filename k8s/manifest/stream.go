@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/wsresilience/wsresilience/k8s"
@@ -21,10 +22,20 @@ type Result struct {
 }
 
 // Inject returns stream with the sidecar in everything that makes pods and
-// does not forbid it. A changed document loses its comments.
+// does not forbid it. Namespaces of the stream are heard as in a cluster: their
+// annotations are defaults for their pods, and their label forbids the sidecar
+// where the pod's does not ask for it. A changed document loses its comments.
 func Inject(stream []byte, s k8s.Settings) ([]byte, []Result, error) {
 	return rewrite(stream, func(r *rewriter, object string, namespace string, pod *corev1.Pod) (*corev1.Pod, error) {
-		out, report, err := k8s.Inject(pod, nil, s)
+		around := r.namespaces[namespace]
+		if around.Labels[k8s.LabelInject] == k8s.Disabled && pod.Labels[k8s.LabelInject] != k8s.Enabled {
+			r.results = append(r.results, Result{Object: object, Report: k8s.Report{
+				Outcome: k8s.Skipped, Reason: "Disabled",
+				Message: "The label " + k8s.LabelInject + " of the namespace " + namespace + " is " + k8s.Disabled + ".",
+			}})
+			return pod, nil
+		}
+		out, report, err := k8s.Inject(pod, around.Annotations, s)
 		if err == nil && report.Outcome == k8s.Injected {
 			report.Warnings = append(report.Warnings, k8s.Bypassing(out, r.services[namespace])...)
 		}
@@ -49,16 +60,17 @@ func Uninject(stream []byte) ([]byte, []Result, error) {
 type change func(r *rewriter, object, namespace string, pod *corev1.Pod) (*corev1.Pod, error)
 
 type rewriter struct {
-	change   change
-	services map[string][]corev1.Service // by namespace
-	results  []Result
+	change     change
+	services   map[string][]corev1.Service // by namespace
+	namespaces map[string]metav1.ObjectMeta
+	results    []Result
 }
 
 func rewrite(stream []byte, how change) ([]byte, []Result, error) {
 	if len(stream) > MaxStream {
 		return nil, nil, fmt.Errorf("manifest: the stream is longer than %d bytes; give it in parts", MaxStream)
 	}
-	r := &rewriter{change: how, services: map[string][]corev1.Service{}}
+	r := &rewriter{change: how, services: map[string][]corev1.Service{}, namespaces: map[string]metav1.ObjectMeta{}}
 	documents := split(stream)
 	objects := make([]map[string]any, len(documents))
 	for i, document := range documents {

@@ -45,9 +45,11 @@ func TestMistakesAreToldWithTheirDocument(t *testing.T) {
 	}
 }
 
-// FuzzStream: nothing makes it panic, and what is injected stays so.
+// FuzzStream: nothing makes it panic, and what is injected stays so, and can be
+// undone.
 func FuzzStream(f *testing.F) {
 	f.Add([]byte(pod))
+	f.Add([]byte("kind: Namespace\napiVersion: v1\nmetadata: {annotations: {wsresilience.io/mode: explicit}}\n---\n" + pod))
 	f.Add([]byte("---\n" + pod + "---\nkind: List\n"))
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		if joined := bytes.Join(split(stream), nil); !bytes.Equal(joined, stream) {
@@ -60,6 +62,9 @@ func FuzzStream(f *testing.F) {
 		again, _, err := Inject(out, settings)
 		if err != nil || !bytes.Equal(again, out) {
 			t.Errorf("injected twice it is %q (%v), once %q", again, err, out)
+		}
+		if _, _, err := Uninject(out); err != nil {
+			t.Errorf("%q cannot be undone: %v", out, err)
 		}
 	})
 }
