@@ -84,6 +84,10 @@ func (s *server) run(ctx context.Context, f webhookFlags) error {
 	}
 	defer admin.Close()
 	reviews, probes := s.httpServer(s.reviewHandler()), s.httpServer(s.adminHandler())
+	// HTTP/1.1 only, since a connection of HTTP/2 would be given up one request
+	// too late when this injector stops.
+	reviews.Protocols = new(http.Protocols)
+	reviews.Protocols.SetHTTP1(true)
 	// RFC 8996: below 1.2 is not TLS any more.
 	reviews.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.keeper.GetCertificate}
 
@@ -102,6 +106,9 @@ func (s *server) run(ctx context.Context, f webhookFlags) error {
 	select {
 	case <-ctx.Done():
 		s.stopping.Store(true)
+		// API servers keep their connections, and would go on to ask the one
+		// that goes: those that are idle are closed, the others after an answer.
+		reviews.SetKeepAlivesEnabled(false)
 		err = linger(failed, f.linger)
 	case err = <-failed:
 	}

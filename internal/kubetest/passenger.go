@@ -13,13 +13,19 @@ import (
 var errBare = errors.New("kubetest: there is no sidecar")
 
 // A passenger is an ordinary client, which connects anew when its connection
-// ends, and counts from 1 on each.
+// ends.
 type passenger struct {
 	c *crowd
 
-	mu       sync.Mutex
-	sent     int // on this connection
-	received int
+	mu   sync.Mutex
+	ride *ride // nil between two connections
+}
+
+// A ride is one connection, on which messages count from 1. The passenger's
+// lock guards it.
+type ride struct {
+	conn           *websocket.Conn
+	sent, received int
 }
 
 func newPassenger(c *crowd) *passenger { return &passenger{c: c} }
@@ -31,7 +37,7 @@ func (p *passenger) add(t *tally) { t.Plain.Clients++ }
 func (p *passenger) settled() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.sent == p.received
+	return p.ride == nil || p.ride.sent == p.ride.received
 }
 
 func (p *passenger) live(ctx context.Context) {
@@ -42,47 +48,54 @@ func (p *passenger) live(ctx context.Context) {
 			time.Sleep(pace)
 			continue
 		}
-		ended := make(chan struct{})
-		go p.talk(conn, ended)
-		err = p.read(conn)
-		close(ended)
+		r := &ride{conn: conn}
+		p.board(r)
+		go p.talk(r)
+		err = p.read(r)
+		p.board(nil)
 		conn.Close()
-		p.end(err)
+		p.end(r, err)
 	}
 }
 
-func (p *passenger) talk(conn *websocket.Conn, ended <-chan struct{}) {
+func (p *passenger) board(r *ride) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ride = r
+}
+
+// talk says something now and then, until the ride is over.
+func (p *passenger) talk(r *ride) {
 	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
-	for {
-		select {
-		case <-ended:
-			return
-		case <-ticker.C:
-		}
+	for range ticker.C {
 		if !p.c.talking() {
 			continue
 		}
 		p.mu.Lock()
-		p.sent++
-		text := strconv.Itoa(p.sent)
+		if p.ride != r {
+			p.mu.Unlock()
+			return
+		}
+		r.sent++
+		text := strconv.Itoa(r.sent)
 		p.mu.Unlock()
-		if conn.WriteMessage(websocket.TextMessage, []byte(text)) != nil {
+		p.c.note(func() { p.c.plain.Sent++ })
+		if r.conn.WriteMessage(websocket.TextMessage, []byte(text)) != nil {
 			return // read says why
 		}
-		p.c.note(func() { p.c.plain.Sent++ })
 	}
 }
 
-func (p *passenger) read(conn *websocket.Conn) error {
+func (p *passenger) read(r *ride) error {
 	for {
-		_, text, err := conn.ReadMessage()
+		_, text, err := r.conn.ReadMessage()
 		if err != nil {
 			return err
 		}
 		p.mu.Lock()
-		p.received++
-		right := string(text) == strconv.Itoa(p.received)
+		r.received++
+		right := string(text) == strconv.Itoa(r.received)
 		p.mu.Unlock()
 		p.c.note(func() {
 			p.c.plain.Received++
@@ -93,12 +106,11 @@ func (p *passenger) read(conn *websocket.Conn) error {
 	}
 }
 
-// end counts how a connection ended. A close frame is the only end that says
-// that nothing was cut.
-func (p *passenger) end(err error) {
+// end counts how a ride ended. A close frame is the only end that says that
+// nothing was cut.
+func (p *passenger) end(r *ride, err error) {
 	p.mu.Lock()
-	unanswered := p.sent - p.received
-	p.sent, p.received = 0, 0
+	unanswered := r.sent - r.received
 	p.mu.Unlock()
 	p.c.note(func() {
 		t := &p.c.plain

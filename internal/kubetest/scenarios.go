@@ -46,11 +46,14 @@ var scenarios = []scenario{
 		if _, err := s.helmRun(ctx, append([]string{"upgrade", "wsresilience", s.chart}, s.values("sidecar.env.WSR_SESSION_TTL=10m")...)...); err != nil {
 			return err
 		}
+		if err := s.leavers(ctx, s.namespace); err != nil { // a former injector still has the former settings
+			return err
+		}
 		if err := s.restart(ctx); err != nil {
 			return err
 		}
-		out, err := s.kube(ctx, "get", "pods", "-n", appSpace, "-o", `jsonpath={range .items[*]}{.spec.initContainers[0].env[?(@.name=="WSR_SESSION_TTL")].value} {end}`)
-		r.expect(out == "10m 10m 10m ", "the new pods have WSR_SESSION_TTL %q", out)
+		out, err := s.kube(ctx, "get", "pods", "-n", appSpace, "-o", `jsonpath={range .items[*]}{.spec.initContainers[0].env[?(@.name=="WSR_SESSION_TTL")].value}{"\n"}{end}`)
+		r.expect(out == "10m\n10m\n10m\n", "the new pods have WSR_SESSION_TTL %q", out)
 		return err
 	}},
 	{"a pod is deleted by force", unplanned, func(ctx context.Context, s *stage, _ *result) error {

@@ -168,8 +168,13 @@ func (s *stage) rollout(ctx context.Context, workload string) error {
 	if _, err := s.kube(ctx, "rollout", "status", "-n", appSpace, workload, "--timeout="+patience.String()); err != nil {
 		return err
 	}
+	return s.leavers(ctx, appSpace)
+}
+
+// leavers waits until no pod of a namespace is on its way out.
+func (s *stage) leavers(ctx context.Context, space string) error {
 	for end := time.Now().Add(patience); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(500 * time.Millisecond) {
-		out, err := s.kube(ctx, "get", "pods", "-n", appSpace, "-o", `jsonpath={range .items[*]}{.metadata.deletionTimestamp}{"\n"}{end}`)
+		out, err := s.kube(ctx, "get", "pods", "-n", space, "-o", `jsonpath={range .items[*]}{.metadata.deletionTimestamp}{"\n"}{end}`)
 		if err != nil {
 			return err
 		}
@@ -177,7 +182,7 @@ func (s *stage) rollout(ctx context.Context, workload string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("kubetest: pods of %s did not go within %v", workload, patience)
+	return fmt.Errorf("kubetest: pods in %s did not go within %v", space, patience)
 }
 
 // explain says what can be known of a cluster that did not do as it should.
