@@ -39,8 +39,9 @@ func (s *Session) appEnded(now time.Time, code uint16, reason string) {
 }
 
 // AppGone tells that the app's socket broke or ended.
-func (s *Session) AppGone(now time.Time, _ bool) {
+func (s *Session) AppGone(now time.Time, broken bool) {
 	s.app.control, s.app.over = nil, true
+	s.handover.torn = s.handover.torn || broken && s.handover.begun && !s.handover.ready
 	s.appLeft(now, wire.CodeAbnormal, "app connection lost")
 }
 

@@ -25,6 +25,7 @@ type handover struct {
 	draining bool // the owner is about to stop
 	begun    bool
 	ready    bool // the app's side is over: the next record hands the session over
+	torn     bool // it did not end with a close: the app may not have read all, nor said all
 	deadline time.Time
 }
 
@@ -52,6 +53,7 @@ func (s *Session) HandOver(now time.Time) {
 	}
 	h.begun, h.deadline = true, now.Add(handWait)
 	if s.closing.byApp || !s.app.open || s.restart.lost {
+		h.torn = s.restart.lost
 		s.appHanded()
 		return
 	}
@@ -73,6 +75,7 @@ func (s *Session) tickHandOver(now time.Time) {
 	h := &s.handover
 	if h.begun && !h.ready && !now.Before(h.deadline) {
 		s.app.control = nil
+		h.torn = true
 		s.appHanded()
 	}
 }

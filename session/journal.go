@@ -163,6 +163,7 @@ func (s *Session) record(now time.Time) *store.Record {
 	}
 	rec.OutHead = uint32(cut)
 	rec.Handed = s.handover.ready && cut == s.window.Head()
+	rec.Torn = rec.Handed && s.handover.torn
 	if rec.Kind == store.Snapshot || carried > 0 {
 		rec.Context = whole
 	}

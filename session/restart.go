@@ -27,7 +27,7 @@ func (s *Session) appLeft(now time.Time, code uint16, reason string) {
 	case s.handover.begun:
 		s.appHanded()
 	case s.handover.draining && leaving(code) && !s.closing.byClient && s.cfg.Journal:
-		s.handover.begun = true
+		s.handover.begun, s.handover.torn = true, code == wire.CodeAbnormal
 		s.appHanded()
 	case s.goesOn() && (restarting(code) || s.context.restarts(code)) && !s.closing.byClient && !s.closing.byApp && s.closing.ended == "":
 		s.restart.lost, s.restart.redial = true, true

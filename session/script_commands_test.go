@@ -116,6 +116,8 @@ func (st *stage) adopt(f []string) {
 	}
 	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"])}
 	_, noApp := a["noapp"]
+	_, state.Handed = a["handed"]
+	_, state.Torn = a["torn"]
 	s, reason := Adopt(st.cfg, st.now, st.start(f), state, at, !noApp)
 	if reason != 0 {
 		st.say("RESET %v", reason)

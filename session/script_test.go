@@ -188,6 +188,9 @@ func describe(r *store.Record) string {
 	if r.Handed {
 		s += " handed"
 	}
+	if r.Torn {
+		s += " torn"
+	}
 	if len(r.Context) > 0 {
 		s += " context"
 	}

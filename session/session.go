@@ -221,7 +221,10 @@ func Adopt(cfg *Config, now time.Time, st Start, state *store.State, at Position
 	s.epoch = state.Epoch
 	s.proven = rank{state.ProvenEpoch, state.Proven}
 	s.adopted, s.told = wire.AdoptOwnerLost, rank{s.epoch, 1}
-	if state.Handed {
+	switch {
+	case state.Handed && state.Torn:
+		s.adopted = wire.AdoptAppRestarted
+	case state.Handed:
 		s.adopted = wire.AdoptDrained
 	}
 	s.app.open = appOpen

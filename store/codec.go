@@ -28,7 +28,8 @@ const (
 	flagClosed
 	flagFirst
 	flagContext // a context follows, be it empty
-	flagsKnown  = flagHanded | flagClosed | flagFirst | flagContext
+	flagTorn
+	flagsKnown = flagHanded | flagClosed | flagFirst | flagContext | flagTorn
 )
 
 const (
@@ -119,6 +120,9 @@ func (r *Record) flags() (flags byte) {
 	if r.Handed {
 		flags |= flagHanded
 	}
+	if r.Torn {
+		flags |= flagTorn
+	}
 	if r.Closed {
 		flags |= flagClosed
 	}
@@ -140,6 +144,7 @@ func decodeBody(r *Record, b []byte) error {
 		return fmt.Errorf("%w: flags unknown or missing", ErrCorrupt)
 	}
 	r.Handed = flags[0]&flagHanded != 0
+	r.Torn = flags[0]&flagTorn != 0
 	r.Closed = flags[0]&flagClosed != 0
 	r.First = flags[0]&flagFirst != 0
 	r.InAcked = d.uint32()

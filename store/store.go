@@ -84,6 +84,7 @@ type Record struct {
 
 	DetachedAt int64 // unix ms; 0 while a connection is attached
 	Handed     bool  // released on purpose by a drain: everything is in the journal
+	Torn       bool  // and the app's socket broke before: what it had not read, or not said, is gone
 
 	Closed      bool // the app closed; CLOSE is still to be delivered
 	CloseCode   uint16
@@ -110,7 +111,7 @@ type State struct {
 
 	// Record has the values of the newest record; its Frames are all
 	// unacknowledged ones that the chain knows, oldest first. After Adopt,
-	// Handed tells what the former owner left. Its Context is the newest that
+	// Handed and Torn tell what the former owner left. Its Context is the newest that
 	// any record carried.
 	Record
 

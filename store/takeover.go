@@ -67,7 +67,8 @@ func Adopt(ctx context.Context, s Store, id ID, former *State, owner string, now
 		return nil, err
 	}
 	st := &State{Revision: rev, Record: *claim, Gap: former.Gap, Since: former.Since + 1}
-	st.Frames, st.Context, st.Handed = slices.Clone(former.Frames), former.Context, former.Handed
+	st.Frames, st.Context = slices.Clone(former.Frames), former.Context
+	st.Handed, st.Torn = former.Handed, former.Torn
 	if st.Since < SnapshotEvery || st.Gap {
 		return st, nil
 	}
@@ -86,7 +87,7 @@ func claimOf(former *State, owner string, now time.Time) *Record {
 	claim.Owner = owner
 	claim.Writer = NewWriter()
 	claim.Frames, claim.Context = nil, nil
-	claim.Handed = false // from here on not everything is in the journal
+	claim.Handed, claim.Torn = false, false // from here on not everything is in the journal
 	if claim.DetachedAt == 0 {
 		claim.DetachedAt = now.UnixMilli()
 	}
@@ -96,7 +97,7 @@ func claimOf(former *State, owner string, now time.Time) *Record {
 // renew writes st as a Snapshot.
 func renew(ctx context.Context, s Store, id ID, st *State) error {
 	rec := st.Record
-	rec.Kind, rec.Handed = Snapshot, false
+	rec.Kind, rec.Handed, rec.Torn = Snapshot, false, false
 	rec.N++
 	rev, err := s.Append(ctx, id, st.Revision, &rec)
 	if err != nil {
