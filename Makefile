@@ -10,7 +10,7 @@ TOOL := go tool -modfile=tools/go.mod
 RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot|cmd/.*|internal/(backoff|bench|chaos|config|deflate|frame|keyring|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench soak chaos realapps docs ci sdk test-sdk test-browser test-nginx image e2e-kube
+.PHONY: help build test race lint fuzz bench soak chaos realapps docs ci sdk test-sdk test-browser test-nginx test-goroutine image e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -43,6 +43,9 @@ fuzz: ## each fuzz target for FUZZTIME (1m)
 
 bench: ## cost per message beside plain forwarders, memory, start-up, resumes, adoptions, journal writes
 	go run ./internal/bench
+
+test-goroutine: ## the tests with sockets once more, with a goroutine per socket instead of event loops
+	WSR_TEST_DRIVER=goroutine go test -count=1 -skip 'Transport|Loop|Moves|AdoptAfterRestart|OwnerSilent|Drain|Move' ./proxy ./internal/endtoend
 
 test-nginx: ## the configuration that docs/PROXIES.md shows, in a real nginx (needs nginx)
 	go test -tags nginx -count=1 ./internal/fronts

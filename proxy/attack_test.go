@@ -74,6 +74,7 @@ func setScene(t *testing.T, change func(*Config), tune func(*Server)) *scene {
 // serveAttacked runs one sidecar.
 func serveAttacked(t *testing.T, cfg Config, tune func(*Server)) (*Server, string) {
 	t.Helper()
+	cfg.Driver = testedDriver(t)
 	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func startServer(t testing.TB, app string, change func(*Config)) (*Server, strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Upstream: app, Tokens: ring}
+	cfg := Config{Upstream: app, Tokens: ring, Driver: testedDriver(t)}
 	if change != nil {
 		change(&cfg)
 	}

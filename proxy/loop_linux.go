@@ -23,14 +23,20 @@ const (
 // one that has much to do takes more from the kernel at once and sleeps less,
 // and at most one per processor. They end with close.
 type loops struct {
-	mu  sync.Mutex
-	all []*loop
+	running sync.WaitGroup
+
+	mu     sync.Mutex // guards the rest
+	all    []*loop
+	closed bool
 }
 
 // pick returns the loop for another session, or nil where none can be made.
 func (s *loops) pick() *loop {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
 	if l := s.calmest(); l != nil && (l.load() < busyEnough || len(s.all) >= runtime.GOMAXPROCS(0)) {
 		return l
 	}
@@ -41,6 +47,9 @@ func (s *loops) pick() *loop {
 func (s *loops) relief(of *loop) *loop {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
 	if l := s.calmest(); l != of && l.load() < busyEnough {
 		return l
 	}
@@ -72,13 +81,16 @@ func (s *loops) grow() *loop {
 	return l
 }
 
-// close ends the loops, and closes the sockets that are left.
+// close ends the loops, and closes the sockets that are left: nobody may write
+// to one any more. It returns when all of that is done.
 func (s *loops) close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.closed = true
 	for _, l := range s.all {
 		l.stop()
 	}
+	s.mu.Unlock() // a loop may look for relief yet
+	s.running.Wait()
 }
 
 // A place is the loop that all sockets of a session are on. The zero value is
@@ -112,6 +124,7 @@ type loop struct {
 	buf     []byte
 	sockets []*looped // by descriptor
 	again   []*looped // have more to read, when the others had their turn
+	turn    []*looped // was again, and is served in this round
 	spare   []*looped // was called, and is empty
 	meter   meter
 
@@ -120,7 +133,8 @@ type loop struct {
 
 	mu      sync.Mutex // guards the rest
 	called  []*looped  // somebody wants the loop to look at them
-	stopped bool
+	stopped bool       // it is to end
+	ended   bool       // it has
 }
 
 func newLoop(among *loops) (*loop, error) {
@@ -133,11 +147,12 @@ func newLoop(among *loops) (*loop, error) {
 		err = unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, bell, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(bell)})
 	}
 	if err != nil {
-		unix.Close(poll)
+		_ = unix.Close(poll)
+		_ = unix.Close(bell) // if there is one
 		return nil, err
 	}
 	l := &loop{poll: poll, bell: bell, among: among, buf: make([]byte, loopBuffer)}
-	go l.run()
+	among.running.Go(l.run)
 	return l, nil
 }
 
@@ -152,18 +167,20 @@ func (l *loop) run() {
 				l.shed(events[:n])
 			}
 		}
+		l.again, l.turn = l.turn, l.again // who has a turn to come gets no other by an event
 		for i := range events[:n] {
 			l.event(&events[i])
 		}
-		again := l.again
-		l.again = nil
-		for _, t := range again {
+		for _, t := range l.turn {
 			if t.home.Load() == l { // else it has moved meanwhile
 				t.again = false
 				t.read()
 			}
 		}
+		clear(l.turn)
+		l.turn = l.turn[:0]
 		if l.answer() {
+			l.end()
 			return
 		}
 	}
@@ -252,11 +269,18 @@ func (l *loop) call(t *looped) {
 		return
 	}
 	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		l.late(t)
+		return
+	}
 	l.called = append(l.called, t)
-	l.mu.Unlock()
 	l.ring()
+	l.mu.Unlock()
 }
 
+// ring ends the loop's wait. The caller holds mu, so that the bell is still
+// the loop's.
 func (l *loop) ring() {
 	if l.asleep.Swap(false) {
 		one := [8]byte{1}
@@ -286,25 +310,47 @@ func (l *loop) answer() (stopped bool) {
 	}
 	clear(called)
 	l.spare = called[:0]
-	if !stopped {
-		return false
-	}
-	for _, t := range l.sockets {
-		if t != nil {
-			t.close()
-		}
-	}
-	unix.Close(l.poll)
-	unix.Close(l.bell)
-	return true
+	return stopped
 }
 
 // stop makes the loop end soon, and close what sockets it has.
 func (l *loop) stop() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.stopped = true
-	l.mu.Unlock()
 	l.ring()
+}
+
+// end closes all that the loop has.
+func (l *loop) end() {
+	for _, t := range l.sockets {
+		if t != nil {
+			t.close()
+		}
+	}
+	l.mu.Lock()
+	l.ended = true
+	called := l.called
+	l.called = nil
+	_ = unix.Close(l.poll)
+	_ = unix.Close(l.bell)
+	l.mu.Unlock()
+	for _, t := range called {
+		l.late(t)
+	}
+}
+
+// late is for a socket that called when the loop had ended. The lock stands in
+// for the loop's goroutine.
+func (l *loop) late(t *looped) {
+	if home := t.home.Load(); home != l {
+		t.called.Store(false)
+		home.call(t) // it has moved before
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t.close()
 }
 
 // How busy a loop is, in percent.

@@ -13,15 +13,17 @@ import (
 // any net.Conn (transport_conn.go).
 //
 // The methods are called by one owner at a time, who holds the lock that the
-// sink takes. After Finish or Abort the sink is not called any more.
+// sink takes. After Finish or Abort, either of which may come before Start, the
+// sink is not called any more; but a call that waits for that lock comes yet.
 type transport interface {
 	// Start begins to read. early are bytes that were read before.
 	Start(early []byte)
 
 	// Write takes as much of parts as fits without waiting and returns how
 	// many bytes that was. After less than all, Writable is called once there
-	// is room. It keeps no reference to parts. A broken socket takes nothing
-	// and is told by Gone.
+	// is room, and now and then when there is none. It keeps no reference to
+	// parts. A broken socket takes nothing and is told by Gone, which comes
+	// once: what breaks after a FIN is not told.
 	Write(parts [][]byte) int
 
 	// Pause stops or resumes reading. Bytes that the sink did not use are
@@ -122,10 +124,9 @@ func (b *inbox) fill(n int) {
 
 // keep takes what is left over of bytes that stood elsewhere.
 func (b *inbox) keep(p []byte) {
-	for len(p) > 0 {
-		n := copy(b.space(), p)
-		b.fill(n)
-		p = p[n:]
+	if len(p) > 0 {
+		b.space()
+		b.buf.B = append(b.buf.B, p...)
 	}
 }
 

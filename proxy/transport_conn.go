@@ -13,13 +13,13 @@ type connTransport struct {
 	reader
 
 	mu      sync.Mutex
-	some    sync.Cond // out, shut or closed has changed
+	some    sync.Cond // something of what follows has changed
 	out     []byte    // to be written next
 	spare   []byte    // the other of two buffers
 	short   bool      // Writable is owed
 	shut    bool      // FIN follows out
-	finish  bool      // and then discarding
 	aborted bool
+	written bool // the writer has ended
 }
 
 // writeSize bounds what a connTransport takes before the socket has. It is
@@ -35,6 +35,7 @@ func newConnTransport(conn net.Conn, s sink, b *bufferPool) *connTransport {
 
 // Start implements transport.
 func (t *connTransport) Start(early []byte) {
+	t.began = true
 	go t.loop(early, t.read)
 	go t.writeLoop()
 }
@@ -45,7 +46,18 @@ func (t *connTransport) read() error {
 	if n > 0 && err == io.EOF {
 		err = nil // it comes again
 	}
+	if err != nil && t.state.Load() == readDiscards {
+		t.waitWritten() // else closing would cut a farewell
+	}
 	return err
+}
+
+func (t *connTransport) waitWritten() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for !t.written {
+		t.some.Wait()
+	}
 }
 
 // Write implements transport.
@@ -61,15 +73,20 @@ func (t *connTransport) Write(parts [][]byte) (n int) {
 			break
 		}
 	}
-	t.some.Signal()
+	t.some.Broadcast()
 	return n
 }
 
 // writeLoop writes until the transport is shut or broken.
 func (t *connTransport) writeLoop() {
+	defer t.endWriting()
 	for {
 		b, ok := t.next()
 		if !ok {
+			return
+		}
+		if len(b) == 0 {
+			_ = closeWrite(t.conn) // without the lock: TLS waits for room
 			return
 		}
 		if _, err := t.conn.Write(b); err != nil {
@@ -82,8 +99,19 @@ func (t *connTransport) writeLoop() {
 	}
 }
 
-// next waits for bytes to write. When there are none and none will come it
-// ends the stream.
+// endWriting lets the socket be closed, and closes it if the reader, which
+// does so otherwise, ended before Finish.
+func (t *connTransport) endWriting() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.written = true
+	t.some.Broadcast()
+	if t.state.Load() == readDiscards && t.ended.Load() {
+		t.conn.Close()
+	}
+}
+
+// next waits for bytes to write. There are none when none will come.
 func (t *connTransport) next() (b []byte, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -91,13 +119,6 @@ func (t *connTransport) next() (b []byte, ok bool) {
 		t.some.Wait()
 	}
 	if t.aborted {
-		return nil, false
-	}
-	if len(t.out) == 0 {
-		_ = closeWrite(t.conn)
-		if t.finish {
-			t.discard()
-		}
 		return nil, false
 	}
 	b, t.out, t.spare = t.out, t.spare, nil
@@ -122,7 +143,7 @@ func (t *connTransport) Shut() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.shut = true
-	t.some.Signal()
+	t.some.Broadcast()
 }
 
 // Finish implements transport.
@@ -131,20 +152,21 @@ func (t *connTransport) Finish() {
 	defer t.mu.Unlock()
 	// A peer that reads nothing would keep the writer, and so the socket.
 	_ = t.conn.SetWriteDeadline(time.Now().Add(lingerClose))
-	gone := t.shut // the writer has ended, or will without us
-	t.shut, t.finish = true, true
-	if gone {
-		t.discard()
-		return
+	t.shut = true
+	t.some.Broadcast()
+	if t.discard() && t.written {
+		t.conn.Close()
 	}
-	t.some.Signal()
+	if !t.began {
+		t.Start(nil)
+	}
 }
 
 // Abort implements transport.
 func (t *connTransport) Abort() {
 	t.mu.Lock()
 	t.aborted = true
-	t.some.Signal()
+	t.some.Broadcast()
 	t.mu.Unlock()
 	t.reader.Abort()
 }

@@ -43,7 +43,10 @@ func newPolled(conn net.Conn, s sink, b *bufferPool) transport {
 }
 
 // Start implements transport.
-func (t *polled) Start(early []byte) { go t.loop(early, t.read) }
+func (t *polled) Start(early []byte) {
+	t.began = true
+	go t.loop(early, t.read)
+}
 
 func (t *polled) read() error {
 	if err := t.raw.Read(t.readFn); err != nil {
@@ -143,5 +146,10 @@ func (t *polled) Shut() { _ = closeWrite(t.conn) }
 // Finish implements transport.
 func (t *polled) Finish() {
 	t.Shut()
-	t.discard()
+	if t.discard() {
+		t.conn.Close()
+	}
+	if !t.began {
+		t.Start(nil) // to discard
+	}
 }

@@ -24,6 +24,7 @@ type looped struct {
 	began  atomic.Bool          // Start was called
 	shut   atomic.Bool          // FIN is wanted
 	paused atomic.Bool          // the owner's
+	refeed atomic.Bool          // reading begins or was resumed: what is left is offered
 	short  atomic.Bool          // Writable is owed
 	room   atomic.Uint32        // counts edges of room: one may come while Write writes
 	called atomic.Bool          // in loop.called
@@ -74,6 +75,7 @@ func (t *looped) call() { t.home.Load().call(t) }
 // Start implements transport.
 func (t *looped) Start(early []byte) {
 	t.early = early
+	t.refeed.Store(true)
 	t.began.Store(true)
 	t.call()
 }
@@ -101,10 +103,14 @@ func (t *looped) Write(parts [][]byte) (wrote int) {
 	return wrote
 }
 
-// Pause implements transport.
+// Pause implements transport. The order of the two stores lets the loop see
+// refeed whenever it has seen the end of a pause.
 func (t *looped) Pause(on bool) {
 	if t.paused.Load() == on {
 		return
+	}
+	if !on {
+		t.refeed.Store(true)
 	}
 	t.paused.Store(on)
 	if !on {
@@ -148,7 +154,7 @@ func (t *looped) look() {
 		t.reset()
 		return
 	}
-	if t.moves() || !t.watched && !t.watch(state) {
+	if t.moves() || !t.watched && !t.watch(state) || t.closed {
 		return
 	}
 	if t.shut.Load() && !t.finned {
@@ -158,8 +164,7 @@ func (t *looped) look() {
 	switch state {
 	case readOpen:
 		t.writable()
-		if !t.paused.Load() {
-			t.in.feed(t.sink)
+		if t.offers() {
 			t.read()
 		}
 	case readFailed:
@@ -226,11 +231,27 @@ func (t *looped) writable() {
 	}
 }
 
+// open tells whether the sink is to hear of bytes.
+func (t *looped) open() bool { return !t.paused.Load() && t.state.Load() == readOpen }
+
+// offers tells whether the sink takes what is read. It has to have what is left
+// over first: behind that may be the end.
+func (t *looped) offers() bool {
+	if !t.open() {
+		return false
+	}
+	if t.refeed.Swap(false) {
+		t.in.feed(t.sink)
+		return t.open()
+	}
+	return true
+}
+
 // read reads once and offers it, unless a pause, or the owner, says otherwise.
 // What it leaves in the kernel comes when the other sockets had their turn.
 func (t *looped) read() {
 	discards := t.state.Load() == readDiscards
-	if !t.ready || t.again || t.ended || t.closed || !discards && (t.paused.Load() || t.state.Load() != readOpen) {
+	if !t.ready || t.again || t.ended || t.closed || !discards && !t.offers() {
 		return
 	}
 	home := t.home.Load()
@@ -311,5 +332,5 @@ func (t *looped) close() {
 	t.closed, t.ended = true, true
 	t.in.drop()
 	t.home.Load().forget(t)
-	unix.Close(t.fd)
+	_ = unix.Close(t.fd)
 }

@@ -14,6 +14,7 @@ type reader struct {
 	conn   net.Conn
 	sink   sink
 	in     inbox
+	began  bool // Start was called; the owner's
 	state  atomic.Int32
 	ended  atomic.Bool // the loop calls nobody any more, or is in its last call
 	paused atomic.Bool
@@ -113,16 +114,13 @@ func (r *reader) fail() {
 // past is a deadline that ends a waiting read.
 var past = time.Unix(1, 0)
 
-// discard turns the loop to discarding, and to closing after lingerClose. It
-// closes the socket itself when the loop has ended.
-func (r *reader) discard() {
-	if r.ended.Load() {
-		r.conn.Close()
-		return
-	}
+// discard turns the loop to discarding, and to closing after lingerClose,
+// unless it has ended: then the caller has to close the socket.
+func (r *reader) discard() (ended bool) {
 	r.state.Store(readDiscards)
 	_ = r.conn.SetReadDeadline(time.Now().Add(lingerClose))
 	r.nudge()
+	return r.ended.Load()
 }
 
 // Abort implements transport.

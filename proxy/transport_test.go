@@ -8,13 +8,19 @@ import (
 	"time"
 )
 
-// goneSink is the sink of a leg that was let go of: it aborts what is left.
-type goneSink struct {
-	deafSink
-	gone chan struct{}
+// closingConn tells when it is closed.
+type closingConn struct {
+	net.Conn
+	closed chan struct{}
 }
 
-func (s goneSink) Gone(bool) { close(s.gone) }
+func (c closingConn) Close() error {
+	close(c.closed)
+	return c.Conn.Close()
+}
+
+// CloseWrite is there so that the end of writing is not the end of the pipe.
+func (c closingConn) CloseWrite() error { return nil }
 
 // A peer that reads nothing keeps a finished socket no longer than
 // lingerClose.
@@ -22,8 +28,8 @@ func TestFinishIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
-		s := goneSink{gone: make(chan struct{})}
-		tr := newConnTransport(near, s, new(bufferPool))
+		conn := closingConn{near, make(chan struct{})}
+		tr := newConnTransport(conn, deafSink{}, new(bufferPool))
 		tr.Start(nil)
 		if n := tr.Write([][]byte{[]byte("farewell")}); n != 8 {
 			t.Fatalf("took %d bytes", n)
@@ -31,14 +37,13 @@ func TestFinishIsBounded(t *testing.T) {
 		began := time.Now()
 		tr.Finish()
 		select {
-		case <-s.gone:
+		case <-conn.closed:
 		case <-time.After(time.Minute): // virtual
 			t.Error("the socket is still there")
 		}
 		if took := time.Since(began); took > lingerClose {
 			t.Errorf("the socket was kept for %v", took)
 		}
-		tr.Abort()
 	})
 }
 

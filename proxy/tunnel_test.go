@@ -31,7 +31,7 @@ func newGateway(t testing.TB, owner string, change func(*Config)) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Upstream: "http://127.0.0.1:1", Tokens: ring, Proofs: ring, Advertise: "gateway:1"}
+	cfg := Config{Upstream: "http://127.0.0.1:1", Tokens: ring, Proofs: ring, Advertise: "gateway:1", Driver: testedDriver(t)}
 	if change != nil {
 		change(&cfg)
 	}

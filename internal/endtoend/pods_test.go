@@ -84,7 +84,7 @@ func (f *fleet) add(change func(*proxy.Config)) *pod {
 	p := &pod{watch: newPodWatch(), log: new(podLog)}
 	cfg := proxy.Config{
 		Tokens: f.ring, Proofs: f.ring, Store: f.store, Peers: f.leases, Observer: p.watch,
-		SessionTTL: time.Minute, LeaseTTL: time.Minute,
+		SessionTTL: time.Minute, LeaseTTL: time.Minute, Driver: testedDriver(f.t),
 		Logger: slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	var l net.Listener

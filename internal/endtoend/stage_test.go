@@ -94,7 +94,7 @@ func newStageAt(t *testing.T, upstream string, change func(*proxy.Config)) *stag
 		t.Fatal(err)
 	}
 	cfg := proxy.Config{
-		Upstream: upstream, Tokens: ring, SessionTTL: time.Minute,
+		Upstream: upstream, Tokens: ring, SessionTTL: time.Minute, Driver: testedDriver(t),
 		Heartbeat: heartbeat.Config{Base: 100 * time.Millisecond, Min: 100 * time.Millisecond, Max: 200 * time.Millisecond},
 	}
 	if change != nil {

@@ -1,0 +1,334 @@
+package proxy
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A joint forwards between two sockets, as a session does.
+type joint struct {
+	at    place
+	mu    sync.Mutex
+	ends  [2]*jointEnd
+	ended bool
+}
+
+type jointEnd struct {
+	j     *joint
+	t     transport
+	other *jointEnd
+	gone  bool
+}
+
+func newJoint(t *testing.T, ls *loops, a, b net.Conn) *joint {
+	j := &joint{at: place{among: ls}}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	pool := new(bufferPool)
+	for i, c := range []net.Conn{a, b} {
+		e := &jointEnd{j: j}
+		if e.t = newLooped(c, e, pool, &j.at); e.t == nil {
+			t.Fatal("no transport")
+		}
+		j.ends[i] = e
+	}
+	j.ends[0].other, j.ends[1].other = j.ends[1], j.ends[0]
+	for _, e := range j.ends {
+		e.t.Start(nil)
+	}
+	return j
+}
+
+func (e *jointEnd) Bytes(p []byte) int {
+	e.j.mu.Lock()
+	defer e.j.mu.Unlock()
+	if e.j.ended {
+		return len(p)
+	}
+	n := e.other.t.Write([][]byte{p})
+	if n < len(p) {
+		e.t.Pause(true)
+	}
+	return n
+}
+
+func (e *jointEnd) Writable() {
+	e.j.mu.Lock()
+	defer e.j.mu.Unlock()
+	if !e.j.ended {
+		e.other.t.Pause(false)
+	}
+}
+
+func (e *jointEnd) Gone(broken bool) {
+	e.j.mu.Lock()
+	defer e.j.mu.Unlock()
+	e.gone = true
+	switch {
+	case e.j.ended:
+	case broken:
+		e.j.ended = true
+		e.t.Abort()
+		e.other.t.Abort()
+	case e.other.gone:
+		e.j.ended = true
+		e.t.Finish()
+		e.other.t.Finish()
+	default:
+		e.other.t.Shut()
+	}
+}
+
+// moveAround sends joints from loop to loop until stop is closed.
+func moveAround(all []*loop, joints []*joint, stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(20 * time.Microsecond):
+			joints[rand.IntN(len(joints))].at.loop.Store(all[rand.IntN(len(all))])
+		}
+	}
+}
+
+// Sessions move between loops while bytes flow, and no byte is lost, doubled or
+// out of order. Every other is cut in the middle.
+func TestMovesKeepTheStreams(t *testing.T) {
+	before := descriptors(t)
+	t.Run("moving", func(t *testing.T) {
+		var ls loops
+		defer ls.close()
+		for range 3 {
+			if l := ls.grow(); l == nil {
+				t.Fatal("no loop")
+			}
+		}
+		var joints []*joint
+		var clients []net.Conn
+		var work sync.WaitGroup
+		for i := range 8 {
+			name := []string{"tcp", "unix"}[i/2%2]
+			near, client := network(t, name)
+			far, app := network(t, name)
+			joints, clients = append(joints, newJoint(t, &ls, near, far)), append(clients, client)
+			work.Go(func() { echo(app) })
+		}
+		stop := make(chan struct{})
+		var mover sync.WaitGroup
+		mover.Go(func() { moveAround(ls.all, joints, stop) })
+		for i, c := range clients {
+			work.Go(func() { converse(t, c, random(8<<20), i%2 == 1) })
+		}
+		work.Wait()
+		close(stop)
+		mover.Wait()
+		for _, j := range joints {
+			j.mu.Lock()
+			if !j.ended {
+				t.Error("a session did not hear of its end")
+			}
+			j.mu.Unlock()
+		}
+	})
+	wantDescriptors(t, before)
+}
+
+// echo returns what comes, and then ends its side.
+func echo(c net.Conn) {
+	defer c.Close()
+	_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c})
+}
+
+// converse wants p back. With cut it goes away in the middle, as a crash does.
+func converse(t *testing.T, c net.Conn, p []byte, cut bool) {
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(hang))
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for rest := p; len(rest) > 0; {
+			n, err := c.Write(rest[:min(len(rest), 1+rand.IntN(100_000))])
+			if rest = rest[n:]; err != nil {
+				if !cut {
+					t.Errorf("write: %v", err)
+				}
+				return
+			}
+		}
+		_ = closeWrite(c)
+	}()
+	want := p
+	if cut {
+		want = p[:len(p)/4]
+	}
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d of %d bytes came back, %v; or others than were sent", n, len(want), err)
+	}
+	if tc, ok := c.(*net.TCPConn); ok && cut {
+		_ = tc.SetLinger(0)
+	}
+	if cut {
+		c.Close()
+	}
+	<-sent
+	if !cut {
+		if n, err := c.Read(got[:1]); n != 0 || err != io.EOF {
+			t.Errorf("at the end: %d bytes, %v, want EOF", n, err)
+		}
+	}
+}
+
+// flooded counts the turns of a socket that always has more.
+type flooded struct {
+	deafSink
+	turn func(n int)
+}
+
+func (f flooded) Bytes(p []byte) int {
+	f.turn(len(p))
+	return len(p)
+}
+
+// fairTurns is what each flood may have while a message waits: one in the round
+// in which it came, and one in the next, whose order is the kernel's.
+const fairTurns = 2
+
+// While some sockets flood a loop, another's message waits for a few turns and
+// no more, and a turn is loopBuffer at most.
+func TestLoopIsFair(t *testing.T) {
+	const floods, rounds = 3, 500
+	var ls loops
+	at := &place{among: &ls}
+	pool := new(bufferPool)
+	open := func(c net.Conn, turn func(n int)) transport {
+		tr := newLooped(c, flooded{turn: turn}, pool, at)
+		if tr == nil {
+			t.Fatal("no transport")
+		}
+		return tr
+	}
+
+	// The loop's goroutine's, until it has ended.
+	var turns [floods]int // since the message was sent
+	var full, sent, heard int
+	done := make(chan struct{})
+
+	near, small := network(t, "unix") // whose bytes are there when Write returns
+	defer small.Close()
+	quiet := open(near, func(n int) {
+		if heard += n; heard == rounds {
+			close(done)
+		}
+	})
+	quiet.Start(nil)
+
+	var over atomic.Bool
+	var writers sync.WaitGroup
+	for i := range floods {
+		near, far := network(t, "unix")
+		defer far.Close()
+		if err := far.(*net.UnixConn).SetWriteBuffer(8 * loopBuffer); err != nil {
+			t.Fatal(err)
+		}
+		tr := open(near, func(n int) {
+			turns[i]++
+			switch {
+			case n > loopBuffer:
+				t.Errorf("a turn of %d bytes", n)
+			case n == loopBuffer:
+				full++
+			}
+			switch {
+			case sent > heard && turns[i] > fairTurns:
+				t.Errorf("flood %d had %d turns while a message waited", i, turns[i])
+			case sent == heard && sent < rounds:
+				turns = [floods]int{}
+				sent++
+				if _, err := small.Write([]byte{1}); err != nil {
+					t.Errorf("write: %v", err)
+				}
+			}
+		})
+		writers.Go(func() {
+			p := make([]byte, 1<<20)
+			_ = far.SetWriteDeadline(time.Now().Add(hang))
+			for !over.Load() {
+				if _, err := far.Write(p); err != nil {
+					t.Errorf("write: %v", err)
+					return
+				}
+			}
+		})
+		tr.Start(nil)
+	}
+	select {
+	case <-done:
+	case <-time.After(hang):
+		t.Error("the messages are not heard")
+	}
+	over.Store(true)
+	writers.Wait()
+	ls.close()
+	if full == 0 {
+		t.Error("no socket ever had more than a turn takes")
+	}
+}
+
+// A server that stops leaves no socket behind, whatever state it was in, and
+// what comes too late finds no loop.
+func TestLoopsClose(t *testing.T) {
+	const each = 300
+	before := descriptors(t)
+	t.Run("closing", func(t *testing.T) {
+		var ls loops
+		at := &place{among: &ls}
+		pool := new(bufferPool)
+		var all []transport
+		var peers []net.Conn
+		for range each {
+			near, far := network(t, "unix")
+			all, peers = append(all, newLooped(near, deafSink{}, pool, at)), append(peers, far)
+		}
+		for i, tr := range all {
+			switch i % 4 {
+			case 0: // not begun
+			case 1:
+				tr.Start(nil)
+			case 2:
+				tr.Start(nil)
+				tr.Finish()
+			case 3:
+				tr.Start(nil)
+				tr.Abort()
+			}
+		}
+		ls.close()
+		ls.close()
+		for i, tr := range all {
+			if i%4 < 2 {
+				tr.Abort()
+			}
+		}
+		for i, c := range peers {
+			_ = c.SetReadDeadline(time.Now().Add(hang))
+			if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+				t.Fatalf("peer %d: %v, want EOF", i, err)
+			}
+			c.Close()
+		}
+		near, far := network(t, "unix")
+		defer near.Close()
+		defer far.Close()
+		if newLooped(near, deafSink{}, pool, &place{among: &ls}) != nil {
+			t.Error("loops that were closed take a socket")
+		}
+	})
+	wantDescriptors(t, before)
+}
