@@ -287,7 +287,7 @@ func TestDrainWhileAppIsAway(t *testing.T) {
 			t.Errorf("drained in %v, want at most %v", took, most)
 		}
 		v.to.Store(1)
-		v.event(client.EventAdopted, "drained")
+		v.event(client.EventAdopted, "app_restarted")
 		v.hear("one")
 		v.sayAcked("again")
 		if got, want := app.all(), "1:hello 2:held 2:again"; got != want {
