@@ -10,7 +10,7 @@ TOOL := go tool -modfile=tools/go.mod
 RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot|cmd/.*|internal/(backoff|bench|chaos|config|deflate|frame|keyring|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench soak chaos realapps docs ci sdk test-sdk test-browser test-nginx test-goroutine image e2e-kube
+.PHONY: help build test race lint fuzz bench bench-proxy soak chaos realapps docs ci sdk test-sdk test-browser test-nginx test-goroutine image e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -49,6 +49,9 @@ test-goroutine: ## the tests with sockets once more, with a goroutine per socket
 
 test-nginx: ## the configuration that docs/PROXIES.md shows, in a real nginx (needs nginx)
 	go test -tags nginx -count=1 ./internal/fronts
+
+bench-proxy: ## beside nginx, HAProxy and a plain forwarder, into docs/benchmarks (needs nginx and haproxy)
+	go run ./internal/bench proxy
 
 soak: ## the run with real cuts of the network, SOAKRUNS (10) times, under the race detector
 	go test -race -count=$(SOAKRUNS) -timeout 1h -v -run Cuts ./internal/endtoend

@@ -27,6 +27,7 @@ type rig struct {
 	self    string // this program, for the roles
 	sidecar string // the sidecar's binary; empty with -self
 	nginx   string // empty if it is not installed
+	haproxy string // only of the comparison
 	started int
 
 	// patience caps how long a process may settle before it is weighed.

@@ -11,6 +11,9 @@ import (
 	"github.com/wsresilience/wsresilience/internal/frame"
 )
 
+// errPage means that a readiness check asked for a page, and got one.
+var errPage = errors.New("bench: a page was asked for")
+
 // serveEcho is the app of every measurement: a WebSocket server that returns
 // each message and does nothing else.
 func serveEcho(ln net.Listener) error {
@@ -33,24 +36,28 @@ func serveEcho(ln net.Listener) error {
 // echo serves one connection.
 func echo(conn net.Conn) error {
 	r := bufio.NewReader(conn)
+	if err := acceptUpgrade(conn, r); err != nil {
+		return err
+	}
+	early, _ := r.Peek(r.Buffered())
+	in := make([]byte, max(readBytes, len(early)))
+	return echoFrames(conn, in, copy(in, early))
+}
+
+// acceptUpgrade answers the request. One that is no upgrade ends with errPage.
+func acceptUpgrade(conn net.Conn, r *bufio.Reader) error {
 	req, err := http.ReadRequest(r)
 	if err != nil {
 		return err
 	}
 	key := req.Header.Get("Sec-WebSocket-Key")
 	if key == "" {
-		// A readiness check may ask for a page.
 		_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-		return err
+		return errors.Join(errPage, err)
 	}
 	_, err = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"+
 		"Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", acceptKey(key))
-	if err != nil {
-		return err
-	}
-	early, _ := r.Peek(r.Buffered())
-	in := make([]byte, max(readBytes, len(early)))
-	return echoFrames(conn, in, copy(in, early))
+	return err
 }
 
 // echoFrames returns each complete message in in[:have] and reads on.

@@ -3,8 +3,12 @@
 // needs Linux, and a machine with nothing else to do.
 //
 //	go run ./internal/bench [flags]
+//	go run ./internal/bench proxy [flags]
 //
-// -only picks some of its parts. It exits 1 when a number is beyond what is allowed, and 2 when it could
+// The second compares it with nginx, HAProxy and a plain forwarder under many
+// loads and writes a page with a table and a plot.
+//
+// -only picks some of the parts. It exits 1 when a number is beyond what is allowed, and 2 when it could
 // not measure.
 package main
 
@@ -30,7 +34,11 @@ func main() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code, err := run(ctx, os.Args[1:])
+	begin, args := run, os.Args[1:]
+	if len(args) > 0 && args[0] == "proxy" {
+		begin, args = compare, args[1:]
+	}
+	code, err := begin(ctx, args)
 	stop()
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -6,18 +6,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
-// nginxConf is the WebSocket proxy of nginx's own documentation, in one
-// process, so that its time and memory are those of one pid. Its connections
-// are laid out at its start, two for each of at most 4,096 sessions.
+// nginxConf is the WebSocket proxy of nginx's own documentation. Its
+// connections are laid out at its start, two for each session.
 const nginxConf = `daemon off;
-master_process off;
+%[4]s
 pid %[1]s/nginx.pid;
 error_log stderr;
-worker_rlimit_nofile 65536;
-events { worker_connections 8192; }
+worker_rlimit_nofile %[6]d;
+events { worker_connections %[5]d; }
 http {
 	access_log off;
 	client_body_temp_path %[1]s/body;
@@ -38,8 +38,22 @@ http {
 }
 `
 
+// An nginxKind says how nginx is run.
+type nginxKind struct {
+	workers     string // lines of the main context
+	connections int    // of each worker
+}
+
+// nginxAlone is one process, so that its time and memory are those of one pid,
+// for at most 4,096 sessions.
+var nginxAlone = nginxKind{"master_process off;", 8192}
+
 // startNginx starts nginx in front of upstream and waits until it listens.
 func (r *rig) startNginx(upstream string) (*child, string, error) {
+	return r.startNginxAs(nginxAlone, upstream)
+}
+
+func (r *rig) startNginxAs(kind nginxKind, upstream string) (*child, string, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, "", err
@@ -49,23 +63,31 @@ func (r *rig) startNginx(upstream string) (*child, string, error) {
 		return nil, "", err
 	}
 	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, upstream), 0o600); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, upstream, kind.workers, kind.connections, kind.connections+1000), 0o600); err != nil {
 		return nil, "", err
 	}
-	c, err := r.start("nginx", exec.CommandContext(r.ctx, r.nginx, "-p", dir, "-e", "stderr", "-c", conf))
+	cmd := exec.CommandContext(r.ctx, r.nginx, "-p", dir, "-e", "stderr", "-c", conf)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // a kill would leave its workers behind
+	c, err := r.start("nginx", cmd)
 	if err != nil {
 		return nil, "", err
 	}
+	return c, addr, c.awaitListener(addr)
+}
+
+// awaitListener waits until somebody listens. If nobody does, it stops the
+// process.
+func (c *child) awaitListener(addr string) error {
 	for begin := time.Now(); time.Since(begin) < readyLimit; time.Sleep(readyPoll) {
 		if conn, err := net.Dial("tcp", addr); err == nil {
-			return c, addr, conn.Close()
+			return conn.Close()
 		}
 		select {
 		case <-c.over:
-			return nil, "", c.failure(fmt.Sprint("ended at its start: ", c.err))
+			return c.failure(fmt.Sprint("ended at its start: ", c.err))
 		default:
 		}
 	}
 	c.stop()
-	return nil, "", c.failure("does not listen")
+	return c.failure("does not listen")
 }

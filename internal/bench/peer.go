@@ -47,6 +47,7 @@ type peer struct {
 	received uint32 // and from it
 	acked    uint32
 	first    time.Time // when the first message came that is not acked
+	onBeat   func()    // hears of every HEARTBEAT; may be nil
 }
 
 // newPeer takes a connection whose upgrade is done; early is what followed
@@ -131,6 +132,9 @@ func (p *peer) control(msg []byte) error {
 		}
 		if b.Sent != p.received {
 			return fmt.Errorf("bench: HEARTBEAT counts %d messages, %d came", b.Sent, p.received)
+		}
+		if p.onBeat != nil {
+			p.onBeat()
 		}
 		b.Sent, b.Ack, p.acked = p.sent, p.received, p.received
 		return p.write(frame.Binary, wire.AppendBeat(nil, wire.HeartbeatAck, b))

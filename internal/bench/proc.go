@@ -60,24 +60,30 @@ func parseSchedstat(b []byte) (time.Duration, error) {
 	return time.Duration(ns), nil
 }
 
-// parseStat reads utime and stime, the fields 14 and 15 of proc(5). The
+// parseStat is the sum of parseTimes.
+func parseStat(b []byte) (time.Duration, error) {
+	user, system, err := parseTimes(b)
+	return user + system, err
+}
+
+// parseTimes reads utime and stime, the fields 14 and 15 of proc(5). The
 // second field is the program's name in parentheses, and the name may hold
 // spaces and parentheses too.
-func parseStat(b []byte) (time.Duration, error) {
+func parseTimes(b []byte) (user, system time.Duration, err error) {
 	const state, utime, stime = 3, 14, 15
 	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 	if len(f) <= stime-state {
-		return 0, fmt.Errorf("bench: stat %q: too short", b)
+		return 0, 0, fmt.Errorf("bench: stat %q: too short", b)
 	}
-	var ticks int64
-	for _, i := range [...]int{utime - state, stime - state} {
+	var times [2]time.Duration
+	for k, i := range [...]int{utime - state, stime - state} {
 		n, err := strconv.ParseInt(string(f[i]), 10, 64)
 		if err != nil || n < 0 || n > maxTicks {
-			return 0, fmt.Errorf("bench: stat %q: no time", b)
+			return 0, 0, fmt.Errorf("bench: stat %q: no time", b)
 		}
-		ticks += n
+		times[k] = time.Duration(n) * userTick
 	}
-	return time.Duration(ticks) * userTick, nil
+	return times[0], times[1], nil
 }
 
 // maxTicks keeps the sum from overflowing: a century.

@@ -88,3 +88,15 @@ func (t table) lines() []string {
 	}
 	return lines
 }
+
+// markdown is the table in a document.
+func (t table) markdown() string {
+	var b strings.Builder
+	for i, row := range t {
+		b.WriteString("| " + strings.Join(row, " | ") + " |\n")
+		if i == 0 {
+			b.WriteString("|---" + strings.Repeat("|---:", len(row)-1) + "|\n")
+		}
+	}
+	return b.String()
+}

@@ -13,6 +13,7 @@ const roleArg = "role"
 // killed.
 //
 //	echo
+//	app
 //	forward loop|copy target
 //	nats name folder [own-route route...]
 func runRole(args []string) error {
@@ -27,6 +28,8 @@ func runRole(args []string) error {
 	switch {
 	case len(args) == 1 && args[0] == "echo":
 		return serveEcho(ln)
+	case len(args) == 1 && args[0] == "app":
+		return serveApp(ln)
 	case len(args) == 3 && args[0] == "forward" && copiers[args[1]] != nil:
 		return serveForward(ln, args[2], copiers[args[1]])
 	}

@@ -17,9 +17,12 @@ func median(values []float64) float64 {
 }
 
 // percentile of at least one value, by the nearest rank.
-func percentile(values []float64, percent int) float64 {
+func percentile(values []float64, percent int) float64 { return permilleOf(values, 10*percent) }
+
+// permilleOf is the same, finer.
+func permilleOf(values []float64, permille int) float64 {
 	v := slices.Sorted(slices.Values(values))
-	rank := (len(v)*percent + 99) / 100
+	rank := (len(v)*permille + 999) / 1000
 	return v[max(rank, 1)-1]
 }
 

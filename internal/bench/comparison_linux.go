@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// idleSessions are weighed at once.
+const idleSessions = 9000
+
+// contestOptions are the flags of the comparison.
+type contestOptions struct {
+	only    string
+	quick   bool
+	rounds  int
+	out     string
+	sidecar string
+}
+
+// contestParts are the names for -only.
+var contestParts = []string{"cpu", "resume", "latency", "lateness", "idle", "profile"}
+
+func parseContest(args []string, out io.Writer) (contestOptions, error) {
+	var o contestOptions
+	f := flag.NewFlagSet("bench proxy", flag.ContinueOnError)
+	f.SetOutput(out)
+	f.StringVar(&o.only, "only", "", "comma-separated parts of "+strings.Join(contestParts, ",")+"; empty: all")
+	f.BoolVar(&o.quick, "quick", false, "a short run, to try it; not for numbers")
+	f.IntVar(&o.rounds, "rounds", 0, "interleaved rounds; 0: 5, or 2 if quick")
+	f.StringVar(&o.out, "out", "docs/benchmarks", "folder of the page and the plot; empty: only print")
+	f.StringVar(&o.sidecar, "sidecar", "", "sidecar binary; empty: build it")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 {
+		return o, fmt.Errorf("bench: argument %q: only flags are known", f.Arg(0))
+	}
+	if o.rounds < 0 {
+		return o, errors.New("bench: -rounds must not be negative")
+	}
+	if o.rounds == 0 {
+		o.rounds = 5
+		if o.quick {
+			o.rounds = 2
+		}
+	}
+	for name := range strings.SplitSeq(o.only, ",") {
+		if o.only != "" && !slices.Contains(contestParts, name) {
+			return o, fmt.Errorf("bench: -only %s: the parts are %s", name, strings.Join(contestParts, ","))
+		}
+	}
+	return o, nil
+}
+
+func (o *contestOptions) wants(name string) bool {
+	return o.only == "" || slices.Contains(strings.Split(o.only, ","), name)
+}
+
+// compare runs the comparison with other proxies, writes its page, and
+// returns the exit code.
+func compare(ctx context.Context, args []string) (int, error) {
+	o, err := parseContest(args, os.Stderr)
+	if err != nil {
+		return 0, err
+	}
+	if err := raiseDescriptors(descriptorRoom); err != nil {
+		return 0, err
+	}
+	r, err := newRig(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = os.RemoveAll(r.dir) }()
+	if err := r.requireProxies(); err != nil {
+		return 0, err
+	}
+	if r.sidecar = o.sidecar; r.sidecar == "" {
+		if err := r.buildSidecar(os.Stderr); err != nil {
+			return 0, err
+		}
+	}
+	pg := newPage(r, args, &o)
+	if err := r.contend(pg, &o); err != nil {
+		return 0, err
+	}
+	fmt.Print(pg.markdown())
+	if slices.ContainsFunc(pg.goals, func(g goal) bool { return !g.reached }) {
+		return 1, nil
+	}
+	return 0, nil
+}
+
+// write keeps what is known so far.
+func (pg *page) write(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if len(pg.panels) > 0 {
+		if err := os.WriteFile(filepath.Join(dir, plotFile), []byte(pg.plot()), 0o644); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Join(dir, pageFile), []byte(pg.markdown()), 0o644)
+}
+
+// contend runs the parts in order, and writes the page after each: a run takes
+// long enough to be interrupted.
+func (r *rig) contend(pg *page, o *contestOptions) error {
+	steps := []struct {
+		name string
+		run  func(*page, *contestOptions) error
+	}{
+		{"cpu", r.contendCPU},
+		{"resume", r.contendResume},
+		{"latency", r.contendLatency},
+		{"lateness", r.contendLateness},
+		{"idle", r.contendIdle},
+		{"profile", r.contendProfile},
+	}
+	for _, step := range steps {
+		if !o.wants(step.name) {
+			continue
+		}
+		if err := step.run(pg, o); err != nil {
+			return err
+		}
+		if err := pg.write(o.out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *rig) contendCPU(pg *page, o *contestOptions) error {
+	for _, c := range contests(o) {
+		fmt.Fprintln(os.Stderr, "bench:", c.name)
+		scores, err := r.hold(&c)
+		if err != nil {
+			return err
+		}
+		pg.addContest(&c, scores)
+		if err := pg.write(o.out); err != nil {
+			return err
+		}
+	}
+	return nil
+}

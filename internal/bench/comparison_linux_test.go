@@ -1,0 +1,210 @@
+package main
+
+import (
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+func TestContestOptions(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want contestOptions
+		ok   bool
+	}{
+		{"", contestOptions{rounds: 5, out: "docs/benchmarks"}, true},
+		{"-quick", contestOptions{quick: true, rounds: 2, out: "docs/benchmarks"}, true},
+		{"-quick -rounds 4 -only cpu,idle -out x", contestOptions{quick: true, rounds: 4, only: "cpu,idle", out: "x"}, true},
+		{"-only cpu,walk", contestOptions{}, false},
+		{"-only cpu,", contestOptions{}, false},
+		{"-rounds -1", contestOptions{}, false},
+		{"word", contestOptions{}, false},
+	} {
+		got, err := parseContest(strings.Fields(c.args), new(strings.Builder))
+		if (err == nil) != c.ok || c.ok && got != c.want {
+			t.Errorf("%q: %+v, %v", c.args, got, err)
+		}
+	}
+}
+
+// testApp starts the app and whatever it needs.
+func testApp(t *testing.T) (*rig, *child, string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{ctx: t.Context(), dir: t.TempDir(), self: self, sidecar: self, patience: 10 * time.Millisecond}
+	up, addr, err := r.startRole("app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(up.kill)
+	return r, up, addr
+}
+
+// Every contest gets all its messages, from the app itself and through a
+// forwarder, whose processor time is seen.
+func TestContests(t *testing.T) {
+	r, _, app := testApp(t)
+	c, forward, err := r.startRole("forward", "loop", app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.kill()
+	for _, contest := range contests(&contestOptions{rounds: 2}) {
+		for addr, p := range map[string]*contestant{app: nil, forward: {child: c, addr: forward}} {
+			s, err := gatherSwarm(addr, 5, wire.Offer{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			used, took, err := p.turn(&contest, s, 2000)
+			if err != nil || took <= 0 {
+				t.Errorf("%s: %v, took %v", contest.name, err, took)
+			}
+			if p != nil && used.total <= 0 {
+				t.Errorf("%s: the forwarder used %v", contest.name, used.total)
+			}
+			if err := s.leave(); err != nil {
+				t.Errorf("%s: %v", contest.name, err)
+			}
+		}
+	}
+}
+
+// A swarm keeps the rules of wsr.v1, which the fake checks, heartbeats in
+// between included.
+func TestSwarmSpeaksTheProtocol(t *testing.T) {
+	r, _, app := testApp(t)
+	side, err := r.startSidecar(app, r.dir, tokenKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer side.kill()
+	s, err := gatherSwarm(side.addr, 3, wire.Offer{Resilient: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	beats := 0
+	for _, p := range s.fleet {
+		p.onBeat = func() { beats++ }
+	}
+	if err := s.trips(300, make([]byte, 64)); err != nil {
+		t.Fatal(err)
+	}
+	if beats < 300/7-3 {
+		t.Errorf("%d heartbeats in 300 messages, the fake sends one in 7", beats)
+	}
+	if err := s.trips(30, make([]byte, 100_000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.rest(2 * ackDelay); err != nil { // nothing is left unacknowledged
+		t.Fatal(err)
+	}
+	for i, p := range s.fleet {
+		if p.acked != p.received || p.received == 0 {
+			t.Errorf("peer %d: %d of %d acknowledged", i+1, p.acked, p.received)
+		}
+	}
+	if err := s.leave(); err != nil {
+		t.Error(err)
+	}
+}
+
+// No message is sent before it is due, and all that is sent comes back.
+func TestPace(t *testing.T) {
+	r, _, app := testApp(t)
+	delays, err := r.pace(app, wire.Offer{}, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(delays) != 50 {
+		t.Fatalf("%d delays, want 50", len(delays))
+	}
+	for i, d := range delays {
+		if d <= 0 {
+			t.Errorf("message %d came back %v µs after it was due", i+1, d)
+		}
+	}
+}
+
+func TestReferenceIsTheBetterNginx(t *testing.T) {
+	scores := []score{
+		{rival: nginxAuto, micros: []float64{9, 5, 6}},
+		{rival: nginxOne, micros: []float64{7, 1, 8}},
+		{rival: sidecarPlain, micros: []float64{1, 1, 1}},
+	}
+	if got := reference(scores).rival; got != nginxAuto {
+		t.Errorf("reference %s, want %s", got, nginxAuto)
+	}
+}
+
+// Limits name contests and rivals that there are, and rows are judged by them.
+func TestPageJudges(t *testing.T) {
+	names := make(map[string]bool)
+	for _, rv := range rivals() {
+		names[rv.name] = true
+	}
+	all := contests(&contestOptions{rounds: 1})
+	for _, c := range all {
+		names[c.name] = true
+	}
+	for _, l := range contestLimits {
+		if !names[l.contest] || !names[l.rival] {
+			t.Errorf("%s, %s: nothing has these names", l.contest, l.rival)
+		}
+	}
+	pg := new(page)
+	echo := all[1]
+	pg.addContest(&echo, []score{
+		{rival: nginxAuto, micros: []float64{10, 20, 10}, rate: []float64{1}},
+		{rival: nginxOne, micros: []float64{11, 22, 11}, rate: []float64{1}},
+		{rival: sidecarPlain, micros: []float64{8, 18, 8}, rate: []float64{1}},
+		{rival: sidecarSession, micros: []float64{11, 20, 12}, rate: []float64{1}},
+		{rival: direct, rate: []float64{5}},
+	})
+	pg.addIdle([]idleRow{{rival: sidecarSession, resident: 2400, cpu: 0.021}}, 9000, time.Second)
+	var got []string
+	for _, g := range pg.goals {
+		if !g.reached {
+			got = append(got, g.what)
+		}
+		if math.IsNaN(g.got) {
+			t.Errorf("%s: not a number", g.what)
+		}
+	}
+	want := "CPU, echo 64 B, 64 connections, sidecar, resilient, epoll; 9000 idle sessions, heartbeats every 15 s"
+	if strings.Join(got, "; ") != want {
+		t.Errorf("failed %q, want %q", got, want)
+	}
+	for _, part := range []string{"| 1.10 | 1.00 | 1.20 |", "| no proxy |", "PASS", "cpu.svg"} {
+		if !strings.Contains(pg.markdown(), part) {
+			t.Errorf("no %q in\n%s", part, pg.markdown())
+		}
+	}
+}
+
+func TestFamilyHasTheChildren(t *testing.T) {
+	_, up, _ := testApp(t)
+	pids, err := family(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, pid := range pids {
+		found = found || pid == up.pid()
+	}
+	if !found || pids[0] != os.Getpid() {
+		t.Errorf("family %v of %d lacks %d", pids, os.Getpid(), up.pid())
+	}
+}
+
+func TestDescriptorsThatNobodyHas(t *testing.T) {
+	if err := raiseDescriptors(1 << 62); err == nil || !strings.Contains(err.Error(), "ulimit") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A contest is a workload that all rivals take turns in.
+type contest struct {
+	name  string // of the row group, and for goals
+	unit  string // what is counted
+	conns int
+	n     int // units of a turn
+	turns int // rounds; 0: the run's
+
+	// run makes n units on connections that are open and warm.
+	run func(s *swarm, n int) error
+}
+
+// A score is what one rival needed in a contest, by round.
+type score struct {
+	rival  string
+	micros []float64 // of processor time per unit
+	split  usage     // of all rounds
+	rate   []float64 // units per second
+}
+
+// contests are those in which processor time per message counts.
+func contests(o *contestOptions) []contest {
+	trips := func(size int) func(*swarm, int) error {
+		payload := make([]byte, size)
+		return func(s *swarm, n int) error { return s.trips(n, payload) }
+	}
+	all := []contest{
+		{name: "echo 64 B, 1 connection", unit: "round trip", conns: 1, n: 12_000, run: trips(64)},
+		{name: "echo 64 B, 64 connections", unit: "round trip", conns: 64, n: 60_000, run: trips(64)},
+		{name: "echo 64 B, 512 connections", unit: "round trip", conns: 512, n: 60_000, run: trips(64)},
+		{name: "echo 16 KiB, 64 connections", unit: "round trip", conns: 64, n: 20_000, run: trips(16 << 10)},
+		{name: "flood 256 B, 16 connections", unit: "message", conns: 16, n: 800_000, run: func(s *swarm, n int) error {
+			each := n / len(s.fleet)
+			return s.order(each*len(s.fleet), s.fleet, fmt.Sprintf("flood %d 256", each))
+		}},
+		{name: "fan-out 256 B, 5,000 connections", unit: "message", conns: 5000, n: 100_000, turns: 3, run: func(s *swarm, n int) error {
+			for range n / len(s.fleet) {
+				if err := s.order(len(s.fleet), s.fleet[:1], "fan 256"); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+	}
+	for i := range all {
+		c := &all[i]
+		if o.quick {
+			c.n /= 6
+		}
+		if c.turns == 0 || c.turns > o.rounds {
+			c.turns = o.rounds
+		}
+	}
+	return all
+}
+
+// hold runs a contest: all rivals side by side, their turns interleaved, and
+// each turn on fresh connections. The first round is not counted. The load
+// without a proxy is the last score; it has no processor time.
+func (r *rig) hold(c *contest) (scores []score, err error) {
+	up, upstream, err := r.startRole("app")
+	if err != nil {
+		return nil, err
+	}
+	defer up.kill()
+	var running []*contestant
+	defer func() {
+		for _, p := range running {
+			p.end()
+		}
+	}()
+	list := rivals()
+	for _, rv := range list {
+		p, err := rv.begin(r, upstream)
+		if err != nil {
+			return nil, err
+		}
+		running, scores = append(running, p), append(scores, score{rival: rv.name})
+	}
+	scores = append(scores, score{rival: direct})
+	for round := range c.turns + 1 {
+		for i := range scores {
+			addr, offer, p := upstream, list[0].offer, (*contestant)(nil)
+			if i < len(list) {
+				addr, offer, p = running[i].addr, list[i].offer, running[i]
+			}
+			s, err := gatherSwarm(addr, c.conns, offer)
+			if err != nil {
+				return nil, fmt.Errorf("%s, %s, round %d: %w", c.name, scores[i].rival, round, err)
+			}
+			n := c.n
+			if round == 0 {
+				n = max(c.n/warmShare, 2*c.conns)
+			}
+			got, took, err := p.turn(c, s, n)
+			if err = errors.Join(err, r.ctx.Err(), s.leave()); err != nil {
+				return nil, fmt.Errorf("%s, %s: %w", c.name, scores[i].rival, err)
+			}
+			if round > 0 {
+				scores[i].add(got, took, n)
+			}
+		}
+	}
+	return scores, nil
+}
+
+// direct is the load on the app itself, which shows what it could do.
+const direct = "no proxy"
+
+// turn runs the units and returns what the proxy used; without one, only the
+// time.
+func (p *contestant) turn(c *contest, s *swarm, n int) (usage, time.Duration, error) {
+	if err := c.run(s, max(n/20, c.conns)); err != nil { // every connection is warm
+		return usage{}, 0, err
+	}
+	var before, after usage
+	var err error
+	if p != nil {
+		if before, err = p.used(); err != nil {
+			return after, 0, err
+		}
+	}
+	began := time.Now()
+	if err := c.run(s, n); err != nil {
+		return after, 0, err
+	}
+	took := time.Since(began)
+	if p != nil {
+		after, err = p.used()
+	}
+	return after.since(before), took, err
+}
+
+func (sc *score) add(u usage, took time.Duration, n int) {
+	sc.micros = append(sc.micros, perTrip(u.total, n))
+	sc.rate = append(sc.rate, float64(n)/took.Seconds())
+	sc.split.user += u.user
+	sc.split.system += u.system
+}
+
+// reference is nginx as it did better.
+func reference(scores []score) *score {
+	var best *score
+	for i := range scores {
+		sc := &scores[i]
+		if (sc.rival == nginxAuto || sc.rival == nginxOne) && (best == nil || median(sc.micros) < median(best.micros)) {
+			best = sc
+		}
+	}
+	return best
+}
+
+func find(scores []score, rival string) *score {
+	for i := range scores {
+		if scores[i].rival == rival {
+			return &scores[i]
+		}
+	}
+	return nil
+}

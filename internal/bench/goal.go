@@ -1,0 +1,58 @@
+package main
+
+import "fmt"
+
+// A goal is a number that must be reached.
+type goal struct {
+	what    string
+	got     float64
+	most    float64
+	unit    string
+	reached bool
+}
+
+func newGoal(what string, got, most float64, unit string) goal {
+	return goal{what, got, most, unit, got <= most}
+}
+
+func (g *goal) cells() []string {
+	word := "FAIL"
+	if g.reached {
+		word = "PASS"
+	}
+	return []string{g.what, number(g.got) + g.unit, "≤ " + number(g.most) + g.unit, word}
+}
+
+// number has three digits or so.
+func number(f float64) string {
+	switch {
+	case f >= 100 || f <= -100:
+		return fmt.Sprintf("%.0f", f)
+	case f >= 10 || f <= -10:
+		return fmt.Sprintf("%.1f", f)
+	default:
+		return fmt.Sprintf("%.2f", f)
+	}
+}
+
+// limits of the processor time in a contest, as a ratio to nginx.
+var contestLimits = []struct {
+	contest, rival string
+	most           float64
+}{
+	{"echo 64 B, 64 connections", "sidecar, resilient, epoll", 1.0},
+	{"echo 64 B, 512 connections", "sidecar, resilient, epoll", 1.0},
+	{"echo 64 B, 64 connections", "sidecar, plain, epoll", 0.85},
+	{"echo 64 B, 512 connections", "sidecar, plain, epoll", 0.85},
+	{"flood 256 B, 16 connections", "sidecar, resilient, epoll", 1.1},
+}
+
+// Limits of the other parts.
+const (
+	latencyLimit   = 1.0  // added, beside what nginx adds
+	idleLimit      = 2500 // bytes per session
+	idleCPULimit   = 2    // per cent of a core
+	latenessLimit  = 50   // ms at the 99.9th percentile
+	pauseLimit     = 1    // ms
+	resumeCPULimit = 3    // s for all sessions
+)

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// haproxyConf is a plain WebSocket proxy with the defaults of HAProxy, which
+// starts a thread per processor.
+const haproxyConf = `global
+	maxconn %[3]d
+defaults
+	mode http
+	maxconn %[3]d
+	timeout connect 10s
+	timeout client 1h
+	timeout server 1h
+	timeout tunnel 1h
+frontend bench
+	bind %[1]s
+	default_backend app
+backend app
+	server app %[2]s
+`
+
+// startHAProxy starts HAProxy in front of upstream and waits until it listens.
+func (r *rig) startHAProxy(upstream string, sessions int) (*child, string, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, "", err
+	}
+	dir, err := os.MkdirTemp(r.dir, "haproxy-")
+	if err != nil {
+		return nil, "", err
+	}
+	conf := filepath.Join(dir, "haproxy.cfg")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, haproxyConf, addr, upstream, sessions), 0o600); err != nil {
+		return nil, "", err
+	}
+	c, err := r.start("haproxy", exec.CommandContext(r.ctx, r.haproxy, "-db", "-f", conf))
+	if err != nil {
+		return nil, "", err
+	}
+	return c, addr, c.awaitListener(addr)
+}

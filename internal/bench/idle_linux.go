@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// slowBeat sets heartbeats to one interval, whatever the link.
+var slowBeat = []string{"WSR_HEARTBEAT_MIN=15s", "WSR_HEARTBEAT_BASE=15s", "WSR_HEARTBEAT_MAX=15s"}
+
+// beatInterval is the interval in slowBeat.
+const beatInterval = 15 * time.Second
+
+// An idleRow is a rival with nothing to do but its heartbeats.
+type idleRow struct {
+	rival    string
+	resident float64 // bytes per session
+	heap     float64 // of those, Go's; 0: unknown
+	cpu      float64 // of one core
+}
+
+// contendIdle weighs one rival after the other, each with an app of its own,
+// since the ports of one would not be enough.
+func (r *rig) contendIdle(pg *page, o *contestOptions) error {
+	n, watch := idleSessions, beatInterval
+	if o.quick {
+		n = 1000
+	}
+	var rows []idleRow
+	for _, rv := range rivals() {
+		fmt.Fprintln(os.Stderr, "bench: idle,", rv.name)
+		row, err := r.idle(&rv, n, watch)
+		if err != nil {
+			return fmt.Errorf("idle, %s: %w", rv.name, err)
+		}
+		rows = append(rows, row)
+	}
+	pg.addIdle(rows, n, watch)
+	return nil
+}
+
+func (r *rig) idle(rv *rival, n int, watch time.Duration) (row idleRow, err error) {
+	row.rival = rv.name
+	up, upstream, err := r.startRole("app")
+	if err != nil {
+		return row, err
+	}
+	defer up.kill()
+	p, err := rv.begin(r, upstream, slowBeat...)
+	if err != nil {
+		return row, err
+	}
+	defer p.end()
+	if err := r.settle(settleFresh); err != nil {
+		return row, err
+	}
+	fresh, heapFresh, err := p.weigh()
+	if err != nil {
+		return row, err
+	}
+	s, err := gatherSwarm(p.addr, n, rv.offer)
+	if err != nil {
+		return row, p.failure(err.Error())
+	}
+	defer s.cut()
+	if err := s.rest(settleIdle); err != nil { // what the opening left to do is over
+		return row, err
+	}
+	before, err := p.used()
+	if err != nil {
+		return row, err
+	}
+	if err := s.rest(watch); err != nil {
+		return row, err
+	}
+	after, err := p.used()
+	if err != nil {
+		return row, err
+	}
+	full, heapFull, err := p.weigh()
+	row.cpu = after.since(before).total.Seconds() / watch.Seconds()
+	row.resident = float64(full-fresh) / float64(n)
+	row.heap = (heapFull - heapFresh) / float64(n)
+	return row, err
+}
+
+// weigh returns the resident memory and, of a sidecar, the heap in use.
+func (p *contestant) weigh() (bytes int64, heap float64, err error) {
+	if bytes, err = p.weight(); err != nil || p.admin == "" {
+		return bytes, 0, err
+	}
+	m, err := scrape(p.admin)
+	return bytes, m["go_memstats_heap_inuse_bytes"], err
+}

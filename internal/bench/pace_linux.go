@@ -1,0 +1,165 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// A pace sends messages at moments that are fixed before it begins. A message
+// that is late, for whatever reason, counts from the moment at which it was
+// due: what is slow cannot hide by slowing the load down.
+type pace struct {
+	swarm *swarm
+	every time.Duration
+	size  int // payload, at least 8: it carries the moment it was due
+	n     int
+
+	began   int64 // of the monotonic clock, in ns
+	due     int
+	back    int
+	delays  []float64 // µs
+	payload []byte
+}
+
+// clockID is the clock of the timer and of the stamps.
+const clockID = unix.CLOCK_MONOTONIC
+
+func monotonic() (int64, error) {
+	var t unix.Timespec
+	err := unix.ClockGettime(clockID, &t)
+	return t.Nano(), err
+}
+
+// run sends all messages, in turns over the connections, and waits for all.
+func (p *pace) run() error {
+	p.payload = make([]byte, p.size)
+	timer, err := unix.TimerfdCreate(clockID, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(timer) }()
+	if err := p.swarm.poll.add(timer, timerKey); err != nil {
+		return err
+	}
+	now, err := monotonic()
+	if err != nil {
+		return err
+	}
+	p.began = now + int64(time.Millisecond)
+	every := unix.NsecToTimespec(p.every.Nanoseconds())
+	setting := unix.ItimerSpec{Interval: every, Value: unix.NsecToTimespec(p.began)}
+	if err := unix.TimerfdSettime(timer, unix.TFD_TIMER_ABSTIME, &setting, nil); err != nil {
+		return err
+	}
+	p.swarm.take, p.swarm.tick = p.take, func() error { return p.send(timer) }
+	defer func() { p.swarm.take, p.swarm.tick = nil, nil }()
+	return p.swarm.until(func() bool { return p.back == p.n })
+}
+
+// send sends what is due by now.
+func (p *pace) send(timer int) error {
+	var ticks [8]byte
+	if _, err := unix.Read(timer, ticks[:]); err != nil && !errors.Is(err, unix.EAGAIN) {
+		return err
+	}
+	for k := binary.NativeEndian.Uint64(ticks[:]); k > 0 && p.due < p.n; k-- {
+		binary.LittleEndian.PutUint64(p.payload, uint64(p.began+int64(p.due)*p.every.Nanoseconds()))
+		to := p.swarm.fleet[p.due%len(p.swarm.fleet)]
+		p.due++
+		to.sent++
+		if err := to.write(frame.Binary, p.payload); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pace) take(_ *peer, got []byte) error {
+	now, err := monotonic()
+	if err != nil {
+		return err
+	}
+	if len(got) != p.size {
+		return fmt.Errorf("bench: echo of %d bytes, sent %d", len(got), p.size)
+	}
+	p.back++
+	p.delays = append(p.delays, float64(now-int64(binary.LittleEndian.Uint64(got)))/1e3)
+	return nil
+}
+
+// A paceRow is a rival and its delays in µs at each of pacePermille, by round.
+type paceRow struct {
+	rival  string
+	delays [len(pacePermille)][]float64
+}
+
+var pacePermille = [...]int{500, 990, 999}
+
+// paceEvery is 2,000 messages a second: far below what any rival can do.
+const paceEvery = 500 * time.Microsecond
+
+// contendLatency interleaves the rivals and a direct connection.
+func (r *rig) contendLatency(pg *page, o *contestOptions) error {
+	n := 10_000
+	if o.quick {
+		n = 2000
+	}
+	up, upstream, err := r.startRole("app")
+	if err != nil {
+		return err
+	}
+	defer up.kill()
+	list := rivals()
+	rows := []paceRow{{rival: direct}}
+	running := []*contestant{nil}
+	defer func() {
+		for _, p := range running[1:] {
+			p.end()
+		}
+	}()
+	for _, rv := range list {
+		p, err := rv.begin(r, upstream)
+		if err != nil {
+			return err
+		}
+		running, rows = append(running, p), append(rows, paceRow{rival: rv.name})
+	}
+	for round := range o.rounds + 1 {
+		fmt.Fprintln(os.Stderr, "bench: latency, round", round)
+		for i := range rows {
+			addr, offer := upstream, wire.Offer{}
+			if i > 0 {
+				addr, offer = running[i].addr, list[i-1].offer
+			}
+			delays, err := r.pace(addr, offer, n)
+			if err != nil {
+				return fmt.Errorf("latency, %s: %w", rows[i].rival, err)
+			}
+			for k, permille := range pacePermille {
+				if round > 0 { // the first warms up
+					rows[i].delays[k] = append(rows[i].delays[k], permilleOf(delays, permille))
+				}
+			}
+		}
+	}
+	pg.addPace(rows, n)
+	return nil
+}
+
+func (r *rig) pace(addr string, offer wire.Offer, n int) ([]float64, error) {
+	s, err := gatherSwarm(addr, 1, offer)
+	if err != nil {
+		return nil, err
+	}
+	p := pace{swarm: s, every: paceEvery, size: 64, n: n}
+	err = p.run()
+	return p.delays, errors.Join(err, r.ctx.Err(), s.leave())
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// profiledConns and profiledTrips are the load of a profile.
+	profiledConns = 64
+	profiledTrips = 40_000
+
+	// attachTime is what a tracer gets to attach.
+	attachTime = 500 * time.Millisecond
+
+	// profileLines of a profile are kept.
+	profileLines = 25
+
+	// allocLimit is nought, and room for what runs beside the messages.
+	allocLimit = 0.01
+)
+
+// contendProfile counts allocations and, where strace and perf are installed,
+// system calls and where the time goes. It says what it leaves out.
+func (r *rig) contendProfile(pg *page, o *contestOptions) error {
+	n := profiledTrips
+	if o.quick {
+		n /= 8
+	}
+	up, upstream, err := r.startRole("app")
+	if err != nil {
+		return err
+	}
+	defer up.kill()
+	t := table{{"proxy", "allocations", "system calls"}}
+	var hot strings.Builder
+	for _, rv := range rivals() {
+		fmt.Fprintln(os.Stderr, "bench: profile,", rv.name)
+		row, err := r.profile(pg, &rv, upstream, n, &hot)
+		if err != nil {
+			return fmt.Errorf("profile, %s: %w", rv.name, err)
+		}
+		t = append(t, row)
+	}
+	pg.section("Per round trip", fmt.Sprintf("64 B on %d connections. Allocations are those that Go counts; the system calls are strace's, which slows everything down, so that more waits at each wake-up.",
+		profiledConns), t)
+	if hot.Len() > 0 {
+		fmt.Fprintf(&pg.body, "\n## Where the time goes\n\nThe functions with the most samples of perf, in the same load.\n\n%s", hot.String())
+	}
+	return nil
+}
+
+func (r *rig) profile(pg *page, rv *rival, upstream string, n int, hot *strings.Builder) ([]string, error) {
+	p, err := rv.begin(r, upstream)
+	if err != nil {
+		return nil, err
+	}
+	defer p.end()
+	s, err := gatherSwarm(p.addr, profiledConns, rv.offer)
+	if err != nil {
+		return nil, err
+	}
+	defer s.cut()
+	load := func() error { return s.trips(n, make([]byte, 64)) }
+	if err := load(); err != nil {
+		return nil, err
+	}
+	row := []string{rv.name, "", "strace is not installed"}
+	if p.admin != "" {
+		per, err := p.allocations(load, n)
+		if err != nil {
+			return nil, err
+		}
+		row[1] = fmt.Sprintf("%.4f", per)
+		if rv.name == sidecarSession {
+			pg.goals = append(pg.goals, newGoal("allocations per round trip, "+rv.name, per, allocLimit, ""))
+		}
+	}
+	if perf, err := exec.LookPath("perf"); err == nil && (rv.name == sidecarSession || rv.name == nginxOne) {
+		text, err := r.sample(perf, p, load)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(hot, "%s:\n\n```\n%s\n```\n\n", rv.name, text)
+	}
+	if strace, err := exec.LookPath("strace"); err == nil {
+		if row[2], err = r.trace(strace, p, load, n); err != nil {
+			return nil, err
+		}
+	}
+	return row, nil
+}
+
+// allocations of a load; what asking for them allocates is taken off.
+func (p *contestant) allocations(load func() error, n int) (float64, error) {
+	const name = "go_memstats_mallocs_total"
+	var at [3]float64
+	for i := range at {
+		if i == 2 {
+			if err := load(); err != nil {
+				return 0, err
+			}
+		}
+		m, err := scrape(p.admin)
+		if err != nil {
+			return 0, err
+		}
+		at[i] = m[name]
+	}
+	return max(0, (at[2]-at[1])-(at[1]-at[0])) / float64(n), nil
+}
+
+// trace counts system calls.
+func (r *rig) trace(strace string, p *contestant, load func() error, n int) (string, error) {
+	pids, err := family(p.pid())
+	if err != nil {
+		return "", err
+	}
+	out := filepath.Join(r.dir, "strace.txt")
+	args := []string{"-f", "-c", "-o", out}
+	for _, pid := range pids {
+		args = append(args, "-p", strconv.Itoa(pid))
+	}
+	if err := r.observe(exec.CommandContext(r.ctx, strace, args...), load); err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(out)
+	if err != nil {
+		return "", err
+	}
+	counts, err := parseStrace(text)
+	return perMessage(counts, n), err
+}
+
+// sample asks perf where the time goes.
+func (r *rig) sample(perf string, p *contestant, load func() error) (string, error) {
+	pids, err := family(p.pid())
+	if err != nil {
+		return "", err
+	}
+	var list []string
+	for _, pid := range pids {
+		list = append(list, strconv.Itoa(pid))
+	}
+	data := filepath.Join(r.dir, "perf.data")
+	if err := r.observe(exec.CommandContext(r.ctx, perf, "record", "-q", "-F", "997", "-p", strings.Join(list, ","), "-o", data), load); err != nil {
+		return "", err
+	}
+	report := exec.CommandContext(r.ctx, perf, "report", "--stdio", "-q", "--percent-limit", "0.7", "--sort", "dso,symbol", "-i", data)
+	text, err := report.Output()
+	if err != nil {
+		return "", fmt.Errorf("bench: perf report: %w", err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimRight(line, " \n"); line != "" && len(lines) < profileLines {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n"), nil
+}
+
+// observe runs a tracer while the load runs.
+func (r *rig) observe(tracer *exec.Cmd, load func() error) error {
+	c, err := r.start(filepath.Base(tracer.Path), tracer)
+	if err != nil {
+		return err
+	}
+	time.Sleep(attachTime)
+	err = load()
+	_ = c.cmd.Process.Signal(syscall.SIGINT)
+	select {
+	case <-c.over:
+	case <-time.After(stopGrace):
+		c.kill()
+		return errors.Join(err, c.failure("did not end"))
+	}
+	return err
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Names of the rivals, by which goals find their numbers.
+const (
+	nginxAuto      = "nginx, worker per processor"
+	nginxOne       = "nginx, 1 worker"
+	sidecarPlain   = "sidecar, plain, epoll"
+	sidecarSession = "sidecar, resilient, epoll"
+)
+
+// connectionRoom is what nginx and HAProxy are laid out for: idleSessions,
+// two sockets each, and some more.
+const connectionRoom = 18_800
+
+// descriptorRoom is what one process of the largest part opens.
+const descriptorRoom = 2*idleSessions + 500
+
+// A rival is a proxy in the comparison.
+type rival struct {
+	name    string
+	offer   wire.Offer
+	sidecar bool
+	begin   func(r *rig, upstream string, env ...string) (*contestant, error)
+}
+
+// A contestant is a running rival.
+type contestant struct {
+	*child
+	addr  string
+	admin string // of a sidecar
+}
+
+// rivals are in the order of the tables.
+func rivals() []rival {
+	list := []rival{
+		{name: nginxAuto, begin: beginNginx("master_process on; worker_processes auto; worker_cpu_affinity auto;")},
+		{name: nginxOne, begin: beginNginx("master_process on; worker_processes 1;")},
+		{name: "HAProxy", begin: func(r *rig, upstream string, _ ...string) (*contestant, error) {
+			c, addr, err := r.startHAProxy(upstream, connectionRoom/2)
+			return &contestant{child: c, addr: addr}, err
+		}},
+		{name: "goroutine forwarder", begin: func(r *rig, upstream string, _ ...string) (*contestant, error) {
+			c, addr, err := r.startRole("forward", "loop", upstream)
+			return &contestant{child: c, addr: addr}, err
+		}},
+	}
+	for _, driver := range []string{"epoll", "goroutine"} {
+		list = append(list,
+			rival{name: "sidecar, plain, " + driver, sidecar: true, begin: beginDriver(driver)},
+			rival{name: "sidecar, resilient, " + driver, sidecar: true, offer: wire.Offer{Resilient: true}, begin: beginDriver(driver)})
+	}
+	return list
+}
+
+func beginNginx(workers string) func(*rig, string, ...string) (*contestant, error) {
+	return func(r *rig, upstream string, _ ...string) (*contestant, error) {
+		c, addr, err := r.startNginxAs(nginxKind{workers, connectionRoom}, upstream)
+		return &contestant{child: c, addr: addr}, err
+	}
+}
+
+func beginDriver(driver string) func(*rig, string, ...string) (*contestant, error) {
+	return func(r *rig, upstream string, env ...string) (*contestant, error) {
+		dir, err := os.MkdirTemp(r.dir, "data-")
+		if err != nil {
+			return nil, err
+		}
+		s, err := r.startSidecar(upstream, dir, tokenKey(), append(env, "WSR_DRIVER="+driver)...)
+		if err != nil {
+			return nil, err
+		}
+		return &contestant{child: s.child, addr: s.addr, admin: s.admin}, nil
+	}
+}
+
+// end stops it: a sidecar has sessions that a clean stop would move away, and
+// nginx has workers that a kill would leave behind.
+func (p *contestant) end() {
+	if p.admin != "" {
+		p.kill()
+		return
+	}
+	p.stop()
+}
+
+// requireProxies wants nginx and HAProxy.
+func (r *rig) requireProxies() error {
+	haproxy, err := exec.LookPath("haproxy")
+	if r.haproxy = haproxy; err != nil || r.nginx == "" {
+		return errors.New("bench: nginx and haproxy are needed to compare with: apt-get install nginx-light haproxy")
+	}
+	return nil
+}
+
+// raiseDescriptors gives this process, and those it starts, room for n files.
+func raiseDescriptors(n uint64) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	want := unix.Rlimit{Cur: max(limit.Max, n), Max: max(limit.Max, n)}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &want); err != nil {
+		return fmt.Errorf("bench: %d open files are allowed, %d are needed: ulimit -Hn %d, as root: %w", limit.Max, n, n, err)
+	}
+	return nil
+}
+
+// A usage is what processes have used so far, or between two moments.
+type usage struct{ total, user, system time.Duration }
+
+func (u usage) since(before usage) usage {
+	return usage{u.total - before.total, u.user - before.user, u.system - before.system}
+}
+
+// family is a process and its children: nginx forwards in those.
+func family(pid int) ([]int, error) {
+	pids := []int{pid}
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread ended since Glob
+		}
+		for _, word := range bytes.Fields(b) {
+			child, err := strconv.Atoi(string(word))
+			if err != nil {
+				return nil, fmt.Errorf("bench: children %q: %w", b, err)
+			}
+			pids = append(pids, child)
+		}
+	}
+	return pids, nil
+}
+
+// used sums over the family. The split is counted in ticks, the total in
+// nanoseconds.
+func (p *contestant) used() (u usage, err error) {
+	pids, err := family(p.pid())
+	if err != nil {
+		return u, err
+	}
+	for _, pid := range pids {
+		total, err := cpuTime(pid)
+		if err != nil {
+			return u, err
+		}
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return u, err
+		}
+		user, system, err := parseTimes(b)
+		if err != nil {
+			return u, err
+		}
+		u.total, u.user, u.system = u.total+total, u.user+user, u.system+system
+	}
+	return u, nil
+}
+
+// weight is the resident memory of the family in bytes.
+func (p *contestant) weight() (sum int64, err error) {
+	pids, err := family(p.pid())
+	if err != nil {
+		return 0, err
+	}
+	for _, pid := range pids {
+		n, err := resident(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+const (
+	// rushMissed messages of rushSize are what each session has missed.
+	rushMissed = 4
+	rushSize   = 256
+
+	// rushWidth is how many come back at the same time: below the listener's
+	// backlog, where a refused SYN would wait a second.
+	rushWidth = 512
+)
+
+// A rushRow is a driver and what it took to have all sessions back.
+type rushRow struct {
+	rival   string
+	cpu     []float64 // seconds
+	elapsed []float64
+}
+
+// contendResume cuts all connections, lets the app send to those who are
+// away, and has all of them come back.
+func (r *rig) contendResume(pg *page, o *contestOptions) error {
+	n, rounds := 5000, min(3, o.rounds)
+	if o.quick {
+		n, rounds = 500, 1
+	}
+	var rows []rushRow
+	for _, rv := range rivals() {
+		if !rv.offer.Resilient {
+			continue
+		}
+		row := rushRow{rival: rv.name}
+		for range rounds {
+			fmt.Fprintln(os.Stderr, "bench: resume,", rv.name)
+			if err := r.rush(&rv, n, &row); err != nil {
+				return fmt.Errorf("resume, %s: %w", rv.name, err)
+			}
+		}
+		rows = append(rows, row)
+	}
+	pg.addRush(rows, n)
+	return nil
+}
+
+func (r *rig) rush(rv *rival, n int, row *rushRow) error {
+	up, upstream, err := r.startRole("app")
+	if err != nil {
+		return err
+	}
+	defer up.kill()
+	p, err := rv.begin(r, upstream)
+	if err != nil {
+		return err
+	}
+	defer p.end()
+	f, err := dialFleet(p.addr, n, rv.offer)
+	if err != nil {
+		return p.failure(err.Error())
+	}
+	defer f.cut()
+	teller, err := dialFleet(upstream, 1, wire.Offer{}) // straight to the app
+	if err != nil {
+		return err
+	}
+	s, err := newSwarm(teller)
+	if err != nil {
+		return err
+	}
+	defer s.cut()
+	f.cut()
+	if err := r.settle(settleFresh); err != nil { // the sidecar notices
+		return err
+	}
+	for range rushMissed {
+		if err := s.order(1, s.fleet, fmt.Sprint("fan ", rushSize)); err != nil {
+			return err
+		}
+	}
+	if err := r.settle(settleFresh); err != nil { // the journal has them
+		return err
+	}
+	return p.comeBack(f, row)
+}
+
+func (p *contestant) comeBack(f fleet, row *rushRow) error {
+	before, err := p.used()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	next := make(chan *peer, len(f))
+	for _, c := range f {
+		next <- c
+	}
+	close(next)
+	err = each(rushWidth, func(int) error {
+		for c := range next {
+			if err := c.catchUp(p.addr); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return p.failure(err.Error())
+	}
+	row.elapsed = append(row.elapsed, time.Since(began).Seconds())
+	after, err := p.used()
+	row.cpu = append(row.cpu, after.since(before).total.Seconds())
+	return err
+}
+
+// catchUp resumes and takes what was missed.
+func (p *peer) catchUp(addr string) error {
+	if err := p.comeBack(addr, wire.StatusResumed); err != nil {
+		return err
+	}
+	for i := range rushMissed {
+		got, err := p.next()
+		if err != nil {
+			return fmt.Errorf("replay of message %d: %w", i+1, err)
+		}
+		if len(got) != rushSize {
+			return fmt.Errorf("bench: replay of %d bytes, want %d", len(got), rushSize)
+		}
+	}
+	return p.ack()
+}

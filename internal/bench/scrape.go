@@ -1,0 +1,44 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+)
+
+// scrape reads the metrics of a sidecar, each by its name with its labels.
+func scrape(admin string) (map[string]float64, error) {
+	answer, err := http.Get("http://" + admin + "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, metricsLimit))
+	if err != nil {
+		return nil, err
+	}
+	return parseMetrics(text)
+}
+
+// parseMetrics reads Prometheus's text form without times.
+func parseMetrics(text []byte) (map[string]float64, error) {
+	m := make(map[string]float64)
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		cut := bytes.LastIndexByte(line, ' ')
+		if cut < 0 {
+			return nil, fmt.Errorf("bench: metric %q: no value", line)
+		}
+		value, err := strconv.ParseFloat(string(line[cut+1:]), 64)
+		if err != nil {
+			return nil, fmt.Errorf("bench: metric %q: %w", line, err)
+		}
+		m[string(bytes.TrimSpace(line[:cut]))] = value
+	}
+	return m, nil
+}
