@@ -76,7 +76,7 @@ func restart(t *testing.T, stop func(*process), reason string) {
 	app := newScript()
 	backend := httptest.NewServer(app)
 	defer backend.Close()
-	p := newProcess(t, backend.URL, t.TempDir())
+	p := newProcess(t, backend.URL, t.TempDir(), "WSR_DRAIN_SECONDS=3")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	c, _, err := client.Dial(ctx, "ws://"+p.addr+"/", &client.Options{Adopt: true})
@@ -97,7 +97,7 @@ func restart(t *testing.T, stop func(*process), reason string) {
 	p.wantJournaled(2)
 	stop(p)
 	p.start()
-	second := <-app.sockets
+	second := nextSocket(ctx, t, app, c)
 	say(t, second, "four")
 	for _, want := range []string{"two", "three", "four"} {
 		mustRead(ctx, t, c, want)
@@ -116,6 +116,23 @@ func restart(t *testing.T, stop func(*process), reason string) {
 			return
 		}
 	}
+}
+
+// nextSocket waits for the app's next socket. Without one, it says what the
+// client has heard instead.
+func nextSocket(ctx context.Context, t *testing.T, app *script, c *client.Conn) *websocket.Conn {
+	t.Helper()
+	select {
+	case s := <-app.sockets:
+		return s
+	case <-ctx.Done():
+	}
+	var heard []string
+	for len(c.Events()) > 0 {
+		heard = append(heard, fmt.Sprint(<-c.Events()))
+	}
+	t.Fatalf("the app got no socket; the client is %v and heard %q", c.State(), heard)
+	return nil
 }
 
 func TestAdoptAfterCrash(t *testing.T) { restart(t, (*process).kill, "owner_lost") }
