@@ -184,7 +184,9 @@ func (c *conduit) check(t *wire.Token, at session.Position) wire.ResetReason {
 func (c *conduit) resumable(t *wire.Token, at session.Position) (*session.Session, wire.ResetReason) {
 	m, ok := c.m.(*session.Session)
 	switch {
-	case !ok || c.over:
+	case !ok || c.over && m.Moved():
+		return nil, wire.ResetTryAgain // not here any more, but perhaps in the journal
+	case c.over:
 		return nil, wire.ResetUnknown
 	case m.Doubted():
 		return nil, wire.ResetTryAgain
@@ -215,17 +217,15 @@ func (c *conduit) attach(conn net.Conn, t *wire.Token, at session.Position, comp
 	now := c.enter()
 	defer c.leave()
 	m, reason := c.resumable(t, at)
+	if reason == 0 && m.Attached() {
+		m.Supersede(now)
+		c.settle(now)
+		m, reason = c.resumable(t, at)
+	}
 	if reason != 0 {
 		return reason
 	}
-	if m.Attached() {
-		m.Supersede(now)
-		c.settle(now)
-	}
 	m.Presented(t.Epoch, t.Generation)
-	if c.over {
-		return wire.ResetUnknown
-	}
 	if reason := m.Attach(now, wire.StatusResumed, at, compressed); reason != 0 {
 		return reason
 	}

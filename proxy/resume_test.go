@@ -4,7 +4,9 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -52,5 +54,49 @@ func TestResumeBeforeTheEndIsWritten(t *testing.T) {
 	}
 	if st := sc.srv.Stats(); st.Detached != 0 {
 		t.Errorf("%d sessions are left", st.Detached)
+	}
+}
+
+// A resume may have found the session just before it left. It lives on in the
+// journal, so its client must not be told to forget it.
+func TestResumeOfOneThatLeft(t *testing.T) {
+	leave := map[string]func(*conduit){
+		"handed over": func(c *conduit) { <-c.handOver("detached") },
+		"fenced": func(c *conduit) {
+			now := c.enter()
+			defer c.leave()
+			c.m.Persisted(now, session.PersistRefused)
+			c.settle(now)
+		},
+		"killed": (*conduit).kill,
+	}
+	for name, leave := range leave {
+		t.Run(name, func(t *testing.T) {
+			sc := newScene(t, nil)
+			p := sc.resilient("/victim")
+			p.echo("mine")
+			found, _ := sc.srv.sessions.find(p.welcome.Session, nil)
+			if found == nil {
+				t.Fatal("no session")
+			}
+			token, err := wire.OpenToken(sc.srv.cfg.Tokens, p.welcome.Token, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := session.Position{Received: 1, Next: 2}
+			if reason := found.check(token, at); reason != 0 {
+				t.Fatalf("before it left: %v", reason)
+			}
+			leave(found)
+			if reason := found.check(token, at); reason != wire.ResetTryAgain {
+				t.Errorf("before the handshake: %v, want try again", reason)
+			}
+			if reason := found.attach(nil, token, at, false); reason != wire.ResetTryAgain {
+				t.Errorf("after the handshake: %v, want try again", reason)
+			}
+			if _, how := sc.resume("/victim", p.welcome.Token, 1, 2); how != "adopted" {
+				t.Errorf("asked again: %s, want adopted", how)
+			}
+		})
 	}
 }

@@ -163,6 +163,18 @@ func (s *Session) end(why string) {
 	s.queueAppClose(wire.CodeGoingAway, why)
 }
 
+// Moved tells whether a session that ended here goes on elsewhere, or can: it
+// was handed over, or another owner took it.
+func (s *Session) Moved() bool {
+	return s.closing.ended == endHanded || s.closing.ended == endFenced
+}
+
+// Reasons for an end that is none of the session's.
+const (
+	endHanded = "handed"
+	endFenced = "fenced"
+)
+
 func (s *Session) dropQueue() {
 	s.abandonHalf()
 	s.queue.Reset()

@@ -80,7 +80,7 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 	switch r {
 	case PersistRefused:
 		j.final = true
-		s.End(now, "fenced", wire.CodeRestart)
+		s.End(now, endFenced, wire.CodeRestart)
 		return
 	case Persisted:
 		j.cadence.Wrote(rec, nil)
@@ -120,7 +120,7 @@ func (s *Session) persisted(now time.Time, rec *store.Record) {
 	}
 	if rec.Handed {
 		s.journal.final = true
-		s.End(now, "handed", wire.CodeRestart)
+		s.End(now, endHanded, wire.CodeRestart)
 	}
 }
 
