@@ -40,6 +40,28 @@ func TestHeartbeats(t *testing.T) {
 	})
 }
 
+// An acknowledgement that is nearly due goes with a message, in front of it.
+func TestAcksRide(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		c, p := s.open(s.options())
+		defer c.CloseNow()
+		for range 23 {
+			p.text("x")
+			wantRead(t, c, "x")
+		}
+		wantWrite(t, c, "alone")
+		p.want("alone")
+		if p.acked != 0 {
+			t.Fatalf("%d messages are acknowledged before it is nearly due", p.acked)
+		}
+		p.text("x")
+		wantRead(t, c, "x")
+		wantWrite(t, c, "with company")
+		p.want("ACK 24")
+		p.want("with company")
+	})
+}
+
 func TestSilence(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {
 		c, p := s.open(s.options())

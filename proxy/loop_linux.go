@@ -17,11 +17,20 @@ const (
 	// loopBuffer is offered to one read, and is the most that one socket gets
 	// before the others have their turn.
 	loopBuffer = 64 << 10
+
+	// maxStretch is how long a loop runs before it lets other goroutines run.
+	// The scheduler would take the processor away after 10 ms, and where there
+	// is only one, heartbeats and handshakes would wait for as long each time.
+	maxStretch = time.Millisecond
 )
+
+// maxLoops leaves processors to handshakes, to the journal and to the app,
+// which is beside us.
+func maxLoops() int { return (runtime.GOMAXPROCS(0) + 1) / 2 }
 
 // loops are the event loops of a server: as few as the traffic needs, since
 // one that has much to do takes more from the kernel at once and sleeps less,
-// and at most one per processor. They end with close.
+// and at most maxLoops. They end with close.
 type loops struct {
 	running sync.WaitGroup
 
@@ -37,7 +46,7 @@ func (s *loops) pick() *loop {
 	if s.closed {
 		return nil
 	}
-	if l := s.calmest(); l != nil && (l.load() < busyEnough || len(s.all) >= runtime.GOMAXPROCS(0)) {
+	if l := s.calmest(); l != nil && (l.load() < busyEnough || len(s.all) >= maxLoops()) {
 		return l
 	}
 	return s.grow()
@@ -53,7 +62,7 @@ func (s *loops) relief(of *loop) *loop {
 	if l := s.calmest(); l != of && l.load() < busyEnough {
 		return l
 	}
-	if len(s.all) < runtime.GOMAXPROCS(0) {
+	if len(s.all) < maxLoops() {
 		return s.grow()
 	}
 	return nil
@@ -127,6 +136,7 @@ type loop struct {
 	turn    []*looped // was again, and is served in this round
 	spare   []*looped // was called, and is empty
 	meter   meter
+	rested  time.Time // when others could run
 
 	asleep atomic.Bool   // waits in the kernel, or is about to
 	busy   atomic.Uint32 // what the meter said, in percent
@@ -161,12 +171,7 @@ func (l *loop) run() {
 	l.meter.since = time.Now()
 	for {
 		n := l.wait(events)
-		if busy, ok := l.meter.read(time.Now()); ok {
-			l.busy.Store(busy)
-			if busy > busyTooMuch {
-				l.shed(events[:n])
-			}
-		}
+		l.tend(time.Now(), events[:n])
 		l.again, l.turn = l.turn, l.again // who has a turn to come gets no other by an event
 		for i := range events[:n] {
 			l.event(&events[i])
@@ -186,6 +191,20 @@ func (l *loop) run() {
 	}
 }
 
+// tend is for what concerns the loop itself.
+func (l *loop) tend(now time.Time, events []unix.EpollEvent) {
+	if busy, ok := l.meter.read(now); ok {
+		l.busy.Store(busy)
+		if busy > busyTooMuch {
+			l.shed(events)
+		}
+	}
+	if now.Sub(l.rested) > maxStretch {
+		runtime.Gosched()
+		l.rested = time.Now()
+	}
+}
+
 // wait returns how many events there are. It looks before it sleeps: under
 // load there always is something, and the runtime need not hear of a wait that
 // is none.
@@ -200,7 +219,8 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 	}
 	began := time.Now()
 	n, _ := unix.EpollWait(l.poll, events, -1) // EINTR is an empty round
-	l.meter.slept += time.Since(began)
+	l.rested = time.Now()
+	l.meter.slept += l.rested.Sub(began)
 	return max(n, 0)
 }
 

@@ -58,25 +58,21 @@ func (t *polled) read() error {
 // readOnce tries one read. While there is nothing, it gives the buffer back
 // before the runtime waits.
 func (t *polled) readOnce(fd uintptr) bool {
-	n, err := ignoringEINTR(int(fd), t.in.space(), unix.Read)
-	if err == unix.EAGAIN {
+	n, errno := readSocket(int(fd), t.in.space())
+	if errno == unix.EAGAIN {
 		t.in.trim()
 		return false
 	}
-	if t.readErr = err; err == nil && n == 0 {
+	switch {
+	case errno != 0:
+		t.readErr = errno
+	case n == 0:
 		t.readErr = io.EOF
+	default:
+		t.readErr = nil
 	}
-	t.in.fill(max(n, 0))
+	t.in.fill(n)
 	return true
-}
-
-func ignoringEINTR(fd int, p []byte, fn func(int, []byte) (int, error)) (int, error) {
-	for {
-		n, err := fn(fd, p)
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
 }
 
 // Write implements transport.
@@ -94,36 +90,21 @@ func (t *polled) Write(parts [][]byte) int {
 	return t.wrote
 }
 
-// maxBatch is how many slices unix.Writev takes without allocating.
-const maxBatch = 8
-
 // writeOnce writes until all is taken or the socket is full.
 func (t *polled) writeOnce(fd uintptr) bool {
 	for rest := t.parts; len(rest) > 0; {
 		batch := rest[:min(maxBatch, len(rest))]
 		rest = rest[len(batch):]
-		n, err := writeBatch(int(fd), batch)
-		t.wrote += max(n, 0)
-		if err != nil && err != unix.EAGAIN {
-			t.failed = err
+		n, errno := writeSocket(int(fd), batch)
+		t.wrote += n
+		if errno != 0 && errno != unix.EAGAIN {
+			t.failed = errno
 		}
-		if err != nil || n < size(batch) {
+		if n < size(batch) {
 			break
 		}
 	}
 	return true
-}
-
-func writeBatch(fd int, parts [][]byte) (int, error) {
-	if len(parts) == 1 {
-		return ignoringEINTR(fd, parts[0], unix.Write)
-	}
-	for {
-		n, err := unix.Writev(fd, parts)
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
 }
 
 // waitRoom waits until the socket takes bytes again. The poll closes the gap

@@ -86,13 +86,13 @@ func (t *looped) Write(parts [][]byte) (wrote int) {
 	for rest := parts; len(rest) > 0; {
 		batch := rest[:min(maxBatch, len(rest))]
 		rest = rest[len(batch):]
-		n, err := writeBatch(t.fd, batch)
-		wrote += max(n, 0)
-		if err != nil && err != unix.EAGAIN {
+		n, errno := writeSocket(t.fd, batch)
+		wrote += n
+		if errno != 0 && errno != unix.EAGAIN {
 			t.fail()
 			return wrote
 		}
-		if err != nil || n < size(batch) {
+		if n < size(batch) {
 			t.short.Store(true)
 			if t.room.Load() != edges {
 				t.call() // an edge passed before the loop knew that it is awaited
@@ -260,14 +260,14 @@ func (t *looped) read() {
 	if !lent {
 		p = t.in.space()
 	}
-	n, err := ignoringEINTR(t.fd, p, unix.Read)
-	if err == unix.EAGAIN {
+	n, errno := readSocket(t.fd, p)
+	if errno == unix.EAGAIN {
 		t.ready = false
 		return
 	}
-	if n <= 0 {
+	if n == 0 {
 		t.ready = false
-		t.gone(err != nil)
+		t.gone(errno != 0)
 		return
 	}
 	// Less than was asked for means that there is no more, and an edge will

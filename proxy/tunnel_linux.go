@@ -42,10 +42,10 @@ func splice(to, from *net.TCPConn) error {
 // pending returns how many bytes can be read; 0 is the end.
 func pending(fd int) (int, error) {
 	var peek [1]byte
-	n, err := ignoringEINTR(fd, peek[:], func(fd int, p []byte) (int, error) {
-		n, _, err := unix.Recvfrom(fd, p, unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		return n, err
-	})
+	n, _, err := unix.Recvfrom(fd, peek[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	for err == unix.EINTR {
+		n, _, err = unix.Recvfrom(fd, peek[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	}
 	if err != nil || n == 0 {
 		return 0, err
 	}

@@ -115,9 +115,20 @@ func (r *Receiver) AckDue(now time.Time) (Serial, bool) {
 	return r.handled, !at.IsZero() && !now.Before(at)
 }
 
+// AckRides tells whether an acknowledgement is close enough to due that it had
+// better go with a message that is written anyway than alone a little later:
+// three quarters of one of the limits are reached.
+func (r *Receiver) AckRides(now time.Time) bool {
+	at := r.deadline(3, 4)
+	return !at.IsZero() && !now.Before(at)
+}
+
 // AckDeadline returns when the next acknowledgement is due. It is zero when
 // nothing waits for one, and in the past when enough messages or bytes do.
-func (r *Receiver) AckDeadline() time.Time {
+func (r *Receiver) AckDeadline() time.Time { return r.deadline(1, 1) }
+
+// deadline is AckDeadline for limits of which only a part counts.
+func (r *Receiver) deadline(part, of int) time.Time {
 	if r.handled == r.acked {
 		return time.Time{}
 	}
@@ -125,11 +136,11 @@ func (r *Receiver) AckDeadline() time.Time {
 	if r.Policy != nil {
 		p = *r.Policy
 	}
-	if int(r.handled-r.acked) >= orDefault(p.Messages, DefaultAckMessages) ||
-		r.bytes >= orDefault(p.Bytes, DefaultAckBytes) {
+	if of*int(r.handled-r.acked) >= part*orDefault(p.Messages, DefaultAckMessages) ||
+		of*r.bytes >= part*orDefault(p.Bytes, DefaultAckBytes) {
 		return r.since
 	}
-	return r.since.Add(max(0, orDefault(p.Delay, DefaultAckDelay)))
+	return r.since.Add(max(0, orDefault(p.Delay, DefaultAckDelay)*time.Duration(part)/time.Duration(of)))
 }
 
 // Acked notes that an acknowledgement of n went out, by itself or in another

@@ -94,6 +94,28 @@ func TestReceiverPolicy(t *testing.T) {
 	equal(t, "at once", r.AckDeadline(), epoch)
 }
 
+func TestReceiverAcksRide(t *testing.T) {
+	r := Receiver{Policy: &AckPolicy{Messages: 8, Bytes: 100, Delay: 40 * time.Millisecond}}
+	r.Init(0)
+	equal(t, "nothing to tell", r.AckRides(epoch.Add(time.Hour)), false)
+	r.Handled(epoch, r.Next(), 1)
+	equal(t, "just before 30 ms", r.AckRides(epoch.Add(30*time.Millisecond-1)), false)
+	equal(t, "30 ms", r.AckRides(epoch.Add(30*time.Millisecond)), true)
+	for range 4 {
+		r.Handled(epoch, r.Next(), 1)
+	}
+	equal(t, "five messages", r.AckRides(epoch), false)
+	r.Handled(epoch, r.Next(), 1)
+	equal(t, "six messages", r.AckRides(epoch), true)
+	_, due := r.AckDue(epoch)
+	equal(t, "it is not due", due, false)
+	r.Acked(r.Received())
+	r.Handled(epoch, r.Next(), 74)
+	equal(t, "74 bytes", r.AckRides(epoch), false)
+	r.Handled(epoch, r.Next(), 1)
+	equal(t, "75 bytes", r.AckRides(epoch), true)
+}
+
 // FuzzReceiver compares with a model that keeps a list of what was handled and
 // not acknowledged, and asks each of the three rules of it.
 func FuzzReceiver(f *testing.F) {

@@ -151,6 +151,9 @@ func (s *Session) composeControl(now time.Time) {
 // ackDue returns the acknowledgement that may be told, and whether it is due.
 func (s *Session) ackDue(now time.Time) (seqwindow.Serial, bool) {
 	ack, due := s.inbox.AckDue(now)
+	if s.window.Unsent() { // it need not go alone
+		due = due || s.inbox.AckRides(now)
+	}
 	told := s.context.ackable(ack)
 	return told, due && told == ack
 }

@@ -74,8 +74,7 @@ func (p *pace) send(timer int) error {
 		binary.LittleEndian.PutUint64(p.payload, uint64(p.began+int64(p.due)*p.every.Nanoseconds()))
 		to := p.swarm.fleet[p.due%len(p.swarm.fleet)]
 		p.due++
-		to.sent++
-		if err := to.write(frame.Binary, p.payload); err != nil {
+		if err := to.say(frame.Binary, p.payload); err != nil {
 			return err
 		}
 	}

@@ -56,8 +56,8 @@ func trips(t *testing.T, p *peer, n int, every time.Duration) {
 func TestPeerAcksByCount(t *testing.T) {
 	f := &fake{resilient: true}
 	withFake(t, f, func(t *testing.T, p *peer) { trips(t, p, 100, 0) })
-	// 32, 64, 96, and the rest before CLOSE.
-	if len(f.acks) != 4 || f.acks[0].seq != 32 || f.acks[2].seq != 96 || f.acks[3].seq != 100 {
+	// With the messages that follow 24, 48, 72 and 96, and the rest before CLOSE.
+	if len(f.acks) != 5 || f.acks[0].seq != 24 || f.acks[3].seq != 96 || f.acks[4].seq != 100 {
 		t.Errorf("acks %v", f.acks)
 	}
 }
@@ -66,13 +66,13 @@ func TestPeerAcksByTime(t *testing.T) {
 	f := &fake{resilient: true}
 	withFake(t, f, func(t *testing.T, p *peer) { trips(t, p, 40, 7*time.Millisecond) })
 	for i, a := range f.acks[:len(f.acks)-1] {
-		// Messages come at 0, 7, 14, 21 ms: the fourth is beyond the delay.
-		if want := uint32(4 * (i + 1)); a.seq != want {
+		// Messages come at 0, 7, 14, 21 ms: with the fourth goes what is due soon.
+		if want := uint32(3 * (i + 1)); a.seq != want {
 			t.Errorf("ack %d of message %d, want %d", i, a.seq, want)
 		}
 	}
-	if len(f.acks) != 11 {
-		t.Errorf("%d acks, want 10 and that before CLOSE", len(f.acks))
+	if len(f.acks) != 14 {
+		t.Errorf("%d acks, want 13 and that before CLOSE", len(f.acks))
 	}
 }
 

@@ -196,8 +196,7 @@ func (s *swarm) trips(total int, payload []byte) error {
 		}
 		started++
 		open++
-		p.sent++
-		return p.write(frame.Binary, payload)
+		return p.say(frame.Binary, payload)
 	}
 	s.take = func(p *peer, got []byte) error {
 		if open--; len(got) != len(payload) {
@@ -220,8 +219,7 @@ func (s *swarm) order(n int, to fleet, text string) error {
 	s.take = func(*peer, []byte) error { left--; return nil }
 	defer func() { s.take = nil }()
 	for _, p := range to {
-		p.sent++
-		if err := p.write(frame.Text, []byte(text)); err != nil {
+		if err := p.say(frame.Text, []byte(text)); err != nil {
 			return err
 		}
 	}

@@ -75,7 +75,7 @@ type Config struct {
 	SnapshotRules  Rules    `env:"WSR_SNAPSHOT_RULES" lines:"true" unset:"none" doc:"Which messages of a client a fresh app socket has to hear again, such as its login and subscriptions."`
 	AppProtocol    string   `env:"WSR_APP_PROTOCOL" unset:"none" doc:"The same by the name of the app's protocol: graphql-transport-ws, socket.io, mqtt, stomp, phoenix or actioncable."`
 
-	Driver Driver `env:"WSR_DRIVER" envDefault:"auto" oneof:"auto,epoll,goroutine" doc:"How the sockets of sessions are read: on an event loop per processor (epoll, on Linux and without TLS), or each on a goroutine of its own. auto: whichever there is, epoll first."`
+	Driver Driver `env:"WSR_DRIVER" envDefault:"auto" oneof:"auto,epoll,goroutine" doc:"How the sockets of sessions are read: on few event loops (epoll, on Linux and without TLS), or each on a goroutine of its own. auto: whichever there is, epoll first."`
 
 	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`
 	LogFormat LogFormat  `env:"WSR_LOG_FORMAT" unset:"json, on a terminal text" oneof:"json,text" doc:"Form of the log on standard error."`

@@ -1,0 +1,69 @@
+package proxy
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The system calls of messages. They never block, so the scheduler is not told
+// of them: a goroutine in such a call is busy for some microseconds and goes on
+// then, which is all that the scheduler could learn.
+
+// maxBatch is how many slices one write takes: some 30 KiB of small messages.
+const maxBatch = 128
+
+// sendFlags spare the check for a signal that nobody wants, too.
+const sendFlags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
+
+// readSocket reads once. At the end of the stream it returns 0 and no error.
+func readSocket(fd int, p []byte) (int, unix.Errno) {
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
+		if errno != unix.EINTR {
+			return counted(n, errno)
+		}
+	}
+}
+
+// writeSocket writes once, at most maxBatch of the parts, and returns how much
+// was taken.
+func writeSocket(fd int, parts [][]byte) (int, unix.Errno) {
+	if len(parts) > 1 {
+		return writeParts(fd, parts)
+	}
+	p := parts[0]
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), sendFlags, 0, 0)
+		if errno != unix.EINTR {
+			return counted(n, errno)
+		}
+	}
+}
+
+func writeParts(fd int, parts [][]byte) (int, unix.Errno) {
+	var vec [maxBatch]unix.Iovec
+	var msg unix.Msghdr
+	n := min(len(parts), maxBatch)
+	for i, p := range parts[:n] {
+		vec[i].Base = unsafe.SliceData(p)
+		vec[i].SetLen(len(p))
+	}
+	msg.Iov = &vec[0]
+	msg.SetIovlen(n)
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), sendFlags)
+		if errno != unix.EINTR {
+			return counted(n, errno)
+		}
+	}
+}
+
+func counted(n uintptr, errno unix.Errno) (int, unix.Errno) {
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
