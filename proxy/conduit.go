@@ -17,7 +17,7 @@ import (
 type machine interface {
 	FromClient(now time.Time, p []byte) (used int)
 	FromApp(now time.Time, p []byte) (used int)
-	Output(now time.Time) *session.Output
+	Output(now time.Time, o *session.Output)
 	AppWrote(now time.Time, n int)
 	ClientWrote(n int)
 	AppWritable()
@@ -202,11 +202,16 @@ func (c *conduit) reportLink() {
 	}
 }
 
+// outputs are what conduits act on, each for the time of a step.
+var outputs = sync.Pool{New: func() any { return new(session.Output) }}
+
 // settle acts on the machine's Outputs, in the order that their type demands,
 // until there is nothing left to do.
 func (c *conduit) settle(now time.Time) {
+	o := outputs.Get().(*session.Output)
+	defer outputs.Put(o)
 	for {
-		o := c.m.Output(now)
+		c.m.Output(now, o)
 		if len(o.ToApp) > 0 {
 			c.m.AppWrote(now, c.app.write(o.ToApp))
 		}
@@ -374,7 +379,7 @@ type deadMachine struct{}
 
 func (deadMachine) FromClient(_ time.Time, p []byte) int       { return len(p) }
 func (deadMachine) FromApp(_ time.Time, p []byte) int          { return len(p) }
-func (deadMachine) Output(time.Time) *session.Output           { return new(session.Output) }
+func (deadMachine) Output(_ time.Time, o *session.Output)      { *o = session.Output{} }
 func (deadMachine) AppWrote(time.Time, int)                    {}
 func (deadMachine) ClientWrote(int)                            {}
 func (deadMachine) AppWritable()                               {}

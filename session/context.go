@@ -123,7 +123,7 @@ func (c *context) outbound(now time.Time, s *Session, m *frame.Message) (swallow
 
 // deliverOwn sends the client a message that the keeper made of the app's.
 func (s *Session) deliverOwn(now time.Time, m snapshot.Message) {
-	if m.Binary && wire.IsMagic(m.Data) && !s.echo.on {
+	if m.Binary && wire.IsMagic(m.Data) && s.echo == nil {
 		s.toWindow(now, escaped(m.Data))
 		return
 	}

@@ -32,7 +32,6 @@ const echoMagic = "WSRE"
 // again on the next connection, so this is at-least-once. What the client sends
 // is not numbered, so nothing of that is repeated or missed by us.
 type echo struct {
-	on      bool
 	seq     uint32 // of the newest ping
 	pings   []echoPing
 	covered seqwindow.Serial // by the newest ping
@@ -86,7 +85,7 @@ func (s *Session) composeEcho(now time.Time) {
 }
 
 func (s *Session) askEcho() {
-	e := &s.echo
+	e := s.echo
 	if len(e.pings) >= maxEchoes {
 		return
 	}
@@ -126,7 +125,7 @@ func (s *Session) echoed(now time.Time, seq uint32) {
 
 // echoDeadline is when the next ping is due; zero if everything is covered.
 func (s *Session) echoDeadline() time.Time {
-	if s.echo.since.IsZero() || len(s.echo.pings) >= maxEchoes {
+	if s.echo == nil || s.echo.since.IsZero() || len(s.echo.pings) >= maxEchoes {
 		return time.Time{}
 	}
 	return s.echo.since.Add(echoDelay)

@@ -50,7 +50,8 @@ func FuzzSessionBytes(f *testing.F) {
 // drain is a driver whose sockets take everything.
 func drain(s *Session, now time.Time) {
 	for {
-		o := s.Output(now)
+		var o Output
+		s.Output(now, &o)
 		if len(o.ToApp) > 0 {
 			s.AppWrote(now, size(o.ToApp))
 		}
@@ -78,7 +79,8 @@ func FuzzPlainMachine(f *testing.F) {
 		ended := false
 		settle := func(room int) {
 			for {
-				o := p.Output(now)
+				var o Output
+				p.Output(now, &o)
 				if len(o.ToApp) > 0 {
 					p.AppWrote(now, accept(&room, o.ToApp, &got))
 				}

@@ -27,7 +27,8 @@ type hostile struct {
 
 func (h *hostile) settle() {
 	for {
-		o := h.s.Output(h.now)
+		var o Output
+		h.s.Output(h.now, &o)
 		if len(o.ToApp) > 0 {
 			h.s.AppWrote(h.now, accept(&h.room, o.ToApp, &h.clientGot))
 		}
@@ -168,7 +169,8 @@ type pair struct {
 func (q *pair) settle(room int) {
 	back := room
 	for {
-		o := q.p.Output(q.now)
+		var o Output
+		q.p.Output(q.now, &o)
 		if len(o.ToApp) > 0 {
 			q.p.AppWrote(q.now, accept(&room, o.ToApp, &q.lanes[0].got))
 		}

@@ -72,7 +72,7 @@ func (s *Session) clientMessage(now time.Time, m *frame.Message, inPlace bool, p
 		s.clientControlFrame(now, m)
 		return
 	}
-	if m.Opcode == frame.Binary && !s.echo.on {
+	if m.Opcode == frame.Binary && s.echo == nil {
 		msg, ours, err := s.unwrap(m)
 		if err != nil {
 			s.dropClient(now, framingError(err))
@@ -116,7 +116,7 @@ func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 			s.client.control = frame.Append(s.client.control, frame.Header{Fin: true, Opcode: frame.Pong}, m.Payload())
 		}
 	case frame.Pong:
-		if s.echo.on {
+		if s.echo != nil {
 			s.pong(now, m.Payload())
 		}
 	case frame.Close:
@@ -125,7 +125,7 @@ func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 			s.dropClient(now, err)
 			return
 		}
-		if s.echo.on && code != wire.CodeGoingAway {
+		if s.echo != nil && code != wire.CodeGoingAway {
 			s.clientClosed(now, code, reason) // it means the conversation
 			return
 		}
@@ -268,7 +268,7 @@ func (s *Session) composeApp(o *Output) {
 // AppWrote tells that the app's socket took the first n bytes of ToApp. What
 // it took is handed over and may be acknowledged (I3).
 func (s *Session) AppWrote(now time.Time, n int) {
-	s.app.blocked = n < size(s.out.ToApp)
+	s.app.blocked = n < s.app.offered
 	if !s.queue.MidMessage() {
 		n -= consume(&s.app.control, n)
 	}
@@ -331,15 +331,8 @@ func consume(queue *[]byte, n int) int {
 	q := *queue
 	if n = min(n, len(q)); n == len(q) {
 		*queue = nil
-		if cap(q) <= keepControl {
-			*queue = q[:0]
-		}
 		return n
 	}
 	*queue = q[:copy(q, q[n:])]
 	return n
 }
-
-// keepControl is how much memory for control frames an idle leg may keep: an
-// ack or a heartbeat fits, and a WELCOME goes back.
-const keepControl = 64

@@ -121,7 +121,8 @@ func (m *sim) fence(s *Session) {
 	for range 100 {
 		m.now = m.now.Add(retryMost)
 		s.Tick(m.now)
-		o := s.Output(m.now)
+		var o Output
+		s.Output(m.now, &o)
 		for _, p := range append(slices.Clone(o.ToApp), o.ToClient...) {
 			if p[0] != 0x80|frame.Close {
 				m.t.Fatalf("a fenced owner says % x (I5)", p)

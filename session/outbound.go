@@ -112,7 +112,13 @@ func (s *Session) composeClient(now time.Time, o *Output) {
 		o.ToClient = s.window.PendingMessage(o.ToClient)
 		return
 	}
+	if len(s.client.control) == 0 {
+		s.client.control, s.client.borrowed = o.control, true
+	}
 	s.composeControl(now)
+	if s.client.borrowed {
+		o.control = s.client.control
+	}
 	if len(s.client.control) > 0 {
 		o.ToClient = append(o.ToClient, s.client.control)
 	}
@@ -123,12 +129,15 @@ func (s *Session) composeClient(now time.Time, o *Output) {
 
 // ClientWrote tells that the connection took the first n bytes of ToClient.
 func (s *Session) ClientWrote(n int) {
-	s.client.blocked = n < size(s.out.ToClient)
-	if !s.client.attached {
-		return
-	}
+	s.client.blocked = n < s.client.offered
 	if !s.window.MidMessage() {
 		n -= consume(&s.client.control, n)
+	}
+	if s.client.borrowed {
+		s.client.control, s.client.borrowed = append([]byte(nil), s.client.control...), false
+	}
+	if !s.client.attached {
+		return
 	}
 	before := s.window.Sent()
 	s.window.Advance(n)

@@ -9,7 +9,9 @@ import (
 
 // Output is what the driver does next, in the order of the fields. After
 // each input it asks for Outputs, and acts on them, until one is Idle. The
-// slices are valid until the next input.
+// slices are valid until the next input. An Output is the driver's, and may
+// serve one session after the other: what an idle session would have of its own
+// is memory.
 type Output struct {
 	// ToApp is written to the app's socket before anything else, and AppWrote
 	// is told at once how much was taken: no acknowledgement leaves before
@@ -53,8 +55,16 @@ type Output struct {
 	// an Output says otherwise. They are states and not events.
 	PauseClient, PauseApp bool
 
-	// Deadline is when Tick wants to be called; zero means never.
+	// Deadline is when Tick wants to be called; zero means never. It is known
+	// when the Output is Idle.
 	Deadline time.Time
+
+	control []byte // where control messages for the client are made
+}
+
+// reset empties o and keeps its memory.
+func (o *Output) reset() {
+	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], Farewell: o.Farewell[:0], control: o.control[:0]}
 }
 
 // Idle tells whether nothing is left to be done now.
@@ -70,29 +80,32 @@ func size(parts [][]byte) (n int) {
 	return n
 }
 
-// Output returns what to do next. It is the session's own and overwritten by
-// the next call.
-func (s *Session) Output(now time.Time) *Output {
-	o := &s.out
-	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], Farewell: o.Farewell[:0]}
+// Output tells what to do next. It overwrites all of o.
+func (s *Session) Output(now time.Time, o *Output) {
+	o.reset()
 	if s.doubt.open {
 		o.Persist = s.record(now)
 		o.PauseClient, o.PauseApp = true, true
 		o.Deadline = s.journalDeadline()
-		return o
+		return
 	}
 	s.settleClose(now)
 	s.composeApp(o)
 	if len(o.ToApp) > 0 {
-		return o // what the client may be told depends on what the app takes
+		s.app.offered = size(o.ToApp)
+		return // what the client may be told depends on what the app takes
 	}
 	s.composeClient(now, o)
 	o.Persist = s.record(now)
 	s.composeEnd(o)
+	if s.client.offered = size(o.ToClient); s.client.offered > 0 {
+		return // it changes what follows
+	}
 	o.PauseClient = s.queueFull()
 	o.PauseApp = s.full()
-	o.Deadline = s.deadline()
-	return o
+	if o.Idle() {
+		o.Deadline = s.deadline()
+	}
 }
 
 // full tells whether the outbound window takes no more (I6). When the memory

@@ -17,7 +17,6 @@ import (
 // without being held. Plain is driven like Session.
 type Plain struct {
 	cfg      *Config
-	out      Output
 	counters Counters
 
 	client, app plainLeg
@@ -56,6 +55,7 @@ type plainLeg struct {
 
 	lent    [][]byte // what it is to take now
 	kept    []byte   // what it did not take at once
+	offered int      // bytes in the last Output
 	blocked bool
 }
 

@@ -8,16 +8,16 @@ import (
 )
 
 // Output is as in Session.
-func (p *Plain) Output(now time.Time) *Output {
-	o := &p.out
-	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], Farewell: o.Farewell[:0]}
+func (p *Plain) Output(now time.Time, o *Output) {
+	o.reset()
 	if p.ended == "" && p.app.left == 0 && len(p.client.kept) == 0 {
 		p.addPing()
 	}
 	o.ToApp = p.app.compose(o.ToApp)
 	o.ToClient = p.client.compose(o.ToClient)
 	if len(o.ToApp)+len(o.ToClient) > 0 {
-		return o
+		p.app.offered, p.client.offered = size(o.ToApp), size(o.ToClient)
+		return
 	}
 	o.PauseClient, o.PauseApp = len(p.app.kept) > 0, len(p.client.kept) > 0
 	p.settleLeave(now)
@@ -26,7 +26,7 @@ func (p *Plain) Output(now time.Time) *Output {
 	}
 	if p.ended != "" {
 		p.composeEnd(o)
-		return o
+		return
 	}
 	var d deadline
 	d.add(p.until)
@@ -37,7 +37,6 @@ func (p *Plain) Output(now time.Time) *Output {
 		d.at = p.until
 	}
 	o.Deadline = d.at
-	return o
 }
 
 // compose offers what the leg is to take.
@@ -52,8 +51,8 @@ func (l *plainLeg) compose(dst [][]byte) [][]byte {
 }
 
 // wrote settles what was offered: the rest is kept, for it is only lent.
-func (l *plainLeg) wrote(n, total int) {
-	l.blocked = n < total
+func (l *plainLeg) wrote(n int) {
+	l.blocked = n < l.offered
 	n -= consume(&l.kept, n)
 	for _, b := range l.lent {
 		k := min(n, len(b))
@@ -64,10 +63,10 @@ func (l *plainLeg) wrote(n, total int) {
 }
 
 // AppWrote is as in Session.
-func (p *Plain) AppWrote(_ time.Time, n int) { p.app.wrote(n, size(p.out.ToApp)) }
+func (p *Plain) AppWrote(_ time.Time, n int) { p.app.wrote(n) }
 
 // ClientWrote is as in Session.
-func (p *Plain) ClientWrote(n int) { p.client.wrote(n, size(p.out.ToClient)) }
+func (p *Plain) ClientWrote(n int) { p.client.wrote(n) }
 
 // AppWritable is as in Session.
 func (p *Plain) AppWritable() { p.app.blocked = false }

@@ -31,21 +31,13 @@ func startsWithMagic(payload []byte) bool {
 // cannot choose what its browser compresses, so control messages come this
 // way too (PROTOCOL §4).
 func (s *Session) unwrapCompressed(p []byte, mask [4]byte) (msg []byte, ours bool, err error) {
-	s.app.scratch = append(s.app.scratch[:0], p...)
-	frame.Mask(s.app.scratch, mask, 0)
-	defer s.trimScratch()
-	if !startsWithMagic(s.app.scratch) {
+	deflated := append([]byte(nil), p...)
+	frame.Mask(deflated, mask, 0)
+	if !startsWithMagic(deflated) {
 		return nil, false, nil
 	}
-	msg, err = s.inflate(s.app.scratch)
+	msg, err = s.inflate(deflated)
 	return msg, true, err
-}
-
-// trimScratch gives a large scratch buffer back.
-func (s *Session) trimScratch() {
-	if cap(s.app.scratch) > keepControl {
-		s.app.scratch = nil
-	}
 }
 
 func (s *Session) inflate(payload []byte) ([]byte, error) {
@@ -78,7 +70,7 @@ func (s *Session) outboundFrame(m *frame.Message) ([]byte, error) {
 	if m.Compressed() {
 		return s.outboundCompressed(m, payload)
 	}
-	if m.Opcode == frame.Binary && wire.IsMagic(payload) && !s.echo.on {
+	if m.Opcode == frame.Binary && wire.IsMagic(payload) && s.echo == nil {
 		return escaped(payload), nil
 	}
 	return m.Raw, nil
@@ -91,7 +83,7 @@ func escaped(payload []byte) []byte {
 }
 
 func (s *Session) outboundCompressed(m *frame.Message, payload []byte) ([]byte, error) {
-	magic := m.Opcode == frame.Binary && !s.echo.on && startsWithMagic(payload)
+	magic := m.Opcode == frame.Binary && s.echo == nil && startsWithMagic(payload)
 	if !magic && s.client.deflate {
 		return m.Raw, nil
 	}

@@ -127,7 +127,8 @@ func (st *stage) say(format string, args ...any) {
 // settle is the driver's loop.
 func (st *stage) settle() {
 	for {
-		o := st.s.Output(st.now)
+		var o Output
+		st.s.Output(st.now, &o)
 		if len(o.ToApp) > 0 {
 			n := take(&st.appTakes, o.ToApp, &st.appPart)
 			st.s.AppWrote(st.now, n)
@@ -143,7 +144,7 @@ func (st *stage) settle() {
 			st.pause(1, "app", o.PauseApp)
 			return
 		}
-		st.perform(o)
+		st.perform(&o)
 	}
 }
 
@@ -328,7 +329,9 @@ func (st *stage) feedApp(p []byte) {
 func (st *stage) wait(d time.Duration) {
 	end := st.now.Add(d)
 	for range 10_000 {
-		at := st.s.Output(st.now).Deadline
+		var o Output
+		st.s.Output(st.now, &o)
+		at := o.Deadline
 		if at.IsZero() || at.After(end) {
 			st.now = end
 			return

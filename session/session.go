@@ -101,7 +101,6 @@ type Session struct {
 	appProto   string
 	extensions string // as the client was answered
 	binding    [16]byte
-	out        Output
 	counters   Counters
 
 	client clientLeg
@@ -117,7 +116,7 @@ type Session struct {
 	restart  restart
 	doubt    doubt
 	context  context
-	echo     echo
+	echo     *echo // nil: the client knows wsr.v1
 }
 
 // rank is which token of a session one is: epochs first, then their
@@ -151,8 +150,10 @@ type clientLeg struct {
 	answerDue bool
 	answer    [wire.HeartbeatPayload]byte
 
-	control []byte // frames that wait, or are half written
-	drop    *wire.CloseError
+	control  []byte // frames that wait, or are half written
+	borrowed bool   // control is an Output's memory until ClientWrote
+	offered  int    // bytes in the last Output
+	drop     *wire.CloseError
 }
 
 // appLeg is the app's socket.
@@ -163,10 +164,10 @@ type appLeg struct {
 	deflate   bool // the app was promised messages of this kind
 	in        frame.Messages
 	control   []byte   // pongs and the close frame
+	offered   int      // bytes in the last Output
 	lent      [][]byte // ranges of the client's bytes, whole messages, to be written now
 	lentN     int      // messages in them
 	lentBytes int      // and their size
-	scratch   []byte
 }
 
 // closing is how the session comes to its end (PROTOCOL §7).
@@ -253,7 +254,9 @@ func newSession(cfg *Config, now time.Time, st Start) *Session {
 	s := &Session{cfg: cfg, id: st.ID, started: now, appProto: st.Subprotocol, extensions: st.Extensions, binding: st.Binding}
 	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Buffers: cfg.Buffers}
 	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.Buffers}
-	s.echo.on = st.Echo
+	if st.Echo {
+		s.echo = new(echo)
+	}
 	s.restart.allowed, s.restart.covered, s.context.keeper = st.GoesOn, st.GoesOnCovered, st.Keeper
 	s.app.deflate = st.Deflate
 	if st.Deflate {

@@ -117,6 +117,7 @@ func (s *sidecar) run(ctx context.Context) error {
 	watching, unwatch := context.WithCancel(context.Background())
 	defer unwatch()
 	go s.journal.Watch(watching, s.proxy.SetStoreAvailable)
+	go newTrimmer().run(watching)
 	s.log.Info("ready", "listen", s.listener.Addr().String(), "admin", s.adminListener.Addr().String(),
 		"upstream", string(s.cfg.Upstream), "journal", s.journalKind())
 	var err error

@@ -115,8 +115,8 @@ func TestTinyFragments(t *testing.T) {
 	if _, n, _, ok, err := m.Next(in); ok || err != nil || n != len(in) {
 		t.Fatalf("ok %v, %d of %d, %v", ok, n, len(in), err)
 	}
-	if len(*m.join) != MaxHeader {
-		t.Fatalf("empty fragments hold %d bytes", len(*m.join))
+	if len(m.join.bytes) != MaxHeader {
+		t.Fatalf("empty fragments hold %d bytes", len(m.join.bytes))
 	}
 }
 

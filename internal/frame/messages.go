@@ -27,14 +27,20 @@ func (m *Message) Compressed() bool { return m.RSV&RSV1 != 0 }
 // in a buffer, so that the cost of a message is its bytes and not the number
 // of its fragments. Messages is not safe for concurrent use.
 type Messages struct {
-	Rules   Rules
+	Rules Rules
+	flow  Flow
+	done  bool // join was handed out
+
 	Max     int      // payload bytes of the largest message
 	Buffers *Buffers // where fragments are joined
 
-	flow Flow
-	join *[]byte // header space and the payloads so far; nil if no fragments
-	head Header  // of the first fragment
-	done bool    // join was handed out
+	join *joint // nil if no fragments
+}
+
+// A joint is where fragments become one message.
+type joint struct {
+	head  Header // of the first fragment
+	bytes []byte // header space and the payloads so far
 }
 
 // Next returns the message at the start of p and the n bytes of p that it
@@ -88,7 +94,7 @@ func (m *Messages) admit(h *Header) error {
 	}
 	have := 0
 	if m.join != nil {
-		have = len(*m.join) - MaxHeader
+		have = len(m.join.bytes) - MaxHeader
 	}
 	if h.Length > m.Max-have {
 		return ErrTooBig
@@ -101,25 +107,26 @@ func (m *Messages) add(h *Header, payload []byte) {
 	first := m.join == nil
 	if first {
 		m.join = m.Buffers.get()
-		m.head = *h
+		m.join.head = *h
 	}
-	start := len(*m.join)
-	*m.join = append(*m.join, payload...)
+	j := m.join
+	start := len(j.bytes)
+	j.bytes = append(j.bytes, payload...)
 	if h.Masked && !first {
-		Mask((*m.join)[start:], h.Mask, 0)
-		Mask((*m.join)[start:], m.head.Mask, start-MaxHeader)
+		Mask(j.bytes[start:], h.Mask, 0)
+		Mask(j.bytes[start:], j.head.Mask, start-MaxHeader)
 	}
 }
 
 // joined writes the header of the whole message right in front of its
 // payload, into the space that the buffer began with.
 func (m *Messages) joined() Message {
-	h := m.head
-	h.Fin, h.Length = true, len(*m.join)-MaxHeader
+	h := m.join.head
+	h.Fin, h.Length = true, len(m.join.bytes)-MaxHeader
 	var head [MaxHeader]byte
 	b := AppendHeader(head[:0], h)
 	h.Size = len(b)
-	raw := (*m.join)[MaxHeader-h.Size:]
+	raw := m.join.bytes[MaxHeader-h.Size:]
 	copy(raw, b)
 	m.done = true
 	return Message{h, raw}
@@ -149,18 +156,17 @@ type Buffers struct{ pool sync.Pool }
 // not pin its memory.
 const keepBuffer = 64 << 10
 
-func (b *Buffers) get() *[]byte {
-	if p, ok := b.pool.Get().(*[]byte); ok {
-		return p
+func (b *Buffers) get() *joint {
+	if j, ok := b.pool.Get().(*joint); ok {
+		return j
 	}
-	p := make([]byte, MaxHeader, 1024)
-	return &p
+	return &joint{bytes: make([]byte, MaxHeader, 1024)}
 }
 
-func (b *Buffers) put(p *[]byte) {
-	if cap(*p) > keepBuffer {
+func (b *Buffers) put(j *joint) {
+	if cap(j.bytes) > keepBuffer {
 		return
 	}
-	*p = (*p)[:MaxHeader]
-	b.pool.Put(p)
+	j.bytes = j.bytes[:MaxHeader]
+	b.pool.Put(j)
 }
