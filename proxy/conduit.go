@@ -293,12 +293,23 @@ func (c *conduit) arm(now, deadline time.Time) {
 	}
 	c.armed = deadline
 	d := max(deadline.Sub(now), 0)
+	if d > coarse {
+		d += grid - deadline.Sub(c.srv.began)%grid
+	}
 	if c.timer == nil {
 		c.timer = time.AfterFunc(d, c.tick)
 		return
 	}
 	c.timer.Reset(d)
 }
+
+// Timers that are further away than coarse, as heartbeats are, fire on a grid,
+// a little late: sessions then have their turn together, and a sidecar with
+// thousands of idle ones wakes up 50 times a second instead of once for each.
+const (
+	coarse = time.Second
+	grid   = 20 * time.Millisecond
+)
 
 func (c *conduit) stopTimer() {
 	if c.timer != nil {

@@ -1,10 +1,13 @@
 package proxy
 
 import (
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -126,10 +129,18 @@ func (p *place) find() *loop {
 // said and was not acted upon is kept in the socket.
 type loop struct {
 	// Immutable.
-	poll, bell int // the epoll instance; an eventfd that ends its wait
-	among      *loops
+	poll   int      // the epoll instance
+	bell   int      // an eventfd that ends its wait
+	porter int      // another one, which watches poll while the loop is idle
+	file   *os.File // the porter as the runtime polls it
+	ready  syscall.RawConn
+	pollFn func(uintptr) bool // polled, bound once
+	among  *loops
 
 	// Owned by the loop's goroutine.
+	events  [loopEvents]unix.EpollEvent
+	got     int  // of events, in this round
+	idle    bool // it sleeps as a goroutine: see setIdle
 	buf     []byte
 	sockets []*looped // by descriptor
 	again   []*looped // have more to read, when the others had their turn
@@ -147,33 +158,63 @@ type loop struct {
 	ended   bool       // it has
 }
 
-func newLoop(among *loops) (*loop, error) {
-	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
+func newLoop(among *loops) (_ *loop, err error) {
+	l := &loop{poll: -1, bell: -1, porter: -1, among: among, buf: make([]byte, loopBuffer)}
+	l.pollFn = l.polled
+	defer func() {
+		if err != nil {
+			l.release()
+		}
+	}()
+	if l.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, err
 	}
-	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err == nil {
-		err = unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, bell, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(bell)})
-	}
-	if err != nil {
-		_ = unix.Close(poll)
-		_ = unix.Close(bell) // if there is one
+	if l.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, err
 	}
-	l := &loop{poll: poll, bell: bell, among: among, buf: make([]byte, loopBuffer)}
+	if err = unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, l.bell, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(l.bell)}); err != nil {
+		return nil, err
+	}
+	if l.porter, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, err
+	}
+	// Now, since the kernel looks at all that poll has when it is added.
+	if err = unix.EpollCtl(l.porter, unix.EPOLL_CTL_ADD, l.poll, &unix.EpollEvent{}); err != nil {
+		return nil, err
+	}
+	_ = unix.SetNonblock(l.porter, true) // so that os.NewFile has the runtime poll it
+	l.file = os.NewFile(uintptr(l.porter), "epoll")
+	if err = l.file.SetReadDeadline(time.Time{}); err != nil {
+		return nil, err // it does not
+	}
+	if l.ready, err = l.file.SyscallConn(); err != nil {
+		return nil, err
+	}
 	among.running.Go(l.run)
 	return l, nil
 }
 
+// release closes the loop's own descriptors.
+func (l *loop) release() {
+	own := []int{l.poll, l.bell, l.porter}
+	if l.file != nil {
+		_ = l.file.Close() // the porter
+		own = own[:2]
+	}
+	for _, fd := range own {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
 func (l *loop) run() {
-	events := make([]unix.EpollEvent, loopEvents)
 	l.meter.since = time.Now()
 	for {
-		n := l.wait(events)
-		l.tend(time.Now(), events[:n])
+		events := l.wait()
+		l.tend(time.Now(), events)
 		l.again, l.turn = l.turn, l.again // who has a turn to come gets no other by an event
-		for i := range events[:n] {
+		for i := range events {
 			l.event(&events[i])
 		}
 		for _, t := range l.turn {
@@ -195,6 +236,7 @@ func (l *loop) run() {
 func (l *loop) tend(now time.Time, events []unix.EpollEvent) {
 	if busy, ok := l.meter.read(now); ok {
 		l.busy.Store(busy)
+		l.setIdle(busy < busyBrisk)
 		if busy > busyTooMuch {
 			l.shed(events)
 		}
@@ -205,23 +247,55 @@ func (l *loop) tend(now time.Time, events []unix.EpollEvent) {
 	}
 }
 
-// wait returns how many events there are. It looks before it sleeps: under
-// load there always is something, and the runtime need not hear of a wait that
-// is none.
-func (l *loop) wait(events []unix.EpollEvent) int {
-	if n, _ := unix.EpollWait(l.poll, events, 0); n > 0 || len(l.again) > 0 {
-		return max(n, 0)
+// wait returns what happened. It looks before it sleeps: under load there
+// always is something.
+func (l *loop) wait() []unix.EpollEvent {
+	if l.polled(0) || len(l.again) > 0 {
+		return l.events[:l.got]
 	}
 	l.asleep.Store(true)
 	defer l.asleep.Store(false)
 	if l.hasCalls() {
-		return 0
+		return nil
 	}
 	began := time.Now()
-	n, _ := unix.EpollWait(l.poll, events, -1) // EINTR is an empty round
+	if l.idle {
+		_ = l.ready.Read(l.pollFn)
+	} else {
+		l.got, _ = unix.EpollWait(l.poll, l.events[:], -1)
+		l.got = max(l.got, 0) // EINTR is an empty round
+	}
 	l.rested = time.Now()
 	l.meter.slept += l.rested.Sub(began)
-	return max(n, 0)
+	return l.events[:l.got]
+}
+
+// setIdle decides how the loop sleeps: as a thread in the kernel, from where it
+// is back soonest, or as a goroutine that the runtime wakes. Whenever a thread
+// comes back from the kernel, the scheduler begins to look after all of them for
+// a while, which would cost an idle sidecar more than its heartbeats. And while
+// the loop is busy the porter does not watch, since the kernel would wake it for
+// every event.
+func (l *loop) setIdle(idle bool) {
+	if idle == l.idle {
+		return
+	}
+	watches := unix.EpollEvent{}
+	if idle {
+		watches.Events = unix.EPOLLIN | edges
+	}
+	if unix.EpollCtl(l.porter, unix.EPOLL_CTL_MOD, l.poll, &watches) == nil {
+		l.idle = idle
+	}
+}
+
+// polled asks the kernel for events, and tells whether there are any.
+func (l *loop) polled(uintptr) bool {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.poll), uintptr(unsafe.Pointer(&l.events)), loopEvents, 0, 0, 0)
+	if l.got = int(n); errno != 0 {
+		l.got = 0
+	}
+	return l.got > 0
 }
 
 // load is how busy the loop is, in percent. What it said before it fell asleep
@@ -266,9 +340,12 @@ func (l *loop) socket(fd int32) *looped {
 	return l.sockets[fd]
 }
 
+// edges is EPOLLET, which unix has as a negative number.
+const edges = 1 << 31
+
 // watch begins to hear of a socket.
 func (l *loop) watch(t *looped) error {
-	const both = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | 1<<31 // EPOLLET, which unix has as a negative number
+	const both = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | edges
 	for len(l.sockets) <= t.fd {
 		l.sockets = append(l.sockets, nil)
 	}
@@ -352,8 +429,7 @@ func (l *loop) end() {
 	l.ended = true
 	called := l.called
 	l.called = nil
-	_ = unix.Close(l.poll)
-	_ = unix.Close(l.bell)
+	l.release()
 	l.mu.Unlock()
 	for _, t := range called {
 		l.late(t)
@@ -375,6 +451,7 @@ func (l *loop) late(t *looped) {
 
 // How busy a loop is, in percent.
 const (
+	busyBrisk   = 10 // it had better sleep as a thread
 	busyEnough  = 60 // new sessions rather go elsewhere
 	busyTooMuch = 90 // some of its sessions do too
 )

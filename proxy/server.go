@@ -100,6 +100,7 @@ type Peers interface {
 // concurrent use.
 type Server struct {
 	// Immutable.
+	began       time.Time
 	cfg         Config
 	session     session.Config
 	echo        session.Config // of clients without wsr.v1: nothing of theirs is journaled
@@ -141,7 +142,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("proxy: Config.Tokens is nil: tokens could not be sealed")
 	}
 	cfg.setDefaults()
-	s := &Server{cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger}
+	s := &Server{began: time.Now(), cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger}
 	s.life, s.die = context.WithCancel(context.Background())
 	if cfg.Peers != nil {
 		s.vigil.start(time.Now(), cfg.LeaseTTL/2)
