@@ -12,16 +12,6 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-func (s *Server) newJournal(id wire.SessionID) *journal {
-	if s.cfg.Store == nil {
-		return nil
-	}
-	return &journal{
-		store: s.cfg.Store, id: store.ID(id), writer: store.NewWriter(),
-		observer: s.observer, log: s.log,
-	}
-}
-
 // adopt continues a session from the journal if its owner is gone, and with
 // it the app's socket (PROTOCOL §8.3). When it is not decided, somebody else
 // has the session: ask is who should be asked next, and then it is time to look
@@ -188,7 +178,7 @@ func (h *arrival) handshake() appHandshake {
 // what is left to be delivered.
 func (h *arrival) adoptWith(t *wire.Token, start session.Start, state *store.State, app *appConn, hs appHandshake) {
 	s := h.s
-	c := &conduit{srv: s, place: s.place(), id: t.Session, born: h.began}
+	c := &conduit{srv: s, place: s.place(), id: t.Session, born: h.began.Sub(s.began)}
 	var header http.Header
 	var early []byte
 	if app != nil {
@@ -208,8 +198,7 @@ func (h *arrival) adoptWith(t *wire.Token, start session.Start, state *store.Sta
 		return
 	}
 	m.Presented(t.Epoch, t.Generation)
-	c.m, c.journal = m, s.newJournal(t.Session)
-	c.journal.writer, c.journal.revision = state.Writer, state.Revision
+	c.m, c.journal = m, journal{state.Writer, state.Revision}
 	conn, err := h.accept(wire.Subprotocol, extensions, header)
 	if err == nil {
 		if reason := m.Attach(now, wire.StatusAdopted, h.position(), compressed); reason == 0 {

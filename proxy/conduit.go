@@ -40,41 +40,53 @@ type conduit struct {
 	srv     *Server
 	plain   bool
 	id      wire.SessionID // of a resilient session
-	journal *journal       // nil without one
+	journal journal
 	deflate *deflateParams // what the app's socket negotiated
-	born    time.Time
+	born    time.Duration  // since srv.began
 
+	legs  [2]leg          // the first two: one object is cheaper than five
 	again *againHandshake // nil: the session has one app socket only
 	place place           // of its sockets
 
-	mu      sync.Mutex // guards the rest and the machine
-	m       machine
-	client  *leg // nil while no connection is attached
-	app     *leg // nil if there never was an app
-	timer   *time.Timer
-	armed   time.Time // when timer fires; zero if it does not
-	over    bool      // the end was reported
-	gone    bool      // the registry has forgotten it
-	beats   uint64    // answered heartbeats that were reported
-	link    heartbeat.State
-	relapse relapse
-	ended   chan struct{} // closed at the end, if somebody waits for it
-	stall   uint32        // the vigil's count that the session knows of
-	asked   time.Time     // when the client was last asked to move
+	mu     sync.Mutex // guards the rest and the machine
+	m      machine
+	client *leg // nil while no connection is attached
+	app    *leg // nil if there never was an app
+	timer  *time.Timer
+	armed  time.Duration // when timer fires, since srv.began; 0 if it does not
+	over   bool          // the end was reported
+	gone   bool          // the registry has forgotten it
+	beats  uint64        // answered heartbeats that were reported
+	link   heartbeat.State
+	ended  chan struct{} // closed at the end, if somebody waits for it
+	stall  uint32        // the vigil's count that the session knows of
+	asked  time.Duration // when the client was last asked to move, since srv.began; 0: never
 }
 
 // A leg is one socket of a conduit, and the sink of its transport. A leg that
 // the conduit has let go of is deaf.
 type leg struct {
-	c *conduit
-	t transport
+	c   *conduit
+	t   transport
+	own looped // memory of t, if it is of this kind
 }
 
 // newLeg makes a leg; the caller puts it into the conduit and starts it.
 func (c *conduit) newLeg(conn net.Conn) *leg {
-	l := &leg{c: c}
-	l.t = openTransport(conn, l, &c.srv.buffers, &c.place)
+	l := c.spareLeg()
+	l.c = c
+	l.t = openTransport(conn, l, &c.srv.buffers, &c.place, &l.own)
 	return l
+}
+
+// spareLeg returns one that was never used.
+func (c *conduit) spareLeg() *leg {
+	for i := range c.legs {
+		if l := &c.legs[i]; l.c == nil {
+			return l
+		}
+	}
+	return new(leg)
 }
 
 // enter begins a step: it takes the lock. The returned time is the step's.
@@ -182,7 +194,7 @@ func (l *leg) Gone(broken bool) {
 func (c *conduit) tick() {
 	now := c.enter()
 	defer c.leave()
-	c.armed = time.Time{}
+	c.armed = 0
 	c.m.Tick(now)
 	c.settle(now)
 	c.reportLink()
@@ -288,13 +300,17 @@ func (c *conduit) arm(now, deadline time.Time) {
 		c.stopTimer()
 		return
 	}
-	if deadline.IsZero() || !c.armed.IsZero() && !deadline.Before(c.armed) {
+	if deadline.IsZero() {
 		return
 	}
-	c.armed = deadline
+	at := max(deadline.Sub(c.srv.began), 1)
+	if c.armed != 0 && at >= c.armed {
+		return
+	}
+	c.armed = at
 	d := max(deadline.Sub(now), 0)
 	if d > coarse {
-		d += grid - deadline.Sub(c.srv.began)%grid
+		d += grid - at%grid
 	}
 	if c.timer == nil {
 		c.timer = time.AfterFunc(d, c.tick)
@@ -315,7 +331,7 @@ func (c *conduit) stopTimer() {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	c.armed = time.Time{}
+	c.armed = 0
 }
 
 // finish reports the end, once.
@@ -344,7 +360,7 @@ func (c *conduit) forget() {
 // time.
 func (c *conduit) persist(rec *store.Record) {
 	c.srv.work.Go(func() {
-		r := c.journal.append(rec)
+		r := c.append(rec)
 		now := c.enter()
 		defer c.leave()
 		doubted := c.doubted()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/wsresilience/wsresilience/session"
@@ -18,22 +17,19 @@ const appendTimeout = 5 * time.Second
 // journal is one session's place in the store. Only one goroutine uses it at
 // a time, since a session has one append in flight.
 type journal struct {
-	store    store.Store
-	id       store.ID
 	writer   uint64
 	revision store.Revision
-	observer Observer
-	log      *slog.Logger
 }
 
 // append writes a record behind the session's newest.
-func (j *journal) append(rec *store.Record) session.PersistResult {
+func (c *conduit) append(rec *store.Record) session.PersistResult {
 	ctx, cancel := context.WithTimeout(context.Background(), appendTimeout)
 	defer cancel()
+	j := &c.journal
 	rec.Writer = j.writer
 	began := time.Now()
-	rev, err := j.store.Append(ctx, j.id, j.revision, rec)
-	j.observer.Journaled(rec, err, time.Since(began))
+	rev, err := c.srv.cfg.Store.Append(ctx, store.ID(c.id), j.revision, rec)
+	c.srv.observer.Journaled(rec, err, time.Since(began))
 	switch {
 	case err == nil:
 		j.revision = rev
@@ -41,16 +37,17 @@ func (j *journal) append(rec *store.Record) session.PersistResult {
 	case errors.Is(err, store.ErrFenced):
 		return session.PersistRefused
 	case errors.Is(err, store.ErrLost):
-		return j.refind(ctx, rec)
+		return c.refind(ctx, rec)
 	}
-	j.log.Debug("journal append failed", "session", j.id.String(), "error", err)
+	c.srv.log.Debug("journal append failed", "session", c.id.String(), "error", err)
 	return session.PersistFailed
 }
 
 // refind looks where the chain of records stands after some of it was lost.
-func (j *journal) refind(ctx context.Context, rec *store.Record) session.PersistResult {
-	j.log.Warn("journal lost records of a session; writing them again", "session", j.id.String())
-	st, err := j.store.Load(ctx, j.id)
+func (c *conduit) refind(ctx context.Context, rec *store.Record) session.PersistResult {
+	c.srv.log.Warn("journal lost records of a session; writing them again", "session", c.id.String())
+	j := &c.journal
+	st, err := c.srv.cfg.Store.Load(ctx, store.ID(c.id))
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		j.revision = 0

@@ -33,7 +33,7 @@ func newJoint(t *testing.T, ls *loops, a, b net.Conn) *joint {
 	pool := new(bufferPool)
 	for i, c := range []net.Conn{a, b} {
 		e := &jointEnd{j: j}
-		if e.t = newLooped(c, e, pool, &j.at); e.t == nil {
+		if e.t = newLooped(c, e, pool, &j.at, new(looped)); e.t == nil {
 			t.Fatal("no transport")
 		}
 		j.ends[i] = e
@@ -215,7 +215,7 @@ func TestLoopIsFair(t *testing.T) {
 	at := &place{among: &ls}
 	pool := new(bufferPool)
 	open := func(c net.Conn, turn func(n int)) transport {
-		tr := newLooped(c, flooded{turn: turn}, pool, at)
+		tr := newLooped(c, flooded{turn: turn}, pool, at, new(looped))
 		if tr == nil {
 			t.Fatal("no transport")
 		}
@@ -302,7 +302,7 @@ func TestLoopsClose(t *testing.T) {
 		var peers []net.Conn
 		for range each {
 			near, far := network(t, "unix")
-			all, peers = append(all, newLooped(near, deafSink{}, pool, at)), append(peers, far)
+			all, peers = append(all, newLooped(near, deafSink{}, pool, at, new(looped))), append(peers, far)
 		}
 		for i, tr := range all {
 			switch i % 4 {
@@ -334,7 +334,7 @@ func TestLoopsClose(t *testing.T) {
 		near, far := network(t, "unix")
 		defer near.Close()
 		defer far.Close()
-		if newLooped(near, deafSink{}, pool, &place{among: &ls}) != nil {
+		if newLooped(near, deafSink{}, pool, &place{among: &ls}, new(looped)) != nil {
 			t.Error("loops that were closed take a socket")
 		}
 	})

@@ -50,6 +50,7 @@ func (r *relapse) hopeless(now time.Time, attached bool, patience time.Duration)
 type againHandshake struct {
 	request *http.Request
 	offer   appHandshake
+	relapse relapse
 }
 
 // keepHandshake keeps the handshake of a session that may get another app
@@ -73,16 +74,20 @@ func (c *conduit) keepHandshake(h *arrival, hs appHandshake, start session.Start
 // caller holds the lock and settles.
 func (c *conduit) redial() {
 	now := time.Now()
-	c.relapse.note(now)
 	m, ok := c.m.(*session.Session)
-	if !ok || c.again == nil || c.relapse.hopeless(now, m.Attached(), c.srv.cfg.AppRetry) {
+	hopeless := !ok || c.again == nil
+	if !hopeless {
+		c.again.relapse.note(now)
+		hopeless = c.again.relapse.hopeless(now, m.Attached(), c.srv.cfg.AppRetry)
+	}
+	if hopeless {
 		c.srv.observer.AppRestarted("gave_up", 0)
 		c.giveUp(now)
 		return
 	}
 	series := backoff.New(backoff.Policy{Max: redialMost}, rand.Float64)
 	var pause time.Duration
-	for range c.relapse.count {
+	for range c.again.relapse.count {
 		pause, _ = series.Next()
 	}
 	c.srv.work.Go(func() {
@@ -148,7 +153,7 @@ func (c *conduit) takeApp(now time.Time, app *appConn) bool {
 		app.Conn.Close()
 		return false
 	}
-	c.relapse.back = now
+	c.again.relapse.back = now
 	c.app = c.newLeg(app.Conn)
 	c.settle(now)
 	if c.app != nil {

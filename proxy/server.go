@@ -253,7 +253,7 @@ func (s *Server) ended(c *conduit, why string) {
 	if c.plain {
 		kind = kindPlain
 	}
-	s.observer.Ended(kind, why, time.Since(c.born))
+	s.observer.Ended(kind, why, time.Since(s.began)-c.born)
 	s.log.Debug("session ended", "kind", kind, "session", c.id.String(), "reason", why)
 }
 

@@ -68,10 +68,11 @@ const (
 	lingerClose = 2 * time.Second
 )
 
-// openTransport picks the transport for a connection.
-func openTransport(conn net.Conn, s sink, b *bufferPool, at *place) transport {
+// openTransport picks the transport for a connection. own is fresh memory for
+// the kind that idle connections mostly have.
+func openTransport(conn net.Conn, s sink, b *bufferPool, at *place, own *looped) transport {
 	if at.among != nil {
-		if t := newLooped(conn, s, b, at); t != nil {
+		if t := newLooped(conn, s, b, at, own); t != nil {
 			return t
 		}
 	}

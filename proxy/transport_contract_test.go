@@ -313,7 +313,7 @@ func TestTransportContract(t *testing.T) {
 	if runtime.GOOS == "linux" {
 		kinds["polled"] = func(c net.Conn, s sink, b *bufferPool, _ *loops) transport { return newPolled(c, s, b) }
 		kinds["looped"] = func(c net.Conn, s sink, b *bufferPool, ls *loops) transport {
-			return newLooped(c, s, b, &place{among: ls})
+			return newLooped(c, s, b, &place{among: ls}, new(looped))
 		}
 	}
 	for kind, open := range kinds {

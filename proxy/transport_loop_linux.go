@@ -42,9 +42,9 @@ type looped struct {
 	closed  bool
 }
 
-// newLooped moves a connection to the loop. It returns nil and leaves the
-// connection alone if that has no descriptor, or there are no more to be had.
-func newLooped(conn net.Conn, s sink, b *bufferPool, at *place) transport {
+// newLooped moves a connection to the loop, as t, which is zero. It returns nil
+// and leaves the connection alone if that has no descriptor, or there are no more to be had.
+func newLooped(conn net.Conn, s sink, b *bufferPool, at *place, t *looped) transport {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
 		return nil
@@ -63,7 +63,7 @@ func newLooped(conn net.Conn, s sink, b *bufferPool, at *place) transport {
 		return nil
 	}
 	conn.Close()
-	t := &looped{fd: own, sink: s, at: at}
+	t.fd, t.sink, t.at = own, s, at
 	t.home.Store(home)
 	t.in.pool = b
 	return t

@@ -13,8 +13,10 @@ type (
 	loop  struct{}
 	loops struct{}
 	place struct{ among *loops }
+
+	looped struct{}
 )
 
 func (*loops) close() {}
 
-func newLooped(net.Conn, sink, *bufferPool, *place) transport { return nil }
+func newLooped(net.Conn, sink, *bufferPool, *place, *looped) transport { return nil }

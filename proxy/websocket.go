@@ -9,6 +9,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -135,7 +136,7 @@ func (h *arrival) plain() {
 		app.Conn.Close()
 		return
 	}
-	c := &conduit{srv: s, place: s.place(), plain: true, born: h.began}
+	c := &conduit{srv: s, place: s.place(), plain: true, born: h.began.Sub(s.began)}
 	c.m = session.NewPlain(&s.session, time.Now(), app.Extensions != "")
 	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
 	if !s.sessions.add(c) {
@@ -187,12 +188,12 @@ func (h *arrival) fresh() {
 	}
 	now := time.Now()
 	id := newSessionID()
-	c := &conduit{srv: s, place: s.place(), id: id, born: h.began, deflate: app.Deflate}
+	c := &conduit{srv: s, place: s.place(), id: id, born: h.began.Sub(s.began), deflate: app.Deflate}
 	start := h.start(id)
 	start.Subprotocol, start.Extensions, start.Deflate = app.Subprotocol, extensions, app.Deflate != nil
 	c.keepHandshake(h, hs, start)
 	m := session.New(&s.session, now, start)
-	c.m, c.journal = m, s.newJournal(id)
+	c.m, c.journal.writer = m, store.NewWriter()
 	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
 	m.Attach(now, wire.StatusNew, session.Position{Next: 1}, compressed)
 	if !s.sessions.add(c) {
@@ -237,7 +238,7 @@ func (h *arrival) sayReset(conn net.Conn, reason wire.ResetReason) {
 	h.s.observer.Resumed("reset", reason.String(), time.Since(h.began))
 	b := frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary}, wire.AppendReset(nil, reason))
 	b = frame.Append(b, frame.Header{Fin: true, Opcode: frame.Close}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
-	t := openTransport(conn, deafSink{}, &h.s.buffers, new(h.s.place()))
+	t := openTransport(conn, deafSink{}, &h.s.buffers, new(h.s.place()), new(looped))
 	t.Start(nil)
 	if t.Write([][]byte{b}) < len(b) {
 		t.Abort()
