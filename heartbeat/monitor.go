@@ -3,6 +3,8 @@ package heartbeat
 import (
 	"errors"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/moment"
 )
 
 // Implementation limits of a monitor.
@@ -37,7 +39,7 @@ var ErrUnknown = errors.New("heartbeat: answer: matches no outstanding beat")
 // are handed in must carry a monotonic reading.
 type Monitor struct {
 	cfg    *Config
-	origin time.Time     // Init's now: the instants below count from here
+	origin moment.Moment // Init's now: the instants below count from here
 	due    time.Duration // end of the handshake, or the next beat
 
 	// Beats after answered and up to seq wait for their answers, in the slot
@@ -48,7 +50,7 @@ type Monitor struct {
 
 	rtt    RTT
 	loss   Loss
-	misses int // missed in a row, not yet told to loss
+	misses int32 // missed in a row, not yet told to loss
 	state  State
 	open   bool // the latest beat has no outcome yet
 	heard  bool // something came from the peer since the latest beat
@@ -63,7 +65,7 @@ type beat struct {
 // Init starts the watch over a link whose handshake begins at now. It keeps
 // cfg, which may be nil for the defaults.
 func (m *Monitor) Init(cfg *Config, now time.Time) {
-	*m = Monitor{cfg: cfg, origin: now, state: StateHandshaking}
+	*m = Monitor{cfg: cfg, origin: moment.At(now), state: StateHandshaking}
 	m.due = cfg.settled().HandshakeTimeout
 }
 
@@ -78,7 +80,7 @@ func (m *Monitor) Configure(cfg *Config) { m.cfg = cfg }
 func (m *Monitor) Connected(now time.Time) {
 	m.forget()
 	m.state = StateConnected
-	m.due = now.Sub(m.origin) + m.Interval()
+	m.due = now.Sub(m.origin.Time()) + m.Interval()
 }
 
 // Disconnected says that there is no connection: nothing is due any more.
@@ -93,14 +95,14 @@ func (m *Monitor) Deadline() time.Time {
 	if !m.state.watched() {
 		return time.Time{}
 	}
-	return m.origin.Add(m.due)
+	return m.origin.Time().Add(m.due)
 }
 
 // Tick says what is due at now. Before the Deadline that is nothing. From the
 // Deadline on, VerdictSend is repeated until Next is called, while a beat is
 // judged only once.
 func (m *Monitor) Tick(now time.Time) Verdict {
-	at := now.Sub(m.origin)
+	at := now.Sub(m.origin.Time())
 	switch {
 	case !m.state.watched() || at < m.due:
 		return VerdictNone
@@ -111,7 +113,7 @@ func (m *Monitor) Tick(now time.Time) Verdict {
 		return VerdictDead
 	}
 	m.judge()
-	if m.misses >= m.allowed() {
+	if int(m.misses) >= m.allowed() {
 		m.forget()
 		m.state = StateDisconnecting
 		return VerdictDead
@@ -134,11 +136,16 @@ func (m *Monitor) Next(now time.Time, wallMillis uint64) Payload {
 	if m.seq-m.answered > maxOutstanding {
 		m.answered++
 	}
-	at := now.Sub(m.origin)
+	at := now.Sub(m.origin.Time())
 	m.beats[m.seq%maxOutstanding] = beat{sent: at, wall: wallMillis}
 	m.open, m.heard = true, false
 	m.due = at + m.Interval()
 	return p
+}
+
+// Latest is the payload of the latest beat that a connected link was sent.
+func (m *Monitor) Latest() Payload {
+	return Payload{Seq: m.seq, TimeMillis: m.beats[m.seq%maxOutstanding].wall}
 }
 
 // Answer takes an echo that arrived at now. It returns ErrUnknown, and
@@ -159,7 +166,7 @@ func (m *Monitor) Answer(now time.Time, p Payload) error {
 		m.open = false
 		m.loss.Record(false)
 	}
-	at := now.Sub(m.origin)
+	at := now.Sub(m.origin.Time())
 	if m.stalled(at) {
 		return nil // The time it lay unread is ours, not the link's.
 	}

@@ -3,6 +3,8 @@ package seqwindow
 import (
 	"fmt"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/moment"
 )
 
 // Protocol constants: how long an acknowledgement may wait (PROTOCOL §5.1).
@@ -59,8 +61,8 @@ type Receiver struct {
 	received Serial
 	handled  Serial
 	acked    Serial
-	bytes    int       // handled since acked
-	since    time.Time // when the first message after acked was handled
+	bytes    int           // handled since acked
+	since    moment.Moment // when the first message after acked was handled
 }
 
 // Init sets all three positions; the next message has received+1. Policy stays.
@@ -102,7 +104,7 @@ func (r *Receiver) Handled(now time.Time, n Serial, bytes int) {
 		panic(fmt.Sprintf("seqwindow: handled %d: received only %d", n, r.received))
 	}
 	if r.handled == r.acked {
-		r.since = now
+		r.since = moment.At(now)
 	}
 	r.handled = n
 	r.bytes += bytes
@@ -138,9 +140,9 @@ func (r *Receiver) deadline(part, of int) time.Time {
 	}
 	if of*int(r.handled-r.acked) >= part*orDefault(p.Messages, DefaultAckMessages) ||
 		of*r.bytes >= part*orDefault(p.Bytes, DefaultAckBytes) {
-		return r.since
+		return r.since.Time()
 	}
-	return r.since.Add(max(0, orDefault(p.Delay, DefaultAckDelay)*time.Duration(part)/time.Duration(of)))
+	return r.since.Time().Add(max(0, orDefault(p.Delay, DefaultAckDelay)*time.Duration(part)/time.Duration(of)))
 }
 
 // Acked notes that an acknowledgement of n went out, by itself or in another
@@ -155,7 +157,7 @@ func (r *Receiver) Acked(n Serial) {
 	}
 	r.acked = n
 	if n == r.handled {
-		r.bytes, r.since = 0, time.Time{}
+		r.bytes, r.since = 0, 0
 	}
 }
 

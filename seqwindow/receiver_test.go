@@ -59,7 +59,7 @@ func TestReceiverAcknowledgesLate(t *testing.T) {
 	r.Handled(epoch, first, 10)
 	wantDue("just handled", epoch, false)
 	r.Handled(epoch.Add(150*time.Millisecond), take(1), 10)
-	equal(t, "deadline counts from the first", r.AckDeadline(), epoch.Add(DefaultAckDelay))
+	equal(t, "deadline counts from the first", r.AckDeadline().Equal(epoch.Add(DefaultAckDelay)), true)
 	wantDue("just before", epoch.Add(DefaultAckDelay-1), false)
 	wantDue("delay over", epoch.Add(DefaultAckDelay), true)
 	r.Acked(first) // behind what is handled by now
@@ -86,12 +86,12 @@ func TestReceiverPolicy(t *testing.T) {
 	r := Receiver{Policy: &AckPolicy{Messages: 2, Bytes: 100, Delay: time.Second}}
 	r.Init(0)
 	r.Handled(epoch, r.Next(), 1)
-	equal(t, "own delay", r.AckDeadline(), epoch.Add(time.Second))
+	equal(t, "own delay", r.AckDeadline().Equal(epoch.Add(time.Second)), true)
 	r.Handled(epoch, r.Next(), 1)
-	equal(t, "own messages", r.AckDeadline(), epoch)
+	equal(t, "own messages", r.AckDeadline().Equal(epoch), true)
 	r.Policy = &AckPolicy{Delay: -1}
 	r.Acked(1)
-	equal(t, "at once", r.AckDeadline(), epoch)
+	equal(t, "at once", r.AckDeadline().Equal(epoch), true)
 }
 
 func TestReceiverAcksRide(t *testing.T) {

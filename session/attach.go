@@ -6,6 +6,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/moment"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -161,10 +162,10 @@ func (s *Session) DropClient(now time.Time, code uint16, reason string) {
 func (s *Session) detach(now time.Time, linger time.Duration) {
 	s.client.attached = false
 	s.client.in.Reset()
-	s.client.expires = now.Add(linger)
+	s.client.expires = moment.At(now.Add(linger))
 	s.client.beat.Disconnected()
 	s.context.attach(now, false, s)
-	s.journal.detached(s.client.expires.Add(-s.cfg.TTL))
+	s.journal.detached(now.Add(linger - s.cfg.TTL))
 	if s.closing.byClient && s.closing.byApp {
 		s.end("closed")
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/moment"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -30,7 +31,7 @@ func (s *Session) appEnded(now time.Time, code uint16, reason string) {
 		return
 	}
 	c.byApp, c.code, c.reason = true, code, wire.CutReason(reason)
-	c.deadline = now.Add(CloseWait)
+	c.deadline = moment.At(now.Add(CloseWait))
 	s.dropQueue()
 	s.journal.closed()
 	if c.byClient && !s.client.attached {
@@ -76,7 +77,7 @@ func (s *Session) settleClose(now time.Time) {
 			return
 		}
 		s.queueAppClose(c.code, c.reason)
-		c.deadline = now.Add(CloseWait)
+		c.deadline = moment.At(now.Add(CloseWait))
 	case c.byClient && c.byApp && c.sent && len(s.client.control) == 0:
 		s.dropClient(now, s.lastWord())
 	}
@@ -96,7 +97,7 @@ func (s *Session) composeClose(now time.Time) {
 	}
 	s.control(wire.AppendClose(nil, c.code, c.reason))
 	c.sent = true
-	c.deadline = now.Add(CloseWait)
+	c.deadline = moment.At(now.Add(CloseWait))
 }
 
 // lastWord is the close of the connection after CLOSE was exchanged.
@@ -112,17 +113,17 @@ func (s *Session) lastWord() *wire.CloseError {
 // client that gives none may come back for the CLOSE.
 func (s *Session) tickClose(now time.Time) {
 	c := &s.closing
-	if c.deadline.IsZero() || now.Before(c.deadline) {
+	if c.deadline.IsZero() || now.Before(c.deadline.Time()) {
 		return
 	}
-	c.deadline = time.Time{}
+	c.deadline = 0
 	switch {
 	case c.toApp && !c.byApp:
 		s.app.control = nil
 		s.appEnded(now, wire.CodeAbnormal, "app did not answer the close")
 	case c.byApp && s.app.open && len(s.app.control) > 0:
 		s.forceApp(now)
-		c.deadline = now.Add(CloseWait)
+		c.deadline = moment.At(now.Add(CloseWait))
 	case c.sent:
 		s.dropClient(now, s.lastWord())
 	}
@@ -130,7 +131,7 @@ func (s *Session) tickClose(now time.Time) {
 
 // forceApp stops waiting for an app that does not take its close frame.
 func (s *Session) forceApp(now time.Time) {
-	if !now.Before(s.closing.deadline) {
+	if !now.Before(s.closing.deadline.Time()) {
 		s.app.control = nil
 	}
 }
@@ -140,7 +141,7 @@ func (s *Session) forceApp(now time.Time) {
 func (s *Session) End(now time.Time, why string, code uint16) {
 	s.dropClient(now, &wire.CloseError{Code: code, Reason: why})
 	s.end(why)
-	s.closing.deadline = now.Add(CloseWait)
+	s.closing.deadline = moment.At(now.Add(CloseWait))
 	s.queueAppClose(wire.CodeGoingAway, why)
 }
 

@@ -96,7 +96,7 @@ func (s *Session) tickLink(now time.Time) {
 	case heartbeat.VerdictSend:
 		// The beat counts from now even if the connection is blocked: one
 		// that takes nothing and says nothing for so long is dead.
-		s.client.beatOut = s.client.beat.Next(now, uint64(now.UnixMilli()))
+		s.client.beat.Next(now, uint64(now.UnixMilli()))
 		s.client.beatDue = true
 	case heartbeat.VerdictDead:
 		s.dropClient(now, &wire.CloseError{Code: wire.CodeTimeout, Reason: "no heartbeat"})
@@ -129,7 +129,7 @@ func (s *Session) composeControl(now time.Time) {
 	beat := wire.Beat{Sent: uint32(s.window.Sent()), Ack: uint32(ack)}
 	if s.client.beatDue {
 		s.client.beatDue, due = false, false
-		heartbeat.AppendPayload(beat.Payload[:0], s.client.beatOut)
+		heartbeat.AppendPayload(beat.Payload[:0], s.client.beat.Latest())
 		s.control(wire.AppendBeat(buf[:0], wire.Heartbeat, beat))
 		s.counters.BeatsSent++
 		s.inbox.Acked(ack)

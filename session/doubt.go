@@ -1,6 +1,10 @@
 package session
 
-import "time"
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/moment"
+)
 
 // doubt is a session whose owner was stopped for so long that another may
 // have adopted it. Until a record written after that stands in the journal,
@@ -16,7 +20,7 @@ func (s *Session) Doubt() {
 		return
 	}
 	s.doubt = doubt{open: true, from: s.journal.n}
-	s.journal.due, s.journal.retry = true, time.Time{}
+	s.journal.due, s.journal.retry = true, 0
 }
 
 // Doubted tells whether it is not known who owns the session.
@@ -29,6 +33,6 @@ func (s *Session) confirmed(now time.Time, n uint32) {
 	}
 	s.doubt.open = false
 	if h := &s.handover; h.begun && !h.ready {
-		h.deadline = now.Add(handWait) // the app was not read meanwhile
+		h.deadline = moment.At(now.Add(handWait)) // the app was not read meanwhile
 	}
 }

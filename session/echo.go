@@ -67,7 +67,7 @@ func (s *Session) composeEcho(now time.Time) {
 	s.inbox.Acked(ack) // there is nobody to be told
 	if s.client.beatDue {
 		s.client.beatDue = false
-		s.ping(heartbeat.AppendPayload(nil, s.client.beatOut))
+		s.ping(heartbeat.AppendPayload(nil, s.client.beat.Latest()))
 		s.counters.BeatsSent++
 	}
 	if behind := seqwindow.Diff(s.window.Sent(), s.echo.covered); behind > 0 {

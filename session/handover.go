@@ -3,6 +3,7 @@ package session
 import (
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/moment"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -26,7 +27,7 @@ type handover struct {
 	begun    bool
 	ready    bool // the app's side is over: the next record hands the session over
 	torn     bool // it did not end with a close: the app may not have read all, nor said all
-	deadline time.Time
+	deadline moment.Moment
 }
 
 // Drain tells that the owner is about to stop. From now on an app that goes
@@ -51,7 +52,7 @@ func (s *Session) HandOver(now time.Time) {
 		s.End(now, "released", wire.CodeRestart)
 		return
 	}
-	h.begun, h.deadline = true, now.Add(handWait)
+	h.begun, h.deadline = true, moment.At(now.Add(handWait))
 	if s.closing.byApp || !s.app.open || s.restart.lost {
 		h.torn = s.restart.lost
 		s.appHanded()
@@ -66,14 +67,14 @@ func (s *Session) HandingOver() bool { return s.handover.begun }
 
 // appHanded notes that nothing more comes from the app.
 func (s *Session) appHanded() {
-	s.handover.ready, s.handover.deadline = true, time.Time{}
+	s.handover.ready, s.handover.deadline = true, 0
 	s.journal.due = true
 }
 
 // tickHandOver stops waiting for an app that does not answer its close.
 func (s *Session) tickHandOver(now time.Time) {
 	h := &s.handover
-	if h.begun && !h.ready && !now.Before(h.deadline) {
+	if h.begun && !h.ready && !now.Before(h.deadline.Time()) {
 		s.app.control = nil
 		h.torn = true
 		s.appHanded()

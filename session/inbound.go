@@ -51,8 +51,8 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 // take it, and so do messages, since the bytes of a small one are not what it
 // costs (I6).
 func (s *Session) queueFull() bool {
-	return s.queue.Bytes()+s.app.lentBytes >= s.cfg.WindowBytes ||
-		s.queue.Len()+s.app.lentN > s.cfg.WindowBytes/messageCost
+	return s.queue.Bytes()+int(s.app.lentBytes) >= s.cfg.WindowBytes ||
+		s.queue.Len()+int(s.app.lentN) > s.cfg.WindowBytes/messageCost
 }
 
 // messageCost is what each message counts beside its payload (PROTOCOL §5.3).
@@ -184,7 +184,7 @@ func (s *Session) deliver(now time.Time, raw, place []byte) {
 // lend notes that a message can be written from where it stands.
 func (s *Session) lend(raw []byte) {
 	s.app.lentN++
-	s.app.lentBytes += len(raw)
+	s.app.lentBytes += uint32(len(raw))
 	s.app.lent = appendPart(s.app.lent, raw)
 }
 
@@ -268,7 +268,7 @@ func (s *Session) composeApp(o *Output) {
 // AppWrote tells that the app's socket took the first n bytes of ToApp. What
 // it took is handed over and may be acknowledged (I3).
 func (s *Session) AppWrote(now time.Time, n int) {
-	s.app.blocked = n < s.app.offered
+	s.app.blocked = n < int(s.app.offered)
 	if !s.queue.MidMessage() {
 		n -= consume(&s.app.control, n)
 	}
@@ -291,7 +291,7 @@ func (s *Session) lentWrote(now time.Time, n int) {
 	if s.app.lentN == 0 {
 		return
 	}
-	count := s.app.lentN
+	count := int(s.app.lentN)
 	lent := s.takeLent()
 	if !s.app.blocked {
 		s.queue.Skip(count)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/moment"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -30,10 +31,10 @@ type journal struct {
 	due      bool          // a record is due though no frame is
 	claiming bool          // the next record is the claim of a new session
 	final    bool          // the end was told, or is not ours to tell
+	failures uint8         // in a row
 	detach   int64         // unix ms of the detaching, less what the linger is shorter; 0 while attached
-	failures int
-	retry    time.Time
-	refresh  time.Time
+	retry    moment.Moment
+	refresh  moment.Moment
 }
 
 func (j *journal) claim() { j.claiming, j.due = true, true }
@@ -102,13 +103,13 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 			return // j.final stands
 		}
 	}
-	j.retry = now.Add(min(retryFirst<<min(j.failures, 16), retryMost))
-	j.failures++
+	j.retry = moment.At(now.Add(min(retryFirst<<min(j.failures, 16), retryMost)))
+	j.failures = min(j.failures+1, endTries)
 	j.due, j.final = true, false
 }
 
 // JournalBack tells that the journal can be written again.
-func (s *Session) JournalBack() { s.journal.retry, s.journal.failures = time.Time{}, 0 }
+func (s *Session) JournalBack() { s.journal.retry, s.journal.failures = 0, 0 }
 
 // persisted moves the mark behind a record that is safe.
 func (s *Session) persisted(now time.Time, rec *store.Record) {
@@ -127,7 +128,7 @@ func (s *Session) persisted(now time.Time, rec *store.Record) {
 // record makes the record that is due, if any.
 func (s *Session) record(now time.Time) *store.Record {
 	j := &s.journal
-	if !s.cfg.Journal || j.inFlight != nil || now.Before(j.retry) {
+	if !s.cfg.Journal || j.inFlight != nil || now.Before(j.retry.Time()) {
 		return nil
 	}
 	if s.closing.ended != "" {
@@ -141,7 +142,7 @@ func (s *Session) record(now time.Time) *store.Record {
 		return s.write(now, s.newRecord(store.Claim)) // frames follow it at once
 	}
 	marked, cut := s.window.Marked(), s.overdue(now)
-	if !j.due && !s.handover.ready && cut == marked && !s.context.unsaved() && now.Before(j.refresh) {
+	if !j.due && !s.handover.ready && cut == marked && !s.context.unsaved() && now.Before(j.refresh.Time()) {
 		return nil
 	}
 	rec := s.newRecord(store.Delta)
@@ -176,9 +177,9 @@ func (s *Session) write(now time.Time, rec *store.Record) *store.Record {
 	j := &s.journal
 	rec.N = j.n
 	j.n++
-	j.inFlight, j.begun, j.due, j.retry = rec, true, false, time.Time{}
+	j.inFlight, j.begun, j.due, j.retry = rec, true, false, 0
 	jitter := store.RefreshJitter * (float64(s.cfg.Random()&0xffff)/0x8000 - 1)
-	j.refresh = now.Add(time.Duration((1 + jitter) * float64(store.RefreshInterval)))
+	j.refresh = moment.At(now.Add(time.Duration((1 + jitter) * float64(store.RefreshInterval))))
 	s.counters.Records++
 	return rec
 }
@@ -245,15 +246,15 @@ func (s *Session) journalDeadline() time.Time {
 		return time.Time{} // Persisted comes
 	}
 	var d deadline
-	d.add(j.refresh)
+	d.add(j.refresh.Time())
 	if _, stamp, ok := s.window.OldestUnmarked(); ok {
-		d.add(s.started.Add(time.Duration(stamp)*time.Millisecond + s.cfg.PersistAfter))
+		d.add(s.started.Time().Add(time.Duration(stamp)*time.Millisecond + s.cfg.PersistAfter))
 	}
 	if j.due {
-		d.add(j.retry)
+		d.add(j.retry.Time())
 	}
-	if !j.retry.IsZero() && d.at.Before(j.retry) {
-		return j.retry
+	if retry := j.retry.Time(); d.at.Before(retry) {
+		return retry
 	}
 	return d.at
 }

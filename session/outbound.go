@@ -129,7 +129,7 @@ func (s *Session) composeClient(now time.Time, o *Output) {
 
 // ClientWrote tells that the connection took the first n bytes of ToClient.
 func (s *Session) ClientWrote(n int) {
-	s.client.blocked = n < s.client.offered
+	s.client.blocked = n < int(s.client.offered)
 	if !s.window.MidMessage() {
 		n -= consume(&s.client.control, n)
 	}

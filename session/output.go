@@ -92,13 +92,13 @@ func (s *Session) Output(now time.Time, o *Output) {
 	s.settleClose(now)
 	s.composeApp(o)
 	if len(o.ToApp) > 0 {
-		s.app.offered = size(o.ToApp)
+		s.app.offered = uint32(size(o.ToApp))
 		return // what the client may be told depends on what the app takes
 	}
 	s.composeClient(now, o)
 	o.Persist = s.record(now)
 	s.composeEnd(o)
-	if s.client.offered = size(o.ToClient); s.client.offered > 0 {
+	if s.client.offered = uint32(size(o.ToClient)); s.client.offered > 0 {
 		return // it changes what follows
 	}
 	o.PauseClient = s.queueFull()
@@ -150,8 +150,8 @@ func (s *Session) Told() bool { return s.closing.ended != "" && s.journal.idle()
 func (s *Session) deadline() time.Time {
 	var d deadline
 	if s.closing.ended != "" {
-		d.add(s.closing.deadline)
-		d.add(s.journal.retry)
+		d.add(s.closing.deadline.Time())
+		d.add(s.journal.retry.Time())
 		return d.at
 	}
 	if s.client.attached {
@@ -160,10 +160,10 @@ func (s *Session) deadline() time.Time {
 			d.add(s.inbox.AckDeadline())
 		}
 	} else {
-		d.add(s.client.expires)
+		d.add(s.client.expires.Time())
 	}
-	d.add(s.closing.deadline)
-	d.add(s.handover.deadline)
+	d.add(s.closing.deadline.Time())
+	d.add(s.handover.deadline.Time())
 	d.add(s.context.deadline(s))
 	d.add(s.echoDeadline())
 	d.add(s.journalDeadline())
@@ -192,7 +192,7 @@ func (s *Session) Tick(now time.Time) {
 	}
 	if s.client.attached {
 		s.tickLink(now)
-	} else if !now.Before(s.client.expires) {
+	} else if !now.Before(s.client.expires.Time()) {
 		s.end("expired")
 		s.queueAppClose(wire.CodeGoingAway, "session expired")
 		return

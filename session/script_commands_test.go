@@ -214,7 +214,7 @@ func (st *stage) client(verb string, f []string) {
 		a := st.arguments(f)
 		t, p := wire.Heartbeat, heartbeat.Payload{Seq: a["seq"], TimeMillis: 1}
 		if verb == "answers" {
-			t, p = wire.HeartbeatAck, st.s.client.beatOut
+			t, p = wire.HeartbeatAck, st.s.client.beat.Latest()
 		}
 		b := wire.Beat{Sent: a["sent"], Ack: a["ack"]}
 		heartbeat.AppendPayload(b.Payload[:0], p)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/moment"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/store"
@@ -92,7 +93,7 @@ type Counters struct {
 type Session struct {
 	cfg        *Config
 	id         wire.SessionID
-	started    time.Time // stamps in the window count from here
+	started    moment.Moment // stamps in the window count from here
 	epoch      uint32
 	generation uint32 // of the newest token
 	proven     rank   // of the newest token that the client is known to have
@@ -129,57 +130,56 @@ func (p rank) before(q rank) bool {
 
 // clientLeg is the attached connection.
 type clientLeg struct {
-	attached bool
-	blocked  bool // it takes no more until ClientWritable
-	waits    bool // it sends nothing before WELCOME
-	welcome  wire.Status
-	greet    bool   // WELCOME is due
-	again    bool   // it is a later one on this connection
-	shown    uint32 // generation of the token in the first WELCOME on this connection
-	deflate  bool   // the leg reads compressed messages
-
-	in      frame.Messages
-	last    seqwindow.Serial // of the newest data message on this connection
-	expires time.Time        // of the session, while detached
-	resent  seqwindow.Serial // sends up to here are replays
-
-	beat      heartbeat.Monitor
-	newest    heartbeat.Newest
+	attached  bool
+	blocked   bool // it takes no more until ClientWritable
+	waits     bool // it sends nothing before WELCOME
+	welcome   wire.Status
+	greet     bool // WELCOME is due
+	again     bool // it is a later one on this connection
+	deflate   bool // the leg reads compressed messages
 	beatDue   bool
-	beatOut   heartbeat.Payload
 	answerDue bool
-	answer    [wire.HeartbeatPayload]byte
+	borrowed  bool   // control is an Output's memory until ClientWrote
+	shown     uint32 // generation of the token in the first WELCOME on this connection
+	offered   uint32 // bytes in the last Output
 
-	control  []byte // frames that wait, or are half written
-	borrowed bool   // control is an Output's memory until ClientWrote
-	offered  int    // bytes in the last Output
-	drop     *wire.CloseError
+	last    seqwindow.Serial // of the newest data message on this connection
+	resent  seqwindow.Serial // sends up to here are replays
+	expires moment.Moment    // of the session, while detached
+	in      frame.Messages
+	control []byte // frames that wait, or are half written
+	drop    *wire.CloseError
+
+	beat   heartbeat.Monitor
+	newest heartbeat.Newest
+	answer [wire.HeartbeatPayload]byte
 }
 
 // appLeg is the app's socket.
 type appLeg struct {
 	open      bool
 	blocked   bool
-	over      bool // nobody reads it any more, or a frame in it will never be whole
-	deflate   bool // the app was promised messages of this kind
+	over      bool      // nobody reads it any more, or a frame in it will never be whole
+	deflate   bool      // the app was promised messages of this kind
+	offered   uint32    // bytes in the last Output
+	lentN     int32     // messages in lent
+	lentBytes uint32    // and their size
+	lent      [][]byte  // ranges of the client's bytes, whole messages, to be written now
+	lentOne   [1][]byte // memory for the usual ones
 	in        frame.Messages
-	control   []byte   // pongs and the close frame
-	offered   int      // bytes in the last Output
-	lent      [][]byte // ranges of the client's bytes, whole messages, to be written now
-	lentN     int      // messages in them
-	lentBytes int      // and their size
+	control   []byte // pongs and the close frame
 }
 
 // closing is how the session comes to its end (PROTOCOL §7).
 type closing struct {
 	byApp, byClient bool
-	code            uint16
-	reason          string
 	sent            bool // our CLOSE was written on this connection
 	toApp           bool // a close frame went to the app
-	deadline        time.Time
-	ended           string // why, once it has
 	reported        bool
+	code            uint16
+	reason          string
+	ended           string // why, once it has
+	deadline        moment.Moment
 }
 
 // Start is what is known when a session begins.
@@ -251,7 +251,7 @@ func Adopt(cfg *Config, now time.Time, st Start, state *store.State, at Position
 }
 
 func newSession(cfg *Config, now time.Time, st Start) *Session {
-	s := &Session{cfg: cfg, id: st.ID, started: now, appProto: st.Subprotocol, extensions: st.Extensions, binding: st.Binding}
+	s := &Session{cfg: cfg, id: st.ID, started: moment.At(now), appProto: st.Subprotocol, extensions: st.Extensions, binding: st.Binding}
 	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Buffers: cfg.Buffers}
 	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.Buffers}
 	if st.Echo {
@@ -263,8 +263,9 @@ func newSession(cfg *Config, now time.Time, st Start) *Session {
 		s.app.in.Rules.RSV = frame.RSV1
 	}
 	s.client.beat.Init(cfg.Heartbeat, now)
-	s.client.expires = now.Add(cfg.TTL)
+	s.client.expires = moment.At(now.Add(cfg.TTL))
 	s.journal.cadence.Limits = cfg.JournalLimits
+	s.app.lent = s.app.lentOne[:0]
 	return s
 }
 
@@ -337,5 +338,5 @@ func (s *Session) Link() *heartbeat.Monitor { return &s.client.beat }
 // stamp is now in the window's terms: milliseconds since the session began.
 // It wraps after 49 days, which only differences see.
 func (s *Session) stamp(now time.Time) uint32 {
-	return uint32(now.Sub(s.started) / time.Millisecond)
+	return uint32(now.Sub(s.started.Time()) / time.Millisecond)
 }
