@@ -48,12 +48,13 @@ type conduit struct {
 	again *againHandshake // nil: the session has one app socket only
 	place place           // of its sockets
 
+	alarm alarm // the alarms'
+
 	mu     sync.Mutex // guards the rest and the machine
 	m      machine
-	client *leg // nil while no connection is attached
-	app    *leg // nil if there never was an app
-	timer  *time.Timer
-	armed  time.Duration // when timer fires, since srv.began; 0 if it does not
+	client *leg          // nil while no connection is attached
+	app    *leg          // nil if there never was an app
+	armed  time.Duration // when tick is called at the latest, since srv.began; 0 if it is not
 	over   bool          // the end was reported
 	gone   bool          // the registry has forgotten it
 	beats  uint64        // answered heartbeats that were reported
@@ -308,15 +309,10 @@ func (c *conduit) arm(now, deadline time.Time) {
 		return
 	}
 	c.armed = at
-	d := max(deadline.Sub(now), 0)
-	if d > coarse {
-		d += grid - at%grid
+	if deadline.Sub(now) > coarse {
+		at += grid - at%grid
 	}
-	if c.timer == nil {
-		c.timer = time.AfterFunc(d, c.tick)
-		return
-	}
-	c.timer.Reset(d)
+	c.srv.alarms.set(c, at)
 }
 
 // Timers that are further away than coarse, as heartbeats are, fire on a grid,
@@ -328,10 +324,8 @@ const (
 )
 
 func (c *conduit) stopTimer() {
-	if c.timer != nil {
-		c.timer.Stop()
-	}
 	c.armed = 0
+	c.srv.alarms.stop(c)
 }
 
 // finish reports the end, once.

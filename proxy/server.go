@@ -100,7 +100,7 @@ type Peers interface {
 // concurrent use.
 type Server struct {
 	// Immutable.
-	began       time.Time
+	began       time.Time // what conduits count from
 	cfg         Config
 	session     session.Config
 	echo        session.Config // of clients without wsr.v1: nothing of theirs is journaled
@@ -114,6 +114,7 @@ type Server struct {
 	log         *slog.Logger
 	pool        *seqwindow.Pool
 
+	alarms      alarms
 	buffers     bufferPool
 	loops       loops
 	sessions    registry
@@ -143,6 +144,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.setDefaults()
 	s := &Server{began: time.Now(), cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger}
+	s.alarms.began = s.began
 	s.life, s.die = context.WithCancel(context.Background())
 	if cfg.Peers != nil {
 		s.vigil.start(time.Now(), cfg.LeaseTTL/2)

@@ -1,0 +1,140 @@
+package proxy
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// ticked is a machine that notes when it was called.
+type ticked struct {
+	deadMachine
+	at []time.Time
+}
+
+func (m *ticked) Tick(now time.Time) { m.at = append(m.at, now) }
+
+func alarmed(s *Server) (*conduit, *ticked) {
+	m := new(ticked)
+	return &conduit{srv: s, plain: true, m: m}, m
+}
+
+func TestAlarms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := &Server{began: start, alarms: alarms{began: start}}
+		want := func(what string, m *ticked, at ...time.Duration) {
+			t.Helper()
+			if len(m.at) != len(at) {
+				t.Fatalf("%s: called at %v, want %v", what, m.at, at)
+			}
+			for i := range at {
+				if got := m.at[i].Sub(start); got != at[i] {
+					t.Errorf("%s: called after %v, want %v", what, got, at[i])
+				}
+			}
+		}
+		a, am := alarmed(s)
+		b, bm := alarmed(s)
+		c, cm := alarmed(s)
+		d, dm := alarmed(s)
+		s.alarms.set(a, 30*time.Millisecond)
+		s.alarms.set(b, 10*time.Millisecond)
+		s.alarms.set(c, 20*time.Millisecond)
+		s.alarms.set(d, 5*time.Millisecond)
+		s.alarms.set(c, 40*time.Millisecond) // later
+		s.alarms.set(a, 7*time.Millisecond)  // sooner
+		s.alarms.stop(d)
+		s.alarms.stop(d)
+		time.Sleep(50 * time.Millisecond)
+		synctest.Wait()
+		want("sooner", am, 7*time.Millisecond)
+		want("once", bm, 10*time.Millisecond)
+		want("later", cm, 40*time.Millisecond)
+		want("stopped", dm)
+
+		s.alarms.set(d, time.Millisecond) // long past
+		s.alarms.set(a, 60*time.Millisecond)
+		synctest.Wait()
+		want("overdue", dm, 50*time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
+		synctest.Wait()
+		want("again", am, 7*time.Millisecond, 60*time.Millisecond)
+		if len(s.alarms.queue) != 0 {
+			t.Errorf("%d wait yet", len(s.alarms.queue))
+		}
+	})
+}
+
+// Whatever the order in which alarms are set, moved and stopped, each is called
+// when it was last set for.
+func TestManyAlarms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := &Server{began: start, alarms: alarms{began: start}}
+		all := make([]*conduit, 500)
+		machines := make([]*ticked, len(all))
+		due := make([]time.Duration, len(all))
+		for i := range all {
+			all[i], machines[i] = alarmed(s)
+		}
+		r := rand.New(rand.NewPCG(1, 2))
+		for range 20 * len(all) {
+			i := r.IntN(len(all))
+			if r.IntN(4) == 0 {
+				s.alarms.stop(all[i])
+				due[i] = 0
+				continue
+			}
+			due[i] = time.Duration(1+r.IntN(1000)) * time.Millisecond
+			s.alarms.set(all[i], due[i])
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		for i, m := range machines {
+			var want []time.Duration
+			if due[i] != 0 {
+				want = []time.Duration{due[i]}
+			}
+			var got []time.Duration
+			for _, at := range m.at {
+				got = append(got, at.Sub(start))
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("conduit %d: called after %v, want %v", i, got, want)
+			}
+		}
+	})
+}
+
+// Far ones are called on a grid, and so together.
+func TestAlarmsOnAGrid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := &Server{began: start, alarms: alarms{began: start}}
+		for i := range 40 {
+			c, _ := alarmed(s)
+			c.mu.Lock()
+			c.arm(start, start.Add(15*time.Second+time.Duration(i)*time.Millisecond/2))
+			c.mu.Unlock()
+		}
+		last, called := time.Duration(0), 0
+		for len(s.alarms.queue) > 0 {
+			due := s.alarms.queue[0].alarm.due
+			if due == last {
+				t.Fatal("not taken")
+			}
+			if last = due; due%grid != 0 || due < 15*time.Second || due > 15*time.Second+2*grid {
+				t.Errorf("due after %v", due)
+			}
+			called++
+			time.Sleep(due - time.Since(start))
+			synctest.Wait()
+		}
+		if called > 2 {
+			t.Errorf("%d awakenings", called)
+		}
+	})
+}
