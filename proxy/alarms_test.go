@@ -121,8 +121,15 @@ func TestAlarmsOnAGrid(t *testing.T) {
 			c.mu.Unlock()
 		}
 		last, called := time.Duration(0), 0
-		for len(s.alarms.queue) > 0 {
-			due := s.alarms.queue[0].alarm.due
+		first := func() time.Duration {
+			s.alarms.mu.Lock()
+			defer s.alarms.mu.Unlock()
+			if len(s.alarms.queue) == 0 {
+				return 0
+			}
+			return s.alarms.queue[0].alarm.due
+		}
+		for due := first(); due != 0; due = first() {
 			if due == last {
 				t.Fatal("not taken")
 			}

@@ -19,6 +19,7 @@ func runCommand(ctx context.Context, environ []string, stderr io.Writer) int {
 	if cfg == nil {
 		return exitUsage
 	}
+	collectOften()
 	out := observe.NewWriter(stderr)
 	defer func() { _ = out.Close() }() // stuck lines are lost, which nobody can be told
 	log := observe.NewLogger(out, cfg.LogLevel, string(cfg.LogFormat), isTerminal(stderr))
