@@ -14,28 +14,23 @@ import (
 type alarms struct {
 	began time.Time // times count from here
 
-	mu    sync.Mutex // guards the rest, and alarm of every conduit
+	mu    sync.Mutex // guards the rest, and slot of every conduit
 	queue alarmQueue
 	timer *time.Timer
 	next  time.Duration // when timer fires; 0 if it does not
 	spare []*conduit    // memory for those who are due
 }
 
-// An alarm is a conduit's place among those who wait.
-type alarm struct {
-	due  time.Duration
-	slot int // in the queue, from 1; 0: in none
-}
-
 // set makes c.tick be called at a time, and at no other.
 func (a *alarms) set(c *conduit, due time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c.alarm.due = due
-	if c.alarm.slot == 0 {
+	if slot := c.slot; slot == 0 {
+		a.queue.due = due
 		heap.Push(&a.queue, c)
 	} else {
-		heap.Fix(&a.queue, c.alarm.slot-1)
+		a.queue.list[slot-1].due = due
+		heap.Fix(&a.queue, slot-1)
 	}
 	a.arm()
 }
@@ -44,18 +39,19 @@ func (a *alarms) set(c *conduit, due time.Duration) {
 func (a *alarms) stop(c *conduit) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if c.alarm.slot != 0 {
-		heap.Remove(&a.queue, c.alarm.slot-1)
+	if c.slot != 0 {
+		heap.Remove(&a.queue, c.slot-1)
 	}
 }
 
 // arm sees to it that the timer does not fire later than the first is due. It
 // may fire for nothing. The caller holds the lock.
 func (a *alarms) arm() {
-	if len(a.queue) == 0 || a.next != 0 && a.next <= a.queue[0].alarm.due {
+	first := a.queue.first()
+	if first == 0 || a.next != 0 && a.next <= first {
 		return
 	}
-	a.next = a.queue[0].alarm.due
+	a.next = first
 	wait := max(0, a.next-time.Since(a.began))
 	if a.timer == nil {
 		a.timer = time.AfterFunc(wait, a.fire)
@@ -83,7 +79,7 @@ func (a *alarms) take() []*conduit {
 	due := a.spare
 	a.spare = nil
 	now := time.Since(a.began)
-	for len(a.queue) > 0 && a.queue[0].alarm.due <= now {
+	for at := a.queue.first(); at != 0 && at <= now; at = a.queue.first() {
 		due = append(due, heap.Pop(&a.queue).(*conduit))
 	}
 	a.next = 0
@@ -92,27 +88,43 @@ func (a *alarms) take() []*conduit {
 }
 
 // alarmQueue is a heap (container/heap), the first one due in front.
-type alarmQueue []*conduit
+type alarmQueue struct {
+	list []alarm
+	due  time.Duration // of the one that is pushed
+}
 
-func (q alarmQueue) Len() int           { return len(q) }
-func (q alarmQueue) Less(i, j int) bool { return q[i].alarm.due < q[j].alarm.due }
+type alarm struct {
+	due time.Duration // more than 0
+	c   *conduit
+}
 
-func (q alarmQueue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].alarm.slot, q[j].alarm.slot = i+1, j+1
+// first is when somebody is due; 0 if nobody waits.
+func (q *alarmQueue) first() time.Duration {
+	if len(q.list) == 0 {
+		return 0
+	}
+	return q.list[0].due
+}
+
+func (q *alarmQueue) Len() int           { return len(q.list) }
+func (q *alarmQueue) Less(i, j int) bool { return q.list[i].due < q.list[j].due }
+
+func (q *alarmQueue) Swap(i, j int) {
+	q.list[i], q.list[j] = q.list[j], q.list[i]
+	q.list[i].c.slot, q.list[j].c.slot = i+1, j+1
 }
 
 func (q *alarmQueue) Push(x any) {
 	c := x.(*conduit)
-	*q = append(*q, c)
-	c.alarm.slot = len(*q)
+	q.list = append(q.list, alarm{q.due, c})
+	c.slot = len(q.list)
 }
 
 func (q *alarmQueue) Pop() any {
-	old := *q
-	c := old[len(old)-1]
-	old[len(old)-1] = nil
-	*q = old[:len(old)-1]
-	c.alarm.slot = 0
+	last := len(q.list) - 1
+	c := q.list[last].c
+	q.list[last] = alarm{}
+	q.list = q.list[:last]
+	c.slot = 0
 	return c
 }

@@ -62,8 +62,8 @@ func TestAlarms(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		synctest.Wait()
 		want("again", am, 7*time.Millisecond, 60*time.Millisecond)
-		if len(s.alarms.queue) != 0 {
-			t.Errorf("%d wait yet", len(s.alarms.queue))
+		if s.alarms.queue.Len() != 0 {
+			t.Errorf("%d wait yet", s.alarms.queue.Len())
 		}
 	})
 }
@@ -124,10 +124,7 @@ func TestAlarmsOnAGrid(t *testing.T) {
 		first := func() time.Duration {
 			s.alarms.mu.Lock()
 			defer s.alarms.mu.Unlock()
-			if len(s.alarms.queue) == 0 {
-				return 0
-			}
-			return s.alarms.queue[0].alarm.due
+			return s.alarms.queue.first()
 		}
 		for due := first(); due != 0; due = first() {
 			if due == last {

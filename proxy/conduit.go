@@ -48,7 +48,7 @@ type conduit struct {
 	again *againHandshake // nil: the session has one app socket only
 	place place           // of its sockets
 
-	alarm alarm // the alarms'
+	slot int // the alarms': in their queue, from 1; 0: in none
 
 	mu     sync.Mutex // guards the rest and the machine
 	m      machine

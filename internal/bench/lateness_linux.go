@@ -21,9 +21,9 @@ type latenessRow struct {
 // contendLateness watches the heartbeats of many sessions while messages go
 // through them.
 func (r *rig) contendLateness(pg *page, o *contestOptions) error {
-	n, rate, lasts := idleSessions, 20_000, 3*beatInterval+beatInterval/2
+	n, rate, lasts := idleSessions, 10_000, 3*beatInterval+beatInterval/2
 	if o.quick {
-		n, rate, lasts = 1000, 5000, 2*beatInterval+beatInterval/3
+		n, rate, lasts = 1000, 2500, 2*beatInterval+beatInterval/3
 	}
 	var rows []latenessRow
 	for _, rv := range rivals() {
