@@ -353,8 +353,10 @@ func (c *conduit) forget() {
 // persist appends a record off this thread; the machine asks for one at a
 // time.
 func (c *conduit) persist(rec *store.Record) {
+	c.srv.appends.Add(1)
 	c.srv.work.Go(func() {
 		r := c.append(rec)
+		c.srv.appends.Add(-1)
 		now := c.enter()
 		defer c.leave()
 		doubted := c.doubted()

@@ -14,6 +14,12 @@ import (
 // session goes on from memory meanwhile and the append is tried again.
 const appendTimeout = 5 * time.Second
 
+// manyAppends under way are as many as a journal takes well at a time.
+const manyAppends = 64
+
+// journalBusy tells whether the journal has that much to do.
+func (s *Server) journalBusy() bool { return s.appends.Load() >= manyAppends }
+
 // journal is one session's place in the store. Only one goroutine uses it at
 // a time, since a session has one append in flight.
 type journal struct {

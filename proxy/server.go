@@ -125,6 +125,7 @@ type Server struct {
 	leaving     leaving
 	vigil       vigil
 	journalAway atomic.Bool
+	appends     atomic.Int32 // under way
 
 	life context.Context // ends with Shutdown
 	die  context.CancelFunc
@@ -159,7 +160,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.echo = s.session
 	if cfg.Store != nil {
-		s.session.Journal, s.session.JournalLimits = true, cfg.Store.Limits()
+		s.session.Journal, s.session.JournalLimits, s.session.Busy = true, cfg.Store.Limits(), s.journalBusy
 	}
 	s.scheme = "http"
 	if cfg.TLSCert != "" {

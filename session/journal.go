@@ -10,10 +10,15 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// retryFirst and retryMost bound the pause after a failed append.
+// Implementation limits of journaling.
 const (
+	// retryFirst and retryMost bound the pause after a failed append.
 	retryFirst = 100 * time.Millisecond
 	retryMost  = 5 * time.Second
+
+	// busyPause, and up to as much again, is how long a record waits for a
+	// journal that is busy.
+	busyPause = 20 * time.Millisecond
 
 	// endTries is how often the end of a session is told to a journal that
 	// does not answer: for some five minutes. Then its time to live has to say
@@ -145,6 +150,10 @@ func (s *Session) record(now time.Time) *store.Record {
 	if !j.due && !s.handover.ready && cut == marked && !s.context.unsaved() && now.Before(j.refresh.Time()) {
 		return nil
 	}
+	if s.mayWait() {
+		j.retry = moment.At(now.Add(busyPause + time.Duration(s.cfg.Random())%busyPause))
+		return nil
+	}
 	rec := s.newRecord(store.Delta)
 	fresh, size := s.frames(marked, cut)
 	whole := s.context.save()
@@ -170,6 +179,13 @@ func (s *Session) record(now time.Time) *store.Record {
 	}
 	s.counters.Frames += uint64(len(rec.Frames))
 	return s.write(now, rec)
+}
+
+// mayWait tells whether the journal has enough to do without a record of frames
+// that a client which is there has merely not acknowledged yet. Most are in a
+// moment, while in a queue of the journal they would be written all the same.
+func (s *Session) mayWait() bool {
+	return s.cfg.Busy != nil && s.client.attached && !s.journal.due && !s.handover.ready && !s.context.unsaved() && s.cfg.Busy()
 }
 
 // write accounts for a record that goes out.

@@ -26,3 +26,39 @@ func TestEndIsNotToldForEver(t *testing.T) {
 		t.Fatalf("the session gave up after %d tries", told)
 	}
 }
+
+// While the journal is busy, a message waits that its client is likely to
+// acknowledge in a moment, and nothing else does.
+func TestJournalIsBusy(t *testing.T) {
+	st := newStage(t)
+	busy := true
+	st.cfg.Busy = func() bool { return busy }
+	st.do([]string{"new"})
+	records := func() uint64 { return st.s.Counters().Records }
+	started := records()
+	want := func(what string, n uint64) {
+		t.Helper()
+		if got := records() - started; got != n {
+			t.Fatalf("%s: %d records, want %d", what, got, n)
+		}
+	}
+	st.do([]string{"app", "text", "one"})
+	st.wait(st.cfg.PersistAfter + time.Second)
+	want("busy", 0)
+	st.do([]string{"client", "acks", "1"})
+	busy = false
+	st.wait(time.Second)
+	want("acknowledged meanwhile", 0)
+
+	busy = true
+	st.do([]string{"app", "text", "two"})
+	st.wait(st.cfg.PersistAfter + time.Second)
+	busy = false
+	st.wait(2 * busyPause)
+	want("no more", 1)
+
+	busy = true
+	st.do([]string{"app", "text", "three"})
+	st.do([]string{"client", "cut"})
+	want("nobody is there", 2)
+}

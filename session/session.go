@@ -62,6 +62,10 @@ type Config struct {
 	Pool    *seqwindow.Pool
 	Buffers *frame.Buffers
 
+	// Busy tells whether so many records are on their way to the journal that
+	// one which can wait had better do so; nil: never.
+	Busy func() bool
+
 	// Random returns mask keys and jitter; it need not be secret.
 	Random func() uint32
 	// Token adds what the sidecar knows to the token of a WELCOME and seals it.
