@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 // slowBeat sets heartbeats to one interval, whatever the link.
@@ -27,8 +29,17 @@ func (r *rig) contendIdle(pg *page, o *contestOptions) error {
 	if o.quick {
 		n = 1000
 	}
+	ns, err := r.startNATS(1)
+	if err != nil {
+		return err
+	}
+	defer ns.kill()
+	outside := rival{name: sidecarOutside, sidecar: true, offer: wire.Offer{Resilient: true},
+		begin: func(r *rig, upstream string, env ...string) (*contestant, error) {
+			return beginDriver("epoll")(r, upstream, append(env, ns.env()...)...)
+		}}
 	var rows []idleRow
-	for _, rv := range rivals() {
+	for _, rv := range append(rivals(), outside) {
 		fmt.Fprintln(os.Stderr, "bench: idle,", rv.name)
 		row, err := r.idle(&rv, n, watch)
 		if err != nil {

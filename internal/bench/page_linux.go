@@ -120,9 +120,13 @@ func (pg *page) addIdle(rows []idleRow, n int, watch time.Duration) {
 			heap = fmt.Sprintf("%.0f", row.heap)
 		}
 		t = append(t, []string{row.rival, fmt.Sprintf("%.0f", row.resident), heap, fmt.Sprintf("%.2f", 100*row.cpu)})
-		if row.rival == sidecarSession {
-			pg.goals = append(pg.goals, newGoal("idle resilient session, resident memory", row.resident, idleLimit, " B"),
-				newGoal(fmt.Sprintf("%d idle sessions, heartbeats every 15 s", n), 100*row.cpu, idleCPULimit, " %"))
+		if row.rival == sidecarSession || row.rival == sidecarOutside {
+			journal := "its journal in the sidecar"
+			if row.rival == sidecarOutside {
+				journal = "its journal in NATS outside"
+			}
+			pg.goals = append(pg.goals, newGoal("idle resilient session, "+journal+", resident memory", row.resident, idleLimit, " B"),
+				newGoal(fmt.Sprintf("%d of them, heartbeats every 15 s", n), 100*row.cpu, idleCPULimit, " %"))
 		}
 	}
 	pg.section("Idle sessions", fmt.Sprintf("%d sessions; the growth of resident memory since the start, and the processor time in %v. "+
@@ -183,9 +187,9 @@ func (pg *page) addLateness(rows []latenessRow, n, rate int) {
 			fmt.Sprintf("%.3f", 1e3*row.pause), number(permilleOf(row.delay, 500)), number(permilleOf(row.delay, 999))})
 		if row.rival == sidecarSession {
 			pg.goals = append(pg.goals, newGoal("heartbeat lateness under load, p99.9", late, latenessLimit, " ms"),
-				newGoal("longest GC pause meanwhile", 1e3*row.pause, pauseLimit, " ms"))
+				newGoal("longest GC pause from the start on", 1e3*row.pause, pauseLimit, " ms"))
 		}
 	}
-	pg.section("Heartbeats under load", fmt.Sprintf("%d sessions, %d messages a second over all of them there and back, a heartbeat every 15 s. "+
+	pg.section("Heartbeats under load", fmt.Sprintf("%d sessions, over all of them %d messages a second there and as many back, a heartbeat every 15 s. "+
 		"Lateness is how much longer than that an interval was at the client.", n, rate), t)
 }

@@ -21,6 +21,7 @@ const (
 	nginxOne       = "nginx, 1 worker"
 	sidecarPlain   = "sidecar, plain, epoll"
 	sidecarSession = "sidecar, resilient, epoll"
+	sidecarOutside = "sidecar, resilient, epoll, NATS outside"
 )
 
 // connectionRoom is what nginx and HAProxy are laid out for: idleSessions,
