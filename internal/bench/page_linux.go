@@ -121,12 +121,12 @@ func (pg *page) addIdle(rows []idleRow, n int, watch time.Duration) {
 		}
 		t = append(t, []string{row.rival, fmt.Sprintf("%.0f", row.resident), heap, fmt.Sprintf("%.2f", 100*row.cpu)})
 		if row.rival == sidecarSession || row.rival == sidecarOutside {
-			journal := "its journal in the sidecar"
+			outside := ""
 			if row.rival == sidecarOutside {
-				journal = "its journal in NATS outside"
+				outside = ", NATS outside"
 			}
-			pg.goals = append(pg.goals, newGoal("idle resilient session, "+journal+", resident memory", row.resident, idleLimit, " B"),
-				newGoal(fmt.Sprintf("%d of them, heartbeats every 15 s", n), 100*row.cpu, idleCPULimit, " %"))
+			pg.goals = append(pg.goals, newGoal("idle resilient session, resident memory"+outside, row.resident, idleLimit, " B"),
+				newGoal(fmt.Sprintf("%d idle sessions, heartbeats every 15 s", n)+outside, 100*row.cpu, idleCPULimit, " %"))
 		}
 	}
 	pg.section("Idle sessions", fmt.Sprintf("%d sessions; the growth of resident memory since the start, and the processor time in %v. "+
