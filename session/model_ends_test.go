@@ -15,8 +15,8 @@ func (m *sim) settle() {
 		if m.s == nil {
 			return
 		}
-		var o Output
-		m.s.Output(m.now, &o)
+		o := anothers(&m.lent)
+		m.s.Output(m.now, o)
 		if m.s.Doubted() && (len(o.ToApp) > 0 || len(o.ToClient) > 0 || o.CloseClient != nil || o.CloseApp || o.RedialApp) {
 			m.t.Fatalf("in doubt of its ownership, the session acts: %+v (I5)", o)
 		}
@@ -31,10 +31,10 @@ func (m *sim) settle() {
 			m.clientReads()
 		}
 		if o.Idle() {
-			m.asked = o
+			m.asked = *o
 			return
 		}
-		m.perform(&o)
+		m.perform(o)
 	}
 	m.t.Fatal("the session never settles")
 }

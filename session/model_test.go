@@ -35,6 +35,7 @@ type sim struct {
 	cfg   *Config
 	now   time.Time
 
+	lent   Output   // for the next step
 	asked  Output   // the last, when there was nothing left to do
 	s      *Session // nil: it was handed over, or its owner is dead
 	over   bool     // the conversation has ended

@@ -119,7 +119,9 @@ func (s *Session) composeClient(now time.Time, o *Output) {
 	if s.client.borrowed {
 		o.control = s.client.control
 	}
-	if len(s.client.control) > 0 {
+	if len(s.client.control) == 0 {
+		s.client.control, s.client.borrowed = nil, false // it would be written to later
+	} else {
 		o.ToClient = append(o.ToClient, s.client.control)
 	}
 	if s.window.Unsent() {

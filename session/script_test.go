@@ -93,6 +93,7 @@ type stage struct {
 	cfg     *Config
 	now     time.Time
 	s       *Session
+	out     Output
 	log     []string
 	deflate bool
 
@@ -124,11 +125,23 @@ func (st *stage) say(format string, args ...any) {
 	st.log = append(st.log, fmt.Sprintf(format, args...))
 }
 
+// anothers is an Output that has served another session meanwhile.
+func anothers(o *Output) *Output {
+	for _, p := range [][]byte{o.control[:cap(o.control)], o.Farewell[:cap(o.Farewell)]} {
+		for i := range p {
+			p[i] = 0xee
+		}
+	}
+	clear(o.ToApp[:cap(o.ToApp)])
+	clear(o.ToClient[:cap(o.ToClient)])
+	return o
+}
+
 // settle is the driver's loop.
 func (st *stage) settle() {
 	for {
-		var o Output
-		st.s.Output(st.now, &o)
+		o := anothers(&st.out)
+		st.s.Output(st.now, o)
 		if len(o.ToApp) > 0 {
 			n := take(&st.appTakes, o.ToApp, &st.appPart)
 			st.s.AppWrote(st.now, n)
@@ -144,7 +157,7 @@ func (st *stage) settle() {
 			st.pause(1, "app", o.PauseApp)
 			return
 		}
-		st.perform(&o)
+		st.perform(o)
 	}
 }
 
