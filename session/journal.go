@@ -133,7 +133,7 @@ func (s *Session) persisted(now time.Time, rec *store.Record) {
 // record makes the record that is due, if any.
 func (s *Session) record(now time.Time) *store.Record {
 	j := &s.journal
-	if !s.cfg.Journal || j.inFlight != nil || now.Before(j.retry.Time()) {
+	if !s.cfg.Journal || j.inFlight != nil || j.retry != 0 && now.Before(j.retry.Time()) {
 		return nil
 	}
 	if s.closing.ended != "" {
@@ -256,21 +256,21 @@ func (s *Session) old(now time.Time, stamp uint32) bool {
 }
 
 // journalDeadline is when record will have something.
-func (s *Session) journalDeadline() time.Time {
+func (s *Session) journalDeadline() moment.Moment {
 	j := &s.journal
 	if !s.cfg.Journal || j.inFlight != nil {
-		return time.Time{} // Persisted comes
+		return 0 // Persisted comes
 	}
 	var d deadline
-	d.add(j.refresh.Time())
+	d.add(j.refresh)
 	if _, stamp, ok := s.window.OldestUnmarked(); ok {
-		d.add(s.started.Time().Add(time.Duration(stamp)*time.Millisecond + s.cfg.PersistAfter))
+		d.add(s.started + moment.Moment(time.Duration(stamp)*time.Millisecond+s.cfg.PersistAfter))
 	}
 	if j.due {
-		d.add(j.retry.Time())
+		d.add(j.retry)
 	}
-	if retry := j.retry.Time(); d.at.Before(retry) {
-		return retry
+	if j.retry != 0 && (d.at == 0 || d.at < j.retry) {
+		return j.retry
 	}
 	return d.at
 }

@@ -3,6 +3,7 @@ package session
 import (
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/moment"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -86,7 +87,7 @@ func (s *Session) Output(now time.Time, o *Output) {
 	if s.doubt.open {
 		o.Persist = s.record(now)
 		o.PauseClient, o.PauseApp = true, true
-		o.Deadline = s.journalDeadline()
+		o.Deadline = s.journalDeadline().Time()
 		return
 	}
 	s.settleClose(now)
@@ -150,35 +151,37 @@ func (s *Session) Told() bool { return s.closing.ended != "" && s.journal.idle()
 func (s *Session) deadline() time.Time {
 	var d deadline
 	if s.closing.ended != "" {
-		d.add(s.closing.deadline.Time())
-		d.add(s.journal.retry.Time())
-		return d.at
+		d.add(s.closing.deadline)
+		d.add(s.journal.retry)
+		return d.at.Time()
 	}
 	if s.client.attached {
-		d.add(s.client.beat.Deadline())
+		d.addTime(s.client.beat.Deadline())
 		if !s.client.blocked && !s.context.holds() { // otherwise ClientWritable comes first
-			d.add(s.inbox.AckDeadline())
+			d.addTime(s.inbox.AckDeadline())
 		}
 	} else {
-		d.add(s.client.expires.Time())
+		d.add(s.client.expires)
 	}
-	d.add(s.closing.deadline.Time())
-	d.add(s.handover.deadline.Time())
-	d.add(s.context.deadline(s))
-	d.add(s.echoDeadline())
+	d.add(s.closing.deadline)
+	d.add(s.handover.deadline)
+	d.addTime(s.context.deadline(s))
+	d.addTime(s.echoDeadline())
 	d.add(s.journalDeadline())
-	return d.at
+	return d.at.Time()
 }
 
 // deadline collects the earliest of several moments, of which zero ones do
 // not count.
-type deadline struct{ at time.Time }
+type deadline struct{ at moment.Moment }
 
-func (d *deadline) add(t time.Time) {
-	if !t.IsZero() && (d.at.IsZero() || t.Before(d.at)) {
-		d.at = t
+func (d *deadline) add(m moment.Moment) {
+	if m != 0 && (d.at == 0 || m < d.at) {
+		d.at = m
 	}
 }
+
+func (d *deadline) addTime(t time.Time) { d.add(moment.At(t)) }
 
 // Tick lets time pass. Calling it early or late does no harm: what is due is
 // decided here.

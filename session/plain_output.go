@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/moment"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -29,14 +30,14 @@ func (p *Plain) Output(now time.Time, o *Output) {
 		return
 	}
 	var d deadline
-	d.add(p.until)
-	d.add(p.leave.by)
-	d.add(p.beat.Deadline())
+	d.addTime(p.until)
+	d.addTime(p.leave.by)
+	d.addTime(p.beat.Deadline())
 	if p.beatDue {
 		// Its turn comes with the next frame's end, not with time.
-		d.at = p.until
+		d.at = moment.At(p.until)
 	}
-	o.Deadline = d.at
+	o.Deadline = d.at.Time()
 }
 
 // compose offers what the leg is to take.

@@ -14,7 +14,10 @@ type layer map[string][]string // package, or folder that ends in /, to modules
 
 // layers go from the bottom to the top.
 var layers = []layer{
-	{ // Mechanisms: the standard library only, and none of ours.
+	{ // What mechanisms may share.
+		"internal/moment": nil,
+	},
+	{ // Mechanisms: otherwise the standard library only.
 		"seqwindow": nil, "dedupe": nil, "heartbeat": nil,
 		"internal/backoff": nil, "internal/frame": nil, "internal/deflate": nil, "internal/keyring": nil,
 		"snapshot":           nil,
