@@ -10,7 +10,7 @@ TOOL := go tool -modfile=tools/go.mod
 RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot|cmd/.*|internal/(backoff|bench|chaos|config|deflate|frame|keyring|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-proxy soak chaos realapps docs ci sdk test-sdk test-browser test-nginx test-goroutine image e2e-kube
+.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos realapps docs ci sdk test-sdk test-browser test-nginx test-goroutine image e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -52,6 +52,11 @@ test-nginx: ## the configuration that docs/PROXIES.md shows, in a real nginx (ne
 
 bench-proxy: ## beside nginx, HAProxy and a plain forwarder, into docs/benchmarks (needs nginx and haproxy)
 	go run ./internal/bench proxy
+
+bench-libraries: ## forwarders on event-loop libraries beside the sidecar's own loop (needs nginx and haproxy)
+	@dir=$$(mktemp -d) && go build -C internal/bench/libraries -o $$dir/forwarder . && \
+	go run ./internal/bench proxy -only cpu -out "" -also "$$dir/forwarder gnet" -also "$$dir/forwarder netpoll"; \
+	status=$$?; rm -rf $$dir; exit $$status
 
 soak: ## the run with real cuts of the network, SOAKRUNS (10) times, under the race detector
 	go test -race -count=$(SOAKRUNS) -timeout 1h -v -run Cuts ./internal/endtoend

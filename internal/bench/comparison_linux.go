@@ -22,6 +22,7 @@ type contestOptions struct {
 	rounds  int
 	out     string
 	sidecar string
+	also    []string
 }
 
 // contestParts are the names for -only.
@@ -36,6 +37,13 @@ func parseContest(args []string, out io.Writer) (contestOptions, error) {
 	f.IntVar(&o.rounds, "rounds", 0, "interleaved rounds; 0: 5, or 2 if quick")
 	f.StringVar(&o.out, "out", "docs/benchmarks", "folder of the page and the plot; empty: only print")
 	f.StringVar(&o.sidecar, "sidecar", "", "sidecar binary; empty: build it")
+	f.Func("also", "command of another forwarder, for the echo and flood workloads: the last two of its arguments will be its address and the app's; may be given several times", func(command string) error {
+		if len(strings.Fields(command)) == 0 {
+			return errors.New("a command is missing")
+		}
+		o.also = append(o.also, command)
+		return nil
+	})
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -142,9 +150,13 @@ func (r *rig) contend(pg *page, o *contestOptions) error {
 }
 
 func (r *rig) contendCPU(pg *page, o *contestOptions) error {
+	var also []rival
+	for _, command := range o.also {
+		also = append(also, another(strings.Fields(command)))
+	}
 	for _, c := range contests(o) {
 		fmt.Fprintln(os.Stderr, "bench:", c.name)
-		scores, err := r.hold(&c)
+		scores, err := r.hold(&c, also)
 		if err != nil {
 			return err
 		}

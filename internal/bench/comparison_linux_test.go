@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -19,13 +20,14 @@ func TestContestOptions(t *testing.T) {
 		{"", contestOptions{rounds: 5, out: "docs/benchmarks"}, true},
 		{"-quick", contestOptions{quick: true, rounds: 2, out: "docs/benchmarks"}, true},
 		{"-quick -rounds 4 -only cpu,idle -out x", contestOptions{quick: true, rounds: 4, only: "cpu,idle", out: "x"}, true},
+		{"-also proxy", contestOptions{rounds: 5, out: "docs/benchmarks", also: []string{"proxy"}}, true},
 		{"-only cpu,walk", contestOptions{}, false},
 		{"-only cpu,", contestOptions{}, false},
 		{"-rounds -1", contestOptions{}, false},
 		{"word", contestOptions{}, false},
 	} {
 		got, err := parseContest(strings.Fields(c.args), new(strings.Builder))
-		if (err == nil) != c.ok || c.ok && got != c.want {
+		if (err == nil) != c.ok || c.ok && !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%q: %+v, %v", c.args, got, err)
 		}
 	}

@@ -62,10 +62,10 @@ func contests(o *contestOptions) []contest {
 	return all
 }
 
-// hold runs a contest: all rivals side by side, their turns interleaved, and
+// hold runs a contest: all rivals, and also some more, side by side, their turns interleaved, and
 // each turn on fresh connections. The first round is not counted. The load
 // without a proxy is the last score; it has no processor time.
-func (r *rig) hold(c *contest) (scores []score, err error) {
+func (r *rig) hold(c *contest, also []rival) (scores []score, err error) {
 	up, upstream, err := r.startRole("app")
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (r *rig) hold(c *contest) (scores []score, err error) {
 			p.end()
 		}
 	}()
-	list := rivals()
+	list := append(rivals(), also...)
 	for _, rv := range list {
 		p, err := rv.begin(r, upstream)
 		if err != nil {

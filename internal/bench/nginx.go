@@ -63,7 +63,7 @@ func (r *rig) startNginxAs(kind nginxKind, upstream string) (*child, string, err
 		return nil, "", err
 	}
 	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, upstream, kind.workers, kind.connections, kind.connections+1000), 0o600); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, upstream, kind.workers, kind.connections, kind.connections+300), 0o600); err != nil {
 		return nil, "", err
 	}
 	cmd := exec.CommandContext(r.ctx, r.nginx, "-p", dir, "-e", "stderr", "-c", conf)

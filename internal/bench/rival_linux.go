@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,9 +25,10 @@ const (
 	sidecarOutside = "sidecar, resilient, epoll, NATS outside"
 )
 
-// connectionRoom is what nginx and HAProxy are laid out for: idleSessions,
-// two sockets each, and some more.
-const connectionRoom = 18_800
+// connectionRoom is what nginx and HAProxy are laid out for: idleSessions, two
+// sockets each, and a sixteenth of it more, since nginx closes connections that
+// have not spoken yet when less is left.
+const connectionRoom = 19_600
 
 // descriptorRoom is what one process of the largest part opens.
 const descriptorRoom = 2*idleSessions + 500
@@ -66,6 +68,25 @@ func rivals() []rival {
 			rival{name: "sidecar, resilient, " + driver, sidecar: true, offer: wire.Offer{Resilient: true}, begin: beginDriver(driver)})
 	}
 	return list
+}
+
+// another is a forwarder of the caller's.
+func another(command []string) rival {
+	name := filepath.Base(command[0])
+	for _, arg := range command[1:] {
+		name += " " + arg
+	}
+	return rival{name: name, begin: func(r *rig, upstream string, _ ...string) (*contestant, error) {
+		addr, err := freeAddr()
+		if err != nil {
+			return nil, err
+		}
+		c, err := r.start(name, exec.CommandContext(r.ctx, command[0], append(slices.Clone(command[1:]), addr, upstream)...))
+		if err != nil {
+			return nil, err
+		}
+		return &contestant{child: c, addr: addr}, c.awaitListener(addr)
+	}}
 }
 
 func beginNginx(workers string) func(*rig, string, ...string) (*contestant, error) {

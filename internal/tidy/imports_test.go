@@ -45,7 +45,7 @@ var layers = []layer{
 		"k8s/cluster/clustertest": anything,
 	},
 	{ // Wiring, and what measures the whole.
-		"cmd/": anything, "internal/bench": anything,
+		"cmd/": anything, "internal/bench": anything, "internal/bench/libraries": anything,
 		"internal/endtoend": anything, "internal/chaos": anything, "internal/fronts": anything, "internal/kubetest": anything, "charts": anything, "internal/realapps": anything, "internal/soak": anything, "internal/tidy": nil,
 	},
 }
