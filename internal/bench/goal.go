@@ -49,7 +49,7 @@ var contestLimits = []struct {
 
 // Limits of the other parts.
 const (
-	latencyLimit   = 1.0  // added, beside what nginx adds
+	latencyLimit   = 0.0  // µs added, less what nginx adds
 	idleLimit      = 2500 // bytes per session
 	idleCPULimit   = 2    // per cent of a core
 	latenessLimit  = 50   // ms at the 99.9th percentile

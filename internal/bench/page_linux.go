@@ -169,7 +169,7 @@ func (pg *page) addPace(rows []paceRow, n int) {
 	for i := range rows {
 		for k, name := range []string{"p50", "p99"} {
 			if rows[i].rival == sidecarSession {
-				pg.goals = append(pg.goals, newGoal("latency added at 1 connection, "+name+", resilient, beside nginx's", added(&rows[i], k)/nginx[k], latencyLimit, ""))
+				pg.goals = append(pg.goals, newGoal("latency added at 1 connection, "+name+", resilient, less nginx's", added(&rows[i], k)-nginx[k], latencyLimit, " µs"))
 			}
 		}
 	}
