@@ -652,7 +652,7 @@ func finishAfterGone(r *rig) {
 }
 
 // descriptors counts those of this process, where it can.
-func descriptors(t *testing.T) int {
+func descriptors(t testing.TB) int {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		return 0

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -371,7 +370,7 @@ func TestIdleTunnel(t *testing.T) {
 		}
 	}
 	talk() // the pipes that are pooled from here on
-	files, memory := openFiles(t), idleMemory()
+	files, memory := descriptors(t), idleMemory()
 	for range n {
 		talk()
 	}
@@ -379,24 +378,12 @@ func TestIdleTunnel(t *testing.T) {
 	// In one process: the client's socket, both of the sidecar, the owner's,
 	// whose io.Copy holds a pipe. Those that carried the bytes are given back
 	// a little later.
-	eventually(t, "six descriptors each", func() bool { return (openFiles(t)-files)/n <= 6 })
+	eventually(t, "six descriptors each", func() bool { return (descriptors(t)-files)/n <= 6 })
 	each := (idleMemory() - memory) / n
 	t.Logf("%d bytes each, with its client and its owner", each)
 	if each > 40<<10 {
 		t.Errorf("%d bytes each", each)
 	}
-}
-
-func openFiles(t testing.TB) int {
-	t.Helper()
-	if runtime.GOOS != "linux" {
-		return 0
-	}
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(list)
 }
 
 // idleMemory is heap and stacks.

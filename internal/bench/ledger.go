@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -15,9 +13,6 @@ import (
 
 // journalStreams is how the names of the journal's streams begin.
 const journalStreams = "WSR_LOG_"
-
-// metricsLimit is far above what a sidecar has to tell.
-const metricsLimit = 4 << 20
 
 // A ledger reads what was written from both sides: what JetStream stored, and
 // what the sidecar counts.
@@ -62,12 +57,7 @@ func (l *ledger) read(ctx context.Context) (b balance, err error) {
 	if err := streams.Err(); err != nil {
 		return b, fmt.Errorf("bench: streams: %w", err)
 	}
-	answer, err := http.Get("http://" + l.admin + "/metrics")
-	if err != nil {
-		return b, err
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, metricsLimit))
+	text, err := readMetrics(l.admin)
 	if err != nil {
 		return b, err
 	}

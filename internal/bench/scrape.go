@@ -8,18 +8,25 @@ import (
 	"strconv"
 )
 
+// metricsLimit is far above what a sidecar has to tell.
+const metricsLimit = 4 << 20
+
 // scrape reads the metrics of a sidecar, each by its name with its labels.
 func scrape(admin string) (map[string]float64, error) {
+	text, err := readMetrics(admin)
+	if err != nil {
+		return nil, err
+	}
+	return parseMetrics(text)
+}
+
+func readMetrics(admin string) ([]byte, error) {
 	answer, err := http.Get("http://" + admin + "/metrics")
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, metricsLimit))
-	if err != nil {
-		return nil, err
-	}
-	return parseMetrics(text)
+	return io.ReadAll(io.LimitReader(answer.Body, metricsLimit))
 }
 
 // parseMetrics reads Prometheus's text form without times.
