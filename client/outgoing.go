@@ -108,7 +108,7 @@ func (m *machine) controls(now time.Time, g *leg, dst []byte) []byte {
 		spoke = true
 	}
 	if spoke {
-		m.in.Acked(ack)
+		m.in.Acked(now, ack)
 	}
 	g.ackDue = false
 	return dst

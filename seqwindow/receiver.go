@@ -63,6 +63,7 @@ type Receiver struct {
 	acked    Serial
 	bytes    int           // handled since acked
 	since    moment.Moment // when the first message after acked was handled
+	told     moment.Moment // when acked was told; 0: never
 }
 
 // Init sets all three positions; the next message has received+1. Policy stays.
@@ -117,45 +118,58 @@ func (r *Receiver) AckDue(now time.Time) (Serial, bool) {
 	return r.handled, !at.IsZero() && !now.Before(at)
 }
 
-// AckRides tells whether an acknowledgement is close enough to due that it had
-// better go with a message that is written anyway than alone a little later:
-// three quarters of one of the limits are reached.
+// AckRides tells whether an acknowledgement had better go with a message that
+// is written anyway, before it has to go alone: three quarters of one of the
+// limits are reached, that of the delay counted from the last acknowledgement, if
+// there was one. Where one message answers another, no acknowledgement then has
+// to go alone.
 func (r *Receiver) AckRides(now time.Time) bool {
-	at := r.deadline(3, 4)
-	return !at.IsZero() && !now.Before(at)
+	last := r.told
+	if last == 0 {
+		last = r.since
+	}
+	return r.handled != r.acked && (r.reaches(3, 4) || !now.Before(last.Time().Add(r.delay()*3/4)))
 }
 
 // AckDeadline returns when the next acknowledgement is due. It is zero when
 // nothing waits for one, and in the past when enough messages or bytes do.
-func (r *Receiver) AckDeadline() time.Time { return r.deadline(1, 1) }
-
-// deadline is AckDeadline for limits of which only a part counts.
-func (r *Receiver) deadline(part, of int) time.Time {
-	if r.handled == r.acked {
+func (r *Receiver) AckDeadline() time.Time {
+	switch {
+	case r.handled == r.acked:
 		return time.Time{}
-	}
-	var p AckPolicy
-	if r.Policy != nil {
-		p = *r.Policy
-	}
-	if of*int(r.handled-r.acked) >= part*orDefault(p.Messages, DefaultAckMessages) ||
-		of*r.bytes >= part*orDefault(p.Bytes, DefaultAckBytes) {
+	case r.reaches(1, 1):
 		return r.since.Time()
 	}
-	return r.since.Time().Add(max(0, orDefault(p.Delay, DefaultAckDelay)*time.Duration(part)/time.Duration(of)))
+	return r.since.Time().Add(max(0, r.delay()))
+}
+
+// reaches tells whether so much waits as a part of the limits allows.
+func (r *Receiver) reaches(part, of int) bool {
+	messages, bytes := DefaultAckMessages, DefaultAckBytes
+	if p := r.Policy; p != nil {
+		messages, bytes = orDefault(p.Messages, messages), orDefault(p.Bytes, bytes)
+	}
+	return of*int(r.handled-r.acked) >= part*messages || of*r.bytes >= part*bytes
+}
+
+func (r *Receiver) delay() time.Duration {
+	if r.Policy == nil {
+		return DefaultAckDelay
+	}
+	return orDefault(r.Policy.Delay, DefaultAckDelay)
 }
 
 // Acked notes that an acknowledgement of n went out, by itself or in another
 // message. When more has been handled since, that stays as urgent as it was:
 // early is allowed, late is not. It panics when n was not handled (I3).
-func (r *Receiver) Acked(n Serial) {
+func (r *Receiver) Acked(now time.Time, n Serial) {
 	if LessEq(n, r.acked) {
 		return
 	}
 	if !LessEq(n, r.handled) {
 		panic(fmt.Sprintf("seqwindow: acknowledged %d: handled only %d", n, r.handled))
 	}
-	r.acked = n
+	r.acked, r.told = n, moment.At(now)
 	if n == r.handled {
 		r.bytes, r.since = 0, 0
 	}

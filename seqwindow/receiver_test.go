@@ -62,9 +62,9 @@ func TestReceiverAcknowledgesLate(t *testing.T) {
 	equal(t, "deadline counts from the first", r.AckDeadline().Equal(epoch.Add(DefaultAckDelay)), true)
 	wantDue("just before", epoch.Add(DefaultAckDelay-1), false)
 	wantDue("delay over", epoch.Add(DefaultAckDelay), true)
-	r.Acked(first) // behind what is handled by now
+	r.Acked(epoch, first) // behind what is handled by now
 	wantDue("the second message still waits", epoch.Add(DefaultAckDelay), true)
-	r.Acked(r.Received())
+	r.Acked(epoch, r.Received())
 	equal(t, "no deadline", r.AckDeadline(), time.Time{})
 
 	now := epoch.Add(time.Minute)
@@ -74,7 +74,7 @@ func TestReceiverAcknowledgesLate(t *testing.T) {
 	wantDue("32 messages", now, true)
 	n, _ := r.AckDue(now)
 	equal(t, "cumulative", n, r.Received())
-	r.Acked(n)
+	r.Acked(now, n)
 
 	r.Handled(now, take(1), DefaultAckBytes-1)
 	wantDue("a byte less than 64 KiB", now, false)
@@ -90,30 +90,58 @@ func TestReceiverPolicy(t *testing.T) {
 	r.Handled(epoch, r.Next(), 1)
 	equal(t, "own messages", r.AckDeadline().Equal(epoch), true)
 	r.Policy = &AckPolicy{Delay: -1}
-	r.Acked(1)
+	r.Acked(epoch, 1)
 	equal(t, "at once", r.AckDeadline().Equal(epoch), true)
 }
 
 func TestReceiverAcksRide(t *testing.T) {
 	r := Receiver{Policy: &AckPolicy{Messages: 8, Bytes: 100, Delay: 40 * time.Millisecond}}
 	r.Init(0)
-	equal(t, "nothing to tell", r.AckRides(epoch.Add(time.Hour)), false)
-	r.Handled(epoch, r.Next(), 1)
-	equal(t, "just before 30 ms", r.AckRides(epoch.Add(30*time.Millisecond-1)), false)
-	equal(t, "30 ms", r.AckRides(epoch.Add(30*time.Millisecond)), true)
+	at := func(d time.Duration) time.Time { return epoch.Add(d * time.Millisecond) }
+	equal(t, "nothing to tell", r.AckRides(at(0)), false)
+	r.Handled(at(0), r.Next(), 1)
+	equal(t, "29 ms after the first", r.AckRides(at(29)), false)
+	equal(t, "30 ms after the first", r.AckRides(at(30)), true)
+	r.Acked(at(0), r.Received())
+	equal(t, "nothing more to tell", r.AckRides(at(1000)), false)
+	r.Handled(at(20), r.Next(), 1)
+	equal(t, "29 ms after the last one", r.AckRides(at(29)), false)
+	equal(t, "30 ms", r.AckRides(at(30)), true)
 	for range 4 {
-		r.Handled(epoch, r.Next(), 1)
+		r.Handled(at(20), r.Next(), 1)
 	}
-	equal(t, "five messages", r.AckRides(epoch), false)
-	r.Handled(epoch, r.Next(), 1)
-	equal(t, "six messages", r.AckRides(epoch), true)
-	_, due := r.AckDue(epoch)
+	equal(t, "five messages", r.AckRides(at(20)), false)
+	r.Handled(at(20), r.Next(), 1)
+	equal(t, "six messages", r.AckRides(at(20)), true)
+	_, due := r.AckDue(at(20))
 	equal(t, "it is not due", due, false)
-	r.Acked(r.Received())
-	r.Handled(epoch, r.Next(), 74)
-	equal(t, "74 bytes", r.AckRides(epoch), false)
-	r.Handled(epoch, r.Next(), 1)
-	equal(t, "75 bytes", r.AckRides(epoch), true)
+	r.Acked(at(20), r.Received())
+	r.Handled(at(21), r.Next(), 74)
+	equal(t, "74 bytes", r.AckRides(at(21)), false)
+	r.Handled(at(21), r.Next(), 1)
+	equal(t, "75 bytes", r.AckRides(at(21)), true)
+}
+
+// TestReceiverAcksAnswers: who answers each message at a slow pace need never
+// acknowledge in a message of its own.
+func TestReceiverAcksAnswers(t *testing.T) {
+	for _, pace := range []time.Duration{time.Millisecond, 16 * time.Millisecond, 18 * time.Millisecond, time.Minute} {
+		r := Receiver{Policy: &AckPolicy{Messages: 1000, Delay: 20 * time.Millisecond}}
+		r.Init(0)
+		now := epoch
+		r.Handled(now, r.Next(), 1)
+		r.Acked(now, r.Received())
+		for range 200 {
+			now = now.Add(pace)
+			if n, due := r.AckDue(now); due {
+				t.Fatalf("an answer every %v: ACK %d is due without one", pace, n)
+			}
+			r.Handled(now, r.Next(), 1)
+			if r.AckRides(now) {
+				r.Acked(now, r.Received())
+			}
+		}
+	}
 }
 
 // FuzzReceiver compares with a model that keeps a list of what was handled and
@@ -160,7 +188,7 @@ func FuzzReceiver(f *testing.F) {
 				now = now.Add(time.Duration(arg) * time.Millisecond)
 			case 4:
 				n, _ := r.AckDue(now)
-				r.Acked(n)
+				r.Acked(now, n)
 				acked, waiting = acked+len(waiting), nil
 			}
 			due, sum := len(waiting) >= policy.Messages, 0
@@ -181,7 +209,7 @@ func FuzzReceiver(f *testing.F) {
 func TestReceiverPanicsOnBrokenInvariants(t *testing.T) {
 	for name, f := range map[string]func(r *Receiver){
 		"handled before received": func(r *Receiver) { r.Handled(epoch, 2, 0) },
-		"acked before handled":    func(r *Receiver) { r.Acked(1) },
+		"acked before handled":    func(r *Receiver) { r.Acked(epoch, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var r Receiver
@@ -207,7 +235,7 @@ func TestReceiverDoesNotAllocate(t *testing.T) {
 		if !due {
 			t.Fatal("not due after one message")
 		}
-		r.Acked(n)
+		r.Acked(now, n)
 	})
 	if allocs != 0 {
 		t.Fatalf("%v allocations per message, want none", allocs)

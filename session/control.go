@@ -132,18 +132,18 @@ func (s *Session) composeControl(now time.Time) {
 		heartbeat.AppendPayload(beat.Payload[:0], s.client.beat.Latest())
 		s.control(wire.AppendBeat(buf[:0], wire.Heartbeat, beat))
 		s.counters.BeatsSent++
-		s.inbox.Acked(ack)
+		s.inbox.Acked(now, ack)
 	}
 	if s.client.answerDue {
 		s.client.answerDue, due = false, false
 		beat.Payload = s.client.answer
 		s.control(wire.AppendBeat(buf[:0], wire.HeartbeatAck, beat))
-		s.inbox.Acked(ack)
+		s.inbox.Acked(now, ack)
 	}
 	if due {
 		s.control(wire.AppendAck(buf[:0], uint32(ack)))
 		s.counters.AcksSent++
-		s.inbox.Acked(ack)
+		s.inbox.Acked(now, ack)
 	}
 	s.composeClose(now)
 }
@@ -190,7 +190,7 @@ func (s *Session) appendWelcome(dst []byte, now time.Time) []byte {
 		// handed over yet it says again, and that is dropped.
 		s.client.last = ack
 	}
-	s.inbox.Acked(ack)
+	s.inbox.Acked(now, ack)
 	return wire.AppendWelcome(dst, &w)
 }
 

@@ -52,6 +52,7 @@ type peer struct {
 	received uint32 // and from it
 	acked    uint32
 	first    time.Time // when the first message came that is not acked
+	told     time.Time // when acked was told
 	onBeat   func()    // hears of every HEARTBEAT; may be nil
 }
 
@@ -140,7 +141,7 @@ func (p *peer) control(msg []byte) error {
 		if p.onBeat != nil {
 			p.onBeat()
 		}
-		b.Sent, b.Ack, p.acked = p.sent, p.received, p.received
+		b.Sent, b.Ack = p.sent, p.tell(time.Now())
 		return p.write(frame.Binary, wire.AppendBeat(nil, wire.HeartbeatAck, b))
 	case wire.Close:
 		code, reason, err := wire.ParseClose(msg)
@@ -166,8 +167,13 @@ func (p *peer) ackIfDue(now time.Time) error {
 }
 
 func (p *peer) ack() error {
-	p.acked = p.received
-	return p.write(frame.Binary, wire.AppendAck(make([]byte, 0, 16), p.acked))
+	return p.write(frame.Binary, wire.AppendAck(make([]byte, 0, 16), p.tell(time.Now())))
+}
+
+// tell returns what is acknowledged now.
+func (p *peer) tell(now time.Time) uint32 {
+	p.acked, p.told = p.received, now
+	return p.acked
 }
 
 // rest acknowledges what is open and then stays connected, answering
@@ -208,14 +214,21 @@ func (p *peer) close() error {
 	return fmt.Errorf("bench: CLOSE was not answered: %w", err)
 }
 
-// say sends one data message, and an acknowledgement with it if one is about
-// to be due.
+// rides has the rule of seqwindow.Receiver.AckRides.
+func (p *peer) rides(now time.Time) bool {
+	last := p.told
+	if last.IsZero() {
+		last = p.first
+	}
+	return p.received != p.acked && (p.received-p.acked >= rideMessages || now.Sub(last) >= rideDelay)
+}
+
+// say sends one data message, and an acknowledgement before it if one rides.
 func (p *peer) say(opcode byte, payload []byte) error {
 	p.sent++
 	p.out = p.out[:0]
-	if p.resilient && p.received != p.acked && (p.received-p.acked >= rideMessages || time.Since(p.first) >= rideDelay) {
-		p.acked = p.received
-		p.out = frame.Append(p.out, header(frame.Binary), wire.AppendAck(make([]byte, 0, 16), p.acked))
+	if now := time.Now(); p.resilient && p.rides(now) {
+		p.out = frame.Append(p.out, header(frame.Binary), wire.AppendAck(make([]byte, 0, 16), p.tell(now)))
 	}
 	p.out = frame.Append(p.out, header(opcode), payload)
 	_, err := p.conn.Write(p.out)

@@ -66,7 +66,8 @@ func TestPeerAcksByTime(t *testing.T) {
 	f := &fake{resilient: true}
 	withFake(t, f, func(t *testing.T, p *peer) { trips(t, p, 40, 7*time.Millisecond) })
 	for i, a := range f.acks[:len(f.acks)-1] {
-		// Messages come at 0, 7, 14, 21 ms: with the fourth goes what is due soon.
+		// Messages come at 0, 7, 14, 21 ms: with the fourth goes what is due soon,
+		// and with every third from then on.
 		if want := uint32(3 * (i + 1)); a.seq != want {
 			t.Errorf("ack %d of message %d, want %d", i, a.seq, want)
 		}
