@@ -117,6 +117,23 @@ func (b *inbox) space() []byte {
 	return have[len(have):cap(have)]
 }
 
+// rest returns what there is.
+func (b *inbox) rest() []byte {
+	if b.buf == nil {
+		return nil
+	}
+	return b.buf.B
+}
+
+// replace takes p instead of what there was.
+func (b *inbox) replace(p []byte) {
+	if b.buf != nil {
+		b.buf.B = b.buf.B[:0]
+	}
+	b.keep(p)
+	b.trim()
+}
+
 // fill notes that n bytes were read into space.
 func (b *inbox) fill(n int) {
 	b.buf.B = b.buf.B[:len(b.buf.B)+n]

@@ -255,9 +255,12 @@ func (t *looped) read() {
 		return
 	}
 	home := t.home.Load()
-	lent := t.in.buf == nil // nothing is left over: the loop's own buffer serves
-	p := home.buf
-	if !lent {
+	rest := t.in.rest()
+	lent := len(rest) <= shortRest // else the next read goes behind it, where it is
+	var p []byte
+	if lent {
+		p = home.buf[copy(home.buf, rest):]
+	} else {
 		p = t.in.space()
 	}
 	n, errno := readSocket(t.fd, p)
@@ -281,7 +284,8 @@ func (t *looped) read() {
 	switch {
 	case discards:
 	case lent:
-		t.in.keep(p[t.sink.Bytes(p[:n]):n])
+		p = home.buf[:len(rest)+n]
+		t.in.replace(p[t.sink.Bytes(p):])
 	default:
 		t.in.fill(n)
 		t.in.feed(t.sink)
