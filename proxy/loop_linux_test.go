@@ -289,6 +289,61 @@ func TestLoopIsFair(t *testing.T) {
 	}
 }
 
+// whole is a sink that takes nothing but whole messages of a size.
+type whole struct {
+	deafSink
+	size  int
+	heard func(offered, used []byte)
+}
+
+func (w whole) Bytes(p []byte) int {
+	used := len(p) / w.size * w.size
+	w.heard(p, p[:used])
+	return used
+}
+
+// The start of a message that has not come as a whole does not make the next
+// read a small one.
+func TestReadsStayLarge(t *testing.T) {
+	var ls loops
+	defer ls.close()
+	near, far := network(t, "unix")
+	defer far.Close()
+	if err := far.(*net.UnixConn).SetWriteBuffer(8 * loopBuffer); err != nil {
+		t.Fatal(err)
+	}
+	sent := make([]byte, 2*loopBuffer+loopBuffer/2)
+	for i := range sent {
+		sent[i] = byte(i / 7)
+	}
+	_ = far.SetWriteDeadline(time.Now().Add(hang))
+	if _, err := far.Write(sent); err != nil {
+		t.Fatal(err) // all of it is there before anything is read
+	}
+	sent = sent[:len(sent)/1000*1000]
+	var got []byte
+	var offers []int
+	done := make(chan struct{})
+	tr := newLooped(near, whole{size: 1000, heard: func(offered, used []byte) {
+		offers = append(offers, len(offered))
+		if got = append(got, used...); len(got) == len(sent) {
+			close(done)
+		}
+	}}, new(bufferPool), &place{among: &ls}, new(looped))
+	tr.Start(nil)
+	select {
+	case <-done:
+	case <-time.After(hang):
+		t.Fatal("not all messages are heard")
+	}
+	if !bytes.Equal(got, sent) {
+		t.Error("the messages are not those that were sent")
+	}
+	if offers[0] != loopBuffer || offers[1] != loopBuffer {
+		t.Errorf("%d bytes were offered in turns of %d", len(sent), offers)
+	}
+}
+
 // A server that stops leaves no socket behind, whatever state it was in, and
 // what comes too late finds no loop.
 func TestLoopsClose(t *testing.T) {
