@@ -17,8 +17,9 @@ const (
 	retryMost  = 5 * time.Second
 
 	// busyPause, and up to as much again, is how long a record waits for a
-	// journal that is busy.
+	// journal that is busy, and busyMost how long after all that it may be due.
 	busyPause = 20 * time.Millisecond
+	busyMost  = 500 * time.Millisecond
 
 	// endTries is how often the end of a session is told to a journal that
 	// does not answer: for some five minutes. Then its time to live has to say
@@ -150,7 +151,7 @@ func (s *Session) record(now time.Time) *store.Record {
 	if !j.due && !s.handover.ready && cut == marked && !s.context.unsaved() && now.Before(j.refresh.Time()) {
 		return nil
 	}
-	if s.mayWait() {
+	if s.mayWait(now) {
 		j.retry = moment.At(now.Add(busyPause + time.Duration(s.cfg.Random())%busyPause))
 		return nil
 	}
@@ -184,8 +185,12 @@ func (s *Session) record(now time.Time) *store.Record {
 // mayWait tells whether the journal has enough to do without a record of frames
 // that a client which is there has merely not acknowledged yet. Most are in a
 // moment, while in a queue of the journal they would be written all the same.
-func (s *Session) mayWait() bool {
-	return s.cfg.Busy != nil && s.client.attached && !s.journal.due && !s.handover.ready && !s.context.unsaved() && s.cfg.Busy()
+func (s *Session) mayWait(now time.Time) bool {
+	if s.cfg.Busy == nil || !s.client.attached || s.journal.due || s.handover.ready || s.context.unsaved() {
+		return false
+	}
+	_, stamp, ok := s.window.OldestUnmarked()
+	return ok && s.age(now, stamp) < s.cfg.PersistAfter+busyMost && s.cfg.Busy()
 }
 
 // write accounts for a record that goes out.
@@ -238,11 +243,11 @@ func (s *Session) overdue(now time.Time) seqwindow.Serial {
 	if !s.client.attached || s.handover.ready {
 		return s.window.Head()
 	}
-	if _, stamp, ok := s.window.OldestUnmarked(); !ok || !s.old(now, stamp) {
+	if _, stamp, ok := s.window.OldestUnmarked(); !ok || s.age(now, stamp) < s.cfg.PersistAfter {
 		return cut
 	}
 	s.window.Each(cut, func(seq seqwindow.Serial, stamp uint32, _ [][]byte) bool {
-		if !s.old(now, stamp) {
+		if s.age(now, stamp) < s.cfg.PersistAfter {
 			return false
 		}
 		cut = seq
@@ -251,8 +256,9 @@ func (s *Session) overdue(now time.Time) seqwindow.Serial {
 	return cut
 }
 
-func (s *Session) old(now time.Time, stamp uint32) bool {
-	return time.Duration(s.stamp(now)-stamp)*time.Millisecond >= s.cfg.PersistAfter
+// age of a message, by its stamp.
+func (s *Session) age(now time.Time, stamp uint32) time.Duration {
+	return time.Duration(s.stamp(now)-stamp) * time.Millisecond
 }
 
 // journalDeadline is when record will have something.

@@ -42,8 +42,9 @@ func TestJournalIsBusy(t *testing.T) {
 			t.Fatalf("%s: %d records, want %d", what, got, n)
 		}
 	}
+	const nearly = busyMost - 10*time.Millisecond
 	st.do([]string{"app", "text", "one"})
-	st.wait(st.cfg.PersistAfter + time.Second)
+	st.wait(st.cfg.PersistAfter + nearly)
 	want("busy", 0)
 	st.do([]string{"client", "acks", "1"})
 	busy = false
@@ -52,13 +53,19 @@ func TestJournalIsBusy(t *testing.T) {
 
 	busy = true
 	st.do([]string{"app", "text", "two"})
-	st.wait(st.cfg.PersistAfter + time.Second)
+	st.wait(st.cfg.PersistAfter + nearly/2)
 	busy = false
 	st.wait(2 * busyPause)
 	want("no more", 1)
 
 	busy = true
 	st.do([]string{"app", "text", "three"})
+	st.wait(st.cfg.PersistAfter + nearly)
+	want("busy again", 1)
+	st.wait(10*time.Millisecond + 2*busyPause)
+	want("busy for too long", 2)
+
+	st.do([]string{"app", "text", "four"})
 	st.do([]string{"client", "cut"})
-	want("nobody is there", 2)
+	want("nobody is there", 3)
 }

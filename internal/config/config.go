@@ -63,7 +63,7 @@ type Config struct {
 	MaxMessage     Bytes `env:"WSR_MAX_MESSAGE" envDefault:"1MiB" min:"1KiB" max:"1GiB" doc:"Largest message of a resilient session; a larger one closes the connection with 1009."`
 	MemoryBudget   Bytes `env:"WSR_MEMORY_BUDGET" envDefault:"512MiB" min:"1MiB" max:"1TiB" doc:"Memory of all windows together. Beyond it new sessions get 503, and senders wait."`
 
-	PersistAfter time.Duration `env:"WSR_PERSIST_AFTER" envDefault:"50ms" min:"1ms" max:"1m" doc:"A message that is unacknowledged for this long is written to the journal."`
+	PersistAfter time.Duration `env:"WSR_PERSIST_AFTER" envDefault:"50ms" min:"1ms" max:"1m" doc:"A message that is unacknowledged for this long is written to the journal, up to half a second later while the journal has very much to do."`
 
 	HeartbeatBase   time.Duration `env:"WSR_HEARTBEAT_BASE" envDefault:"5s" min:"100ms" max:"5m" doc:"Time between heartbeats on a fast link without loss."`
 	HeartbeatMin    time.Duration `env:"WSR_HEARTBEAT_MIN" envDefault:"1s" min:"100ms" max:"5m" doc:"Least time between heartbeats."`
