@@ -38,9 +38,8 @@ var ErrUnknown = errors.New("heartbeat: answer: matches no outstanding beat")
 // nothing at all was heard from the peer since it was sent. The instants that
 // are handed in must carry a monotonic reading.
 type Monitor struct {
-	cfg    *Config
-	origin moment.Moment // Init's now: the instants below count from here
-	due    time.Duration // end of the handshake, or the next beat
+	cfg *Config
+	due moment.Moment // end of the handshake, or the next beat
 
 	// Beats after answered and up to seq wait for their answers, in the slot
 	// of their number modulo maxOutstanding.
@@ -58,15 +57,15 @@ type Monitor struct {
 
 // beat is what has to be known about a sent beat to recognise its answer.
 type beat struct {
-	sent time.Duration
+	sent moment.Moment
 	wall uint64
 }
 
 // Init starts the watch over a link whose handshake begins at now. It keeps
 // cfg, which may be nil for the defaults.
 func (m *Monitor) Init(cfg *Config, now time.Time) {
-	*m = Monitor{cfg: cfg, origin: moment.At(now), state: StateHandshaking}
-	m.due = cfg.settled().HandshakeTimeout
+	*m = Monitor{cfg: cfg, state: StateHandshaking}
+	m.due = moment.At(now.Add(cfg.settled().HandshakeTimeout))
 }
 
 // Configure changes the settings of a running link. They count from the next
@@ -80,7 +79,7 @@ func (m *Monitor) Configure(cfg *Config) { m.cfg = cfg }
 func (m *Monitor) Connected(now time.Time) {
 	m.forget()
 	m.state = StateConnected
-	m.due = now.Sub(m.origin.Time()) + m.Interval()
+	m.due = moment.At(now.Add(m.Interval()))
 }
 
 // Disconnected says that there is no connection: nothing is due any more.
@@ -95,19 +94,18 @@ func (m *Monitor) Deadline() time.Time {
 	if !m.state.watched() {
 		return time.Time{}
 	}
-	return m.origin.Time().Add(m.due)
+	return m.due.Time()
 }
 
 // Tick says what is due at now. Before the Deadline that is nothing. From the
 // Deadline on, VerdictSend is repeated until Next is called, while a beat is
 // judged only once.
 func (m *Monitor) Tick(now time.Time) Verdict {
-	at := now.Sub(m.origin.Time())
 	switch {
-	case !m.state.watched() || at < m.due:
+	case !m.state.watched() || now.Before(m.due.Time()):
 		return VerdictNone
-	case m.stalled(at):
-		return m.forgive(at)
+	case m.stalled(now):
+		return m.forgive(now)
 	case m.state == StateHandshaking:
 		m.Disconnected()
 		return VerdictDead
@@ -136,10 +134,9 @@ func (m *Monitor) Next(now time.Time, wallMillis uint64) Payload {
 	if m.seq-m.answered > maxOutstanding {
 		m.answered++
 	}
-	at := now.Sub(m.origin.Time())
-	m.beats[m.seq%maxOutstanding] = beat{sent: at, wall: wallMillis}
+	m.beats[m.seq%maxOutstanding] = beat{sent: moment.At(now), wall: wallMillis}
 	m.open, m.heard = true, false
-	m.due = at + m.Interval()
+	m.due = moment.At(now.Add(m.Interval()))
 	return p
 }
 
@@ -166,15 +163,15 @@ func (m *Monitor) Answer(now time.Time, p Payload) error {
 		m.open = false
 		m.loss.Record(false)
 	}
-	at := now.Sub(m.origin.Time())
-	if m.stalled(at) {
+	if m.stalled(now) {
 		return nil // The time it lay unread is ours, not the link's.
 	}
+	took := now.Sub(b.sent.Time())
 	m.state = StateConnected
-	if m.rtt.Late(at - b.sent) {
+	if m.rtt.Late(took) {
 		m.state = StateDegraded
 	}
-	m.rtt.Add(at - b.sent)
+	m.rtt.Add(took)
 	return nil
 }
 
@@ -211,14 +208,14 @@ func (m *Monitor) Interval() time.Duration {
 
 // stalled says whether what is due should have been done so long ago that
 // this process must have been stalled.
-func (m *Monitor) stalled(at time.Duration) bool { return at-m.due > StallSlack }
+func (m *Monitor) stalled(now time.Time) bool { return now.Sub(m.due.Time()) > StallSlack }
 
 // forgive starts afresh after a stall, when nothing can be concluded about
 // the peer: what it sent may lie unread in the socket. A handshake gets its
 // whole time again, a live link is asked at once.
-func (m *Monitor) forgive(at time.Duration) Verdict {
+func (m *Monitor) forgive(now time.Time) Verdict {
 	if m.state == StateHandshaking {
-		m.due = at + m.cfg.settled().HandshakeTimeout
+		m.due = moment.At(now.Add(m.cfg.settled().HandshakeTimeout))
 		return VerdictNone
 	}
 	m.misses, m.open = 0, false
