@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/moment"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
@@ -178,7 +179,7 @@ func (h *arrival) handshake() appHandshake {
 // what is left to be delivered.
 func (h *arrival) adoptWith(t *wire.Token, start session.Start, state *store.State, app *appConn, hs appHandshake) {
 	s := h.s
-	c := &conduit{srv: s, place: s.place(), id: t.Session, born: h.began.Sub(s.began)}
+	c := &conduit{srv: s, place: s.place(), id: t.Session, born: moment.At(h.began)}
 	var header http.Header
 	var early []byte
 	if app != nil {

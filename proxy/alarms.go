@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"sync"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/moment"
 )
 
 // alarms wake conduits when something is due. All have one timer of the runtime
@@ -12,17 +14,15 @@ import (
 // It is safe for concurrent use. Whoever holds a conduit's lock may take the
 // alarms', never the other way round.
 type alarms struct {
-	began time.Time // times count from here
-
 	mu    sync.Mutex // guards the rest, and slot of every conduit
 	queue alarmQueue
 	timer *time.Timer
-	next  time.Duration // when timer fires; 0 if it does not
+	next  moment.Moment // when timer fires; 0 if it does not
 	spare []*conduit    // memory for those who are due
 }
 
 // set makes c.tick be called at a time, and at no other.
-func (a *alarms) set(c *conduit, due time.Duration) {
+func (a *alarms) set(c *conduit, due moment.Moment) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if slot := c.slot; slot == 0 {
@@ -52,7 +52,7 @@ func (a *alarms) arm() {
 		return
 	}
 	a.next = first
-	wait := max(0, a.next-time.Since(a.began))
+	wait := max(0, a.next.Sub(moment.Now()))
 	if a.timer == nil {
 		a.timer = time.AfterFunc(wait, a.fire)
 		return
@@ -78,7 +78,7 @@ func (a *alarms) take() []*conduit {
 	defer a.mu.Unlock()
 	due := a.spare
 	a.spare = nil
-	now := time.Since(a.began)
+	now := moment.Now()
 	for at := a.queue.first(); at != 0 && at <= now; at = a.queue.first() {
 		due = append(due, heap.Pop(&a.queue).(*conduit))
 	}
@@ -90,16 +90,16 @@ func (a *alarms) take() []*conduit {
 // alarmQueue is a heap (container/heap), the first one due in front.
 type alarmQueue struct {
 	list []alarm
-	due  time.Duration // of the one that is pushed
+	due  moment.Moment // of the one that is pushed
 }
 
 type alarm struct {
-	due time.Duration // more than 0
+	due moment.Moment
 	c   *conduit
 }
 
 // first is when somebody is due; 0 if nobody waits.
-func (q *alarmQueue) first() time.Duration {
+func (q *alarmQueue) first() moment.Moment {
 	if len(q.list) == 0 {
 		return 0
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/moment"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -42,7 +43,7 @@ type conduit struct {
 	id      wire.SessionID // of a resilient session
 	journal journal
 	deflate *deflateParams // what the app's socket negotiated
-	born    time.Duration  // since srv.began
+	born    moment.Moment
 
 	legs  [2]leg          // the first two: one object is cheaper than five
 	again *againHandshake // nil: the session has one app socket only
@@ -54,14 +55,14 @@ type conduit struct {
 	m      machine
 	client *leg          // nil while no connection is attached
 	app    *leg          // nil if there never was an app
-	armed  time.Duration // when tick is called at the latest, since srv.began; 0 if it is not
+	armed  moment.Moment // when tick is called at the latest; 0 if it is not
 	over   bool          // the end was reported
 	gone   bool          // the registry has forgotten it
 	beats  uint64        // answered heartbeats that were reported
 	link   heartbeat.State
 	ended  chan struct{} // closed at the end, if somebody waits for it
 	stall  uint32        // the vigil's count that the session knows of
-	asked  time.Duration // when the client was last asked to move, since srv.began; 0: never
+	asked  moment.Moment // when the client was last asked to move; 0: never
 }
 
 // A leg is one socket of a conduit, and the sink of its transport. A leg that
@@ -304,13 +305,13 @@ func (c *conduit) arm(now, deadline time.Time) {
 	if deadline.IsZero() {
 		return
 	}
-	at := max(deadline.Sub(c.srv.began), 1)
+	at := moment.At(deadline)
 	if c.armed != 0 && at >= c.armed {
 		return
 	}
 	c.armed = at
 	if deadline.Sub(now) > coarse {
-		at += grid - at%grid
+		at = at.Add(grid - time.Duration(at)%grid)
 	}
 	c.srv.alarms.set(c, at)
 }

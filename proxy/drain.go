@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/moment"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -209,7 +210,7 @@ func (c *conduit) asksToMove(last time.Time) {
 	case !ok || c.over:
 		return
 	case m.Attached():
-		c.asked = now.Sub(c.srv.began)
+		c.asked = moment.At(now)
 		m.GoAway(wire.GoAwayDraining, max(0, min(moveDelay, last.Sub(now))))
 	default:
 		c.handsOver(now, "detached")
@@ -230,7 +231,7 @@ func (s *Server) askStragglers(last time.Time) {
 func (c *conduit) askedBefore(d time.Duration) bool {
 	now := c.enter()
 	defer c.leave()
-	return !c.plain && (c.asked == 0 || now.Sub(c.srv.began)-c.asked >= d)
+	return !c.plain && now.Sub(c.asked.Time()) >= d
 }
 
 // handAllOver moves whoever is left, and waits for it until end.

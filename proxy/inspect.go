@@ -41,7 +41,7 @@ func (c *conduit) view() (SessionView, bool) {
 	}
 	v := SessionView{
 		ID: c.id.String(), State: "detached", Epoch: m.Epoch(), Owner: c.srv.cfg.Advertise,
-		Age: now.Sub(c.srv.began) - c.born, Held: m.Held(), Snapshot: len(m.Context()),
+		Age: now.Sub(c.born.Time()), Held: m.Held(), Snapshot: len(m.Context()),
 	}
 	switch {
 	case m.HandingOver():

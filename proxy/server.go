@@ -21,6 +21,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/moment"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/snapshot"
@@ -100,7 +101,6 @@ type Peers interface {
 // concurrent use.
 type Server struct {
 	// Immutable.
-	began       time.Time // what conduits count from
 	cfg         Config
 	session     session.Config
 	echo        session.Config // of clients without wsr.v1: nothing of theirs is journaled
@@ -144,8 +144,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("proxy: Config.Tokens is nil: tokens could not be sealed")
 	}
 	cfg.setDefaults()
-	s := &Server{began: time.Now(), cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger}
-	s.alarms.began = s.began
+	s := &Server{cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger}
 	s.life, s.die = context.WithCancel(context.Background())
 	if cfg.Peers != nil {
 		s.vigil.start(time.Now(), cfg.LeaseTTL/2)
@@ -256,7 +255,7 @@ func (s *Server) ended(c *conduit, why string) {
 	if c.plain {
 		kind = kindPlain
 	}
-	s.observer.Ended(kind, why, time.Since(s.began)-c.born)
+	s.observer.Ended(kind, why, moment.Now().Sub(c.born))
 	s.log.Debug("session ended", "kind", kind, "session", c.id.String(), "reason", why)
 }
 

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/moment"
 	"github.com/wsresilience/wsresilience/session"
 )
 
@@ -16,14 +17,14 @@ const vigilPace = time.Second
 // last look is too long ago has found a stall. It is safe for concurrent use.
 type vigil struct {
 	limit time.Duration // 0: nobody would adopt anything
-	began time.Time
-	last  atomic.Int64  // the last look, since began, on the monotonic clock
+	last  atomic.Int64  // the last look, as a moment.Moment
 	count atomic.Uint32 // stalls so far
 }
 
 // start begins at now; sleeps longer than limit are stalls.
 func (v *vigil) start(now time.Time, limit time.Duration) {
-	v.limit, v.began = limit, now
+	v.limit = limit
+	v.last.Store(int64(moment.At(now)))
 }
 
 // stalls returns how many stalls there were, the one that ends now included.
@@ -31,7 +32,7 @@ func (v *vigil) stalls(now time.Time) uint32 {
 	if v.limit == 0 {
 		return 0
 	}
-	if last := v.last.Load(); int64(now.Sub(v.began))-last > int64(v.limit) {
+	if last := v.last.Load(); int64(moment.At(now))-last > int64(v.limit) {
 		v.note(now, last)
 	}
 	return v.count.Load()
@@ -42,7 +43,7 @@ func (v *vigil) stalls(now time.Time) uint32 {
 func (v *vigil) note(now time.Time, last int64) {
 	seen := v.count.Load()
 	if v.last.Load() == last && v.count.CompareAndSwap(seen, seen+1) {
-		v.last.Store(int64(now.Sub(v.began)))
+		v.last.Store(int64(moment.At(now)))
 	}
 }
 
@@ -63,7 +64,7 @@ func (v *vigil) watch(stop <-chan struct{}) {
 				v.count.Add(1)
 			}
 			wall = now.Round(0)
-			v.last.Store(int64(now.Sub(v.began)))
+			v.last.Store(int64(moment.At(now)))
 		}
 	}
 }

@@ -270,7 +270,7 @@ func (s *Session) journalDeadline() moment.Moment {
 	var d deadline
 	d.add(j.refresh)
 	if _, stamp, ok := s.window.OldestUnmarked(); ok {
-		d.add(s.started + moment.Moment(time.Duration(stamp)*time.Millisecond+s.cfg.PersistAfter))
+		d.add(s.started.Add(time.Duration(stamp)*time.Millisecond + s.cfg.PersistAfter))
 	}
 	if j.due {
 		d.add(j.retry)

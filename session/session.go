@@ -342,5 +342,5 @@ func (s *Session) Link() *heartbeat.Monitor { return &s.client.beat }
 // stamp is now in the window's terms: milliseconds since the session began.
 // It wraps after 49 days, which only differences see.
 func (s *Session) stamp(now time.Time) uint32 {
-	return uint32(time.Duration(moment.At(now)-s.started) / time.Millisecond)
+	return uint32(moment.At(now).Sub(s.started) / time.Millisecond)
 }

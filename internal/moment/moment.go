@@ -22,6 +22,15 @@ func At(t time.Time) Moment {
 	return 1
 }
 
+// Now is the moment of time.Now.
+func Now() Moment { return At(time.Now()) }
+
+// Add returns the moment that is d later.
+func (m Moment) Add(d time.Duration) Moment { return m + Moment(d) }
+
+// Sub returns how much later m is than earlier.
+func (m Moment) Sub(earlier Moment) time.Duration { return time.Duration(m - earlier) }
+
 // Time returns a time to compare with others that have a monotonic reading.
 func (m Moment) Time() time.Time {
 	if m == 0 {
