@@ -286,7 +286,7 @@ func (l *loop) setIdle(idle bool) {
 	}
 	watches := unix.EpollEvent{}
 	if idle {
-		watches.Events = unix.EPOLLIN | edges
+		watches.Events = unix.EPOLLIN | edgesOnly
 	}
 	if unix.EpollCtl(l.porter, unix.EPOLL_CTL_MOD, l.poll, &watches) == nil {
 		l.idle = idle
@@ -344,12 +344,12 @@ func (l *loop) socket(fd int32) *looped {
 	return l.sockets[fd]
 }
 
-// edges is EPOLLET, which unix has as a negative number.
-const edges = 1 << 31
+// edgesOnly is EPOLLET, which unix has as a negative number.
+const edgesOnly = 1 << 31
 
 // watch begins to hear of a socket.
 func (l *loop) watch(t *looped) error {
-	const both = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | edges
+	const both = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | edgesOnly
 	for len(l.sockets) <= t.fd {
 		l.sockets = append(l.sockets, nil)
 	}

@@ -75,12 +75,10 @@ func (c *conduit) keepHandshake(h *arrival, hs appHandshake, start session.Start
 func (c *conduit) redial() {
 	now := time.Now()
 	m, ok := c.m.(*session.Session)
-	hopeless := !ok || c.again == nil
-	if !hopeless {
+	if c.again != nil {
 		c.again.relapse.note(now)
-		hopeless = c.again.relapse.hopeless(now, m.Attached(), c.srv.cfg.AppRetry)
 	}
-	if hopeless {
+	if !ok || c.again == nil || c.again.relapse.hopeless(now, m.Attached(), c.srv.cfg.AppRetry) {
 		c.srv.observer.AppRestarted("gave_up", 0)
 		c.giveUp(now)
 		return

@@ -43,7 +43,8 @@ type looped struct {
 }
 
 // newLooped moves a connection to the loop, as t, which is zero. It returns nil
-// and leaves the connection alone if that has no descriptor, or there are no more to be had.
+// and leaves the connection alone if that has no descriptor, or there are no
+// more to be had.
 func newLooped(conn net.Conn, s sink, b *bufferPool, at *place, t *looped) transport {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {

@@ -42,7 +42,7 @@ func splice(to, from *net.TCPConn) error {
 // pending returns how many bytes can be read; 0 is the end.
 func pending(fd int) (int, error) {
 	var peek [1]byte
-	n, _, err := unix.Recvfrom(fd, peek[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	n, err := 0, error(unix.EINTR)
 	for err == unix.EINTR {
 		n, _, err = unix.Recvfrom(fd, peek[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	}

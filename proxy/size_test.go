@@ -1,0 +1,14 @@
+package proxy
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// Beside its Session an idle connection is this object, with both sockets in it
+// (docs/ARCHITECTURE.md), and Go's allocator has classes of 480 and 512 bytes.
+func TestConduitFitsItsSizeClass(t *testing.T) {
+	if size := unsafe.Sizeof(conduit{}); size > 480 {
+		t.Errorf("a conduit has %d bytes: above 480 each costs 32 more", size)
+	}
+}
