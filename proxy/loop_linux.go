@@ -455,7 +455,7 @@ func (l *loop) late(t *looped) {
 
 // How busy a loop is, in percent.
 const (
-	busyBrisk   = 10 // it had better sleep as a thread
+	busyBrisk   = 25 // it had better sleep as a thread
 	busyEnough  = 60 // new sessions rather go elsewhere
 	busyTooMuch = 90 // some of its sessions do too
 )
