@@ -15,7 +15,7 @@ import (
 const appendTimeout = 5 * time.Second
 
 // manyAppends under way are as many as a journal takes well at a time.
-const manyAppends = 64
+const manyAppends = 16
 
 // journalBusy tells whether the journal has that much to do.
 func (s *Server) journalBusy() bool { return s.appends.Load() >= manyAppends }
