@@ -318,10 +318,10 @@ func (c *conduit) arm(now, deadline time.Time) {
 
 // Timers that are further away than coarse, as heartbeats are, fire on a grid,
 // a little late: sessions then have their turn together, and a sidecar with
-// thousands of idle ones wakes up 50 times a second instead of once for each.
+// thousands of idle ones wakes up 25 times a second instead of once for each.
 const (
 	coarse = time.Second
-	grid   = 20 * time.Millisecond
+	grid   = 40 * time.Millisecond
 )
 
 func (c *conduit) stopTimer() {
