@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wsresilience/wsresilience/client"
 )
@@ -95,6 +96,23 @@ func TestVerdicts(t *testing.T) {
 			if r.Pass != (want == "") || !strings.Contains(strings.Join(r.Faults, " "), want) {
 				t.Errorf("%s with %+v: %v, want %q", name, a, r.Faults, want)
 			}
+		}
+	}
+}
+
+// TestGapVerdict: a gap is held against how late the machine was.
+func TestGapVerdict(t *testing.T) {
+	for _, tc := range []struct {
+		gap, late float64
+		pass      bool
+	}{{150, 0, true}, {151, 0, false}, {250, 5, true}, {251, 5, false}, {450, 15, true}} {
+		r := &result{Gap: spread{P99: tc.gap}, Late: spread{P99: tc.late}}
+		r.conclude(&scenario{allow: allowance{gap: 150 * time.Millisecond}})
+		if r.Pass != tc.pass {
+			t.Errorf("a gap of %v ms with timers late by %v: pass is %v", tc.gap, tc.late, r.Pass)
+		}
+		if r.conclude(&scenario{}); len(r.Faults) > 1 {
+			t.Errorf("judged without a limit: %v", r.Faults)
 		}
 	}
 }
