@@ -15,7 +15,14 @@ type latenessRow struct {
 	beats int
 	late  []float64 // ms, of each interval between two heartbeats of a session
 	delay []float64 // µs, of the messages meanwhile
-	pause float64   // s, the longest of the garbage collector
+	gc    collections
+}
+
+// collections are what the garbage collector did.
+type collections struct {
+	opening float64 // s, its longest pause before the load
+	cycles  int     // under load
+	longest float64 // s, of their pauses
 }
 
 // contendLateness watches the heartbeats of many sessions while messages go
@@ -69,15 +76,60 @@ func (r *rig) lateness(rv *rival, n, rate int, lasts time.Duration) (row latenes
 			row.beats++
 		}
 	}
+	m, err := scrape(c.admin)
+	if err != nil {
+		return row, err
+	}
+	row.gc.opening = m[`go_gc_duration_seconds{quantile="1"}`]
+	watch := row.gc.watch(c.admin)
 	p := pace{swarm: s, every: time.Second / time.Duration(rate), size: 64, n: int(lasts.Seconds() * float64(rate))}
-	if err := errors.Join(p.run(), r.ctx.Err()); err != nil {
+	err = p.run()
+	if err := errors.Join(err, watch(), r.ctx.Err()); err != nil {
 		return row, c.failure(err.Error())
 	}
 	if len(row.late) == 0 {
 		return row, c.failure("no session had two heartbeats")
 	}
 	row.delay = p.delays
-	m, err := scrape(c.admin)
-	row.pause = m[`go_gc_duration_seconds{quantile="1"}`]
-	return row, err
+	return row, nil
+}
+
+// watch follows the collections of a sidecar until its result is called. Since
+// the load leaves no garbage, reading the metrics often has to.
+func (g *collections) watch(admin string) (stop func() error) {
+	const every = 200 * time.Millisecond
+	done, over := make(chan struct{}), make(chan error, 1)
+	go func() {
+		var before map[string]float64
+		for {
+			m, err := scrape(admin)
+			if err != nil {
+				over <- err
+				return
+			}
+			g.add(before, m)
+			before = m
+			select {
+			case <-done:
+				over <- nil
+				return
+			case <-time.After(every):
+			}
+		}
+	}()
+	return func() error {
+		close(done)
+		return <-over
+	}
+}
+
+// add counts the collections between two readings; of several the pauses count
+// as one.
+func (g *collections) add(before, after map[string]float64) {
+	const count, sum = "go_gc_duration_seconds_count", "go_gc_duration_seconds_sum"
+	if before == nil || after[count] == before[count] {
+		return
+	}
+	g.cycles += int(after[count] - before[count])
+	g.longest = max(g.longest, after[sum]-before[sum])
 }

@@ -179,17 +179,19 @@ func (pg *page) addPace(rows []paceRow, n int) {
 }
 
 func (pg *page) addLateness(rows []latenessRow, n, rate int) {
-	t := table{{"proxy", "heartbeats", "late p50, ms", "p99, ms", "p99.9, ms", "longest GC pause, ms", "message p50, µs", "p99.9, µs"}}
+	t := table{{"proxy", "heartbeats", "late p50, ms", "p99, ms", "p99.9, ms", "GC cycles", "longest pause, ms", "before, ms", "message p50, µs", "p99.9, µs"}}
 	for i := range rows {
 		row := &rows[i]
 		late := permilleOf(row.late, 999)
 		t = append(t, []string{row.rival, fmt.Sprint(row.beats), number(permilleOf(row.late, 500)), number(permilleOf(row.late, 990)), number(late),
-			fmt.Sprintf("%.3f", 1e3*row.pause), number(permilleOf(row.delay, 500)), number(permilleOf(row.delay, 999))})
+			fmt.Sprint(row.gc.cycles), fmt.Sprintf("%.3f", 1e3*row.gc.longest), fmt.Sprintf("%.3f", 1e3*row.gc.opening), number(permilleOf(row.delay, 500)), number(permilleOf(row.delay, 999))})
 		if row.rival == sidecarSession {
 			pg.goals = append(pg.goals, newGoal("heartbeat lateness under load, p99.9", late, latenessLimit, " ms"),
-				newGoal("longest GC pause from the start on", 1e3*row.pause, pauseLimit, " ms"))
+				newGoal("longest GC pause under that load", 1e3*row.gc.longest, pauseLimit, " ms"),
+				newGoal("longest GC pause while the sessions were opened", 1e3*row.gc.opening, pauseLimit, " ms"))
 		}
 	}
 	pg.section("Heartbeats under load", fmt.Sprintf("%d sessions, over all of them %d messages a second there and as many back, a heartbeat every 15 s. "+
-		"Lateness is how much longer than that an interval was at the client.", n, rate), t)
+		"Lateness is how much longer than that an interval was at the client. Metrics are read five times a second, which leaves the garbage that the messages do not; "+
+		"the longest pause before is from when all sessions were opened at once.", n, rate), t)
 }
