@@ -54,18 +54,7 @@ type allowance struct {
 	again  bool          // inbound at least once, to the new app socket
 	inLost bool          // what a dead app had not read of its own socket
 	open   bool          // app sockets of processes that were killed
-	gap    time.Duration // at the 99th percentile, were timers never late; 0: not judged
-}
-
-// handOvers is how often a move waits for some process to get a processor: the
-// client's, its link's and the balancer's, both pods', the app's, and those of
-// NATS, most of them several times.
-const handOvers = 20
-
-// gapLimit is the longest gap in milliseconds, on a machine on which timers are
-// that late. With 5 ms it is a quarter of a second.
-func (a *allowance) gapLimit(late spread) float64 {
-	return float64(a.gap.Milliseconds()) + handOvers*late.P99
+	gap    time.Duration // at the 99th percentile; 0: not judged
 }
 
 // conclude holds the result against what is allowed.
@@ -87,8 +76,8 @@ func (r *result) conclude(sc *scenario) {
 			r.fault("%d %s", c.n, c.what)
 		}
 	}
-	if limit := a.gapLimit(r.Late); a.gap > 0 && r.Gap.P99 > limit {
-		r.fault("gap of %.0f ms at the 99th percentile, at most %.0f where timers are late by %.0f", r.Gap.P99, limit, r.Late.P99)
+	if limit := float64(a.gap.Milliseconds()); limit > 0 && r.Gap.P99 > limit {
+		r.fault("gap of %.0f ms at the 99th percentile, at most %.0f", r.Gap.P99, limit)
 	}
 	r.Pass = len(r.Faults) == 0
 }

@@ -56,7 +56,7 @@ var scenarios = []scenario{
 	},
 	{
 		name: "roll", about: "replace all pods one by one, over and over",
-		allow: allowance{gap: 150 * time.Millisecond}, size: usual, run: roll,
+		allow: allowance{gap: 250 * time.Millisecond}, size: usual, run: roll,
 	},
 	{
 		name: "storm", about: "cut all connections at once",
