@@ -136,8 +136,7 @@ func TestAlarmsOnAGrid(t *testing.T) {
 				t.Fatal("not taken")
 			}
 			after := due.Time().Sub(start)
-			// A bubble's moments are negative, and those are rounded by one more.
-			if last = due; time.Duration(due)%grid != 0 || after < 15*time.Second || after > 15*time.Second+3*grid {
+			if last = due; time.Duration(due)%grid != 0 || after < 15*time.Second || after > 15*time.Second+2*grid {
 				t.Errorf("due after %v", after)
 			}
 			called++

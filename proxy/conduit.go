@@ -311,7 +311,7 @@ func (c *conduit) arm(now, deadline time.Time) {
 	}
 	c.armed = at
 	if deadline.Sub(now) > coarse {
-		at = at.Add(grid - time.Duration(at)%grid)
+		at = at.Next(grid)
 	}
 	c.srv.alarms.set(c, at)
 }

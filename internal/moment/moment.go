@@ -31,6 +31,13 @@ func (m Moment) Add(d time.Duration) Moment { return m + Moment(d) }
 // Sub returns how much later m is than earlier.
 func (m Moment) Sub(earlier Moment) time.Duration { return time.Duration(m - earlier) }
 
+// Next returns the first moment after m on a grid, which is positive. Moments
+// before this process began are on it too.
+func (m Moment) Next(grid time.Duration) Moment {
+	step := Moment(grid)
+	return m + step - (m%step+step)%step
+}
+
 // Time returns a time to compare with others that have a monotonic reading.
 func (m Moment) Time() time.Time {
 	if m == 0 {

@@ -30,3 +30,11 @@ func TestMoment(t *testing.T) {
 		}
 	})
 }
+
+func TestNext(t *testing.T) {
+	for _, tc := range []struct{ m, want Moment }{{1, 40}, {39, 40}, {40, 80}, {41, 80}, {-41, -40}, {-79, -40}, {-80, -40}} {
+		if got := tc.m.Next(40); got != tc.want {
+			t.Errorf("after %d comes %d, want %d", tc.m, got, tc.want)
+		}
+	}
+}
