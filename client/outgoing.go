@@ -88,7 +88,7 @@ func (m *machine) controls(now time.Time, g *leg, dst []byte) []byte {
 	}
 	ack, due := m.ackDue(now, g)
 	if m.mayWrite(g) && m.out.admit() {
-		due = due || ack == m.in.handled() && m.in.AckRides(now) // it need not go alone
+		due = due || ack == m.in.handled() && m.in.ShouldPiggyback(now) // it need not go alone
 	}
 	b := wire.Beat{Sent: m.out.sent(), Ack: uint32(ack)}
 	spoke := false

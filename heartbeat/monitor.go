@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 )
 
 // Implementation limits of a monitor.
@@ -39,7 +39,7 @@ var ErrUnknown = errors.New("heartbeat: answer: matches no outstanding beat")
 // are handed in must carry a monotonic reading.
 type Monitor struct {
 	cfg *Config
-	due moment.Moment // end of the handshake, or the next beat
+	due monotime.Time // end of the handshake, or the next beat
 
 	// Beats after answered and up to seq wait for their answers, in the slot
 	// of their number modulo maxOutstanding.
@@ -57,7 +57,7 @@ type Monitor struct {
 
 // beat is what has to be known about a sent beat to recognise its answer.
 type beat struct {
-	sent moment.Moment
+	sent monotime.Time
 	wall uint64
 }
 
@@ -65,7 +65,7 @@ type beat struct {
 // cfg, which may be nil for the defaults.
 func (m *Monitor) Init(cfg *Config, now time.Time) {
 	*m = Monitor{cfg: cfg, state: StateHandshaking}
-	m.due = moment.At(now.Add(cfg.settled().HandshakeTimeout))
+	m.due = monotime.At(now.Add(cfg.settled().HandshakeTimeout))
 }
 
 // Configure changes the settings of a running link. They count from the next
@@ -79,7 +79,7 @@ func (m *Monitor) Configure(cfg *Config) { m.cfg = cfg }
 func (m *Monitor) Connected(now time.Time) {
 	m.forget()
 	m.state = StateConnected
-	m.due = moment.At(now.Add(m.Interval()))
+	m.due = monotime.At(now.Add(m.Interval()))
 }
 
 // Disconnected says that there is no connection: nothing is due any more.
@@ -134,9 +134,9 @@ func (m *Monitor) Next(now time.Time, wallMillis uint64) Payload {
 	if m.seq-m.answered > maxOutstanding {
 		m.answered++
 	}
-	m.beats[m.seq%maxOutstanding] = beat{sent: moment.At(now), wall: wallMillis}
+	m.beats[m.seq%maxOutstanding] = beat{sent: monotime.At(now), wall: wallMillis}
 	m.open, m.heard = true, false
-	m.due = moment.At(now.Add(m.Interval()))
+	m.due = monotime.At(now.Add(m.Interval()))
 	return p
 }
 
@@ -215,7 +215,7 @@ func (m *Monitor) stalled(now time.Time) bool { return now.Sub(m.due.Time()) > S
 // whole time again, a live link is asked at once.
 func (m *Monitor) forgive(now time.Time) Verdict {
 	if m.state == StateHandshaking {
-		m.due = moment.At(now.Add(m.cfg.settled().HandshakeTimeout))
+		m.due = monotime.At(now.Add(m.cfg.settled().HandshakeTimeout))
 		return VerdictNone
 	}
 	m.misses, m.open = 0, false

@@ -56,7 +56,7 @@ func (w *wish) judge(s Settings, port int32) *config.Config {
 	for _, name := range slices.Sorted(maps.Keys(w.env)) {
 		environ = append(environ, name+"="+w.env[name])
 	}
-	c, err := config.Judge(environ)
+	c, err := config.Validate(environ)
 	var problems config.Problems
 	if errors.As(err, &problems) {
 		for _, p := range problems {

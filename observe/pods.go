@@ -34,7 +34,7 @@ func (m *Metrics) HandedOver(cause string) { m.handed.inc(cause) }
 // failed.
 func (m *Metrics) Authorised(outcome string) { m.authorised.inc(outcome) }
 
-// Doubted counts a look at whose a session is after this process had stalled:
+// OwnershipSuspect counts a look at whose a session is after this process had stalled:
 // confirmed or fenced.
 func (m *Metrics) Doubted(outcome string) { m.doubted.inc(outcome) }
 

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
@@ -144,14 +144,14 @@ func (h *arrival) failure(t *wire.Token, err error) wire.ResetReason {
 func (h *arrival) adoptState(t *wire.Token, state *store.State) {
 	start := h.start(t.Session)
 	start.Subprotocol = state.Subprotocol
-	if k := start.Keeper; k != nil {
+	if k := start.Tracker; k != nil {
 		if err := k.Load(state.Context); state.Context == nil || err != nil {
-			start.Keeper, start.GoesOnCovered = nil, false
+			start.Tracker, start.AppReplaceableIfRestored = nil, false
 		}
 	}
 	var app *appConn
 	hs := h.handshake()
-	if !state.Closed && (start.GoesOn || start.GoesOnCovered && start.Keeper.Complete()) {
+	if !state.Closed && (start.AppReplaceable || start.AppReplaceableIfRestored && start.Tracker.Complete()) {
 		if app = h.dialApp(hs); app == nil {
 			return
 		}
@@ -162,11 +162,11 @@ func (h *arrival) adoptState(t *wire.Token, state *store.State) {
 
 // start is what is known of a session from its client's request.
 func (h *arrival) start(id wire.SessionID) session.Start {
-	keeper := h.s.cfg.Guide.Keeper(h.r.URL.Path)
+	keeper := h.s.cfg.Snapshots.Tracker(h.r.URL.Path)
 	return session.Start{
-		ID: id, Binding: h.binding(), Keeper: keeper,
-		GoesOn:        h.s.cfg.Adopt(h.offer.Adopt, false),
-		GoesOnCovered: keeper != nil && h.s.cfg.Adopt(h.offer.Adopt, true),
+		ID: id, Binding: h.binding(), Tracker: keeper,
+		AppReplaceable:           h.s.cfg.Adopt(h.offer.Adopt, false),
+		AppReplaceableIfRestored: keeper != nil && h.s.cfg.Adopt(h.offer.Adopt, true),
 	}
 }
 
@@ -179,7 +179,7 @@ func (h *arrival) handshake() appHandshake {
 // what is left to be delivered.
 func (h *arrival) adoptWith(t *wire.Token, start session.Start, state *store.State, app *appConn, hs appHandshake) {
 	s := h.s
-	c := &conduit{srv: s, place: s.place(), id: t.Session, born: moment.At(h.began)}
+	c := &conduit{srv: s, place: s.place(), id: t.Session, born: monotime.At(h.began)}
 	var header http.Header
 	var early []byte
 	if app != nil {
@@ -198,7 +198,7 @@ func (h *arrival) adoptWith(t *wire.Token, start session.Start, state *store.Sta
 		h.reset(reason)
 		return
 	}
-	m.Presented(t.Epoch, t.Generation)
+	m.ConfirmToken(t.Epoch, t.Generation)
 	c.m, c.journal = m, journal{state.Writer, state.Revision}
 	conn, err := h.accept(wire.Subprotocol, extensions, header)
 	if err == nil {

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 )
 
 // alarms wake conduits when something is due. All have one timer of the runtime
@@ -17,12 +17,12 @@ type alarms struct {
 	mu    sync.Mutex // guards the rest, and slot of every conduit
 	queue alarmQueue
 	timer *time.Timer
-	next  moment.Moment // when timer fires; 0 if it does not
+	next  monotime.Time // when timer fires; 0 if it does not
 	spare []*conduit    // memory for those who are due
 }
 
 // set makes c.tick be called at a time, and at no other.
-func (a *alarms) set(c *conduit, due moment.Moment) {
+func (a *alarms) set(c *conduit, due monotime.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if slot := c.slot; slot == 0 {
@@ -52,7 +52,7 @@ func (a *alarms) arm() {
 		return
 	}
 	a.next = first
-	wait := max(0, a.next.Sub(moment.Now()))
+	wait := max(0, a.next.Sub(monotime.Now()))
 	if a.timer == nil {
 		a.timer = time.AfterFunc(wait, a.fire)
 		return
@@ -78,7 +78,7 @@ func (a *alarms) take() []*conduit {
 	defer a.mu.Unlock()
 	due := a.spare
 	a.spare = nil
-	now := moment.Now()
+	now := monotime.Now()
 	for at := a.queue.first(); at != 0 && at <= now; at = a.queue.first() {
 		due = append(due, heap.Pop(&a.queue).(*conduit))
 	}
@@ -90,16 +90,16 @@ func (a *alarms) take() []*conduit {
 // alarmQueue is a heap (container/heap), the first one due in front.
 type alarmQueue struct {
 	list []alarm
-	due  moment.Moment // of the one that is pushed
+	due  monotime.Time // of the one that is pushed
 }
 
 type alarm struct {
-	due moment.Moment
+	due monotime.Time
 	c   *conduit
 }
 
 // first is when somebody is due; 0 if nobody waits.
-func (q *alarmQueue) first() moment.Moment {
+func (q *alarmQueue) first() monotime.Time {
 	if len(q.list) == 0 {
 		return 0
 	}

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 )
 
 // ticked is a machine that notes when it was called.
@@ -43,7 +43,7 @@ func TestAlarms(t *testing.T) {
 		c, cm := alarmed(s)
 		d, dm := alarmed(s)
 		set := func(c *conduit, millis int) {
-			s.alarms.set(c, moment.At(start.Add(time.Duration(millis)*time.Millisecond)))
+			s.alarms.set(c, monotime.At(start.Add(time.Duration(millis)*time.Millisecond)))
 		}
 		set(a, 30)
 		set(b, 10)
@@ -94,7 +94,7 @@ func TestManyAlarms(t *testing.T) {
 				continue
 			}
 			due[i] = time.Duration(1+r.IntN(1000)) * time.Millisecond
-			s.alarms.set(all[i], moment.At(start.Add(due[i])))
+			s.alarms.set(all[i], monotime.At(start.Add(due[i])))
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
@@ -125,8 +125,8 @@ func TestAlarmsOnAGrid(t *testing.T) {
 			c.arm(start, start.Add(15*time.Second+time.Duration(i)*time.Millisecond/2))
 			c.mu.Unlock()
 		}
-		last, called := moment.Moment(0), 0
-		first := func() moment.Moment {
+		last, called := monotime.Time(0), 0
+		first := func() monotime.Time {
 			s.alarms.mu.Lock()
 			defer s.alarms.mu.Unlock()
 			return s.alarms.queue.first()

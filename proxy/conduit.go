@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/heartbeat"
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -43,7 +43,7 @@ type conduit struct {
 	id      wire.SessionID // of a resilient session
 	journal journal
 	deflate *deflateParams // what the app's socket negotiated
-	born    moment.Moment
+	born    monotime.Time
 
 	legs  [2]leg          // the first two: one object is cheaper than five
 	again *againHandshake // nil: the session has one app socket only
@@ -55,14 +55,14 @@ type conduit struct {
 	m      machine
 	client *leg          // nil while no connection is attached
 	app    *leg          // nil if there never was an app
-	armed  moment.Moment // when tick is called at the latest; 0 if it is not
+	armed  monotime.Time // when tick is called at the latest; 0 if it is not
 	over   bool          // the end was reported
 	gone   bool          // the registry has forgotten it
 	beats  uint64        // answered heartbeats that were reported
 	link   heartbeat.State
 	ended  chan struct{} // closed at the end, if somebody waits for it
 	stall  uint32        // the vigil's count that the session knows of
-	asked  moment.Moment // when the client was last asked to move; 0: never
+	asked  monotime.Time // when the client was last asked to move; 0: never
 }
 
 // A leg is one socket of a conduit, and the sink of its transport. A leg that
@@ -305,7 +305,7 @@ func (c *conduit) arm(now, deadline time.Time) {
 	if deadline.IsZero() {
 		return
 	}
-	at := moment.At(deadline)
+	at := monotime.At(deadline)
 	if c.armed != 0 && at >= c.armed {
 		return
 	}
@@ -376,7 +376,7 @@ func (c *conduit) persist(rec *store.Record) {
 // doubted tells whether it is not known whether the session is ours.
 func (c *conduit) doubted() bool {
 	m, ok := c.m.(*session.Session)
-	return ok && m.Doubted()
+	return ok && m.OwnershipSuspect()
 }
 
 // closeCause is a close code as a metric's label, of which there are few.

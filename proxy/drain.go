@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -210,7 +210,7 @@ func (c *conduit) asksToMove(last time.Time) {
 	case !ok || c.over:
 		return
 	case m.Attached():
-		c.asked = moment.At(now)
+		c.asked = monotime.At(now)
 		m.GoAway(wire.GoAwayDraining, max(0, min(moveDelay, last.Sub(now))))
 	default:
 		c.handsOver(now, "detached")

@@ -39,7 +39,7 @@ type Observer interface {
 	// AppRestarted tells of an app's socket that broke and had to be made
 	// anew: ok or gave_up.
 	AppRestarted(outcome string, took time.Duration)
-	// Doubted tells of a session that had to make sure after a stall of this
+	// OwnershipSuspect tells of a session that had to make sure after a stall of this
 	// process that it is still ours: confirmed or fenced.
 	Doubted(outcome string)
 	// StoreChanged tells that the journal can be written again, or cannot.

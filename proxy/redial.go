@@ -56,7 +56,7 @@ type againHandshake struct {
 // keepHandshake keeps the handshake of a session that may get another app
 // socket.
 func (c *conduit) keepHandshake(h *arrival, hs appHandshake, start session.Start) {
-	if c.srv.cfg.AppRetry <= 0 || !start.GoesOn && !start.GoesOnCovered {
+	if c.srv.cfg.AppRetry <= 0 || !start.AppReplaceable && !start.AppReplaceableIfRestored {
 		return
 	}
 	hs.Scheme = h.scheme()

@@ -188,7 +188,7 @@ func (c *conduit) resumable(t *wire.Token, at session.Position) (*session.Sessio
 		return nil, wire.ResetTryAgain // not here any more, but perhaps in the journal
 	case c.over:
 		return nil, wire.ResetUnknown
-	case m.Doubted():
+	case m.OwnershipSuspect():
 		return nil, wire.ResetTryAgain
 	}
 	if reason := c.srv.judge(m.Token(t.Epoch, t.Generation), t); reason != 0 {
@@ -225,7 +225,7 @@ func (c *conduit) attach(conn net.Conn, t *wire.Token, at session.Position, comp
 	if reason != 0 {
 		return reason
 	}
-	m.Presented(t.Epoch, t.Generation)
+	m.ConfirmToken(t.Epoch, t.Generation)
 	if reason := m.Attach(now, wire.StatusResumed, at, compressed); reason != 0 {
 		return reason
 	}

@@ -21,7 +21,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/snapshot"
@@ -58,7 +58,7 @@ type Config struct {
 
 	WindowMessages, WindowBytes, MaxMessage int // zero: 4096, 1 MiB, 1 MiB
 	MemoryBudget                            int64
-	SessionTTL, LingerGoingAway             time.Duration // zero: 5m, 10s
+	SessionTTL, SessionTTLGoingAway         time.Duration // zero: 5m, 10s
 	PersistAfter                            time.Duration // zero: 50ms
 	Heartbeat                               heartbeat.Config
 
@@ -69,8 +69,8 @@ type Config struct {
 	// 2xx if the client may; empty: nobody is asked.
 	ResumeAuth string
 
-	// Guide knows what fresh app sockets must hear; nil: nothing.
-	Guide *snapshot.Guide
+	// Snapshots knows what fresh app sockets must hear; nil: nothing.
+	Snapshots *snapshot.Policy
 	// AppRetry is how long clients are held while the app restarts; 0: not.
 	AppRetry time.Duration
 	// PlainResume says how a client without wsr.v1 names its session: by
@@ -153,7 +153,7 @@ func New(cfg Config) (*Server, error) {
 	s.sessions.init()
 	s.session = session.Config{
 		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
-		TTL: cfg.SessionTTL, LingerAway: cfg.LingerGoingAway, PersistAfter: cfg.PersistAfter,
+		TTL: cfg.SessionTTL, TTLGoingAway: cfg.SessionTTLGoingAway, PersistAfter: cfg.PersistAfter,
 		Owner: cfg.Advertise, Heartbeat: &s.cfg.Heartbeat,
 		Pool: s.pool, Buffers: new(frame.Buffers), Random: mathrand.Uint32, Token: s.newToken,
 	}
@@ -196,7 +196,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.WindowBytes, seqwindow.DefaultBytes)
 	setDefault(&c.MaxMessage, 1<<20)
 	setDefault(&c.SessionTTL, 5*time.Minute)
-	setDefault(&c.LingerGoingAway, 10*time.Second)
+	setDefault(&c.SessionTTLGoingAway, 10*time.Second)
 	setDefault(&c.PersistAfter, 50*time.Millisecond)
 	setDefault(&c.LeaseTTL, 20*time.Second)
 	if c.Resilient == nil {
@@ -255,7 +255,7 @@ func (s *Server) ended(c *conduit, why string) {
 	if c.plain {
 		kind = kindPlain
 	}
-	s.observer.Ended(kind, why, moment.Now().Sub(c.born))
+	s.observer.Ended(kind, why, monotime.Now().Sub(c.born))
 	s.log.Debug("session ended", "kind", kind, "session", c.id.String(), "reason", why)
 }
 

@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/session"
 )
 
@@ -17,14 +17,14 @@ const vigilPace = time.Second
 // last look is too long ago has found a stall. It is safe for concurrent use.
 type vigil struct {
 	limit time.Duration // 0: nobody would adopt anything
-	last  atomic.Int64  // the last look, as a moment.Moment
+	last  atomic.Int64  // the last look, as a monotime.Time
 	count atomic.Uint32 // stalls so far
 }
 
 // start begins at now; sleeps longer than limit are stalls.
 func (v *vigil) start(now time.Time, limit time.Duration) {
 	v.limit = limit
-	v.last.Store(int64(moment.At(now)))
+	v.last.Store(int64(monotime.At(now)))
 }
 
 // stalls returns how many stalls there were, the one that ends now included.
@@ -32,7 +32,7 @@ func (v *vigil) stalls(now time.Time) uint32 {
 	if v.limit == 0 {
 		return 0
 	}
-	if last := v.last.Load(); int64(moment.At(now))-last > int64(v.limit) {
+	if last := v.last.Load(); int64(monotime.At(now))-last > int64(v.limit) {
 		v.note(now, last)
 	}
 	return v.count.Load()
@@ -43,7 +43,7 @@ func (v *vigil) stalls(now time.Time) uint32 {
 func (v *vigil) note(now time.Time, last int64) {
 	seen := v.count.Load()
 	if v.last.Load() == last && v.count.CompareAndSwap(seen, seen+1) {
-		v.last.Store(int64(moment.At(now)))
+		v.last.Store(int64(monotime.At(now)))
 	}
 }
 
@@ -64,7 +64,7 @@ func (v *vigil) watch(stop <-chan struct{}) {
 				v.count.Add(1)
 			}
 			wall = now.Round(0)
-			v.last.Store(int64(moment.At(now)))
+			v.last.Store(int64(monotime.At(now)))
 		}
 	}
 }
@@ -74,7 +74,7 @@ func (v *vigil) watch(stop <-chan struct{}) {
 func (c *conduit) wake(now time.Time, stalls uint32) {
 	c.stall = stalls
 	if m, ok := c.m.(*session.Session); ok && !c.over {
-		m.Doubt()
+		m.SuspectOwnership()
 		c.arm(now, now) // this step may be one that only looks
 	}
 }

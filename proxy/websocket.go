@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -137,7 +137,7 @@ func (h *arrival) plain() {
 		app.Conn.Close()
 		return
 	}
-	c := &conduit{srv: s, place: s.place(), plain: true, born: moment.At(h.began)}
+	c := &conduit{srv: s, place: s.place(), plain: true, born: monotime.At(h.began)}
 	c.m = session.NewPlain(&s.session, time.Now(), app.Extensions != "")
 	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
 	if !s.sessions.add(c) {
@@ -189,7 +189,7 @@ func (h *arrival) fresh() {
 	}
 	now := time.Now()
 	id := newSessionID()
-	c := &conduit{srv: s, place: s.place(), id: id, born: moment.At(h.began), deflate: app.Deflate}
+	c := &conduit{srv: s, place: s.place(), id: id, born: monotime.At(h.began), deflate: app.Deflate}
 	start := h.start(id)
 	start.Subprotocol, start.Extensions, start.Deflate = app.Subprotocol, extensions, app.Deflate != nil
 	c.keepHandshake(h, hs, start)

@@ -2,14 +2,14 @@ package seqwindow
 
 import "fmt"
 
-// Marked returns the last message that the journal has, or that needs none
+// Journaled returns the last message that the journal has, or that needs none
 // because it is acknowledged.
-func (s *Sender) Marked() Serial { return s.marked }
+func (s *Sender) Journaled() Serial { return s.marked }
 
-// MarkTo moves the mark: all messages up to seq are in the journal. A mark
+// SetJournaled moves the mark: all messages up to seq are in the journal. A mark
 // before Acked means Acked. Going back is allowed, for a journal that has to be
 // written anew. A mark beyond Head panics.
-func (s *Sender) MarkTo(seq Serial) {
+func (s *Sender) SetJournaled(seq Serial) {
 	if Less(seq, s.acked) {
 		seq = s.acked
 	}

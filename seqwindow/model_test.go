@@ -178,7 +178,7 @@ func (p *pair) replace(grow int) {
 func (p *pair) markTo(i int) {
 	p.t.Helper()
 	i = min(i, len(p.m.msgs))
-	p.s.MarkTo(p.m.serial(i))
+	p.s.SetJournaled(p.m.serial(i))
 	p.m.marked = max(i, p.m.acked)
 	p.check()
 }
@@ -214,8 +214,8 @@ func (p *pair) check() {
 	equal(p.t, "Head", s.Head(), m.serial(n))
 	equal(p.t, "Acked", s.Acked(), m.serial(m.acked))
 	equal(p.t, "Sent", s.Sent(), m.serial(m.sent))
-	equal(p.t, "Reach", s.Reach(), m.serial(m.highest))
-	equal(p.t, "Marked", s.Marked(), m.serial(m.marked))
+	equal(p.t, "Reach", s.HighestSent(), m.serial(m.highest))
+	equal(p.t, "Marked", s.Journaled(), m.serial(m.marked))
 	equal(p.t, "Len", s.Len(), n-m.acked)
 	equal(p.t, "Bytes", s.Bytes(), m.bytes())
 	equal(p.t, "Empty", s.Empty(), n == m.acked)

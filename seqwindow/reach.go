@@ -1,8 +1,8 @@
 package seqwindow
 
-// Reach returns the last message that was ever wholly written to a
+// HighestSent returns the last message that was ever wholly written to a
 // connection: a peer that resumes can have no more than that.
-func (s *Sender) Reach() Serial { return s.highest }
+func (s *Sender) HighestSent() Serial { return s.highest }
 
 // Replace puts the same messages in another form, which were appended to an
 // empty window that began at Acked, in place of what is held. Limits,
@@ -17,5 +17,5 @@ func (s *Sender) Replace(other *Sender) {
 	*s = *other
 	*other = Sender{pool: s.pool, limits: s.limits}
 	s.limits, s.highest = limits, highest
-	s.MarkTo(marked)
+	s.SetJournaled(marked)
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 )
 
 // Protocol constants: how long an acknowledgement may wait (PROTOCOL §5.1).
@@ -62,8 +62,8 @@ type Receiver struct {
 	handled  Serial
 	acked    Serial
 	bytes    int           // handled since acked
-	since    moment.Moment // when the first message after acked was handled
-	told     moment.Moment // when acked was told; 0: never
+	since    monotime.Time // when the first message after acked was handled
+	told     monotime.Time // when acked was told; 0: never
 }
 
 // Init sets all three positions; the next message has received+1. Policy stays.
@@ -105,7 +105,7 @@ func (r *Receiver) Handled(now time.Time, n Serial, bytes int) {
 		panic(fmt.Sprintf("seqwindow: handled %d: received only %d", n, r.received))
 	}
 	if r.handled == r.acked {
-		r.since = moment.At(now)
+		r.since = monotime.At(now)
 	}
 	r.handled = n
 	r.bytes += bytes
@@ -118,12 +118,12 @@ func (r *Receiver) AckDue(now time.Time) (Serial, bool) {
 	return r.handled, !at.IsZero() && !now.Before(at)
 }
 
-// AckRides tells whether an acknowledgement had better go with a message that
+// ShouldPiggyback tells whether an acknowledgement had better go with a message that
 // is written anyway, before it has to go alone: three quarters of one of the
 // limits are reached, that of the delay counted from the last acknowledgement, if
 // there was one. Where one message answers another, no acknowledgement then has
 // to go alone.
-func (r *Receiver) AckRides(now time.Time) bool {
+func (r *Receiver) ShouldPiggyback(now time.Time) bool {
 	last := r.told
 	if last == 0 {
 		last = r.since
@@ -169,7 +169,7 @@ func (r *Receiver) Acked(now time.Time, n Serial) {
 	if !LessEq(n, r.handled) {
 		panic(fmt.Sprintf("seqwindow: acknowledged %d: handled only %d", n, r.handled))
 	}
-	r.acked, r.told = n, moment.At(now)
+	r.acked, r.told = n, monotime.At(now)
 	if n == r.handled {
 		r.bytes, r.since = 0, 0
 	}

@@ -98,28 +98,28 @@ func TestReceiverAcksRide(t *testing.T) {
 	r := Receiver{Policy: &AckPolicy{Messages: 8, Bytes: 100, Delay: 40 * time.Millisecond}}
 	r.Init(0)
 	at := func(d time.Duration) time.Time { return epoch.Add(d * time.Millisecond) }
-	equal(t, "nothing to tell", r.AckRides(at(0)), false)
+	equal(t, "nothing to tell", r.ShouldPiggyback(at(0)), false)
 	r.Handled(at(0), r.Next(), 1)
-	equal(t, "29 ms after the first", r.AckRides(at(29)), false)
-	equal(t, "30 ms after the first", r.AckRides(at(30)), true)
+	equal(t, "29 ms after the first", r.ShouldPiggyback(at(29)), false)
+	equal(t, "30 ms after the first", r.ShouldPiggyback(at(30)), true)
 	r.Acked(at(0), r.Received())
-	equal(t, "nothing more to tell", r.AckRides(at(1000)), false)
+	equal(t, "nothing more to tell", r.ShouldPiggyback(at(1000)), false)
 	r.Handled(at(20), r.Next(), 1)
-	equal(t, "29 ms after the last one", r.AckRides(at(29)), false)
-	equal(t, "30 ms", r.AckRides(at(30)), true)
+	equal(t, "29 ms after the last one", r.ShouldPiggyback(at(29)), false)
+	equal(t, "30 ms", r.ShouldPiggyback(at(30)), true)
 	for range 4 {
 		r.Handled(at(20), r.Next(), 1)
 	}
-	equal(t, "five messages", r.AckRides(at(20)), false)
+	equal(t, "five messages", r.ShouldPiggyback(at(20)), false)
 	r.Handled(at(20), r.Next(), 1)
-	equal(t, "six messages", r.AckRides(at(20)), true)
+	equal(t, "six messages", r.ShouldPiggyback(at(20)), true)
 	_, due := r.AckDue(at(20))
 	equal(t, "it is not due", due, false)
 	r.Acked(at(20), r.Received())
 	r.Handled(at(21), r.Next(), 74)
-	equal(t, "74 bytes", r.AckRides(at(21)), false)
+	equal(t, "74 bytes", r.ShouldPiggyback(at(21)), false)
 	r.Handled(at(21), r.Next(), 1)
-	equal(t, "75 bytes", r.AckRides(at(21)), true)
+	equal(t, "75 bytes", r.ShouldPiggyback(at(21)), true)
 }
 
 // TestReceiverAcksAnswers: who answers each message at a slow pace need never
@@ -137,7 +137,7 @@ func TestReceiverAcksAnswers(t *testing.T) {
 				t.Fatalf("an answer every %v: ACK %d is due without one", pace, n)
 			}
 			r.Handled(now, r.Next(), 1)
-			if r.AckRides(now) {
+			if r.ShouldPiggyback(now) {
 				r.Acked(now, r.Received())
 			}
 		}

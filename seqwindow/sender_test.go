@@ -182,13 +182,13 @@ func TestSenderPanicsOnBrokenInvariants(t *testing.T) {
 		"empty message":          func(s *Sender) { s.Append(nil, 0) },
 		"skip over what is held": func(s *Sender) { s.Skip(1) },
 		"advance beyond the end": func(s *Sender) { s.Advance(4) },
-		"mark beyond the last":   func(s *Sender) { s.MarkTo(s.Head() + 1) },
+		"mark beyond the last":   func(s *Sender) { s.SetJournaled(s.Head() + 1) },
 		"replace by other messages": func(s *Sender) {
 			var with Sender
 			with.Init(s.pool, Limits{}, s.Acked())
 			s.Replace(&with)
 		},
-		"mark without order to all": func(s *Sender) { s.MarkTo(s.Acked() + 1<<31) },
+		"mark without order to all": func(s *Sender) { s.SetJournaled(s.Acked() + 1<<31) },
 	}
 	for name, f := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -228,8 +228,8 @@ func TestSenderDoesNotAllocate(t *testing.T) {
 		for _, b := range iov {
 			s.Advance(len(b))
 		}
-		s.MarkTo(s.Acked() + 10)
-		s.Each(s.Marked(), show)
+		s.SetJournaled(s.Acked() + 10)
+		s.Each(s.Journaled(), show)
 		if err := s.Rewind(s.Acked() + 5); err != nil {
 			t.Fatal(err)
 		}

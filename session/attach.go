@@ -6,7 +6,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -29,7 +29,7 @@ func (s *Session) Check(at Position) wire.ResetReason {
 	case at.Next != 0 && seqwindow.Less(s.inbox.Received()+1, at.Next):
 		return wire.ResetLost
 	}
-	if seqwindow.Less(at.Received, s.window.Acked()) || seqwindow.Less(s.window.Reach(), at.Received) {
+	if seqwindow.Less(at.Received, s.window.Acked()) || seqwindow.Less(s.window.HighestSent(), at.Received) {
 		return wire.ResetLost
 	}
 	return 0
@@ -81,9 +81,9 @@ func judge(token, proven, newest rank) TokenVerdict {
 	return TokenValid
 }
 
-// Presented notes that the client has resumed with a valid token: older ones
+// ConfirmToken notes that the client has resumed with a valid token: older ones
 // are dead.
-func (s *Session) Presented(epoch, generation uint32) {
+func (s *Session) ConfirmToken(epoch, generation uint32) {
 	if p := (rank{epoch, generation}); s.proven.before(p) {
 		s.proven = p
 	}
@@ -115,7 +115,7 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 	if c.in.Rules.RSV = 0; deflate {
 		c.in.Rules.RSV = frame.RSV1
 	}
-	c.resent = s.window.Reach()
+	c.resent = s.window.HighestSent()
 	c.last, c.waits = at.Next-1, at.Next == 0
 	s.closing.sent = false
 	c.beat.Connected(now)
@@ -132,7 +132,7 @@ func (s *Session) dropClient(now time.Time, why *wire.CloseError) {
 	s.client.drop = why
 	linger := s.cfg.TTL
 	if why.Remote && (why.Code == wire.CodeGoingAway || !s.known()) {
-		linger = min(linger, s.cfg.LingerAway)
+		linger = min(linger, s.cfg.TTLGoingAway)
 	}
 	s.detach(now, linger)
 }
@@ -162,7 +162,7 @@ func (s *Session) DropClient(now time.Time, code uint16, reason string) {
 func (s *Session) detach(now time.Time, linger time.Duration) {
 	s.client.attached = false
 	s.client.in.Reset()
-	s.client.expires = moment.At(now.Add(linger))
+	s.client.expires = monotime.At(now.Add(linger))
 	s.client.beat.Disconnected()
 	s.context.attach(now, false, s)
 	s.journal.detached(now.Add(linger - s.cfg.TTL))

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -31,7 +31,7 @@ func (s *Session) appEnded(now time.Time, code uint16, reason string) {
 		return
 	}
 	c.byApp, c.code, c.reason = true, code, wire.CutReason(reason)
-	c.deadline = moment.At(now.Add(CloseWait))
+	c.deadline = monotime.At(now.Add(CloseWait))
 	s.dropQueue()
 	s.journal.closed()
 	if c.byClient && !s.client.attached {
@@ -77,7 +77,7 @@ func (s *Session) settleClose(now time.Time) {
 			return
 		}
 		s.queueAppClose(c.code, c.reason)
-		c.deadline = moment.At(now.Add(CloseWait))
+		c.deadline = monotime.At(now.Add(CloseWait))
 	case c.byClient && c.byApp && c.sent && len(s.client.control) == 0:
 		s.dropClient(now, s.lastWord())
 	}
@@ -97,7 +97,7 @@ func (s *Session) composeClose(now time.Time) {
 	}
 	s.control(wire.AppendClose(nil, c.code, c.reason))
 	c.sent = true
-	c.deadline = moment.At(now.Add(CloseWait))
+	c.deadline = monotime.At(now.Add(CloseWait))
 }
 
 // lastWord is the close of the connection after CLOSE was exchanged.
@@ -123,7 +123,7 @@ func (s *Session) tickClose(now time.Time) {
 		s.appEnded(now, wire.CodeAbnormal, "app did not answer the close")
 	case c.byApp && s.app.open && len(s.app.control) > 0:
 		s.forceApp(now)
-		c.deadline = moment.At(now.Add(CloseWait))
+		c.deadline = monotime.At(now.Add(CloseWait))
 	case c.sent:
 		s.dropClient(now, s.lastWord())
 	}
@@ -141,7 +141,7 @@ func (s *Session) forceApp(now time.Time) {
 func (s *Session) End(now time.Time, why string, code uint16) {
 	s.dropClient(now, &wire.CloseError{Code: code, Reason: why})
 	s.end(why)
-	s.closing.deadline = moment.At(now.Add(CloseWait))
+	s.closing.deadline = monotime.At(now.Add(CloseWait))
 	s.queueAppClose(wire.CodeGoingAway, why)
 }
 

@@ -15,9 +15,9 @@ import (
 // (design section 5). Most sessions have none: their messages are never
 // looked at.
 type context struct {
-	keeper  *snapshot.Keeper // nil: no guide covers the session's path
-	version uint32           // that the journal has
-	flight  uint32           // that is on its way there
+	keeper  *snapshot.Tracker // nil: no guide covers the session's path
+	version uint32            // that the journal has
+	flight  uint32            // that is on its way there
 
 	// A message that changed the context is acknowledged when the journal has
 	// the change: the client then need not say it again to a next owner.
@@ -56,7 +56,7 @@ func (c *context) restore(now time.Time, s *Session) {
 // say puts what the keeper has for the app behind the control frames, which
 // go before the session's own messages.
 func (c *context) say(s *Session) {
-	for _, m := range c.keeper.Say() {
+	for _, m := range c.keeper.ToApp() {
 		s.app.control = frame.Append(s.app.control, s.cfg.masked(opcodeOf(m)), m.Data)
 	}
 }
@@ -75,7 +75,7 @@ func (c *context) handed(now time.Time, s *Session) {
 		if m, ok := s.inboundMessage(bytes.Join(parts, nil)); ok {
 			c.keeper.Inbound(now, m)
 		}
-		if !c.keeper.Midway() {
+		if !c.keeper.InFlight() {
 			c.whole = seq
 		}
 		if c.keeper.Version() != before && !c.holding && s.cfg.Journal {
@@ -115,7 +115,7 @@ func (c *context) outbound(now time.Time, s *Session, m *frame.Message) (swallow
 	}
 	swallow = c.keeper.Outbound(now, snapshot.Message{Binary: m.Opcode == frame.Binary, Data: p})
 	c.say(s)
-	for _, d := range c.keeper.Deliver() {
+	for _, d := range c.keeper.ToClient() {
 		s.deliverOwn(now, d)
 	}
 	return swallow
@@ -208,7 +208,7 @@ func (c *context) saved(rec *store.Record) {
 // heard returns the last message up to ack with which the app has heard
 // something whole.
 func (c *context) heard(ack seqwindow.Serial) seqwindow.Serial {
-	if c.keeper != nil && c.keeper.Midway() && seqwindow.Less(c.whole, ack) {
+	if c.keeper != nil && c.keeper.InFlight() && seqwindow.Less(c.whole, ack) {
 		return c.whole
 	}
 	return ack
@@ -216,7 +216,7 @@ func (c *context) heard(ack seqwindow.Serial) seqwindow.Serial {
 
 // holds tells whether an acknowledgement waits for something else than time.
 func (c *context) holds() bool {
-	return c.holding || c.keeper != nil && c.keeper.Midway()
+	return c.holding || c.keeper != nil && c.keeper.InFlight()
 }
 
 // ackable returns the last message that may be acknowledged, of those up to

@@ -22,7 +22,7 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 		s.deliver(now, s.stripEscape(orig), nil)
 		return
 	}
-	s.Presented(s.epoch, s.client.shown) // before WELCOME a client sends data only
+	s.ConfirmToken(s.epoch, s.client.shown) // before WELCOME a client sends data only
 	if len(msg) > wire.MaxControl {
 		s.violation(now, "control message too long")
 		return
@@ -152,7 +152,7 @@ func (s *Session) composeControl(now time.Time) {
 func (s *Session) ackDue(now time.Time) (seqwindow.Serial, bool) {
 	ack, due := s.inbox.AckDue(now)
 	if s.window.Unsent() { // it need not go alone
-		due = due || s.inbox.AckRides(now)
+		due = due || s.inbox.ShouldPiggyback(now)
 	}
 	told := s.context.ackable(ack)
 	return told, due && told == ack

@@ -3,7 +3,7 @@ package session
 import (
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 )
 
 // doubt is a session whose owner was stopped for so long that another may
@@ -14,8 +14,8 @@ type doubt struct {
 	from uint32 // number of the first record that settles it
 }
 
-// Doubt tells that this process was stopped for longer than its lease is safe.
-func (s *Session) Doubt() {
+// SuspectOwnership tells that this process was stopped for longer than its lease is safe.
+func (s *Session) SuspectOwnership() {
 	if s.closing.ended != "" || !s.cfg.Journal {
 		return
 	}
@@ -23,8 +23,8 @@ func (s *Session) Doubt() {
 	s.journal.due, s.journal.retry = true, 0
 }
 
-// Doubted tells whether it is not known who owns the session.
-func (s *Session) Doubted() bool { return s.doubt.open }
+// OwnershipSuspect tells whether it is not known who owns the session.
+func (s *Session) OwnershipSuspect() bool { return s.doubt.open }
 
 // confirmed notes that record n was accepted: we are the owner.
 func (s *Session) confirmed(now time.Time, n uint32) {
@@ -33,6 +33,6 @@ func (s *Session) confirmed(now time.Time, n uint32) {
 	}
 	s.doubt.open = false
 	if h := &s.handover; h.begun && !h.ready {
-		h.deadline = moment.At(now.Add(handWait)) // the app was not read meanwhile
+		h.deadline = monotime.At(now.Add(handWait)) // the app was not read meanwhile
 	}
 }

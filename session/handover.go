@@ -3,7 +3,7 @@ package session
 import (
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -27,7 +27,7 @@ type handover struct {
 	begun    bool
 	ready    bool // the app's side is over: the next record hands the session over
 	torn     bool // it did not end with a close: the app may not have read all, nor said all
-	deadline moment.Moment
+	deadline monotime.Time
 }
 
 // Drain tells that the owner is about to stop. From now on an app that goes
@@ -52,7 +52,7 @@ func (s *Session) HandOver(now time.Time) {
 		s.End(now, "released", wire.CodeRestart)
 		return
 	}
-	h.begun, h.deadline = true, moment.At(now.Add(handWait))
+	h.begun, h.deadline = true, monotime.At(now.Add(handWait))
 	if s.closing.byApp || !s.app.open || s.restart.lost {
 		h.torn = s.restart.lost
 		s.appHanded()

@@ -156,7 +156,7 @@ func closePayload(p []byte) (code uint16, reason string, err *wire.CloseError) {
 func (s *Session) deliver(now time.Time, raw, place []byte) {
 	s.client.last++
 	if s.client.waits {
-		s.Presented(s.epoch, s.client.shown)
+		s.ConfirmToken(s.epoch, s.client.shown)
 	}
 	if s.inbox.Accept(s.client.last) == seqwindow.Duplicate {
 		s.counters.Duplicates++

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -39,8 +39,8 @@ type journal struct {
 	final    bool          // the end was told, or is not ours to tell
 	failures uint8         // in a row
 	detach   int64         // unix ms of the detaching, less what the linger is shorter; 0 while attached
-	retry    moment.Moment
-	refresh  moment.Moment
+	retry    monotime.Time
+	refresh  monotime.Time
 }
 
 func (j *journal) claim() { j.claiming, j.due = true, true }
@@ -100,7 +100,7 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 	case PersistLost:
 		j.cadence = store.Cadence{Limits: s.cfg.JournalLimits}
 		if s.closing.ended == "" {
-			s.window.MarkTo(s.window.Acked())
+			s.window.SetJournaled(s.window.Acked())
 		}
 	case PersistFailed:
 		j.cadence.Wrote(rec, store.ErrUnavailable)
@@ -109,7 +109,7 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 			return // j.final stands
 		}
 	}
-	j.retry = moment.At(now.Add(min(retryFirst<<min(j.failures, 16), retryMost)))
+	j.retry = monotime.At(now.Add(min(retryFirst<<min(j.failures, 16), retryMost)))
 	j.failures = min(j.failures+1, endTries)
 	j.due, j.final = true, false
 }
@@ -122,8 +122,8 @@ func (s *Session) persisted(now time.Time, rec *store.Record) {
 	if s.closing.ended != "" {
 		return
 	}
-	if flight := seqwindow.Serial(rec.OutHead); seqwindow.Less(s.window.Marked(), flight) {
-		s.window.MarkTo(flight)
+	if flight := seqwindow.Serial(rec.OutHead); seqwindow.Less(s.window.Journaled(), flight) {
+		s.window.SetJournaled(flight)
 	}
 	if rec.Handed {
 		s.journal.final = true
@@ -147,12 +147,12 @@ func (s *Session) record(now time.Time) *store.Record {
 	if j.claiming {
 		return s.write(now, s.newRecord(store.Claim)) // frames follow it at once
 	}
-	marked, cut := s.window.Marked(), s.overdue(now)
+	marked, cut := s.window.Journaled(), s.overdue(now)
 	if !j.due && !s.handover.ready && cut == marked && !s.context.unsaved() && now.Before(j.refresh.Time()) {
 		return nil
 	}
 	if s.mayWait(now) {
-		j.retry = moment.At(now.Add(busyPause + time.Duration(s.cfg.Random())%busyPause))
+		j.retry = monotime.At(now.Add(busyPause + time.Duration(s.cfg.Random())%busyPause))
 		return nil
 	}
 	rec := s.newRecord(store.Delta)
@@ -174,7 +174,7 @@ func (s *Session) record(now time.Time) *store.Record {
 	}
 	rec.OutHead = uint32(cut)
 	rec.Handed = s.handover.ready && cut == s.window.Head()
-	rec.Torn = rec.Handed && s.handover.torn
+	rec.Unclean = rec.Handed && s.handover.torn
 	if rec.Kind == store.Snapshot || carried > 0 {
 		rec.Context = whole
 	}
@@ -200,7 +200,7 @@ func (s *Session) write(now time.Time, rec *store.Record) *store.Record {
 	j.n++
 	j.inFlight, j.begun, j.due, j.retry = rec, true, false, 0
 	jitter := store.RefreshJitter * (float64(s.cfg.Random()&0xffff)/0x8000 - 1)
-	j.refresh = moment.At(now.Add(time.Duration((1 + jitter) * float64(store.RefreshInterval))))
+	j.refresh = monotime.At(now.Add(time.Duration((1 + jitter) * float64(store.RefreshInterval))))
 	s.counters.Records++
 	return rec
 }
@@ -209,7 +209,7 @@ func (s *Session) newRecord(kind store.Kind) *store.Record {
 	ack, _ := s.inbox.AckDue(time.Time{})
 	return &store.Record{
 		Kind: kind, Epoch: s.epoch, Owner: s.cfg.Owner,
-		InAcked: uint32(s.context.heard(ack)), OutAcked: uint32(s.window.Acked()), OutHead: uint32(s.window.Marked()),
+		InAcked: uint32(s.context.heard(ack)), OutAcked: uint32(s.window.Acked()), OutHead: uint32(s.window.Journaled()),
 		DetachedAt: s.journal.detach, ProvenEpoch: s.proven.epoch, Proven: s.proven.generation,
 		Closed: s.closing.byApp, CloseCode: s.closing.code, CloseReason: s.closing.reason,
 		Subprotocol: s.appProto, Extensions: s.extensions,
@@ -239,7 +239,7 @@ func (s *Session) frames(from, cut seqwindow.Serial) (list []store.Frame, size i
 // them while no connection is attached, otherwise those unacknowledged for
 // PersistAfter.
 func (s *Session) overdue(now time.Time) seqwindow.Serial {
-	cut := s.window.Marked()
+	cut := s.window.Journaled()
 	if !s.client.attached || s.handover.ready {
 		return s.window.Head()
 	}
@@ -262,7 +262,7 @@ func (s *Session) age(now time.Time, stamp uint32) time.Duration {
 }
 
 // journalDeadline is when record will have something.
-func (s *Session) journalDeadline() moment.Moment {
+func (s *Session) journalDeadline() monotime.Time {
 	j := &s.journal
 	if !s.cfg.Journal || j.inFlight != nil {
 		return 0 // Persisted comes

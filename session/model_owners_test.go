@@ -73,8 +73,8 @@ func (m *sim) persisted(n int) {
 		m.chain.head = r.OutHead
 		m.leaky = m.leaky && r.Kind == store.Claim
 	}
-	doubted := m.s.Doubted()
-	if m.s.Persisted(m.now, result); doubted && r == m.before && !m.s.Doubted() && !r.Handed {
+	doubted := m.s.OwnershipSuspect()
+	if m.s.Persisted(m.now, result); doubted && r == m.before && !m.s.OwnershipSuspect() && !r.Handed {
 		m.t.Fatalf("record %d.%d, older than the doubt, ends it (I5)", r.Epoch, r.N)
 	}
 	m.settle()
@@ -108,7 +108,7 @@ func (m *sim) crash(stored bool) {
 	if m.rec != nil && stored {
 		m.store(m.rec)
 	}
-	if m.s.Doubted() {
+	if m.s.OwnershipSuspect() {
 		m.fence(m.s)
 	}
 	m.s, m.rec = nil, nil
@@ -145,7 +145,7 @@ func (m *sim) attach() {
 	if m.s == nil && (m.client.closed || len(m.client.tokens) == 0) {
 		m.over = true // it has heard the end, or has no token to come back with
 	}
-	if m.over || m.s != nil && m.s.Doubted() {
+	if m.over || m.s != nil && m.s.OwnershipSuspect() {
 		return
 	}
 	m.freshClient()
@@ -170,7 +170,7 @@ func (m *sim) attach() {
 
 // present is the resume's token.
 func (m *sim) present() {
-	m.s.Presented(m.client.token.epoch, m.client.token.generation)
+	m.s.ConfirmToken(m.client.token.epoch, m.client.token.generation)
 	m.proven, m.client.tried = m.client.token, m.client.token
 }
 
@@ -201,14 +201,14 @@ func (m *sim) adopt() {
 		m.t.Fatal(err)
 	}
 	start := m.start()
-	if k := start.Keeper; k != nil {
+	if k := start.Tracker; k != nil {
 		if state.Context == nil {
-			start.Keeper, start.GoesOnCovered = nil, false
+			start.Tracker, start.AppReplaceableIfRestored = nil, false
 		} else if err := k.Load(state.Context); err != nil {
 			m.t.Fatal(err)
 		}
 	}
-	dial := !state.Closed && (start.GoesOn || start.GoesOnCovered && start.Keeper.Complete())
+	dial := !state.Closed && (start.AppReplaceable || start.AppReplaceableIfRestored && start.Tracker.Complete())
 	at := m.position()
 	m.cfg = m.config()
 	s, reason := Adopt(m.cfg, m.now, start, state, at, dial)
@@ -220,7 +220,7 @@ func (m *sim) adopt() {
 	if dial {
 		m.freshApp()
 		m.blind = m.blind || m.leaky
-		m.hears(start.Keeper != nil)
+		m.hears(start.Tracker != nil)
 	}
 	m.present()
 	m.join(wire.StatusAdopted, at)

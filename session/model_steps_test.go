@@ -121,7 +121,7 @@ func (m *sim) ownerSteps(op, n int) {
 	case op == 22:
 		m.crash(n%2 == 0)
 	default:
-		m.s.Doubt()
+		m.s.SuspectOwnership()
 		m.before = m.rec
 		m.settle()
 	}
@@ -182,7 +182,7 @@ func (m *sim) pass(d time.Duration) {
 
 func (m *sim) healed() bool {
 	c := &m.client
-	return m.s != nil && !m.s.HandingOver() && !m.s.Doubted() && !m.s.closing.byApp && m.app.open && !m.app.closing && m.s.Held() == 0 &&
+	return m.s != nil && !m.s.HandingOver() && !m.s.OwnershipSuspect() && !m.s.closing.byApp && m.app.open && !m.app.closing && m.s.Held() == 0 &&
 		m.appHeard == c.said && c.acked == c.said && int(c.heard) == len(m.out) && len(m.app.pending) == 0 && len(m.app.context) == 0
 }
 

@@ -31,7 +31,7 @@ const (
 type sim struct {
 	t     *testing.T
 	mode  byte
-	guide *snapshot.Guide
+	guide *snapshot.Policy
 	cfg   *Config
 	now   time.Time
 
@@ -92,7 +92,7 @@ type simApp struct {
 	said       uint32
 }
 
-func newSim(t *testing.T, guide *snapshot.Guide, mode byte) *sim {
+func newSim(t *testing.T, guide *snapshot.Policy, mode byte) *sim {
 	m := &sim{t: t, mode: mode, guide: guide, now: time.Unix(1_700_000_000, 0), proven: rank{epoch: 1}}
 	m.cfg = m.config()
 	m.s = New(m.cfg, m.now, m.start())
@@ -103,7 +103,7 @@ func newSim(t *testing.T, guide *snapshot.Guide, mode byte) *sim {
 	return m
 }
 
-func simGuide(t testing.TB) *snapshot.Guide {
+func simGuide(t testing.TB) *snapshot.Policy {
 	g, err := snapshot.New([]byte(`{"rules":[{"path":"*","select":{"regexp":"^sub (\\S+)"},"drop":{"regexp":"^unsub (\\S+)"}}]}`), "", time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ const simRoom = 300
 // simConfig has small limits, so that they are met.
 func simConfig() *Config {
 	return &Config{
-		WindowMessages: 6, WindowBytes: 300, MaxMessage: 200, TTL: time.Hour, LingerAway: time.Hour,
+		WindowMessages: 6, WindowBytes: 300, MaxMessage: 200, TTL: time.Hour, TTLGoingAway: time.Hour,
 		PersistAfter: 50 * time.Millisecond, Journal: true, JournalLimits: store.Limits{Part: 1 << 20, Record: 1 << 23},
 		Heartbeat: &heartbeat.Config{Base: 500 * time.Millisecond, Min: 500 * time.Millisecond}, Pool: seqwindow.NewPool(0), Buffers: new(frame.Buffers),
 		Random: func() uint32 { return 0x01020304 },
@@ -134,9 +134,9 @@ func (m *sim) config() *Config {
 }
 
 func (m *sim) start() Start {
-	st := Start{GoesOn: m.mode&simNoApp == 0}
+	st := Start{AppReplaceable: m.mode&simNoApp == 0}
 	if m.mode&simRules != 0 {
-		st.Keeper, st.GoesOnCovered = m.guide.Keeper("/"), true
+		st.Tracker, st.AppReplaceableIfRestored = m.guide.Tracker("/"), true
 	}
 	return st
 }

@@ -3,7 +3,7 @@ package session
 import (
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -173,15 +173,15 @@ func (s *Session) deadline() time.Time {
 
 // deadline collects the earliest of several moments, of which zero ones do
 // not count.
-type deadline struct{ at moment.Moment }
+type deadline struct{ at monotime.Time }
 
-func (d *deadline) add(m moment.Moment) {
+func (d *deadline) add(m monotime.Time) {
 	if m != 0 && (d.at == 0 || m < d.at) {
 		d.at = m
 	}
 }
 
-func (d *deadline) addTime(t time.Time) { d.add(moment.At(t)) }
+func (d *deadline) addTime(t time.Time) { d.add(monotime.At(t)) }
 
 // Tick lets time pass. Calling it early or late does no harm: what is due is
 // decided here.

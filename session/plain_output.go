@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -35,7 +35,7 @@ func (p *Plain) Output(now time.Time, o *Output) {
 	d.addTime(p.beat.Deadline())
 	if p.beatDue {
 		// Its turn comes with the next frame's end, not with time.
-		d.at = moment.At(p.until)
+		d.at = monotime.At(p.until)
 	}
 	o.Deadline = d.at.Time()
 }

@@ -68,7 +68,7 @@ func (st *stage) do(f []string) {
 		st.s.HandOver(st.now)
 		st.settle()
 	case "doubt":
-		st.s.Doubt()
+		st.s.SuspectOwnership()
 		st.settle()
 	case "held":
 		st.say("%d bytes in windows, %d in chunks", st.s.Held(), st.cfg.Pool.InUse())
@@ -96,13 +96,13 @@ func (st *stage) arguments(f []string) map[string]uint32 {
 // and lets a session with the word "goeson" have another app socket in any
 // case.
 func (st *stage) start(f []string) Start {
-	start := Start{ID: wire.SessionID{1}, GoesOn: slices.Contains(f, "goeson")}
+	start := Start{ID: wire.SessionID{1}, AppReplaceable: slices.Contains(f, "goeson")}
 	if slices.Contains(f, "rules") {
 		guide, err := snapshot.New([]byte(`{"rules":[{"path":"*","select":{"regexp":"^sub (\\S+)"},"drop":{"regexp":"^unsub (\\S+)"}}]}`), "", time.Hour)
 		if err != nil {
 			st.t.Fatal(err)
 		}
-		start.Keeper, start.GoesOnCovered = guide.Keeper("/"), true
+		start.Tracker, start.AppReplaceableIfRestored = guide.Tracker("/"), true
 	}
 	return start
 }
@@ -117,7 +117,7 @@ func (st *stage) adopt(f []string) {
 	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"])}
 	_, noApp := a["noapp"]
 	_, state.Handed = a["handed"]
-	_, state.Torn = a["torn"]
+	_, state.Unclean = a["torn"]
 	s, reason := Adopt(st.cfg, st.now, st.start(f), state, at, !noApp)
 	if reason != 0 {
 		st.say("RESET %v", reason)
@@ -139,7 +139,7 @@ func (st *stage) resume(f []string) {
 		st.s.Supersede(st.now)
 		st.settle()
 	}
-	st.s.Presented(1, a["token"])
+	st.s.ConfirmToken(1, a["token"])
 	if st.s.Attach(st.now, wire.StatusResumed, at, st.deflate && a["plain"] == 0) != 0 {
 		st.say("RESET lost")
 		return

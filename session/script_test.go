@@ -112,7 +112,7 @@ func newStage(t *testing.T) *stage {
 		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		cfg: &Config{
 			WindowMessages: 8, WindowBytes: 1000, MaxMessage: 400,
-			TTL: 5 * time.Minute, LingerAway: 10 * time.Second, PersistAfter: 50 * time.Millisecond,
+			TTL: 5 * time.Minute, TTLGoingAway: 10 * time.Second, PersistAfter: 50 * time.Millisecond,
 			Journal: true, JournalLimits: store.Limits{Part: 1 << 20, Record: 1 << 24}, Owner: "a:1",
 			Heartbeat: &heartbeat.Config{}, Pool: seqwindow.NewPool(0), Buffers: new(frame.Buffers),
 			Random: func() uint32 { return 0x8000 },
@@ -202,7 +202,7 @@ func describe(r *store.Record) string {
 	if r.Handed {
 		s += " handed"
 	}
-	if r.Torn {
+	if r.Unclean {
 		s += " torn"
 	}
 	if len(r.Context) > 0 {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
-	"github.com/wsresilience/wsresilience/internal/moment"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/store"
@@ -52,7 +52,7 @@ type Config struct {
 	WindowBytes    int           // per direction
 	MaxMessage     int           // bytes of payload
 	TTL            time.Duration // of a detached session
-	LingerAway     time.Duration // of one whose client closed with 1001
+	TTLGoingAway   time.Duration // of one whose client closed with 1001
 	PersistAfter   time.Duration // age at which an unacknowledged frame is journaled
 	Journal        bool          // whether there is a journal at all
 	JournalLimits  store.Limits  // of its records
@@ -97,7 +97,7 @@ type Counters struct {
 type Session struct {
 	cfg        *Config
 	id         wire.SessionID
-	started    moment.Moment // stamps in the window count from here
+	started    monotime.Time // stamps in the window count from here
 	epoch      uint32
 	generation uint32 // of the newest token
 	proven     rank   // of the newest token that the client is known to have
@@ -149,7 +149,7 @@ type clientLeg struct {
 
 	last    seqwindow.Serial // of the newest data message on this connection
 	resent  seqwindow.Serial // sends up to here are replays
-	expires moment.Moment    // of the session, while detached
+	expires monotime.Time    // of the session, while detached
 	in      frame.Messages
 	control []byte // frames that wait, or are half written
 	drop    *wire.CloseError
@@ -183,7 +183,7 @@ type closing struct {
 	code            uint16
 	reason          string
 	ended           string // why, once it has
-	deadline        moment.Moment
+	deadline        monotime.Time
 }
 
 // Start is what is known when a session begins.
@@ -196,9 +196,9 @@ type Start struct {
 
 	Echo bool // the client does not know wsr.v1: AttachEcho
 
-	GoesOn        bool             // it may have another app socket
-	Keeper        *snapshot.Keeper // what another one must hear first; nil: nothing is known
-	GoesOnCovered bool             // it may if the keeper knows all of it
+	AppReplaceable           bool              // it may have another app socket
+	Tracker                  *snapshot.Tracker // what another one must hear first; nil: nothing is known
+	AppReplaceableIfRestored bool              // it may if the keeper knows all of it
 }
 
 // New returns a session whose app socket has just been opened. Attach comes
@@ -227,7 +227,7 @@ func Adopt(cfg *Config, now time.Time, st Start, state *store.State, at Position
 	s.proven = rank{state.ProvenEpoch, state.Proven}
 	s.adopted, s.told = wire.AdoptOwnerLost, rank{s.epoch, 1}
 	switch {
-	case state.Handed && state.Torn:
+	case state.Handed && state.Unclean:
 		s.adopted = wire.AdoptAppRestarted
 	case state.Handed:
 		s.adopted = wire.AdoptDrained
@@ -255,19 +255,19 @@ func Adopt(cfg *Config, now time.Time, st Start, state *store.State, at Position
 }
 
 func newSession(cfg *Config, now time.Time, st Start) *Session {
-	s := &Session{cfg: cfg, id: st.ID, started: moment.At(now), appProto: st.Subprotocol, extensions: st.Extensions, binding: st.Binding}
+	s := &Session{cfg: cfg, id: st.ID, started: monotime.At(now), appProto: st.Subprotocol, extensions: st.Extensions, binding: st.Binding}
 	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Buffers: cfg.Buffers}
 	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.Buffers}
 	if st.Echo {
 		s.echo = new(echo)
 	}
-	s.restart.allowed, s.restart.covered, s.context.keeper = st.GoesOn, st.GoesOnCovered, st.Keeper
+	s.restart.allowed, s.restart.covered, s.context.keeper = st.AppReplaceable, st.AppReplaceableIfRestored, st.Tracker
 	s.app.deflate = st.Deflate
 	if st.Deflate {
 		s.app.in.Rules.RSV = frame.RSV1
 	}
 	s.client.beat.Init(cfg.Heartbeat, now)
-	s.client.expires = moment.At(now.Add(cfg.TTL))
+	s.client.expires = monotime.At(now.Add(cfg.TTL))
 	s.journal.cadence.Limits = cfg.JournalLimits
 	s.app.lent = s.app.lentOne[:0]
 	return s
@@ -312,7 +312,7 @@ func (s *Session) restore(state *store.State, received, inbound seqwindow.Serial
 	if seqwindow.Less(s.window.Head(), seqwindow.Serial(state.OutHead)) {
 		return wire.ResetLost
 	}
-	s.window.MarkTo(s.window.Head())
+	s.window.SetJournaled(s.window.Head())
 	s.client.resent = s.window.Head()
 	return 0
 }
@@ -342,5 +342,5 @@ func (s *Session) Link() *heartbeat.Monitor { return &s.client.beat }
 // stamp is now in the window's terms: milliseconds since the session began.
 // It wraps after 49 days, which only differences see.
 func (s *Session) stamp(now time.Time) uint32 {
-	return uint32(moment.At(now).Sub(s.started) / time.Millisecond)
+	return uint32(monotime.At(now).Sub(s.started) / time.Millisecond)
 }

@@ -23,7 +23,7 @@ type actionCable struct {
 func newActionCable() preset { return &actionCable{} }
 
 // inbound implements preset.
-func (a *actionCable) inbound(k *Keeper, now time.Time, m Message) {
+func (a *actionCable) inbound(k *Tracker, now time.Time, m Message) {
 	command, f := lookup(m.Data, "command")
 	switch {
 	case f == undecided:
@@ -38,7 +38,7 @@ func (a *actionCable) inbound(k *Keeper, now time.Time, m Message) {
 
 // subscribe keeps a subscription. The client repeats the command until it is
 // confirmed, and an app ignores it for what it has.
-func (a *actionCable) subscribe(k *Keeper, now time.Time, m Message) {
+func (a *actionCable) subscribe(k *Tracker, now time.Time, m Message) {
 	id := field(m.Data, "identifier")
 	if _, active := k.kept(cableActive + id); active {
 		return
@@ -51,13 +51,13 @@ func (a *actionCable) subscribe(k *Keeper, now time.Time, m Message) {
 }
 
 // drop forgets a subscription.
-func (a *actionCable) drop(k *Keeper, id string) {
+func (a *actionCable) drop(k *Tracker, id string) {
 	k.forget(cableAsked + id)
 	k.forget(cableActive + id)
 }
 
 // outbound implements preset.
-func (a *actionCable) outbound(k *Keeper, now time.Time, m Message) (swallow bool) {
+func (a *actionCable) outbound(k *Tracker, now time.Time, m Message) (swallow bool) {
 	kind, f := lookup(m.Data, "type")
 	switch {
 	case f != present: // a channel's message
@@ -81,7 +81,7 @@ func (a *actionCable) outbound(k *Keeper, now time.Time, m Message) (swallow boo
 }
 
 // welcomed says the subscriptions to a socket that is ready for them.
-func (a *actionCable) welcomed(k *Keeper) (swallow bool) {
+func (a *actionCable) welcomed(k *Tracker) (swallow bool) {
 	if !a.welcome {
 		return false
 	}
@@ -100,7 +100,7 @@ func (a *actionCable) welcomed(k *Keeper) (swallow bool) {
 }
 
 // confirmed takes the app's confirmation.
-func (a *actionCable) confirmed(k *Keeper, now time.Time, id string) (swallow bool) {
+func (a *actionCable) confirmed(k *Tracker, now time.Time, id string) (swallow bool) {
 	if m, asked := k.kept(cableAsked + id); asked {
 		k.forget(cableAsked + id)
 		k.keep(now, cableActive+id, m)
@@ -111,7 +111,7 @@ func (a *actionCable) confirmed(k *Keeper, now time.Time, id string) (swallow bo
 }
 
 // answered ends the restore with the last identifier.
-func (a *actionCable) answered(k *Keeper, id string) {
+func (a *actionCable) answered(k *Tracker, id string) {
 	if _, ok := a.waits[id]; !ok {
 		return
 	}
@@ -121,14 +121,14 @@ func (a *actionCable) answered(k *Keeper, id string) {
 }
 
 // restore implements preset.
-func (a *actionCable) restore(*Keeper, time.Time) { *a = actionCable{welcome: true} }
+func (a *actionCable) restore(*Tracker, time.Time) { *a = actionCable{welcome: true} }
 
 // restarts implements restarter. Rails closes with 1000 behind its word, and
 // whatever comes behind it: the client has not heard it.
-func (a *actionCable) restarts(*Keeper, uint16) bool { return a.leaving }
+func (a *actionCable) restarts(*Tracker, uint16) bool { return a.leaving }
 
 // tick implements preset.
-func (a *actionCable) tick(*Keeper, time.Time) {}
+func (a *actionCable) tick(*Tracker, time.Time) {}
 
 // deadline implements preset.
 func (a *actionCable) deadline() time.Time { return time.Time{} }

@@ -7,7 +7,7 @@ import (
 
 // lifeOf returns how long an entry lives after it was kept; 0 is as long as
 // the session.
-func (k *Keeper) lifeOf(e *entry) time.Duration {
+func (k *Tracker) lifeOf(e *entry) time.Duration {
 	switch {
 	case e.state == dropped:
 		return max(k.life, time.Millisecond)
@@ -21,7 +21,7 @@ func (k *Keeper) lifeOf(e *entry) time.Duration {
 }
 
 // rule returns the rule with that id, or nil.
-func (k *Keeper) rule(id uint32) *rule {
+func (k *Tracker) rule(id uint32) *rule {
 	for _, r := range k.rules {
 		if r.id == id {
 			return r
@@ -31,7 +31,7 @@ func (k *Keeper) rule(id uint32) *rule {
 }
 
 // changes returns when an entry changes by itself; zero is never.
-func (k *Keeper) changes(e *entry) time.Time {
+func (k *Tracker) changes(e *entry) time.Time {
 	if e.quiet {
 		return time.UnixMilli(e.at).Add(settle)
 	}
@@ -43,7 +43,7 @@ func (k *Keeper) changes(e *entry) time.Time {
 
 // schedule finds when the first entry changes by itself. It is called with
 // every change, so that asking for the deadline costs nothing.
-func (k *Keeper) schedule() {
+func (k *Tracker) schedule() {
 	k.next = time.Time{}
 	for i := range k.entries {
 		k.next = earlier(k.next, k.changes(&k.entries[i]))
@@ -52,7 +52,7 @@ func (k *Keeper) schedule() {
 
 // age lets entries change that are due: one whose life is over goes, and what
 // has been under way for long counts from now on.
-func (k *Keeper) age(now time.Time) {
+func (k *Tracker) age(now time.Time) {
 	if k.next.IsZero() || now.Before(k.next) {
 		return
 	}

@@ -58,25 +58,25 @@ type entry struct {
 func (e *entry) cost() int { return len(e.key) + len(e.m.Data) }
 
 // find returns the place of an entry, or -1.
-func (k *Keeper) find(rule uint32, key string) int {
+func (k *Tracker) find(rule uint32, key string) int {
 	return slices.IndexFunc(k.entries, func(e entry) bool { return e.rule == rule && e.key == key })
 }
 
 // keep holds the message under a key of the preset, and copies Data. The
 // latest per key wins; the order is that of the first keeping.
-func (k *Keeper) keep(now time.Time, key string, m Message) {
+func (k *Tracker) keep(now time.Time, key string, m Message) {
 	k.put(now, entry{key: key, m: m})
 }
 
 // pend notes that something is under way which cannot be said again: until key
 // is forgotten the snapshot is incomplete.
-func (k *Keeper) pend(now time.Time, key string) {
+func (k *Tracker) pend(now time.Time, key string) {
 	k.put(now, entry{key: key, state: underWay, quiet: true})
 }
 
 // put places an entry, whose message it copies. One that does not fit is lost,
 // and so is what it would have replaced, which is out of date.
-func (k *Keeper) put(now time.Time, e entry) {
+func (k *Tracker) put(now time.Time, e entry) {
 	i := k.find(e.rule, e.key)
 	if i >= 0 && k.entries[i].state == held && e.state == held && k.same(i, now, e.m) {
 		return
@@ -114,14 +114,14 @@ func (k *Keeper) put(now time.Time, e entry) {
 
 // same tells whether entry i holds that message already and its life does not
 // have to begin anew, so that nothing needs to be written.
-func (k *Keeper) same(i int, now time.Time, m Message) bool {
+func (k *Tracker) same(i int, now time.Time, m Message) bool {
 	e := &k.entries[i]
 	return e.m.Binary == m.Binary && bytes.Equal(e.m.Data, m.Data) && (k.lifeOf(e) == 0 || e.at == now.UnixMilli())
 }
 
 // room makes place for one more entry, if need be instead of the oldest mark
 // of a drop.
-func (k *Keeper) room() bool {
+func (k *Tracker) room() bool {
 	if len(k.entries) < maxEntries {
 		return true
 	}
@@ -134,14 +134,14 @@ func (k *Keeper) room() bool {
 }
 
 // remove takes entry i out.
-func (k *Keeper) remove(i int) {
+func (k *Tracker) remove(i int) {
 	k.size -= k.entries[i].cost()
 	k.entries = slices.Delete(k.entries, i, i+1)
 	k.schedule()
 }
 
 // forget drops what is held or under way under a key of the preset.
-func (k *Keeper) forget(key string) {
+func (k *Tracker) forget(key string) {
 	if i := k.find(0, key); i >= 0 {
 		if !k.entries[i].quiet {
 			k.version++
@@ -152,7 +152,7 @@ func (k *Keeper) forget(key string) {
 
 // kept returns what is held under a key of the preset. It is lent, and must
 // not be changed.
-func (k *Keeper) kept(key string) (Message, bool) {
+func (k *Tracker) kept(key string) (Message, bool) {
 	i := k.find(0, key)
 	if i < 0 || k.entries[i].state != held {
 		return Message{}, false
@@ -161,14 +161,14 @@ func (k *Keeper) kept(key string) (Message, bool) {
 }
 
 // pending tells whether something is under way under a key of the preset.
-func (k *Keeper) pending(key string) bool {
+func (k *Tracker) pending(key string) bool {
 	i := k.find(0, key)
 	return i >= 0 && k.entries[i].state == underWay
 }
 
 // each calls fn for every key of the preset with that prefix, in order. fn may
 // keep and forget.
-func (k *Keeper) each(prefix string, fn func(key string, m Message)) {
+func (k *Tracker) each(prefix string, fn func(key string, m Message)) {
 	for _, e := range slices.Clone(k.entries) {
 		if e.rule == 0 && strings.HasPrefix(e.key, prefix) {
 			fn(e.key, e.m)

@@ -12,18 +12,18 @@ import (
 // FuzzLoad: what loads is within the bounds, and is saved as it was loaded.
 func FuzzLoad(f *testing.F) {
 	g := everything(f)
-	k := g.Keeper("/")
+	k := g.Tracker("/")
 	f.Add(k.Save())
 	hear(k, day, "set a 1", "del a", "sub b", "tmp c", `{"type":"connection_init"}`, `{"id":"1","type":"subscribe","payload":{}}`)
 	f.Add(k.Save())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		k := g.Keeper("/")
+		k := g.Tracker("/")
 		if k.Load(b) != nil {
 			return
 		}
 		checkBounds(t, k)
 		saved := k.Save()
-		again := g.Keeper("/")
+		again := g.Tracker("/")
 		if err := again.Load(saved); err != nil || !bytes.Equal(again.Save(), saved) {
 			t.Fatalf("loaded twice: %v", err)
 		}
@@ -46,7 +46,7 @@ func FuzzNew(f *testing.F) {
 			}
 			return
 		}
-		if k := g.Keeper("/chat/a"); k != nil {
+		if k := g.Tracker("/chat/a"); k != nil {
 			hear(k, day, rules, `{"type":"a","c":1}`, "ab")
 			checkBounds(t, k)
 		}
@@ -122,13 +122,13 @@ func FuzzPresets(f *testing.F) {
 	f.Add("<{\"topic\":\"a\",\"event\":\"phx_join\",\"payload\":{},\"ref\":\"1\"}\nd\nt\n<{\"topic\":\"a\",\"event\":\"phx_leave\",\"ref\":\"2\"}")
 	f.Add("<{\"command\":\"subscribe\",\"identifier\":\"a\"}\nr\n>{\"type\":\"welcome\"}\n>{\"type\":\"confirm_subscription\",\"identifier\":\"a\"}\nl")
 	f.Add("<CONNECT\\n\nr\n>0{\"sid\":\"x\"}\n<40\n>2\nb\x10\x02")
-	var guides []*Guide
+	var guides []*Policy
 	for _, p := range protocols() {
 		guides = append(guides, mustGuide(f, "", p.name))
 	}
 	f.Fuzz(func(t *testing.T, script string) {
 		for _, g := range guides {
-			k, now := g.Keeper("/"), day
+			k, now := g.Tracker("/"), day
 			for line := range strings.SplitSeq(script, "\n") {
 				if line != "" {
 					k = fuzzStep(t, g, k, now, line)
@@ -141,7 +141,7 @@ func FuzzPresets(f *testing.F) {
 }
 
 // fuzzStep is one line of FuzzPresets.
-func fuzzStep(t *testing.T, g *Guide, k *Keeper, now time.Time, line string) *Keeper {
+func fuzzStep(t *testing.T, g *Policy, k *Tracker, now time.Time, line string) *Tracker {
 	data := []byte(line[1:])
 	switch line[0] {
 	case '<':
@@ -158,20 +158,20 @@ func fuzzStep(t *testing.T, g *Guide, k *Keeper, now time.Time, line string) *Ke
 		k.Restore(now)
 	case 'l':
 		saved := k.Save()
-		if k = g.Keeper("/"); k.Load(saved) != nil || !bytes.Equal(k.Save(), saved) {
+		if k = g.Tracker("/"); k.Load(saved) != nil || !bytes.Equal(k.Save(), saved) {
 			t.Error("what was saved does not load as it was")
 		}
 	default:
 		k.Tick(k.Deadline())
 	}
-	if n := len(k.Say()); n > 4*maxEntries {
+	if n := len(k.ToApp()); n > 4*maxEntries {
 		t.Errorf("%d messages said at once", n)
 	}
 	return k
 }
 
-// checkBounds checks what a Keeper holds against the limits.
-func checkBounds(t *testing.T, k *Keeper) {
+// checkBounds checks what a Tracker holds against the limits.
+func checkBounds(t *testing.T, k *Tracker) {
 	t.Helper()
 	size := 0
 	for i := range k.entries {

@@ -28,7 +28,7 @@ type graphQL struct {
 func newGraphQL() preset { return &graphQL{} }
 
 // inbound implements preset.
-func (g *graphQL) inbound(k *Keeper, now time.Time, m Message) {
+func (g *graphQL) inbound(k *Tracker, now time.Time, m Message) {
 	raw, f := lookup(m.Data, "type")
 	switch {
 	case f == undecided:
@@ -46,7 +46,7 @@ func (g *graphQL) inbound(k *Keeper, now time.Time, m Message) {
 }
 
 // subscribe keeps an operation if it is a subscription as far as one can tell.
-func (g *graphQL) subscribe(k *Keeper, now time.Time, m Message) {
+func (g *graphQL) subscribe(k *Tracker, now time.Time, m Message) {
 	id := field(m.Data, "id")
 	switch {
 	case id == "" || len(id) > gqlMaxID:
@@ -59,14 +59,14 @@ func (g *graphQL) subscribe(k *Keeper, now time.Time, m Message) {
 }
 
 // ended forgets an operation that either side has ended.
-func (g *graphQL) ended(k *Keeper, m Message) {
+func (g *graphQL) ended(k *Tracker, m Message) {
 	id := field(m.Data, "id")
 	k.forget(gqlSub + id)
 	k.forget(gqlOther + id)
 }
 
 // outbound implements preset.
-func (g *graphQL) outbound(k *Keeper, now time.Time, m Message) (swallow bool) {
+func (g *graphQL) outbound(k *Tracker, now time.Time, m Message) (swallow bool) {
 	raw, _ := lookup(m.Data, "type")
 	switch {
 	case equalText(raw, "next"): // the most frequent by far
@@ -81,7 +81,7 @@ func (g *graphQL) outbound(k *Keeper, now time.Time, m Message) (swallow bool) {
 }
 
 // acked takes the app's acknowledgement, which the client hears once.
-func (g *graphQL) acked(k *Keeper, now time.Time) (swallow bool) {
+func (g *graphQL) acked(k *Tracker, now time.Time) (swallow bool) {
 	_, swallow = k.kept(gqlAcked)
 	k.keep(now, gqlAcked, Message{})
 	if !g.acking {
@@ -96,7 +96,7 @@ func (g *graphQL) acked(k *Keeper, now time.Time) (swallow bool) {
 // ping answers for a client that is away, and has the answer ready for one
 // that may be gone already. A pong gives the payload back; one too many means
 // nothing.
-func (g *graphQL) ping(k *Keeper, m Message) (swallow bool) {
+func (g *graphQL) ping(k *Tracker, m Message) (swallow bool) {
 	pong := []byte(`{"type":"pong"}`)
 	if payload, f := lookup(m.Data, "payload"); f == present && json.Valid(payload) {
 		pong = append(append([]byte(`{"type":"pong","payload":`), payload...), '}')
@@ -110,7 +110,7 @@ func (g *graphQL) ping(k *Keeper, m Message) (swallow bool) {
 }
 
 // restore implements preset.
-func (g *graphQL) restore(k *Keeper, _ time.Time) {
+func (g *graphQL) restore(k *Tracker, _ time.Time) {
 	g.owed = Message{}
 	k.each(gqlOther, func(key string, _ Message) { k.forget(key) }) // it ended with the old socket
 	init, ok := k.kept(gqlInit)
@@ -122,7 +122,7 @@ func (g *graphQL) restore(k *Keeper, _ time.Time) {
 }
 
 // tick implements preset.
-func (g *graphQL) tick(k *Keeper, _ time.Time) {
+func (g *graphQL) tick(k *Tracker, _ time.Time) {
 	if g.owed.Data != nil && !k.attached() {
 		k.say(g.owed)
 		g.owed = Message{}

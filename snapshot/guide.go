@@ -9,9 +9,9 @@ import (
 // maxProtocols bounds WSR_APP_PROTOCOL, which every handshake walks.
 const maxProtocols = 64
 
-// A Guide is what is configured: rules and presets by path. It is immutable
-// and safe for concurrent use. A nil Guide covers nothing.
-type Guide struct {
+// A Policy is what is configured: rules and presets by path. It is immutable
+// and safe for concurrent use. A nil Policy covers nothing.
+type Policy struct {
 	rules   []*rule
 	presets []placed
 	life    time.Duration
@@ -27,8 +27,8 @@ type placed struct {
 // empty, protocols is WSR_APP_PROTOCOL or empty, and ttl is the session's TTL,
 // after which no older copy of a snapshot can be anywhere. Errors say what was
 // given and what is allowed.
-func New(rules []byte, protocols string, ttl time.Duration) (*Guide, error) {
-	g := &Guide{life: ttl}
+func New(rules []byte, protocols string, ttl time.Duration) (*Policy, error) {
+	g := &Policy{life: ttl}
 	var err error
 	if len(rules) > 0 {
 		if g.rules, err = parseRules(rules); err != nil {
@@ -76,7 +76,7 @@ func parseProtocols(text string) ([]placed, error) {
 
 // Covers tells whether sessions on path, which is a request's decoded URL
 // path, have a snapshot.
-func (g *Guide) Covers(path string) bool {
+func (g *Policy) Covers(path string) bool {
 	if g == nil {
 		return false
 	}
@@ -93,13 +93,13 @@ func (g *Guide) Covers(path string) bool {
 	return false
 }
 
-// Keeper returns a new Keeper for a session on path, or nil if the path is not
+// Tracker returns a new Tracker for a session on path, or nil if the path is not
 // covered.
-func (g *Guide) Keeper(path string) *Keeper {
+func (g *Policy) Tracker(path string) *Tracker {
 	if !g.Covers(path) {
 		return nil
 	}
-	k := &Keeper{life: g.life}
+	k := &Tracker{life: g.life}
 	for _, r := range g.rules {
 		if r.path.match(path) {
 			k.rules = append(k.rules, r)

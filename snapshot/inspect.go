@@ -19,7 +19,7 @@ type Entry struct {
 }
 
 // Entries lists the content, in order.
-func (k *Keeper) Entries() []Entry {
+func (k *Tracker) Entries() []Entry {
 	var all []Entry
 	for i := range k.entries {
 		e := &k.entries[i]
@@ -32,7 +32,7 @@ func (k *Keeper) Entries() []Entry {
 }
 
 // masked returns the key of an entry without what may come from a payload.
-func (k *Keeper) masked(e *entry) string {
+func (k *Tracker) masked(e *entry) string {
 	kind, rest := fmt.Sprintf("rule-%08x", e.rule), e.key
 	if e.rule == 0 {
 		at := strings.IndexFunc(e.key, func(r rune) bool { return r != '-' && (r < 'a' || r > 'z') })

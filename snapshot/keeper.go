@@ -2,11 +2,11 @@ package snapshot
 
 import "time"
 
-// A Keeper follows one session. It is not safe for concurrent use.
+// A Tracker follows one session. It is not safe for concurrent use.
 //
 // Whatever it was told, the driver then takes what the app must hear with Say
 // and what the client must hear with Deliver, and calls Tick at Deadline.
-type Keeper struct {
+type Tracker struct {
 	// Immutable.
 	rules    []*rule
 	protocol protocol      // its start is nil where only rules apply
@@ -26,7 +26,7 @@ type Keeper struct {
 
 // Inbound tells that the app's socket was handed this message. Data is lent
 // for the call.
-func (k *Keeper) Inbound(now time.Time, m Message) {
+func (k *Tracker) Inbound(now time.Time, m Message) {
 	if k.preset != nil {
 		k.preset.inbound(k, now, m)
 	}
@@ -35,9 +35,9 @@ func (k *Keeper) Inbound(now time.Time, m Message) {
 	}
 }
 
-// Outbound tells that the app said this. True: it is for the Keeper and not
+// Outbound tells that the app said this. True: it is for the Tracker and not
 // for the client. Data is lent for the call.
-func (k *Keeper) Outbound(now time.Time, m Message) (swallow bool) {
+func (k *Tracker) Outbound(now time.Time, m Message) (swallow bool) {
 	if k.preset != nil && k.preset.outbound(k, now, m) {
 		return true
 	}
@@ -46,7 +46,7 @@ func (k *Keeper) Outbound(now time.Time, m Message) (swallow bool) {
 
 // ruled shows a message of the app to the rules, and tells whether it is an
 // answer to one of them.
-func (k *Keeper) ruled(now time.Time, m Message) bool {
+func (k *Tracker) ruled(now time.Time, m Message) bool {
 	for i, r := range k.rules {
 		if r.dropOutbound != nil {
 			r.drops(k, now, r.dropOutbound, m)
@@ -58,29 +58,29 @@ func (k *Keeper) ruled(now time.Time, m Message) bool {
 	return false
 }
 
-// Say returns what the app must hear now, and forgets it. The messages are the
+// ToApp returns what the app must hear now, and forgets it. The messages are the
 // caller's.
-func (k *Keeper) Say() []Message {
+func (k *Tracker) ToApp() []Message {
 	out := k.out
 	k.out = nil
 	return out
 }
 
-// Deliver returns what the client must hear now, before anything else that the
+// ToClient returns what the client must hear now, before anything else that the
 // app says, and forgets it. The messages are the caller's.
-func (k *Keeper) Deliver() []Message {
+func (k *Tracker) ToClient() []Message {
 	heard := k.heard
 	k.heard = nil
 	return heard
 }
 
-// Midway tells whether the messages that the app's socket was handed end within
+// InFlight tells whether the messages that the app's socket was handed end within
 // a unit of the protocol that needs the messages to come. Another owner must
 // then hear the unit from its beginning, so the client is not to be told that
-// any message has arrived since Midway was last false. A fresh socket of this
-// Keeper hears the part again. It is bounded: of a unit above 64 KiB it is
+// any message has arrived since InFlight was last false. A fresh socket of this
+// Tracker hears the part again. It is bounded: of a unit above 64 KiB it is
 // false, and the snapshot incomplete until the unit ends.
-func (k *Keeper) Midway() bool {
+func (k *Tracker) InFlight() bool {
 	p, ok := k.preset.(byteStream)
 	return ok && p.midway(k)
 }
@@ -88,19 +88,19 @@ func (k *Keeper) Midway() bool {
 // Restarts tells whether the app, which closes with this code, restarts by all
 // that is known of its protocol. 1001, 1006 and 1012, which say so themselves,
 // need not be asked about.
-func (k *Keeper) Restarts(code uint16) bool {
+func (k *Tracker) Restarts(code uint16) bool {
 	p, ok := k.preset.(restarter)
 	return ok && p.restarts(k, code)
 }
 
-// Attach tells whether a client is there. A new Keeper has none.
-func (k *Keeper) Attach(now time.Time, attached bool) {
+// Attach tells whether a client is there. A new Tracker has none.
+func (k *Tracker) Attach(now time.Time, attached bool) {
 	k.here = attached
 	k.Tick(now)
 }
 
 // Tick does what is due.
-func (k *Keeper) Tick(now time.Time) {
+func (k *Tracker) Tick(now time.Time) {
 	k.age(now)
 	k.fresh.tick(now)
 	if k.preset != nil {
@@ -109,7 +109,7 @@ func (k *Keeper) Tick(now time.Time) {
 }
 
 // Deadline returns when Tick wants to be called; zero is never.
-func (k *Keeper) Deadline() time.Time {
+func (k *Tracker) Deadline() time.Time {
 	at := earlier(k.next, k.fresh.deadline())
 	if k.preset != nil {
 		at = earlier(at, k.preset.deadline())
@@ -129,7 +129,7 @@ func earlier(a, b time.Time) time.Time {
 // hear. It is false for good once something that mattered did not fit or could
 // not be understood, and for as long as something is under way that cannot be
 // said again. An adoption would then not be silent.
-func (k *Keeper) Complete() bool {
+func (k *Tracker) Complete() bool {
 	for _, e := range k.entries {
 		if e.state == underWay {
 			return false
@@ -139,24 +139,24 @@ func (k *Keeper) Complete() bool {
 }
 
 // Version grows with every change that has to be journaled.
-func (k *Keeper) Version() uint32 { return k.version }
+func (k *Tracker) Version() uint32 { return k.version }
 
 // say tells the app something. It copies Data.
-func (k *Keeper) say(m Message) { k.out = append(k.out, m.clone()) }
+func (k *Tracker) say(m Message) { k.out = append(k.out, m.clone()) }
 
 // deliver tells the client something that the app said in another form, or that
 // the preset says for the app. It copies Data.
-func (k *Keeper) deliver(now time.Time, m Message) {
+func (k *Tracker) deliver(now time.Time, m Message) {
 	if !k.ruled(now, m) {
 		k.heard = append(k.heard, m.clone())
 	}
 }
 
 // attached tells whether a client is there to answer for itself.
-func (k *Keeper) attached() bool { return k.here }
+func (k *Tracker) attached() bool { return k.here }
 
 // incomplete notes that something that mattered is not among the entries.
-func (k *Keeper) incomplete() {
+func (k *Tracker) incomplete() {
 	if !k.lost {
 		k.lost = true
 		k.version++

@@ -49,7 +49,7 @@ type mqtt struct {
 func newMQTT() preset { return &mqtt{waiting: make(map[uint16]bool)} }
 
 // said looks at a packet of the client.
-func (t *mqtt) said(k *Keeper, now time.Time, p mqttPacket) {
+func (t *mqtt) said(k *Tracker, now time.Time, p mqttPacket) {
 	if p.kind == 0 { // the rest of a large one
 		return
 	}
@@ -75,7 +75,7 @@ func (t *mqtt) said(k *Keeper, now time.Time, p mqttPacket) {
 }
 
 // login keeps a CONNECT, with which everything starts anew.
-func (t *mqtt) login(k *Keeper, now time.Time, p mqttPacket) {
+func (t *mqtt) login(k *Tracker, now time.Time, p mqttPacket) {
 	login, ok := parseMQTTLogin(p.body)
 	if !ok {
 		k.incomplete()
@@ -88,13 +88,13 @@ func (t *mqtt) login(k *Keeper, now time.Time, p mqttPacket) {
 }
 
 // forget ends the conversation: nothing of it is to be said again.
-func (t *mqtt) forget(k *Keeper) {
+func (t *mqtt) forget(k *Tracker) {
 	k.each("", func(key string, _ Message) { k.forget(key) })
 	t.flying, t.crowd = 0, 0
 }
 
 // heard looks at a packet of the broker and says whether it is for us.
-func (t *mqtt) heard(k *Keeper, now time.Time, p mqttPacket) (ours bool) {
+func (t *mqtt) heard(k *Tracker, now time.Time, p mqttPacket) (ours bool) {
 	switch p.kind {
 	case mqttConnack:
 		return t.welcome(k, now, p)
@@ -124,11 +124,11 @@ func (t *mqtt) heard(k *Keeper, now time.Time, p mqttPacket) (ours bool) {
 }
 
 // restarts implements restarter.
-func (t *mqtt) restarts(*Keeper, uint16) bool { return t.leaving }
+func (t *mqtt) restarts(*Tracker, uint16) bool { return t.leaving }
 
 // granted acts on a SUBSCRIBE or UNSUBSCRIBE of the client, now that the
 // broker has.
-func (t *mqtt) granted(k *Keeper, now time.Time, answer mqttPacket) {
+func (t *mqtt) granted(k *Tracker, now time.Time, answer mqttPacket) {
 	m, ok := k.kept(mqttFlight(answer.id()))
 	t.land(k, answer.id()) // m stays as it is: entries are replaced, not overwritten
 	if !ok {
@@ -161,7 +161,7 @@ func (t *mqtt) granted(k *Keeper, now time.Time, answer mqttPacket) {
 
 // tick implements preset: it pings for the client, though never inside of a
 // packet.
-func (t *mqtt) tick(k *Keeper, now time.Time) {
+func (t *mqtt) tick(k *Tracker, now time.Time) {
 	if !t.beat.silent(now, k.attached() || !t.up.between()) {
 		return
 	}

@@ -239,7 +239,7 @@ func TestMQTT(t *testing.T) {
 // TestMQTTCrowd fills what is kept of messages in flight. All is well again
 // when they are answered.
 func TestMQTTCrowd(t *testing.T) {
-	k := mustGuide(t, "", "mqtt").Keeper("/")
+	k := mustGuide(t, "", "mqtt").Tracker("/")
 	publish := func(id byte) Message {
 		return Message{Binary: true, Data: append([]byte{0x32, 0x85, 0x01, 0, 1, 't', 0, id}, bytes.Repeat([]byte{'x'}, 128)...)}
 	}
@@ -284,7 +284,7 @@ func FuzzMQTTStream(f *testing.F) {
 	g := mustGuide(f, "", "mqtt")
 	f.Fuzz(func(t *testing.T, data []byte, size uint8) {
 		read := func(size int) (packets [][]byte, all []byte, s mqttStream) {
-			k := g.Keeper("/")
+			k := g.Tracker("/")
 			s = mqttStream{}
 			for rest := data; len(rest) > 0; {
 				n := min(size, len(rest))
@@ -292,7 +292,7 @@ func FuzzMQTTStream(f *testing.F) {
 				if !k.Outbound(day, m) {
 					all = append(all, m.Data...)
 				}
-				for _, d := range k.Deliver() {
+				for _, d := range k.ToClient() {
 					all = append(all, d.Data...)
 				}
 				s.feed(m.Data, func(p mqttPacket) { packets = append(packets, append([]byte{p.kind, p.flags}, p.raw...)) })
@@ -323,7 +323,7 @@ func FuzzMQTTStream(f *testing.F) {
 // TestMQTTPassesWholePackets: where a message is a packet, as many brokers send
 // them, it is not copied.
 func TestMQTTPassesWholePackets(t *testing.T) {
-	k := mustGuide(t, "", "mqtt").Keeper("/")
+	k := mustGuide(t, "", "mqtt").Tracker("/")
 	m := Message{Binary: true, Data: []byte("\x30\x04\x00\x01cx")}
 	if n := testing.AllocsPerRun(100, func() {
 		if k.Outbound(day, m) {

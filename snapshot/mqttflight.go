@@ -17,7 +17,7 @@ func mqttFlight(id uint16) string { return mqttKeyFlight + strconv.Itoa(int(id))
 
 // publish looks at a PUBLISH of the client, and keeps one that asks for an
 // answer.
-func (t *mqtt) publish(k *Keeper, now time.Time, p mqttPacket) {
+func (t *mqtt) publish(k *Tracker, now time.Time, p mqttPacket) {
 	if p.body == nil { // too long to be put together
 		if p.qos() > 0 {
 			t.overflow(k, now, p)
@@ -40,7 +40,7 @@ func (t *mqtt) publish(k *Keeper, now time.Time, p mqttPacket) {
 }
 
 // launch keeps a packet of the client until its answer.
-func (t *mqtt) launch(k *Keeper, now time.Time, p mqttPacket, id uint16) {
+func (t *mqtt) launch(k *Tracker, now time.Time, p mqttPacket, id uint16) {
 	if _, again := k.kept(mqttFlight(id)); again {
 		// Not replaced but forgotten, so that a PUBREL takes its place behind
 		// what was sent since its PUBLISH.
@@ -62,7 +62,7 @@ func (t *mqtt) launch(k *Keeper, now time.Time, p mqttPacket, id uint16) {
 }
 
 // overflow counts a packet that is in flight but not kept.
-func (t *mqtt) overflow(k *Keeper, now time.Time, p mqttPacket) {
+func (t *mqtt) overflow(k *Tracker, now time.Time, p mqttPacket) {
 	if p.kind != mqttPublish || p.qos() != 1 {
 		// Its answers cannot be told apart without knowing its identifier.
 		k.incomplete()
@@ -73,7 +73,7 @@ func (t *mqtt) overflow(k *Keeper, now time.Time, p mqttPacket) {
 }
 
 // land notes the last answer to a packet of the client.
-func (t *mqtt) land(k *Keeper, id uint16) {
+func (t *mqtt) land(k *Tracker, id uint16) {
 	if _, ok := k.kept(mqttFlight(id)); ok {
 		k.forget(mqttFlight(id))
 		t.flying--
@@ -90,7 +90,7 @@ func (t *mqtt) land(k *Keeper, id uint16) {
 // received forgets a PUBLISH that the broker has: said again, it would be a
 // second message. What follows is the client's PUBREL, which is kept already
 // where PUBREC comes twice.
-func (t *mqtt) received(k *Keeper, id uint16) {
+func (t *mqtt) received(k *Tracker, id uint16) {
 	if m, ok := k.kept(mqttFlight(id)); ok && m.Data[0]>>4 == mqttPublish {
 		t.land(k, id)
 	}

@@ -8,7 +8,7 @@ import "time"
 // be told from its own.
 
 // inbound implements preset.
-func (t *mqtt) inbound(k *Keeper, now time.Time, m Message) {
+func (t *mqtt) inbound(k *Tracker, now time.Time, m Message) {
 	t.beat.spoke(now)
 	if t.up.stray {
 		return
@@ -32,19 +32,19 @@ func (t *mqtt) inbound(k *Keeper, now time.Time, m Message) {
 }
 
 // midway implements byteStream.
-func (t *mqtt) midway(k *Keeper) bool {
+func (t *mqtt) midway(k *Tracker) bool {
 	return !t.up.stray && !t.up.between() && !k.pending(mqttKeyUpload)
 }
 
 // repeat implements byteStream.
-func (t *mqtt) repeat(k *Keeper) {
+func (t *mqtt) repeat(k *Tracker) {
 	if t.up.skip == 0 && len(t.up.part) > 0 {
 		k.say(Message{Binary: true, Data: t.up.part})
 	}
 }
 
 // outbound implements preset.
-func (t *mqtt) outbound(k *Keeper, now time.Time, m Message) (swallow bool) {
+func (t *mqtt) outbound(k *Tracker, now time.Time, m Message) (swallow bool) {
 	if !m.Binary || len(m.Data) == 0 || t.down.stray {
 		return false
 	}
@@ -74,7 +74,7 @@ func (t *mqtt) outbound(k *Keeper, now time.Time, m Message) (swallow bool) {
 
 // cut takes note of the end of a socket. The fresh one hears again what the
 // old one heard of a packet, as far as it is held.
-func (t *mqtt) cut(k *Keeper) {
+func (t *mqtt) cut(k *Tracker) {
 	if t.up.stray || t.down.stray || k.pending(mqttKeyUpload) && t.up.part == nil || k.pending(mqttKeyDownload) {
 		k.incomplete()
 	}

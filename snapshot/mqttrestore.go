@@ -7,7 +7,7 @@ import (
 
 // restore implements preset. It says CONNECT; the rest follows when the broker
 // has answered.
-func (t *mqtt) restore(k *Keeper, now time.Time) {
+func (t *mqtt) restore(k *Tracker, now time.Time) {
 	t.cut(k)
 	t.pings, t.flying, t.crowd = 0, 0, 0
 	t.greeting, t.leaving = false, false
@@ -35,7 +35,7 @@ func (t *mqtt) restore(k *Keeper, now time.Time) {
 }
 
 // welcome acts on a CONNACK: flags, a code, and the broker's properties.
-func (t *mqtt) welcome(k *Keeper, now time.Time, p mqttPacket) (ours bool) {
+func (t *mqtt) welcome(k *Tracker, now time.Time, p mqttPacket) (ours bool) {
 	f := mqttFields{rest: p.body}
 	present := f.byte()&1 == 1
 	_, again := k.kept(mqttKeyConnack)
@@ -58,7 +58,7 @@ func (t *mqtt) welcome(k *Keeper, now time.Time, p mqttPacket) (ours bool) {
 // refused acts on a CONNACK that refuses. The broker closes after it. A client
 // that is connected as far as it knows does not hear it: another attempt may
 // do better, where a broker is still starting.
-func (t *mqtt) refused(k *Keeper, again bool) (ours bool) {
+func (t *mqtt) refused(k *Tracker, again bool) (ours bool) {
 	if !t.greeting {
 		return false
 	}
@@ -72,7 +72,7 @@ func (t *mqtt) refused(k *Keeper, again bool) (ours bool) {
 }
 
 // resume says what the broker must know besides the login.
-func (t *mqtt) resume(k *Keeper, now time.Time, present bool) {
+func (t *mqtt) resume(k *Tracker, now time.Time, present bool) {
 	if !present { // else the broker still has the subscriptions
 		id := uint16(0)
 		k.each(mqttKeyFilter, func(_ string, m Message) {
@@ -94,13 +94,13 @@ func (t *mqtt) resume(k *Keeper, now time.Time, present bool) {
 }
 
 // inFlight says whether the client uses an identifier.
-func (t *mqtt) inFlight(k *Keeper, id uint16) bool {
+func (t *mqtt) inFlight(k *Tracker, id uint16) bool {
 	_, ok := k.kept(mqttFlight(id))
 	return ok || id == 0
 }
 
 // settle ends the restore when nothing is waited for.
-func (t *mqtt) settle(k *Keeper) {
+func (t *mqtt) settle(k *Tracker) {
 	if len(t.waiting) == 0 && !t.greeting && k.restoring() {
 		k.restored()
 	}

@@ -17,9 +17,9 @@ import (
 //	gets TEXT                      the client must be delivered this, next
 //	midway, aligned                must be so
 //	restarts CODE, ends CODE       what the app's close means
-func talk(t *testing.T, g *Guide, script string) *Keeper {
+func talk(t *testing.T, g *Policy, script string) *Tracker {
 	t.Helper()
-	k, now := g.Keeper("/"), day
+	k, now := g.Tracker("/"), day
 	var said, heard []Message
 	k.Attach(now, true)
 	for n, line := range strings.Split(strings.TrimSpace(script), "\n") {
@@ -74,7 +74,7 @@ func talk(t *testing.T, g *Guide, script string) *Keeper {
 		case "restore":
 			k.Restore(now)
 		case "midway", "aligned":
-			if k.Midway() != (verb == "midway") {
+			if k.InFlight() != (verb == "midway") {
 				t.Errorf("line %d: not %s", n+1, verb)
 			}
 		case "restarts", "ends":
@@ -85,8 +85,8 @@ func talk(t *testing.T, g *Guide, script string) *Keeper {
 		default:
 			expectState(t, k, n+1, verb)
 		}
-		said = append(said, k.Say()...)
-		heard = append(heard, k.Deliver()...)
+		said = append(said, k.ToApp()...)
+		heard = append(heard, k.ToClient()...)
 	}
 	if len(heard) > 0 {
 		t.Errorf("the client was delivered %q at the end", heard[0].Data)
@@ -115,9 +115,9 @@ func spoken(t *testing.T, verb, text string) (string, Message) {
 }
 
 // moved is what another pod has after it loaded what was saved.
-func moved(t *testing.T, g *Guide, k *Keeper) *Keeper {
+func moved(t *testing.T, g *Policy, k *Tracker) *Tracker {
 	t.Helper()
-	other := g.Keeper("/")
+	other := g.Tracker("/")
 	if err := other.Load(k.Save()); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func overhear(b []byte, fn func(mode byte, m Message)) {
 // and what else happens: the client comes or goes, or a second passes.
 func chatter(t *testing.T, protocol string, before, after []byte) {
 	g := mustGuide(t, "", protocol)
-	k, now := g.Keeper("/"), day
+	k, now := g.Tracker("/"), day
 	k.Attach(now, true)
 	overhear(before, func(mode byte, m Message) {
 		if mode&2 == 0 {
@@ -172,7 +172,7 @@ func chatter(t *testing.T, protocol string, before, after []byte) {
 			t.Fatalf("%d entries of %d bytes", len(k.entries), k.size)
 		}
 	})
-	k.Say()
+	k.ToApp()
 	other := moved(t, g, k)
 	other.Attach(now, k.attached())
 	k.Restore(now)
@@ -185,14 +185,14 @@ func chatter(t *testing.T, protocol string, before, after []byte) {
 	stream, midway := k.preset.(*mqtt)
 	midway = midway && len(stream.up.part) > 0
 	said := func() {
-		here, there := k.Say(), other.Say()
+		here, there := k.ToApp(), other.ToApp()
 		if midway && !k.Restoring() {
 			midway, here = false, here[:len(here)-1]
 		}
 		same("said", here, there)
-		same("delivered", k.Deliver(), other.Deliver())
+		same("delivered", k.ToClient(), other.ToClient())
 	}
-	k.Deliver()
+	k.ToClient()
 	said()
 	overhear(after, func(_ byte, m Message) {
 		same("swallowed", k.Outbound(now, m), other.Outbound(now, m))

@@ -57,7 +57,7 @@ func parsePhoenix(m Message) (p phxMessage, f found) {
 }
 
 // inbound implements preset.
-func (p *phoenix) inbound(k *Keeper, now time.Time, m Message) {
+func (p *phoenix) inbound(k *Tracker, now time.Time, m Message) {
 	msg, f := parsePhoenix(m)
 	if f == undecided {
 		k.incomplete()
@@ -96,7 +96,7 @@ func leaveRef(m Message, msg phxMessage) []byte {
 
 // current tells whether msg is about the present join of its topic: the end of
 // an earlier one may cross a new join.
-func (p *phoenix) current(k *Keeper, topic string, msg phxMessage) bool {
+func (p *phoenix) current(k *Tracker, topic string, msg phxMessage) bool {
 	for _, kind := range [...]string{phxAsked, phxJoined} {
 		if join, ok := k.kept(kind + topic); ok {
 			mine, _ := parsePhoenix(join)
@@ -107,13 +107,13 @@ func (p *phoenix) current(k *Keeper, topic string, msg phxMessage) bool {
 }
 
 // drop forgets a topic.
-func (p *phoenix) drop(k *Keeper, topic string) {
+func (p *phoenix) drop(k *Tracker, topic string) {
 	k.forget(phxAsked + topic)
 	k.forget(phxJoined + topic)
 }
 
 // outbound implements preset.
-func (p *phoenix) outbound(k *Keeper, now time.Time, m Message) (swallow bool) {
+func (p *phoenix) outbound(k *Tracker, now time.Time, m Message) (swallow bool) {
 	msg, f := parsePhoenix(m)
 	switch {
 	case f != present:
@@ -134,7 +134,7 @@ func (p *phoenix) outbound(k *Keeper, now time.Time, m Message) (swallow bool) {
 // reply takes the reply to a join, which the client hears once. A refusal of
 // what the client believes to have joined cannot be told to it: it listens for
 // no reply any more. So the restore has failed.
-func (p *phoenix) reply(k *Keeper, now time.Time, m Message, msg phxMessage) (swallow bool) {
+func (p *phoenix) reply(k *Tracker, now time.Time, m Message, msg phxMessage) (swallow bool) {
 	topic := text(msg.topic)
 	join, asked := k.kept(phxAsked + topic)
 	if !asked {
@@ -164,7 +164,7 @@ func (p *phoenix) reply(k *Keeper, now time.Time, m Message, msg phxMessage) (sw
 }
 
 // answered ends the restore with the last topic.
-func (p *phoenix) answered(k *Keeper, topic string) {
+func (p *phoenix) answered(k *Tracker, topic string) {
 	if _, ok := p.waits[topic]; !ok {
 		return
 	}
@@ -174,7 +174,7 @@ func (p *phoenix) answered(k *Keeper, topic string) {
 }
 
 // restore implements preset.
-func (p *phoenix) restore(k *Keeper, now time.Time) {
+func (p *phoenix) restore(k *Tracker, now time.Time) {
 	p.beat = now // for a client that is away
 	p.waits = make(map[string]bool)
 	for _, kind := range [...]string{phxJoined, phxAsked} {
@@ -189,7 +189,7 @@ func (p *phoenix) restore(k *Keeper, now time.Time) {
 }
 
 // tick implements preset: the client's heartbeats are missed while it is away.
-func (p *phoenix) tick(k *Keeper, now time.Time) {
+func (p *phoenix) tick(k *Tracker, now time.Time) {
 	first, known := k.kept(phxFormat)
 	if k.attached() || !known {
 		p.beat = time.Time{}

@@ -11,7 +11,7 @@ import (
 var day = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // mustGuide makes a Guide for a test.
-func mustGuide(t testing.TB, rules, protocols string) *Guide {
+func mustGuide(t testing.TB, rules, protocols string) *Policy {
 	t.Helper()
 	g, err := New([]byte(rules), protocols, 5*time.Minute)
 	if err != nil {
@@ -34,9 +34,9 @@ func mustGuide(t testing.TB, rules, protocols string) *Guide {
 //	restarts, ends the app's close with 1000 means that
 //
 // What the app is told and no step expects is an error.
-func play(t *testing.T, g *Guide, script string) *Keeper {
+func play(t *testing.T, g *Policy, script string) *Tracker {
 	t.Helper()
-	k, now := g.Keeper("/"), day
+	k, now := g.Tracker("/"), day
 	var said []Message
 	k.Attach(now, true)
 	for n, line := range strings.Split(strings.TrimSpace(script), "\n") {
@@ -71,7 +71,7 @@ func play(t *testing.T, g *Guide, script string) *Keeper {
 			}
 			now = tickUntil(t, k, now, now.Add(d))
 		case "move":
-			moved := g.Keeper("/")
+			moved := g.Tracker("/")
 			if err := moved.Load(k.Save()); err != nil {
 				t.Fatal(err)
 			}
@@ -83,7 +83,7 @@ func play(t *testing.T, g *Guide, script string) *Keeper {
 		default:
 			expectState(t, k, n+1, verb)
 		}
-		said = append(said, k.Say()...)
+		said = append(said, k.ToApp()...)
 	}
 	if len(said) > 0 {
 		t.Errorf("the app was told %q at the end", said[0].Data)
@@ -99,7 +99,7 @@ func lend(text string, fn func(Message)) {
 }
 
 // tickUntil keeps the deadlines until then.
-func tickUntil(t *testing.T, k *Keeper, now, until time.Time) time.Time {
+func tickUntil(t *testing.T, k *Tracker, now, until time.Time) time.Time {
 	t.Helper()
 	for range 1000 {
 		at := k.Deadline()
@@ -116,8 +116,8 @@ func tickUntil(t *testing.T, k *Keeper, now, until time.Time) time.Time {
 	return now
 }
 
-// expectState checks what a Keeper says of itself.
-func expectState(t *testing.T, k *Keeper, line int, verb string) {
+// expectState checks what a Tracker says of itself.
+func expectState(t *testing.T, k *Tracker, line int, verb string) {
 	t.Helper()
 	ok := false
 	switch verb {

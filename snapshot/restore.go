@@ -21,7 +21,7 @@ type restore struct {
 
 // Restore tells that the app's socket is new. Until Restoring is false the
 // session hands nothing else to the app.
-func (k *Keeper) Restore(now time.Time) {
+func (k *Tracker) Restore(now time.Time) {
 	k.age(now)
 	k.out = nil
 	k.fresh = restore{on: true, preset: k.preset != nil, until: now.Add(restoreWait), waits: -1}
@@ -38,18 +38,18 @@ func (k *Keeper) Restore(now time.Time) {
 }
 
 // Restoring tells whether a restore is under way, or has failed.
-func (k *Keeper) Restoring() bool { return k.fresh.on }
+func (k *Tracker) Restoring() bool { return k.fresh.on }
 
 // Failed tells that the restore got no answer within restoreWait, or the wrong
 // one: the driver closes this app socket, and tries another.
-func (k *Keeper) Failed() bool { return k.fresh.failed }
+func (k *Tracker) Failed() bool { return k.fresh.failed }
 
 // restoring is Restoring, for presets.
-func (k *Keeper) restoring() bool { return k.fresh.on }
+func (k *Tracker) restoring() bool { return k.fresh.on }
 
 // restored tells that the app has heard the preset's part and is ready for
 // what follows.
-func (k *Keeper) restored() {
+func (k *Tracker) restored() {
 	if k.fresh.on && k.fresh.preset && !k.fresh.failed {
 		k.fresh.preset = false
 		k.sayRules()
@@ -57,11 +57,11 @@ func (k *Keeper) restored() {
 }
 
 // fail tells that the app refused what the client takes for granted.
-func (k *Keeper) fail() { k.fresh.failed = k.fresh.on }
+func (k *Tracker) fail() { k.fresh.failed = k.fresh.on }
 
 // sayRules says entries of the rules until an answer is to be awaited or all
 // are said.
-func (k *Keeper) sayRules() {
+func (k *Tracker) sayRules() {
 	f := &k.fresh
 	for len(f.left) > 0 {
 		e := f.left[0]
@@ -89,7 +89,7 @@ func (k *Keeper) sayRules() {
 
 // answered tells whether m, which the app said, answers what the restore said
 // for rule i, and goes on with the restore if it waited for that.
-func (f *restore) answered(k *Keeper, now time.Time, i int, m Message) bool {
+func (f *restore) answered(k *Tracker, now time.Time, i int, m Message) bool {
 	if f.owed == nil || !now.Before(f.until) {
 		return false
 	}

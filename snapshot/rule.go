@@ -161,7 +161,7 @@ func (t *ruleText) id(path pattern) uint32 {
 }
 
 // inbound keeps or drops by what the client said.
-func (r *rule) inbound(k *Keeper, now time.Time, m Message) {
+func (r *rule) inbound(k *Tracker, now time.Time, m Message) {
 	switch r.selects.look(m) {
 	case present:
 		if len(m.Data) > maxLook || r.selects.expr == nil && !json.Valid(m.Data) {
@@ -180,7 +180,7 @@ func (r *rule) inbound(k *Keeper, now time.Time, m Message) {
 }
 
 // drops forgets the entry with the key of m, if it matches by.
-func (r *rule) drops(k *Keeper, now time.Time, by *matcher, m Message) {
+func (r *rule) drops(k *Tracker, now time.Time, by *matcher, m Message) {
 	if !by.match(m) {
 		return
 	}

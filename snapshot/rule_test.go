@@ -140,11 +140,11 @@ func TestRulesBesidePreset(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	g := mustGuide(t, `{"rules":[{"path":"*","select":{"pointer":"/type","equals":"sub"},"key":"/c"}]}`, "")
-	say := func(k *Keeper, key string, size int) {
+	say := func(k *Tracker, key string, size int) {
 		k.Inbound(day, Message{Data: []byte(`{"type":"sub","c":"` + key + `","x":"` + strings.Repeat("x", size) + `"}`)})
 	}
-	many := func(n int) *Keeper {
-		k := g.Keeper("/")
+	many := func(n int) *Tracker {
+		k := g.Tracker("/")
 		for i := range n {
 			say(k, strconv.Itoa(i), 0)
 		}
@@ -156,7 +156,7 @@ func TestBounds(t *testing.T) {
 	if k := many(maxEntries + 1); k.Complete() || len(k.Entries()) != maxEntries {
 		t.Errorf("%d entries: complete %v", len(k.Entries()), k.Complete())
 	}
-	k := g.Keeper("/")
+	k := g.Tracker("/")
 	say(k, "a", maxBytes-100)
 	say(k, "a", maxBytes-100) // in place of the first
 	if !k.Complete() {
@@ -166,7 +166,7 @@ func TestBounds(t *testing.T) {
 	if k.Complete() || len(k.Entries()) != 1 || k.size > maxBytes {
 		t.Errorf("%d entries of %d bytes, complete %v", len(k.Entries()), k.size, k.Complete())
 	}
-	k = g.Keeper("/")
+	k = g.Tracker("/")
 	if say(k, strings.Repeat("k", maxKey+1), 0); k.Complete() {
 		t.Error("a key that is too long fits")
 	}
@@ -174,12 +174,12 @@ func TestBounds(t *testing.T) {
 		"selected":  `{"type":"sub","c":"a","x":"` + strings.Repeat("x", maxLook) + `"}`,
 		"undecided": `{"x":"` + strings.Repeat("x", maxLook) + `","type":"sub","c":"a"}`,
 	} {
-		k := g.Keeper("/")
+		k := g.Tracker("/")
 		if k.Inbound(day, Message{Data: []byte(message)}); k.Complete() || len(k.Entries()) > 0 {
 			t.Errorf("%s in a large message: complete %v", name, k.Complete())
 		}
 	}
-	k = g.Keeper("/")
+	k = g.Tracker("/")
 	k.Inbound(day, Message{Data: []byte(`{"type":"blob","x":"` + strings.Repeat("x", maxLook) + `"}`)})
 	if !k.Complete() {
 		t.Error("a large message that cannot match matters")
@@ -222,14 +222,14 @@ func TestGuideCovers(t *testing.T) {
 	for path, preset := range map[string]string{
 		"/chat/": "", "/chat/a/b": "", "/graphql": "graphql-transport-ws", "/p/x": "phoenix",
 	} {
-		if k := g.Keeper(path); !g.Covers(path) || k == nil || k.protocol.name != preset {
+		if k := g.Tracker(path); !g.Covers(path) || k == nil || k.protocol.name != preset {
 			t.Errorf("%s: %v", path, k)
 		}
 	}
-	var none *Guide
-	for _, g := range []*Guide{g, none, mustGuide(t, "", "")} {
+	var none *Policy
+	for _, g := range []*Policy{g, none, mustGuide(t, "", "")} {
 		for _, path := range []string{"/chat", "/graphql/", "/", ""} {
-			if g.Covers(path) || g.Keeper(path) != nil {
+			if g.Covers(path) || g.Tracker(path) != nil {
 				t.Errorf("%q is covered", path)
 			}
 		}
@@ -244,17 +244,17 @@ func TestUnrelatedMessageAllocatesNothing(t *testing.T) {
 	const rules = `{"rules":[
 		{"path":"*","select":{"pointer":"/type","equals":["subscribe","login"]},"key":"/channel","drop":{"pointer":"/type","equals":"unsubscribe"},"dropOutbound":{"pointer":"/type","equals":"closed"}},
 		{"path":"*","select":{"regexp":"^SUB (\\S+)"}}]}`
-	for name, g := range map[string]*Guide{
+	for name, g := range map[string]*Policy{
 		"rules": mustGuide(t, rules, ""), "graphql": mustGuide(t, "", "graphql-transport-ws"),
 		"phoenix": mustGuide(t, "", "phoenix"), "actioncable": mustGuide(t, "", "actioncable"),
 	} {
-		k := g.Keeper("/")
+		k := g.Tracker("/")
 		k.Attach(day, true)
 		m := Message{Data: []byte(`{"id":"17","type":"next","payload":{"channel":"a","text":"hello"}}`)}
 		k.Inbound(day, m)
 		if n := testing.AllocsPerRun(100, func() {
 			k.Inbound(day, m)
-			if k.Outbound(day, m) || k.Say() != nil || !k.Deadline().IsZero() {
+			if k.Outbound(day, m) || k.ToApp() != nil || !k.Deadline().IsZero() {
 				t.Error("it meant something")
 			}
 		}); n != 0 {
@@ -265,7 +265,7 @@ func TestUnrelatedMessageAllocatesNothing(t *testing.T) {
 
 func BenchmarkUnrelated(b *testing.B) {
 	g := mustGuide(b, `{"rules":[{"path":"*","select":{"pointer":"/type","equals":"subscribe"},"key":"/channel","drop":{"pointer":"/type","equals":"unsubscribe"}}]}`, "")
-	k, m := g.Keeper("/"), Message{Data: []byte(`{"id":"17","type":"next","payload":{"channel":"a","text":"hello"}}`)}
+	k, m := g.Tracker("/"), Message{Data: []byte(`{"id":"17","type":"next","payload":{"channel":"a","text":"hello"}}`)}
 	b.ReportAllocs()
 	for b.Loop() {
 		k.Inbound(day, m)

@@ -41,7 +41,7 @@ var errShort = errors.New("it ends early")
 
 // Save returns what Load needs to continue on another pod, at most MaxSaved
 // bytes.
-func (k *Keeper) Save() []byte {
+func (k *Tracker) Save() []byte {
 	b := make([]byte, 0, headBytes+k.size+len(k.entries)*entryBytes)
 	flags := byte(0)
 	if k.lost {
@@ -75,8 +75,8 @@ func (k *Keeper) Save() []byte {
 // conflict-free rule stays where it is newer than the loaded one. What belongs
 // to a rule or a preset that is not configured any more is left out, and the
 // snapshot is then incomplete. After an error the content is as before.
-func (k *Keeper) Load(b []byte) error {
-	var in Keeper
+func (k *Tracker) Load(b []byte) error {
+	var in Tracker
 	name, err := in.parse(b)
 	if err != nil {
 		return fmt.Errorf("snapshot: saved copy of %d bytes: %w", len(b), err)
@@ -99,7 +99,7 @@ func (k *Keeper) Load(b []byte) error {
 
 // merge takes the entries of in, and keeps what conflict-free rules have
 // newer here. The order is that of first keeping.
-func (k *Keeper) merge(in *Keeper) {
+func (k *Tracker) merge(in *Tracker) {
 	for _, mine := range k.entries {
 		if r := k.rule(mine.rule); r == nil || !r.conflictFree {
 			continue
@@ -137,7 +137,7 @@ func (e *entry) newer(other *entry) bool {
 }
 
 // parse reads what Save wrote, and returns the preset's name.
-func (k *Keeper) parse(b []byte) (name string, err error) {
+func (k *Tracker) parse(b []byte) (name string, err error) {
 	r := reader{b: b}
 	if v := r.uint(1); r.short || v != format {
 		return "", fmt.Errorf("format %d: want %d", v, format)

@@ -11,22 +11,22 @@ import (
 )
 
 // everything is a guide with all that can be in a saved copy.
-func everything(t testing.TB) *Guide {
+func everything(t testing.TB) *Policy {
 	return mustGuide(t, `{"rules":[
 		{"path":"*","select":{"regexp":"^set (\\w+)"},"drop":{"regexp":"^del (\\w+)"},"merge":"conflict-free"},
 		{"path":"*","select":{"regexp":"^sub (\\w+)"},"drop":{"regexp":"^unsub (\\w+)"}},
 		{"path":"*","select":{"regexp":"^tmp (\\w+)"},"ttl":"1m"}]}`, "graphql-transport-ws")
 }
 
-// hear lets a Keeper hear many messages at one moment.
-func hear(k *Keeper, now time.Time, messages ...string) {
+// hear lets a Tracker hear many messages at one moment.
+func hear(k *Tracker, now time.Time, messages ...string) {
 	for _, m := range messages {
 		k.Inbound(now, Message{Data: []byte(m)})
 	}
 }
 
 // payloads returns what is held, in order.
-func payloads(k *Keeper) string {
+func payloads(k *Tracker) string {
 	var all []string
 	for _, e := range k.entries {
 		all = append(all, string(e.m.Data))
@@ -34,7 +34,7 @@ func payloads(k *Keeper) string {
 	return strings.Join(all, ", ")
 }
 
-// TestSavedContinues: a Keeper that loaded what another saved answers every
+// TestSavedContinues: a Tracker that loaded what another saved answers every
 // further step as the other does.
 func TestSavedContinues(t *testing.T) {
 	g := everything(t)
@@ -45,10 +45,10 @@ func TestSavedContinues(t *testing.T) {
 	}
 	for seed := range uint64(200) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		k, now := g.Keeper("/"), day
+		k, now := g.Tracker("/"), day
 		for range 40 {
 			now = now.Add(time.Duration(rnd.IntN(20_000)) * time.Millisecond)
-			other := g.Keeper("/")
+			other := g.Tracker("/")
 			if err := other.Load(k.Save()); err != nil {
 				t.Fatal(err)
 			}
@@ -56,7 +56,7 @@ func TestSavedContinues(t *testing.T) {
 				t.Fatalf("seed %d: a saved copy changes when it is loaded", seed)
 			}
 			step := steps[rnd.IntN(len(steps))]
-			for _, k := range []*Keeper{k, other} {
+			for _, k := range []*Tracker{k, other} {
 				k.Tick(now)
 				hear(k, now, step)
 			}
@@ -65,7 +65,7 @@ func TestSavedContinues(t *testing.T) {
 			}
 			k.Restore(now)
 			other.Restore(now)
-			if a, b := fmt.Sprint(k.Say()), fmt.Sprint(other.Say()); a != b {
+			if a, b := fmt.Sprint(k.ToApp()), fmt.Sprint(other.ToApp()); a != b {
 				t.Fatalf("seed %d: they say %s and %s", seed, a, b)
 			}
 		}
@@ -76,9 +76,9 @@ func TestSavedContinues(t *testing.T) {
 // change or a drop; of others the loaded copy counts.
 func TestMerge(t *testing.T) {
 	g := everything(t)
-	old := g.Keeper("/")
+	old := g.Tracker("/")
 	hear(old, day, "set a 1", "set b 1", "set c 1", "sub x 1", "sub y 1")
-	k := g.Keeper("/")
+	k := g.Tracker("/")
 	if err := k.Load(old.Save()); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestMerge(t *testing.T) {
 	if got, want := payloads(k), "set a 2, set c 1, sub x 1, sub y 1, set d 2, set b 3"; got != want {
 		t.Errorf("kept again: %s\nwant:       %s", got, want)
 	}
-	k = g.Keeper("/")
+	k = g.Tracker("/")
 	hear(k, day, "set a 1", "del a")
 	if k.Tick(day.Add(5 * time.Minute)); len(k.Entries()) != 0 {
 		t.Error("the mark of a drop outlives every copy that it is for")
@@ -108,7 +108,7 @@ func TestMerge(t *testing.T) {
 // often, the outcome is the same.
 func TestMergeCommutes(t *testing.T) {
 	g := mustGuide(t, `{"rules":[{"path":"*","select":{"regexp":"^set (\\w+)"},"drop":{"regexp":"^del (\\w+)"},"merge":"conflict-free"}]}`, "")
-	content := func(k *Keeper) string {
+	content := func(k *Tracker) string {
 		var all []string
 		for _, e := range k.entries {
 			all = append(all, fmt.Sprint(e.key, e.state, e.version, string(e.m.Data)))
@@ -120,7 +120,7 @@ func TestMergeCommutes(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 2))
 		var copies [3][]byte
 		for i := range copies {
-			k := g.Keeper("/")
+			k := g.Tracker("/")
 			for range rnd.IntN(8) {
 				verb := []string{"set", "del"}[rnd.IntN(2)]
 				hear(k, day, fmt.Sprintf("%s %c %d", verb, 'a'+rnd.IntN(3), i))
@@ -128,7 +128,7 @@ func TestMergeCommutes(t *testing.T) {
 			copies[i] = k.Save()
 		}
 		merged := func(order ...int) string {
-			k := g.Keeper("/")
+			k := g.Tracker("/")
 			for _, i := range order {
 				if err := k.Load(copies[i]); err != nil {
 					t.Fatal(err)
@@ -148,13 +148,13 @@ func TestMergeCommutes(t *testing.T) {
 // TestLoadOfAnotherConfiguration: what nobody understands any more is left out
 // and not passed over in silence.
 func TestLoadOfAnotherConfiguration(t *testing.T) {
-	from := everything(t).Keeper("/")
+	from := everything(t).Tracker("/")
 	hear(from, day, "sub x", `{"type":"connection_init"}`)
-	k := mustGuide(t, "", "graphql-transport-ws").Keeper("/")
+	k := mustGuide(t, "", "graphql-transport-ws").Tracker("/")
 	if err := k.Load(from.Save()); err != nil || k.Complete() || payloads(k) != `{"type":"connection_init"}` {
 		t.Errorf("without the rules: %v, complete %v, %s", err, k.Complete(), payloads(k))
 	}
-	k = mustGuide(t, "", "phoenix").Keeper("/")
+	k = mustGuide(t, "", "phoenix").Tracker("/")
 	if err := k.Load(from.Save()); err != nil || k.Complete() || payloads(k) != "" {
 		t.Errorf("another preset: %v, complete %v, %s", err, k.Complete(), payloads(k))
 	}
@@ -162,7 +162,7 @@ func TestLoadOfAnotherConfiguration(t *testing.T) {
 
 func TestLoadErrors(t *testing.T) {
 	g := everything(t)
-	k := g.Keeper("/")
+	k := g.Tracker("/")
 	hear(k, day, "sub x", "set a", "del a")
 	good := k.Save()
 	for n := range good {
@@ -187,7 +187,7 @@ func TestLoadErrors(t *testing.T) {
 // TestSavedFits: whatever fits the bounds fits a record.
 func TestSavedFits(t *testing.T) {
 	g := everything(t)
-	k := g.Keeper("/")
+	k := g.Tracker("/")
 	for i := range 2 * maxEntries {
 		hear(k, day, fmt.Sprintf("sub %0*d %s", 150, i, strings.Repeat("x", 50)))
 	}
@@ -198,7 +198,7 @@ func TestSavedFits(t *testing.T) {
 
 // TestEntriesShowNoPayload: I9.
 func TestEntriesShowNoPayload(t *testing.T) {
-	k := everything(t).Keeper("/")
+	k := everything(t).Tracker("/")
 	hear(k, day, "sub secret", "set secret", "del secret", `{"id":"secret","type":"subscribe","payload":{"query":"subscription{secret}"}}`,
 		`{"type":"connection_init"}`, `{"id":"x","type":"subscribe","payload":{"query":"{secret}"}}`)
 	all := k.Entries()

@@ -41,7 +41,7 @@ type socketIO struct {
 func newSocketIO() preset { return &socketIO{waiting: make(map[string]struct{})} }
 
 // inbound implements preset.
-func (s *socketIO) inbound(k *Keeper, now time.Time, m Message) {
+func (s *socketIO) inbound(k *Tracker, now time.Time, m Message) {
 	if m.Binary {
 		if s.event == 0 {
 			k.incomplete() // another parser's packet: it might be a CONNECT
@@ -66,7 +66,7 @@ func (s *socketIO) inbound(k *Keeper, now time.Time, m Message) {
 }
 
 // said looks at a Socket.IO packet of the client.
-func (s *socketIO) said(k *Keeper, now time.Time, m Message) {
+func (s *socketIO) said(k *Tracker, now time.Time, m Message) {
 	p := parseSocketIO(m.Data)
 	switch p.kind {
 	case '0': // CONNECT
@@ -79,7 +79,7 @@ func (s *socketIO) said(k *Keeper, now time.Time, m Message) {
 }
 
 // attach notes that a packet has attachments, which follow as binary messages.
-func attach(k *Keeper, now time.Time, owed *int, key string, attachments int) {
+func attach(k *Tracker, now time.Time, owed *int, key string, attachments int) {
 	if attachments > 0 {
 		*owed = attachments
 		k.pend(now, key)
@@ -87,7 +87,7 @@ func attach(k *Keeper, now time.Time, owed *int, key string, attachments int) {
 }
 
 // attached notes that one of them has come.
-func attached(k *Keeper, owed *int, key string) {
+func attached(k *Tracker, owed *int, key string) {
 	if *owed == 0 {
 		return
 	}
@@ -97,7 +97,7 @@ func attached(k *Keeper, owed *int, key string) {
 }
 
 // outbound implements preset.
-func (s *socketIO) outbound(k *Keeper, now time.Time, m Message) (swallow bool) {
+func (s *socketIO) outbound(k *Tracker, now time.Time, m Message) (swallow bool) {
 	if m.Binary {
 		attached(k, &s.push, socketIOPush)
 		return false
@@ -125,7 +125,7 @@ func (s *socketIO) outbound(k *Keeper, now time.Time, m Message) (swallow bool) 
 }
 
 // heard looks at a Socket.IO packet of the app.
-func (s *socketIO) heard(k *Keeper, now time.Time, p socketIOPacket) (swallow bool) {
+func (s *socketIO) heard(k *Tracker, now time.Time, p socketIOPacket) (swallow bool) {
 	switch p.kind {
 	case '0': // CONNECT: the namespace is joined
 		if _, known := k.kept(socketIOConnect + p.namespace); !known {
@@ -146,14 +146,14 @@ func (s *socketIO) heard(k *Keeper, now time.Time, p socketIOPacket) (swallow bo
 }
 
 // leave forgets a namespace.
-func (s *socketIO) leave(k *Keeper, namespace string) {
+func (s *socketIO) leave(k *Tracker, namespace string) {
 	k.forget(socketIOConnect + namespace)
 	k.forget(socketIOJoined + namespace)
 	s.settle(k, namespace)
 }
 
 // restore implements preset.
-func (s *socketIO) restore(k *Keeper, _ time.Time) {
+func (s *socketIO) restore(k *Tracker, _ time.Time) {
 	clear(s.waiting)
 	s.event, s.push = 0, 0
 	k.forget(socketIOEvent)
@@ -168,7 +168,7 @@ func (s *socketIO) restore(k *Keeper, _ time.Time) {
 
 // connect says the CONNECT packets, now that the server has opened: before,
 // it would close the connection.
-func (s *socketIO) connect(k *Keeper, now time.Time) {
+func (s *socketIO) connect(k *Tracker, now time.Time) {
 	s.opening = false
 	// The client gives up when no ping comes in time, and the new server's first
 	// comes a whole interval from now. A pong that it did not ask for means
@@ -184,7 +184,7 @@ func (s *socketIO) connect(k *Keeper, now time.Time) {
 }
 
 // settle ends the wait for a namespace, and the restore with the last of them.
-func (s *socketIO) settle(k *Keeper, namespace string) {
+func (s *socketIO) settle(k *Tracker, namespace string) {
 	if _, waited := s.waiting[namespace]; !waited {
 		return
 	}
@@ -197,7 +197,7 @@ func (s *socketIO) settle(k *Keeper, namespace string) {
 // restarts implements restarter. A server that closes all its sockets, as
 // io.close() does, gives no code. Before it does so to one client only it
 // disconnects that from all its namespaces.
-func (s *socketIO) restarts(k *Keeper, code uint16) bool {
+func (s *socketIO) restarts(k *Tracker, code uint16) bool {
 	const noStatus = 1005
 	joined := false
 	k.each(socketIOConnect, func(string, Message) { joined = true })
@@ -207,7 +207,7 @@ func (s *socketIO) restarts(k *Keeper, code uint16) bool {
 // tick implements preset: it answers a ping that the client had in its hands
 // when it went. A second pong, should that arrive too, means nothing to the
 // server.
-func (s *socketIO) tick(k *Keeper, _ time.Time) {
+func (s *socketIO) tick(k *Tracker, _ time.Time) {
 	if s.asked && !k.attached() {
 		s.asked = false
 		k.say(Message{Data: []byte("3")})

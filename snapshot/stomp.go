@@ -35,7 +35,7 @@ type stomp struct {
 func newSTOMP() preset { return &stomp{} }
 
 // inbound implements preset.
-func (t *stomp) inbound(k *Keeper, now time.Time, m Message) {
+func (t *stomp) inbound(k *Tracker, now time.Time, m Message) {
 	t.beat.spoke(now)
 	t.up.feed(m.Data, func(f stompFrame) {
 		if f.raw != nil {
@@ -49,7 +49,7 @@ func (t *stomp) inbound(k *Keeper, now time.Time, m Message) {
 
 // note keeps whether a stream is within a frame: a fresh socket could not
 // continue it, and neither could the client.
-func (t *stomp) note(k *Keeper, now time.Time, key string, s *stompStream) {
+func (t *stomp) note(k *Tracker, now time.Time, key string, s *stompStream) {
 	if s.between() {
 		k.forget(key)
 	} else if !k.pending(key) {
@@ -58,7 +58,7 @@ func (t *stomp) note(k *Keeper, now time.Time, key string, s *stompStream) {
 }
 
 // said looks at a frame of the client.
-func (t *stomp) said(k *Keeper, now time.Time, binary bool, f stompFrame) {
+func (t *stomp) said(k *Tracker, now time.Time, binary bool, f stompFrame) {
 	name, _ := f.header("transaction")
 	switch f.command {
 	case "CONNECT", "STOMP":
@@ -93,12 +93,12 @@ func stompKey(f stompFrame) string {
 }
 
 // forget ends the conversation: nothing of it is to be said again.
-func (t *stomp) forget(k *Keeper) {
+func (t *stomp) forget(k *Tracker) {
 	k.each("", func(key string, _ Message) { k.forget(key) })
 }
 
 // outbound implements preset.
-func (t *stomp) outbound(k *Keeper, now time.Time, m Message) (swallow bool) {
+func (t *stomp) outbound(k *Tracker, now time.Time, m Message) (swallow bool) {
 	if len(m.Data) == 0 {
 		return false
 	}
@@ -114,7 +114,7 @@ func (t *stomp) outbound(k *Keeper, now time.Time, m Message) (swallow bool) {
 }
 
 // heard looks at a frame of the broker and says whether it is for us.
-func (t *stomp) heard(k *Keeper, now time.Time, f stompFrame) (ours bool) {
+func (t *stomp) heard(k *Tracker, now time.Time, f stompFrame) (ours bool) {
 	switch f.command {
 	case "CONNECTED":
 		return t.welcome(k, now, f)
@@ -129,7 +129,7 @@ func (t *stomp) heard(k *Keeper, now time.Time, f stompFrame) (ours bool) {
 
 // receipt notes that the client need not hear this receipt again: the
 // SUBSCRIBE is kept without asking for it.
-func (t *stomp) receipt(k *Keeper, now time.Time, id string) {
+func (t *stomp) receipt(k *Tracker, now time.Time, id string) {
 	key, ok := k.kept(stompReceipt + id)
 	if !ok {
 		return
@@ -142,7 +142,7 @@ func (t *stomp) receipt(k *Keeper, now time.Time, id string) {
 }
 
 // welcome acts on CONNECTED.
-func (t *stomp) welcome(k *Keeper, now time.Time, f stompFrame) (ours bool) {
+func (t *stomp) welcome(k *Tracker, now time.Time, f stompFrame) (ours bool) {
 	connect, ok := k.kept(stompConnect)
 	if !ok {
 		return false
@@ -190,7 +190,7 @@ func stompBeat(f stompFrame, at int) time.Duration {
 // refused acts on ERROR, after which the broker closes. A client that is
 // connected as far as it knows does not hear that a restore was refused:
 // another attempt may do better.
-func (t *stomp) refused(k *Keeper) (ours bool) {
+func (t *stomp) refused(k *Tracker) (ours bool) {
 	if !t.greeting {
 		return false
 	}
@@ -204,7 +204,7 @@ func (t *stomp) refused(k *Keeper) (ours bool) {
 }
 
 // restore implements preset.
-func (t *stomp) restore(k *Keeper, now time.Time) {
+func (t *stomp) restore(k *Tracker, now time.Time) {
 	if k.pending(stompUpload) || k.pending(stompDownload) {
 		k.incomplete() // half of a frame cannot fit the new socket
 	}
@@ -222,7 +222,7 @@ func (t *stomp) restore(k *Keeper, now time.Time) {
 
 // tick implements preset: it sends the client's heart-beat, though never inside
 // of a frame.
-func (t *stomp) tick(k *Keeper, now time.Time) {
+func (t *stomp) tick(k *Tracker, now time.Time) {
 	if !t.beat.silent(now, k.attached() || !t.up.between()) {
 		return
 	}

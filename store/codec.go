@@ -120,7 +120,7 @@ func (r *Record) flags() (flags byte) {
 	if r.Handed {
 		flags |= flagHanded
 	}
-	if r.Torn {
+	if r.Unclean {
 		flags |= flagTorn
 	}
 	if r.Closed {
@@ -144,7 +144,7 @@ func decodeBody(r *Record, b []byte) error {
 		return fmt.Errorf("%w: flags unknown or missing", ErrCorrupt)
 	}
 	r.Handed = flags[0]&flagHanded != 0
-	r.Torn = flags[0]&flagTorn != 0
+	r.Unclean = flags[0]&flagTorn != 0
 	r.Closed = flags[0]&flagClosed != 0
 	r.First = flags[0]&flagFirst != 0
 	r.InAcked = d.uint32()

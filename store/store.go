@@ -84,7 +84,7 @@ type Record struct {
 
 	DetachedAt int64 // unix ms; 0 while a connection is attached
 	Handed     bool  // released on purpose by a drain: everything is in the journal
-	Torn       bool  // and the app's socket broke before: what it had not read, or not said, is gone
+	Unclean    bool  // and the app's socket broke before: what it had not read, or not said, is gone
 
 	Closed      bool // the app closed; CLOSE is still to be delivered
 	CloseCode   uint16

@@ -68,7 +68,7 @@ func Adopt(ctx context.Context, s Store, id ID, former *State, owner string, now
 	}
 	st := &State{Revision: rev, Record: *claim, Gap: former.Gap, Since: former.Since + 1}
 	st.Frames, st.Context = slices.Clone(former.Frames), former.Context
-	st.Handed, st.Torn = former.Handed, former.Torn
+	st.Handed, st.Unclean = former.Handed, former.Unclean
 	if st.Since < SnapshotEvery || st.Gap {
 		return st, nil
 	}
@@ -87,7 +87,7 @@ func claimOf(former *State, owner string, now time.Time) *Record {
 	claim.Owner = owner
 	claim.Writer = NewWriter()
 	claim.Frames, claim.Context = nil, nil
-	claim.Handed, claim.Torn = false, false // from here on not everything is in the journal
+	claim.Handed, claim.Unclean = false, false // from here on not everything is in the journal
 	if claim.DetachedAt == 0 {
 		claim.DetachedAt = now.UnixMilli()
 	}
@@ -97,7 +97,7 @@ func claimOf(former *State, owner string, now time.Time) *Record {
 // renew writes st as a Snapshot.
 func renew(ctx context.Context, s Store, id ID, st *State) error {
 	rec := st.Record
-	rec.Kind, rec.Handed, rec.Torn = Snapshot, false, false
+	rec.Kind, rec.Handed, rec.Unclean = Snapshot, false, false
 	rec.N++
 	rev, err := s.Append(ctx, id, st.Revision, &rec)
 	if err != nil {

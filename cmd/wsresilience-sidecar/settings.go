@@ -27,14 +27,14 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	}
 	p := proxy.Config{
 		Upstream: string(c.Upstream), AppRetry: c.UpstreamRetry, Resilient: c.ResilientPaths.Match,
-		Adopt: adoptRule(c.Adopt), Guide: guide,
+		Adopt: adoptRule(c.Adopt), Snapshots: guide,
 		Advertise: string(c.Advertise), LeaseTTL: c.LeaseTTL, PeerTLS: peerTLS,
 		Tokens: ring.Derive("wsr token"), Proofs: ring.Derive("wsr tunnel"),
 		Bind: c.TokenBind, ResumeAuth: string(c.ResumeAuth), PlainResume: string(c.PlainResume),
 		Store: s.journal, StrictStore: c.StorePolicy == config.StoreStrict, Driver: proxy.Driver(c.Driver),
 		TLSCert: string(c.TLSCert), TLSKey: string(c.TLSKey),
 		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),
-		MemoryBudget: int64(c.MemoryBudget), SessionTTL: c.SessionTTL, LingerGoingAway: c.LingerGoingAway,
+		MemoryBudget: int64(c.MemoryBudget), SessionTTL: c.SessionTTL, SessionTTLGoingAway: c.LingerGoingAway,
 		PersistAfter: c.PersistAfter,
 		Heartbeat:    heartbeat.Config{Base: c.HeartbeatBase, Min: c.HeartbeatMin, Max: c.HeartbeatMax, Misses: c.HeartbeatMisses},
 		Observer:     s.metrics, Logger: s.log,
@@ -46,7 +46,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 }
 
 // guideOf is what the settings say of contexts; its error is one of config.
-func guideOf(c *config.Config) (*snapshot.Guide, error) {
+func guideOf(c *config.Config) (*snapshot.Policy, error) {
 	guide, err := snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL)
 	if err != nil {
 		return nil, c.RulesProblem(err)

@@ -214,7 +214,7 @@ func (p *peer) close() error {
 	return fmt.Errorf("bench: CLOSE was not answered: %w", err)
 }
 
-// rides has the rule of seqwindow.Receiver.AckRides.
+// rides has the rule of seqwindow.Receiver.ShouldPiggyback.
 func (p *peer) rides(now time.Time) bool {
 	last := p.told
 	if last.IsZero() {

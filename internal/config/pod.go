@@ -26,10 +26,10 @@ func Variables() []Variable {
 // "" if none is close.
 func Nearest(name string, candidates []string) string { return nearest(name, candidates) }
 
-// Judge reads settings that are meant for another machine, as Load would read
+// Validate reads settings that are meant for another machine, as Load would read
 // them there. It opens no file, so none can be named; what depends on the
 // machine stays empty. The error is a Problems like that of Load.
-func Judge(environ []string) (*Config, error) {
+func Validate(environ []string) (*Config, error) {
 	l := newLoader()
 	l.read(environ)
 	l.parse()

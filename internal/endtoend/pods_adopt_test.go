@@ -22,7 +22,7 @@ var adoptions = map[string]func(asked, covered bool) bool{
 const login = `{"type":"login","user":"a"}`
 
 // loginGuide knows that a fresh app socket on /covered must hear the login.
-func loginGuide(t *testing.T) *snapshot.Guide {
+func loginGuide(t *testing.T) *snapshot.Policy {
 	t.Helper()
 	g, err := snapshot.New([]byte(`{"rules":[{"path":"/covered","select":{"pointer":"/type","equals":"login"}}]}`), "", time.Minute)
 	if err != nil {
@@ -50,7 +50,7 @@ func TestAdoptionIsAllowed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				app := newScript()
 				f := newFleet(t, app, true)
-				change := func(c *proxy.Config) { c.Adopt, c.Guide = adoptions[tc.adopt], loginGuide(t) }
+				change := func(c *proxy.Config) { c.Adopt, c.Snapshots = adoptions[tc.adopt], loginGuide(t) }
 				f.add(change)
 				f.add(change)
 				v := f.visit(0, tc.path, &client.Options{Adopt: tc.aware})

@@ -42,7 +42,7 @@ func stageRestart(t *testing.T, opts *client.Options) (app *moody, p *pod, v *vi
 	app = &moody{script: newScript()}
 	f := newFleet(t, app, true)
 	p = f.add(func(c *proxy.Config) {
-		c.AppRetry, c.Guide = retry, loginGuide(t)
+		c.AppRetry, c.Snapshots = retry, loginGuide(t)
 		dial := c.DialApp
 		c.DialApp = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if app.refuses.Load() {

@@ -1,4 +1,4 @@
-package moment
+package monotime
 
 import (
 	"testing"
@@ -18,7 +18,7 @@ func TestMoment(t *testing.T) {
 			t.Errorf("%s: off by %v", name, d)
 		}
 	}
-	if !At(time.Time{}).IsZero() || !Moment(0).Time().IsZero() {
+	if !At(time.Time{}).IsZero() || !Time(0).Time().IsZero() {
 		t.Error("none is not none")
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestMoment(t *testing.T) {
 }
 
 func TestNext(t *testing.T) {
-	for _, tc := range []struct{ m, want Moment }{{1, 40}, {39, 40}, {40, 80}, {41, 80}, {-41, -40}, {-79, -40}, {-80, -40}} {
+	for _, tc := range []struct{ m, want Time }{{1, 40}, {39, 40}, {40, 80}, {41, 80}, {-41, -40}, {-79, -40}, {-80, -40}} {
 		if got := tc.m.Next(40); got != tc.want {
 			t.Errorf("after %d comes %d, want %d", tc.m, got, tc.want)
 		}
