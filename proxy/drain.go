@@ -92,7 +92,7 @@ func (s *Server) Draining() bool { return s.leaving.draining.Load() }
 // Accepting tells whether new clients are taken.
 func (s *Server) Accepting() bool { return !s.leaving.refuses() }
 
-// Drain hands every session over (design section 4.1) and returns when that is
+// Drain hands every session over (DESIGN §4.1) and returns when that is
 // done, at the latest when the schedule is through. First everybody is still
 // taken, because load balancers need a while; then resilient clients are
 // asked, one after the other, to come elsewhere, which moves their session

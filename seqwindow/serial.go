@@ -1,6 +1,6 @@
 // Package seqwindow counts messages and keeps those that are not acknowledged
 // yet: serial numbers, the sender's window, the receiver's position and when to
-// acknowledge it, and a reorder buffer (design §2, PROTOCOL §3.1 and §5).
+// acknowledge it, and a reorder buffer (DESIGN §2, PROTOCOL §3.1 and §5).
 //
 // It is arithmetic over what the caller passes in: no clock, no goroutine, no
 // lock, and no allocation in steady state. A value belongs to one owner at a

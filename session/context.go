@@ -12,7 +12,7 @@ import (
 )
 
 // context is what a fresh app socket must hear before the session goes on
-// (design section 5). Most sessions have none: their messages are never
+// (DESIGN §5). Most sessions have none: their messages are never
 // looked at.
 type context struct {
 	keeper  *snapshot.Tracker // nil: no guide covers the session's path

@@ -21,7 +21,7 @@ const (
 	handMessages = handBytes / messageCost
 )
 
-// handover is how a session leaves its owner on purpose (design section 4.1).
+// handover is how a session leaves its owner on purpose (DESIGN §4.1).
 type handover struct {
 	draining bool // the owner is about to stop
 	begun    bool

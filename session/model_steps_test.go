@@ -109,8 +109,8 @@ func (m *sim) appEnds(n int) {
 	}
 }
 
-// ownerSteps are those of issue 3: a session moves, dies, or does not know
-// whether it owns itself.
+// ownerSteps change the owner: the session moves, its owner dies, or does not know
+// whether it still owns the session.
 func (m *sim) ownerSteps(op, n int) {
 	switch {
 	case m.s == nil || n >= rare:

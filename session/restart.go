@@ -8,7 +8,7 @@ import (
 )
 
 // restart is an app's socket that broke and may be replaced by a new one while
-// the client is held (design section 4.2).
+// the client is held (DESIGN §4.2).
 type restart struct {
 	allowed bool // the session may go on with a fresh app socket
 	covered bool // it may if the context can be restored

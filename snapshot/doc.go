@@ -1,6 +1,6 @@
 // Package snapshot knows what a fresh app socket must hear to be useful: the
-// login and the subscriptions of the client whose old socket is gone (design
-// section 5). It also keeps an app content while its client is away, by
+// login and the subscriptions of the client whose old socket is gone (DESIGN
+// §5). It also keeps an app content while its client is away, by
 // answering the pings of the app's own protocol.
 //
 // What matters is told by rules, which an operator writes for a protocol of

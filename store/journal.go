@@ -25,7 +25,7 @@ const (
 	pauseMax = 50 * time.Millisecond
 
 	// readMost is more than a ring holds: a cluster in trouble was seen to
-	// keep more than the ring's size for a while (nats-server issue 6245).
+	// keep more than the ring's size for a while (nats-server#6245).
 	readMost = 4 * Ring
 )
 
@@ -180,7 +180,7 @@ func (w *write) advance(rev Revision) {
 // very part, or another record of ours that this one supersedes; both are
 // stepped over. Anybody else's message means that we are fenced. A message id
 // for deduplication cannot do this: on a single server the sequence is
-// checked first (notes, section 5).
+// checked first (DESIGN §6).
 func (w *write) resolve(ctx context.Context, fenced *FencedError) error {
 	if fenced.Known && fenced.Newest < w.after {
 		return fmt.Errorf("%w: newest is %d, not %d", ErrLost, fenced.Newest, w.after)

@@ -7,7 +7,7 @@ import (
 )
 
 // Ring is how many stored parts a chain keeps at least; the oldest give way
-// to the newest (MaxMsgsPerSubject in JetStream, design section 6).
+// to the newest (MaxMsgsPerSubject in JetStream, DESIGN §6).
 const Ring = 32
 
 // A Message is one stored part of a record.

@@ -1,6 +1,6 @@
 // Package store is the contract of the journal: what a session's owner writes
 // down so that the session can go on when the connection, the process or the
-// pod is gone (design sections 4 and 6), and what a new owner reads.
+// pod is gone (DESIGN §4 and §6), and what a new owner reads.
 //
 // A session has one chain of records. Its owner appends by compare-and-set on
 // the newest revision, so the chain is the fence too: whoever claims the

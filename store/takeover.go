@@ -48,7 +48,7 @@ func TakeOver(ctx context.Context, s Store, id ID, owner string, now time.Time) 
 // caller has loaded, and returns the state that the new owner goes on from:
 // the next epoch, its own Writer, Handed as the former owner left it. It
 // claims by compare-and-set behind former.Revision. A read alone may be stale
-// (design section 4.4), but one that is followed by such a claim was not:
+// (DESIGN §4.3), but one that is followed by such a claim was not:
 // nothing had been written behind it, and from the claim on the former owner's
 // appends fail with ErrFenced. So nothing has to be read again.
 //

@@ -4,7 +4,7 @@
 //
 //	go run ./internal/chaos [flags]
 //
-// It exits 1 when a scenario is beyond what design section 4 promises, and 2
+// It exits 1 when a scenario is beyond what DESIGN §4 promises, and 2
 // when it could not measure.
 package main
 

@@ -24,8 +24,8 @@ type options struct {
 	keep     bool
 }
 
-// parseOptions reads the flags. Its defaults are what issue 3 asks for, on
-// two processors.
+// parseOptions reads the flags. Its defaults suit two
+// processors.
 func parseOptions(args []string, out io.Writer) (*options, error) {
 	o := &options{}
 	f := flag.NewFlagSet("chaos", flag.ContinueOnError)

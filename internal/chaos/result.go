@@ -48,7 +48,7 @@ func (r *result) fault(format string, args ...any) {
 	r.Faults = append(r.Faults, fmt.Sprintf(format, args...))
 }
 
-// An allowance is what design section 4 concedes to a fault.
+// An allowance is what DESIGN §4 concedes to a fault.
 type allowance struct {
 	tail   bool          // the last words of an app socket whose owner died
 	again  bool          // inbound at least once, to the new app socket

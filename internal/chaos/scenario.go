@@ -15,8 +15,8 @@ type scenario struct {
 	run    func(context.Context, *stage) error
 }
 
-// scenarios are those of issue 3. Where a pod or an app dies, the words of
-// design section 4 on crashes hold; everywhere else nothing may be missing.
+// scenarios, in the order in which they run. Where a pod or an app dies, DESIGN §4
+// says what a crash may cost; everywhere else nothing may be missing.
 var scenarios = []scenario{
 	{
 		name: "cuts", about: "clients' connections die in every way, and nothing else",

@@ -85,8 +85,8 @@ type Config struct {
 	rules    []byte // that SnapshotRules holds or names
 }
 
-// Adopt says when a session may go on with a fresh app socket (design
-// section 4).
+// Adopt says when a session may go on with a fresh app socket (DESIGN
+// §4.4).
 type Adopt string
 
 // The values of Adopt.

@@ -52,7 +52,7 @@ type count struct {
 	lost, duplicated, reordered uint64
 	unsent                      uint64 // no app had a socket of this user to write it to
 
-	// What a crash may do (design section 4), for the resilient client only:
+	// What a crash may do (DESIGN §4), for the resilient client only:
 	// gone are the last words to and from an app that was killed, repeated
 	// is what a killed app and its successor both read.
 	gone, repeated uint64

@@ -34,7 +34,7 @@ func table(s *standing, p palette) string {
 }
 
 // rows are the table's numbers. The last three are no faults of the sidecar's:
-// an app had no socket to write to, or was killed (design section 4).
+// an app had no socket to write to, or was killed (DESIGN §4).
 func rows(b *strings.Builder, s *standing, p palette) {
 	for _, row := range []struct {
 		name  string

@@ -1,6 +1,6 @@
 // Package keyring seals small things with AES-256-GCM under a list of keys:
 // the first key seals, all of them open, so keys rotate without a cut
-// (design section 3.6).
+// (DESIGN §3.6).
 //
 // A sealed text is
 //

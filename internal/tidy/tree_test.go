@@ -42,7 +42,8 @@ func tree(t *testing.T) []string {
 			}
 			return nil
 		}
-		if d.Type().IsRegular() && !strings.HasSuffix(rel, ".test") && !strings.HasSuffix(rel, ".out") {
+		// In a worktree .git is a file.
+		if d.Type().IsRegular() && rel != ".git" && !strings.HasSuffix(rel, ".test") && !strings.HasSuffix(rel, ".out") {
 			files = append(files, rel)
 		}
 		return nil

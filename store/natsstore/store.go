@@ -1,4 +1,4 @@
-// Package natsstore is the journal in NATS JetStream (design section 6):
+// Package natsstore is the journal in NATS JetStream (DESIGN §6):
 // embedded in this process, or in a cluster outside.
 //
 // Each session is one subject, wsr.log.<shard>.<session id>, in one of a few
