@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/pathpattern"
 )
 
 // maxProtocols bounds WSR_APP_PROTOCOL, which every handshake walks.
@@ -19,7 +21,7 @@ type Policy struct {
 
 // placed is a preset and where it applies.
 type placed struct {
-	at pattern
+	at pathpattern.Pattern
 	protocol
 }
 
@@ -81,12 +83,12 @@ func (g *Policy) Covers(path string) bool {
 		return false
 	}
 	for _, p := range g.presets {
-		if p.at.match(path) {
+		if p.at.Match(path) {
 			return true
 		}
 	}
 	for _, r := range g.rules {
-		if r.path.match(path) {
+		if r.path.Match(path) {
 			return true
 		}
 	}
@@ -101,12 +103,12 @@ func (g *Policy) Tracker(path string) *Tracker {
 	}
 	k := &Tracker{life: g.life}
 	for _, r := range g.rules {
-		if r.path.match(path) {
+		if r.path.Match(path) {
 			k.rules = append(k.rules, r)
 		}
 	}
 	for _, p := range g.presets {
-		if p.at.match(path) {
+		if p.at.Match(path) {
 			k.protocol = p.protocol
 			k.preset = p.start()
 			break

@@ -8,6 +8,8 @@ import (
 	"hash/fnv"
 	"io"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/pathpattern"
 )
 
 // Implementation limits of WSR_SNAPSHOT_RULES.
@@ -40,7 +42,7 @@ type rule struct {
 	// rule that means something else is another one.
 	id uint32
 
-	path         pattern
+	path         pathpattern.Pattern
 	selects      *matcher
 	key          []string // nil: none
 	drop         *matcher // inbound; or nil
@@ -142,7 +144,7 @@ func (r *rule) compileEntry(t *ruleText) error {
 }
 
 // id hashes what decides which message is kept under which key.
-func (t *ruleText) id(path pattern) uint32 {
+func (t *ruleText) id(path pathpattern.Pattern) uint32 {
 	var selects, pointer, key string
 	if t.Select.Regexp != nil {
 		selects = *t.Select.Regexp

@@ -2,15 +2,17 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/wsresilience/wsresilience/internal/pathpattern"
 )
 
 // maxPatterns bounds the list, which every handshake walks.
 const maxPatterns = 256
 
-// Patterns is a comma-separated list of paths, of the kind that http.ServeMux
-// knows: /ws is that path only, /chat/ is everything below it, * is all.
-type Patterns []string
+// Patterns is a comma-separated list of path patterns.
+type Patterns []pathpattern.Pattern
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (ps *Patterns) UnmarshalText(text []byte) error {
@@ -18,18 +20,15 @@ func (ps *Patterns) UnmarshalText(text []byte) error {
 	if len(list) > maxPatterns {
 		return fmt.Errorf("%d patterns, at most %d", len(list), maxPatterns)
 	}
-	for i, p := range list {
-		p = strings.TrimSpace(p)
-		list[i] = p
-		switch {
-		case p == "*":
-		case !strings.HasPrefix(p, "/"):
-			return fmt.Errorf("pattern %d does not start with /", i+1)
-		case strings.ContainsAny(p, "*?#"):
-			return fmt.Errorf("pattern %d has a *, ? or #: /chat/ stands for all below it", i+1)
+	var all Patterns
+	for i, s := range list {
+		p, err := pathpattern.Parse(strings.TrimSpace(s))
+		if err != nil {
+			return fmt.Errorf("pattern %d %w", i+1, err)
 		}
+		all = append(all, p)
 	}
-	*ps = list
+	*ps = all
 	return nil
 }
 
@@ -39,15 +38,16 @@ func (Patterns) Allowed() string {
 }
 
 // String returns the text form.
-func (ps Patterns) String() string { return strings.Join(ps, ",") }
+func (ps Patterns) String() string {
+	list := make([]string, len(ps))
+	for i, p := range ps {
+		list[i] = string(p)
+	}
+	return strings.Join(list, ",")
+}
 
-// Match tells whether path, which is a request's decoded URL path, is
+// Match reports whether path, which is a request's decoded URL path, is
 // covered.
 func (ps Patterns) Match(path string) bool {
-	for _, p := range ps {
-		if p == "*" || p == path || strings.HasSuffix(p, "/") && strings.HasPrefix(path, p) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(ps, func(p pathpattern.Pattern) bool { return p.Match(path) })
 }
