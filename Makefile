@@ -45,7 +45,7 @@ bench: ## cost per message beside plain forwarders, memory, start-up, resumes, a
 	go run ./internal/bench
 
 test-goroutine: ## the tests with sockets once more, with a goroutine per socket instead of event loops
-	WSR_TEST_DRIVER=goroutine go test -count=1 -skip 'Transport|Loop|Moves|AdoptAfterRestart|OwnerSilent|Drain|Move' ./proxy ./internal/endtoend
+	WSR_TEST_DRIVER=goroutine go test -count=1 -skip 'AdoptAfterRestart|OwnerSilent|Drain|Move' ./proxy ./internal/endtoend
 
 test-nginx: ## the configuration that docs/PROXIES.md shows, in a real nginx (needs nginx)
 	go test -tags nginx -count=1 ./internal/fronts

@@ -179,7 +179,7 @@ func (h *arrival) handshake() appHandshake {
 // what is left to be delivered.
 func (h *arrival) adoptWith(t *wire.Token, start session.Start, state *store.State, app *appConn, hs appHandshake) {
 	s := h.s
-	c := &conduit{srv: s, place: s.place(), id: t.Session, born: monotime.At(h.began)}
+	c := &conduit{srv: s, id: t.Session, born: monotime.At(h.began)}
 	var header http.Header
 	var early []byte
 	if app != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -45,9 +46,9 @@ type conduit struct {
 	deflate *deflateParams // what the app's socket negotiated
 	born    monotime.Time
 
-	legs  [2]leg          // the first two: one object is cheaper than five
-	again *againHandshake // nil: the session has one app socket only
-	place place           // of its sockets
+	legs  [2]leg             // the first two: one object is cheaper than five
+	again *againHandshake    // nil: the session has one app socket only
+	place transport.Affinity // of its sockets
 
 	slot int // the alarms': in their queue, from 1; 0: in none
 
@@ -69,15 +70,15 @@ type conduit struct {
 // the conduit has let go of is deaf.
 type leg struct {
 	c   *conduit
-	t   transport
-	own looped // memory of t, if it is of this kind
+	t   transport.Conn
+	own transport.Memory // of t, if it is of the usual kind
 }
 
 // newLeg makes a leg; the caller puts it into the conduit and starts it.
 func (c *conduit) newLeg(conn net.Conn) *leg {
 	l := c.spareLeg()
 	l.c = c
-	l.t = openTransport(conn, l, &c.srv.buffers, &c.place, &l.own)
+	l.t = c.srv.sockets.Open(conn, l, &c.place, &l.own)
 	return l
 }
 
@@ -130,7 +131,7 @@ func (c *conduit) abandon(why string) {
 	c.m = deadMachine{}
 }
 
-// Bytes implements sink.
+// Bytes implements transport.Sink.
 func (l *leg) Bytes(p []byte) (used int) {
 	c := l.c
 	now := c.enter()
@@ -154,7 +155,7 @@ func (l *leg) Bytes(p []byte) (used int) {
 	return used
 }
 
-// Writable implements sink.
+// Writable implements transport.Sink.
 func (l *leg) Writable() {
 	c := l.c
 	now := c.enter()
@@ -170,7 +171,7 @@ func (l *leg) Writable() {
 	c.settle(now)
 }
 
-// Gone implements sink.
+// Gone implements transport.Sink.
 func (l *leg) Gone(broken bool) {
 	c := l.c
 	now := c.enter()
@@ -276,6 +277,13 @@ func (l *leg) write(parts [][]byte) int {
 		return size(parts) // nobody is there to hear it
 	}
 	return l.t.Write(parts)
+}
+
+func size(parts [][]byte) (n int) {
+	for _, p := range parts {
+		n += len(p)
+	}
+	return n
 }
 
 func (l *leg) pause(on bool) {

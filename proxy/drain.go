@@ -325,6 +325,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	_, _ = s.http.Close(), s.peerHTTP.Close()
 	s.passthrough.close()
 	s.work.Wait()
-	s.loops.close()
+	s.sockets.Close()
 	return err
 }

@@ -64,7 +64,7 @@ func (h *arrival) beginLinger(id wire.SessionID) {
 		return
 	}
 	now := time.Now()
-	c := &conduit{srv: s, place: s.place(), id: id, born: monotime.At(h.began), deflate: app.Deflate}
+	c := &conduit{srv: s, id: id, born: monotime.At(h.began), deflate: app.Deflate}
 	m := session.New(&s.echo, now, session.Start{
 		ID: id, Subprotocol: app.Subprotocol, Extensions: extensions, Deflate: app.Deflate != nil, Echo: true,
 	})

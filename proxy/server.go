@@ -22,6 +22,7 @@ import (
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/snapshot"
@@ -83,8 +84,8 @@ type Config struct {
 	LeaseTTL time.Duration // zero: 20s; how long an owner that lives may be out of reach
 	PeerTLS  *tls.Config   // mutual TLS between sidecars; nil: as the proxy port
 
-	// Driver says how sockets are read; empty: DriverAuto.
-	Driver Driver
+	// Driver says how sockets are read; empty: transport.DriverAuto.
+	Driver transport.Driver
 
 	Observer Observer     // nil: Silent
 	Logger   *slog.Logger // nil: none
@@ -115,8 +116,7 @@ type Server struct {
 	pool        *seqwindow.Pool
 
 	alarms      alarms
-	buffers     bufferPool
-	loops       loops
+	sockets     transport.Sockets
 	sessions    registry
 	tunnels     tunnels
 	peers       peers
@@ -150,6 +150,7 @@ func New(cfg Config) (*Server, error) {
 		s.vigil.start(time.Now(), cfg.LeaseTTL/2)
 	}
 	s.pool = seqwindow.NewPool(cfg.MemoryBudget)
+	s.sockets.Driver = cfg.Driver
 	s.sessions.init()
 	s.session = session.Config{
 		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
@@ -239,14 +240,6 @@ func (c *conduit) kill() {
 	c.enter()
 	defer c.leave()
 	c.abandon("killed")
-}
-
-// place is for the sockets of another session.
-func (s *Server) place() place {
-	if s.cfg.Driver == DriverGoroutine {
-		return place{}
-	}
-	return place{among: &s.loops}
 }
 
 // ended is called by a conduit, under its lock, when its session is over.

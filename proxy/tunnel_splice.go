@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/transport"
 )
 
 // Implementation limits of a tunnel.
@@ -48,7 +50,7 @@ func (t *tunnel) carry(to, from net.Conn) {
 	if err := t.set.relay(to, from); err != nil {
 		t.close()
 	} else {
-		_ = closeWrite(to)
+		_ = transport.CloseWrite(to)
 		_ = to.SetReadDeadline(time.Now().Add(tunnelLinger))
 	}
 	if t.ended.Add(1) == 2 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -137,7 +138,7 @@ func (h *arrival) plain() {
 		app.Conn.Close()
 		return
 	}
-	c := &conduit{srv: s, place: s.place(), plain: true, born: monotime.At(h.began)}
+	c := &conduit{srv: s, plain: true, born: monotime.At(h.began)}
 	c.m = session.NewPlain(&s.session, time.Now(), app.Extensions != "")
 	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
 	if !s.sessions.add(c) {
@@ -189,7 +190,7 @@ func (h *arrival) fresh() {
 	}
 	now := time.Now()
 	id := newSessionID()
-	c := &conduit{srv: s, place: s.place(), id: id, born: monotime.At(h.began), deflate: app.Deflate}
+	c := &conduit{srv: s, id: id, born: monotime.At(h.began), deflate: app.Deflate}
 	start := h.start(id)
 	start.Subprotocol, start.Extensions, start.Deflate = app.Subprotocol, extensions, app.Deflate != nil
 	c.keepHandshake(h, hs, start)
@@ -239,7 +240,7 @@ func (h *arrival) sayReset(conn net.Conn, reason wire.ResetReason) {
 	h.s.observer.Resumed("reset", reason.String(), time.Since(h.began))
 	b := frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary}, wire.AppendReset(nil, reason))
 	b = frame.Append(b, frame.Header{Fin: true, Opcode: frame.Close}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
-	t := openTransport(conn, deafSink{}, &h.s.buffers, new(h.s.place()), new(looped))
+	t := h.s.sockets.Open(conn, transport.Discard{}, nil, nil) // early data of a session that is no more goes nowhere
 	t.Start(nil)
 	if t.Write([][]byte{b}) < len(b) {
 		t.Abort()
@@ -247,13 +248,6 @@ func (h *arrival) sayReset(conn net.Conn, reason wire.ResetReason) {
 	}
 	t.Finish()
 }
-
-// deafSink discards: early data of a session that is no more.
-type deafSink struct{}
-
-func (deafSink) Bytes(p []byte) int { return len(p) }
-func (deafSink) Writable()          {}
-func (deafSink) Gone(bool)          {}
 
 // context bounds the journal calls of an arrival.
 func (h *arrival) context() (context.Context, context.CancelFunc) {

@@ -10,6 +10,7 @@ import (
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/snapshot"
 )
@@ -31,7 +32,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 		Advertise: string(c.Advertise), LeaseTTL: c.LeaseTTL, PeerTLS: peerTLS,
 		Tokens: ring.Derive("wsr token"), Proofs: ring.Derive("wsr tunnel"),
 		Bind: c.TokenBind, ResumeAuth: string(c.ResumeAuth), PlainResume: string(c.PlainResume),
-		Store: s.journal, StrictStore: c.StorePolicy == config.StoreStrict, Driver: proxy.Driver(c.Driver),
+		Store: s.journal, StrictStore: c.StorePolicy == config.StoreStrict, Driver: transport.Driver(c.Driver),
 		TLSCert: string(c.TLSCert), TLSKey: string(c.TLSKey),
 		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),
 		MemoryBudget: int64(c.MemoryBudget), SessionTTL: c.SessionTTL, SessionTTLGoingAway: c.LingerGoingAway,

@@ -4,19 +4,19 @@ import (
 	"os"
 	"testing"
 
-	"github.com/wsresilience/wsresilience/proxy"
+	"github.com/wsresilience/wsresilience/internal/transport"
 )
 
-// testedDriver is what these tests run on: WSR_TEST_DRIVER, or proxy.DriverAuto.
-func testedDriver(t testing.TB) proxy.Driver {
+// testedDriver is what these tests run on: WSR_TEST_DRIVER, or transport.DriverAuto.
+func testedDriver(t testing.TB) transport.Driver {
 	t.Helper()
-	switch d := proxy.Driver(os.Getenv("WSR_TEST_DRIVER")); d {
+	switch d := transport.Driver(os.Getenv("WSR_TEST_DRIVER")); d {
 	case "":
-		return proxy.DriverAuto
-	case proxy.DriverEpoll, proxy.DriverGoroutine:
+		return transport.DriverAuto
+	case transport.DriverEpoll, transport.DriverGoroutine:
 		return d
 	default:
-		t.Fatalf("WSR_TEST_DRIVER is %q, want %s or %s", d, proxy.DriverEpoll, proxy.DriverGoroutine)
+		t.Fatalf("WSR_TEST_DRIVER is %q, want %s or %s", d, transport.DriverEpoll, transport.DriverGoroutine)
 		return ""
 	}
 }

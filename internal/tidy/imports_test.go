@@ -32,8 +32,11 @@ var layers = []layer{
 		"store/natsstore": {"github.com/nats-io/", "github.com/synadia-io/orbit.go/", "golang.org/x/sys"},
 		"store/storetest": nil,
 	},
-	{ // Sockets, operating, the Go client. Only these see gobwas/ws.
-		"proxy":   {"github.com/gobwas/ws", "github.com/valyala/bytebufferpool", "golang.org/x/net", "golang.org/x/sys"},
+	{ // What the proxy is made of.
+		"internal/transport": {"github.com/valyala/bytebufferpool", "golang.org/x/sys"},
+	},
+	{ // Sockets, operating, the Go client.
+		"proxy":   {"golang.org/x/sys"},
 		"client":  {"github.com/gobwas/ws", "golang.org/x/net"},
 		"observe": {"github.com/prometheus/client_golang"},
 		"k8s":     {"k8s.io/api/", "k8s.io/apimachinery/"},
@@ -46,7 +49,7 @@ var layers = []layer{
 	},
 	{ // Wiring, and what measures the whole.
 		"cmd/": anything, "internal/bench": anything, "internal/bench/libraries": anything,
-		"internal/endtoend": anything, "internal/chaos": anything, "internal/fronts": anything, "internal/kubetest": anything, "charts": anything, "internal/realapps": anything, "internal/soak": anything, "internal/tidy": nil,
+		"internal/endtoend": anything, "internal/chaos": anything, "internal/fronts": anything, "internal/kubetest": anything, "charts": anything, "internal/realapps": anything, "internal/tidy": nil,
 	},
 }
 

@@ -1,4 +1,4 @@
-package proxy
+package transport
 
 import (
 	"io"
@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// connTransport is the transport of any net.Conn: TLS, pipes in tests, other
+// buffered is the transport of any net.Conn: TLS, pipes in tests, other
 // systems. Its write would wait, so a second goroutine writes from a buffer.
-type connTransport struct {
+type buffered struct {
 	reader
 
 	mu      sync.Mutex
@@ -22,25 +22,25 @@ type connTransport struct {
 	written bool // the writer has ended
 }
 
-// writeSize bounds what a connTransport takes before the socket has. It is
+// writeSize bounds what a buffered takes before the socket has. It is
 // small, since for a slow peer it stands beside the window.
 const writeSize = 32 << 10
 
-func newConnTransport(conn net.Conn, s sink, b *bufferPool) *connTransport {
-	t := new(connTransport)
+func newBuffered(conn net.Conn, s Sink, b *bufferPool) *buffered {
+	t := new(buffered)
 	t.reader.init(conn, s, b)
 	t.some.L = &t.mu
 	return t
 }
 
-// Start implements transport.
-func (t *connTransport) Start(early []byte) {
+// Start implements Conn.
+func (t *buffered) Start(early []byte) {
 	t.began = true
 	go t.loop(early, t.read)
 	go t.writeLoop()
 }
 
-func (t *connTransport) read() error {
+func (t *buffered) read() error {
 	n, err := t.conn.Read(t.in.space())
 	t.in.fill(n)
 	if n > 0 && err == io.EOF {
@@ -52,7 +52,7 @@ func (t *connTransport) read() error {
 	return err
 }
 
-func (t *connTransport) waitWritten() {
+func (t *buffered) waitWritten() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for !t.written {
@@ -60,8 +60,8 @@ func (t *connTransport) waitWritten() {
 	}
 }
 
-// Write implements transport.
-func (t *connTransport) Write(parts [][]byte) (n int) {
+// Write implements Conn.
+func (t *buffered) Write(parts [][]byte) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range parts {
@@ -78,7 +78,7 @@ func (t *connTransport) Write(parts [][]byte) (n int) {
 }
 
 // writeLoop writes until the transport is shut or broken.
-func (t *connTransport) writeLoop() {
+func (t *buffered) writeLoop() {
 	defer t.endWriting()
 	for {
 		b, ok := t.next()
@@ -86,7 +86,7 @@ func (t *connTransport) writeLoop() {
 			return
 		}
 		if len(b) == 0 {
-			_ = closeWrite(t.conn) // without the lock: TLS waits for room
+			_ = CloseWrite(t.conn) // without the lock: TLS waits for room
 			return
 		}
 		if _, err := t.conn.Write(b); err != nil {
@@ -101,7 +101,7 @@ func (t *connTransport) writeLoop() {
 
 // endWriting lets the socket be closed, and closes it if the reader, which
 // does so otherwise, ended before Finish.
-func (t *connTransport) endWriting() {
+func (t *buffered) endWriting() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.written = true
@@ -112,7 +112,7 @@ func (t *connTransport) endWriting() {
 }
 
 // next waits for bytes to write. There are none when none will come.
-func (t *connTransport) next() (b []byte, ok bool) {
+func (t *buffered) next() (b []byte, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(t.out) == 0 && !t.shut && !t.aborted {
@@ -127,7 +127,7 @@ func (t *connTransport) next() (b []byte, ok bool) {
 
 // wrote takes the buffer back, unless an idle socket would hold it, and tells
 // whether the sink waits for room.
-func (t *connTransport) wrote(b []byte) (writable bool) {
+func (t *buffered) wrote(b []byte) (writable bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if cap(b) <= 1024 || len(t.out) > 0 {
@@ -138,16 +138,16 @@ func (t *connTransport) wrote(b []byte) (writable bool) {
 	return writable
 }
 
-// Shut implements transport.
-func (t *connTransport) Shut() {
+// Shut implements Conn.
+func (t *buffered) Shut() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.shut = true
 	t.some.Broadcast()
 }
 
-// Finish implements transport.
-func (t *connTransport) Finish() {
+// Finish implements Conn.
+func (t *buffered) Finish() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	// A peer that reads nothing would keep the writer, and so the socket.
@@ -162,8 +162,8 @@ func (t *connTransport) Finish() {
 	}
 }
 
-// Abort implements transport.
-func (t *connTransport) Abort() {
+// Abort implements Conn.
+func (t *buffered) Abort() {
 	t.mu.Lock()
 	t.aborted = true
 	t.some.Broadcast()

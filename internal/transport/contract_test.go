@@ -1,4 +1,4 @@
-package proxy
+package transport
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ const hang = 20 * time.Second
 // the sink of the transport.
 type rig struct {
 	*testing.T
-	t    transport
+	t    Conn
 	peer net.Conn
 
 	busy  atomic.Bool // Bytes or Gone is under way
@@ -66,7 +66,7 @@ func (r *rig) alone(call string) (done func()) {
 	return func() { r.busy.Store(false) }
 }
 
-// Bytes implements sink.
+// Bytes implements Sink.
 func (r *rig) Bytes(p []byte) int {
 	defer r.alone("Bytes")()
 	if r.quiet.Load() {
@@ -86,14 +86,14 @@ func (r *rig) Bytes(p []byte) int {
 	return used
 }
 
-// Writable implements sink.
+// Writable implements Sink.
 func (r *rig) Writable() {
 	r.enter("Writable")
 	defer r.leave()
 	r.writable++
 }
 
-// Gone implements sink.
+// Gone implements Sink.
 func (r *rig) Gone(broken bool) {
 	defer r.alone("Gone")()
 	r.enter("Gone")
@@ -307,13 +307,13 @@ var contract = []struct {
 }
 
 func TestTransportContract(t *testing.T) {
-	kinds := map[string]func(c net.Conn, s sink, b *bufferPool, ls *loops) transport{
-		"conn": func(c net.Conn, s sink, b *bufferPool, _ *loops) transport { return newConnTransport(c, s, b) },
+	kinds := map[string]func(net.Conn, Sink, *Sockets) Conn{
+		"conn": func(c net.Conn, s Sink, all *Sockets) Conn { return newBuffered(c, s, &all.buffers) },
 	}
 	if runtime.GOOS == "linux" {
-		kinds["polled"] = func(c net.Conn, s sink, b *bufferPool, _ *loops) transport { return newPolled(c, s, b) }
-		kinds["looped"] = func(c net.Conn, s sink, b *bufferPool, ls *loops) transport {
-			return newLooped(c, s, b, &place{among: ls}, new(looped))
+		kinds["polled"] = func(c net.Conn, s Sink, all *Sockets) Conn { return newPolled(c, s, &all.buffers) }
+		kinds["looped"] = func(c net.Conn, s Sink, all *Sockets) Conn {
+			return openEpoll(c, s, all, nil, nil)
 		}
 	}
 	for kind, open := range kinds {
@@ -330,10 +330,9 @@ func TestTransportContract(t *testing.T) {
 	}
 }
 
-func runContract(t *testing.T, name string, open func(net.Conn, sink, *bufferPool, *loops) transport) {
-	var ls loops
-	t.Cleanup(ls.close)
-	pool := new(bufferPool)
+func runContract(t *testing.T, name string, open func(net.Conn, Sink, *Sockets) Conn) {
+	var all Sockets
+	t.Cleanup(all.Close)
 	for _, c := range contract {
 		if name == "pipe" && !c.pipes {
 			continue
@@ -342,7 +341,7 @@ func runContract(t *testing.T, name string, open func(net.Conn, sink, *bufferPoo
 			t.Parallel()
 			near, far := network(t, name)
 			r := &rig{T: t, peer: far, changed: make(chan struct{}, 1)}
-			if r.t = open(near, r, pool, &ls); r.t == nil {
+			if r.t = open(near, r, &all); r.t == nil {
 				t.Fatal("no transport")
 			}
 			t.Cleanup(func() {
@@ -465,7 +464,7 @@ func shutAlone(r *rig) {
 	<-done
 	go func() {
 		r.send(p)
-		_ = closeWrite(r.peer)
+		_ = CloseWrite(r.peer)
 	}()
 	r.wantBytes(p)
 	r.wantGone(false)
@@ -476,7 +475,7 @@ func peerShuts(r *rig) {
 	r.own(func() { r.t.Start(nil) })
 	go func() {
 		r.send(p)
-		_ = closeWrite(r.peer)
+		_ = CloseWrite(r.peer)
 	}()
 	r.wantBytes(p)
 	r.wantGone(false)
@@ -614,7 +613,7 @@ func failBeforeStart(r *rig) {
 	r.reset()
 	r.writeUntilBroken()
 	r.own(func() { r.t.Start(nil) })
-	if _, late := r.t.(*connTransport); late {
+	if _, late := r.t.(*buffered); late {
 		r.until("Gone", func() bool { return len(r.gone) == 1 }) // it has not written yet, so that a FIN may come first
 		return
 	}

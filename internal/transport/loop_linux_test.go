@@ -1,4 +1,4 @@
-package proxy
+package transport
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 
 // A joint forwards between two sockets, as a session does.
 type joint struct {
-	at    place
+	at    Affinity
 	mu    sync.Mutex
 	ends  [2]*jointEnd
 	ended bool
@@ -21,19 +21,19 @@ type joint struct {
 
 type jointEnd struct {
 	j     *joint
-	t     transport
+	t     Conn
 	other *jointEnd
 	gone  bool
 }
 
 func newJoint(t *testing.T, ls *loops, a, b net.Conn) *joint {
-	j := &joint{at: place{among: ls}}
+	j := new(joint)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	pool := new(bufferPool)
 	for i, c := range []net.Conn{a, b} {
 		e := &jointEnd{j: j}
-		if e.t = newLooped(c, e, pool, &j.at, new(looped)); e.t == nil {
+		if e.t = newLooped(c, e, pool, ls, &j.at, new(looped)); e.t == nil {
 			t.Fatal("no transport")
 		}
 		j.ends[i] = e
@@ -161,7 +161,7 @@ func converse(t *testing.T, c net.Conn, p []byte, cut bool) {
 				return
 			}
 		}
-		_ = closeWrite(c)
+		_ = CloseWrite(c)
 	}()
 	want := p
 	if cut {
@@ -187,7 +187,7 @@ func converse(t *testing.T, c net.Conn, p []byte, cut bool) {
 
 // flooded counts the turns of a socket that always has more.
 type flooded struct {
-	deafSink
+	Discard
 	turn func(n int)
 }
 
@@ -212,10 +212,10 @@ func (s *loops) keep() {
 func TestLoopIsFair(t *testing.T) {
 	const floods, rounds = 3, 500
 	var ls loops
-	at := &place{among: &ls}
+	at := new(Affinity)
 	pool := new(bufferPool)
-	open := func(c net.Conn, turn func(n int)) transport {
-		tr := newLooped(c, flooded{turn: turn}, pool, at, new(looped))
+	open := func(c net.Conn, turn func(n int)) Conn {
+		tr := newLooped(c, flooded{turn: turn}, pool, &ls, at, new(looped))
 		if tr == nil {
 			t.Fatal("no transport")
 		}
@@ -291,7 +291,7 @@ func TestLoopIsFair(t *testing.T) {
 
 // whole is a sink that takes nothing but whole messages of a size.
 type whole struct {
-	deafSink
+	Discard
 	size  int
 	heard func(offered, used []byte)
 }
@@ -329,7 +329,7 @@ func TestReadsStayLarge(t *testing.T) {
 		if got = append(got, used...); len(got) == len(sent) {
 			close(done)
 		}
-	}}, new(bufferPool), &place{among: &ls}, new(looped))
+	}}, new(bufferPool), &ls, new(Affinity), new(looped))
 	tr.Start(nil)
 	select {
 	case <-done:
@@ -351,13 +351,13 @@ func TestLoopsClose(t *testing.T) {
 	before := descriptors(t)
 	t.Run("closing", func(t *testing.T) {
 		var ls loops
-		at := &place{among: &ls}
+		at := new(Affinity)
 		pool := new(bufferPool)
-		var all []transport
+		var all []Conn
 		var peers []net.Conn
 		for range each {
 			near, far := network(t, "unix")
-			all, peers = append(all, newLooped(near, deafSink{}, pool, at, new(looped))), append(peers, far)
+			all, peers = append(all, newLooped(near, Discard{}, pool, &ls, at, new(looped))), append(peers, far)
 		}
 		for i, tr := range all {
 			switch i % 4 {
@@ -389,7 +389,7 @@ func TestLoopsClose(t *testing.T) {
 		near, far := network(t, "unix")
 		defer near.Close()
 		defer far.Close()
-		if newLooped(near, deafSink{}, pool, &place{among: &ls}, new(looped)) != nil {
+		if newLooped(near, Discard{}, pool, &ls, new(Affinity), new(looped)) != nil {
 			t.Error("loops that were closed take a socket")
 		}
 	})

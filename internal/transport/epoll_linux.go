@@ -1,4 +1,4 @@
-package proxy
+package transport
 
 import (
 	"net"
@@ -16,8 +16,8 @@ import (
 type looped struct {
 	// Immutable.
 	fd   int
-	sink sink
-	at   *place // of the session; another loop than home's: the socket is to move
+	sink Sink
+	at   *Affinity // another loop than home's: the socket is to move
 
 	home   atomic.Pointer[loop] // whose goroutine this socket belongs to
 	state  atomic.Int32         // readOpen and so on; the owner's
@@ -42,10 +42,24 @@ type looped struct {
 	closed  bool
 }
 
+// Memory is room for one transport, so that whoever owns it has it in the same
+// object. The zero value is ready; it is used once.
+type Memory struct{ conn looped }
+
+func openEpoll(conn net.Conn, sink Sink, s *Sockets, at *Affinity, own *Memory) Conn {
+	if at == nil {
+		at = new(Affinity)
+	}
+	if own == nil {
+		own = new(Memory)
+	}
+	return newLooped(conn, sink, &s.buffers, &s.loops, at, &own.conn)
+}
+
 // newLooped moves a connection to the loop, as t, which is zero. It returns nil
 // and leaves the connection alone if that has no descriptor, or there are no
 // more to be had.
-func newLooped(conn net.Conn, s sink, b *bufferPool, at *place, t *looped) transport {
+func newLooped(conn net.Conn, s Sink, b *bufferPool, among *loops, at *Affinity, t *looped) Conn {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
 		return nil
@@ -54,7 +68,7 @@ func newLooped(conn net.Conn, s sink, b *bufferPool, at *place, t *looped) trans
 	if err != nil {
 		return nil
 	}
-	home := at.find()
+	home := at.find(among)
 	if home == nil {
 		return nil
 	}
@@ -73,7 +87,7 @@ func newLooped(conn net.Conn, s sink, b *bufferPool, at *place, t *looped) trans
 // call makes the loop look at the socket soon. It does not wait.
 func (t *looped) call() { t.home.Load().call(t) }
 
-// Start implements transport.
+// Start implements Conn.
 func (t *looped) Start(early []byte) {
 	t.early = early
 	t.refeed.Store(true)
@@ -81,7 +95,7 @@ func (t *looped) Start(early []byte) {
 	t.call()
 }
 
-// Write implements transport.
+// Write implements Conn.
 func (t *looped) Write(parts [][]byte) (wrote int) {
 	edges := t.room.Load()
 	for rest := parts; len(rest) > 0; {
@@ -104,7 +118,7 @@ func (t *looped) Write(parts [][]byte) (wrote int) {
 	return wrote
 }
 
-// Pause implements transport. The order of the two stores lets the loop see
+// Pause implements Conn. The order of the two stores lets the loop see
 // refeed whenever it has seen the end of a pause.
 func (t *looped) Pause(on bool) {
 	if t.paused.Load() == on {
@@ -119,20 +133,20 @@ func (t *looped) Pause(on bool) {
 	}
 }
 
-// Shut implements transport.
+// Shut implements Conn.
 func (t *looped) Shut() {
 	t.shut.Store(true)
 	t.call()
 }
 
-// Finish implements transport.
+// Finish implements Conn.
 func (t *looped) Finish() {
 	t.shut.Store(true)
 	t.state.Store(readDiscards)
 	t.call()
 }
 
-// Abort implements transport.
+// Abort implements Conn.
 func (t *looped) Abort() {
 	t.state.Store(readClosed)
 	t.call()

@@ -1,4 +1,4 @@
-package proxy
+package transport
 
 import (
 	"io"
@@ -27,7 +27,7 @@ type polled struct {
 	failed  error
 }
 
-func newPolled(conn net.Conn, s sink, b *bufferPool) transport {
+func newPolled(conn net.Conn, s Sink, b *bufferPool) Conn {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
 		return nil
@@ -42,7 +42,7 @@ func newPolled(conn net.Conn, s sink, b *bufferPool) transport {
 	return t
 }
 
-// Start implements transport.
+// Start implements Conn.
 func (t *polled) Start(early []byte) {
 	t.began = true
 	go t.loop(early, t.read)
@@ -75,7 +75,7 @@ func (t *polled) readOnce(fd uintptr) bool {
 	return true
 }
 
-// Write implements transport.
+// Write implements Conn.
 func (t *polled) Write(parts [][]byte) int {
 	t.parts, t.wrote, t.failed = parts, 0, nil
 	err := t.raw.Write(t.writeFn)
@@ -121,10 +121,10 @@ func (t *polled) waitRoom() {
 	}
 }
 
-// Shut implements transport.
-func (t *polled) Shut() { _ = closeWrite(t.conn) }
+// Shut implements Conn.
+func (t *polled) Shut() { _ = CloseWrite(t.conn) }
 
-// Finish implements transport.
+// Finish implements Conn.
 func (t *polled) Finish() {
 	t.Shut()
 	if t.discard() {

@@ -1,4 +1,4 @@
-package proxy
+package transport
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 // reads, feeds the sink, and waits while it is paused.
 type reader struct {
 	conn   net.Conn
-	sink   sink
+	sink   Sink
 	in     inbox
 	began  bool // Start was called; the owner's
 	state  atomic.Int32
@@ -30,7 +30,7 @@ const (
 	readClosed         // Abort
 )
 
-func (r *reader) init(conn net.Conn, s sink, b *bufferPool) {
+func (r *reader) init(conn net.Conn, s Sink, b *bufferPool) {
 	r.conn, r.sink, r.in.pool = conn, s, b
 	r.wake = make(chan struct{}, 1)
 }
@@ -88,7 +88,7 @@ func (r *reader) nudge() {
 	}
 }
 
-// Pause implements transport. The order of the two stores lets the loop see
+// Pause implements Conn. The order of the two stores lets the loop see
 // refeed whenever it has seen the end of a pause.
 func (r *reader) Pause(on bool) {
 	if r.paused.Load() == on {
@@ -123,7 +123,7 @@ func (r *reader) discard() (ended bool) {
 	return r.ended.Load()
 }
 
-// Abort implements transport.
+// Abort implements Conn.
 func (r *reader) Abort() {
 	r.state.Store(readClosed)
 	conn := r.conn
@@ -135,11 +135,4 @@ func (r *reader) Abort() {
 	}
 	conn.Close()
 	r.nudge()
-}
-
-func closeWrite(conn net.Conn) error {
-	if c, ok := conn.(interface{ CloseWrite() error }); ok {
-		return c.CloseWrite()
-	}
-	return conn.Close()
 }

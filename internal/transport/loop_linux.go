@@ -1,4 +1,4 @@
-package proxy
+package transport
 
 import (
 	"os"
@@ -109,19 +109,20 @@ func (s *loops) close() {
 	s.running.Wait()
 }
 
-// A place is the loop that all sockets of a session are on. The zero value is
-// none: they have goroutines.
-type place struct {
-	among *loops
-	loop  atomic.Pointer[loop] // nil until a socket comes that can be on one
+// An Affinity names the event loop that some sockets share, such as the two of
+// one session. The zero value is ready, and gets its loop with the first socket
+// that can be on one. It belongs to the Sockets that it was first used with.
+type Affinity struct {
+	loop atomic.Pointer[loop] // nil until a socket comes that can be on one
 }
 
-// find returns the loop, or nil. It is called by one owner at a time.
-func (p *place) find() *loop {
-	if p.among != nil && p.loop.Load() == nil {
-		p.loop.Store(p.among.pick())
+// find returns the loop, or nil if none can be made. It is called by one owner
+// at a time.
+func (a *Affinity) find(among *loops) *loop {
+	if a.loop.Load() == nil {
+		a.loop.Store(among.pick())
 	}
-	return p.loop.Load()
+	return a.loop.Load()
 }
 
 // A loop reads the sockets of its sessions, and calls their sinks on its own

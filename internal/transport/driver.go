@@ -1,4 +1,4 @@
-package proxy
+package transport
 
 // Driver is how the sockets of sessions are read.
 type Driver string

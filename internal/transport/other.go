@@ -1,0 +1,22 @@
+//go:build !linux
+
+package transport
+
+import "net"
+
+// Other systems have none of these calls: there the transport of any net.Conn
+// serves.
+
+func openEpoll(net.Conn, Sink, *Sockets, *Affinity, *Memory) Conn { return nil }
+
+func newPolled(net.Conn, Sink, *bufferPool) Conn { return nil }
+
+// Affinity is empty where there are no event loops.
+type Affinity struct{}
+
+// Memory is empty where transports that have goroutines are all there is.
+type Memory struct{}
+
+type loops struct{}
+
+func (*loops) close() {}

@@ -1,0 +1,120 @@
+// Package transport is sockets and nothing else: it reads them into a Sink and
+// takes bytes for them, without ever making its caller wait. What the bytes
+// mean it does not know.
+//
+// Open picks one of three kinds: on Linux an event loop that many TCP and Unix
+// sockets share (epoll_linux.go, loop_linux.go), or a goroutine for each of
+// them (netpoll_linux.go); and two goroutines for any other net.Conn, such as
+// TLS (buffered.go). One contract test judges all three.
+package transport
+
+import (
+	"net"
+	"time"
+)
+
+// A Conn is one socket behind a push seam: it calls its Sink when something
+// happens, and takes bytes without ever making the caller wait.
+//
+// The methods are called by one owner at a time, who holds the lock that the
+// sink takes. After Finish or Abort, either of which may come before Start, the
+// sink is not called any more, except by a call that already waits for that
+// lock.
+type Conn interface {
+	// Start begins to read. early are bytes that were read before.
+	Start(early []byte)
+	// Write takes as much of parts as fits without waiting and returns how
+	// many bytes that was. After less than all, Writable is called once there
+	// is room, and now and then when there is none. It keeps no reference to
+	// parts. A broken socket takes nothing and reports it by Gone, which comes
+	// once; what breaks after a FIN is not reported.
+	Write(parts [][]byte) int
+	// Pause stops or resumes reading. Bytes that the sink did not use are
+	// offered again on resuming.
+	Pause(bool)
+	// Shut sends FIN behind what was written; reading goes on.
+	Shut()
+	// Finish sends FIN, discards what still comes until the peer has ended
+	// too or lingerClose has passed, and closes the socket. Closing at once
+	// could reset the connection before the peer has read a close frame.
+	Finish()
+	// Abort closes the socket at once.
+	Abort()
+}
+
+// A Sink is where a Conn's events go. Calls come from the transport's own
+// goroutines, never from within a method of the Conn, and Bytes and Gone never
+// at the same time.
+type Sink interface {
+	// Bytes offers bytes; used of them are done with. The rest is offered
+	// again with more behind it.
+	Bytes(p []byte) (used int)
+	// Writable follows a Write that took less than all.
+	Writable()
+	// Gone says that no more bytes come. broken tells a reset or a failure
+	// from a FIN.
+	Gone(broken bool)
+}
+
+// Discard is a Sink that takes all bytes and does nothing with them.
+type Discard struct{}
+
+// Bytes implements Sink.
+func (Discard) Bytes(p []byte) int { return len(p) }
+
+// Writable implements Sink.
+func (Discard) Writable() {}
+
+// Gone implements Sink.
+func (Discard) Gone(bool) {}
+
+// lingerClose is how long Finish waits for the peer.
+const lingerClose = 2 * time.Second
+
+// Sockets opens transports that share read buffers and event loops. The zero
+// value is ready, and picks the best kind for each connection. It is safe for
+// concurrent use, and must not be copied after its first use.
+type Sockets struct {
+	Driver Driver // how sockets are read; empty: DriverAuto. Set before the first Open
+
+	buffers bufferPool
+	loops   loops
+}
+
+// Open takes a connection over; what it returns is the only way to it from now
+// on. Sockets that are opened with the same affinity are read by the same event
+// loop, so that bytes go from one to the other without a change of thread; own
+// is memory for the kind of transport that idle connections mostly have. Either
+// may be nil. Both must stay where they are while the Conn lives, and neither
+// is given to two calls of Open at once.
+func (s *Sockets) Open(conn net.Conn, sink Sink, at *Affinity, own *Memory) Conn {
+	if s.Driver != DriverGoroutine {
+		if t := openEpoll(conn, sink, s, at, own); t != nil {
+			return t
+		}
+	}
+	if t := newPolled(conn, sink, &s.buffers); t != nil {
+		return t
+	}
+	return newBuffered(conn, sink, &s.buffers)
+}
+
+// Close ends the event loops, and closes the sockets that are left on them. It
+// returns when that is done. Connections that are opened later have goroutines.
+func (s *Sockets) Close() { s.loops.close() }
+
+// CloseWrite sends FIN on a connection that can be closed by halves, and closes
+// any other.
+func CloseWrite(conn net.Conn) error {
+	if c, ok := conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return conn.Close()
+}
+
+func size(parts [][]byte) (n int) {
+	for _, p := range parts {
+		n += len(p)
+	}
+	return n
+}
