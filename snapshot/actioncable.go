@@ -3,6 +3,8 @@ package snapshot
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/jsonpointer"
 )
 
 // Keys of the preset actioncable.
@@ -24,22 +26,22 @@ func newActionCable() preset { return &actionCable{} }
 
 // inbound implements preset.
 func (a *actionCable) inbound(k *Tracker, now time.Time, m Message) {
-	command, f := lookup(m.Data, "command")
+	command, f := jsonpointer.Lookup(m.Data, "command")
 	switch {
-	case f == undecided:
+	case f == jsonpointer.Undecided:
 		k.incomplete()
-	case f == absent:
-	case equalText(command, "subscribe"):
+	case f == jsonpointer.Absent:
+	case jsonpointer.Equal(command, "subscribe"):
 		a.subscribe(k, now, m)
-	case equalText(command, "unsubscribe"):
-		a.drop(k, field(m.Data, "identifier"))
+	case jsonpointer.Equal(command, "unsubscribe"):
+		a.drop(k, jsonpointer.LookupText(m.Data, "identifier"))
 	}
 }
 
 // subscribe keeps a subscription. The client repeats the command until it is
 // confirmed, and an app ignores it for what it has.
 func (a *actionCable) subscribe(k *Tracker, now time.Time, m Message) {
-	id := field(m.Data, "identifier")
+	id := jsonpointer.LookupText(m.Data, "identifier")
 	if _, active := k.kept(cableActive + id); active {
 		return
 	}
@@ -58,23 +60,23 @@ func (a *actionCable) drop(k *Tracker, id string) {
 
 // outbound implements preset.
 func (a *actionCable) outbound(k *Tracker, now time.Time, m Message) (swallow bool) {
-	kind, f := lookup(m.Data, "type")
+	kind, f := jsonpointer.Lookup(m.Data, "type")
 	switch {
-	case f != present: // a channel's message
-	case equalText(kind, "ping"):
+	case f != jsonpointer.Present: // a channel's message
+	case jsonpointer.Equal(kind, "ping"):
 		return !k.attached()
-	case equalText(kind, "welcome"):
+	case jsonpointer.Equal(kind, "welcome"):
 		return a.welcomed(k)
-	case equalText(kind, "confirm_subscription"):
-		return a.confirmed(k, now, field(m.Data, "identifier"))
-	case equalText(kind, "reject_subscription"): // the client knows what to do, whenever it comes
-		id := field(m.Data, "identifier")
+	case jsonpointer.Equal(kind, "confirm_subscription"):
+		return a.confirmed(k, now, jsonpointer.LookupText(m.Data, "identifier"))
+	case jsonpointer.Equal(kind, "reject_subscription"): // the client knows what to do, whenever it comes
+		id := jsonpointer.LookupText(m.Data, "identifier")
 		a.drop(k, id)
 		a.answered(k, id)
-	case equalText(kind, "disconnect"):
+	case jsonpointer.Equal(kind, "disconnect"):
 		// A server that restarts says so before it closes. The client would
 		// close the session, which can go on.
-		a.leaving = field(m.Data, "reason") == "server_restart" && k.Complete()
+		a.leaving = jsonpointer.LookupText(m.Data, "reason") == "server_restart" && k.Complete()
 		return a.leaving
 	}
 	return false

@@ -3,6 +3,8 @@ package snapshot
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/jsonpointer"
 )
 
 // Keys of the preset graphql-transport-ws.
@@ -29,29 +31,29 @@ func newGraphQL() preset { return &graphQL{} }
 
 // inbound implements preset.
 func (g *graphQL) inbound(k *Tracker, now time.Time, m Message) {
-	raw, f := lookup(m.Data, "type")
+	raw, f := jsonpointer.Lookup(m.Data, "type")
 	switch {
-	case f == undecided:
+	case f == jsonpointer.Undecided:
 		k.incomplete()
-	case f == absent:
-	case equalText(raw, "connection_init"):
+	case f == jsonpointer.Absent:
+	case jsonpointer.Equal(raw, "connection_init"):
 		k.keep(now, gqlInit, m)
-	case equalText(raw, "subscribe"):
+	case jsonpointer.Equal(raw, "subscribe"):
 		g.subscribe(k, now, m)
-	case equalText(raw, "complete"):
+	case jsonpointer.Equal(raw, "complete"):
 		g.ended(k, m)
-	case equalText(raw, "pong"):
+	case jsonpointer.Equal(raw, "pong"):
 		g.owed = Message{}
 	}
 }
 
 // subscribe keeps an operation if it is a subscription as far as one can tell.
 func (g *graphQL) subscribe(k *Tracker, now time.Time, m Message) {
-	id := field(m.Data, "id")
+	id := jsonpointer.LookupText(m.Data, "id")
 	switch {
 	case id == "" || len(id) > gqlMaxID:
 		k.incomplete() // it cannot be told when it ends
-	case isSubscription(field(m.Data, "payload", "query"), field(m.Data, "payload", "operationName")) && json.Valid(m.Data):
+	case isSubscription(jsonpointer.LookupText(m.Data, "payload", "query"), jsonpointer.LookupText(m.Data, "payload", "operationName")) && json.Valid(m.Data):
 		k.keep(now, gqlSub+id, m)
 	default:
 		k.pend(now, gqlOther+id)
@@ -60,21 +62,21 @@ func (g *graphQL) subscribe(k *Tracker, now time.Time, m Message) {
 
 // ended forgets an operation that either side has ended.
 func (g *graphQL) ended(k *Tracker, m Message) {
-	id := field(m.Data, "id")
+	id := jsonpointer.LookupText(m.Data, "id")
 	k.forget(gqlSub + id)
 	k.forget(gqlOther + id)
 }
 
 // outbound implements preset.
 func (g *graphQL) outbound(k *Tracker, now time.Time, m Message) (swallow bool) {
-	raw, _ := lookup(m.Data, "type")
+	raw, _ := jsonpointer.Lookup(m.Data, "type")
 	switch {
-	case equalText(raw, "next"): // the most frequent by far
-	case equalText(raw, "complete"), equalText(raw, "error"):
+	case jsonpointer.Equal(raw, "next"): // the most frequent by far
+	case jsonpointer.Equal(raw, "complete"), jsonpointer.Equal(raw, "error"):
 		g.ended(k, m)
-	case equalText(raw, "connection_ack"):
+	case jsonpointer.Equal(raw, "connection_ack"):
 		return g.acked(k, now)
-	case equalText(raw, "ping"):
+	case jsonpointer.Equal(raw, "ping"):
 		return g.ping(k, m)
 	}
 	return false
@@ -98,7 +100,7 @@ func (g *graphQL) acked(k *Tracker, now time.Time) (swallow bool) {
 // nothing.
 func (g *graphQL) ping(k *Tracker, m Message) (swallow bool) {
 	pong := []byte(`{"type":"pong"}`)
-	if payload, f := lookup(m.Data, "payload"); f == present && json.Valid(payload) {
+	if payload, f := jsonpointer.Lookup(m.Data, "payload"); f == jsonpointer.Present && json.Valid(payload) {
 		pong = append(append([]byte(`{"type":"pong","payload":`), payload...), '}')
 	}
 	if k.attached() {

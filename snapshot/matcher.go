@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/wsresilience/wsresilience/internal/jsonpointer"
 )
 
 // Implementation limits of a matcher.
 const (
 	// maxValues bounds the list that a value is compared with.
 	maxValues = 64
+
+	// maxLook is how much of a message is looked at.
+	maxLook = jsonpointer.MaxText
 
 	// maxRegexp bounds an expression. RE2 is linear in the message, times
 	// about this.
@@ -25,7 +30,7 @@ type matcherText struct {
 	Regexp  *string         `json:"regexp"`
 }
 
-// A matcher tells which messages a rule is about.
+// A matcher says which messages a rule is about.
 type matcher struct {
 	pointer []string
 	values  []json.RawMessage // as they are written
@@ -51,8 +56,8 @@ func (t *matcherText) compile() (*matcher, error) {
 	}
 	m := &matcher{}
 	var ok bool
-	if m.pointer, ok = parsePointer(*t.Pointer); !ok {
-		return nil, fmt.Errorf("pointer %q: not an RFC 6901 pointer of at most %d bytes and %d names", *t.Pointer, maxPointer, maxTokens)
+	if m.pointer, ok = jsonpointer.Parse(*t.Pointer); !ok {
+		return nil, fmt.Errorf("pointer %q: not an RFC 6901 pointer of at most %d bytes and %d names", *t.Pointer, jsonpointer.MaxLength, jsonpointer.MaxTokens)
 	}
 	if n := len(m.pointer); n > 0 && plain(m.pointer[n-1]) && !strings.ContainsAny(m.pointer[n-1][:1], "0123456789") {
 		m.name = []byte(`"` + m.pointer[n-1] + `"`)
@@ -91,7 +96,7 @@ func (m *matcher) compileValues(equals json.RawMessage) error {
 			m.hints = append(m.hints, v)
 			continue
 		}
-		s := text(v)
+		s := jsonpointer.Text(v)
 		m.texts = append(m.texts, s)
 		if s == "" || plain(s) {
 			m.hints = append(m.hints, []byte(`"`+s+`"`))
@@ -102,42 +107,42 @@ func (m *matcher) compileValues(equals json.RawMessage) error {
 	return nil
 }
 
-// plain tells whether a string can stand in JSON as it is, whoever wrote it.
+// plain reports whether a string can stand in JSON as it is, whoever wrote it.
 // A writer that escapes it nevertheless leaves a backslash in the message.
 func plain(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' })
 }
 
-// match tells whether the message matches, as far as it is looked at.
-func (m *matcher) match(msg Message) bool { return m.look(msg) == present }
+// match reports whether the message matches, as far as it is looked at.
+func (m *matcher) match(msg Message) bool { return m.look(msg) == jsonpointer.Present }
 
-// look tells whether the message matches. One that is larger than maxLook may
+// look reports whether the message matches. One that is larger than maxLook may
 // stay undecided.
-func (m *matcher) look(msg Message) found {
+func (m *matcher) look(msg Message) jsonpointer.Result {
 	if m.expr != nil {
 		return m.lookExpr(msg.Data)
 	}
 	if m.rejects(msg.Data) {
-		return absent
+		return jsonpointer.Absent
 	}
-	raw, f := lookup(msg.Data, m.pointer...)
-	if f != present {
+	raw, f := jsonpointer.Lookup(msg.Data, m.pointer...)
+	if f != jsonpointer.Present {
 		return f
 	}
 	for _, v := range m.values {
 		if v[0] != '"' && bytes.Equal(raw, v) {
-			return present
+			return jsonpointer.Present
 		}
 	}
 	for _, t := range m.texts {
-		if equalText(raw, t) {
-			return present
+		if jsonpointer.Equal(raw, t) {
+			return jsonpointer.Present
 		}
 	}
-	return absent
+	return jsonpointer.Absent
 }
 
-// rejects tells quickly that a message cannot match.
+// rejects reports quickly that a message cannot match.
 func (m *matcher) rejects(data []byte) bool {
 	missing := m.name != nil && !bytes.Contains(data, m.name)
 	if !missing {
@@ -153,16 +158,16 @@ func (m *matcher) rejects(data []byte) bool {
 }
 
 // lookExpr matches the expression with what is looked at of the message.
-func (m *matcher) lookExpr(data []byte) found {
-	missing := absent
+func (m *matcher) lookExpr(data []byte) jsonpointer.Result {
+	missing := jsonpointer.Absent
 	if len(data) > maxLook {
-		data, missing = data[:maxLook], undecided
+		data, missing = data[:maxLook], jsonpointer.Undecided
 		if strings.HasPrefix(m.expr.String(), "^") {
-			missing = absent // as far as one can tell: it would begin at the first byte
+			missing = jsonpointer.Absent // as far as one can tell: it would begin at the first byte
 		}
 	}
 	if m.expr.Match(data) {
-		return present
+		return jsonpointer.Present
 	}
 	return missing
 }

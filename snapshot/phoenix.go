@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/jsonpointer"
 )
 
 // Keys of the preset phoenix.
@@ -37,47 +39,47 @@ type phxMessage struct{ joinRef, ref, topic, event []byte }
 
 // parsePhoenix reads a message of either serializer. Binary messages of V2
 // carry pushes and their replies, which are nothing to keep.
-func parsePhoenix(m Message) (p phxMessage, f found) {
+func parsePhoenix(m Message) (p phxMessage, f jsonpointer.Result) {
 	data := bytes.TrimLeft(m.Data, " \t\r\n")
 	if m.Binary || len(data) == 0 {
-		return p, absent
+		return p, jsonpointer.Absent
 	}
 	if data[0] == '{' {
-		p.ref, _ = lookup(data, "ref")
+		p.ref, _ = jsonpointer.Lookup(data, "ref")
 		p.joinRef = p.ref // V1 sends no other; of a join and its end they are the same
-		p.topic, _ = lookup(data, "topic")
-		p.event, f = lookup(data, "event")
+		p.topic, _ = jsonpointer.Lookup(data, "topic")
+		p.event, f = jsonpointer.Lookup(data, "event")
 		return p, f
 	}
-	p.joinRef, _ = lookup(data, "0")
-	p.ref, _ = lookup(data, "1")
-	p.topic, _ = lookup(data, "2")
-	p.event, f = lookup(data, "3")
+	p.joinRef, _ = jsonpointer.Lookup(data, "0")
+	p.ref, _ = jsonpointer.Lookup(data, "1")
+	p.topic, _ = jsonpointer.Lookup(data, "2")
+	p.event, f = jsonpointer.Lookup(data, "3")
 	return p, f
 }
 
 // inbound implements preset.
 func (p *phoenix) inbound(k *Tracker, now time.Time, m Message) {
 	msg, f := parsePhoenix(m)
-	if f == undecided {
+	if f == jsonpointer.Undecided {
 		k.incomplete()
 	}
-	if f != present {
+	if f != jsonpointer.Present {
 		return
 	}
 	if _, known := k.kept(phxFormat); !known {
 		k.keep(now, phxFormat, Message{Data: bytes.TrimLeft(m.Data, " \t\r\n")[:1]})
 	}
-	topic := text(msg.topic)
+	topic := jsonpointer.Text(msg.topic)
 	switch {
-	case equalText(msg.event, "phx_join"):
+	case jsonpointer.Equal(msg.event, "phx_join"):
 		k.forget(phxJoined + topic)
 		if !json.Valid(m.Data) {
 			k.incomplete()
 			return
 		}
 		k.keep(now, phxAsked+topic, m)
-	case equalText(msg.event, "phx_leave"):
+	case jsonpointer.Equal(msg.event, "phx_leave"):
 		// A leave of V1 has a ref of its own.
 		if msg.joinRef = leaveRef(m, msg); msg.joinRef == nil || p.current(k, topic, msg) {
 			p.drop(k, topic)
@@ -100,7 +102,7 @@ func (p *phoenix) current(k *Tracker, topic string, msg phxMessage) bool {
 	for _, kind := range [...]string{phxAsked, phxJoined} {
 		if join, ok := k.kept(kind + topic); ok {
 			mine, _ := parsePhoenix(join)
-			return text(mine.joinRef) == text(msg.joinRef) || string(mine.joinRef) == "null"
+			return jsonpointer.Text(mine.joinRef) == jsonpointer.Text(msg.joinRef) || string(mine.joinRef) == "null"
 		}
 	}
 	return false
@@ -116,14 +118,14 @@ func (p *phoenix) drop(k *Tracker, topic string) {
 func (p *phoenix) outbound(k *Tracker, now time.Time, m Message) (swallow bool) {
 	msg, f := parsePhoenix(m)
 	switch {
-	case f != present:
-	case equalText(msg.event, "phx_reply"):
-		if equalText(msg.topic, "phoenix") {
-			return equalText(msg.ref, phxRef)
+	case f != jsonpointer.Present:
+	case jsonpointer.Equal(msg.event, "phx_reply"):
+		if jsonpointer.Equal(msg.topic, "phoenix") {
+			return jsonpointer.Equal(msg.ref, phxRef)
 		}
 		return p.reply(k, now, m, msg)
-	case equalText(msg.event, "phx_close"), equalText(msg.event, "phx_error"):
-		if topic := text(msg.topic); p.current(k, topic, msg) {
+	case jsonpointer.Equal(msg.event, "phx_close"), jsonpointer.Equal(msg.event, "phx_error"):
+		if topic := jsonpointer.Text(msg.topic); p.current(k, topic, msg) {
 			p.drop(k, topic)
 			p.answered(k, topic)
 		}
@@ -135,17 +137,17 @@ func (p *phoenix) outbound(k *Tracker, now time.Time, m Message) (swallow bool) 
 // what the client believes to have joined cannot be told to it: it listens for
 // no reply any more. So the restore has failed.
 func (p *phoenix) reply(k *Tracker, now time.Time, m Message, msg phxMessage) (swallow bool) {
-	topic := text(msg.topic)
+	topic := jsonpointer.Text(msg.topic)
 	join, asked := k.kept(phxAsked + topic)
 	if !asked {
 		join, _ = k.kept(phxJoined + topic)
 	}
-	if mine, f := parsePhoenix(join); f != present || text(mine.ref) != text(msg.ref) {
+	if mine, f := parsePhoenix(join); f != jsonpointer.Present || jsonpointer.Text(mine.ref) != jsonpointer.Text(msg.ref) {
 		return false
 	}
-	status := field(m.Data, "4", "status")
+	status := jsonpointer.LookupText(m.Data, "4", "status")
 	if status == "" {
-		status = field(m.Data, "payload", "status")
+		status = jsonpointer.LookupText(m.Data, "payload", "status")
 	}
 	heard := p.waits[topic]
 	switch {

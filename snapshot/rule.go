@@ -9,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/jsonpointer"
 	"github.com/wsresilience/wsresilience/internal/pathpattern"
 )
 
@@ -120,9 +121,9 @@ func (t *ruleText) compile() (*rule, error) {
 // compileEntry checks what a rule says of its entries.
 func (r *rule) compileEntry(t *ruleText) error {
 	if t.Key != nil {
-		key, ok := parsePointer(*t.Key)
+		key, ok := jsonpointer.Parse(*t.Key)
 		if !ok || len(key) == 0 {
-			return fmt.Errorf("key %q: not an RFC 6901 pointer of 1 to %d bytes and at most %d names", *t.Key, maxPointer, maxTokens)
+			return fmt.Errorf("key %q: not an RFC 6901 pointer of 1 to %d bytes and at most %d names", *t.Key, jsonpointer.MaxLength, jsonpointer.MaxTokens)
 		}
 		r.key = key
 	}
@@ -165,14 +166,14 @@ func (t *ruleText) id(path pathpattern.Pattern) uint32 {
 // inbound keeps or drops by what the client said.
 func (r *rule) inbound(k *Tracker, now time.Time, m Message) {
 	switch r.selects.look(m) {
-	case present:
+	case jsonpointer.Present:
 		if len(m.Data) > maxLook || r.selects.expr == nil && !json.Valid(m.Data) {
 			k.incomplete() // it does not fit, or it is not what it looks like
 			return
 		}
 		k.put(now, entry{rule: r.id, key: r.keyOf(r.selects, m), m: m})
 		return
-	case undecided:
+	case jsonpointer.Undecided:
 		k.incomplete()
 		return
 	}
@@ -206,7 +207,7 @@ func (r *rule) drops(k *Tracker, now time.Time, by *matcher, m Message) {
 // value at the rule's pointer, or the first group of the expression.
 func (r *rule) keyOf(by *matcher, m Message) string {
 	if r.key != nil {
-		return field(m.Data, r.key...)
+		return jsonpointer.LookupText(m.Data, r.key...)
 	}
 	key, _ := by.group(m)
 	return key

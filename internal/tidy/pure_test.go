@@ -12,7 +12,7 @@ import (
 // The time comes in as an argument, so tests need none.
 var pure = []string{
 	"seqwindow", "dedupe", "heartbeat", "internal/backoff", "internal/frame", "internal/deflate", "internal/keyring",
-	"internal/pathpattern",
+	"internal/pathpattern", "internal/jsonpointer",
 	"wire", "session", "snapshot",
 }
 
