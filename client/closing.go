@@ -8,37 +8,38 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// closing is how the session comes to its end (PROTOCOL §7).
+// closing is the state of the session's close (PROTOCOL §7).
 type closing struct {
-	local  bool // this program closed
-	remote bool // the app did, or a peer without a sidecar
-	code   uint16
-	reason string    // with code: what the side that closed first said
-	by     time.Time // when waiting ends; zero is never
-	failed error     // what Close returns, if not nil
+	local    bool // this program closed
+	remote   bool // the app did, or a peer without a sidecar
+	code     uint16
+	reason   string    // with code: what the side that closed first said
+	deadline time.Time // when waiting for the other side ends; zero is never
+	failed   error     // what Close returns, if not nil
 }
 
-func (c *closing) begun() bool { return c.local || c.remote }
+func (c *closing) started() bool { return c.local || c.remote }
 
 func (c *closing) byRemote(code uint16, reason string) {
-	if !c.begun() {
+	if !c.started() {
 		c.code, c.reason = code, reason
 	}
 	c.remote = true
 }
 
-// over is what Read and Write return once nothing more can come or go.
+// over returns what Read and Write return once the session has ended or is
+// closing, and nil before.
 func (m *machine) over() error {
 	switch {
 	case m.err != nil:
 		return m.err
-	case m.closing.begun():
+	case m.closing.started():
 		return m.closing.err()
 	}
 	return nil
 }
 
-// err is what Read and Write return from then on.
+// err returns the error of Read and Write from the first close on.
 func (c *closing) err() error {
 	e := &CloseError{Code: int(c.code), Reason: c.reason, Remote: !c.local}
 	if c.local {
@@ -47,8 +48,9 @@ func (c *closing) err() error {
 	return e
 }
 
-// close begins the end by this program. Whatever has not been read will not
-// be, so it is acknowledged: it must not keep the answer from coming.
+// close starts the close by this program. Messages that have not been read
+// will not be, so they are acknowledged: otherwise the sidecar's window could
+// stay full, and the answer to CLOSE behind it.
 func (m *machine) close(now time.Time, code uint16, reason string) {
 	if m.err != nil || m.closing.local {
 		return
@@ -57,73 +59,73 @@ func (m *machine) close(now time.Time, code uint16, reason string) {
 		m.closing.code, m.closing.reason = code, reason
 	}
 	m.closing.local = true
-	m.closing.by = now.Add(closeWait)
+	m.closing.deadline = now.Add(maxCloseWait)
 	m.in.discard(now)
 	m.setState(StateClosing)
 }
 
-// closed takes CLOSE.
-func (m *machine) closed(now time.Time, g *leg, code uint16, reason string) {
-	if m.closing.local && g.closeSent {
-		// Both have spoken, and all data came before.
+// closeReceived handles CLOSE (PROTOCOL §4.7).
+func (m *machine) closeReceived(now time.Time, conn *connection, code uint16, reason string) {
+	if m.closing.local && conn.closeSent {
+		// Each side has sent CLOSE, and all data came before.
 		m.closing.remote = true
 		m.end(m.closing.err())
 		return
 	}
 	m.closing.byRemote(code, reason)
 	m.setState(StateClosing)
-	if m.closing.by.IsZero() && g.closeSent {
-		m.closing.by = now.Add(closeWait)
+	if m.closing.deadline.IsZero() && conn.closeSent {
+		m.closing.deadline = now.Add(maxCloseWait)
 	}
 }
 
-// closeDue tells that CLOSE is to be sent: because this program closed, now
-// that all data was sent, or as the answer once it has read what came before.
-// Then nobody reads any more what waits in the outbox, and the window would
-// not open for it.
-func (m *machine) closeDue(g *leg) bool {
-	return g.welcomed && !g.closeSent && !m.midMessage(g) &&
+// closeDue reports whether CLOSE must be sent now: after this program's close
+// once all data was sent, or in answer to the app's once the program has read
+// what came before it. In answer, the outbox is not waited for: the app does
+// not read any more, and the sidecar's window would not open.
+func (m *machine) closeDue(conn *connection) bool {
+	return conn.welcomed && !conn.closeSent && !m.midMessage(conn) &&
 		(m.closing.local && m.out.idle() || m.closing.remote && m.in.empty())
 }
 
-// sayClose appends CLOSE, or without a sidecar the close frame.
-func (m *machine) sayClose(now time.Time, g *leg, dst []byte) []byte {
-	g.closeSent = true
-	if m.bare {
-		return m.closeFrame(dst, &wire.CloseError{Code: m.closing.code, Reason: m.closing.reason})
+// appendClose appends CLOSE, or for a plain connection the close frame.
+func (m *machine) appendClose(now time.Time, conn *connection, dst []byte) []byte {
+	conn.closeSent = true
+	if m.plain {
+		return m.appendCloseFrame(dst, &wire.CloseError{Code: m.closing.code, Reason: m.closing.reason})
 	}
-	if m.closing.by.IsZero() {
-		// The sidecar now closes the connection; if it breaks before that, a
-		// resume delivers our answer again.
-		m.closing.by = now.Add(closeWait)
+	if m.closing.deadline.IsZero() {
+		// The sidecar closes the connection next. If the connection breaks
+		// before that, our answer is sent again after a resume.
+		m.closing.deadline = now.Add(maxCloseWait)
 	}
-	return m.own(dst, wire.AppendClose(nil, m.closing.code, m.closing.reason))
+	return m.appendControl(dst, wire.AppendClose(nil, m.closing.code, m.closing.reason))
 }
 
-// closeTimeout is the end of waiting for the other side.
+// closeTimeout ends the session: the other side has not answered in time.
 func (m *machine) closeTimeout() {
 	if m.closing.local {
-		m.closing.failed = fmt.Errorf("client: close: %v: %w", closeWait, ErrCloseTimeout)
+		m.closing.failed = fmt.Errorf("client: close: %v: %w", maxCloseWait, ErrCloseTimeout)
 	}
 	m.end(m.closing.err())
 }
 
-// abandon ends the session at once. The sidecar is told, if the connection
-// takes it, so that it need not keep the session for its time to live.
+// abandon ends the session at once. CLOSE is sent if the connection can take
+// it, so that the sidecar need not keep the session for its time to live.
 func (m *machine) abandon(code uint16, reason string) {
 	if m.err != nil {
 		return
 	}
-	if !m.closing.begun() {
+	if !m.closing.started() {
 		m.closing.code, m.closing.reason = code, reason
 	}
 	m.closing.local = true
-	if m.bare {
+	if m.plain {
 		m.endWith(m.closing.err(), code)
 		return
 	}
-	if g := m.leg; g != nil && g.welcomed && !g.closeSent && !m.midMessage(g) {
-		g.parting = m.own(g.parting, wire.AppendClose(nil, m.closing.code, m.closing.reason))
+	if conn := m.current; conn != nil && conn.welcomed && !conn.closeSent && !m.midMessage(conn) {
+		conn.finalBytes = m.appendControl(conn.finalBytes, wire.AppendClose(nil, m.closing.code, m.closing.reason))
 	}
 	m.end(m.closing.err())
 }

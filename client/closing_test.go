@@ -45,7 +45,7 @@ func TestCloseTimeout(t *testing.T) {
 		c, p := s.open(s.options())
 		go p.gone()
 		start := time.Now()
-		if err := c.Close(1000, ""); !errors.Is(err, ErrCloseTimeout) || time.Since(start) != closeWait {
+		if err := c.Close(1000, ""); !errors.Is(err, ErrCloseTimeout) || time.Since(start) != maxCloseWait {
 			t.Fatalf("%v after %v", err, time.Since(start))
 		}
 	})

@@ -46,19 +46,19 @@ type Conn struct {
 	cancel context.CancelFunc
 	events chan Event
 
-	tasks sync.WaitGroup // goroutines of the connections and the dials
+	tasks sync.WaitGroup // goroutines of connections and dials
 
-	mu       sync.Mutex // guards what follows; it is not held during I/O
+	mu       sync.Mutex // guards the fields below; not held during I/O
 	m        *machine
 	links    []*link
 	timer    *time.Timer
 	armed    time.Time // when timer fires; zero is never
 	released bool
 
-	arrived signal // a message for Read, WELCOME, or the end
-	freed   signal // an acknowledgement, room in the outbox, or the end
-	room    signal // the queue takes messages again, or a connection died
-	seen    marks
+	arrived   signal // a message for Read, WELCOME, or the end
+	freed     signal // an acknowledgement, room in the outbox, or the end
+	room      signal // the queue has room again, or a connection ended
+	signalled signalled
 
 	eventsLost uint64
 }
@@ -86,7 +86,7 @@ func (c *Conn) read(ctx context.Context, expired <-chan struct{}) (MessageType, 
 	for {
 		now := time.Now()
 		if msg, ok := c.m.in.take(now); ok {
-			c.settle(now)
+			c.perform(now)
 			return msg.typ, msg.data, nil
 		}
 		if err := c.m.over(); err != nil {
@@ -111,8 +111,8 @@ func (c *Conn) Write(ctx context.Context, typ MessageType, p []byte) error {
 
 // WriteAcked is Write, and returns when the sidecar has handed the message to
 // the app's socket. After an error other than ErrTooBig the message may be
-// delivered nevertheless: it stays in the outbox when ctx is cancelled, and a
-// lost session does not tell. Without a sidecar it is Write.
+// delivered nevertheless: it stays in the outbox when ctx is cancelled, and of
+// a lost session it is not known. Without a sidecar it is Write.
 func (c *Conn) WriteAcked(ctx context.Context, typ MessageType, p []byte) error {
 	return c.write(ctx, nil, typ, p, true)
 }
@@ -130,8 +130,8 @@ func (c *Conn) write(ctx context.Context, expired <-chan struct{}, typ MessageTy
 	if err != nil {
 		return err
 	}
-	c.settle(time.Now())
-	for (acked || c.m.bare) && seqwindow.Less(c.m.out.acked, at) {
+	c.perform(time.Now())
+	for (acked || c.m.plain) && seqwindow.Less(c.m.out.acked, at) {
 		if c.m.err != nil {
 			return c.m.err
 		}
@@ -180,20 +180,20 @@ func (c *Conn) Close(code int, reason string) error {
 	c.mu.Lock()
 	now := time.Now()
 	c.m.close(now, uint16(code), reason)
-	c.settle(now)
+	c.perform(now)
 	c.mu.Unlock()
 	<-c.ctx.Done()
 	c.tasks.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.m.closing.begun() {
+	if c.m.closing.started() {
 		return c.m.closing.failed
 	}
 	return c.m.err
 }
 
 // CloseNow ends the session without waiting for anything to be delivered. The
-// app sees an abnormal close (1006) if the connection still takes the word;
+// app sees an abnormal close (1006) if the connection can still take CLOSE;
 // otherwise the sidecar drops the session when its time to live is over. It
 // returns within a second or so, and after the end does nothing. The error is
 // always nil.
@@ -202,7 +202,7 @@ func (c *Conn) CloseNow() error {
 	now := time.Now()
 	c.m.in.discard(now)
 	c.m.abandon(wire.CodeAbnormal, "")
-	c.settle(now)
+	c.perform(now)
 	c.mu.Unlock()
 	c.tasks.Wait()
 	return nil
@@ -215,14 +215,14 @@ func (c *Conn) Subprotocol() string {
 	return c.m.subprotocol
 }
 
-// Resilient tells whether there is a sidecar. It does not change.
+// Resilient reports whether there is a sidecar. It does not change.
 func (c *Conn) Resilient() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.m.bare
+	return !c.m.plain
 }
 
-// State tells where the Conn stands now.
+// State returns the current state.
 func (c *Conn) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -230,10 +230,11 @@ func (c *Conn) State() State {
 }
 
 // Events returns the channel of events, which is closed at the end. It needs
-// no reader: when it is full, the oldest event gives way (EventsLost).
+// no reader: when it is full, the oldest event is dropped
+// (EventsLost).
 func (c *Conn) Events() <-chan Event { return c.events }
 
-// EventsLost is how many events gave way to newer ones.
+// EventsLost returns how many events were dropped.
 func (c *Conn) EventsLost() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

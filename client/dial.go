@@ -15,7 +15,8 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// Dial opens a session, or an ordinary WebSocket where nobody speaks wsr.v1.
+// Dial opens a session, or an ordinary WebSocket to a server that does not
+// speak wsr.v1.
 // ws, wss, http and https URLs are taken. ctx bounds Dial only, not the life
 // of the Conn. The first connection is tried once, as with any WebSocket;
 // redirects are not followed and no proxy of the environment is used
@@ -32,7 +33,7 @@ func Dial(ctx context.Context, url string, opts *Options) (*Conn, *http.Response
 	}
 	o := c.m.firstOffer()
 	u, resp, err := c.handshake(ctx, o.Protocols())
-	if err != nil && dislikesUs(err) {
+	if err != nil && refusesSubprotocols(err) {
 		u, resp, err = c.handshake(ctx, o.App)
 	}
 	if err != nil {
@@ -46,9 +47,10 @@ func Dial(ctx context.Context, url string, opts *Options) (*Conn, *http.Response
 	return c, resp, nil
 }
 
-// dislikesUs tells whether a refusal may be due to subprotocols that the
-// server does not know: it said 400, or chose one that nobody offered.
-func dislikesUs(err error) bool {
+// refusesSubprotocols reports whether a handshake may have failed because the
+// server does not know our subprotocols: it answered 400, or chose one that we
+// did not offer.
+func refusesSubprotocols(err error) bool {
 	status, ok := errors.AsType[ws.StatusError](err)
 	return ok && status == http.StatusBadRequest || errors.Is(err, ws.ErrHandshakeBadSubProtocol)
 }
@@ -76,36 +78,36 @@ func newConn(url string, opts *Options) (*Conn, error) {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.timer = time.AfterFunc(time.Hour, c.fire)
+	c.timer = time.AfterFunc(time.Hour, c.timerFired)
 	c.timer.Stop()
 	return c, nil
 }
 
-// open runs the first connection until it is known who is there.
+// open runs the first connection until it is known whether there is a sidecar.
 func (c *Conn) open(ctx context.Context, o offer, u *upgraded) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	var g *leg
+	var conn *connection
 	if u.protocol == wire.Subprotocol {
-		g = c.m.attach(now, o)
+		conn = c.m.attach(now, o)
 	} else {
 		app := u.protocol
 		if wire.IsOwn(app) {
 			app = "" // the decoy, echoed
 		}
-		g = c.m.attachBare(now, app)
+		conn = c.m.attachPlain(now, app)
 	}
-	c.start(g, u.conn, u.early)
-	c.settle(now)
-	for !g.welcomed && c.m.err == nil {
+	c.start(conn, u.conn, u.early)
+	c.perform(now)
+	for !conn.welcomed && c.m.err == nil {
 		if err := c.await(ctx, nil, &c.arrived); err != nil {
 			c.m.abandon(wire.CodeAbnormal, "")
-			c.settle(time.Now())
+			c.perform(time.Now())
 			return fmt.Errorf("client: dial %s: %w", c.url.Host, err)
 		}
 	}
-	if !g.welcomed {
+	if !conn.welcomed {
 		return fmt.Errorf("client: dial %s: %w", c.url.Host, c.m.err)
 	}
 	return nil
@@ -115,7 +117,7 @@ func (c *Conn) open(ctx context.Context, o offer, u *upgraded) error {
 func (c *Conn) redial(o offer) {
 	u, _, err := c.handshake(c.ctx, o.Protocols())
 	if err == nil && u.protocol != wire.Subprotocol {
-		// Some other server, during a roll-out perhaps; the next may know us.
+		// Another server, perhaps during a roll-out. The next may be a sidecar.
 		_ = u.conn.Close()
 		err = fmt.Errorf("client: dial %s: no sidecar answers", c.url.Host)
 	}
@@ -125,14 +127,14 @@ func (c *Conn) redial(o offer) {
 	if err != nil {
 		c.log.Info("client: resume failed", slog.Any("error", err))
 		c.m.dialFailed(now)
-		c.settle(now)
+		c.perform(now)
 		return
 	}
-	g := c.m.attach(now, o)
-	if g == nil {
+	conn := c.m.attach(now, o)
+	if conn == nil {
 		_ = u.conn.Close()
 		return
 	}
-	c.start(g, u.conn, u.early)
-	c.settle(now)
+	c.start(conn, u.conn, u.early)
+	c.perform(now)
 }

@@ -18,7 +18,7 @@
 // *SessionLostError when it cannot be resumed. There is no silent gap.
 //
 // Against a server without a sidecar a Conn is an ordinary WebSocket, which
-// ends with its connection; Resilient tells.
+// ends with its connection; Resilient reports which it is.
 //
 // All methods of Conn are safe for concurrent use. Cancelling the context of a
 // Read or a Write ends that call and nothing else: unlike with

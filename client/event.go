@@ -1,13 +1,13 @@
 package client
 
-// State is where a Conn stands.
+// State is the state of a Conn.
 type State uint8
 
 const (
 	// StateConnected: messages flow.
 	StateConnected State = iota
-	// StateReconnecting: the connection is gone and the session is not. Write
-	// fills the outbox. A resume leads out, or the end of the session.
+	// StateReconnecting: the connection is lost, the session is not. Write
+	// fills the outbox. Leads to StateConnected by a resume, or to StateClosed.
 	StateReconnecting
 	// StateClosing: one side has closed the session, and the rest is being
 	// delivered.
@@ -25,11 +25,11 @@ func (s State) String() string {
 	return "undefined"
 }
 
-// EventKind tells what an Event is about.
+// EventKind is the kind of an Event.
 type EventKind uint8
 
 const (
-	// EventState: State is new.
+	// EventState: the state has changed.
 	EventState EventKind = iota
 	// EventResumed: the session goes on over a new connection, and nothing is
 	// missing.
@@ -54,21 +54,21 @@ func (k EventKind) String() string {
 	return "undefined"
 }
 
-// An Event tells a program what happened to its session. Programs that only
-// exchange messages need none.
+// An Event is something that happened to a session. Programs that only
+// exchange messages need none of them.
 type Event struct {
 	Kind   EventKind
 	State  State  // after the event
 	Reason string // of EventAdopted and EventReset
 }
 
-// eventBuffer is how many events wait for a program that does not look.
+// eventBuffer is how many events wait for a program that does not read them.
 const eventBuffer = 64
 
-// post puts an event into the channel. A full channel loses its oldest: the
-// newest are nearer to the truth, and the connection must not wait. Only one
-// goroutine at a time posts, so the second attempt finds room.
-func post(ch chan Event, e Event) (lost bool) {
+// enqueue puts an event into the channel. A full channel drops its oldest
+// event: the newest say more of the present state, and the connection must not
+// wait. One goroutine at a time enqueues, so the second attempt finds room.
+func enqueue(ch chan Event, e Event) (lost bool) {
 	select {
 	case ch <- e:
 		return false

@@ -8,7 +8,7 @@ type fifo[T any] struct {
 }
 
 // keepItems bounds the storage that an empty queue keeps.
-const keepItems = 1024
+const maxKeptItems = 1024
 
 func (f *fifo[T]) len() int { return len(f.items) - f.first }
 
@@ -30,7 +30,7 @@ func (f *fifo[T]) pop() T {
 	f.items[f.first] = none // the queue must not keep a message alive
 	if f.first++; f.first == len(f.items) {
 		f.items, f.first = f.items[:0], 0
-		if cap(f.items) > keepItems {
+		if cap(f.items) > maxKeptItems {
 			f.items = nil
 		}
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -16,11 +17,11 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Implementation limits: what a server can make us keep of its answer.
+// Implementation limits: what is kept of a server's response.
 const (
-	maxAnswer     = 64 << 10 // headers of a refusal, or of a 101
-	maxAnswerBody = 1024     // what coder/websocket shows of a refusal
-	answerWait    = 3 * time.Second
+	maxResponseHeader = 64 << 10 // header of a refusal, or of a 101
+	maxResponseBody   = 1024     // what coder/websocket shows of a refusal
+	maxResponseWait   = 3 * time.Second
 )
 
 // upgraded is a connection after its handshake.
@@ -30,12 +31,12 @@ type upgraded struct {
 	early    []byte // read behind the 101
 }
 
-var errAnswer = errors.New("headers of the answer are too large")
+var errResponseHeader = errors.New("response header is too large")
 
-// handshake dials once and upgrades. The response is not nil when the server
-// gave one.
+// handshake dials once and upgrades. The response is not nil if the server
+// sent one.
 func (c *Conn) handshake(ctx context.Context, protocols []string) (*upgraded, *http.Response, error) {
-	if t := pick(c.opts.HandshakeTimeout, DefaultHandshakeTimeout); t > 0 {
+	if t := cmp.Or(c.opts.HandshakeTimeout, DefaultHandshakeTimeout); t > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, t)
 		defer cancel()
@@ -44,7 +45,7 @@ func (c *Conn) handshake(ctx context.Context, protocols []string) (*upgraded, *h
 	if err != nil {
 		return nil, nil, fmt.Errorf("client: dial %s: header: %w", c.url.Host, err)
 	}
-	a := &answer{header: http.Header{}}
+	a := &response{header: http.Header{}}
 	d := ws.Dialer{
 		Protocols:     protocols,
 		Host:          header.Get("Host"),
@@ -62,7 +63,7 @@ func (c *Conn) handshake(ctx context.Context, protocols []string) (*upgraded, *h
 	}
 	u := &upgraded{conn: conn, protocol: hs.Protocol}
 	if br != nil {
-		// Frames may have come with the 101 (a sidecar's WELCOME does).
+		// Frames may come with the 101, as a sidecar's WELCOME does.
 		b, _ := br.Peek(br.Buffered())
 		u.early = bytes.Clone(b)
 		ws.PutReader(br)
@@ -76,7 +77,7 @@ var reserved = [...]string{
 	"Sec-Websocket-Protocol", "Sec-Websocket-Extensions", "Sec-Websocket-Accept",
 }
 
-// header gathers what the program wants to send.
+// header returns the request header that the program asks for.
 func (c *Conn) header(ctx context.Context) (http.Header, error) {
 	h := c.opts.HTTPHeader.Clone()
 	if h == nil {
@@ -101,42 +102,42 @@ func (c *Conn) header(ctx context.Context) (http.Header, error) {
 	return h, nil
 }
 
-// answer gathers what the server says.
-type answer struct {
+// response collects the server's response.
+type response struct {
 	conn    net.Conn
 	header  http.Header
-	size    int // of header
+	size    int // of header, in bytes
 	refusal *http.Response
 }
 
-func (a *answer) add(k, v []byte) error {
-	if a.size += len(k) + len(v); a.size > maxAnswer {
-		return errAnswer
+func (a *response) add(k, v []byte) error {
+	if a.size += len(k) + len(v); a.size > maxResponseHeader {
+		return errResponseHeader
 	}
 	a.header.Add(string(k), string(v))
 	return nil
 }
 
-func (a *answer) switched() *http.Response {
+func (a *response) switched() *http.Response {
 	return &http.Response{
 		Status: "101 Switching Protocols", StatusCode: http.StatusSwitchingProtocols,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: a.header, Body: http.NoBody,
 	}
 }
 
-// refused reads an answer other than 101, as much of it as fits.
-func (a *answer) refused(_ int, _ []byte, r io.Reader) {
-	_ = a.conn.SetReadDeadline(time.Now().Add(answerWait)) // ends a body that does not come
-	resp, err := http.ReadResponse(bufio.NewReader(io.LimitReader(r, maxAnswer)), nil)
+// refused reads a response other than 101, up to the limits.
+func (a *response) refused(_ int, _ []byte, r io.Reader) {
+	_ = a.conn.SetReadDeadline(time.Now().Add(maxResponseWait)) // ends a body that does not come
+	resp, err := http.ReadResponse(bufio.NewReader(io.LimitReader(r, maxResponseHeader)), nil)
 	if err != nil {
 		return
 	}
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBody)) // what came is what there is
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxResponseBody)) // a body that breaks off is shown as far as it came
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	a.refusal = resp
 }
 
-// parseURL takes the schemes that coder/websocket takes. Its error does not
+// parseURL accepts the schemes that coder/websocket accepts. Its error does not
 // repeat the URL, which may hold secrets.
 func parseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)

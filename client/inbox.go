@@ -6,14 +6,14 @@ import (
 	"github.com/wsresilience/wsresilience/seqwindow"
 )
 
-// messageOverhead is what a queued message costs besides its bytes, so that
-// empty messages are not free.
+// messageOverhead is added to the bytes of a queued message, so that empty
+// messages count too.
 const messageOverhead = 64
 
-// resumeQueue is how much may wait for Read and still be claimed as received
-// in a resume. A claim frees the sidecar's window; claiming any amount would
-// let the queue grow by one window with each cut.
-const resumeQueue = 256 << 10
+// maxClaimedQueue is how much may wait for Read and still be claimed as
+// received in a resume. A claim frees the sidecar's window: without this limit
+// the queue could grow by one window with each cut.
+const maxClaimedQueue = 256 << 10
 
 type message struct {
 	typ  MessageType
@@ -23,13 +23,13 @@ type message struct {
 
 func (m *message) cost() int { return len(m.data) + messageOverhead }
 
-// inbox holds the messages that were received and not yet read.
+// inbox holds the messages that were received and that Read has not returned.
 type inbox struct {
 	seqwindow.Receiver
-	queue   fifo[message]
-	bytes   int
-	claimed seqwindow.Serial // received, as a resume told it
-	deaf    bool             // the program closed: nobody waits for messages
+	queue      fifo[message]
+	bytes      int
+	claimed    seqwindow.Serial // the highest position that a resume has claimed
+	discarding bool             // the program has closed: messages are dropped
 }
 
 func (b *inbox) init(policy *seqwindow.AckPolicy, received seqwindow.Serial) {
@@ -38,12 +38,12 @@ func (b *inbox) init(policy *seqwindow.AckPolicy, received seqwindow.Serial) {
 	b.claimed = received
 }
 
-// claim returns the position for a resume. The sidecar takes it as an
-// acknowledgement, so a later claim must not be lower; what is replayed and is
-// here already is dropped by its number.
+// claim returns the position to offer in a resume. The sidecar takes it as an
+// acknowledgement, so a later claim must not be lower. A message that is
+// replayed although it is here already is dropped by its number.
 func (b *inbox) claim() seqwindow.Serial {
 	to := b.handled()
-	if b.bytes <= resumeQueue {
+	if b.bytes <= maxClaimedQueue {
 		to = b.Received()
 	}
 	if seqwindow.Less(b.claimed, to) {
@@ -52,13 +52,13 @@ func (b *inbox) claim() seqwindow.Serial {
 	return b.claimed
 }
 
-// put takes message seq, of which it keeps a copy.
+// put appends a copy of message seq.
 func (b *inbox) put(now time.Time, seq seqwindow.Serial, typ MessageType, data []byte) seqwindow.Verdict {
 	v := b.Accept(seq)
 	if v != seqwindow.Fresh {
 		return v
 	}
-	if b.deaf {
+	if b.discarding {
 		b.Handled(now, seq, len(data))
 		return v
 	}
@@ -68,8 +68,8 @@ func (b *inbox) put(now time.Time, seq seqwindow.Serial, typ MessageType, data [
 	return v
 }
 
-// take hands out the next message; from then on it may be acknowledged
-// (PROTOCOL §5.2).
+// take removes and returns the next message; from then on it may be
+// acknowledged (PROTOCOL §5.2).
 func (b *inbox) take(now time.Time) (message, bool) {
 	if b.queue.len() == 0 {
 		return message{}, false
@@ -80,9 +80,10 @@ func (b *inbox) take(now time.Time) (message, bool) {
 	return m, true
 }
 
-// discard drops what nobody will read.
+// discard drops the messages that are here, and those that will come: the
+// program does not read any more.
 func (b *inbox) discard(now time.Time) {
-	b.deaf = true
+	b.discarding = true
 	for b.queue.len() > 0 {
 		b.take(now)
 	}
@@ -90,7 +91,7 @@ func (b *inbox) discard(now time.Time) {
 
 func (b *inbox) empty() bool { return b.queue.len() == 0 }
 
-// handled returns the last message that Read has returned.
+// handled returns the number of the last message that Read has returned.
 func (b *inbox) handled() seqwindow.Serial {
 	n, _ := b.AckDue(time.Time{})
 	return n

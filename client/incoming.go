@@ -12,86 +12,86 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// receive works off what g's input holds, as far as the queue has room.
-func (m *machine) receive(now time.Time, g *leg) {
-	for g.dead == nil && !m.full() {
-		msg, n, _, ok, err := g.messages.Next(g.buf.bytes())
+// receive handles the messages in conn's input, as far as the queue has room.
+func (m *machine) receive(now time.Time, conn *connection) {
+	for conn.closed == nil && !m.full() {
+		msg, n, _, ok, err := conn.messages.Next(conn.input.bytes())
 		if err != nil {
-			m.malformed(now, g, err)
+			m.malformed(now, conn, err)
 			return
 		}
 		if ok {
-			m.handle(now, g, &msg)
+			m.handle(now, conn, &msg)
 		}
-		g.buf.consumed(n)
+		conn.input.consumed(n)
 		if !ok {
 			return
 		}
 	}
 }
 
-// received notes that n bytes were read into g's input.
-func (m *machine) received(now time.Time, g *leg, n int) {
-	g.buf.added(n)
-	g.heard, g.probed = now, false
-	m.receive(now, g)
+// received handles n bytes that were read into conn's input.
+func (m *machine) received(now time.Time, conn *connection, n int) {
+	conn.input.added(n)
+	conn.lastReceived, conn.probed = now, false
+	m.receive(now, conn)
 }
 
-// malformed takes what is no WebSocket, or a message above our limit.
-func (m *machine) malformed(now time.Time, g *leg, err error) {
+// malformed handles bytes that are no WebSocket, or a message above our limit.
+func (m *machine) malformed(now time.Time, conn *connection, err error) {
 	if !errors.Is(err, frame.ErrTooBig) {
-		m.drop(now, g, &wire.CloseError{Code: wire.CodeProtocol, Reason: err.Error()}, true)
+		m.drop(now, conn, &wire.CloseError{Code: wire.CodeProtocol, Reason: err.Error()}, true)
 		return
 	}
-	if !g.welcomed {
-		m.drop(now, g, &wire.CloseError{Code: wire.CodeTooBig, Reason: err.Error()}, true)
+	if !conn.welcomed {
+		m.drop(now, conn, &wire.CloseError{Code: wire.CodeTooBig, Reason: err.Error()}, true)
 		return
 	}
 	// A resume would bring the same message again, so the session ends here.
 	m.abandon(wire.CodeTooBig, "message above the limit of the client")
 }
 
-func (m *machine) handle(now time.Time, g *leg, msg *frame.Message) {
+func (m *machine) handle(now time.Time, conn *connection, msg *frame.Message) {
 	p := msg.Payload()
 	switch msg.Opcode {
 	case frame.Ping:
 		// Only the newest needs an answer (RFC 6455 §5.5.3).
-		g.pong = append(g.pong[:0:0], p...)
-		if g.pong == nil {
-			g.pong = []byte{}
+		conn.pong = append(conn.pong[:0:0], p...)
+		if conn.pong == nil {
+			conn.pong = []byte{}
 		}
 	case frame.Pong:
 	case frame.Close:
-		m.closeCame(now, g, p)
+		m.closeFrameReceived(now, conn, p)
 	case frame.Text:
-		m.message(now, g, MessageText, p)
+		m.message(now, conn, MessageText, p)
 	case frame.Binary:
-		m.message(now, g, MessageBinary, p)
+		m.message(now, conn, MessageBinary, p)
 	}
 }
 
-// message takes a whole message: the session's, or the app's.
-func (m *machine) message(now time.Time, g *leg, typ MessageType, p []byte) {
+// message handles a whole message: a control message, or the app's.
+func (m *machine) message(now time.Time, conn *connection, typ MessageType, p []byte) {
 	switch {
-	case !g.welcomed:
-		m.greet(now, g, typ, p)
-	case !m.bare && typ == MessageBinary && wire.IsMagic(p):
-		m.control(now, g, p)
+	case !conn.welcomed:
+		m.firstMessage(now, conn, typ, p)
+	case !m.plain && typ == MessageBinary && wire.IsMagic(p):
+		m.control(now, conn, p)
 	default:
-		m.data(now, g, typ, p)
+		m.data(now, conn, typ, p)
 	}
 }
 
-func (m *machine) control(now time.Time, g *leg, p []byte) {
+func (m *machine) control(now time.Time, conn *connection, p []byte) {
 	var err error
 	switch t, _ := wire.TypeOf(p); t {
 	case wire.Escaped:
 		var orig []byte
 		if orig, err = wire.Unescape(p); err == nil {
-			m.data(now, g, MessageBinary, orig)
+			m.data(now, conn, MessageBinary, orig)
 		}
 	case wire.Welcome:
-		m.again(now, g, p)
+		m.laterWelcome(now, conn, p)
 	case wire.Ack:
 		var seq uint32
 		if seq, err = wire.ParseAck(p); err == nil {
@@ -100,60 +100,60 @@ func (m *machine) control(now time.Time, g *leg, p []byte) {
 	case wire.Heartbeat, wire.HeartbeatAck:
 		var b wire.Beat
 		if b, err = wire.ParseBeat(p, t); err == nil {
-			err = m.beat(g, t, &b)
+			err = m.beat(conn, t, &b)
 		}
 	case wire.GoAway:
 		var millis uint32
-		if _, millis, err = wire.ParseGoAway(p); err == nil && g == m.leg {
+		if _, millis, err = wire.ParseGoAway(p); err == nil && conn == m.current {
 			m.goAway(now, time.Duration(millis)*time.Millisecond)
 		}
 	case wire.Close:
 		var code uint16
 		var reason string
 		if code, reason, err = wire.ParseClose(p); err == nil {
-			m.closed(now, g, code, reason)
+			m.closeReceived(now, conn, code, reason)
 		}
 	default: // RESET is out of place after WELCOME
 		err = errors.New(t.String() + " out of place")
 	}
 	if err != nil {
-		m.violation(now, g, err.Error())
+		m.violation(now, conn, err.Error())
 	}
 }
 
 var errCount = errors.New("client: heartbeat: sent differs from our count")
 
-// beat takes HEARTBEAT and HEARTBEAT_ACK (PROTOCOL §4.4, §4.5).
-func (m *machine) beat(g *leg, t wire.Type, b *wire.Beat) error {
-	if seqwindow.Serial(b.Sent) != g.count {
+// beat handles HEARTBEAT and HEARTBEAT_ACK (PROTOCOL §4.4, §4.5).
+func (m *machine) beat(conn *connection, t wire.Type, b *wire.Beat) error {
+	if seqwindow.Serial(b.Sent) != conn.lastSeq {
 		return errCount
 	}
 	if err := m.out.ack(b.Ack); err != nil {
 		return err
 	}
 	if t == wire.HeartbeatAck {
-		return nil // its bytes were the sign of life
+		return nil // that something came is enough (received)
 	}
 	payload, err := heartbeat.ParsePayload(b.Payload[:])
-	if err == nil && g.newest.Accept(payload) == nil {
-		g.answer = &b.Payload
+	if err == nil && conn.newestBeat.Accept(payload) == nil {
+		conn.heartbeatReply = &b.Payload
 	}
 	return nil
 }
 
-// data takes a message of the app.
-func (m *machine) data(now time.Time, g *leg, typ MessageType, p []byte) {
-	g.count++
-	// A duplicate came on the connection before; a gap cannot be, since
-	// WELCOME started this count where ours stood.
-	if m.in.put(now, g.count, typ, p) == seqwindow.Gap {
-		m.violation(now, g, "message out of order")
+// data handles a message of the app.
+func (m *machine) data(now time.Time, conn *connection, typ MessageType, p []byte) {
+	conn.lastSeq++
+	// A duplicate came on an earlier connection. There can be no gap, since
+	// WELCOME started this count at ours.
+	if m.in.put(now, conn.lastSeq, typ, p) == seqwindow.Gap {
+		m.violation(now, conn, "message out of order")
 	}
 }
 
-// closeCame takes a close frame. It ends the connection, and without a sidecar
-// the conversation (RFC 6455 §5.5.1).
-func (m *machine) closeCame(now time.Time, g *leg, p []byte) {
+// closeFrameReceived handles a close frame. It ends the connection, and of a
+// plain one the session (RFC 6455 §5.5.1).
+func (m *machine) closeFrameReceived(now time.Time, conn *connection, p []byte) {
 	code, reason := wire.CodeNoStatus, ""
 	if len(p) > 0 {
 		code = 0
@@ -161,25 +161,25 @@ func (m *machine) closeCame(now time.Time, g *leg, p []byte) {
 			code, reason = binary.BigEndian.Uint16(p), string(p[2:])
 		}
 		if !wire.ValidFrameCode(code) || !utf8.ValidString(reason) {
-			m.drop(now, g, &wire.CloseError{Code: wire.CodeProtocol, Reason: "bad close frame"}, true)
+			m.drop(now, conn, &wire.CloseError{Code: wire.CodeProtocol, Reason: "bad close frame"}, true)
 			return
 		}
 	}
 	ce := &wire.CloseError{Code: code, Reason: reason, Remote: true}
 	switch {
-	case m.bare:
+	case m.plain:
 		m.closing.byRemote(code, reason)
-		// The peer may answer a message before its writer is back from it.
+		// The peer may answer a message before its Write has returned.
 		_ = m.out.ack(m.out.sent())
-		if !g.closeSent && !m.midMessage(g) {
-			g.parting, g.closeSent = m.closeFrame(g.parting, ce), true
+		if !conn.closeSent && !m.midMessage(conn) {
+			conn.finalBytes, conn.closeSent = m.appendCloseFrame(conn.finalBytes, ce), true
 		}
 		m.end(m.closing.err())
-	case code == wire.CodeSuperseded && g == m.leg && !g.rival && g.welcomed:
+	case code == wire.CodeSuperseded && conn == m.current && !conn.superseding && conn.welcomed:
 		// PROTOCOL §8.1: another holder of the token has the session.
 		m.lost(LostSuperseded)
 	default:
 		fault := code == wire.CodeProtocol || code == wire.CodeViolation || code == wire.CodeTooBig
-		m.drop(now, g, ce, fault)
+		m.drop(now, conn, ce, fault)
 	}
 }

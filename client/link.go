@@ -5,87 +5,89 @@ import (
 	"time"
 )
 
-// partingWait is how long a connection that is over may take to write its
+// maxFinalWrite is how long a connection that has ended may take to write its
 // last bytes.
-const partingWait = time.Second
+const maxFinalWrite = time.Second
 
-// link is a leg's socket, with one goroutine that reads and one that writes.
+// link is a connection's socket, with one goroutine that reads and one that
+// writes.
 type link struct {
-	leg  *leg
-	conn net.Conn
-	wake chan struct{} // of one: there may be something to write
+	conn   *connection
+	socket net.Conn
+	wake   chan struct{} // of one: there may be something to write
 }
 
 // start runs a connection that the machine has attached. early are bytes that
-// came with the answer to the handshake.
-func (c *Conn) start(g *leg, conn net.Conn, early []byte) {
-	l := &link{leg: g, conn: conn, wake: make(chan struct{}, 1)}
-	g.buf.preload(early)
+// came with the response to the handshake.
+func (c *Conn) start(conn *connection, socket net.Conn, early []byte) {
+	l := &link{conn: conn, socket: socket, wake: make(chan struct{}, 1)}
+	conn.input.preload(early)
 	c.links = append(c.links, l)
 	c.tasks.Go(func() { c.readFrom(l) })
 	c.tasks.Go(func() { c.writeTo(l) })
 }
 
-func (l *link) rouse() {
+func (l *link) wakeWriter() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
 }
 
-// bury lets the writer finish: a write under way must not hold it for long.
-func (l *link) bury(now time.Time) {
-	if len(l.leg.parting) > 0 {
-		now = now.Add(partingWait)
+// closeAfterWrite lets the writer write the last bytes and close the socket. A
+// write under way must not block it for long.
+func (l *link) closeAfterWrite(now time.Time) {
+	if len(l.conn.finalBytes) > 0 {
+		now = now.Add(maxFinalWrite)
 	}
-	_ = l.conn.SetWriteDeadline(now) // one that cannot be set is a broken one
-	l.rouse()
+	_ = l.socket.SetWriteDeadline(now) // fails only if the socket is broken
+	l.wakeWriter()
 }
 
 func (c *Conn) readFrom(l *link) {
 	var n int
 	var err error
 	for c.feed(l, n, err) {
-		n, err = l.conn.Read(l.leg.buf.space())
+		n, err = l.socket.Read(l.conn.input.space())
 	}
 }
 
-// feed gives the machine what was read, and waits while the queue is full. It
-// tells whether to read on.
+// feed gives the machine the n bytes that were read, and waits while the queue
+// is full. It reports whether to read on.
 func (c *Conn) feed(l *link, n int, err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	g := l.leg
+	conn := l.conn
 	now := time.Now()
-	if g.dead == nil {
+	if conn.closed == nil {
 		if n > 0 {
-			c.m.received(now, g, n)
+			c.m.received(now, conn, n)
 		} else {
-			c.m.receive(now, g)
+			c.m.receive(now, conn)
 		}
-		c.settle(now)
+		c.perform(now)
 	}
-	for g.dead == nil && c.m.full() {
+	for conn.closed == nil && c.m.full() {
 		room := c.room.wait()
 		c.mu.Unlock()
 		<-room
 		c.mu.Lock()
-		if g.dead == nil {
+		if conn.closed == nil {
 			now = time.Now()
-			c.m.received(now, g, 0)
-			c.settle(now)
+			c.m.received(now, conn, 0)
+			c.perform(now)
 		}
 	}
-	if err != nil && g.dead == nil {
+	if err != nil && conn.closed == nil {
 		now = time.Now()
-		c.m.broken(now, g, err.Error())
-		c.settle(now)
+		c.m.broken(now, conn, err.Error())
+		c.perform(now)
 	}
-	return g.dead == nil
+	return conn.closed == nil
 }
 
 func (c *Conn) writeTo(l *link) {
-	defer l.conn.Close()
+	defer l.socket.Close()
 	var b []byte
 	for {
 		var dead bool
@@ -94,22 +96,22 @@ func (c *Conn) writeTo(l *link) {
 				break
 			}
 			if cap(b) > readSize {
-				b = nil // an idle connection holds no burst
+				b = nil // an idle connection keeps no large buffer
 			}
 			<-l.wake
 			continue
 		}
-		if _, err := l.conn.Write(b); err != nil {
+		if _, err := l.socket.Write(b); err != nil {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			now := time.Now()
-			c.m.broken(now, l.leg, err.Error())
-			c.settle(now)
+			c.m.broken(now, l.conn, err.Error())
+			c.perform(now)
 			return
 		}
 	}
-	if p := l.leg.parting; len(p) > 0 {
-		_, _ = l.conn.Write(p) // nobody waits for it
+	if p := l.conn.finalBytes; len(p) > 0 {
+		_, _ = l.socket.Write(p) // the connection is over either way
 	}
 }
 
@@ -117,7 +119,7 @@ func (c *Conn) fill(l *link, b []byte) (_ []byte, dead bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	b = c.m.fill(now, l.leg, b)
-	c.settle(now)
-	return b, l.leg.dead != nil
+	b = c.m.fill(now, l.conn, b)
+	c.perform(now)
+	return b, l.conn.closed != nil
 }

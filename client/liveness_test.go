@@ -91,11 +91,11 @@ func TestStalledProcess(t *testing.T) {
 	late := time.Hour
 	w.m.tick(at.Add(late), late)
 	w.m.tick(at.Add(late), late)
-	if w.m.leg == nil || !w.m.leg.probe {
+	if w.m.current == nil || !w.m.current.probeDue {
 		t.Fatal("the connection was given up for our own silence")
 	}
 	w.m.tick(w.m.deadline(), 0)
-	if w.m.leg != nil {
+	if w.m.current != nil {
 		t.Fatal("the probe was not answered, and the connection kept")
 	}
 }

@@ -11,65 +11,65 @@ import (
 
 // Protocol constants.
 const (
-	// welcomeWait is how long a new connection may take to say WELCOME
-	// (PROTOCOL §2.3, §11).
-	welcomeWait = 5 * time.Second
+	// maxWelcomeWait is how long the sidecar may take to send WELCOME on a new
+	// connection (PROTOCOL §2.3, §11).
+	maxWelcomeWait = 5 * time.Second
 
-	// closeWait is how long the other side may take to answer a CLOSE
+	// maxCloseWait is how long the other side may take to answer a CLOSE
 	// (PROTOCOL §7, §11).
-	closeWait = 5 * time.Second
+	maxCloseWait = 5 * time.Second
 
-	// silentIntervals without a byte from the sidecar make a connection
-	// suspect (PROTOCOL §6.2). It is then probed, and given up after
-	// deadIntervals: the sidecar may have stretched its interval up to three
-	// times without telling.
+	// After silentIntervals without a byte from the sidecar a connection is
+	// probed with a HEARTBEAT, and after deadIntervals it is given up (PROTOCOL
+	// §6.2): the sidecar may have stretched its interval up to three times
+	// without saying so.
 	silentIntervals = 3
 	deadIntervals   = 4
 )
 
-// stallSlack is how late our own timer may be before we take it that this
-// process was stopped, and that the silence may be ours.
-const stallSlack = 500 * time.Millisecond
+// maxTimerDelay is how late our own timer may fire. If it is later, this
+// process was stopped, and bytes of the sidecar may wait in the socket.
+const maxTimerDelay = 500 * time.Millisecond
 
-// machine is the client's end of wsr.v1, and the ordinary WebSocket where
-// there is no sidecar. It does no I/O, starts nothing and reads no clock.
+// machine is the client's end of wsr.v1, or of a plain WebSocket where there
+// is no sidecar. It does no I/O, starts no goroutine and reads no clock.
 //
-// Its driver feeds it what happens and then acts on what it wants, in this
-// order: events are posted; legs that are dead get their parting bytes and
-// are closed; legs that are pending are written to with fill; if wantDial
-// says so, a dial is begun; a timer is set to deadline, and tick called when
-// it fires. One owner at a time calls it.
+// Its driver feeds it what happens and then performs what is pending, in this
+// order: it posts events; writes the finalBytes of connections that are closed
+// and closes their sockets; writes to connections that are pending what fill
+// returns; dials if wantDial reports so; sets a timer to deadline and calls
+// tick when it fires. It is not safe for concurrent use.
 type machine struct {
 	cfg    settings
 	random *rand.Rand // masks and jitter
 
 	state  State
-	bare   bool // no sidecar
+	plain  bool // there is no sidecar
 	events []Event
 	err    error // why the session is over
 
-	leg  *leg // the connection; nil while detached
-	next *leg // a second one that waits for WELCOME, see GOAWAY
+	current *connection // nil while detached
+	next    *connection // a second one that waits for WELCOME, after GOAWAY (PROTOCOL §4.6)
 
 	out     outbox
 	in      inbox
 	dial    redial
 	closing closing
 
-	// What the last WELCOME said.
+	// From the last WELCOME.
 	token       string
 	epoch       uint32
 	session     wire.SessionID
 	subprotocol string
 	interval    time.Duration
 	ttl         time.Duration
-	maxMessage  int // that the peer takes
+	maxMessage  int // the largest that the peer accepts
 
-	expires time.Time // of the session, while detached
+	expires time.Time // when the session ends, while detached
 
-	buffers frame.Buffers
-	beats   uint32
-	scratch []byte
+	buffers    frame.Buffers
+	heartbeats uint32
+	scratch    []byte
 }
 
 func newMachine(cfg settings, random *rand.Rand) *machine {
@@ -78,127 +78,129 @@ func newMachine(cfg settings, random *rand.Rand) *machine {
 	return m
 }
 
-// attach takes a connection whose handshake, made with the offer of wantDial
-// or firstOffer, was answered with wsr.v1. It returns nil if it is not wanted any
-// more.
-func (m *machine) attach(now time.Time, o offer) *leg {
+// attach adds a connection whose handshake, with the offer of wantDial or
+// firstOffer, was answered with wsr.v1. It returns nil if the session has
+// ended.
+func (m *machine) attach(now time.Time, o offer) *connection {
 	if m.err != nil {
 		return nil
 	}
-	g := &leg{offer: o, since: now, heard: now}
-	g.messages.Buffers = &m.buffers
-	g.messages.Max = m.readLimit()
-	if m.leg != nil {
-		m.next = g
-		return g
+	conn := &connection{offer: o, since: now, lastReceived: now}
+	conn.messages.Buffers = &m.buffers
+	conn.messages.Max = m.readLimit()
+	if m.current != nil {
+		m.next = conn
+		return conn
 	}
 	if o.early() {
 		if err := m.out.restart(m.out.acked); err != nil {
 			panic(err) // acked is never beyond what was sent
 		}
 	}
-	m.leg = g
-	return g
+	m.current = conn
+	return conn
 }
 
-// attachBare takes a connection to a server that does not speak wsr.v1
+// attachPlain adds a connection to a server that does not speak wsr.v1
 // (PROTOCOL §2.3).
-func (m *machine) attachBare(now time.Time, subprotocol string) *leg {
-	g := m.attach(now, offer{first: true})
-	if g != nil {
-		m.becomeBare(g, subprotocol)
+func (m *machine) attachPlain(now time.Time, subprotocol string) *connection {
+	conn := m.attach(now, offer{first: true})
+	if conn != nil {
+		m.becomePlain(conn, subprotocol)
 	}
-	return g
+	return conn
 }
 
-func (m *machine) becomeBare(g *leg, subprotocol string) {
-	m.bare, m.subprotocol = true, subprotocol
-	g.welcomed = true
+func (m *machine) becomePlain(conn *connection, subprotocol string) {
+	m.plain, m.subprotocol = true, subprotocol
+	conn.welcomed = true
 	m.out.init(m.cfg.outbox, 0, unlimited)
 	m.in.init(&m.cfg.ack, 0)
 	m.setState(StateConnected)
 }
 
-// readLimit is what the assembler of a leg is given.
+// readLimit returns the largest message that a connection may receive.
 func (m *machine) readLimit() int {
 	limit := m.cfg.maxMessage
 	if limit == 0 {
 		limit = DefaultMaxMessage
 		if m.token != "" {
-			limit = max(limit, min(m.maxMessage, announcedMax))
+			limit = max(limit, min(m.maxMessage, maxAnnounced))
 		}
 	}
-	// What is escaped is longer than the application's message, and control
-	// messages must fit in any case.
+	// An escaped message is longer than the app's, and control messages must
+	// fit in any case.
 	return max(limit+wire.EscapeLen, wire.MaxControl)
 }
 
-// drop ends a connection: because of ce, or because it broke, which is
-// CodeAbnormal. fault says that the peer behaved in a way that is likely to
-// repeat itself, so that there is no hurry to meet it again.
-func (m *machine) drop(now time.Time, g *leg, ce *wire.CloseError, fault bool) {
-	if g.dead != nil {
+// drop ends a connection because of ce; CodeAbnormal says that it broke. fault
+// reports whether the peer did what it is likely to do again, so that the next
+// dial waits.
+func (m *machine) drop(now time.Time, conn *connection, ce *wire.CloseError, fault bool) {
+	if conn.closed != nil {
 		return
 	}
-	g.dead = ce
-	if !m.midMessage(g) && !(m.bare && g.closeSent) {
-		g.parting = m.closeFrame(g.parting, ce)
+	conn.closed = ce
+	if !m.midMessage(conn) && !(m.plain && conn.closeSent) {
+		conn.finalBytes = m.appendCloseFrame(conn.finalBytes, ce)
 	}
-	g.messages.Reset()
-	switch g {
+	conn.messages.Reset()
+	switch conn {
 	case m.next:
 		m.next = nil
 		m.dialFailed(now)
-	case m.leg:
-		m.leg = nil
-		m.detached(now, g, ce, fault)
+	case m.current:
+		m.current = nil
+		m.detached(now, conn, ce, fault)
 	}
 }
 
-func (m *machine) detached(now time.Time, g *leg, ce *wire.CloseError, fault bool) {
+func (m *machine) detached(now time.Time, conn *connection, ce *wire.CloseError, fault bool) {
 	switch {
 	case m.err != nil:
-	case m.bare && g.closeSent, g.closeSent && m.closing.remote && ce.Remote:
+	case m.plain && conn.closeSent, conn.closeSent && m.closing.remote && ce.Remote:
 		m.end(m.closing.err())
-	case m.bare, g.offer.first && !g.welcomed:
+	case m.plain, conn.offer.first && !conn.welcomed:
 		m.end(&CloseError{Code: int(ce.Code), Reason: ce.Reason, Remote: ce.Remote, cause: io.ErrUnexpectedEOF})
-	case !g.welcomed:
+	case !conn.welcomed:
 		m.dialFailed(now)
 	default:
 		m.expires = now.Add(m.ttl)
 		if m.state == StateConnected {
 			m.setState(StateReconnecting)
 		}
-		m.dial.broken(now, now.Sub(g.since), fault)
+		m.dial.connectionLost(now, now.Sub(conn.since), fault)
 	}
 }
 
-// broken takes the end of a connection that nobody announced.
-func (m *machine) broken(now time.Time, g *leg, why string) {
-	m.drop(now, g, &wire.CloseError{Code: wire.CodeAbnormal, Reason: why}, false)
+// broken handles the loss of a connection without a close frame.
+func (m *machine) broken(now time.Time, conn *connection, why string) {
+	m.drop(now, conn, &wire.CloseError{Code: wire.CodeAbnormal, Reason: why}, false)
 }
 
-// violation takes a breach of PROTOCOL by the sidecar.
-func (m *machine) violation(now time.Time, g *leg, why string) {
-	m.drop(now, g, &wire.CloseError{Code: wire.CodeViolation, Reason: why}, true)
+// violation ends a connection on which the sidecar violated PROTOCOL.
+func (m *machine) violation(now time.Time, conn *connection, why string) {
+	m.drop(now, conn, &wire.CloseError{Code: wire.CodeViolation, Reason: why}, true)
 }
 
-// midMessage tells that g carries a message in part, so nothing else may
-// follow on it.
-func (m *machine) midMessage(g *leg) bool { return g == m.leg && m.out.window.MidMessage() }
+// midMessage reports whether a part of a message was written to conn, so that
+// nothing else may follow.
+func (m *machine) midMessage(conn *connection) bool {
+	return conn == m.current && m.out.window.MidMessage()
+}
 
-// end is the end of the session. What was received stays for Read.
+// end ends the session. What was received stays for Read.
 func (m *machine) end(err error) { m.endWith(err, wire.CodeNormal) }
 
-// endWith is end with the code that the connection is closed with.
+// endWith is end with the code to close the connections with.
 func (m *machine) endWith(err error, code uint16) {
 	if m.err != nil {
 		return
 	}
 	m.err = err
-	for _, g := range [...]*leg{m.leg, m.next} {
-		if g != nil {
-			m.drop(time.Time{}, g, &wire.CloseError{Code: code}, false)
+	for _, conn := range [...]*connection{m.current, m.next} {
+		if conn != nil {
+			m.drop(time.Time{}, conn, &wire.CloseError{Code: code}, false)
 		}
 	}
 	if m.out.sizes.len() > 0 {
@@ -208,8 +210,8 @@ func (m *machine) endWith(err error, code uint16) {
 	m.setState(StateClosed)
 }
 
-// lost ends a session that cannot go on. If it was closed before and nothing
-// is missing, then that is the news.
+// lost ends a session that cannot be resumed. If it was closing and nothing is
+// missing, it ends as closed.
 func (m *machine) lost(reason LostReason) {
 	if m.closing.remote || m.closing.local && m.out.unacked() == 0 {
 		m.end(m.closing.err())
@@ -227,15 +229,15 @@ func (m *machine) setState(s State) {
 	}
 }
 
-// full tells that the connection must not be read until Read has made room.
+// full reports whether the connection must not be read until Read makes room.
 func (m *machine) full() bool {
-	if m.bare {
-		// Nothing stands behind the data of an ordinary WebSocket but its
-		// pings, so its own flow control is what the sender should feel.
-		return m.in.bytes >= bareQueue
+	if m.plain {
+		// Only pings can wait behind the data of a plain WebSocket, so TCP's
+		// flow control may reach the sender early.
+		return m.in.bytes >= plainQueue
 	}
 	return m.in.bytes >= m.cfg.queueBytes
 }
 
-// bareQueue is the read-ahead without a sidecar.
-const bareQueue = 64 << 10
+// plainQueue is the read-ahead without a sidecar.
+const plainQueue = 64 << 10

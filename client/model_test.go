@@ -28,8 +28,8 @@ type world struct {
 
 // pair is one connection: c and s are its ends, up what is under way from c.
 type pair struct {
-	c  *leg
-	s  *sidecarLeg
+	c  *connection
+	s  *sidecarConn
 	up []byte
 }
 
@@ -51,15 +51,15 @@ func newWorld(t testing.TB, base uint32) *world {
 }
 
 func (w *world) connect(o offer) *pair {
-	g := w.m.attach(w.now, o)
-	if g == nil {
+	conn := w.m.attach(w.now, o)
+	if conn == nil {
 		return nil
 	}
 	parsed, err := wire.ParseOffer(o.Protocols())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := &pair{c: g, s: w.s.attach(parsed)}
+	p := &pair{c: conn, s: w.s.attach(parsed)}
 	w.wires = append(w.wires, p)
 	return p
 }
@@ -86,18 +86,18 @@ func (w *world) dial(lost bool) {
 // down moves up to n bytes to the client, write up to n to the sidecar.
 func (w *world) down(p *pair, n int) {
 	n = min(n, len(p.s.out))
-	if p.c.dead != nil || n == 0 {
+	if p.c.closed != nil || n == 0 {
 		return
 	}
-	n = copy(p.c.buf.space(), p.s.out[:n])
+	n = copy(p.c.input.space(), p.s.out[:n])
 	p.s.out = p.s.out[n:]
 	w.m.received(w.now, p.c, n)
 }
 
 func (w *world) up(p *pair, n int) {
-	if p.c.dead != nil {
-		p.up = append(p.up, p.c.parting...)
-		p.c.parting = nil
+	if p.c.closed != nil {
+		p.up = append(p.up, p.c.finalBytes...)
+		p.c.finalBytes = nil
 	} else if len(p.up) == 0 {
 		p.up = w.m.fill(w.now, p.c, p.up)
 	}
@@ -107,7 +107,7 @@ func (w *world) up(p *pair, n int) {
 }
 
 func (w *world) cut(p *pair) {
-	if p.c.dead == nil {
+	if p.c.closed == nil {
 		w.m.broken(w.now, p.c, "cut")
 	}
 	p.s.ended = true
@@ -126,7 +126,7 @@ func (w *world) readOne() {
 	}
 }
 
-func (w *world) pass(d time.Duration) {
+func (w *world) advance(d time.Duration) {
 	w.now = w.now.Add(d)
 	w.m.tick(w.now, 0)
 	w.m.events = w.m.events[:0]
@@ -153,10 +153,10 @@ func (w *world) flow() {
 			p.s.ack()
 		}
 		w.dial(false)
-		if !moved && w.m.leg != nil && w.m.leg.welcomed && w.m.out.unacked() == 0 {
+		if !moved && w.m.current != nil && w.m.current.welcomed && w.m.out.unacked() == 0 {
 			return
 		}
-		w.pass(100 * time.Millisecond)
+		w.advance(100 * time.Millisecond)
 	}
 }
 
@@ -178,7 +178,7 @@ func (w *world) check(all bool) {
 			w.t.Fatalf("%s: heard %d of %d", d.name, len(d.heard), len(d.said))
 		}
 	}
-	if b := w.m.out.flight; b < 0 || b > 3000 && w.m.out.flying-w.m.out.acked > 1 {
+	if b := w.m.out.inFlight; b < 0 || b > 3000 && w.m.out.admitted-w.m.out.acked > 1 {
 		w.t.Fatalf("%d bytes under way, the window has 3000", b)
 	}
 }
@@ -218,10 +218,10 @@ func (w *world) step(op, arg byte) {
 	case 8:
 		w.readOne()
 	case 9:
-		w.pass(time.Duration(arg) * 20 * time.Millisecond)
+		w.advance(time.Duration(arg) * 20 * time.Millisecond)
 	case 10:
-		if w.s.leg != nil {
-			w.s.leg.ack()
+		if w.s.conn != nil {
+			w.s.conn.ack()
 		}
 	case 11:
 		w.speak(arg)
@@ -230,18 +230,18 @@ func (w *world) step(op, arg byte) {
 
 // speak lets the sidecar send a heartbeat or GOAWAY.
 func (w *world) speak(arg byte) {
-	g := w.s.leg
-	if g == nil {
+	conn := w.s.conn
+	if conn == nil {
 		return
 	}
 	if arg%2 == 0 {
-		g.control(wire.AppendGoAway(nil, wire.GoAwayDraining, uint32(arg)))
+		conn.control(wire.AppendGoAway(nil, wire.GoAwayDraining, uint32(arg)))
 		return
 	}
-	g.beats++
-	b := wire.Beat{Sent: uint32(w.s.outBase) + uint32(g.sent), Ack: g.inboundAck()}
-	heartbeat.AppendPayload(b.Payload[:0], heartbeat.Payload{Seq: g.beats})
-	g.control(wire.AppendBeat(nil, wire.Heartbeat, b))
+	conn.beats++
+	b := wire.Beat{Sent: uint32(w.s.outBase) + uint32(conn.sent), Ack: conn.inboundAck()}
+	heartbeat.AppendPayload(b.Payload[:0], heartbeat.Payload{Seq: conn.beats})
+	conn.control(wire.AppendBeat(nil, wire.Heartbeat, b))
 }
 
 func (w *world) run(ops []byte) {
@@ -291,32 +291,32 @@ func TestManyCuts(t *testing.T) {
 // Whatever a server sends, the machine keeps its head and its bounds.
 func FuzzServerBytes(f *testing.F) {
 	s := newSidecar(f)
-	g := s.attach(wire.Offer{})
+	conn := s.attach(wire.Offer{})
 	s.say("hello")
-	g.control(wire.AppendGoAway(nil, wire.GoAwayDraining, 10))
-	g.ack()
-	g.control(wire.AppendClose(nil, 1000, "bye"))
-	f.Add(g.out, uint8(9))
+	conn.control(wire.AppendGoAway(nil, wire.GoAwayDraining, 10))
+	conn.ack()
+	conn.control(wire.AppendClose(nil, 1000, "bye"))
+	f.Add(conn.out, uint8(9))
 	f.Add([]byte{0x81, 2, 'h', 'i', 0x88, 0}, uint8(1))
 	f.Add([]byte{0x89, 0, 0x02, 1, 'a', 0x80, 1, 'b', 0x82, 127, 0, 0, 0, 0, 1, 0, 0, 0}, uint8(3))
 	f.Fuzz(func(t *testing.T, in []byte, step uint8) {
 		cfg, _ := (&Options{QueueBytes: 1000, MaxMessage: 500}).settings()
 		m := newMachine(cfg, rand.New(rand.NewPCG(1, 2)))
 		now := time.Unix(1000, 0)
-		g := m.attach(now, m.firstOffer())
-		for len(in) > 0 && g.dead == nil && !m.full() {
-			n := copy(g.buf.space(), in[:min(len(in), int(step)+1)])
+		conn := m.attach(now, m.firstOffer())
+		for len(in) > 0 && conn.closed == nil && !m.full() {
+			n := copy(conn.input.space(), in[:min(len(in), int(step)+1)])
 			in = in[n:]
-			m.received(now, g, n)
-			if m.err == nil && (g.welcomed || m.bare) {
+			m.received(now, conn, n)
+			if m.err == nil && (conn.welcomed || m.plain) {
 				_, _ = m.write(MessageText, []byte("x"))
 			}
-			m.fill(now, g, nil)
+			m.fill(now, conn, nil)
 			now = now.Add(time.Millisecond)
 			m.tick(now, 0)
 		}
-		if m.in.bytes > max(1000, bareQueue)+500+wire.MaxControl+messageOverhead || len(g.buf.b) > 64<<10 {
-			t.Fatalf("holds %d bytes of messages, %d of input", m.in.bytes, len(g.buf.b))
+		if m.in.bytes > max(1000, plainQueue)+500+wire.MaxControl+messageOverhead || len(conn.input.b) > 64<<10 {
+			t.Fatalf("holds %d bytes of messages, %d of input", m.in.bytes, len(conn.input.b))
 		}
 	})
 }

@@ -98,7 +98,7 @@ func TestFirstAttempt(t *testing.T) {
 			t.Errorf("dialled a nervous server after %v", d)
 		}
 		p.welcome(wire.StatusResumed, 0, 1)
-		time.Sleep(settled)
+		time.Sleep(minConnectionLifetime)
 		start = time.Now()
 		p.conn.Close()
 		p = s.resume("t1-1", 0, 1)
@@ -123,7 +123,7 @@ func TestClaim(t *testing.T) {
 	if b.claim() != 2 {
 		t.Fatalf("claims %d of 2", b.claimed)
 	}
-	put(resumeQueue)
+	put(maxClaimedQueue)
 	b.take(now)
 	if b.claim() != 2 {
 		t.Fatalf("claims %d, has 2 claimed and too much for more", b.claimed)

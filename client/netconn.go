@@ -82,7 +82,7 @@ func (n *netConn) Write(p []byte) (int, error) {
 
 func (n *netConn) Close() error { return n.c.Close(int(wire.CodeNormal), "") }
 
-// The addresses are of the session, which has many connections.
+// The addresses are the session's: its connections change.
 func (n *netConn) LocalAddr() net.Addr  { return sessionAddr("local") }
 func (n *netConn) RemoteAddr() net.Addr { return sessionAddr(n.c.url.Host) }
 
@@ -107,8 +107,8 @@ func (n *netConn) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// deadline is a channel that is closed when a moment has come. The zero value
-// is never; set may be called while others wait.
+// deadline is a channel that is closed at a time. The zero value is never; set
+// may be called while others wait.
 type deadline struct {
 	mu    sync.Mutex
 	timer *time.Timer
@@ -131,7 +131,7 @@ func (d *deadline) set(t time.Time) {
 		d.ch = make(chan struct{})
 	}
 	if d.timer != nil && !d.timer.Stop() {
-		<-d.ch // it fires now
+		<-d.ch // it is firing
 	}
 	d.timer = nil
 	closed := false

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -16,13 +17,13 @@ import (
 
 // Defaults of Options.
 const (
-	// DefaultOutboxMessages and DefaultOutboxBytes are what a short absence of
-	// the network may gather before Write has to wait.
+	// DefaultOutboxMessages and DefaultOutboxBytes are what may wait during a
+	// short loss of the network before Write blocks.
 	DefaultOutboxMessages = 4096
 	DefaultOutboxBytes    = 4 << 20
 
 	// DefaultQueueBytes is several times the window of a sidecar
-	// (WSR_WINDOW_BYTES, 1 MiB), so that a correct one never meets it.
+	// (WSR_WINDOW_BYTES, 1 MiB), so that a correct one never reaches it.
 	DefaultQueueBytes = 16 << 20
 
 	// DefaultMaxMessage is the default of WSR_MAX_MESSAGE.
@@ -35,9 +36,9 @@ const (
 	DefaultAckDelay = 20 * time.Millisecond
 )
 
-// announcedMax bounds the message size that a sidecar can announce when
+// maxAnnounced bounds the message size that a sidecar can announce when
 // Options.MaxMessage leaves it to the sidecar: memory is ours, not its.
-const announcedMax = 64 << 20
+const maxAnnounced = 64 << 20
 
 // Options are optional, as is each field. Dial copies what it needs; the
 // header maps, slices and functions must not be changed while a Conn lives.
@@ -94,8 +95,8 @@ type Options struct {
 	// at once.
 	AckDelay time.Duration
 
-	// Logger hears of state changes and failed attempts, never of tokens,
-	// headers or payloads. Nil is silent.
+	// Logger receives state changes and failed attempts, never tokens, headers
+	// or payloads (I9). By default nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -109,8 +110,7 @@ type Backoff struct {
 	Attempts int           // failures in a row after which the session is given up; 0 is no limit
 }
 
-// settings are Options with their defaults filled in, as the machine needs
-// them.
+// settings are the Options that the machine needs, with defaults.
 type settings struct {
 	protocols  []string
 	adopt      bool
@@ -136,7 +136,7 @@ func (o *Options) settings() (settings, error) {
 		},
 		queueBytes: limit(o.QueueBytes, DefaultQueueBytes),
 		maxMessage: limit(o.MaxMessage, 0),
-		ack:        seqwindow.AckPolicy{Delay: pick(o.AckDelay, DefaultAckDelay)},
+		ack:        seqwindow.AckPolicy{Delay: cmp.Or(o.AckDelay, DefaultAckDelay)},
 		backoff: backoff.Policy{
 			Base: o.Backoff.Base, Max: o.Backoff.Max,
 			Factor: o.Backoff.Factor, Jitter: o.Backoff.Jitter,
@@ -145,20 +145,13 @@ func (o *Options) settings() (settings, error) {
 	}, nil
 }
 
-// unlimited is what no limit means: sums of two still fit an int of 32 bits.
+// unlimited stands for no limit: the sum of two still fits an int of 32 bits.
 const unlimited = 1<<30 - 1<<10
 
-// limit fills in a default; negative is no limit.
+// limit returns v, or def if v is zero; negative is no limit.
 func limit(v, def int) int {
 	if v < 0 {
 		return unlimited
 	}
-	return pick(v, def)
-}
-
-func pick[T int | time.Duration](v, def T) T {
-	if v == 0 {
-		return def
-	}
-	return v
+	return cmp.Or(v, def)
 }

@@ -11,29 +11,29 @@ import (
 // may count differently (PROTOCOL §8.3); shift is what to add for the wire.
 type outbox struct {
 	window seqwindow.Sender
-	sizes  fifo[int] // raw size of each message in window
+	sizes  fifo[int] // of each frame in window
 	shift  seqwindow.Serial
 
 	// acked can be ahead of the window: after a resume with early data the
-	// sidecar may acknowledge what this connection has not carried yet, and
+	// sidecar may acknowledge what was not yet sent on this connection, and
 	// since it counts what comes (PROTOCOL §3.1), that must still be sent.
 	acked   seqwindow.Serial
-	highest seqwindow.Serial // last message wholly sent on any connection
+	highest seqwindow.Serial // last message that was sent in full on any connection
 
-	limit  int              // bytes that may be under way (PROTOCOL §5.3)
-	flying seqwindow.Serial // last message that this connection may carry
-	flight int              // cost of those that are not acknowledged
-	left   int              // raw bytes up to flying that are to be taken
-	parts  [][]byte         // scratch
+	limit         int              // bytes that may be in flight (PROTOCOL §5.3)
+	admitted      seqwindow.Serial // last message that may be sent on this connection
+	inFlight      int              // cost of the admitted ones that are not acknowledged
+	admittedBytes int              // bytes of frames up to admitted that are to be taken
+	parts         [][]byte         // scratch
 }
 
-// messageCost is what a raw frame counts at most in the sidecar's window: its
+// messageCost returns what a frame counts at most in the sidecar's window: its
 // payload and 16 bytes. A client's frame has a header of at least 6.
 func messageCost(raw int) int { return raw - 6 + 16 }
 
 func (o *outbox) init(limits seqwindow.Limits, acked seqwindow.Serial, limit int) {
 	o.window.Init(seqwindow.NewPool(0), limits, acked)
-	o.acked, o.highest, o.flying, o.limit = acked, acked, acked, limit
+	o.acked, o.highest, o.admitted, o.limit = acked, acked, acked, limit
 }
 
 // add appends a frame and returns its position; seqwindow.ErrFull says that
@@ -46,21 +46,23 @@ func (o *outbox) add(raw []byte) (seqwindow.Serial, error) {
 	return o.window.Head(), nil
 }
 
-// next returns the wire's number of the first message that is not
+// next returns the number on the wire of the first message that is not
 // acknowledged.
 func (o *outbox) next() uint32 { return uint32(o.acked + 1 + o.shift) }
 
-// sent returns the wire's number of the last message on this connection.
+// sent returns the number on the wire of the last message that was sent on
+// this connection.
 func (o *outbox) sent() uint32 { return uint32(o.window.Sent() + o.shift) }
 
-// unacked is how many messages wait for an acknowledgement.
+// unacked returns how many messages wait for an acknowledgement.
 func (o *outbox) unacked() int { return int(o.window.Head() - o.acked) }
 
-// idle tells that every message was handed to the connection.
+// idle reports whether every message was given to the connection.
 func (o *outbox) idle() bool { return !o.window.Unsent() }
 
-// rest is what is left of a message that was taken in part.
-func (o *outbox) rest() (n int) {
+// restOfMessage returns how many bytes are left of a message that was taken in
+// part.
+func (o *outbox) restOfMessage() (n int) {
 	o.parts = o.window.PendingMessage(o.parts[:0])
 	for _, b := range o.parts {
 		n += len(b)
@@ -69,19 +71,19 @@ func (o *outbox) rest() (n int) {
 	return n
 }
 
-// restart begins a connection whose peer has everything up to position.
+// restart starts a connection whose peer has everything up to position.
 func (o *outbox) restart(position seqwindow.Serial) error {
 	before := o.window.Acked()
 	if err := o.window.Rewind(position); err != nil {
 		return err
 	}
 	o.forget(int(position - before))
-	o.acked, o.flying, o.flight, o.left = position, position, 0, 0
+	o.acked, o.admitted, o.inFlight, o.admittedBytes = position, position, 0, 0
 	return nil
 }
 
-// ack takes an acknowledgement in the wire's numbers. One that repeats or
-// goes backwards is ignored.
+// ack handles an acknowledgement, seq being the number on the wire. One that
+// repeats or goes backwards is ignored.
 func (o *outbox) ack(seq uint32) error {
 	n := seqwindow.Serial(seq) - o.shift
 	if seqwindow.LessEq(n, o.acked) {
@@ -91,8 +93,8 @@ func (o *outbox) ack(seq uint32) error {
 		return seqwindow.ErrBeyond
 	}
 	for s := o.acked; s != n; {
-		if s++; seqwindow.LessEq(s, o.flying) {
-			o.flight -= messageCost(o.size(s))
+		if s++; seqwindow.LessEq(s, o.admitted) {
+			o.inFlight -= messageCost(o.size(s))
 		}
 	}
 	o.acked = n
@@ -100,7 +102,7 @@ func (o *outbox) ack(seq uint32) error {
 	return nil
 }
 
-// release lets go of what is acknowledged and was sent on this connection.
+// release frees what is acknowledged and was sent on this connection.
 func (o *outbox) release() {
 	to := o.acked
 	if seqwindow.Less(o.window.Sent(), to) {
@@ -123,34 +125,34 @@ func (o *outbox) size(s seqwindow.Serial) int {
 	return o.sizes.at(int(s - o.window.Acked() - 1))
 }
 
-// admit lets as many messages fly as the sidecar's window allows, and one in
-// any case (PROTOCOL §5.3). It tells whether there is something to take.
+// admit admits as many messages as the sidecar's window has room for, and one
+// in any case (PROTOCOL §5.3). It reports whether there is something to take.
 func (o *outbox) admit() bool {
-	for o.flying != o.window.Head() {
-		s, cost := o.flying+1, 0
+	for o.admitted != o.window.Head() {
+		s, cost := o.admitted+1, 0
 		if !seqwindow.LessEq(s, o.acked) {
 			cost = messageCost(o.size(s))
 		}
-		if o.flight > 0 && o.flight+cost > o.limit {
+		if o.inFlight > 0 && o.inFlight+cost > o.limit {
 			break
 		}
-		o.flying = s
-		o.flight += cost
-		o.left += o.size(s)
+		o.admitted = s
+		o.inFlight += cost
+		o.admittedBytes += o.size(s)
 	}
-	return o.left > 0
+	return o.admittedBytes > 0
 }
 
-// take appends to dst what is to be written next, until dst is size long.
+// take appends to dst what is to be written next, until dst has size bytes.
 func (o *outbox) take(dst []byte, size int) []byte {
 	for len(dst) < size && o.admit() {
-		o.parts = o.window.Pending(o.parts[:0], min(size-len(dst), o.left))
+		o.parts = o.window.Pending(o.parts[:0], min(size-len(dst), o.admittedBytes))
 		n := len(dst)
 		for _, b := range o.parts {
 			dst = append(dst, b[:min(len(b), size-len(dst))]...)
 		}
 		clear(o.parts)
-		o.left -= len(dst) - n
+		o.admittedBytes -= len(dst) - n
 		o.window.Advance(len(dst) - n)
 		if seqwindow.Less(o.highest, o.window.Sent()) {
 			o.highest = o.window.Sent()

@@ -10,9 +10,9 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// burst bounds the data of one write, and so what a heartbeat's answer waits
-// for: it goes between two bursts.
-const burst = 64 << 10
+// maxBurst bounds the data of one write, and so how long the answer to a
+// HEARTBEAT waits: it is sent between two writes.
+const maxBurst = 64 << 10
 
 // write puts a message into the outbox and returns its position.
 // seqwindow.ErrFull says that the caller has to wait.
@@ -20,7 +20,7 @@ func (m *machine) write(typ MessageType, p []byte) (seqwindow.Serial, error) {
 	op, escape := frame.Text, []byte(nil)
 	if typ == MessageBinary {
 		op = frame.Binary
-		if !m.bare && wire.IsMagic(p) {
+		if !m.plain && wire.IsMagic(p) {
 			escape = wire.AppendEscape(nil)
 		}
 	}
@@ -30,132 +30,133 @@ func (m *machine) write(typ MessageType, p []byte) (seqwindow.Serial, error) {
 	start := len(b)
 	b = append(append(b, escape...), p...)
 	frame.Mask(b[start:], h.Mask, 0)
-	if m.scratch = b; cap(b) > keepRead {
+	if m.scratch = b; cap(b) > maxKeptBuffer {
 		m.scratch = nil
 	}
 	return m.out.add(b)
 }
 
-// pending tells that fill has something for g, or that g is to be closed.
-func (m *machine) pending(g *leg) bool {
-	return g.dead != nil || g.pong != nil || g.answer != nil || g.probe || g.ackDue ||
-		g == m.leg && m.mayWrite(g) && m.out.admit() || g == m.leg && m.closeDue(g)
+// pending reports whether fill has something for conn, or conn is closed.
+func (m *machine) pending(conn *connection) bool {
+	return conn.closed != nil || conn.pong != nil || conn.heartbeatReply != nil || conn.probeDue || conn.ackDue ||
+		conn == m.current && m.mayWrite(conn) && m.out.admit() || conn == m.current && m.closeDue(conn)
 }
 
-// mayWrite tells whether data may flow on g (PROTOCOL §2.1). Once the app has
-// closed, nobody reads it.
-func (m *machine) mayWrite(g *leg) bool {
-	return (g.welcomed || g.offer.early()) && !g.closeSent && !m.closing.remote
+// mayWrite reports whether data may be sent on conn (PROTOCOL §2.1). Once the
+// app has closed, it does not read.
+func (m *machine) mayWrite(conn *connection) bool {
+	return (conn.welcomed || conn.offer.early()) && !conn.closeSent && !m.closing.remote
 }
 
-// fill appends what is to be written to g next. What it returned before has
+// fill appends what is to be written to conn next. What it returned before has
 // been written.
-func (m *machine) fill(now time.Time, g *leg, dst []byte) []byte {
-	if g.dead != nil {
+func (m *machine) fill(now time.Time, conn *connection, dst []byte) []byte {
+	if conn.closed != nil {
 		return dst
 	}
-	mine := g == m.leg
-	if mine && m.bare {
-		// Nobody acknowledges, so a message that was written is done.
+	isCurrent := conn == m.current
+	if isCurrent && m.plain {
+		// A plain peer does not acknowledge: what was written is done.
 		if err := m.out.ack(m.out.sent()); err != nil {
 			panic(err)
 		}
 	}
-	if mine && m.out.window.MidMessage() {
-		if dst = m.out.take(dst, min(burst, m.out.rest())); m.out.window.MidMessage() {
+	if isCurrent && m.out.window.MidMessage() {
+		if dst = m.out.take(dst, min(maxBurst, m.out.restOfMessage())); m.out.window.MidMessage() {
 			return dst
 		}
 	}
-	dst = m.controls(now, g, dst)
+	dst = m.appendControls(now, conn, dst)
 	switch {
-	case mine && m.closeDue(g):
-		dst = m.sayClose(now, g, dst)
-	case mine && m.mayWrite(g):
-		dst = m.out.take(dst, burst)
+	case isCurrent && m.closeDue(conn):
+		dst = m.appendClose(now, conn, dst)
+	case isCurrent && m.mayWrite(conn):
+		dst = m.out.take(dst, maxBurst)
 	}
 	return dst
 }
 
-// controls appends what is not data. Here no message is begun on g, so that
-// what HEARTBEAT says of sent is true.
-func (m *machine) controls(now time.Time, g *leg, dst []byte) []byte {
-	if g.pong != nil {
-		dst = m.frame(dst, frame.Pong, g.pong)
-		g.pong = nil
+// appendControls appends what is not data. No message is sent in part on conn
+// here, so that sent in HEARTBEAT is exact.
+func (m *machine) appendControls(now time.Time, conn *connection, dst []byte) []byte {
+	if conn.pong != nil {
+		dst = m.appendFrame(dst, frame.Pong, conn.pong)
+		conn.pong = nil
 	}
-	if g != m.leg || !g.welcomed || m.bare {
+	if conn != m.current || !conn.welcomed || m.plain {
 		return dst
 	}
-	ack, due := m.ackDue(now, g)
-	if m.mayWrite(g) && m.out.admit() {
-		due = due || ack == m.in.handled() && m.in.ShouldPiggyback(now) // it need not go alone
+	ack, due := m.ackDue(now, conn)
+	if m.mayWrite(conn) && m.out.admit() {
+		due = due || ack == m.in.handled() && m.in.ShouldPiggyback(now)
 	}
 	b := wire.Beat{Sent: m.out.sent(), Ack: uint32(ack)}
-	spoke := false
-	if g.answer != nil {
-		b.Payload = *g.answer
-		dst = m.own(dst, wire.AppendBeat(nil, wire.HeartbeatAck, b))
-		g.answer, spoke = nil, true
+	acked := false // by what was appended
+	if conn.heartbeatReply != nil {
+		b.Payload = *conn.heartbeatReply
+		dst = m.appendControl(dst, wire.AppendBeat(nil, wire.HeartbeatAck, b))
+		conn.heartbeatReply, acked = nil, true
 	}
-	if g.probe {
-		m.beats++
-		heartbeat.AppendPayload(b.Payload[:0], heartbeat.Payload{Seq: m.beats, TimeMillis: uint64(now.UnixMilli())})
-		dst = m.own(dst, wire.AppendBeat(nil, wire.Heartbeat, b))
-		g.probe, spoke = false, true
+	if conn.probeDue {
+		m.heartbeats++
+		heartbeat.AppendPayload(b.Payload[:0], heartbeat.Payload{Seq: m.heartbeats, TimeMillis: uint64(now.UnixMilli())})
+		dst = m.appendControl(dst, wire.AppendBeat(nil, wire.Heartbeat, b))
+		conn.probeDue, acked = false, true
 	}
-	if !spoke && (due || g.ackDue || m.closeDue(g) && !m.in.AckDeadline().IsZero()) {
-		dst = m.own(dst, wire.AppendAck(nil, uint32(ack)))
-		spoke = true
+	if !acked && (due || conn.ackDue || m.closeDue(conn) && !m.in.AckDeadline().IsZero()) {
+		dst = m.appendControl(dst, wire.AppendAck(nil, uint32(ack)))
+		acked = true
 	}
-	if spoke {
+	if acked {
 		m.in.Acked(now, ack)
 	}
-	g.ackDue = false
+	conn.ackDue = false
 	return dst
 }
 
-// own appends a control message of PROTOCOL §4.
-func (m *machine) own(dst, msg []byte) []byte { return m.frame(dst, frame.Binary, msg) }
+// appendControl appends a control message of PROTOCOL §4.
+func (m *machine) appendControl(dst, msg []byte) []byte { return m.appendFrame(dst, frame.Binary, msg) }
 
-func (m *machine) frame(dst []byte, op byte, payload []byte) []byte {
+func (m *machine) appendFrame(dst []byte, op byte, payload []byte) []byte {
 	h := frame.Header{Fin: true, Opcode: op, Masked: true}
 	binary.NativeEndian.PutUint32(h.Mask[:], m.random.Uint32())
 	return frame.Append(dst, h, payload)
 }
 
-// closeFrame appends the close frame that ends a connection because of ce, or
-// nothing if it is broken anyway.
-func (m *machine) closeFrame(dst []byte, ce *wire.CloseError) []byte {
+// appendCloseFrame appends the close frame that ends a connection because of
+// ce, or nothing if it is broken.
+func (m *machine) appendCloseFrame(dst []byte, ce *wire.CloseError) []byte {
 	switch {
 	case ce.Code == wire.CodeAbnormal:
 		return dst
 	case ce.Code == wire.CodeNoStatus:
-		return m.frame(dst, frame.Close, nil)
+		return m.appendFrame(dst, frame.Close, nil)
 	}
 	p := binary.BigEndian.AppendUint16(nil, ce.Code)
-	return m.frame(dst, frame.Close, append(p, wire.CutReason(ce.Reason)...))
+	return m.appendFrame(dst, frame.Close, append(p, wire.CutReason(ce.Reason)...))
 }
 
-// ackDue is inbox.AckDue for g, and nothing beyond what may be acknowledged
-// there.
-func (m *machine) ackDue(now time.Time, g *leg) (seqwindow.Serial, bool) {
+// ackDue is inbox.AckDue for conn, limited to what may be acknowledged there.
+func (m *machine) ackDue(now time.Time, conn *connection) (seqwindow.Serial, bool) {
 	ack, due := m.in.AckDue(now)
-	if limit := m.ackLimit(g); seqwindow.Less(limit, ack) {
+	if limit := m.ackLimit(conn); seqwindow.Less(limit, ack) {
 		return limit, false
 	}
 	return ack, due
 }
 
-// ackLimit is the last message that may be acknowledged on g: what it has
-// carried, since a sidecar that replays may not have sent again what came on
-// the connection before (PROTOCOL §4.3), and no more than a resume under way
-// has claimed, whose position would be one that nobody can serve (§4.6).
-func (m *machine) ackLimit(g *leg) seqwindow.Serial {
-	if m.moving() && seqwindow.Less(m.in.claimed, g.count) {
+// ackLimit returns the last message that may be acknowledged on conn: no more
+// than came there, since a sidecar that replays may not have sent again what
+// came on the connection before (PROTOCOL §4.3), and no more than a resume
+// under way has claimed, whose position the sidecar could not serve any more
+// (§4.6).
+func (m *machine) ackLimit(conn *connection) seqwindow.Serial {
+	if m.moving() && seqwindow.Less(m.in.claimed, conn.lastSeq) {
 		return m.in.claimed
 	}
-	return g.count
+	return conn.lastSeq
 }
 
-// moving tells that a second connection is under way while this one works.
-func (m *machine) moving() bool { return m.leg != nil && m.dial.busy }
+// moving reports whether a second connection is being made while the current
+// one works.
+func (m *machine) moving() bool { return m.current != nil && m.dial.busy }

@@ -8,15 +8,15 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// settled is how long a connection must have lived for its loss to be an
-// accident, after which the first attempt is immediate. Somebody who accepts
-// and drops us at once would otherwise be dialled in a loop.
-const settled = time.Second
+// minConnectionLifetime is how long a connection must have lived for the first
+// attempt after its loss to be immediate. A peer that accepts connections and
+// drops them at once would otherwise be dialled in a loop.
+const minConnectionLifetime = time.Second
 
-// redial decides when to dial again.
+// redial schedules the dials of resumes.
 type redial struct {
-	at     time.Time // the next attempt; zero is none
-	busy   bool      // one is under way: a dial, or its connection before WELCOME
+	at     time.Time // of the next attempt; zero is none
+	busy   bool      // an attempt is under way: a dial, or its connection before WELCOME
 	series backoff.Backoff
 }
 
@@ -24,22 +24,24 @@ func (d *redial) init(p backoff.Policy, random *rand.Rand) {
 	d.series = backoff.New(p, random.Float64)
 }
 
-// broken takes the loss of a connection that lived so long.
-func (d *redial) broken(now time.Time, lived time.Duration, fault bool) {
+// connectionLost schedules a dial after the loss of a connection that lived so
+// long; fault is that of machine.drop.
+func (d *redial) connectionLost(now time.Time, lived time.Duration, fault bool) {
 	if !fault {
 		d.series.Reset()
 	}
 	if d.busy {
-		return // what is under way may become its successor
+		return // the attempt under way may replace it
 	}
 	d.at = now
-	if fault || lived < settled {
-		d.wait(now)
+	if fault || lived < minConnectionLifetime {
+		d.backOff(now)
 	}
 }
 
-// wait puts the next attempt off; false means that there is none.
-func (d *redial) wait(now time.Time) bool {
+// backOff schedules the next attempt after a wait, and reports whether there is
+// one.
+func (d *redial) backOff(now time.Time) bool {
 	after, ok := d.series.Next()
 	d.at = now.Add(after)
 	return ok
@@ -51,14 +53,14 @@ type offer struct {
 	first bool // no session yet
 }
 
-// early tells that data may be sent before WELCOME.
+// early reports whether data may be sent before WELCOME.
 func (o *offer) early() bool { return o.Resume != nil && o.Resume.Next != 0 }
 
 func (m *machine) firstOffer() offer {
 	return offer{Offer: wire.Offer{App: m.cfg.protocols, Resilient: true, Adopt: m.cfg.adopt}, first: true}
 }
 
-// wantDial tells whether to dial now, and with which offer; attach or
+// wantDial reports whether to dial now, and with which offer; attach or
 // dialFailed must follow.
 func (m *machine) wantDial(now time.Time) (offer, bool) {
 	if m.err != nil || m.dial.busy || m.dial.at.IsZero() || now.Before(m.dial.at) {
@@ -68,33 +70,35 @@ func (m *machine) wantDial(now time.Time) (offer, bool) {
 	o := m.firstOffer()
 	o.first = false
 	o.Resume = &wire.Resume{Token: m.token, Received: uint32(m.in.claim())}
-	if m.leg == nil {
-		// After a wrap the number can really be 0; then we wait (PROTOCOL §2.1).
+	if m.current == nil {
+		// PROTOCOL §2.1: 0 means that no data is sent before WELCOME. After a
+		// wrap the number itself can be 0, and means the same.
 		o.Resume.Next = m.out.next()
 	} else {
-		// The old connection still carries data, so what comes next is not
-		// known before WELCOME.
-		m.leg.rival = true
+		// Data is still sent on the current connection, so the next number is
+		// not known before WELCOME.
+		m.current.superseding = true
 	}
 	return o, true
 }
 
-// dialFailed takes an attempt that did not lead to WELCOME.
+// dialFailed handles an attempt that did not lead to WELCOME.
 func (m *machine) dialFailed(now time.Time) {
 	if m.err != nil {
 		return
 	}
 	m.dial.busy = false
-	if m.dial.wait(now) {
+	if m.dial.backOff(now) {
 		return
 	}
 	m.dial.at = time.Time{}
-	if m.leg == nil {
+	if m.current == nil {
 		m.lost(LostAttempts)
 	}
 }
 
-// goAway plans the move to another connection while this one works (PROTOCOL
+// goAway schedules the move to another connection while this one works, at a
+// random time within delay, so that all clients do not move at once (PROTOCOL
 // §4.6).
 func (m *machine) goAway(now time.Time, delay time.Duration) {
 	m.events = append(m.events, Event{Kind: EventGoAway, State: m.state})

@@ -202,17 +202,17 @@ func (p *peer) gone() {
 	}
 }
 
-type dialled struct {
+type dialResult struct {
 	c    *Conn
 	resp *http.Response
 	err  error
 }
 
-func (s *stage) dial(o *Options) <-chan dialled {
-	ch := make(chan dialled, 1)
+func (s *stage) dial(o *Options) <-chan dialResult {
+	ch := make(chan dialResult, 1)
 	go func() {
 		c, resp, err := Dial(s.t.Context(), "ws://stage/app", o)
-		ch <- dialled{c, resp, err}
+		ch <- dialResult{c, resp, err}
 	}()
 	return ch
 }

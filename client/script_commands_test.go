@@ -43,14 +43,14 @@ func (r *rehearsal) do(f []string) {
 		code, reason := r.code(f[1:])
 		r.m.close(r.now, code, reason)
 	default:
-		c := r.conn(f[0])
-		if c.leg == nil {
+		c := r.find(f[0])
+		if c.conn == nil {
 			r.handshake(c, f[1:])
 		} else {
 			r.sidecar(c, f[1:])
 		}
 	}
-	r.settle(0)
+	r.perform(0)
 }
 
 func (r *rehearsal) must(err error) {
@@ -59,8 +59,8 @@ func (r *rehearsal) must(err error) {
 	}
 }
 
-func (r *rehearsal) conn(name string) *conn {
-	i := slices.IndexFunc(r.conns, func(c *conn) bool { return c.name == name })
+func (r *rehearsal) find(name string) *dialled {
+	i := slices.IndexFunc(r.conns, func(c *dialled) bool { return c.name == name })
 	if i < 0 {
 		r.t.Fatalf("no connection %s", name)
 	}
@@ -83,30 +83,30 @@ func (r *rehearsal) client(f []string) {
 }
 
 // handshake answers a dial.
-func (r *rehearsal) handshake(c *conn, f []string) {
+func (r *rehearsal) handshake(c *dialled, f []string) {
 	switch {
 	case f[0] == "refused" && c.offer.first:
 		r.t.Fatal("the first dial of this client is its caller's")
 	case f[0] == "refused", len(f) > 1 && !c.offer.first:
-		r.giveUp(c)
+		r.abandon(c)
 		r.m.dialFailed(r.now)
 	case len(f) == 1:
-		c.leg = r.m.attach(r.now, c.offer)
+		c.conn = r.m.attach(r.now, c.offer)
 	case wire.IsOwn(f[1]):
-		c.leg = r.m.attachBare(r.now, "")
+		c.conn = r.m.attachPlain(r.now, "")
 	default:
-		c.leg = r.m.attachBare(r.now, f[1])
+		c.conn = r.m.attachPlain(r.now, f[1])
 	}
 }
 
 // sidecar lets the other end of a connection do something.
-func (r *rehearsal) sidecar(c *conn, f []string) {
+func (r *rehearsal) sidecar(c *dialled, f []string) {
 	op := frame.Binary
 	var p []byte
 	switch f[0] {
 	case "breaks":
 		r.forget(c)
-		r.m.broken(r.now, c.leg, "")
+		r.m.broken(r.now, c.conn, "")
 		return
 	case "closes":
 		code, reason := r.code(f[1:])
@@ -127,17 +127,17 @@ func (r *rehearsal) sidecar(c *conn, f []string) {
 }
 
 // feed lets a message arrive, in pieces if it is large.
-func (r *rehearsal) feed(c *conn, op byte, p []byte) {
+func (r *rehearsal) feed(c *dialled, op byte, p []byte) {
 	raw := frame.Append(nil, frame.Header{Fin: true, Opcode: op}, p)
-	for len(raw) > 0 && c.leg.dead == nil {
-		n := copy(c.leg.buf.space(), raw)
+	for len(raw) > 0 && c.conn.closed == nil {
+		n := copy(c.conn.input.space(), raw)
 		raw = raw[n:]
-		r.m.received(r.now, c.leg, n)
+		r.m.received(r.now, c.conn, n)
 	}
-	r.tell()
+	r.report()
 }
 
-func (r *rehearsal) control(c *conn, f []string) []byte {
+func (r *rehearsal) control(c *dialled, f []string) []byte {
 	a := func(name string, def uint32) uint32 {
 		for _, w := range f {
 			if v, ok := strings.CutPrefix(w, name+"="); ok {
@@ -179,7 +179,7 @@ func (r *rehearsal) control(c *conn, f []string) []byte {
 	return nil
 }
 
-func (r *rehearsal) welcome(c *conn, f []string, a func(string, uint32) uint32) []byte {
+func (r *rehearsal) welcome(c *dialled, f []string, a func(string, uint32) uint32) []byte {
 	w := &wire.WelcomeMessage{
 		Session: wire.SessionID{1}, Epoch: a("epoch", 1), InboundAck: a("ack", 0), NextOutbound: a("next", 1),
 		HeartbeatMillis: a("heartbeat", 5000), TTLMillis: a("ttl", 300_000),
@@ -254,7 +254,7 @@ func data(text bool, p []byte) string {
 // words shows a message on the wire.
 func (r *rehearsal) words(text bool, p []byte) string {
 	t, ours := wire.TypeOf(p)
-	if text || !ours || r.m.bare {
+	if text || !ours || r.m.plain {
 		return data(text, p)
 	}
 	switch t {
@@ -262,20 +262,20 @@ func (r *rehearsal) words(text bool, p []byte) string {
 		return "ESCAPED " + data(false, p[wire.EscapeLen:])
 	case wire.Ack:
 		seq, err := wire.ParseAck(p)
-		return report(err, "ACK %d", seq)
+		return format(err, "ACK %d", seq)
 	case wire.Heartbeat, wire.HeartbeatAck:
 		b, err := wire.ParseBeat(p, t)
 		seq := hex.EncodeToString(b.Payload[:4])
 		n, _ := strconv.ParseUint(seq, 16, 32)
-		return report(err, "%v seq %d sent %d ack %d", t, n, b.Sent, b.Ack)
+		return format(err, "%v seq %d sent %d ack %d", t, n, b.Sent, b.Ack)
 	case wire.Close:
 		code, reason, err := wire.ParseClose(p)
-		return strings.TrimSpace(report(err, "CLOSE %d %s", code, reason))
+		return strings.TrimSpace(format(err, "CLOSE %d %s", code, reason))
 	}
 	return "what a client does not send: " + t.String()
 }
 
-func report(err error, format string, args ...any) string {
+func format(err error, format string, args ...any) string {
 	if err != nil {
 		return err.Error()
 	}

@@ -22,18 +22,18 @@ type rehearsal struct {
 	log   []string
 
 	m      *machine
-	conns  []*conn // those that are not over
+	conns  []*dialled // those that are not over
 	dials  int
 	opened bool // the program has its Conn
 	over   bool // and heard of its end
 }
 
-// conn is a connection from the dial on.
-type conn struct {
+// dialled is a connection from the dial on.
+type dialled struct {
 	name   string
 	offer  offer
-	by     time.Time // when the handshake takes too long
-	leg    *leg      // nil until the handshake is answered
+	by     time.Time   // when the handshake takes too long
+	conn   *connection // nil until the handshake is answered
 	wrote  []byte
 	frames frame.Messages
 }
@@ -61,7 +61,7 @@ func (r *rehearsal) play(f []string) []string {
 }
 
 // say notes what happens. A line that repeats itself is counted.
-func (r *rehearsal) say(format string, args ...any) {
+func (r *rehearsal) note(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if after := r.now.Sub(r.began); after > 0 {
 		line = fmt.Sprintf("+%dms %s", after.Milliseconds(), line)
@@ -79,13 +79,13 @@ func (r *rehearsal) say(format string, args ...any) {
 	r.log = append(r.log, line)
 }
 
-// settle does what the machine wants, until it wants nothing more now.
-func (r *rehearsal) settle(late time.Duration) {
+// perform performs what is pending, until nothing more is pending now.
+func (r *rehearsal) perform(late time.Duration) {
 	for range 1000 {
 		r.m.tick(r.now, late)
 		late = 0
-		r.tell()
-		r.tend()
+		r.report()
+		r.service()
 		if o, ok := r.m.wantDial(r.now); ok {
 			r.dial(o)
 		}
@@ -96,24 +96,24 @@ func (r *rehearsal) settle(late time.Duration) {
 	r.t.Fatal("a deadline stays due")
 }
 
-func (r *rehearsal) tell() {
+func (r *rehearsal) report() {
 	m := r.m
-	if g := m.leg; g != nil && g.welcomed && !r.opened {
+	if conn := m.current; conn != nil && conn.welcomed && !r.opened {
 		r.opened = true
-		if m.bare {
-			r.say("open without a sidecar %q", m.subprotocol)
+		if m.plain {
+			r.note("open without a sidecar %q", m.subprotocol)
 		} else {
-			r.say("open %q", m.subprotocol)
+			r.note("open %q", m.subprotocol)
 		}
 	}
 	for _, e := range m.events {
 		switch {
 		case e.Kind == EventState && e.State != StateClosed:
-			r.say("state: %v", e.State)
+			r.note("state: %v", e.State)
 		case e.Kind == EventResumed:
-			r.say("resumed")
+			r.note("resumed")
 		case e.Kind == EventAdopted:
-			r.say("adopted: %s", e.Reason)
+			r.note("adopted: %s", e.Reason)
 		}
 	}
 	m.events = nil
@@ -122,11 +122,11 @@ func (r *rehearsal) tell() {
 		if !ok {
 			break
 		}
-		r.say("program <- %s", data(msg.typ == MessageText, msg.data))
+		r.note("program <- %s", data(msg.typ == MessageText, msg.data))
 	}
 	if m.err != nil && !r.over {
 		r.over = true
-		r.say("session ends: %s", ending(m))
+		r.note("session ends: %s", ending(m))
 	}
 }
 
@@ -144,22 +144,22 @@ func ending(m *machine) string {
 }
 
 // tend writes what is to be written, and ends what is over.
-func (r *rehearsal) tend() {
+func (r *rehearsal) service() {
 	for _, c := range slices.Clone(r.conns) {
 		switch {
-		case c.leg == nil:
+		case c.conn == nil:
 			if r.m.err != nil {
-				r.giveUp(c)
+				r.abandon(c)
 			} else if !r.now.Before(c.by) {
-				r.giveUp(c)
+				r.abandon(c)
 				r.m.dialFailed(r.now)
 			}
-		case c.leg.dead != nil:
-			r.wrote(c, c.leg.parting)
-			r.say("%s ends %d", c.name, c.leg.dead.Code)
+		case c.conn.closed != nil:
+			r.wrote(c, c.conn.finalBytes)
+			r.note("%s ends %d", c.name, c.conn.closed.Code)
 			r.forget(c)
 		default:
-			for b := r.m.fill(r.now, c.leg, nil); len(b) > 0; b = r.m.fill(r.now, c.leg, nil) {
+			for b := r.m.fill(r.now, c.conn, nil); len(b) > 0; b = r.m.fill(r.now, c.conn, nil) {
 				r.wrote(c, b)
 			}
 		}
@@ -167,7 +167,7 @@ func (r *rehearsal) tend() {
 }
 
 // wrote says what a connection carried.
-func (r *rehearsal) wrote(c *conn, b []byte) {
+func (r *rehearsal) wrote(c *dialled, b []byte) {
 	c.wrote = append(c.wrote, b...)
 	for {
 		msg, n, _, ok, err := c.frames.Next(c.wrote)
@@ -182,28 +182,28 @@ func (r *rehearsal) wrote(c *conn, b []byte) {
 		c.wrote = c.wrote[n:]
 		switch {
 		case msg.Opcode != frame.Close:
-			r.say("%s <- %s", c.name, r.words(msg.Opcode == frame.Text, p))
-		case r.m.bare && r.m.closing.local:
-			r.say("%s closes %d %s", c.name, int(p[0])<<8|int(p[1]), p[2:])
+			r.note("%s <- %s", c.name, r.words(msg.Opcode == frame.Text, p))
+		case r.m.plain && r.m.closing.local:
+			r.note("%s closes %d %s", c.name, int(p[0])<<8|int(p[1]), p[2:])
 		}
 	}
 }
 
 func (r *rehearsal) dial(o offer) {
 	r.dials++
-	c := &conn{name: fmt.Sprintf("c%d", r.dials), offer: o, by: r.now.Add(DefaultHandshakeTimeout)}
+	c := &dialled{name: fmt.Sprintf("c%d", r.dials), offer: o, by: r.now.Add(DefaultHandshakeTimeout)}
 	c.frames = frame.Messages{Rules: frame.Rules{Masked: true}, Max: 1 << 20, Buffers: new(frame.Buffers)}
 	r.conns = append(r.conns, c)
-	r.say("%s dials %s", c.name, strings.Join(o.Protocols(), " "))
+	r.note("%s dials %s", c.name, strings.Join(o.Protocols(), " "))
 }
 
-func (r *rehearsal) giveUp(c *conn) {
-	r.say("%s is given up", c.name)
+func (r *rehearsal) abandon(c *dialled) {
+	r.note("%s is given up", c.name)
 	r.forget(c)
 }
 
-func (r *rehearsal) forget(c *conn) {
-	r.conns = slices.DeleteFunc(r.conns, func(d *conn) bool { return c == d })
+func (r *rehearsal) forget(c *dialled) {
+	r.conns = slices.DeleteFunc(r.conns, func(d *dialled) bool { return c == d })
 }
 
 // deadline is that of the machine, or of a handshake, for which a client has
@@ -211,7 +211,7 @@ func (r *rehearsal) forget(c *conn) {
 func (r *rehearsal) deadline() time.Time {
 	at := r.m.deadline()
 	for _, c := range r.conns {
-		if c.leg == nil && (at.IsZero() || c.by.Before(at)) {
+		if c.conn == nil && (at.IsZero() || c.by.Before(at)) {
 			at = c.by
 		}
 	}
@@ -228,7 +228,7 @@ func (r *rehearsal) wait(d time.Duration) {
 			return
 		}
 		r.now = at
-		r.settle(0)
+		r.perform(0)
 	}
 }
 
@@ -241,5 +241,5 @@ func (r *rehearsal) stall(d time.Duration) {
 	if !at.IsZero() && at.Before(r.now) {
 		late = r.now.Sub(at)
 	}
-	r.settle(late)
+	r.perform(late)
 }

@@ -24,7 +24,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := perform(t, string(text))
+			got := playScript(t, string(text))
 			if got == string(text) {
 				return
 			}
@@ -53,7 +53,7 @@ func diff(want, got string) string {
 // perform runs a script and returns it with what really happened. A step whose
 // outcome is as expected stays as it is, with what is said of the other
 // client.
-func perform(t *testing.T, text string) string {
+func playScript(t *testing.T, text string) string {
 	var b strings.Builder
 	r := newRehearsal(t)
 	lines := strings.Split(text, "\n")

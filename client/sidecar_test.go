@@ -23,13 +23,13 @@ type sidecar struct {
 	ttl             uint32
 	heartbeat       uint32
 	generation      int
-	leg             *sidecarLeg // the newest connection
+	conn            *sidecarConn // the newest connection
 	closed          *wire.CloseError
 	violations      []string
 }
 
-// sidecarLeg is one connection; out are its bytes to the client.
-type sidecarLeg struct {
+// sidecarConn is one connection; out are its bytes to the client.
+type sidecarConn struct {
 	s      *sidecar
 	in     []byte
 	cut    frame.Messages
@@ -46,11 +46,11 @@ func newSidecar(t testing.TB) *sidecar {
 }
 
 // attach answers an offer with WELCOME, and replays.
-func (s *sidecar) attach(o wire.Offer) *sidecarLeg {
-	g := &sidecarLeg{s: s}
-	g.cut = frame.Messages{Rules: frame.Rules{Masked: true}, Max: 1 << 20, Buffers: new(frame.Buffers)}
+func (s *sidecar) attach(o wire.Offer) *sidecarConn {
+	conn := &sidecarConn{s: s}
+	conn.cut = frame.Messages{Rules: frame.Rules{Masked: true}, Max: 1 << 20, Buffers: new(frame.Buffers)}
 	w := wire.WelcomeMessage{Epoch: 1}
-	g.count = s.inBase + seqwindow.Serial(len(s.inbound))
+	conn.count = s.inBase + seqwindow.Serial(len(s.inbound))
 	if r := o.Resume; r != nil {
 		w.Status = wire.StatusResumed
 		received := int(seqwindow.Serial(r.Received) - s.outBase)
@@ -59,160 +59,162 @@ func (s *sidecar) attach(o wire.Offer) *sidecarLeg {
 		}
 		s.acked = received
 		if r.Next != 0 {
-			if seqwindow.Less(g.count+1, seqwindow.Serial(r.Next)) {
-				s.t.Errorf("resume starts at %d, the app has %d", r.Next, g.count)
+			if seqwindow.Less(conn.count+1, seqwindow.Serial(r.Next)) {
+				s.t.Errorf("resume starts at %d, the app has %d", r.Next, conn.count)
 			}
-			g.count = seqwindow.Serial(r.Next) - 1
+			conn.count = seqwindow.Serial(r.Next) - 1
 		}
 	}
-	g.sent = s.acked
+	conn.sent = s.acked
 	s.generation++
 	w.InboundAck = uint32(s.inBase) + uint32(len(s.inbound))
-	w.NextOutbound = uint32(s.outBase) + uint32(g.sent) + 1
+	w.NextOutbound = uint32(s.outBase) + uint32(conn.sent) + 1
 	w.HeartbeatMillis, w.TTLMillis, w.Window, w.MaxMessage = s.heartbeat, s.ttl, s.window, 1<<20
 	w.Token = fmt.Sprintf("token-%d", s.generation)
-	g.control(wire.AppendWelcome(nil, &w))
-	if s.leg != nil {
-		s.leg.closeFrame(wire.CodeSuperseded)
+	conn.control(wire.AppendWelcome(nil, &w))
+	if s.conn != nil {
+		s.conn.closeFrame(wire.CodeSuperseded)
 	}
-	s.leg = g
-	g.replay()
-	return g
+	s.conn = conn
+	conn.replay()
+	return conn
 }
 
-func (g *sidecarLeg) control(msg []byte) { g.frame(frame.Binary, msg) }
+func (conn *sidecarConn) control(msg []byte) { conn.frame(frame.Binary, msg) }
 
-func (g *sidecarLeg) frame(op byte, p []byte) {
-	if !g.ended {
-		g.out = frame.Append(g.out, frame.Header{Fin: true, Opcode: op}, p)
+func (conn *sidecarConn) frame(op byte, p []byte) {
+	if !conn.ended {
+		conn.out = frame.Append(conn.out, frame.Header{Fin: true, Opcode: op}, p)
 	}
 }
 
-func (g *sidecarLeg) closeFrame(code uint16) {
-	g.frame(frame.Close, binary.BigEndian.AppendUint16(nil, code))
-	g.ended = true
+func (conn *sidecarConn) closeFrame(code uint16) {
+	conn.frame(frame.Close, binary.BigEndian.AppendUint16(nil, code))
+	conn.ended = true
 }
 
 // say is the app sending a message.
 func (s *sidecar) say(msg string) {
 	s.outbound = append(s.outbound, msg)
-	if s.leg != nil {
-		s.leg.replay()
+	if s.conn != nil {
+		s.conn.replay()
 	}
 }
 
-func (g *sidecarLeg) replay() {
-	for ; g.sent < len(g.s.outbound) && !g.closes; g.sent++ {
-		msg := []byte(g.s.outbound[g.sent])
+func (conn *sidecarConn) replay() {
+	for ; conn.sent < len(conn.s.outbound) && !conn.closes; conn.sent++ {
+		msg := []byte(conn.s.outbound[conn.sent])
 		if wire.IsMagic(msg) {
 			msg = append(wire.AppendEscape(nil), msg...)
 		}
-		g.frame(frame.Binary, msg)
+		conn.frame(frame.Binary, msg)
 	}
-	if c := g.s.closed; c != nil && !g.closes {
-		g.closes = true
-		g.control(wire.AppendClose(nil, c.Code, c.Reason))
+	if c := conn.s.closed; c != nil && !conn.closes {
+		conn.closes = true
+		conn.control(wire.AppendClose(nil, c.Code, c.Reason))
 	}
 }
 
 // ack and beat say where the sidecar is.
-func (g *sidecarLeg) ack() { g.control(wire.AppendAck(nil, g.inboundAck())) }
+func (conn *sidecarConn) ack() { conn.control(wire.AppendAck(nil, conn.inboundAck())) }
 
-func (g *sidecarLeg) inboundAck() uint32 { return uint32(g.s.inBase) + uint32(len(g.s.inbound)) }
+func (conn *sidecarConn) inboundAck() uint32 {
+	return uint32(conn.s.inBase) + uint32(len(conn.s.inbound))
+}
 
 // feed takes bytes from the client.
-func (g *sidecarLeg) feed(b []byte) {
-	g.in = append(g.in, b...)
-	for !g.ended {
-		msg, n, _, ok, err := g.cut.Next(g.in)
+func (conn *sidecarConn) feed(b []byte) {
+	conn.in = append(conn.in, b...)
+	for !conn.ended {
+		msg, n, _, ok, err := conn.cut.Next(conn.in)
 		if err != nil {
-			g.violation(err.Error())
+			conn.violation(err.Error())
 			return
 		}
 		if ok {
 			p := append([]byte(nil), msg.Payload()...)
 			frame.Mask(p, msg.Mask, 0)
-			g.take(msg.Opcode, p)
+			conn.take(msg.Opcode, p)
 		}
-		g.in = g.in[n:]
+		conn.in = conn.in[n:]
 		if !ok {
 			return
 		}
 	}
 }
 
-func (g *sidecarLeg) violation(why string) {
-	g.s.violations = append(g.s.violations, why)
-	g.closeFrame(wire.CodeViolation)
+func (conn *sidecarConn) violation(why string) {
+	conn.s.violations = append(conn.s.violations, why)
+	conn.closeFrame(wire.CodeViolation)
 }
 
-func (g *sidecarLeg) take(op byte, p []byte) {
+func (conn *sidecarConn) take(op byte, p []byte) {
 	switch {
 	case op == frame.Close:
-		g.ended = true
+		conn.ended = true
 	case op == frame.Ping || op == frame.Pong:
 	case op == frame.Binary && wire.IsMagic(p):
-		g.takeControl(p)
+		conn.takeControl(p)
 	default:
-		g.data(p)
+		conn.data(p)
 	}
 }
 
-func (g *sidecarLeg) data(p []byte) {
-	g.count++
-	if g.count == g.s.inBase+seqwindow.Serial(len(g.s.inbound))+1 {
-		g.s.inbound = append(g.s.inbound, string(p))
-	} else if !seqwindow.LessEq(g.count, g.s.inBase+seqwindow.Serial(len(g.s.inbound))) {
-		g.violation("gap in inbound")
+func (conn *sidecarConn) data(p []byte) {
+	conn.count++
+	if conn.count == conn.s.inBase+seqwindow.Serial(len(conn.s.inbound))+1 {
+		conn.s.inbound = append(conn.s.inbound, string(p))
+	} else if !seqwindow.LessEq(conn.count, conn.s.inBase+seqwindow.Serial(len(conn.s.inbound))) {
+		conn.violation("gap in inbound")
 	}
 }
 
-func (g *sidecarLeg) heard(ack uint32) {
-	n := int(int32(seqwindow.Serial(ack) - g.s.outBase))
-	if n > g.sent {
-		g.violation("ack beyond sent")
+func (conn *sidecarConn) acked(ack uint32) {
+	n := int(int32(seqwindow.Serial(ack) - conn.s.outBase))
+	if n > conn.sent {
+		conn.violation("ack beyond sent")
 	}
-	g.s.acked = max(g.s.acked, n)
+	conn.s.acked = max(conn.s.acked, n)
 }
 
-func (g *sidecarLeg) takeControl(p []byte) {
+func (conn *sidecarConn) takeControl(p []byte) {
 	switch t, _ := wire.TypeOf(p); t {
 	case wire.Escaped:
 		orig, err := wire.Unescape(p)
 		if err != nil {
-			g.violation(err.Error())
+			conn.violation(err.Error())
 			return
 		}
-		g.data(orig)
+		conn.data(orig)
 	case wire.Ack:
 		seq, err := wire.ParseAck(p)
 		if err != nil {
-			g.violation(err.Error())
+			conn.violation(err.Error())
 		}
-		g.heard(seq)
+		conn.acked(seq)
 	case wire.Heartbeat, wire.HeartbeatAck:
 		b, err := wire.ParseBeat(p, t)
-		if err != nil || seqwindow.Serial(b.Sent) != g.count {
-			g.violation("bad heartbeat")
+		if err != nil || seqwindow.Serial(b.Sent) != conn.count {
+			conn.violation("bad heartbeat")
 			return
 		}
-		g.heard(b.Ack)
+		conn.acked(b.Ack)
 		if t == wire.Heartbeat {
-			b.Sent, b.Ack = uint32(g.s.outBase)+uint32(g.sent), g.inboundAck()
-			g.control(wire.AppendBeat(nil, wire.HeartbeatAck, b))
+			b.Sent, b.Ack = uint32(conn.s.outBase)+uint32(conn.sent), conn.inboundAck()
+			conn.control(wire.AppendBeat(nil, wire.HeartbeatAck, b))
 		}
 	case wire.Close:
 		code, reason, err := wire.ParseClose(p)
 		if err != nil {
-			g.violation(err.Error())
+			conn.violation(err.Error())
 			return
 		}
-		if g.s.closed == nil {
-			g.s.closed = &wire.CloseError{Code: code, Reason: reason, Remote: true}
-			g.replay()
+		if conn.s.closed == nil {
+			conn.s.closed = &wire.CloseError{Code: code, Reason: reason, Remote: true}
+			conn.replay()
 		}
-		g.closeFrame(wire.CodeNormal)
+		conn.closeFrame(wire.CodeNormal)
 	default:
-		g.violation("unexpected " + t.String())
+		conn.violation("unexpected " + t.String())
 	}
 }

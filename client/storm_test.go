@@ -34,7 +34,7 @@ func (s *storm) serve(ctx context.Context) {
 		s.dials <- conn
 		p := s.request()
 		s.mu.Lock()
-		g := s.s.attach(p.offer)
+		attached := s.s.attach(p.offer)
 		// The first connection has to succeed; Dial tries once.
 		lives := time.Duration(s.r.IntN(300))*time.Millisecond + time.Millisecond
 		lost := s.r.IntN(5) == 0 && p.offer.Resume != nil
@@ -46,12 +46,12 @@ func (s *storm) serve(ctx context.Context) {
 		}
 		p.upgrade(wire.Subprotocol)
 		time.AfterFunc(lives, func() { p.conn.Close() })
-		s.tasks.Go(func() { s.listen(p, g) })
-		s.tasks.Go(func() { s.talk(p, g) })
+		s.tasks.Go(func() { s.listen(p, attached) })
+		s.tasks.Go(func() { s.talk(p, attached) })
 	}
 }
 
-func (s *storm) listen(p *peer, g *sidecarLeg) {
+func (s *storm) listen(p *peer, conn *sidecarConn) {
 	b := make([]byte, 300)
 	for {
 		n, err := p.conn.Read(b)
@@ -59,20 +59,20 @@ func (s *storm) listen(p *peer, g *sidecarLeg) {
 			return
 		}
 		s.mu.Lock()
-		g.feed(b[:n])
+		conn.feed(b[:n])
 		for i := len(s.s.outbound); i < len(s.s.inbound); i++ {
 			s.s.say(s.s.inbound[i])
 		}
-		g.ack()
+		conn.ack()
 		s.mu.Unlock()
 	}
 }
 
-func (s *storm) talk(p *peer, g *sidecarLeg) {
+func (s *storm) talk(p *peer, conn *sidecarConn) {
 	for {
 		s.mu.Lock()
-		b := g.out
-		g.out = nil
+		b := conn.out
+		conn.out = nil
 		s.mu.Unlock()
 		if _, err := p.conn.Write(b); err != nil {
 			return

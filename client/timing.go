@@ -7,7 +7,7 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// deadline returns when tick has something to do; zero is never.
+// deadline returns when tick must be called; zero is never.
 func (m *machine) deadline() time.Time {
 	var at time.Time
 	sooner := func(t time.Time) {
@@ -18,18 +18,18 @@ func (m *machine) deadline() time.Time {
 	if m.err != nil {
 		return at
 	}
-	for _, g := range [...]*leg{m.leg, m.next} {
-		if g != nil && !g.welcomed {
-			sooner(g.since.Add(welcomeWait))
+	for _, conn := range [...]*connection{m.current, m.next} {
+		if conn != nil && !conn.welcomed {
+			sooner(conn.since.Add(maxWelcomeWait))
 		}
 	}
-	if g := m.leg; g != nil && g.welcomed && !m.bare {
-		if handled := m.in.handled(); !g.ackDue && seqwindow.LessEq(handled, m.ackLimit(g)) {
+	if conn := m.current; conn != nil && conn.welcomed && !m.plain {
+		if handled := m.in.handled(); !conn.ackDue && seqwindow.LessEq(handled, m.ackLimit(conn)) {
 			sooner(m.in.AckDeadline())
 		}
-		sooner(m.silenceEnds(g))
+		sooner(m.silenceDeadline(conn))
 	}
-	sooner(m.closing.by)
+	sooner(m.closing.deadline)
 	if !m.dial.busy {
 		sooner(m.dial.at)
 		sooner(m.expires)
@@ -37,66 +37,68 @@ func (m *machine) deadline() time.Time {
 	return at
 }
 
-// silenceEnds is when the sidecar's silence is to be acted upon.
-func (m *machine) silenceEnds(g *leg) time.Time {
+// silenceDeadline returns when the sidecar's silence must be acted upon.
+func (m *machine) silenceDeadline(conn *connection) time.Time {
 	switch {
 	case m.interval == 0 || m.full():
-		return time.Time{} // it is us who do not listen
-	case g.probed:
-		return g.heard.Add(deadIntervals * m.interval)
+		return time.Time{} // the sidecar may be silent, or we do not read
+	case conn.probed:
+		return conn.lastReceived.Add(deadIntervals * m.interval)
 	}
-	return g.heard.Add(silentIntervals * m.interval)
+	return conn.lastReceived.Add(silentIntervals * m.interval)
 }
 
-// tick does what is due. late is by how much the timer missed the deadline.
+// tick does what is due at now. late is how much later than the deadline that
+// is.
 func (m *machine) tick(now time.Time, late time.Duration) {
 	if m.err != nil {
 		return
 	}
-	if by := m.closing.by; !by.IsZero() && !now.Before(by) {
+	if by := m.closing.deadline; !by.IsZero() && !now.Before(by) {
 		m.closeTimeout()
 		return
 	}
-	for _, g := range [...]*leg{m.leg, m.next} {
-		if g != nil && !g.welcomed && !now.Before(g.since.Add(welcomeWait)) {
-			m.unwelcome(now, g)
+	for _, conn := range [...]*connection{m.current, m.next} {
+		if conn != nil && !conn.welcomed && !now.Before(conn.since.Add(maxWelcomeWait)) {
+			m.welcomeTimeout(now, conn)
 		}
 	}
-	if g := m.leg; g != nil && g.welcomed && !m.bare {
-		if _, due := m.ackDue(now, g); due {
-			g.ackDue = true
+	if conn := m.current; conn != nil && conn.welcomed && !m.plain {
+		if _, due := m.ackDue(now, conn); due {
+			conn.ackDue = true
 		}
-		m.listen(now, g, late)
+		m.checkSilence(now, conn, late)
 	}
 	if !m.dial.busy && !m.expires.IsZero() && !now.Before(m.expires) {
 		m.lost(LostExpired)
 	}
 }
 
-// unwelcome concludes that nobody will say WELCOME.
-func (m *machine) unwelcome(now time.Time, g *leg) {
-	if g.offer.first {
-		m.becomeBare(g, "")
+// welcomeTimeout handles that no WELCOME came in time. PROTOCOL §2.3: on the
+// first connection of a session it means that the server is a plain one.
+func (m *machine) welcomeTimeout(now time.Time, conn *connection) {
+	if conn.offer.first {
+		m.becomePlain(conn, "")
 		return
 	}
-	m.violation(now, g, "no WELCOME")
+	m.violation(now, conn, "no WELCOME")
 }
 
-// listen judges the silence of a connection (PROTOCOL §6.2).
-func (m *machine) listen(now time.Time, g *leg, late time.Duration) {
-	at := m.silenceEnds(g)
+// checkSilence probes a silent connection, or gives it up (PROTOCOL §6.2).
+func (m *machine) checkSilence(now time.Time, conn *connection, late time.Duration) {
+	at := m.silenceDeadline(conn)
 	if at.IsZero() || now.Before(at) {
 		return
 	}
-	if late > stallSlack {
-		// This process stood still, and what the sidecar said meanwhile may
-		// wait in the socket: start over with a probe.
-		g.heard = now.Add(-silentIntervals * m.interval)
-		g.probed = false
+	if late > maxTimerDelay {
+		// This process was stopped, and what the sidecar sent meanwhile may
+		// wait in the socket: probe before giving up.
+		conn.lastReceived = now.Add(-silentIntervals * m.interval)
+		conn.probed = false
 	}
-	if !g.probed {
-		g.probed, g.probe = true, true
+	if !conn.probed {
+		conn.probed, conn.probeDue = true, true
 		return
 	}
-	m.drop(now, g, &wire.CloseError{Code: wire.CodeTimeout, Reason: "no heartbeat"}, false)
+	m.drop(now, conn, &wire.CloseError{Code: wire.CodeTimeout, Reason: "no heartbeat"}, false)
 }

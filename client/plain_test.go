@@ -193,7 +193,7 @@ func TestSelectedByAccident(t *testing.T) {
 		ch = s.dial(s.options())
 		p = s.accept(wire.Subprotocol)
 		c = (<-ch).c
-		if c.Resilient() || time.Since(start) != welcomeWait {
+		if c.Resilient() || time.Since(start) != maxWelcomeWait {
 			t.Fatalf("resilient %v after %v", c.Resilient(), time.Since(start))
 		}
 		go c.Write(t.Context(), MessageText, []byte("as usual"))
@@ -222,7 +222,7 @@ func TestRefused(t *testing.T) {
 	if got := resp.Header.Get("X-Why"); got != "fresh fixed other.example Basic dXNlcjpwdw==" {
 		t.Errorf("the server saw %q", got)
 	}
-	if b, err := io.ReadAll(resp.Body); err != nil || len(b) != maxAnswerBody {
+	if b, err := io.ReadAll(resp.Body); err != nil || len(b) != maxResponseBody {
 		t.Errorf("%d bytes of body, %v", len(b), err)
 	}
 }

@@ -1,0 +1,81 @@
+package client
+
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// connection is the machine's state of one connection.
+type connection struct {
+	offer offer
+	since time.Time // of the handshake, then of WELCOME
+
+	input    input
+	messages frame.Messages
+
+	welcomed     bool
+	lastSeq      seqwindow.Serial // of the last data message that came here (PROTOCOL §4.4)
+	lastReceived time.Time        // when bytes came last
+	superseding  bool             // we dialled another one, so a 4409 may be due to that
+	probed       bool             // a HEARTBEAT was sent because of the present silence
+
+	newestBeat     heartbeat.Newest
+	heartbeatReply *[wire.HeartbeatPayload]byte // payload of the HEARTBEAT to be answered
+	pong           []byte                       // payload of the newest Ping; nil is none
+	probeDue       bool                         // a HEARTBEAT of ours is to be sent
+	ackDue         bool
+
+	closeSent bool // CLOSE, or the close frame of an ordinary WebSocket
+
+	// closed is set when the connection has ended for the machine. The driver
+	// writes finalBytes, if the peer still takes them, and closes the socket.
+	closed     *wire.CloseError
+	finalBytes []byte
+}
+
+// Implementation limits of a connection's input.
+const (
+	readSize      = 4 << 10  // what one read asks for at least
+	maxKeptBuffer = 64 << 10 // a larger buffer is not kept after its message
+)
+
+// input holds bytes that were read until they are whole messages. It grows
+// with what has come, not with what a header declares.
+type input struct {
+	b     []byte
+	start int // of the bytes that are not consumed
+	end   int
+}
+
+// space returns where to read to; added takes how much came.
+func (p *input) space() []byte {
+	if p.start == p.end {
+		p.start, p.end = 0, 0
+		if len(p.b) > maxKeptBuffer {
+			p.b = nil
+		}
+	}
+	if len(p.b)-p.end < readSize/2 {
+		have := p.bytes()
+		to := p.b
+		if len(have) > len(p.b)/2 || len(p.b) < readSize {
+			to = make([]byte, max(readSize, 2*len(have)))
+		}
+		p.start, p.end = 0, copy(to, have)
+		p.b = to
+	}
+	return p.b[p.end:]
+}
+
+func (p *input) added(n int)    { p.end += n }
+func (p *input) consumed(n int) { p.start += n }
+func (p *input) bytes() []byte  { return p.b[p.start:p.end] }
+
+// preload sets the bytes that came before the first read.
+func (p *input) preload(b []byte) {
+	p.b, p.start, p.end = b, 0, len(b)
+}
