@@ -59,8 +59,6 @@ type Conn struct {
 	freed     signal // an acknowledgement, room in the outbox, or the end
 	room      signal // the queue has room again, or a connection ended
 	signalled signalled
-
-	eventsLost uint64
 }
 
 // Read returns the next message. Text is not checked for UTF-8; the bytes are
@@ -230,13 +228,5 @@ func (c *Conn) State() State {
 }
 
 // Events returns the channel of events, which is closed at the end. It needs
-// no reader: when it is full, the oldest event is dropped
-// (EventsLost).
+// no reader: when it is full, the oldest event is dropped.
 func (c *Conn) Events() <-chan Event { return c.events }
-
-// EventsLost returns how many events were dropped.
-func (c *Conn) EventsLost() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.eventsLost
-}

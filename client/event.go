@@ -68,17 +68,15 @@ const eventBuffer = 64
 // enqueue puts an event into the channel. A full channel drops its oldest
 // event: the newest say more of the present state, and the connection must not
 // wait. One goroutine at a time enqueues, so the second attempt finds room.
-func enqueue(ch chan Event, e Event) (lost bool) {
+func enqueue(ch chan Event, e Event) {
 	select {
 	case ch <- e:
-		return false
+		return
 	default:
 	}
 	select {
 	case <-ch:
-		lost = true
 	default:
 	}
 	ch <- e
-	return lost
 }

@@ -24,9 +24,6 @@ func NetConn(ctx context.Context, c *Conn, typ MessageType) net.Conn {
 	return &netConn{c: c, ctx: ctx, typ: typ}
 }
 
-// NetConn is the function of the same name.
-func (c *Conn) NetConn(ctx context.Context, typ MessageType) net.Conn { return NetConn(ctx, c, typ) }
-
 type netConn struct {
 	c   *Conn
 	ctx context.Context

@@ -82,9 +82,7 @@ func (c *Conn) postEvents() {
 	for _, e := range c.m.events {
 		c.log.Info("client: "+e.Kind.String(), slog.String("session", c.m.session.String()),
 			slog.String("state", e.State.String()), slog.String("reason", e.Reason))
-		if enqueue(c.events, e) {
-			c.eventsLost++
-		}
+		enqueue(c.events, e)
 	}
 	clear(c.m.events)
 	c.m.events = c.m.events[:0]

@@ -286,7 +286,7 @@ func TestNetConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
 		c, p := s.open(s.options())
-		n := c.NetConn(t.Context(), MessageBinary)
+		n := NetConn(t.Context(), c, MessageBinary)
 		if _, err := n.Write([]byte("up")); err != nil {
 			t.Fatal(err)
 		}

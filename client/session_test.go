@@ -350,8 +350,8 @@ func TestCancelAndEvents(t *testing.T) {
 		}
 		p.text("still there")
 		wantRead(t, c, "still there")
-		if n := c.EventsLost(); n != 70-eventBuffer {
-			t.Fatalf("%d events lost", n)
+		if n := len(c.Events()); n != eventBuffer {
+			t.Fatalf("%d events wait, want %d", n, eventBuffer)
 		}
 		if e := <-c.Events(); e.Kind != EventAdopted || e.Reason != "app_restarted" {
 			t.Fatalf("%+v", e)
