@@ -14,6 +14,7 @@ import (
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/store/storetest"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -53,7 +54,7 @@ func setScene(t *testing.T, change func(*Config), tune func(*Server)) *scene {
 		t.Fatal(err)
 	}
 	sc := &scene{t: t, ring: ring, app: newWitness(t), watch: newWatch(), log: new(bytesLog)}
-	sc.journal = &countedLog{Log: store.NewMemory(store.MemoryConfig{})}
+	sc.journal = &countedLog{Log: storetest.NewMemory(storetest.MemoryConfig{})}
 	cfg := Config{
 		Upstream: sc.app.url, Tokens: ring, Advertise: "sidecar:1", Observer: sc.watch,
 		Store:  store.NewJournal(sc.journal, ring),

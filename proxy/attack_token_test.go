@@ -11,6 +11,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/store/storetest"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -381,7 +382,7 @@ func noLookForBadTokens(t *testing.T) {
 func rotatedKeys(t *testing.T) {
 	oldKey, newKey := keyring.Generate(), keyring.Generate()
 	rings := map[string][][]byte{"old": {oldKey}, "both": {newKey, oldKey}, "new": {newKey}}
-	log := store.NewMemory(store.MemoryConfig{})
+	log := storetest.NewMemory(storetest.MemoryConfig{})
 	sidecar := func(keys string) *scene {
 		ring, err := keyring.New(rings[keys])
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/store/storetest"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -100,7 +101,7 @@ func (nobody) Lease(string) store.LeaseState { return store.LeaseGone }
 func newZombie(t *testing.T, path string) *zombie {
 	t.Helper()
 	ring := mustRing(t, [][]byte{keyring.Generate()})
-	z := &zombie{store: &awayStore{Store: store.NewJournal(store.NewMemory(store.MemoryConfig{}), ring)}}
+	z := &zombie{store: &awayStore{Store: store.NewJournal(storetest.NewMemory(storetest.MemoryConfig{}), ring)}}
 	// Nobody listens at the owner's address, so that it can be adopted from.
 	share := func(name string) func(*Config) {
 		return func(c *Config) {

@@ -8,7 +8,7 @@
 // folds the chain into one State.
 //
 // Journal implements Store over a Log, which is all that a backend supplies:
-// Memory here, JetStream in natsstore.
+// JetStream in natsstore, memory in storetest for tests.
 package store
 
 import (
@@ -147,8 +147,8 @@ type Store interface {
 	// owner's own by Epoch, Owner and Writer. rec is not kept.
 	Append(ctx context.Context, id ID, after Revision, rec *Record) (Revision, error)
 
-	// Load returns the session's state. It may be stale: who needs the truth
-	// takes over first.
+	// Load returns the session's state. It may be stale: a
+	// caller that needs the truth adopts first.
 	Load(ctx context.Context, id ID) (*State, error)
 
 	// Limits are fixed once the store is ready.
@@ -166,7 +166,7 @@ var (
 	// ErrNotFound means that the store has no record of the session.
 	ErrNotFound = errors.New("store: session not found")
 
-	// ErrEnded means that the session is over and cannot be taken over.
+	// ErrEnded means that the session is over and cannot be adopted.
 	ErrEnded = errors.New("store: session has ended")
 
 	// ErrFenced means that somebody else wrote: this owner owns no more (I5).

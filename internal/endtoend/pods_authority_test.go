@@ -14,6 +14,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/store/storetest"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -192,7 +193,7 @@ func TestKeysRotate(t *testing.T) {
 	older, newer := keyring.Generate(), keyring.Generate()
 	app := newScript()
 	f := newFleet(t, app, false)
-	memory := store.NewMemory(store.MemoryConfig{})
+	memory := storetest.NewMemory(storetest.MemoryConfig{})
 	pod := func(keys ...[]byte) {
 		f.add(func(c *proxy.Config) {
 			ring := newRing(t, keys...)

@@ -21,6 +21,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/store/storetest"
 )
 
 // fleet is several pods that share a journal and keys, and the app behind
@@ -54,7 +55,7 @@ func newFleet(t *testing.T, app http.Handler, virtual bool) *fleet {
 	ring := newRing(t, keyring.Generate())
 	return &fleet{
 		t: t, virtual: virtual, ring: ring, app: app,
-		store:  store.NewJournal(store.NewMemory(store.MemoryConfig{}), ring),
+		store:  store.NewJournal(storetest.NewMemory(storetest.MemoryConfig{}), ring),
 		leases: &leases{of: map[string]store.LeaseState{}},
 	}
 }

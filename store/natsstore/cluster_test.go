@@ -248,7 +248,7 @@ func testLeaderKilled(t *testing.T, nodes []*node, s *Store) {
 	wg.Wait()
 	for i, w := range writers {
 		t.Logf("writer %d: %d appends, %d retries, longest wait %v", i, w.appended, w.retries, w.longest)
-		st, err := store.TakeOver(ctx, s, w.id, "b", time.Now())
+		st, err := storetest.AdoptLatest(ctx, s, w.id, "b", time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,7 +257,7 @@ func testLeaderKilled(t *testing.T, nodes []*node, s *Store) {
 				i, len(st.Frames), st.OutHead, st.Gap, len(w.unacked), w.stored)
 		}
 		if err := w.step(ctx, s); !errors.Is(err, store.ErrFenced) {
-			t.Errorf("writer %d after the take-over: %v", i, err)
+			t.Errorf("writer %d after the adoption: %v", i, err)
 		}
 	}
 }

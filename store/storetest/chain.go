@@ -161,8 +161,8 @@ func testCancelled(t *testing.T, s store.Store) {
 	if _, err = s.Load(ctx, o.id); !errors.Is(err, context.Canceled) || !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("load: %v", err)
 	}
-	if _, err = store.TakeOver(ctx, s, o.id, "b", epochStart); !errors.Is(err, context.Canceled) {
-		t.Errorf("take over: %v", err)
+	if _, err = AdoptLatest(ctx, s, o.id, "b", epochStart); !errors.Is(err, context.Canceled) {
+		t.Errorf("adopt: %v", err)
 	}
 	o.delta(1, 1) // no harm was done
 }

@@ -108,20 +108,20 @@ func testCorrupt(t *testing.T, log store.Log) {
 		if !corrupt {
 			t.Errorf("%s: load: %v, want ErrCorrupt", name, err)
 		}
-		if _, err := store.TakeOver(t.Context(), s, o.id, "b", epochStart); !errors.Is(err, store.ErrCorrupt) {
-			t.Errorf("%s: take over: %v, want ErrCorrupt", name, err)
+		if _, err := AdoptLatest(t.Context(), s, o.id, "b", epochStart); !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("%s: adopt: %v, want ErrCorrupt", name, err)
 		}
 	}
 	// A true record of one session is none of another.
 	other := NewID()
 	put(t, log, other, 0, stored[0].Data)
-	if _, err := store.TakeOver(t.Context(), s, other, "b", epochStart); !errors.Is(err, store.ErrCorrupt) {
+	if _, err := AdoptLatest(t.Context(), s, other, "b", epochStart); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("moved to another session: %v, want ErrCorrupt", err)
 	}
 }
 
 // testUnfinished: a writer that dies within a record of several parts leaves
-// what was there before, and a chain that can be taken over.
+// what was there before, and a chain that can be adopted.
 func testUnfinished(t *testing.T, log store.Log) {
 	a := begin(t, store.NewJournal(log, Ring(t)), "a")
 	a.delta(1, 3)
@@ -135,7 +135,7 @@ func testUnfinished(t *testing.T, log store.Log) {
 		t.Fatalf("%d appends, %v", dying.appends, err)
 	}
 	s := store.NewJournal(log, Ring(t))
-	st, err := store.TakeOver(t.Context(), s, a.id, "b", epochStart)
+	st, err := AdoptLatest(t.Context(), s, a.id, "b", epochStart)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package store_test
+package storetest_test
 
 import (
 	"errors"
@@ -10,18 +10,9 @@ import (
 	"github.com/wsresilience/wsresilience/store/storetest"
 )
 
-func TestMemory(t *testing.T) {
-	storetest.RunLog(t, func(t *testing.T) store.Log {
-		// Small parts, so that splitting is cheap to test.
-		log := store.NewMemory(store.MemoryConfig{MaxData: 64 << 10})
-		t.Cleanup(func() { log.Close() })
-		return log
-	})
-}
-
 func TestMemoryFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := store.NewMemory(store.MemoryConfig{Capacity: 1000, MaxAge: time.Minute})
+		log := storetest.NewMemory(storetest.MemoryConfig{Capacity: 1000, MaxAge: time.Minute})
 		defer log.Close()
 		old, fresh := storetest.NewID(), storetest.NewID()
 		append1 := func(id store.ID, after store.Revision, n int) (store.Revision, error) {

@@ -2,47 +2,13 @@ package store
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
 )
 
-// Implementation limits.
-const (
-	// notFoundTries is how often TakeOver believes that there is no record
-	// only after asking again: a replica may be behind by some milliseconds.
-	notFoundTries = 3
-)
-
 // NewWriter returns a Record.Writer: a random number for one ownership.
 func NewWriter() uint64 { return rand.Uint64() }
-
-// TakeOver loads session id and adopts it whoever owns it, until it has
-// succeeded. The errors of Load pass through; ErrEnded means that the session
-// is over. After ErrUnavailable the claim may stand: calling again is safe.
-func TakeOver(ctx context.Context, s Store, id ID, owner string, now time.Time) (*State, error) {
-	missing := 0
-	for try := range tries {
-		former, err := s.Load(ctx, id)
-		switch {
-		case errors.Is(err, ErrNotFound) && missing < notFoundTries-1:
-			missing++
-		case err != nil:
-			return nil, err
-		default:
-			st, err := Adopt(ctx, s, id, former, owner, now)
-			if !errors.Is(err, ErrFenced) && !errors.Is(err, ErrLost) {
-				return st, err
-			}
-		}
-		if err := pause(ctx, try); err != nil {
-			return nil, err
-		}
-	}
-	return nil, fmt.Errorf("%w: lost %d races for the session", ErrUnavailable, tries)
-}
 
 // Adopt tries once to make owner the owner of session id, whose state the
 // caller has loaded, and returns the state that the new owner goes on from:
