@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/keyring"
@@ -33,43 +32,14 @@ const (
 // owner's own lost writes from another owner's. It is safe for concurrent
 // use.
 type Journal struct {
-	log   Log
-	ring  *keyring.Ring
-	stats counters
+	log  Log
+	ring *keyring.Ring
 }
 
 // NewJournal makes a Store of a Log and owns it. The keys are derived from
 // ring, which may be the tokens' too.
 func NewJournal(log Log, ring *keyring.Ring) *Journal {
 	return &Journal{log: log, ring: ring.Derive("journal")}
-}
-
-// Stats counts what a Journal did since it was made.
-type Stats struct {
-	Writes      uint64 // messages given to the log, retries included
-	WriteBytes  uint64
-	Records     uint64 // records stored
-	Loads       uint64
-	Fenced      uint64 // appends that found another owner
-	Full        uint64 // appends that the log had no room for
-	Unavailable uint64 // appends without a definite answer
-}
-
-type counters struct {
-	writes, writeBytes, records, loads, fenced, full, unavailable atomic.Uint64
-}
-
-// Stats returns the counters as they are now.
-func (j *Journal) Stats() Stats {
-	return Stats{
-		Writes:      j.stats.writes.Load(),
-		WriteBytes:  j.stats.writeBytes.Load(),
-		Records:     j.stats.records.Load(),
-		Loads:       j.stats.loads.Load(),
-		Fenced:      j.stats.fenced.Load(),
-		Full:        j.stats.full.Load(),
-		Unavailable: j.stats.unavailable.Load(),
-	}
 }
 
 // Limits implements Store.
@@ -93,24 +63,14 @@ func (j *Journal) Append(ctx context.Context, id ID, after Revision, rec *Record
 		return 0, err
 	}
 	w := write{j: j, id: id, after: after, parts: parts}
-	err = w.run(ctx)
-	switch {
-	case err == nil:
-		j.stats.records.Add(1)
-		return w.after, nil
-	case errors.Is(err, ErrFenced):
-		j.stats.fenced.Add(1)
-	case errors.Is(err, ErrFull):
-		j.stats.full.Add(1)
-	case errors.Is(err, ErrUnavailable):
-		j.stats.unavailable.Add(1)
+	if err := w.run(ctx); err != nil {
+		return 0, fmt.Errorf("append %v after %d: %w", rec.Kind, after, err)
 	}
-	return 0, fmt.Errorf("append %v after %d: %w", rec.Kind, after, err)
+	return w.after, nil
 }
 
 // Load implements Store.
 func (j *Journal) Load(ctx context.Context, id ID) (*State, error) {
-	j.stats.loads.Add(1)
 	messages, err := j.log.Read(ctx, id, 0, readMost)
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
@@ -160,8 +120,6 @@ func (w *write) run(ctx context.Context) error {
 // send gives the log the next part.
 func (w *write) send(ctx context.Context) error {
 	data := w.parts[w.done].seal(w.j.ring, w.id)
-	w.j.stats.writes.Add(1)
-	w.j.stats.writeBytes.Add(uint64(len(data)))
 	rev, err := w.j.log.Append(ctx, w.id, w.after, data)
 	if err != nil {
 		return err

@@ -63,8 +63,8 @@ func TestEmbeddedLarge(t *testing.T) {
 	if err != nil || len(st.Frames) != 2 || len(st.Frames[1].Data) != 1<<20 || st.Gap {
 		t.Fatalf("loaded %v", err)
 	}
-	if got := s.Stats(); got.Writes != 3 || got.Records != 1 {
-		t.Errorf("stats %+v, want 3 writes for 1 record", got)
+	if parts, err := s.log.Read(t.Context(), id, 0, 9); err != nil || len(parts) != 3 {
+		t.Errorf("%d messages for the record, %v, want 3", len(parts), err)
 	}
 }
 
@@ -122,8 +122,8 @@ func TestFull(t *testing.T) {
 		}
 		ids = append(ids, id)
 	}
-	if len(ids) == 0 || len(ids) == 20 || s.Stats().Full != 1 {
-		t.Fatalf("%d of 20 stored, stats %+v", len(ids), s.Stats())
+	if len(ids) == 0 || len(ids) == 20 {
+		t.Fatalf("%d of 20 stored", len(ids))
 	}
 	for _, id := range ids {
 		if st, err := s.Load(t.Context(), id); err != nil || len(st.Frames) != 1 {
