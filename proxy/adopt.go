@@ -39,7 +39,9 @@ func (h *arrival) adopt(t *wire.Token, asked owners) (ask string, decided bool) 
 	if !h.allowed(ctx) {
 		return "", true
 	}
-	state, err := store.Adopt(ctx, h.s.cfg.Store, store.ID(t.Session), former, h.s.cfg.Advertise, time.Now())
+	state, err := store.Adopt(ctx, h.s.cfg.Store, store.Adoption{
+		ID: store.ID(t.Session), From: former, Owner: h.s.cfg.Advertise, Now: time.Now(),
+	})
 	switch {
 	case errors.Is(err, store.ErrFenced), errors.Is(err, store.ErrLost):
 		return "", false // somebody was faster

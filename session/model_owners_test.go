@@ -196,7 +196,7 @@ func (m *sim) adopt() {
 		m.proven = journaled // what was shown in the last moment is forgotten
 	}
 	m.checkTokens(func(e, g uint32) TokenVerdict { return JudgeToken(former, e, g) })
-	state, err := store.Adopt(ctx, &m.chain, id, former, "b:1", m.now)
+	state, err := store.Adopt(ctx, &m.chain, store.Adoption{ID: id, From: former, Owner: "b:1", Now: m.now})
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func AdoptLatest(ctx context.Context, s store.Store, id store.ID, owner string, 
 		case err != nil:
 			return nil, err
 		default:
-			st, err := store.Adopt(ctx, s, id, former, owner, now)
+			st, err := store.Adopt(ctx, s, store.Adoption{ID: id, From: former, Owner: owner, Now: now})
 			if !errors.Is(err, store.ErrFenced) && !errors.Is(err, store.ErrLost) {
 				return st, err
 			}
@@ -166,7 +166,7 @@ func testAdopt(t *testing.T, s store.Store) {
 	a := begin(t, s, "a")
 	a.delta(1, 3)
 	former := a.load()
-	b, err := store.Adopt(t.Context(), s, a.id, former, "b", epochStart)
+	b, err := store.Adopt(t.Context(), s, store.Adoption{ID: a.id, From: former, Owner: "b", Now: epochStart})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,12 +174,12 @@ func testAdopt(t *testing.T, s store.Store) {
 	if b.Epoch != 2 || b.Owner != "b" || former.Owner != "a" || former.Epoch != 1 {
 		t.Fatalf("adopted %+v of %+v", b.Record, former.Record)
 	}
-	if st, err := store.Adopt(t.Context(), s, a.id, former, "c", epochStart); !errors.Is(err, store.ErrFenced) {
+	if st, err := store.Adopt(t.Context(), s, store.Adoption{ID: a.id, From: former, Owner: "c", Now: epochStart}); !errors.Is(err, store.ErrFenced) {
 		t.Errorf("the slower one: %v, %v", st, err)
 	}
 	winner := owner{t: t, s: s, id: a.id, rev: b.Revision, rec: b.Record}
 	winner.append(func(r *store.Record) { r.Kind = store.End })
-	if _, err := store.Adopt(t.Context(), s, a.id, winner.load(), "c", epochStart); !errors.Is(err, store.ErrEnded) {
+	if _, err := store.Adopt(t.Context(), s, store.Adoption{ID: a.id, From: winner.load(), Owner: "c", Now: epochStart}); !errors.Is(err, store.ErrEnded) {
 		t.Errorf("a session that is over: %v", err)
 	}
 }
