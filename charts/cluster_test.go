@@ -101,8 +101,9 @@ func TestNATSClusterKeepsTheJournal(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	storetest.Run(t, func(t *testing.T) store.Store { return open(t, cfg) })
-	leases := open(t, cfg).Announce(natsstore.LeaseConfig{Owner: "10.0.0.1:15801"})
-	for !leases.Held() && t.Context().Err() == nil {
+	const owner = "10.0.0.1:15801"
+	leases := open(t, cfg).Announce(natsstore.LeaseConfig{Owner: owner})
+	for leases.Lease(owner) != store.LeaseLive && t.Context().Err() == nil {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if err := leases.Close(t.Context()); err != nil {

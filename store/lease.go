@@ -14,13 +14,3 @@ const (
 	// LeaseGone: it never did, it said goodbye, or its time is over.
 	LeaseGone
 )
-
-func (s LeaseState) String() string {
-	switch s {
-	case LeaseLive:
-		return "live"
-	case LeaseGone:
-		return "gone"
-	}
-	return "unknown"
-}

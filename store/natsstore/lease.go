@@ -42,10 +42,9 @@ type Leases struct {
 	mu       sync.Mutex // guards all below
 	roster   *roster
 	draining bool
-	revision uint64    // newest of our own key, whoever wrote it
-	claimed  bool      // the key was ours
-	usurped  bool      // and is another process's of the same address
-	until    time.Time // our own lease, as far as we know
+	revision uint64 // newest of our own key, whoever wrote it
+	claimed  bool   // the key was ours
+	usurped  bool   // and is another process's of the same address
 }
 
 // Announce makes this process known as cfg.Owner, and keeps it known until
@@ -77,14 +76,17 @@ func (l *Leases) Lease(owner string) store.LeaseState {
 	return l.roster.state(time.Now(), owner)
 }
 
-// Draining tells whether owner lives and has said that it drains.
+// Draining reports whether owner is alive and has announced that it drains.
+// The sidecar does not ask it yet: today the announcement is read by operators
+// (nats kv get WSR_LEASE).
 func (l *Leases) Draining(owner string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.roster.state(time.Now(), owner) == store.LeaseLive && l.roster.entries[owner].Draining
 }
 
-// SetDraining says whether this sidecar drains, and lets the others know.
+// SetDraining announces whether this sidecar drains, at once: to Draining of
+// the other sidecars, and to operators who look into the bucket.
 func (l *Leases) SetDraining(draining bool) {
 	l.mu.Lock()
 	changed := l.draining != draining
@@ -96,14 +98,6 @@ func (l *Leases) SetDraining(draining bool) {
 		default:
 		}
 	}
-}
-
-// Held tells whether our own lease was renewed within its time, so that the
-// others take us for alive.
-func (l *Leases) Held() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return !l.usurped && time.Now().Before(l.until)
 }
 
 // Close says goodbye, so that the others know at once, and stops. Its error is
@@ -118,7 +112,7 @@ func (l *Leases) Close(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	bye := l.claimed && !l.usurped
-	l.claimed, l.until = false, time.Time{}
+	l.claimed = false
 	l.roster.synced = false
 	l.mu.Unlock()
 	if !bye {

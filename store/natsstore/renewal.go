@@ -151,12 +151,11 @@ func (l *Leases) renew(ctx context.Context) time.Duration {
 	if err != nil {
 		panic(err) // a struct of strings
 	}
-	began := time.Now()
 	revision, err := l.publish(ctx, &nats.Msg{Data: value}, after, l.cfg.TTL)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {
-		l.revision, l.claimed, l.until = max(l.revision, revision), true, began.Add(l.cfg.TTL)
+		l.revision, l.claimed = max(l.revision, revision), true
 		return l.every()
 	}
 	if emptied(err) {

@@ -80,7 +80,6 @@ type log struct {
 	setting sync.Mutex // one setup at a time
 
 	full    atomic.Pointer[refused] // the newest append was refused for want of room
-	up      atomic.Bool             // as Watch saw it last
 	nudges  chan struct{}           // an append failed: Watch looks at once
 	closing sync.Once
 }

@@ -33,10 +33,6 @@ type refused struct {
 	at  time.Time
 }
 
-// Available tells without waiting whether the journal can be written, as the
-// Watch that runs saw it last. Without one it is false.
-func (s *Store) Available() bool { return s.log.up.Load() }
-
 // Watch calls changed with the state of the journal at once, and then with
 // every change, from one goroutine, until ctx ends. A connection that breaks,
 // a server in trouble and a full stream show within a second or so; a slow
@@ -46,8 +42,7 @@ func (s *Store) Watch(ctx context.Context, changed func(available bool, why erro
 	l := s.log
 	status := l.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	defer l.nc.RemoveStatusListener(status)
-	defer l.up.Store(false)
-	known, slow := false, 0
+	known, up, slow := false, false, 0
 	for {
 		why := l.look(ctx)
 		if ctx.Err() != nil {
@@ -56,9 +51,8 @@ func (s *Store) Watch(ctx context.Context, changed func(available bool, why erro
 		if slow++; !l.slow(why) {
 			slow = 0
 		}
-		if up := why == nil; (slow == 0 || slow >= slowLooks) && (!known || up != l.up.Load()) {
-			known = true
-			l.up.Store(up)
+		if decided := slow == 0 || slow >= slowLooks; decided && (!known || up != (why == nil)) {
+			known, up = true, why == nil
 			changed(up, why)
 		}
 		if !l.rest(ctx, status) {
