@@ -1,0 +1,210 @@
+package admission
+
+import (
+	"errors"
+	"time"
+
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Next returns the step that follows from f. The quotations are the rows of
+// PROTOCOL §8.5, of which the first that holds decides.
+func (p *Policy) Next(f *Facts) Step {
+	switch {
+	case f.Token == nil:
+		// "the token does not open, is past its time, or is bound to another request"
+		return Refuse{Reason: wire.ResetToken}
+	case f.Look == Found:
+		return p.found(f)
+	case f.Look == Absent:
+		return p.absent(f)
+	case f.Looks == 0 && p.mayAsk(f, f.Token.Owner):
+		// "the session is not here, and the token names another sidecar that
+		// was not asked": that saves the look into the journal in the common
+		// case.
+		return Forward{f.Token.Owner}
+	}
+	return p.lookAgain(f)
+}
+
+// lookAgain is for a session that may have moved since the last look.
+func (p *Policy) lookAgain(f *Facts) Step {
+	if f.Looks >= maxLooks {
+		// "another sidecar is faster, for the fifth time"
+		return Refuse{Reason: wire.ResetTryAgain}
+	}
+	return Look{}
+}
+
+// mayAsk reports whether the client may be passed on to owner. A session that
+// is here needs no other sidecar, none is asked twice, and "a request that was
+// passed on once goes no further".
+func (p *Policy) mayAsk(f *Facts, owner string) bool {
+	return owner != "" && !f.Forwarded && !f.Here && !p.wasAsked(f, owner)
+}
+
+// wasAsked reports whether it is known what owner answers. This sidecar has
+// looked for itself.
+func (p *Policy) wasAsked(f *Facts, owner string) bool {
+	return owner == p.Self || f.Answers[owner] != 0
+}
+
+// found decides on a session that is on this sidecar.
+func (p *Policy) found(f *Facts) Step {
+	switch {
+	case f.Unfit != 0:
+		// "the session is here, and token or positions do not fit it"
+		return Refuse{Reason: f.Unfit}
+	case p.Authorize && !f.Asked:
+		return Authorize{}
+	case f.Denied != 0:
+		// "the session is here, and the app does not allow the resume, or
+		// cannot tell"
+		return Refuse{Reason: f.Denied}
+	case f.HandOver == HandedOver && f.Forwarded:
+		return Misdirect{}
+	case f.HandOver != 0:
+		return Refuse{Reason: wire.ResetTryAgain}
+	case f.Forwarded && f.Draining:
+		// "the session is here, this sidecar drains, and another one passed
+		// the client on"
+		return HandOver{}
+	case !f.Forwarded && f.HandingOver:
+		// "the session is here and being handed over"
+		return HandOver{}
+	}
+	// "the session is here"
+	return Attach{}
+}
+
+// absent decides on a session that is not on this sidecar.
+func (p *Policy) absent(f *Facts) Step {
+	switch {
+	case f.Forwarded:
+		// "another sidecar passed the client on"
+		return Misdirect{}
+	case !p.Journal:
+		// "there is no journal"
+		return Refuse{Reason: wire.ResetUnknown}
+	case !f.Loaded:
+		return Load{}
+	case f.LoadErr != nil:
+		return p.unread(f)
+	case f.Denied != 0:
+		// "the app does not allow the resume, or cannot tell"
+		return Refuse{Reason: f.Denied}
+	case f.AdoptErr != nil:
+		return failure(f.AdoptErr)
+	}
+	if reason, cause := p.adoptable(f); reason != 0 {
+		return Refuse{reason, cause}
+	}
+	if !f.Record.Handed {
+		if !p.wasAsked(f, f.Record.Owner) {
+			return p.ask(f, f.Record.Owner)
+		}
+		if !p.gone(f) {
+			// "that owner cannot be reached, and its lease is not over"
+			return Refuse{Reason: wire.ResetTryAgain}
+		}
+	}
+	return p.adopt(f)
+}
+
+// unread decides on a session whose state cannot be had.
+func (p *Policy) unread(f *Facts) Step {
+	unheard := f.Answers[f.Token.Owner] == Unreachable && f.Owner.Lease != store.LeaseGone
+	if errors.Is(f.LoadErr, store.ErrNotFound) && unheard {
+		// "the journal does not know the session, and the token's owner cannot
+		// be reached and its lease is not over": it may not have got to
+		// writing it down.
+		return Refuse{Reason: wire.ResetTryAgain}
+	}
+	return failure(f.LoadErr)
+}
+
+// failure is the answer for an error of the journal's.
+func failure(err error) Step {
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrEnded):
+		// "the journal does not know the session"
+		return Refuse{Reason: wire.ResetUnknown}
+	case errors.Is(err, store.ErrCorrupt):
+		// "the journal's records of the session cannot be read"
+		return Refuse{wire.ResetLost, err}
+	}
+	// "the journal cannot be reached"
+	return Refuse{wire.ResetTryAgain, err}
+}
+
+// adoptable returns why no sidecar could adopt the session, or 0. All of it
+// is found before anything is claimed: it may be a request that was late.
+func (p *Policy) adoptable(f *Facts) (reason wire.ResetReason, cause error) {
+	st := f.Record
+	if st.Kind == store.End {
+		// "the journal says that the session is over"
+		return wire.ResetUnknown, nil
+	}
+	// "the token was never sent, or the client is known to have a newer one"
+	switch session.JudgeToken(st, f.Token.Epoch, f.Token.Generation) {
+	case session.TokenUnknown:
+		return wire.ResetToken, nil
+	case session.TokenReused:
+		return wire.ResetToken, ErrTokenReused
+	}
+	switch {
+	case st.Gap, seqwindow.Less(f.Position.Received, seqwindow.Serial(st.OutAcked)):
+		// "the journal lacks messages that the client lacks"
+		return wire.ResetLost, nil
+	case st.DetachedAt != 0 && f.Now.Sub(time.UnixMilli(st.DetachedAt)) > p.SessionTTL:
+		// "the session has been detached for longer than its TTL"
+		return wire.ResetUnknown, nil
+	}
+	return 0, nil
+}
+
+// ask is for "the journal names another owner that was not asked and did not
+// hand the session over".
+func (p *Policy) ask(f *Facts, owner string) Step {
+	switch {
+	case owner == "" || f.Looks >= maxLooks:
+		return Refuse{Reason: wire.ResetTryAgain} // it cannot be asked
+	case f.Here:
+		return Look{}
+	}
+	return Forward{owner}
+}
+
+// gone reports whether an owner that was asked may be replaced. What it still
+// does then is refused by the journal (I5), so a wrong answer costs the
+// session its app socket and nothing else.
+func (p *Policy) gone(f *Facts) bool {
+	if f.Answers[f.Record.Owner] != Unreachable {
+		return true
+	}
+	switch f.Owner.Lease {
+	case store.LeaseGone:
+		return true
+	case store.LeaseLive:
+		// It lives, and we cannot reach it: nor perhaps can any sidecar that
+		// the client gets to.
+		return f.Owner.Unreachable > p.LeaseTTL
+	}
+	return false
+}
+
+// adopt takes a session over that no other sidecar has.
+func (p *Policy) adopt(f *Facts) Step {
+	switch {
+	case f.Draining:
+		// "this sidecar drains"
+		return Refuse{Reason: wire.ResetTryAgain}
+	case p.Authorize && !f.Asked:
+		return Authorize{}
+	}
+	// "none of these"
+	return Adopt{}
+}
