@@ -35,7 +35,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 		Store: s.journal, StrictStore: c.StorePolicy == config.StoreStrict, Driver: transport.Driver(c.Driver),
 		TLSCert: string(c.TLSCert), TLSKey: string(c.TLSKey),
 		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),
-		MemoryBudget: int64(c.MemoryBudget), SessionTTL: c.SessionTTL, SessionTTLGoingAway: c.LingerGoingAway,
+		MemoryBudget: int64(c.MemoryBudget), SessionTTL: c.SessionTTL, SessionTTLGoingAway: c.SessionTTLGoingAway,
 		PersistAfter: c.PersistAfter,
 		Heartbeat:    heartbeat.Config{Base: c.HeartbeatBase, Min: c.HeartbeatMin, Max: c.HeartbeatMax, Misses: c.HeartbeatMisses},
 		Observer:     s.metrics, Logger: s.log,

@@ -102,7 +102,7 @@ func beginDriver(driver string) func(*rig, string, ...string) (*contestant, erro
 		if err != nil {
 			return nil, err
 		}
-		s, err := r.startSidecar(upstream, dir, tokenKey(), append(env, "WSR_DRIVER="+driver)...)
+		s, err := r.startSidecar(upstream, dir, tokenKey(), append(env, "WSR_TEST_DRIVER="+driver)...)
 		if err != nil {
 			return nil, err
 		}

@@ -48,11 +48,11 @@ type Config struct {
 	TokenKeys     Keys `env:"WSR_TOKEN_KEYS" pod:"injector" unset:"random, with a warning" secret:"true" empty:"refused" doc:"Keys that seal resume tokens and the journal. The first seals, all open, so that keys rotate: add the new one in second place everywhere, then move it to the front, then drop the old one."`
 	TokenKeysFile File `env:"WSR_TOKEN_KEYS_FILE" pod:"injector" unset:"none" private:"true" empty:"refused" doc:"The same from a file, one key per line or comma-separated."`
 
-	SessionTTL      time.Duration `env:"WSR_SESSION_TTL" envDefault:"5m" min:"1s" max:"24h" doc:"How long a session waits for a client that is away."`
-	LingerGoingAway time.Duration `env:"WSR_LINGER_GOING_AWAY" envDefault:"10s" min:"0s" max:"24h" doc:"The same after the client closed with 1001, which browsers do when a page is left. 0s: the session ends at once."`
-	LeaseTTL        time.Duration `env:"WSR_LEASE_TTL" envDefault:"20s" min:"2s" max:"5m" doc:"After so long without a sign of life in NATS a sidecar counts as gone, and others adopt its sessions. It has to outlast the election of a leader in the NATS cluster, which takes up to 9 s."`
-	DrainSeconds    int           `env:"WSR_DRAIN_SECONDS" envDefault:"25" min:"1" max:"3600" doc:"How long the sidecar takes at most to stop, in seconds. One fifth of it (5 s at most) is left to load balancers to notice, then clients are moved over most of the rest; the last tenth or two seconds are for stragglers. Keep it below the pod's terminationGracePeriodSeconds (30 s)."`
-	StorePolicy     StorePolicy   `env:"WSR_STORE_POLICY" envDefault:"available" oneof:"available,strict" doc:"What new sessions get while the journal is away: available serves them from memory; strict refuses them with 503, and the sidecar is not ready. Sessions that live go on either way."`
+	SessionTTL          time.Duration `env:"WSR_SESSION_TTL" envDefault:"5m" min:"1s" max:"24h" doc:"How long a session waits for a client that is away."`
+	SessionTTLGoingAway time.Duration `env:"WSR_SESSION_TTL_GOING_AWAY" envDefault:"10s" min:"0s" max:"24h" doc:"The same after the client closed its connection with 1001, which browsers do when a page is left. 0s: the session ends at once."`
+	LeaseTTL            time.Duration `env:"WSR_LEASE_TTL" envDefault:"20s" min:"2s" max:"5m" doc:"After so long without a sign of life in NATS a sidecar counts as gone, and others adopt its sessions. It has to outlast the election of a leader in the NATS cluster, which takes up to 9 s."`
+	DrainSeconds        int           `env:"WSR_DRAIN_SECONDS" envDefault:"25" min:"1" max:"3600" doc:"How long the sidecar takes at most to stop, in seconds. One fifth of it (5 s at most) is left to load balancers to notice, then clients are moved over most of the rest; the last tenth or two seconds are for stragglers. Keep it below the pod's terminationGracePeriodSeconds (30 s)."`
+	StorePolicy         StorePolicy   `env:"WSR_STORE_POLICY" envDefault:"available" oneof:"available,strict" doc:"What new sessions get while the journal is away: available serves them from memory; strict refuses them with 503, and the sidecar is not ready. Sessions that live go on either way."`
 
 	TokenBind   Binding     `env:"WSR_TOKEN_BIND" unset:"origin only" doc:"What of a request must be the same when a token is presented, so that a stolen one is of no use without it. Origin always is."`
 	ResumeAuth  Path        `env:"WSR_RESUME_AUTH" unset:"not asked" doc:"Before a resume the app is asked: GET of this path with the client's header fields. Only an answer of 2xx lets the client resume."`
@@ -75,10 +75,10 @@ type Config struct {
 	SnapshotRules  Rules    `env:"WSR_SNAPSHOT_RULES" lines:"true" unset:"none" doc:"Which messages of a client a fresh app socket has to hear again, such as its login and subscriptions."`
 	AppProtocol    string   `env:"WSR_APP_PROTOCOL" unset:"none" doc:"The same by the name of the app's protocol: graphql-transport-ws, socket.io, mqtt, stomp, phoenix or actioncable."`
 
-	Driver Driver `env:"WSR_DRIVER" envDefault:"auto" oneof:"auto,epoll,goroutine" doc:"How the sockets of sessions are read: on few event loops (epoll, on Linux and without TLS), or each on a goroutine of its own. auto: whichever there is, epoll first."`
-
 	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`
 	LogFormat LogFormat  `env:"WSR_LOG_FORMAT" unset:"json, on a terminal text" oneof:"json,text" doc:"Form of the log on standard error."`
+
+	Driver Driver `env:"WSR_TEST_DRIVER" envDefault:"auto" oneof:"auto,epoll,goroutine" doc:"A debugging aid, to tell a mistake of one driver from others: how the sockets of sessions are read, on few event loops (epoll, on Linux and without TLS) or each on a goroutine of its own. auto: epoll where it can be."`
 
 	warnings []string
 	given    map[string]bool

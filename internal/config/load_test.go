@@ -38,7 +38,7 @@ func mustLoad(t *testing.T, environ ...string) *Config {
 func TestDefaultsAreThoseOfTheIssue(t *testing.T) {
 	c := mustLoad(t, "POD_IP=10.1.2.3", "HOME=/root")
 	got := []any{
-		c.Listen, c.AdminListen, c.Advertise, c.DataDir, c.SessionTTL, c.LingerGoingAway,
+		c.Listen, c.AdminListen, c.Advertise, c.DataDir, c.SessionTTL, c.SessionTTLGoingAway,
 		c.WindowBytes, c.WindowMessages, c.MaxMessage, c.MemoryBudget, c.PersistAfter,
 		c.HeartbeatBase, c.HeartbeatMin, c.HeartbeatMax, c.HeartbeatMisses,
 		c.ResilientPaths.String(), c.Adopt, c.LogLevel, c.LogFormat, c.DrainTime(),

@@ -53,7 +53,7 @@ func newProcess(t *testing.T, upstream, dir string, env ...string) *process {
 	addr, admin := freeAddr(t), freeAddr(t)
 	p := &process{t: t, addr: addr, env: append([]string{
 		"WSR_UPSTREAM=" + upstream, "WSR_DATA_DIR=" + dir, "WSR_LISTEN=" + addr, "WSR_ADMIN_LISTEN=" + admin,
-		"WSR_HEARTBEAT_BASE=200ms", "WSR_HEARTBEAT_MIN=100ms", "WSR_HEARTBEAT_MAX=500ms", "WSR_LOG_LEVEL=debug", "WSR_DRIVER=" + string(testedDriver(t)),
+		"WSR_HEARTBEAT_BASE=200ms", "WSR_HEARTBEAT_MIN=100ms", "WSR_HEARTBEAT_MAX=500ms", "WSR_LOG_LEVEL=debug", "WSR_TEST_DRIVER=" + string(testedDriver(t)),
 	}, env...)}
 	p.start()
 	t.Cleanup(func() {

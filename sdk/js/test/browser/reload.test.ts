@@ -185,7 +185,7 @@ async function beginsAnew({ rig }: Stage, page: Tab): Promise<void> {
 }
 
 /** Sessions that are soon given up. */
-const SHORT = { environment: { WSR_SESSION_TTL: "2s", WSR_LINGER_GOING_AWAY: "1s" } };
+const SHORT = { environment: { WSR_SESSION_TTL: "2s", WSR_SESSION_TTL_GOING_AWAY: "1s" } };
 
 test("a session that expired is told with what was not acknowledged, and a new one begins", () =>
   stage(SHORT, async (s) => {

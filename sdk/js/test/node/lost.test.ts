@@ -17,7 +17,7 @@ async function withRig(options: RigOptions, body: (rig: Rig) => Promise<void>): 
 }
 
 /** Settings of a sidecar that forgets sessions soon. */
-const FORGETFUL = { WSR_SESSION_TTL: "1s", WSR_LINGER_GOING_AWAY: "1s" };
+const FORGETFUL = { WSR_SESSION_TTL: "1s", WSR_SESSION_TTL_GOING_AWAY: "1s" };
 
 test("a session that waited too long is lost, and the page is told what never arrived", () =>
   withRig({ environment: FORGETFUL }, async (rig) => {
