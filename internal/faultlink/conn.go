@@ -29,8 +29,15 @@ func newConn(l *Link, client *net.TCPConn) *Conn {
 	return c
 }
 
-// ClientAddr is the client's end, by which a test knows its connection.
-func (c *Conn) ClientAddr() net.Addr { return c.client.RemoteAddr() }
+// Target returns the address of the target, nil while it is being reached.
+func (c *Conn) Target() net.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.target == nil {
+		return nil
+	}
+	return c.target.RemoteAddr()
+}
 
 // Silence is Link.Silence for this connection.
 func (c *Conn) Silence() { c.gate.close() }
@@ -58,6 +65,7 @@ func (c *Conn) Cut(kind Kind) {
 func (c *Conn) apply() {
 	c.kill()
 	switch c.kind {
+	case Mute: // nothing passes any more, and that is all
 	case FIN:
 		_ = c.client.CloseWrite()
 		_ = c.target.CloseWrite()
@@ -97,7 +105,7 @@ func (c *Conn) run() {
 	defer c.end()
 	// A silent network answers no connection attempt. The kernel has
 	// answered the client's for us, so at least the target hears nothing.
-	if !c.gate.wait(c.alive.Done()) || !c.dial() {
+	if !c.gate.wait(c.alive.Done()) || !c.reach() {
 		return
 	}
 	var pumps sync.WaitGroup
@@ -106,17 +114,16 @@ func (c *Conn) run() {
 	pumps.Wait()
 }
 
-// dial connects to the target and does to it what was cut meanwhile; only
+// reach connects to the target and does to it what was cut meanwhile; only
 // Close gives the attempt up, since a socket given up ends with FIN.
-func (c *Conn) dial() bool {
-	var d net.Dialer
-	target, err := d.DialContext(c.link.ctx, "tcp", c.link.target)
+func (c *Conn) reach() bool {
+	target, err := c.link.dial(c.link.ctx)
 	if err != nil {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.target = target.(*net.TCPConn)
+	c.target = target
 	if c.over {
 		c.apply()
 	}

@@ -33,9 +33,12 @@ const (
 	// target is told nothing. This is what a phone that changed its network
 	// leaves behind.
 	DropClient
+	// Mute tells neither end anything: what they still write is swallowed
+	// until both have closed.
+	Mute
 )
 
-var kindNames = [...]string{"RST", "FIN", "drop target", "drop client"}
+var kindNames = [...]string{"RST", "FIN", "drop target", "drop client", "mute"}
 
 func (k Kind) String() string {
 	if k >= 0 && int(k) < len(kindNames) {

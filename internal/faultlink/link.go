@@ -1,6 +1,6 @@
 // Package faultlink is a TCP link between clients and one address, whose
 // network can be broken on purpose: reset, closed, silent, half open, slow,
-// sliced, cut at an exact byte, or down. Tests and the demo put it between
+// cut at an exact byte, or down. Tests and the demo put it between
 // real parties.
 //
 // TCP either delivers a byte in its order or not at all, and so does a Link:
@@ -15,12 +15,15 @@ import (
 	"time"
 )
 
+// A Dialer makes the connection to the target of one that was accepted.
+type Dialer func(context.Context) (*net.TCPConn, error)
+
 // A Link accepts on one address and passes each connection on to another.
 // All methods are safe for concurrent use.
 type Link struct {
 	// Immutable.
 	addr   string
-	target string
+	dial   Dialer
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
@@ -41,13 +44,26 @@ type Link struct {
 // "host:port", and port 0 of listen takes a free one. random returns numbers
 // in [0, 1) for the jitter; it is never called concurrently.
 func New(listen, target string, random func() float64) (*Link, error) {
+	return Listen(listen, func(ctx context.Context) (*net.TCPConn, error) {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "tcp", target)
+		if err != nil {
+			return nil, err
+		}
+		return c.(*net.TCPConn), nil
+	}, random)
+}
+
+// Listen is New with a target for each connection: a balancer. A connection
+// for which dial fails is reset.
+func Listen(listen string, dial Dialer, random func() float64) (*Link, error) {
 	ln, err := net.Listen("tcp", listen)
 	if err != nil {
 		return nil, fmt.Errorf("faultlink: listen %s: %w", listen, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Link{
-		addr: ln.Addr().String(), target: target, ctx: ctx, cancel: cancel,
+		addr: ln.Addr().String(), dial: dial, ctx: ctx, cancel: cancel,
 		random: random, conns: make(map[*Conn]struct{}),
 	}
 	l.accept(ln)
@@ -57,7 +73,7 @@ func New(listen, target string, random func() float64) (*Link, error) {
 // Addr is where clients connect; it stays the same while the link is down.
 func (l *Link) Addr() string { return l.addr }
 
-// accept serves a listener. The caller holds mu or is the only one.
+// accept serves a listener. The caller holds mu, or is New.
 func (l *Link) accept(ln net.Listener) {
 	l.listener = ln
 	l.goroutines.Go(func() {
@@ -100,9 +116,6 @@ func (l *Link) Conns() []*Conn {
 	}
 	return live
 }
-
-// Connections is the number of live connections.
-func (l *Link) Connections() int { return len(l.Conns()) }
 
 // Cut kills every live connection. New ones are accepted.
 func (l *Link) Cut(kind Kind) {
@@ -153,21 +166,6 @@ func (l *Link) SetLatency(latency, jitter time.Duration) {
 	l.shape.latency, l.shape.jitter = latency, jitter
 }
 
-// SetBandwidth limits each direction of each connection to that many bytes
-// per second; 0 is no limit.
-func (l *Link) SetBandwidth(bytesPerSecond int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.shape.rate = bytesPerSecond
-}
-
-// SetSlice writes at most that many bytes at a time; 0 is no limit.
-func (l *Link) SetSlice(bytes int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.shape.slice = bytes
-}
-
 // Down(true) refuses new connections; live ones go on. Down(false) accepts
 // again at the same address, and fails if somebody took it meanwhile.
 func (l *Link) Down(down bool) error {
@@ -210,12 +208,6 @@ func (l *Link) take(d Direction, want int) (n int, kind Kind, hit bool) {
 	t := &l.traps[d]
 	n, hit = t.take(want)
 	return n, t.kind, hit
-}
-
-func (l *Link) present() shape {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.shape
 }
 
 // delay draws the way of a chunk that comes now.

@@ -71,29 +71,17 @@ func (c *Conn) write(d Direction, queue <-chan chunk, dst *net.TCPConn) {
 	}
 }
 
-// writeBytes writes a chunk piece by piece and tells whether to go on.
+// writeBytes writes a chunk and reports whether to go on.
 func (c *Conn) writeBytes(d Direction, b []byte, dst *net.TCPConn) bool {
-	for len(b) > 0 {
-		if !c.gate.wait(c.alive.Done()) {
-			return false
-		}
-		shape := c.link.present()
-		n, kind, hit := c.link.take(d, shape.piece(len(b)))
-		_, err := dst.Write(b[:n])
-		b = b[n:]
-		if hit {
-			c.Cut(kind)
-			return false
-		}
-		if err != nil {
-			c.Cut(RST)
-			return false
-		}
-		if !c.sleep(shape.pause(n)) {
-			return false
-		}
+	n, kind, hit := c.link.take(d, len(b))
+	_, err := dst.Write(b[:n])
+	if !hit && err != nil {
+		hit, kind = true, RST
 	}
-	return true
+	if hit {
+		c.Cut(kind)
+	}
+	return !hit
 }
 
 // sleep returns false if the connection was cut meanwhile.

@@ -21,27 +21,6 @@ func TestDelayStaysWithinJitter(t *testing.T) {
 	}
 }
 
-func TestPieceAndPause(t *testing.T) {
-	for _, c := range []struct {
-		shape shape
-		n     int
-		piece int
-		pause time.Duration
-	}{
-		{shape{}, 5000, 5000, 0},
-		{shape{slice: 1}, 5000, 1, 0},
-		{shape{rate: 1000}, 5000, 10, 10 * time.Millisecond},
-		{shape{rate: 1000, slice: 4}, 5000, 4, 4 * time.Millisecond},
-		{shape{rate: 10}, 5000, 1, 100 * time.Millisecond}, // below a byte a step, still moving
-		{shape{rate: 1 << 60}, 7, 7, 0},                    // beyond what multiplies
-	} {
-		piece := c.shape.piece(c.n)
-		if pause := c.shape.pause(piece); piece != c.piece || pause != c.pause {
-			t.Errorf("%+v: piece %d pause %v, want %d and %v", c.shape, piece, pause, c.piece, c.pause)
-		}
-	}
-}
-
 // A trap lets exactly its bytes pass, however they are asked for, and springs
 // once. The model counts bytes one by one.
 func FuzzTrap(f *testing.F) {
