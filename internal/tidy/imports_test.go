@@ -20,8 +20,10 @@ var layers = []layer{
 	{ // Mechanisms: otherwise the standard library only.
 		"seqwindow": nil, "dedupe": nil, "heartbeat": nil,
 		"internal/backoff": nil, "internal/frame": nil, "internal/deflate": nil, "internal/keyring": nil,
-		"snapshot":           nil,
-		"internal/faultlink": nil, // a network for tests
+		"snapshot":         nil,
+		"internal/program": nil,
+		// For experiments: a network that breaks, processes, accounts, statistics.
+		"internal/faultlink": nil, "internal/lab/ledger": nil, "internal/lab/stats": nil,
 	},
 	{ // Formats and contracts.
 		"wire": nil, "store": nil,
@@ -43,6 +45,12 @@ var layers = []layer{
 		"client":  {"github.com/gobwas/ws", "golang.org/x/net"},
 		"observe": {"github.com/prometheus/client_golang"},
 		"k8s":     {"k8s.io/api/", "k8s.io/apimachinery/"},
+	},
+	{ // What experiments run. The processes of one build commands.
+		"internal/lab/proc": nil,
+	},
+	{ // The parties of an experiment.
+		"internal/lab": anything,
 	},
 	{ // What the sidecar shows of itself.
 		"internal/demo": anything,

@@ -1,0 +1,11 @@
+//go:build unix
+
+package proc
+
+import "syscall"
+
+const (
+	sigterm = syscall.SIGTERM
+	sigstop = syscall.SIGSTOP
+	sigcont = syscall.SIGCONT
+)
