@@ -7,7 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -77,7 +78,7 @@ func TestCloseByApp(t *testing.T) {
 		if !ok || ce.Code != 3005 || ce.Reason != "app says" || !ce.Remote || errors.Is(err, net.ErrClosed) {
 			t.Fatal(err)
 		}
-		p.raw(frameOf(frame.Close, closing16(3005)))
+		p.raw(frameOf(ws.OpClose, closing16(3005)))
 		p.gone()
 		if err := c.Close(1000, ""); err != nil {
 			t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
@@ -53,19 +55,19 @@ func (m *machine) malformed(now time.Time, conn *connection, err error) {
 
 func (m *machine) handle(now time.Time, conn *connection, msg *frame.Message) {
 	p := msg.Payload()
-	switch msg.Opcode {
-	case frame.Ping:
+	switch msg.OpCode {
+	case ws.OpPing:
 		// Only the newest needs an answer (RFC 6455 §5.5.3).
 		conn.pong = append(conn.pong[:0:0], p...)
 		if conn.pong == nil {
 			conn.pong = []byte{}
 		}
-	case frame.Pong:
-	case frame.Close:
+	case ws.OpPong:
+	case ws.OpClose:
 		m.closeFrameReceived(now, conn, p)
-	case frame.Text:
+	case ws.OpText:
 		m.message(now, conn, MessageText, p)
-	case frame.Binary:
+	case ws.OpBinary:
 		m.message(now, conn, MessageBinary, p)
 	}
 }

@@ -4,8 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
-	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -71,7 +72,7 @@ func TestSilence(t *testing.T) {
 		if d := time.Since(start); d != 15*time.Second {
 			t.Fatalf("probed after %v", d)
 		}
-		p.raw(frameOf(frame.Ping, nil)) // any byte is a sign of life
+		p.raw(frameOf(ws.OpPing, nil)) // any byte is a sign of life
 		p.want("pong ")
 		start = time.Now()
 		p.want("HEARTBEAT")

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
@@ -17,14 +19,14 @@ const maxBurst = 64 << 10
 // write puts a message into the outbox and returns its position.
 // seqwindow.ErrFull says that the caller has to wait.
 func (m *machine) write(typ MessageType, p []byte) (seqwindow.Serial, error) {
-	op, escape := frame.Text, []byte(nil)
+	op, escape := ws.OpText, []byte(nil)
 	if typ == MessageBinary {
-		op = frame.Binary
+		op = ws.OpBinary
 		if !m.plain && wire.IsMagic(p) {
 			escape = wire.AppendEscape(nil)
 		}
 	}
-	h := frame.Header{Fin: true, Opcode: op, Masked: true, Length: len(escape) + len(p)}
+	h := ws.Header{Fin: true, OpCode: op, Masked: true, Length: int64(len(escape) + len(p))}
 	binary.NativeEndian.PutUint32(h.Mask[:], m.random.Uint32())
 	b := frame.AppendHeader(m.scratch[:0], h)
 	start := len(b)
@@ -80,7 +82,7 @@ func (m *machine) fill(now time.Time, conn *connection, dst []byte) []byte {
 // here, so that sent in HEARTBEAT is exact.
 func (m *machine) appendControls(now time.Time, conn *connection, dst []byte) []byte {
 	if conn.pong != nil {
-		dst = m.appendFrame(dst, frame.Pong, conn.pong)
+		dst = m.appendFrame(dst, ws.OpPong, conn.pong)
 		conn.pong = nil
 	}
 	if conn != m.current || !conn.welcomed || m.plain {
@@ -115,10 +117,10 @@ func (m *machine) appendControls(now time.Time, conn *connection, dst []byte) []
 }
 
 // appendControl appends a control message of PROTOCOL §4.
-func (m *machine) appendControl(dst, msg []byte) []byte { return m.appendFrame(dst, frame.Binary, msg) }
+func (m *machine) appendControl(dst, msg []byte) []byte { return m.appendFrame(dst, ws.OpBinary, msg) }
 
-func (m *machine) appendFrame(dst []byte, op byte, payload []byte) []byte {
-	h := frame.Header{Fin: true, Opcode: op, Masked: true}
+func (m *machine) appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
+	h := ws.Header{Fin: true, OpCode: op, Masked: true}
 	binary.NativeEndian.PutUint32(h.Mask[:], m.random.Uint32())
 	return frame.Append(dst, h, payload)
 }
@@ -130,10 +132,10 @@ func (m *machine) appendCloseFrame(dst []byte, ce *wire.CloseError) []byte {
 	case ce.Code == wire.CodeAbnormal:
 		return dst
 	case ce.Code == wire.CodeNoStatus:
-		return m.appendFrame(dst, frame.Close, nil)
+		return m.appendFrame(dst, ws.OpClose, nil)
 	}
 	p := binary.BigEndian.AppendUint16(nil, ce.Code)
-	return m.appendFrame(dst, frame.Close, append(p, wire.CutReason(ce.Reason)...))
+	return m.appendFrame(dst, ws.OpClose, append(p, wire.CutReason(ce.Reason)...))
 }
 
 // ackDue is inbox.AckDue for conn, limited to what may be acknowledged there.

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	coder "github.com/coder/websocket"
+	"github.com/gobwas/ws"
 	"github.com/gorilla/websocket"
 
-	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -198,7 +198,7 @@ func TestSelectedByAccident(t *testing.T) {
 		}
 		go c.Write(t.Context(), MessageText, []byte("as usual"))
 		p.want("as usual")
-		p.raw(frameOf(frame.Close, nil))
+		p.raw(frameOf(ws.OpClose, nil))
 		p.want("close")
 		p.gone()
 	})
@@ -323,7 +323,7 @@ func TestNetConn(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.want("CLOSE")
-		p.raw(frameOf(frame.Close, closing16(1000)))
+		p.raw(frameOf(ws.OpClose, closing16(1000)))
 		p.gone()
 		n.Close()
 	})

@@ -16,6 +16,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -106,14 +108,14 @@ func (p *peer) raw(b []byte) {
 	}
 }
 
-func frameOf(op byte, b []byte) []byte {
-	return frame.Append(nil, frame.Header{Fin: true, Opcode: op}, b)
+func frameOf(op ws.OpCode, b []byte) []byte {
+	return frame.Append(nil, ws.Header{Fin: true, OpCode: op}, b)
 }
 
 func closing16(code uint16) []byte { return binary.BigEndian.AppendUint16(nil, code) }
 
-func (p *peer) control(msg []byte) { p.t.Helper(); p.raw(frameOf(frame.Binary, msg)) }
-func (p *peer) text(msg string)    { p.t.Helper(); p.raw(frameOf(frame.Text, []byte(msg))) }
+func (p *peer) control(msg []byte) { p.t.Helper(); p.raw(frameOf(ws.OpBinary, msg)) }
+func (p *peer) text(msg string)    { p.t.Helper(); p.raw(frameOf(ws.OpText, []byte(msg))) }
 
 func welcome(status wire.Status, inboundAck, next uint32) *wire.WelcomeMessage {
 	w := &wire.WelcomeMessage{
@@ -132,7 +134,7 @@ func (p *peer) welcome(status wire.Status, inboundAck, next uint32) {
 }
 
 // next returns the next message of the client.
-func (p *peer) next() (op byte, payload []byte, err error) {
+func (p *peer) next() (op ws.OpCode, payload []byte, err error) {
 	for {
 		msg, n, _, ok, err := p.cut.Next(p.in)
 		if err != nil {
@@ -142,7 +144,7 @@ func (p *peer) next() (op byte, payload []byte, err error) {
 			payload = append([]byte(nil), msg.Payload()...)
 			frame.Mask(payload, msg.Mask, 0)
 			p.in = p.in[n:]
-			return msg.Opcode, payload, nil
+			return msg.OpCode, payload, nil
 		}
 		p.in = p.in[n:]
 		b := make([]byte, 4096)
@@ -166,13 +168,13 @@ func (p *peer) want(what string) []byte {
 		}
 		got := string(b)
 		switch t, ours := wire.TypeOf(b); {
-		case op == frame.Pong:
+		case op == ws.OpPong:
 			got = "pong " + got
-		case op == frame.Close && len(b) >= 2:
+		case op == ws.OpClose && len(b) >= 2:
 			got = fmt.Sprintf("close %d", binary.BigEndian.Uint16(b))
-		case op == frame.Close:
+		case op == ws.OpClose:
 			got = "close"
-		case op == frame.Binary && ours && t != wire.Escaped:
+		case op == ws.OpBinary && ours && t != wire.Escaped:
 			got = t.String()
 			if t == wire.Ack {
 				p.acked, _ = wire.ParseAck(b)

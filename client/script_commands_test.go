@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
@@ -101,7 +103,7 @@ func (r *rehearsal) handshake(c *dialled, f []string) {
 
 // sidecar lets the other end of a connection do something.
 func (r *rehearsal) sidecar(c *dialled, f []string) {
-	op := frame.Binary
+	op := ws.OpBinary
 	var p []byte
 	switch f[0] {
 	case "breaks":
@@ -111,11 +113,11 @@ func (r *rehearsal) sidecar(c *dialled, f []string) {
 	case "closes":
 		code, reason := r.code(f[1:])
 		r.forget(c)
-		op, p = frame.Close, append([]byte{byte(code >> 8), byte(code)}, reason...)
+		op, p = ws.OpClose, append([]byte{byte(code >> 8), byte(code)}, reason...)
 	case "text", "binary", "magic":
 		text, payload, times := parseMessage(f)
 		if p = payload; text {
-			op = frame.Text
+			op = ws.OpText
 		}
 		for range times - 1 {
 			r.feed(c, op, p)
@@ -127,8 +129,8 @@ func (r *rehearsal) sidecar(c *dialled, f []string) {
 }
 
 // feed lets a message arrive, in pieces if it is large.
-func (r *rehearsal) feed(c *dialled, op byte, p []byte) {
-	raw := frame.Append(nil, frame.Header{Fin: true, Opcode: op}, p)
+func (r *rehearsal) feed(c *dialled, op ws.OpCode, p []byte) {
+	raw := frame.Append(nil, ws.Header{Fin: true, OpCode: op}, p)
 	for len(raw) > 0 && c.conn.closed == nil {
 		n := copy(c.conn.input.space(), raw)
 		raw = raw[n:]

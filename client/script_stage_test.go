@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 )
 
@@ -181,8 +183,8 @@ func (r *rehearsal) wrote(c *dialled, b []byte) {
 		frame.Mask(p, msg.Mask, 0)
 		c.wrote = c.wrote[n:]
 		switch {
-		case msg.Opcode != frame.Close:
-			r.note("%s <- %s", c.name, r.words(msg.Opcode == frame.Text, p))
+		case msg.OpCode != ws.OpClose:
+			r.note("%s <- %s", c.name, r.words(msg.OpCode == ws.OpText, p))
 		case r.m.plain && r.m.closing.local:
 			r.note("%s closes %d %s", c.name, int(p[0])<<8|int(p[1]), p[2:])
 		}

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -23,8 +25,8 @@ func TestNewSession(t *testing.T) {
 		}
 		// WELCOME and data come in one segment with the 101.
 		p.upgrade(wire.Subprotocol,
-			frameOf(frame.Binary, wire.AppendWelcome(nil, welcome(wire.StatusNew, 0, 1))),
-			frameOf(frame.Text, []byte("hello")))
+			frameOf(ws.OpBinary, wire.AppendWelcome(nil, welcome(wire.StatusNew, 0, 1))),
+			frameOf(ws.OpText, []byte("hello")))
 		d := <-ch
 		if d.err != nil || d.resp.StatusCode != 101 || d.c.Subprotocol() != "chat" || !d.c.Resilient() || d.c.State() != StateConnected {
 			t.Fatalf("%v, %+v", d.err, d.c)
@@ -39,7 +41,7 @@ func TestNewSession(t *testing.T) {
 		if waited := time.Since(start); waited != DefaultAckDelay {
 			t.Errorf("acknowledged after %v", waited)
 		}
-		p.raw(frameOf(frame.Ping, []byte("you?")))
+		p.raw(frameOf(ws.OpPing, []byte("you?")))
 		p.want("pong you?")
 		go c.CloseNow()
 		p.want("CLOSE")
@@ -209,7 +211,7 @@ func TestExpired(t *testing.T) {
 func TestSuperseded(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {
 		c, p := s.open(s.options())
-		p.raw(frameOf(frame.Close, closing16(wire.CodeSuperseded)))
+		p.raw(frameOf(ws.OpClose, closing16(wire.CodeSuperseded)))
 		_, _, err := c.Read(t.Context())
 		if lost, ok := errors.AsType[*SessionLostError](err); !ok || lost.Reason != LostSuperseded {
 			t.Fatal(err)
@@ -287,14 +289,14 @@ func TestWindow(t *testing.T) {
 		}
 		p.want(strings.Repeat("x", 50))
 		p.want("y")
-		p.raw(frameOf(frame.Ping, nil))
+		p.raw(frameOf(ws.OpPing, nil))
 		p.want("pong ") // and no data
 		p.control(wire.AppendAck(nil, 1))
-		p.raw(frameOf(frame.Ping, nil))
+		p.raw(frameOf(ws.OpPing, nil))
 		p.want("pong ")
 		p.control(wire.AppendAck(nil, 2))
 		p.want(big)
-		p.raw(frameOf(frame.Ping, nil))
+		p.raw(frameOf(ws.OpPing, nil))
 		p.want("pong ")
 		p.control(wire.AppendAck(nil, 3))
 		p.want("z")
@@ -324,7 +326,7 @@ func TestMessageAboveLimit(t *testing.T) {
 		o := s.options()
 		o.MaxMessage = 3000
 		c, p := s.open(o)
-		h := frame.AppendHeader(nil, frame.Header{Fin: true, Opcode: frame.Text, Length: 3006})
+		h := frame.AppendHeader(nil, ws.Header{Fin: true, OpCode: ws.OpText, Length: 3006})
 		p.raw(h)
 		if code, _, _ := wire.ParseClose(p.want("CLOSE")); code != wire.CodeTooBig {
 			t.Fatal(code)
@@ -370,7 +372,7 @@ func TestQueueIsFull(t *testing.T) {
 		go func() {
 			for i := range 100 {
 				b := binary.BigEndian.AppendUint16(nil, uint16(i))
-				if _, err := p.conn.Write(frameOf(frame.Binary, append(b, make([]byte, 1000)...))); err != nil {
+				if _, err := p.conn.Write(frameOf(ws.OpBinary, append(b, make([]byte, 1000)...))); err != nil {
 					return
 				}
 			}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/wire"
@@ -80,16 +82,16 @@ func (s *sidecar) attach(o wire.Offer) *sidecarConn {
 	return conn
 }
 
-func (conn *sidecarConn) control(msg []byte) { conn.frame(frame.Binary, msg) }
+func (conn *sidecarConn) control(msg []byte) { conn.frame(ws.OpBinary, msg) }
 
-func (conn *sidecarConn) frame(op byte, p []byte) {
+func (conn *sidecarConn) frame(op ws.OpCode, p []byte) {
 	if !conn.ended {
-		conn.out = frame.Append(conn.out, frame.Header{Fin: true, Opcode: op}, p)
+		conn.out = frame.Append(conn.out, ws.Header{Fin: true, OpCode: op}, p)
 	}
 }
 
 func (conn *sidecarConn) closeFrame(code uint16) {
-	conn.frame(frame.Close, binary.BigEndian.AppendUint16(nil, code))
+	conn.frame(ws.OpClose, binary.BigEndian.AppendUint16(nil, code))
 	conn.ended = true
 }
 
@@ -107,7 +109,7 @@ func (conn *sidecarConn) replay() {
 		if wire.IsMagic(msg) {
 			msg = append(wire.AppendEscape(nil), msg...)
 		}
-		conn.frame(frame.Binary, msg)
+		conn.frame(ws.OpBinary, msg)
 	}
 	if c := conn.s.closed; c != nil && !conn.closes {
 		conn.closes = true
@@ -134,7 +136,7 @@ func (conn *sidecarConn) feed(b []byte) {
 		if ok {
 			p := append([]byte(nil), msg.Payload()...)
 			frame.Mask(p, msg.Mask, 0)
-			conn.take(msg.Opcode, p)
+			conn.take(msg.OpCode, p)
 		}
 		conn.in = conn.in[n:]
 		if !ok {
@@ -148,12 +150,12 @@ func (conn *sidecarConn) violation(why string) {
 	conn.closeFrame(wire.CodeViolation)
 }
 
-func (conn *sidecarConn) take(op byte, p []byte) {
+func (conn *sidecarConn) take(op ws.OpCode, p []byte) {
 	switch {
-	case op == frame.Close:
+	case op == ws.OpClose:
 		conn.ended = true
-	case op == frame.Ping || op == frame.Pong:
-	case op == frame.Binary && wire.IsMagic(p):
+	case op == ws.OpPing || op == ws.OpPong:
+	case op == ws.OpBinary && wire.IsMagic(p):
 		conn.takeControl(p)
 	default:
 		conn.data(p)

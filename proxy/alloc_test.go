@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -90,7 +92,7 @@ func dialFrames(tb testing.TB, addr string, size int, protocols string) *frameCl
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
 		tb.Fatalf("handshake: %v, %v", resp, err)
 	}
-	c.out = frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary, Masked: true, Mask: [4]byte{1, 2, 3, 4}}, make([]byte, size))
+	c.out = frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary, Masked: true, Mask: [4]byte{1, 2, 3, 4}}, make([]byte, size))
 	return c
 }
 
@@ -119,7 +121,7 @@ func (c *frameClient) roundTrip(tb testing.TB) {
 	}
 	if c.got++; c.resilient && c.got%32 == 0 {
 		var msg [16]byte
-		c.ack = frame.Append(c.ack[:0], frame.Header{Fin: true, Opcode: frame.Binary, Masked: true}, wire.AppendAck(msg[:0], c.got))
+		c.ack = frame.Append(c.ack[:0], ws.Header{Fin: true, OpCode: ws.OpBinary, Masked: true}, wire.AppendAck(msg[:0], c.got))
 		if _, err := c.conn.Write(c.ack); err != nil {
 			tb.Fatal(err)
 		}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -175,7 +177,7 @@ func appBreaks(t *testing.T, frames []byte, toApp []uint16, toClient uint16) {
 		p.wantClose(toClient)
 		rest := <-told
 		h, err := frame.Rules{Masked: true}.Parse(rest)
-		if err != nil || h.Opcode != frame.Close || h.Length < 2 {
+		if err != nil || h.OpCode != ws.OpClose || h.Length < 2 {
 			t.Fatalf("%x: the app was told % x", frames[:min(len(frames), 16)], rest)
 		}
 		frame.Mask(rest[h.Size:h.Total()], h.Mask, 0)
@@ -217,7 +219,7 @@ func closesByApp(t *testing.T, b []byte) {
 	p.wantClose(1014)
 
 	q := sc.open("/", "chat")
-	if h, payload, err := q.frame(); err != nil || h.Opcode != frame.Close || !bytes.Equal(payload, b[2:]) {
+	if h, payload, err := q.frame(); err != nil || h.OpCode != ws.OpClose || !bytes.Equal(payload, b[2:]) {
 		t.Errorf("a plain client got % x, %v of the close frame % x", payload, err, b)
 	}
 	q.conn.Close()
@@ -366,17 +368,17 @@ func richSwitch(t *testing.T) {
 // reads answers; a plain client gets them.
 func pingsByApp(t *testing.T) {
 	sc := newScene(t, nil)
-	ping := frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Ping}, []byte("are you there?"))
+	ping := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpPing}, []byte("are you there?"))
 	p := sc.resilient("/says")
 	before := heapInUse()
 	for range 100 {
 		sc.app.call("/says").speak(bytes.Repeat(ping, 100))
 	}
-	last := frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Ping}, []byte("and after the flood?!"))
+	last := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpPing}, []byte("and after the flood?!"))
 	eventually(t, "a ping behind the flood is answered", func() bool {
 		sc.app.call("/says").speak(last)
 		_, raw, _ := sc.app.call("/says").heardSoFar()
-		return bytes.Contains(raw, []byte{0x80 | frame.Pong, 0x80 | 21})
+		return bytes.Contains(raw, []byte{0x80 | byte(ws.OpPong), 0x80 | 21})
 	})
 	wantHeap(t, before, most+keepRaw)
 	p.wantHeartbeatAnswer(1)
@@ -384,7 +386,7 @@ func pingsByApp(t *testing.T) {
 
 	q := sc.plain("/says-plain")
 	sc.app.call("/says-plain").speak(ping)
-	if h, payload, err := q.frame(); err != nil || h.Opcode != frame.Ping || string(payload) != "are you there?" {
+	if h, payload, err := q.frame(); err != nil || h.OpCode != ws.OpPing || string(payload) != "are you there?" {
 		t.Errorf("the app's ping came as %q, %v", payload, err)
 	}
 }

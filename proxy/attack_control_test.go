@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
@@ -260,7 +262,7 @@ func resumedPeer(t *testing.T, sc *scene) *peer {
 // appClosedPeer has heard CLOSE and did not answer yet.
 func appClosedPeer(t *testing.T, sc *scene) *peer {
 	p := sc.resilient("/says-goodbye")
-	sc.app.call("/says-goodbye").speak(frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Close}, []byte("\x10\xe1done")))
+	sc.app.call("/says-goodbye").speak(frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte("\x10\xe1done")))
 	wantSessionClose(t, p, 4321)
 	return p
 }
@@ -281,12 +283,12 @@ func dataLikeControl(t *testing.T) {
 	binary := sc.resilient("/echo")
 	squeezed := sc.resilient("/echo?deflate", offersDeflate)
 	for i, s := range lookalikes {
-		plain.write(masked(frame.Binary, []byte(s)))
+		plain.write(masked(ws.OpBinary, []byte(s)))
 		if got := plain.hear(); got != s {
 			t.Errorf("%q came back to a plain client as %q", s, got)
 		}
 		escaped := string(wire.AppendEscape(nil)) + s
-		binary.write(masked(frame.Binary, []byte(escaped)))
+		binary.write(masked(ws.OpBinary, []byte(escaped)))
 		squeezed.write(maskedDeflated(deflated([]byte(escaped))))
 		for _, p := range []*peer{binary, squeezed} {
 			p.sent++
@@ -299,13 +301,13 @@ func dataLikeControl(t *testing.T) {
 			p.wantHeartbeatAnswer(uint32(i + 1))
 		}
 		// What the app compressed arrives escaped, and readable.
-		sc.app.call("/echo").speak(frame.Append(nil, frame.Header{Fin: true, RSV: frame.RSV1, Opcode: frame.Binary}, deflated([]byte(s))))
+		sc.app.call("/echo").speak(frame.Append(nil, ws.Header{Fin: true, Rsv: frame.RSV1, OpCode: ws.OpBinary}, deflated([]byte(s))))
 		if got := squeezed.hear(); got != escaped {
 			t.Errorf("the app's %q arrived as %q", s, got)
 		}
 	}
 	// Text is never ours, whatever its bytes.
-	binary.write(masked(frame.Text, wire.AppendAck(nil, 99)))
+	binary.write(masked(ws.OpText, wire.AppendAck(nil, 99)))
 	if got := binary.hear(); got != string(wire.AppendAck(nil, 99)) {
 		t.Errorf("text came back as %q", got)
 	}
@@ -337,12 +339,12 @@ func ackFlood(t *testing.T) {
 	sc := newScene(t, nil)
 	p := sc.resilient("/says")
 	before := heapInUse()
-	flood := bytes.Repeat(masked(frame.Binary, wire.AppendAck(nil, 0)), 1000)
+	flood := bytes.Repeat(masked(ws.OpBinary, wire.AppendAck(nil, 0)), 1000)
 	for range 200 {
 		p.write(flood)
 	}
 	p.wantHeartbeatAnswer(1)
-	msg := frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary}, make([]byte, 16<<10))
+	msg := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, make([]byte, 16<<10))
 	sc.app.call("/says").speak(bytes.Repeat(msg, 32))
 	eventually(t, "the window fills", func() bool { return sc.srv.Stats().WindowBytes > 32<<14 })
 	for range 50 {
@@ -392,7 +394,7 @@ func framesBeforeTheAnswer(t *testing.T) {
 	p := sc.resilient("/early")
 	p.echo("mine")
 	head := strings.TrimSuffix(strings.Replace(upgradeHead, "/chat?x=1", "/early", 1), "\r\n") + "\r\nSec-WebSocket-Protocol: wsr.v1, wsr.resume." + p.welcome.Token + ".1.2\r\n\r\n"
-	early := string(masked(frame.Text, []byte("injected")))
+	early := string(masked(ws.OpText, []byte("injected")))
 	q := sc.openWith("/early", head+early)
 	q.wantStatus(http.StatusBadRequest)
 	q.conn.Close()
@@ -417,9 +419,9 @@ func controlInPieces(t *testing.T) {
 	p := sc.resilient("/pieces?deflate", offersDeflate)
 	p.echo("a word")
 	ack := wire.AppendAck(nil, 1)
-	p.write(frame.Append(nil, frame.Header{Opcode: frame.Binary, Masked: true, Mask: [4]byte{1, 1, 1, 1}}, ack[:3]))
-	p.write(frame.Append(nil, frame.Header{Masked: true, Mask: [4]byte{2, 3, 4, 5}}, ack[3:6]))
-	p.write(frame.Append(nil, frame.Header{Fin: true, Masked: true, Mask: [4]byte{6, 7, 8, 9}}, ack[6:]))
+	p.write(frame.Append(nil, ws.Header{OpCode: ws.OpBinary, Masked: true, Mask: [4]byte{1, 1, 1, 1}}, ack[:3]))
+	p.write(frame.Append(nil, ws.Header{Masked: true, Mask: [4]byte{2, 3, 4, 5}}, ack[3:6]))
+	p.write(frame.Append(nil, ws.Header{Fin: true, Masked: true, Mask: [4]byte{6, 7, 8, 9}}, ack[6:]))
 	eventually(t, "the ack was read", func() bool { return sc.srv.Stats().WindowBytes == 0 })
 	p.write(maskedDeflated(deflated(beatOf(wire.Heartbeat, 3, 1, 1))))
 	p.wantHeartbeatAnswer(4)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -22,7 +24,7 @@ func deflated(p []byte) []byte {
 }
 
 func maskedDeflated(payload []byte) []byte {
-	return frame.Append(nil, frame.Header{Fin: true, RSV: frame.RSV1, Opcode: frame.Binary, Masked: true, Mask: [4]byte{9, 8, 7, 6}}, payload)
+	return frame.Append(nil, ws.Header{Fin: true, Rsv: frame.RSV1, OpCode: ws.OpBinary, Masked: true, Mask: [4]byte{9, 8, 7, 6}}, payload)
 }
 
 // deflateBombs are aimed at each place where the sidecar inflates.
@@ -83,7 +85,7 @@ func bombFromApp(t *testing.T) {
 	}
 	bomb := deflated(make([]byte, 64<<20))
 	used := allocated(func() {
-		sc.app.call("/says").speak(frame.Append(nil, frame.Header{Fin: true, RSV: frame.RSV1, Opcode: frame.Binary}, bomb))
+		sc.app.call("/says").speak(frame.Append(nil, ws.Header{Fin: true, Rsv: frame.RSV1, OpCode: ws.OpBinary}, bomb))
 		wantSessionClose(t, q, 1009)
 	})
 	if used > 8<<20 {
@@ -96,7 +98,7 @@ func wantSessionClose(t *testing.T, p *peer, want uint16) {
 	t.Helper()
 	for {
 		h, msg, err := p.frame()
-		if err != nil || h.Opcode == frame.Close {
+		if err != nil || h.OpCode == ws.OpClose {
 			t.Fatalf("no CLOSE came but %v % x", err, msg)
 		}
 		if kind, ok := wire.TypeOf(msg); ok && kind == wire.Close {
@@ -117,7 +119,7 @@ func bombsInWindow(t *testing.T) {
 	p := sc.resilient("/says?deflate", offersDeflate)
 	p.conn.Close()
 	eventually(t, "the session is detached", func() bool { return sc.watch.count("detached gone") == 1 })
-	bomb := frame.Append(nil, frame.Header{Fin: true, RSV: frame.RSV1, Opcode: frame.Binary}, deflated(make([]byte, 200<<10)))
+	bomb := frame.Append(nil, ws.Header{Fin: true, Rsv: frame.RSV1, OpCode: ws.OpBinary}, deflated(make([]byte, 200<<10)))
 	sc.app.call("/says").speak(bytes.Repeat(bomb, window/len(bomb)))
 	eventually(t, "the window is filled", func() bool { return sc.srv.Stats().Traffic.OutMessages >= uint64(window/len(bomb)) })
 	for range 3 {

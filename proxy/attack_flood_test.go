@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 )
@@ -65,14 +67,14 @@ func tooBigInFragments(t *testing.T) {
 	sc := newScene(t, nil)
 	p := sc.resilient("/fragments")
 	part := bytes.Repeat([]byte{'a'}, 1024)
-	first := frame.Append(nil, frame.Header{Opcode: frame.Text, Masked: true}, part)
-	next := frame.Append(nil, frame.Header{Masked: true, Mask: [4]byte{5, 6, 7, 8}}, part)
+	first := frame.Append(nil, ws.Header{OpCode: ws.OpText, Masked: true}, part)
+	next := frame.Append(nil, ws.Header{Masked: true, Mask: [4]byte{5, 6, 7, 8}}, part)
 	p.write(first)
 	for range 1023 {
 		p.write(next)
 	}
-	p.write(masked(frame.Ping, []byte("exactly the limit")))
-	if h, payload, err := p.frame(); err != nil || h.Opcode != frame.Pong {
+	p.write(masked(ws.OpPing, []byte("exactly the limit")))
+	if h, payload, err := p.frame(); err != nil || h.OpCode != ws.OpPong {
 		t.Fatalf("no pong: %v, %x", err, payload)
 	}
 	p.write(next)
@@ -89,7 +91,7 @@ func tooBigInFragments(t *testing.T) {
 // when it reads again the connection is good.
 func pingFlood(t *testing.T) {
 	sc := newScene(t, nil)
-	ping := masked(frame.Ping, bytes.Repeat([]byte{'p'}, 125))
+	ping := masked(ws.OpPing, bytes.Repeat([]byte{'p'}, 125))
 	p := sc.resilient("/pings")
 	before := heapInUse()
 	for range 1000 {
@@ -117,7 +119,7 @@ func pongFlood(t *testing.T) {
 	p := sc.resilient("/pongs")
 	before := heapInUse()
 	for _, payload := range [][]byte{nil, []byte("wrong"), forged} {
-		flood := bytes.Repeat(masked(frame.Pong, payload), 1000)
+		flood := bytes.Repeat(masked(ws.OpPong, payload), 1000)
 		for range 50 {
 			p.write(flood)
 		}
@@ -128,8 +130,8 @@ func pongFlood(t *testing.T) {
 		t.Errorf("the app got %d bytes", len(raw))
 	}
 	q := sc.plain("/pongs-plain")
-	q.write(masked(frame.Pong, forged)) // of a heartbeat that was never sent: the app's affair
-	q.write(masked(frame.Pong, []byte("mine")))
+	q.write(masked(ws.OpPong, forged)) // of a heartbeat that was never sent: the app's affair
+	q.write(masked(ws.OpPong, []byte("mine")))
 	q.echo("after the pongs")
 	if n := sc.srv.Stats(); n.Traffic.BeatsHeard+n.PlainTraffic.BeatsHeard != 0 {
 		t.Errorf("%d pongs passed for answers", n.Traffic.BeatsHeard+n.PlainTraffic.BeatsHeard)
@@ -289,7 +291,7 @@ func windowsAtOnce(t *testing.T) {
 	for i := range n {
 		sc.resilient(fmt.Sprintf("/says%d", i)).conn.Close()
 	}
-	msg := frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary}, make([]byte, 16<<10))
+	msg := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, make([]byte, 16<<10))
 	for i := range n {
 		go sc.app.call(fmt.Sprintf("/says%d", i)).speak(bytes.Repeat(msg, 64))
 	}

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -94,7 +95,7 @@ func (m malformed) plainly(sc *scene, path, frames string) {
 		return bytes.HasPrefix(closed, []byte{0x03, 0xe9})
 	})
 	messages, raw, _ := sc.app.call(path).heardSoFar()
-	if len(messages) != 0 || m.id != "W06" && raw[0] != 0x80|frame.Close {
+	if len(messages) != 0 || m.id != "W06" && raw[0] != 0x80|byte(ws.OpClose) {
 		sc.t.Errorf("%s: the app got %q, % x", frames, messages, raw)
 	}
 }
@@ -170,14 +171,14 @@ func legalCloses(t *testing.T) {
 		payload := append([]byte{byte(code >> 8), byte(code)}, "bye now"...)
 		path := fmt.Sprintf("/close%d", code)
 		p := sc.plain(path)
-		p.write(masked(frame.Close, payload))
+		p.write(masked(ws.OpClose, payload))
 		p.wantClose(code)
 		if _, _, closed := sc.app.call(path).heardSoFar(); !bytes.Equal(closed, payload) {
 			t.Errorf("the app got the close frame %q, sent was %q", closed, payload)
 		}
 
 		r := sc.resilient(path)
-		r.write(masked(frame.Close, payload))
+		r.write(masked(ws.OpClose, payload))
 		r.wantClose(code)
 		q, how := r.back()
 		if how != "resumed" {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -170,8 +172,8 @@ func unspaced(t testing.TB, s string) []byte {
 }
 
 // masked is a whole frame of a client.
-func masked(opcode byte, payload []byte) []byte {
-	return frame.Append(nil, frame.Header{Fin: true, Opcode: opcode, Masked: true, Mask: [4]byte{1, 2, 3, 4}}, payload)
+func masked(opcode ws.OpCode, payload []byte) []byte {
+	return frame.Append(nil, ws.Header{Fin: true, OpCode: opcode, Masked: true, Mask: [4]byte{1, 2, 3, 4}}, payload)
 }
 
 // say sends a text message.
@@ -179,16 +181,16 @@ func (p *peer) say(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sent++
-	p.write(masked(frame.Text, []byte(text)))
+	p.write(masked(ws.OpText, []byte(text)))
 }
 
 // control sends one of our messages.
-func (p *peer) control(msg []byte) { p.write(masked(frame.Binary, msg)) }
+func (p *peer) control(msg []byte) { p.write(masked(ws.OpBinary, msg)) }
 
 // frame reads one frame.
 func (p *peer) frame() (h frame.Header, payload []byte, err error) {
 	_ = p.conn.SetReadDeadline(time.Now().Add(attackPatience))
-	rules := frame.Rules{RSV: frame.RSV1}
+	rules := frame.Rules{Rsv: frame.RSV1}
 	for n := 2; ; n++ {
 		head, err := p.br.Peek(n)
 		if err != nil {
@@ -218,11 +220,11 @@ func (p *peer) next() (string, error) {
 		switch {
 		case err != nil:
 			return "", err
-		case h.Opcode == frame.Close:
+		case h.OpCode == ws.OpClose:
 			return "", fmt.Errorf("closed: %x", payload)
-		case h.Opcode == frame.Ping:
-			p.write(masked(frame.Pong, payload))
-		case h.Control():
+		case h.OpCode == ws.OpPing:
+			p.write(masked(ws.OpPong, payload))
+		case h.OpCode.IsControl():
 		case p.resilient && p.ours(h, payload):
 		default:
 			p.mu.Lock()
@@ -236,7 +238,7 @@ func (p *peer) next() (string, error) {
 // ours tells whether a message is one of ours, ESCAPED aside.
 func (p *peer) ours(h frame.Header, msg []byte) bool {
 	t, ok := wire.TypeOf(msg)
-	if !ok || h.Opcode != frame.Binary || h.RSV != 0 || t == wire.Escaped {
+	if !ok || h.OpCode != ws.OpBinary || h.Rsv != 0 || t == wire.Escaped {
 		return false
 	}
 	if t == wire.Heartbeat {
@@ -313,7 +315,7 @@ func (p *peer) wantClose(want uint16) (reason string) {
 		if err != nil {
 			break
 		}
-		if h.Opcode == frame.Close {
+		if h.OpCode == ws.OpClose {
 			if code = wire.CodeNoStatus; len(payload) >= 2 {
 				code, reason = uint16(payload[0])<<8|uint16(payload[1]), string(payload[2:])
 			}
@@ -333,7 +335,7 @@ func (p *peer) wantHeartbeatAnswer(seq uint32) {
 	p.control(beatOf(wire.Heartbeat, seq, p.sent, p.got))
 	for {
 		h, msg, err := p.frame()
-		if err != nil || h.Opcode == frame.Close {
+		if err != nil || h.OpCode == ws.OpClose {
 			p.t.Fatalf("no HEARTBEAT_ACK: %v, % x", err, msg)
 		}
 		if t, ok := wire.TypeOf(msg); ok && t == wire.HeartbeatAck {

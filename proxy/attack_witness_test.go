@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 )
 
@@ -141,7 +143,7 @@ func witnessAnswer(r *http.Request) string {
 }
 
 func (c *call) flood() {
-	msg := frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary}, bytes.Repeat([]byte{'f'}, 16<<10))
+	msg := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, bytes.Repeat([]byte{'f'}, 16<<10))
 	for {
 		n, err := c.conn.Write(msg)
 		c.mu.Lock()
@@ -155,7 +157,7 @@ func (c *call) flood() {
 
 // listen reads until the end.
 func (c *call) listen(br *bufio.Reader) {
-	in := frame.Messages{Rules: frame.Rules{Masked: true, RSV: frame.RSV1}, Max: 1 << 26, Buffers: new(frame.Buffers)}
+	in := frame.Messages{Rules: frame.Rules{Masked: true, Rsv: frame.RSV1}, Max: 1 << 26, Buffers: new(frame.Buffers)}
 	buf, broken := []byte(nil), false
 	chunk := make([]byte, 64<<10)
 	for {
@@ -188,24 +190,24 @@ func (c *call) heard(m *frame.Message) {
 	p := bytes.Clone(m.Payload())
 	frame.Mask(p, m.Mask, 0)
 	c.mu.Lock()
-	switch m.Opcode {
-	case frame.Close:
+	switch m.OpCode {
+	case ws.OpClose:
 		c.closed = append([]byte{}, p...)
-	case frame.Text, frame.Binary:
+	case ws.OpText, ws.OpBinary:
 		c.messages = append(c.messages, string(p))
 	}
 	c.mu.Unlock()
-	h := frame.Header{Fin: true, Opcode: m.Opcode, RSV: m.RSV}
+	h := ws.Header{Fin: true, OpCode: m.OpCode, Rsv: m.Rsv}
 	switch {
-	case m.Opcode == frame.Pong, strings.HasPrefix(c.path, "/says"), strings.HasPrefix(c.path, "/mute"):
+	case m.OpCode == ws.OpPong, strings.HasPrefix(c.path, "/says"), strings.HasPrefix(c.path, "/mute"):
 		return
-	case m.Opcode == frame.Ping:
-		h.Opcode = frame.Pong
+	case m.OpCode == ws.OpPing:
+		h.OpCode = ws.OpPong
 	case string(p) == "bye":
-		h.Opcode, p = frame.Close, []byte("\x10\xe1as you wish")
+		h.OpCode, p = ws.OpClose, []byte("\x10\xe1as you wish")
 	}
 	c.speak(frame.Append(nil, h, p))
-	if h.Opcode == frame.Close && m.Opcode == frame.Close {
+	if h.OpCode == ws.OpClose && m.OpCode == ws.OpClose {
 		c.conn.Close()
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/store"
@@ -147,7 +149,7 @@ func TestZombieIsFenced(t *testing.T) {
 				if err != nil {
 					break
 				}
-				if _, ours := wire.TypeOf(msg); h.Opcode != frame.Close && h.Opcode != frame.Ping && !ours {
+				if _, ours := wire.TypeOf(msg); h.OpCode != ws.OpClose && h.OpCode != ws.OpPing && !ours {
 					t.Errorf("the old client was told %q", msg)
 				}
 			}
@@ -173,7 +175,7 @@ func TestZombieIsFenced(t *testing.T) {
 }
 
 func text(s string) []byte {
-	return frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Text}, []byte(s))
+	return frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpText}, []byte(s))
 }
 
 // Nobody has adopted it: after each of many stalls the session makes sure, and

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/transport"
@@ -238,8 +240,8 @@ func (h *arrival) reset(reason wire.ResetReason) {
 // sayReset is reset on a connection that was accepted already.
 func (h *arrival) sayReset(conn net.Conn, reason wire.ResetReason) {
 	h.s.observer.Resumed("reset", reason.String(), time.Since(h.began))
-	b := frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary}, wire.AppendReset(nil, reason))
-	b = frame.Append(b, frame.Header{Fin: true, Opcode: frame.Close}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
+	b := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, wire.AppendReset(nil, reason))
+	b = frame.Append(b, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
 	t := h.s.sockets.Open(conn, transport.Discard{}, nil, nil) // early data of a session that is no more goes nowhere
 	t.Start(nil)
 	if t.Write([][]byte{b}) < len(b) {

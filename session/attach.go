@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
@@ -112,8 +114,8 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 	c.control = c.control[:0]
 	c.beatDue, c.answerDue = false, false
 	c.newest = heartbeat.Newest{}
-	if c.in.Rules.RSV = 0; deflate {
-		c.in.Rules.RSV = frame.RSV1
+	if c.in.Rules.Rsv = 0; deflate {
+		c.in.Rules.Rsv = frame.RSV1
 	}
 	c.resent = s.window.HighestSent()
 	c.last, c.waits = at.Next-1, at.Next == 0
@@ -180,16 +182,16 @@ func (s *Session) farewell(dst []byte, why *wire.CloseError) []byte {
 	dst = append(dst, s.client.control...)
 	code := why.Code
 	if !wire.ValidFrameCode(code) {
-		return frame.Append(dst, frame.Header{Fin: true, Opcode: frame.Close}, nil)
+		return frame.Append(dst, ws.Header{Fin: true, OpCode: ws.OpClose}, nil)
 	}
 	reason := why.Reason
 	if why.Remote {
 		reason = "" // an echo bears the code (RFC 6455 §5.5.1)
 	}
-	return appendClose(dst, frame.Header{Fin: true, Opcode: frame.Close}, code, reason)
+	return appendClose(dst, ws.Header{Fin: true, OpCode: ws.OpClose}, code, reason)
 }
 
-func appendClose(dst []byte, h frame.Header, code uint16, reason string) []byte {
+func appendClose(dst []byte, h ws.Header, code uint16, reason string) []byte {
 	p := append([]byte{byte(code >> 8), byte(code)}, wire.CutReason(reason)...)
 	return frame.Append(dst, h, p)
 }
@@ -219,13 +221,13 @@ func (s *Session) inflateWindow() bool {
 // plainFrame joins a kept frame and inflates it.
 func (s *Session) plainFrame(parts [][]byte) ([]byte, error) {
 	raw := bytes.Join(parts, nil)
-	h, err := frame.Rules{RSV: frame.RSV1}.Parse(raw)
-	if err != nil || h.RSV&frame.RSV1 == 0 {
+	h, err := frame.Rules{Rsv: frame.RSV1}.Parse(raw)
+	if err != nil || h.Rsv&frame.RSV1 == 0 {
 		return raw, err
 	}
 	plain, err := s.inflate(raw[h.Size:])
 	if err != nil {
 		return nil, err
 	}
-	return frame.Append(nil, frame.Header{Fin: true, Opcode: h.Opcode}, plain), nil
+	return frame.Append(nil, ws.Header{Fin: true, OpCode: h.OpCode}, plain), nil
 }

@@ -3,6 +3,8 @@ package session
 import (
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/wire"
@@ -52,7 +54,7 @@ func (s *Session) queueAppClose(code uint16, reason string) {
 		return
 	}
 	s.closing.toApp = true
-	h := s.cfg.masked(frame.Close)
+	h := s.cfg.masked(ws.OpClose)
 	if !wire.ValidFrameCode(code) {
 		s.app.control = frame.Append(s.app.control, h, nil)
 		return

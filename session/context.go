@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/snapshot"
@@ -88,18 +90,18 @@ func (c *context) handed(now time.Time, s *Session) {
 
 // inboundMessage is a client's message as the app sees it. raw is ours.
 func (s *Session) inboundMessage(raw []byte) (snapshot.Message, bool) {
-	h, err := frame.Rules{Masked: true, RSV: frame.RSV1}.Parse(raw)
+	h, err := frame.Rules{Masked: true, Rsv: frame.RSV1}.Parse(raw)
 	if err != nil {
 		return snapshot.Message{}, false
 	}
 	p := raw[h.Size:]
 	frame.Mask(p, h.Mask, 0)
-	if h.RSV&frame.RSV1 != 0 {
+	if h.Rsv&frame.RSV1 != 0 {
 		if p, err = s.inflate(p); err != nil {
 			return snapshot.Message{}, false
 		}
 	}
-	return snapshot.Message{Binary: h.Opcode == frame.Binary, Data: p}, true
+	return snapshot.Message{Binary: h.OpCode == ws.OpBinary, Data: p}, true
 }
 
 // outbound shows the keeper a message of the app, and tells whether it is the
@@ -113,7 +115,7 @@ func (c *context) outbound(now time.Time, s *Session, m *frame.Message) (swallow
 			return false // appData finds out too, and says so
 		}
 	}
-	swallow = c.keeper.Outbound(now, snapshot.Message{Binary: m.Opcode == frame.Binary, Data: p})
+	swallow = c.keeper.Outbound(now, snapshot.Message{Binary: m.OpCode == ws.OpBinary, Data: p})
 	c.say(s)
 	for _, d := range c.keeper.ToClient() {
 		s.deliverOwn(now, d)
@@ -127,14 +129,14 @@ func (s *Session) deliverOwn(now time.Time, m snapshot.Message) {
 		s.toWindow(now, escaped(m.Data))
 		return
 	}
-	s.toWindow(now, frame.Append(nil, frame.Header{Fin: true, Opcode: opcodeOf(m)}, m.Data))
+	s.toWindow(now, frame.Append(nil, ws.Header{Fin: true, OpCode: opcodeOf(m)}, m.Data))
 }
 
-func opcodeOf(m snapshot.Message) byte {
+func opcodeOf(m snapshot.Message) ws.OpCode {
 	if m.Binary {
-		return frame.Binary
+		return ws.OpBinary
 	}
-	return frame.Text
+	return ws.OpText
 }
 
 // ContextSize is how many bytes of context the session keeps.

@@ -3,6 +3,8 @@ package session
 import (
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
@@ -160,7 +162,7 @@ func (s *Session) ackDue(now time.Time) (seqwindow.Serial, bool) {
 
 // control queues one control message in its frame.
 func (s *Session) control(msg []byte) {
-	s.client.control = frame.Append(s.client.control, frame.Header{Fin: true, Opcode: frame.Binary}, msg)
+	s.client.control = frame.Append(s.client.control, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg)
 }
 
 func (s *Session) appendWelcome(dst []byte, now time.Time) []byte {

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
@@ -96,7 +98,7 @@ func (s *Session) askEcho() {
 }
 
 func (s *Session) ping(payload []byte) {
-	s.client.control = frame.Append(s.client.control, frame.Header{Fin: true, Opcode: frame.Ping}, payload)
+	s.client.control = frame.Append(s.client.control, ws.Header{Fin: true, OpCode: ws.OpPing}, payload)
 }
 
 // pong takes what the client's WebSocket answered.

@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
-	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -41,7 +42,7 @@ func (h *hostile) settle() {
 		if held, most := h.s.Held(), 2*h.s.windowLimit(); held > most {
 			h.t.Fatalf("%d bytes held, at most %d allowed (I6)", held, most)
 		}
-		if queued := len(h.s.client.control) + len(h.s.app.control); queued > 2*(maxControlQueue+wire.MaxControl+frame.MaxControl) {
+		if queued := len(h.s.client.control) + len(h.s.app.control); queued > 2*(maxControlQueue+wire.MaxControl+ws.MaxControlFramePayloadSize) {
 			h.t.Fatalf("%d bytes of control frames wait", queued)
 		}
 		if o.Idle() {
@@ -216,7 +217,7 @@ func FuzzPlainBothWays(f *testing.F) {
 			if !bytes.HasPrefix(whole, l.got) {
 				t.Fatalf("lane %d: % x came out of % x", i, l.got, whole)
 			}
-			if !q.ended && (len(l.unread) > frame.MaxHeader+heartbeat.PayloadSize || len(l.got)+len(l.unread) != len(whole)) {
+			if !q.ended && (len(l.unread) > ws.MaxHeaderSize+heartbeat.PayloadSize || len(l.got)+len(l.unread) != len(whole)) {
 				t.Fatalf("lane %d: % x came out of % x, % x waits", i, l.got, whole, l.unread)
 			}
 		}

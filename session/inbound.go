@@ -5,6 +5,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/wire"
@@ -68,11 +70,11 @@ func framingError(err error) *wire.CloseError {
 // clientMessage sorts what came: control frames, control messages, data.
 // place is where an inPlace message stands in the caller's bytes.
 func (s *Session) clientMessage(now time.Time, m *frame.Message, inPlace bool, place []byte) {
-	if m.Control() {
+	if m.OpCode.IsControl() {
 		s.clientControlFrame(now, m)
 		return
 	}
-	if m.Opcode == frame.Binary && s.echo == nil {
+	if m.OpCode == ws.OpBinary && s.echo == nil {
 		msg, ours, err := s.unwrap(m)
 		if err != nil {
 			s.dropClient(now, framingError(err))
@@ -110,16 +112,16 @@ func (s *Session) unwrap(m *frame.Message) (msg []byte, ours bool, err error) {
 // clientControlFrame handles ping, pong and close (PROTOCOL §3.3, §7).
 func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 	frame.Mask(m.Payload(), m.Mask, 0)
-	switch m.Opcode {
-	case frame.Ping:
+	switch m.OpCode {
+	case ws.OpPing:
 		if len(s.client.control) < maxControlQueue {
-			s.client.control = frame.Append(s.client.control, frame.Header{Fin: true, Opcode: frame.Pong}, m.Payload())
+			s.client.control = frame.Append(s.client.control, ws.Header{Fin: true, OpCode: ws.OpPong}, m.Payload())
 		}
-	case frame.Pong:
+	case ws.OpPong:
 		if s.echo != nil {
 			s.pong(now, m.Payload())
 		}
-	case frame.Close:
+	case ws.OpClose:
 		code, reason, err := closePayload(m.Payload())
 		if err != nil {
 			s.dropClient(now, err)

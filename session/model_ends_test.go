@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -108,10 +110,10 @@ func (m *sim) appReads() {
 func (m *sim) appTakes(msg *frame.Message, p []byte) {
 	a := &m.app
 	switch {
-	case msg.Opcode == frame.Close:
+	case msg.OpCode == ws.OpClose:
 		a.asked = true
 		return
-	case msg.Control():
+	case msg.OpCode.IsControl():
 		return
 	case len(a.context) > 0:
 		if !bytes.Equal(p, a.context[0]) {
@@ -134,7 +136,7 @@ func (m *sim) appTakes(msg *frame.Message, p []byte) {
 // next tells whether that is the next message for an app.
 func (m *sim) next(msg *frame.Message, p []byte) bool {
 	opcode, want := inbound(m.appHeard + 1)
-	return msg.Opcode == opcode && bytes.Equal(p, want)
+	return msg.OpCode == opcode && bytes.Equal(p, want)
 }
 
 // appFinished follows the end of the app's socket by our side. What it said
@@ -149,7 +151,7 @@ func (m *sim) appFinished() {
 
 func (m *sim) clientReads() {
 	m.read(&m.client.in, &m.client.got, func(msg *frame.Message, p []byte) {
-		if msg.Control() {
+		if msg.OpCode.IsControl() {
 			return
 		}
 		m.clientTakes(p)
@@ -231,11 +233,11 @@ func (m *sim) clientWrites() {
 		m.shows()
 	}
 	opcode, p := inbound(c.sent)
-	h := frame.Header{Opcode: opcode, Masked: true, Mask: [4]byte{1, byte(c.sent), 3, 4}}
+	h := ws.Header{OpCode: opcode, Masked: true, Mask: [4]byte{1, byte(c.sent), 3, 4}}
 	for i := range c.sent % 3 {
 		cut := len(p) / int(2+i)
 		c.to = frame.Append(c.to, h, p[:cut])
-		p, h.Opcode = p[cut:], frame.Continuation
+		p, h.OpCode = p[cut:], ws.OpContinuation
 	}
 	h.Fin = true
 	c.to = frame.Append(c.to, h, p)
@@ -248,7 +250,7 @@ func (m *sim) clientAcks() {
 }
 
 func (m *sim) clientSays(msg []byte) {
-	h := frame.Header{Fin: true, Opcode: frame.Binary, Masked: true, Mask: [4]byte{9, 9, 9, 9}}
+	h := ws.Header{Fin: true, OpCode: ws.OpBinary, Masked: true, Mask: [4]byte{9, 9, 9, 9}}
 	m.client.to = frame.Append(m.client.to, h, msg)
 	m.shows()
 }
@@ -270,18 +272,18 @@ func (m *sim) appWrites() {
 	a.pending = append(a.pending, a.said)
 	p := body(a.said)
 	if a.said%4 == 0 {
-		a.from = frame.Append(a.from, frame.Header{Opcode: frame.Binary}, p[:2])
-		a.from = frame.Append(a.from, frame.Header{Fin: true}, p[2:])
+		a.from = frame.Append(a.from, ws.Header{OpCode: ws.OpBinary}, p[:2])
+		a.from = frame.Append(a.from, ws.Header{Fin: true}, p[2:])
 		return
 	}
-	a.from = frame.Append(a.from, frame.Header{Fin: true, Opcode: frame.Binary}, p)
+	a.from = frame.Append(a.from, ws.Header{Fin: true, OpCode: ws.OpBinary}, p)
 }
 
 // appCloses is the app's close frame, by itself or as its answer.
 func (m *sim) appCloses(code uint16) {
 	if m.app.open && !m.app.closing {
 		m.app.closing = true
-		m.app.from = appendClose(m.app.from, frame.Header{Fin: true, Opcode: frame.Close}, code, "")
+		m.app.from = appendClose(m.app.from, ws.Header{Fin: true, OpCode: ws.OpClose}, code, "")
 	}
 }
 

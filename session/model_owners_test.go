@@ -4,7 +4,8 @@ import (
 	contexts "context"
 	"slices"
 
-	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -124,7 +125,7 @@ func (m *sim) fence(s *Session) {
 		var o Output
 		s.Output(m.now, &o)
 		for _, p := range append(slices.Clone(o.ToApp), o.ToClient...) {
-			if p[0] != 0x80|frame.Close {
+			if p[0] != 0x80|byte(ws.OpClose) {
 				m.t.Fatalf("a fenced owner says % x (I5)", p)
 			}
 		}

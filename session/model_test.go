@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
@@ -148,14 +150,14 @@ func body(n uint32) []byte {
 }
 
 // inbound is what the client says as number n: subscriptions among others.
-func inbound(n uint32) (opcode byte, p []byte) {
+func inbound(n uint32) (opcode ws.OpCode, p []byte) {
 	switch {
 	case n%7 == 0:
-		return frame.Text, fmt.Appendf(nil, "unsub k%d %d", n/7%3, n)
+		return ws.OpText, fmt.Appendf(nil, "unsub k%d %d", n/7%3, n)
 	case n%3 == 0:
-		return frame.Text, fmt.Appendf(nil, "sub k%d %d", n/3%3, n)
+		return ws.OpText, fmt.Appendf(nil, "sub k%d %d", n/3%3, n)
 	}
-	return frame.Binary, body(n)
+	return ws.OpBinary, body(n)
 }
 
 // contextOf is what an app must have heard once it has the first n messages.

@@ -3,6 +3,8 @@ package session
 import (
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/wire"
@@ -55,13 +57,13 @@ func (s *Session) appBroke(now time.Time, err error) {
 const codeBadGateway uint16 = 1014
 
 func (s *Session) appMessage(now time.Time, m *frame.Message) {
-	switch m.Opcode {
-	case frame.Ping:
+	switch m.OpCode {
+	case ws.OpPing:
 		if len(s.app.control) < maxControlQueue {
-			s.app.control = frame.Append(s.app.control, s.cfg.masked(frame.Pong), m.Payload())
+			s.app.control = frame.Append(s.app.control, s.cfg.masked(ws.OpPong), m.Payload())
 		}
-	case frame.Pong:
-	case frame.Close:
+	case ws.OpPong:
+	case ws.OpClose:
 		code, reason, cerr := closePayload(m.Payload())
 		if cerr != nil {
 			s.appBroke(now, frame.ProtocolError(cerr.Reason))

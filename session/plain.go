@@ -3,6 +3,8 @@ package session
 import (
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
@@ -66,15 +68,12 @@ func NewPlain(cfg *Config, now time.Time, extended bool) *Plain {
 	p := &Plain{cfg: cfg}
 	p.client.rules.Masked = true
 	if extended {
-		p.client.rules.RSV, p.app.rules.RSV = anyRSV, anyRSV
+		p.client.rules.Rsv, p.app.rules.Rsv = frame.AnyRSV, frame.AnyRSV
 	}
 	p.beat.Init(cfg.Heartbeat, now)
 	p.beat.Connected(now)
 	return p
 }
-
-// anyRSV: what an extension does with the reserved bits is between the ends.
-const anyRSV = 0x70
 
 // Counters returns what happened so far.
 func (p *Plain) Counters() *Counters { return &p.counters }
@@ -122,7 +121,7 @@ func (p *Plain) pass(now time.Time, from, to *plainLeg, b []byte) int {
 			p.broke(from, err)
 			return len(b)
 		}
-		if from == &p.client && h.Opcode == frame.Pong && h.Length == heartbeat.PayloadSize {
+		if from == &p.client && h.OpCode == ws.OpPong && h.Length == heartbeat.PayloadSize {
 			if len(b)-used < h.Total() {
 				break
 			}
@@ -132,8 +131,8 @@ func (p *Plain) pass(now time.Time, from, to *plainLeg, b []byte) int {
 			}
 		}
 		p.count(from, &h)
-		from.closing = from.closing || h.Opcode == frame.Close
-		from.left = h.Length
+		from.closing = from.closing || h.OpCode == ws.OpClose
+		from.left = int(h.Length)
 		to.lend(b[used : used+h.Size])
 		used += h.Size
 	}
@@ -151,7 +150,7 @@ func (p *Plain) count(from *plainLeg, h *frame.Header) {
 	if from == &p.client {
 		messages, bytes = &p.counters.InMessages, &p.counters.InBytes
 	}
-	if !h.Control() && h.Fin {
+	if !h.OpCode.IsControl() && h.Fin {
 		*messages++
 	}
 	*bytes += uint64(h.Total())
@@ -181,7 +180,7 @@ func (p *Plain) addPing() {
 		return
 	}
 	p.beatDue = false
-	b := append(p.ping[:0], 0x80|frame.Ping, heartbeat.PayloadSize)
+	b := frame.AppendHeader(p.ping[:0], ws.Header{Fin: true, OpCode: ws.OpPing, Length: heartbeat.PayloadSize})
 	heartbeat.AppendPayload(b, p.beatOut)
 	p.client.lent = append(p.client.lent, p.ping[:])
 	p.counters.BeatsSent++

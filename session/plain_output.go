@@ -3,7 +3,8 @@ package session
 import (
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -117,10 +118,10 @@ func (p *Plain) composeEnd(o *Output) {
 	p.reported = true
 	o.Ended, o.CloseClient, o.CloseApp = p.ended, p.drop, true
 	if wire.ValidFrameCode(p.drop.Code) && p.app.open() && len(p.client.kept) == 0 && !p.client.shut {
-		o.Farewell = appendClose(o.Farewell, frame.Header{Fin: true, Opcode: frame.Close}, p.drop.Code, p.drop.Reason)
+		o.Farewell = appendClose(o.Farewell, ws.Header{Fin: true, OpCode: ws.OpClose}, p.drop.Code, p.drop.Reason)
 	}
 	if p.adieu != 0 && p.client.open() && len(p.app.kept) == 0 && !p.app.shut {
-		o.AppFarewell = appendClose(nil, p.cfg.masked(frame.Close), p.adieu, "")
+		o.AppFarewell = appendClose(nil, p.cfg.masked(ws.OpClose), p.adieu, "")
 	}
 	p.client.kept, p.app.kept = nil, nil
 }

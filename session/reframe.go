@@ -3,6 +3,8 @@ package session
 import (
 	"errors"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/deflate"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
@@ -54,13 +56,13 @@ func (s *Session) inflate(payload []byte) ([]byte, error) {
 // stripEscape returns the frame that carries an ESCAPED message's original to
 // the app. orig is not masked.
 func (s *Session) stripEscape(orig []byte) []byte {
-	return frame.Append(nil, s.cfg.masked(frame.Binary), orig)
+	return frame.Append(nil, s.cfg.masked(ws.OpBinary), orig)
 }
 
 // masked is the header of a frame that we make for the app.
-func (c *Config) masked(opcode byte) frame.Header {
+func (c *Config) masked(opcode ws.OpCode) ws.Header {
 	r := c.Random()
-	return frame.Header{Fin: true, Opcode: opcode, Masked: true, Mask: [4]byte{byte(r), byte(r >> 8), byte(r >> 16), byte(r >> 24)}}
+	return ws.Header{Fin: true, OpCode: opcode, Masked: true, Mask: [4]byte{byte(r), byte(r >> 8), byte(r >> 16), byte(r >> 24)}}
 }
 
 // outboundFrame returns what travels to the client for a message of the app,
@@ -70,7 +72,7 @@ func (s *Session) outboundFrame(m *frame.Message) ([]byte, error) {
 	if m.Compressed() {
 		return s.outboundCompressed(m, payload)
 	}
-	if m.Opcode == frame.Binary && wire.IsMagic(payload) && s.echo == nil {
+	if m.OpCode == ws.OpBinary && wire.IsMagic(payload) && s.echo == nil {
 		return escaped(payload), nil
 	}
 	return m.Raw, nil
@@ -78,12 +80,12 @@ func (s *Session) outboundFrame(m *frame.Message) ([]byte, error) {
 
 // escaped is the frame of an ESCAPED message (PROTOCOL §3.2).
 func escaped(payload []byte) []byte {
-	b := frame.AppendHeader(nil, frame.Header{Fin: true, Opcode: frame.Binary, Length: wire.EscapeLen + len(payload)})
+	b := frame.AppendHeader(nil, ws.Header{Fin: true, OpCode: ws.OpBinary, Length: int64(wire.EscapeLen + len(payload))})
 	return append(wire.AppendEscape(b), payload...)
 }
 
 func (s *Session) outboundCompressed(m *frame.Message, payload []byte) ([]byte, error) {
-	magic := m.Opcode == frame.Binary && s.echo == nil && startsWithMagic(payload)
+	magic := m.OpCode == ws.OpBinary && s.echo == nil && startsWithMagic(payload)
 	if !magic && s.client.deflate {
 		return m.Raw, nil
 	}
@@ -94,5 +96,5 @@ func (s *Session) outboundCompressed(m *frame.Message, payload []byte) ([]byte, 
 	if magic {
 		return escaped(plain), nil
 	}
-	return frame.Append(nil, frame.Header{Fin: true, Opcode: m.Opcode}, plain), nil
+	return frame.Append(nil, ws.Header{Fin: true, OpCode: m.OpCode}, plain), nil
 }

@@ -76,7 +76,7 @@ func (s *Session) AppBack(now time.Time, subprotocol string, deflate bool) bool 
 	s.app.lent = s.app.lentOne[:0]
 	s.app.in = frame.Messages{Max: s.cfg.MaxMessage, Buffers: s.cfg.Buffers}
 	if deflate {
-		s.app.in.Rules.RSV = frame.RSV1
+		s.app.in.Rules.Rsv = frame.RSV1
 	}
 	s.appProto = subprotocol
 	if err := s.queue.Rewind(s.queue.Acked()); err != nil {

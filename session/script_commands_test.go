@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
@@ -112,7 +114,7 @@ func (st *stage) adopt(f []string) {
 	state := &store.State{Record: store.Record{Epoch: 2, InAcked: a["in"], OutAcked: a["out"], OutHead: a["head"]}}
 	for seq := a["out"]; seq != a["head"]; {
 		seq++
-		state.Frames = append(state.Frames, store.Frame{Seq: seq, Data: frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Text}, []byte{'j', byte('0' + seq%10)})})
+		state.Frames = append(state.Frames, store.Frame{Seq: seq, Data: frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpText}, []byte{'j', byte('0' + seq%10)})})
 	}
 	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"])}
 	_, noApp := a["noapp"]
@@ -162,26 +164,26 @@ func (st *stage) payload(f []string) []byte {
 	return []byte(strings.Join(f, " "))
 }
 
-var opcodes = map[string]byte{"text": frame.Text, "binary": frame.Binary, "pings": frame.Ping, "pongs": frame.Pong}
+var opcodes = map[string]ws.OpCode{"text": ws.OpText, "binary": ws.OpBinary, "pings": ws.OpPing, "pongs": ws.OpPong}
 
 // bytesOf makes the frames of one command of a leg; h has the leg's mask.
-func (st *stage) bytesOf(verb string, f []string, h frame.Header) []byte {
+func (st *stage) bytesOf(verb string, f []string, h ws.Header) []byte {
 	h.Fin = true
 	switch verb {
 	case "text", "binary", "pings", "pongs":
-		h.Opcode = opcodes[verb]
+		h.OpCode = opcodes[verb]
 		return frame.Append(nil, h, st.payload(f))
 	case "compressed":
-		h.Opcode, h.RSV = opcodes[f[0]], frame.RSV1
+		h.OpCode, h.Rsv = opcodes[f[0]], frame.RSV1
 		return frame.Append(nil, h, deflated(st.payload(f[1:])))
 	case "fragment", "continues", "ends":
 		h.Fin = verb == "ends"
 		if verb == "fragment" {
-			h.Opcode = frame.Text
+			h.OpCode = ws.OpText
 		}
 		return frame.Append(nil, h, st.payload(f))
 	case "frame-close":
-		h.Opcode = frame.Close
+		h.OpCode = ws.OpClose
 		if len(f) == 0 {
 			return frame.Append(nil, h, nil)
 		}
@@ -202,9 +204,9 @@ func deflated(p []byte) []byte {
 }
 
 func (st *stage) client(verb string, f []string) {
-	h := frame.Header{Masked: true, Mask: [4]byte{0x11, 0x22, 0x33, 0x44}}
+	h := ws.Header{Masked: true, Mask: [4]byte{0x11, 0x22, 0x33, 0x44}}
 	ours := func(msg []byte) {
-		h.Fin, h.Opcode = true, frame.Binary
+		h.Fin, h.OpCode = true, ws.OpBinary
 		st.feedClient(frame.Append(nil, h, msg))
 	}
 	switch verb {
@@ -256,7 +258,7 @@ func (st *stage) app(verb string, f []string) {
 		st.s.AppWritable()
 		st.settle()
 	default:
-		st.feedApp(st.bytesOf(verb, f, frame.Header{}))
+		st.feedApp(st.bytesOf(verb, f, ws.Header{}))
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
@@ -247,7 +249,7 @@ func (st *stage) pause(i int, who string, on bool) {
 // decode says what a leg received in words.
 func (st *stage) decode(m *frame.Messages, part *[]byte, who string) {
 	if m.Buffers == nil {
-		*m = frame.Messages{Rules: frame.Rules{RSV: frame.RSV1, Masked: who == "app"}, Max: 1 << 20, Buffers: new(frame.Buffers)}
+		*m = frame.Messages{Rules: frame.Rules{Rsv: frame.RSV1, Masked: who == "app"}, Max: 1 << 20, Buffers: new(frame.Buffers)}
 	}
 	for {
 		msg, n, _, ok, err := m.Next(*part)
@@ -268,14 +270,14 @@ func (st *stage) decode(m *frame.Messages, part *[]byte, who string) {
 }
 
 func words(m *frame.Message, p []byte) string {
-	name := map[byte]string{frame.Text: "text", frame.Binary: "binary", frame.Close: "close", frame.Ping: "ping", frame.Pong: "pong"}[m.Opcode]
+	name := map[ws.OpCode]string{ws.OpText: "text", ws.OpBinary: "binary", ws.OpClose: "close", ws.OpPing: "ping", ws.OpPong: "pong"}[m.OpCode]
 	if m.Compressed() {
 		name = "compressed " + name
 	}
-	if m.Opcode == frame.Close && len(p) >= 2 {
+	if m.OpCode == ws.OpClose && len(p) >= 2 {
 		return fmt.Sprintf("close %d %s", int(p[0])<<8|int(p[1]), p[2:])
 	}
-	if t, ours := wire.TypeOf(p); ours && m.Opcode == frame.Binary {
+	if t, ours := wire.TypeOf(p); ours && m.OpCode == ws.OpBinary {
 		return control(t, p)
 	}
 	if len(p) > 40 {

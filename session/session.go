@@ -13,6 +13,8 @@ package session
 import (
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
@@ -264,7 +266,7 @@ func newSession(cfg *Config, now time.Time, st Start) *Session {
 	s.restart.allowed, s.restart.covered, s.context.keeper = st.AppReplaceable, st.AppReplaceableIfRestored, st.Tracker
 	s.app.deflate = st.Deflate
 	if st.Deflate {
-		s.app.in.Rules.RSV = frame.RSV1
+		s.app.in.Rules.Rsv = frame.RSV1
 	}
 	s.client.beat.Init(cfg.Heartbeat, now)
 	s.client.expires = monotime.At(now.Add(cfg.TTL))
@@ -286,7 +288,7 @@ func (s *Session) start(outbound, inbound seqwindow.Serial) {
 
 // windowLimit is what a window holds at most: that and one message (I6).
 func (s *Session) windowLimit() int {
-	return s.cfg.WindowBytes + s.cfg.MaxMessage + frame.MaxHeader + wire.EscapeLen
+	return s.cfg.WindowBytes + s.cfg.MaxMessage + ws.MaxHeaderSize + wire.EscapeLen
 }
 
 // restore fills the window with what the journal has beyond received.

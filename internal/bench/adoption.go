@@ -5,7 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -79,7 +80,7 @@ func speak(addr string) (*peer, error) {
 		return nil, err
 	}
 	p.sent++
-	return p, p.write(frame.Binary, []byte("hello"))
+	return p, p.write(ws.OpBinary, []byte("hello"))
 }
 
 // adopt brings a fleet back, row.width at a time.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
@@ -125,7 +126,7 @@ func (a *app) answer(g *guest, out []byte) ([]byte, error) {
 			}
 			return out, nil
 		}
-		if m.Opcode == frame.Text {
+		if m.OpCode == ws.OpText {
 			err = a.obey(g, &m)
 		} else {
 			out = appendEcho(out, &m)
@@ -147,7 +148,7 @@ func (a *app) obey(g *guest, m *frame.Message) error {
 	if _, err := fmt.Sscanf(string(order), "fan %d", &size); err != nil || size > maxMessage {
 		return fmt.Errorf("bench: order %q: unknown", order)
 	}
-	one := frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary}, a.nothing[:size])
+	one := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, a.nothing[:size])
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, other := range a.guests {
@@ -161,7 +162,7 @@ func (a *app) obey(g *guest, m *frame.Message) error {
 
 // flood writes on a thread of its own, since it waits for room.
 func (a *app) flood(g *guest, n, size int) {
-	one := frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary}, a.nothing[:size])
+	one := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, a.nothing[:size])
 	var chunk []byte
 	for i := range n {
 		chunk = append(chunk, one...)

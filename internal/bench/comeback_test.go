@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -66,7 +68,7 @@ func TestComingBackIsJudged(t *testing.T) {
 				return
 			}
 			answer := "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Protocol: wsr.v1\r\nSec-WebSocket-Accept: " + acceptKey(loadKey) + "\r\n\r\n"
-			server.Write(frame.Append([]byte(answer), frame.Header{Fin: true, Opcode: frame.Binary}, c.msg))
+			server.Write(frame.Append([]byte(answer), ws.Header{Fin: true, OpCode: ws.OpBinary}, c.msg))
 			io.Copy(io.Discard, server) // the peer answers a WELCOME that fits
 		}()
 		p := &peer{resilient: true, received: 9, welcome: &wire.WelcomeMessage{Token: "t", Session: session}}

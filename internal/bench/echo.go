@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 )
 
@@ -97,14 +99,14 @@ func echoFrames(conn net.Conn, in []byte, have int) error {
 // appendEcho appends the answer to a message: itself unmasked, a ping as a
 // pong.
 func appendEcho(out []byte, m *frame.Message) []byte {
-	opcode := m.Opcode
+	opcode := m.OpCode
 	switch opcode {
-	case frame.Ping:
-		opcode = frame.Pong
-	case frame.Pong:
+	case ws.OpPing:
+		opcode = ws.OpPong
+	case ws.OpPong:
 		return out
 	}
-	out = frame.AppendHeader(out, frame.Header{Fin: true, Opcode: opcode, Length: m.Length})
+	out = frame.AppendHeader(out, ws.Header{Fin: true, OpCode: opcode, Length: m.Length})
 	start := len(out)
 	out = append(out, m.Payload()...)
 	frame.Mask(out[start:], m.Mask, 0)

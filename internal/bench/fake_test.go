@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -62,7 +64,7 @@ func (f *fake) serve() error {
 			w.Status, w.NextOutbound = wire.StatusResumed, r.Received+1
 			f.sent, f.received = r.Received, r.Next-1
 		}
-		f.write(frame.Binary, wire.AppendWelcome(nil, &w))
+		f.write(ws.OpBinary, wire.AppendWelcome(nil, &w))
 	}
 	messages := frame.Messages{Rules: frame.Rules{Masked: true}, Max: maxMessage, Buffers: new(frame.Buffers)}
 	var have []byte
@@ -74,7 +76,7 @@ func (f *fake) serve() error {
 		if ok {
 			payload := append([]byte(nil), m.Payload()...)
 			frame.Mask(payload, m.Mask, 0)
-			if err := f.handle(m.Opcode, payload); err != nil {
+			if err := f.handle(m.OpCode, payload); err != nil {
 				return err
 			}
 		}
@@ -93,15 +95,15 @@ func (f *fake) serve() error {
 	return f.flush()
 }
 
-func (f *fake) handle(opcode byte, payload []byte) error {
+func (f *fake) handle(opcode ws.OpCode, payload []byte) error {
 	switch opcode {
-	case frame.Pong:
+	case ws.OpPong:
 		f.pongs++
 		return nil
-	case frame.Ping:
-		f.write(frame.Pong, payload)
+	case ws.OpPing:
+		f.write(ws.OpPong, payload)
 		return nil
-	case frame.Close:
+	case ws.OpClose:
 		f.closed = true
 		return nil
 	}
@@ -113,17 +115,17 @@ func (f *fake) handle(opcode byte, payload []byte) error {
 		f.disturb()
 	}
 	f.sent++
-	f.write(frame.Binary, payload)
+	f.write(ws.OpBinary, payload)
 	return nil
 }
 
 // disturb puts in front of an echo what a client must tell from it.
 func (f *fake) disturb() {
-	f.write(frame.Ping, []byte("13 bytes long"))
+	f.write(ws.OpPing, []byte("13 bytes long"))
 	if f.resilient {
 		beat := wire.Beat{Sent: f.sent, Ack: f.received}
-		f.write(frame.Binary, wire.AppendBeat(nil, wire.Heartbeat, beat))
-		f.write(frame.Binary, wire.AppendAck(nil, f.received))
+		f.write(ws.OpBinary, wire.AppendBeat(nil, wire.Heartbeat, beat))
+		f.write(ws.OpBinary, wire.AppendAck(nil, f.received))
 	}
 }
 
@@ -149,7 +151,7 @@ func (f *fake) control(t wire.Type, msg []byte) error {
 		f.beats++
 	case wire.Close:
 		f.closed = true
-		f.write(frame.Binary, msg)
+		f.write(ws.OpBinary, msg)
 	default:
 		return fmt.Errorf("unexpected %v", t)
 	}
@@ -159,8 +161,8 @@ func (f *fake) control(t wire.Type, msg []byte) error {
 	return nil
 }
 
-func (f *fake) write(opcode byte, payload []byte) {
-	f.out = frame.Append(f.out, frame.Header{Fin: true, Opcode: opcode}, payload)
+func (f *fake) write(opcode ws.OpCode, payload []byte) {
+	f.out = frame.Append(f.out, ws.Header{Fin: true, OpCode: opcode}, payload)
 }
 
 func (f *fake) flush() error {

@@ -7,9 +7,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
-	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -74,7 +74,7 @@ func (p *pace) send(timer int) error {
 		binary.LittleEndian.PutUint64(p.payload, uint64(p.began+int64(p.due)*p.every.Nanoseconds()))
 		to := p.swarm.fleet[p.due%len(p.swarm.fleet)]
 		p.due++
-		if err := to.say(frame.Binary, p.payload); err != nil {
+		if err := to.say(ws.OpBinary, p.payload); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -75,7 +77,7 @@ func newPeer(conn net.Conn, early []byte, resilient bool) (*peer, error) {
 
 // roundTrip sends one data message and wants it back.
 func (p *peer) roundTrip(payload []byte) error {
-	if err := p.say(frame.Binary, payload); err != nil {
+	if err := p.say(ws.OpBinary, payload); err != nil {
 		return err
 	}
 	got, err := p.next()
@@ -104,15 +106,15 @@ func (p *peer) next() ([]byte, error) {
 
 // sort answers pings and control messages, and tells whether m is data.
 func (p *peer) sort(m *frame.Message) (data bool, err error) {
-	switch m.Opcode {
-	case frame.Ping:
-		return false, p.write(frame.Pong, m.Payload())
-	case frame.Pong:
+	switch m.OpCode {
+	case ws.OpPing:
+		return false, p.write(ws.OpPong, m.Payload())
+	case ws.OpPong:
 		return false, nil
-	case frame.Close:
+	case ws.OpClose:
 		return false, fmt.Errorf("bench: peer closed: % x", m.Payload())
 	}
-	if p.resilient && m.Opcode == frame.Binary && wire.IsMagic(m.Payload()) {
+	if p.resilient && m.OpCode == ws.OpBinary && wire.IsMagic(m.Payload()) {
 		return false, p.control(m.Payload())
 	}
 	if p.received++; p.received == p.acked+1 {
@@ -142,7 +144,7 @@ func (p *peer) control(msg []byte) error {
 			p.onBeat()
 		}
 		b.Sent, b.Ack = p.sent, p.tell(time.Now())
-		return p.write(frame.Binary, wire.AppendBeat(nil, wire.HeartbeatAck, b))
+		return p.write(ws.OpBinary, wire.AppendBeat(nil, wire.HeartbeatAck, b))
 	case wire.Close:
 		code, reason, err := wire.ParseClose(msg)
 		if err == nil {
@@ -167,7 +169,7 @@ func (p *peer) ackIfDue(now time.Time) error {
 }
 
 func (p *peer) ack() error {
-	return p.write(frame.Binary, wire.AppendAck(make([]byte, 0, 16), p.tell(time.Now())))
+	return p.write(ws.OpBinary, wire.AppendAck(make([]byte, 0, 16), p.tell(time.Now())))
 }
 
 // tell returns what is acknowledged now.
@@ -198,12 +200,12 @@ func (p *peer) close() error {
 		return err
 	}
 	if !p.resilient {
-		return p.write(frame.Close, []byte{byte(wire.CodeNormal >> 8), byte(wire.CodeNormal & 0xff)})
+		return p.write(ws.OpClose, []byte{byte(wire.CodeNormal >> 8), byte(wire.CodeNormal & 0xff)})
 	}
 	if err := p.ack(); err != nil {
 		return err
 	}
-	if err := p.write(frame.Binary, wire.AppendClose(nil, wire.CodeNormal, "")); err != nil {
+	if err := p.write(ws.OpBinary, wire.AppendClose(nil, wire.CodeNormal, "")); err != nil {
 		return err
 	}
 	_, err := p.next()
@@ -224,11 +226,11 @@ func (p *peer) rides(now time.Time) bool {
 }
 
 // say sends one data message, and an acknowledgement before it if one rides.
-func (p *peer) say(opcode byte, payload []byte) error {
+func (p *peer) say(opcode ws.OpCode, payload []byte) error {
 	p.sent++
 	p.out = p.out[:0]
 	if now := time.Now(); p.resilient && p.rides(now) {
-		p.out = frame.Append(p.out, header(frame.Binary), wire.AppendAck(make([]byte, 0, 16), p.tell(now)))
+		p.out = frame.Append(p.out, header(ws.OpBinary), wire.AppendAck(make([]byte, 0, 16), p.tell(now)))
 	}
 	p.out = frame.Append(p.out, header(opcode), payload)
 	_, err := p.conn.Write(p.out)
@@ -237,15 +239,15 @@ func (p *peer) say(opcode byte, payload []byte) error {
 
 // header is that of a frame to the proxy. The mask is fixed: what it hides from
 // does not stand between these processes.
-func header(opcode byte) frame.Header {
-	return frame.Header{Fin: true, Opcode: opcode, Masked: true, Mask: [4]byte{0x37, 0xfa, 0x21, 0x3d}}
+func header(opcode ws.OpCode) ws.Header {
+	return ws.Header{Fin: true, OpCode: opcode, Masked: true, Mask: [4]byte{0x37, 0xfa, 0x21, 0x3d}}
 }
 
 // write sends one frame.
-func (p *peer) write(opcode byte, payload []byte) error { return p.repeat(opcode, payload, 1) }
+func (p *peer) write(opcode ws.OpCode, payload []byte) error { return p.repeat(opcode, payload, 1) }
 
 // repeat sends the same frame n times in one go.
-func (p *peer) repeat(opcode byte, payload []byte, n int) error {
+func (p *peer) repeat(opcode ws.OpCode, payload []byte, n int) error {
 	p.out = p.out[:0]
 	for range n {
 		p.out = frame.Append(p.out, header(opcode), payload)

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -115,7 +117,7 @@ func TestPeerLargeMessage(t *testing.T) {
 // What the sidecar must not do ends the measurement and is not counted.
 func TestPeerNoticesFaults(t *testing.T) {
 	control := func(msg []byte) []byte {
-		return frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary}, msg)
+		return frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg)
 	}
 	for _, c := range []struct {
 		name string
@@ -127,7 +129,7 @@ func TestPeerNoticesFaults(t *testing.T) {
 		{"reset", control(wire.AppendReset(nil, wire.ResetLost)), "RESET in the middle"},
 		{"close", control(wire.AppendClose(nil, 1012, "app gone")), "1012 app gone"},
 		{"wrong echo", control([]byte("other")), "echo of message 1"},
-		{"close frame", frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Close}, []byte{0x11, 0x30}), "peer closed: 11 30"},
+		{"close frame", frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte{0x11, 0x30}), "peer closed: 11 30"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			client, server := net.Pipe()

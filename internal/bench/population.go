@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/store"
 )
@@ -60,7 +62,7 @@ func fillOne(ctx context.Context, j store.Store, i int) error {
 		rand.Read(payload)
 		for range fillFrames {
 			rec.OutHead++
-			data := frame.Append(nil, frame.Header{Fin: true, Opcode: frame.Binary}, payload)
+			data := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, payload)
 			rec.Frames = append(rec.Frames, store.Frame{Seq: rec.OutHead, Data: data})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
@@ -196,7 +197,7 @@ func (s *swarm) trips(total int, payload []byte) error {
 		}
 		started++
 		open++
-		return p.say(frame.Binary, payload)
+		return p.say(ws.OpBinary, payload)
 	}
 	s.take = func(p *peer, got []byte) error {
 		if open--; len(got) != len(payload) {
@@ -219,7 +220,7 @@ func (s *swarm) order(n int, to fleet, text string) error {
 	s.take = func(*peer, []byte) error { left--; return nil }
 	defer func() { s.take = nil }()
 	for _, p := range to {
-		if err := p.say(frame.Text, []byte(text)); err != nil {
+		if err := p.say(ws.OpText, []byte(text)); err != nil {
 			return err
 		}
 	}
@@ -230,12 +231,12 @@ func (s *swarm) order(n int, to fleet, text string) error {
 func (s *swarm) leave() error {
 	defer s.cut()
 	for _, p := range s.fleet {
-		message, opcode := []byte{byte(wire.CodeNormal >> 8), byte(wire.CodeNormal & 0xff)}, frame.Close
+		message, opcode := []byte{byte(wire.CodeNormal >> 8), byte(wire.CodeNormal & 0xff)}, ws.OpClose
 		if p.resilient {
 			if err := p.ack(); err != nil {
 				return err
 			}
-			message, opcode = wire.AppendClose(nil, wire.CodeNormal, ""), frame.Binary
+			message, opcode = wire.AppendClose(nil, wire.CodeNormal, ""), ws.OpBinary
 		}
 		if err := p.write(opcode, message); err != nil {
 			return err

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/gobwas/ws"
 )
 
 // stampGrain is how coarsely the sidecar counts the age of a message.
@@ -34,7 +34,7 @@ type batch struct {
 func (w *witness) burst(payload []byte, n int) error {
 	p, began := w.peer, time.Now()
 	p.sent += uint32(n)
-	if err := p.repeat(frame.Binary, payload, n); err != nil {
+	if err := p.repeat(ws.OpBinary, payload, n); err != nil {
 		return err
 	}
 	for i := range n {
@@ -89,7 +89,7 @@ func (w *witness) confirm() error {
 		return err
 	}
 	w.took(time.Now(), 0)
-	if err := p.write(frame.Ping, nil); err != nil {
+	if err := p.write(ws.OpPing, nil); err != nil {
 		return err
 	}
 	for {
@@ -97,7 +97,7 @@ func (w *witness) confirm() error {
 		if err != nil {
 			return err
 		}
-		if m.Opcode == frame.Pong {
+		if m.OpCode == ws.OpPong {
 			w.arrived(time.Now())
 			return nil
 		}

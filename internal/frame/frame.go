@@ -8,31 +8,24 @@ package frame
 import (
 	"encoding/binary"
 	"errors"
-)
 
-// Opcodes, RFC 6455 §5.2.
-const (
-	Continuation byte = 0x0
-	Text         byte = 0x1
-	Binary       byte = 0x2
-	Close        byte = 0x8
-	Ping         byte = 0x9
-	Pong         byte = 0xa
+	"github.com/gobwas/ws"
 )
 
 const (
-	// MaxHeader is two bytes, a 64-bit length and a mask.
-	MaxHeader = 14
+	finBit   = 0x80
+	maskBit  = 0x80
+	rsvShift = 4
+)
 
-	// MaxControl is the largest payload of a control frame, RFC 6455 §5.5.
-	MaxControl = 125
+// Bits of ws.Header.Rsv.
+const (
+	// RSV1 marks a compressed message (RFC 7692 §7.2.1).
+	RSV1 byte = 0x4
 
-	finBit  = 0x80
-	maskBit = 0x80
-	rsvBits = 0x70
-
-	// RSV1 marks a compressed message, RFC 7692 §7.2.1.
-	RSV1 byte = 0x40
+	// AnyRSV is all of them: what an extension that we take no part in does
+	// with them is between its ends.
+	AnyRSV byte = 0x7
 )
 
 // ErrShort means that more bytes are needed; it is not the peer's fault.
@@ -44,29 +37,21 @@ type ProtocolError string
 
 func (e ProtocolError) Error() string { return "frame: " + string(e) }
 
-// A Header is one frame's header.
+// A Header is one frame's header as it was read.
 type Header struct {
-	Fin    bool
-	RSV    byte // the three bits, in their place
-	Opcode byte
-	Masked bool
-	Mask   [4]byte
-	Length int // of the payload, bytes
-	Size   int // of the header, bytes
+	ws.Header
+	Size int // of the header, bytes
 }
 
-// Control tells whether the frame is Close, Ping or Pong.
-func (h *Header) Control() bool { return h.Opcode&0x8 != 0 }
-
 // Total is the frame's size in bytes.
-func (h *Header) Total() int { return h.Size + h.Length }
+func (h *Header) Total() int { return h.Size + int(h.Length) }
 
 // Rules are what one side must keep: a client masks every frame and a server
 // none (RFC 6455 §5.1), and a reserved bit stands only where an extension
 // that uses it was negotiated (§5.2).
 type Rules struct {
 	Masked bool
-	RSV    byte // bits that may be set on data frames
+	Rsv    byte // bits that may be set on data frames
 }
 
 // Parse reads the header at the start of p. It returns ErrShort while p holds
@@ -77,10 +62,10 @@ func (r Rules) Parse(p []byte) (h Header, err error) {
 		return h, ErrShort
 	}
 	h.Fin = p[0]&finBit != 0
-	h.RSV = p[0] & rsvBits
-	h.Opcode = p[0] & 0x0f
+	h.Rsv = p[0] >> rsvShift & AnyRSV
+	h.OpCode = ws.OpCode(p[0] & 0x0f)
 	h.Masked = p[1]&maskBit != 0
-	h.Length = int(p[1] &^ maskBit)
+	h.Length = int64(p[1] &^ maskBit)
 	h.Size = 2
 	if err := r.check(&h); err != nil {
 		return h, err
@@ -91,7 +76,7 @@ func (r Rules) Parse(p []byte) (h Header, err error) {
 		if len(p) < 4 {
 			return h, ErrShort
 		}
-		if h.Length = int(binary.BigEndian.Uint16(p[2:])); h.Length < 126 {
+		if h.Length = int64(binary.BigEndian.Uint16(p[2:])); h.Length < 126 {
 			return h, ProtocolError("length is not minimal")
 		}
 	case 127:
@@ -106,7 +91,7 @@ func (r Rules) Parse(p []byte) (h Header, err error) {
 		if n < 1<<16 {
 			return h, ProtocolError("length is not minimal")
 		}
-		h.Length = int(min(n, maxLength))
+		h.Length = int64(min(n, maxLength))
 	}
 	if h.Masked {
 		if h.Size += 4; len(p) < h.Size {
@@ -119,7 +104,7 @@ func (r Rules) Parse(p []byte) (h Header, err error) {
 
 // maxLength keeps Total from overflowing. Nobody lives to see such a frame's
 // end, so what its true length was does not matter.
-const maxLength = 1<<63 - 1 - MaxHeader
+const maxLength = 1<<63 - 1 - ws.MaxHeaderSize
 
 // check judges the first two bytes.
 func (r Rules) check(h *Header) error {
@@ -128,21 +113,21 @@ func (r Rules) check(h *Header) error {
 		return ProtocolError("a client's frame is not masked")
 	case h.Masked != r.Masked:
 		return ProtocolError("a server's frame is masked")
-	case h.Opcode > Binary && h.Opcode < Close, h.Opcode > Pong:
+	case h.OpCode.IsReserved():
 		return ProtocolError("reserved opcode")
-	case h.Control() && h.Length > MaxControl:
+	case h.OpCode.IsControl() && h.Length > ws.MaxControlFramePayloadSize:
 		return ProtocolError("control frame above 125 bytes")
-	case h.Control() && !h.Fin:
+	case h.OpCode.IsControl() && !h.Fin:
 		return ProtocolError("fragmented control frame")
-	case h.Control() && h.RSV != 0, h.RSV&^r.RSV != 0:
+	case h.OpCode.IsControl() && h.Rsv != 0, h.Rsv&^r.Rsv != 0:
 		return ProtocolError("reserved bit without its extension")
 	}
 	return nil
 }
 
-// AppendHeader appends h; its Size is ignored.
-func AppendHeader(dst []byte, h Header) []byte {
-	b0, b1 := h.RSV|h.Opcode, byte(0)
+// AppendHeader appends h.
+func AppendHeader(dst []byte, h ws.Header) []byte {
+	b0, b1 := h.Rsv<<rsvShift|byte(h.OpCode), byte(0)
 	if h.Fin {
 		b0 |= finBit
 	}
@@ -167,8 +152,8 @@ func AppendHeader(dst []byte, h Header) []byte {
 
 // Append appends a whole frame with the given header; Length is taken from
 // payload, and the payload is masked if the header says so.
-func Append(dst []byte, h Header, payload []byte) []byte {
-	h.Length = len(payload)
+func Append(dst []byte, h ws.Header, payload []byte) []byte {
+	h.Length = int64(len(payload))
 	dst = AppendHeader(dst, h)
 	n := len(dst)
 	dst = append(dst, payload...)
@@ -193,11 +178,6 @@ func Mask(b []byte, key [4]byte, offset int) {
 	}
 }
 
-// Rotate returns the key for a payload whose first n bytes are taken away.
-func Rotate(key [4]byte, n int) [4]byte {
-	return [4]byte{key[n&3], key[(n+1)&3], key[(n+2)&3], key[(n+3)&3]}
-}
-
 // Flow checks the order of frames in one direction (RFC 6455 §5.4). The zero
 // value stands before the first frame.
 type Flow struct{ open bool }
@@ -205,13 +185,13 @@ type Flow struct{ open bool }
 // Next notes a frame.
 func (f *Flow) Next(h *Header) error {
 	switch {
-	case h.Control():
+	case h.OpCode.IsControl():
 		return nil
-	case h.Opcode == Continuation && !f.open:
+	case h.OpCode == ws.OpContinuation && !f.open:
 		return ProtocolError("continuation of nothing")
-	case h.Opcode != Continuation && f.open:
+	case h.OpCode != ws.OpContinuation && f.open:
 		return ProtocolError("new message inside a fragmented one")
-	case h.Opcode == Continuation && h.RSV != 0:
+	case h.OpCode == ws.OpContinuation && h.Rsv != 0:
 		return ProtocolError("reserved bit on a continuation")
 	}
 	f.open = !h.Fin

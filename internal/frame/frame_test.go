@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/gobwas/ws"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -47,7 +49,7 @@ func TestAttackFrames(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			m := Messages{Rules: client, Max: 1000, Buffers: new(Buffers)}
 			if strings.HasPrefix(tc.name, "W23") {
-				m.Rules.RSV = RSV1
+				m.Rules.Rsv = RSV1
 			}
 			_, _, _, ok, err := m.Next(unhex(t, tc.hex))
 			if ok || err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -73,18 +75,18 @@ func fragmentsJoin(t *testing.T, parts []string) {
 	keys := [][4]byte{{1, 2, 3, 4}, {9, 8, 7, 6}, {1, 2, 3, 4}}
 	var in []byte
 	for i, p := range parts {
-		h := Header{Masked: true, Mask: keys[i%3], Fin: i == len(parts)-1}
+		h := ws.Header{Masked: true, Mask: keys[i%3], Fin: i == len(parts)-1}
 		if i == 0 {
-			h.Opcode = Text
+			h.OpCode = ws.OpText
 		}
 		in = Append(in, h, []byte(p))
 		if i == 0 { // between the first and the second
-			in = Append(in, Header{Fin: true, Opcode: Ping, Masked: true}, []byte("now"))
+			in = Append(in, ws.Header{Fin: true, OpCode: ws.OpPing, Masked: true}, []byte("now"))
 		}
 	}
 	m := Messages{Rules: client, Max: 100, Buffers: new(Buffers)}
 	ping, n, _, ok, err := m.Next(in)
-	if err != nil || !ok || ping.Opcode != Ping || string(ping.Payload()) != "now" {
+	if err != nil || !ok || ping.OpCode != ws.OpPing || string(ping.Payload()) != "now" {
 		t.Fatalf("ping between fragments: %+v, %v, %v", ping, ok, err)
 	}
 	msg, k, _, ok, err := m.Next(in[n:])
@@ -92,7 +94,7 @@ func fragmentsJoin(t *testing.T, parts []string) {
 		t.Fatalf("message: ok %v, %d of %d bytes, %v", ok, n+k, len(in), err)
 	}
 	got, err := client.Parse(msg.Raw)
-	if err != nil || !got.Fin || got.Opcode != Text || got.Total() != len(msg.Raw) {
+	if err != nil || !got.Fin || got.OpCode != ws.OpText || got.Total() != len(msg.Raw) {
 		t.Fatalf("joined frame %+v: %v", got, err)
 	}
 	payload := bytes.Clone(msg.Payload())
@@ -108,28 +110,15 @@ func fragmentsJoin(t *testing.T, parts []string) {
 // W11: endless tiny fragments cost their bytes and nothing else.
 func TestTinyFragments(t *testing.T) {
 	m := Messages{Rules: client, Max: 1000, Buffers: new(Buffers)}
-	in := Append(nil, Header{Opcode: Text, Masked: true}, nil)
+	in := Append(nil, ws.Header{OpCode: ws.OpText, Masked: true}, nil)
 	for range 100_000 {
-		in = Append(in, Header{Masked: true}, nil)
+		in = Append(in, ws.Header{Masked: true}, nil)
 	}
 	if _, n, _, ok, err := m.Next(in); ok || err != nil || n != len(in) {
 		t.Fatalf("ok %v, %d of %d, %v", ok, n, len(in), err)
 	}
-	if len(m.join.bytes) != MaxHeader {
+	if len(m.join.bytes) != ws.MaxHeaderSize {
 		t.Fatalf("empty fragments hold %d bytes", len(m.join.bytes))
-	}
-}
-
-func TestRotate(t *testing.T) {
-	key := [4]byte{1, 2, 3, 4}
-	for n := range 9 {
-		b := []byte("some payload of bytes")
-		Mask(b, key, 0)
-		rest := b[n:]
-		Mask(rest, Rotate(key, n), 0)
-		if want := "some payload of bytes"[n:]; string(rest) != want {
-			t.Fatalf("cut %d: %q, want %q", n, rest, want)
-		}
 	}
 }
 
@@ -153,7 +142,7 @@ func FuzzMessagesCuts(f *testing.F) {
 }
 
 func collect(in []byte, step int) (out [][]byte, err error) {
-	m := Messages{Rules: Rules{Masked: true, RSV: RSV1}, Max: 500, Buffers: new(Buffers)}
+	m := Messages{Rules: Rules{Masked: true, Rsv: RSV1}, Max: 500, Buffers: new(Buffers)}
 	var have []byte
 	for len(in) > 0 {
 		k := min(step, len(in))
@@ -180,12 +169,12 @@ func FuzzHeaderRoundTrip(f *testing.F) {
 	f.Add([]byte{0x81, 0x05})
 	f.Add([]byte{0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4})
 	f.Fuzz(func(t *testing.T, in []byte) {
-		for _, r := range []Rules{{Masked: true, RSV: rsvBits}, {RSV: RSV1}} {
+		for _, r := range []Rules{{Masked: true, Rsv: AnyRSV}, {Rsv: RSV1}} {
 			h, err := r.Parse(in)
 			if err != nil {
 				continue
 			}
-			if out := AppendHeader(nil, h); h.Length < maxLength && !bytes.Equal(out, in[:h.Size]) {
+			if out := AppendHeader(nil, h.Header); h.Length < maxLength && !bytes.Equal(out, in[:h.Size]) {
 				t.Fatalf("% x became % x", in[:h.Size], out)
 			}
 		}
@@ -193,7 +182,7 @@ func FuzzHeaderRoundTrip(f *testing.F) {
 }
 
 func TestNoAllocations(t *testing.T) {
-	in := Append(nil, Header{Fin: true, Opcode: Binary, Masked: true}, make([]byte, 64))
+	in := Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary, Masked: true}, make([]byte, 64))
 	m := Messages{Rules: client, Max: 1000, Buffers: new(Buffers)}
 	if n := testing.AllocsPerRun(100, func() {
 		if _, _, _, ok, err := m.Next(in); !ok || err != nil {
@@ -213,12 +202,12 @@ func FuzzJoin(f *testing.F) {
 		y := min(x+int(b), len(payload))
 		var in []byte
 		for i, part := range [][]byte{payload[:x], payload[x:y], payload[y:]} {
-			h := Header{Fin: i == 2, Masked: masked, Mask: [4]byte{byte(key), byte(i), byte(key >> 8), byte(key >> 16)}}
+			h := ws.Header{Fin: i == 2, Masked: masked, Mask: [4]byte{byte(key), byte(i), byte(key >> 8), byte(key >> 16)}}
 			if !masked {
 				h.Mask = [4]byte{}
 			}
 			if i == 0 {
-				h.Opcode = Binary
+				h.OpCode = ws.OpBinary
 			}
 			in = Append(in, h, part)
 		}

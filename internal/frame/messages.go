@@ -1,6 +1,10 @@
 package frame
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/gobwas/ws"
+)
 
 // ErrTooBig means a message above Messages.Max; the close code is 1009.
 const ErrTooBig = sizeError("frame: message above the limit")
@@ -20,7 +24,7 @@ type Message struct {
 func (m *Message) Payload() []byte { return m.Raw[m.Size:] }
 
 // Compressed tells whether the payload is deflated (RFC 7692).
-func (m *Message) Compressed() bool { return m.RSV&RSV1 != 0 }
+func (m *Message) Compressed() bool { return m.Rsv1() }
 
 // Messages cuts a stream of bytes into messages. A message that came as one
 // frame is handed out where it stands, without a copy; fragments are joined
@@ -71,7 +75,7 @@ func (m *Messages) Next(p []byte) (msg Message, n, need int, ok bool, err error)
 		if err := m.flow.Next(&h); err != nil {
 			return Message{}, n, 0, false, err
 		}
-		if h.Control() || h.Fin && h.Opcode != Continuation {
+		if h.OpCode.IsControl() || h.Fin && h.OpCode != ws.OpContinuation {
 			return Message{h, raw}, n, 0, true, nil
 		}
 		m.add(&h, raw[h.Size:])
@@ -85,7 +89,7 @@ func (m *Messages) Next(p []byte) (msg Message, n, need int, ok bool, err error)
 // before a byte of it is kept, and a frame out of order before it is waited
 // for.
 func (m *Messages) admit(h *Header) error {
-	if h.Control() {
+	if h.OpCode.IsControl() {
 		return nil
 	}
 	probe := m.flow
@@ -94,9 +98,9 @@ func (m *Messages) admit(h *Header) error {
 	}
 	have := 0
 	if m.join != nil {
-		have = len(m.join.bytes) - MaxHeader
+		have = len(m.join.bytes) - ws.MaxHeaderSize
 	}
-	if h.Length > m.Max-have {
+	if int(h.Length) > m.Max-have {
 		return ErrTooBig
 	}
 	return nil
@@ -114,7 +118,7 @@ func (m *Messages) add(h *Header, payload []byte) {
 	j.bytes = append(j.bytes, payload...)
 	if h.Masked && !first {
 		Mask(j.bytes[start:], h.Mask, 0)
-		Mask(j.bytes[start:], j.head.Mask, start-MaxHeader)
+		Mask(j.bytes[start:], j.head.Mask, start-ws.MaxHeaderSize)
 	}
 }
 
@@ -122,11 +126,11 @@ func (m *Messages) add(h *Header, payload []byte) {
 // payload, into the space that the buffer began with.
 func (m *Messages) joined() Message {
 	h := m.join.head
-	h.Fin, h.Length = true, len(m.join.bytes)-MaxHeader
-	var head [MaxHeader]byte
-	b := AppendHeader(head[:0], h)
+	h.Fin, h.Length = true, int64(len(m.join.bytes)-ws.MaxHeaderSize)
+	var head [ws.MaxHeaderSize]byte
+	b := AppendHeader(head[:0], h.Header)
 	h.Size = len(b)
-	raw := m.join.bytes[MaxHeader-h.Size:]
+	raw := m.join.bytes[ws.MaxHeaderSize-h.Size:]
 	copy(raw, b)
 	m.done = true
 	return Message{h, raw}
@@ -160,13 +164,13 @@ func (b *Buffers) get() *joint {
 	if j, ok := b.pool.Get().(*joint); ok {
 		return j
 	}
-	return &joint{bytes: make([]byte, MaxHeader, 1024)}
+	return &joint{bytes: make([]byte, ws.MaxHeaderSize, 1024)}
 }
 
 func (b *Buffers) put(j *joint) {
 	if cap(j.bytes) > keepBuffer {
 		return
 	}
-	j.bytes = j.bytes[:MaxHeader]
+	j.bytes = j.bytes[:ws.MaxHeaderSize]
 	b.pool.Put(j)
 }

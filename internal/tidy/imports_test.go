@@ -19,18 +19,18 @@ var layers = []layer{
 	},
 	{ // Mechanisms: otherwise the standard library only.
 		"seqwindow": nil, "dedupe": nil, "heartbeat": nil,
-		"internal/backoff": nil, "internal/frame": nil, "internal/deflate": nil, "internal/keyring": nil,
+		"internal/backoff": nil, "internal/frame": {"github.com/gobwas/ws"}, "internal/deflate": nil, "internal/keyring": nil,
 		"snapshot":         nil,
 		"internal/program": nil,
 		// For experiments: a network that breaks, processes, accounts, statistics.
 		"internal/faultlink": nil, "internal/lab/ledger": nil, "internal/lab/stats": nil,
 	},
 	{ // Formats and contracts.
-		"wire": nil, "store": nil,
+		"wire": {"github.com/gobwas/ws"}, "store": nil,
 		"internal/config": {"github.com/caarlos0/env/v11"},
 	},
 	{ // The machine, and the stores.
-		"session":         nil,
+		"session":         {"github.com/gobwas/ws"},
 		"store/natsstore": {"github.com/nats-io/", "github.com/synadia-io/orbit.go/", "golang.org/x/sys"},
 		"store/storetest": nil,
 	},
@@ -41,7 +41,7 @@ var layers = []layer{
 		"internal/transport": {"github.com/valyala/bytebufferpool", "golang.org/x/sys"},
 	},
 	{ // Sockets, operating, the Go client.
-		"proxy":   {"golang.org/x/sys"},
+		"proxy":   {"github.com/gobwas/ws", "golang.org/x/sys"},
 		"client":  {"github.com/gobwas/ws", "golang.org/x/net"},
 		"observe": {"github.com/prometheus/client_golang"},
 		"k8s":     {"k8s.io/api/", "k8s.io/apimachinery/"},
