@@ -5,6 +5,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -12,7 +14,7 @@ import (
 type closing struct {
 	local    bool // this program closed
 	remote   bool // the app did, or a peer without a sidecar
-	code     uint16
+	code     ws.StatusCode
 	reason   string    // with code: what the side that closed first said
 	deadline time.Time // when waiting for the other side ends; zero is never
 	failed   error     // what Close returns, if not nil
@@ -20,7 +22,7 @@ type closing struct {
 
 func (c *closing) started() bool { return c.local || c.remote }
 
-func (c *closing) byRemote(code uint16, reason string) {
+func (c *closing) byRemote(code ws.StatusCode, reason string) {
 	if !c.started() {
 		c.code, c.reason = code, reason
 	}
@@ -51,7 +53,7 @@ func (c *closing) err() error {
 // close starts the close by this program. Messages that have not been read
 // will not be, so they are acknowledged: otherwise the sidecar's window could
 // stay full, and the answer to CLOSE behind it.
-func (m *machine) close(now time.Time, code uint16, reason string) {
+func (m *machine) close(now time.Time, code ws.StatusCode, reason string) {
 	if m.err != nil || m.closing.local {
 		return
 	}
@@ -65,7 +67,7 @@ func (m *machine) close(now time.Time, code uint16, reason string) {
 }
 
 // closeReceived handles CLOSE (PROTOCOL §4.7).
-func (m *machine) closeReceived(now time.Time, conn *connection, code uint16, reason string) {
+func (m *machine) closeReceived(now time.Time, conn *connection, code ws.StatusCode, reason string) {
 	if m.closing.local && conn.closeSent {
 		// Each side has sent CLOSE, and all data came before.
 		m.closing.remote = true
@@ -112,7 +114,7 @@ func (m *machine) closeTimeout() {
 
 // abandon ends the session at once. CLOSE is sent if the connection can take
 // it, so that the sidecar need not keep the session for its time to live.
-func (m *machine) abandon(code uint16, reason string) {
+func (m *machine) abandon(code ws.StatusCode, reason string) {
 	if m.err != nil {
 		return
 	}

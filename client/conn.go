@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -169,7 +171,7 @@ func (c *Conn) enqueue(ctx context.Context, expired <-chan struct{}, typ Message
 // The code must be one that a close frame may carry, 1000 or 3000 to 4999 as
 // a rule, and the reason at most 123 bytes of UTF-8.
 func (c *Conn) Close(code int, reason string) error {
-	if code < 0 || code > 0xffff || !wire.ValidFrameCode(uint16(code)) {
+	if code < 0 || code > 0xffff || !wire.ValidFrameCode(ws.StatusCode(code)) {
 		return fmt.Errorf("client: close: code %d: not allowed in a close frame", code)
 	}
 	if len(reason) > wire.MaxCloseReason || !utf8.ValidString(reason) {
@@ -177,7 +179,7 @@ func (c *Conn) Close(code int, reason string) error {
 	}
 	c.mu.Lock()
 	now := time.Now()
-	c.m.close(now, uint16(code), reason)
+	c.m.close(now, ws.StatusCode(code), reason)
 	c.perform(now)
 	c.mu.Unlock()
 	<-c.ctx.Done()
@@ -199,7 +201,7 @@ func (c *Conn) CloseNow() error {
 	c.mu.Lock()
 	now := time.Now()
 	c.m.in.discard(now)
-	c.m.abandon(wire.CodeAbnormal, "")
+	c.m.abandon(ws.StatusAbnormalClosure, "")
 	c.perform(now)
 	c.mu.Unlock()
 	c.tasks.Wait()

@@ -102,7 +102,7 @@ func (c *Conn) open(ctx context.Context, o offer, u *upgraded) error {
 	c.perform(now)
 	for !conn.welcomed && c.m.err == nil {
 		if err := c.await(ctx, nil, &c.arrived); err != nil {
-			c.m.abandon(wire.CodeAbnormal, "")
+			c.m.abandon(ws.StatusAbnormalClosure, "")
 			c.perform(time.Now())
 			return fmt.Errorf("client: dial %s: %w", c.url.Host, err)
 		}

@@ -42,15 +42,15 @@ func (m *machine) received(now time.Time, conn *connection, n int) {
 // malformed handles bytes that are no WebSocket, or a message above our limit.
 func (m *machine) malformed(now time.Time, conn *connection, err error) {
 	if !errors.Is(err, frame.ErrTooBig) {
-		m.drop(now, conn, &wire.CloseError{Code: wire.CodeProtocol, Reason: err.Error()}, true)
+		m.drop(now, conn, &wire.CloseError{Code: ws.StatusProtocolError, Reason: err.Error()}, true)
 		return
 	}
 	if !conn.welcomed {
-		m.drop(now, conn, &wire.CloseError{Code: wire.CodeTooBig, Reason: err.Error()}, true)
+		m.drop(now, conn, &wire.CloseError{Code: ws.StatusMessageTooBig, Reason: err.Error()}, true)
 		return
 	}
 	// A resume would bring the same message again, so the session ends here.
-	m.abandon(wire.CodeTooBig, "message above the limit of the client")
+	m.abandon(ws.StatusMessageTooBig, "message above the limit of the client")
 }
 
 func (m *machine) handle(now time.Time, conn *connection, msg *frame.Message) {
@@ -110,7 +110,7 @@ func (m *machine) control(now time.Time, conn *connection, p []byte) {
 			m.goAway(now, time.Duration(millis)*time.Millisecond)
 		}
 	case wire.Close:
-		var code uint16
+		var code ws.StatusCode
 		var reason string
 		if code, reason, err = wire.ParseClose(p); err == nil {
 			m.closeReceived(now, conn, code, reason)
@@ -156,14 +156,14 @@ func (m *machine) data(now time.Time, conn *connection, typ MessageType, p []byt
 // closeFrameReceived handles a close frame. It ends the connection, and of a
 // plain one the session (RFC 6455 §5.5.1).
 func (m *machine) closeFrameReceived(now time.Time, conn *connection, p []byte) {
-	code, reason := wire.CodeNoStatus, ""
+	code, reason := ws.StatusNoStatusRcvd, ""
 	if len(p) > 0 {
 		code = 0
 		if len(p) >= 2 {
-			code, reason = binary.BigEndian.Uint16(p), string(p[2:])
+			code, reason = ws.StatusCode(binary.BigEndian.Uint16(p)), string(p[2:])
 		}
 		if !wire.ValidFrameCode(code) || !utf8.ValidString(reason) {
-			m.drop(now, conn, &wire.CloseError{Code: wire.CodeProtocol, Reason: "bad close frame"}, true)
+			m.drop(now, conn, &wire.CloseError{Code: ws.StatusProtocolError, Reason: "bad close frame"}, true)
 			return
 		}
 	}
@@ -181,7 +181,7 @@ func (m *machine) closeFrameReceived(now time.Time, conn *connection, p []byte) 
 		// PROTOCOL §8.1: another holder of the token has the session.
 		m.lost(LostSuperseded)
 	default:
-		fault := code == wire.CodeProtocol || code == wire.CodeViolation || code == wire.CodeTooBig
+		fault := code == ws.StatusProtocolError || code == wire.CodeViolation || code == ws.StatusMessageTooBig
 		m.drop(now, conn, ce, fault)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -175,7 +177,7 @@ func (m *machine) detached(now time.Time, conn *connection, ce *wire.CloseError,
 
 // broken handles the loss of a connection without a close frame.
 func (m *machine) broken(now time.Time, conn *connection, why string) {
-	m.drop(now, conn, &wire.CloseError{Code: wire.CodeAbnormal, Reason: why}, false)
+	m.drop(now, conn, &wire.CloseError{Code: ws.StatusAbnormalClosure, Reason: why}, false)
 }
 
 // violation ends a connection on which the sidecar violated PROTOCOL.
@@ -190,10 +192,10 @@ func (m *machine) midMessage(conn *connection) bool {
 }
 
 // end ends the session. What was received stays for Read.
-func (m *machine) end(err error) { m.endWith(err, wire.CodeNormal) }
+func (m *machine) end(err error) { m.endWith(err, ws.StatusNormalClosure) }
 
 // endWith is end with the code to close the connections with.
-func (m *machine) endWith(err error, code uint16) {
+func (m *machine) endWith(err error, code ws.StatusCode) {
 	if m.err != nil {
 		return
 	}

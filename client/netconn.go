@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wsresilience/wsresilience/wire"
+	"github.com/gobwas/ws"
 )
 
 // NetConn returns a view of c as a stream: each Write is a message of the
@@ -46,7 +46,7 @@ func (n *netConn) Read(p []byte) (int, error) {
 		default:
 		}
 		typ, msg, err := n.c.read(n.ctx, expired)
-		if code := CloseStatus(err); code == int(wire.CodeNormal) || code == int(wire.CodeGoingAway) {
+		if code := CloseStatus(err); code == int(ws.StatusNormalClosure) || code == int(ws.StatusGoingAway) {
 			if !errors.Is(err, net.ErrClosed) {
 				return 0, io.EOF
 			}
@@ -77,7 +77,7 @@ func (n *netConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (n *netConn) Close() error { return n.c.Close(int(wire.CodeNormal), "") }
+func (n *netConn) Close() error { return n.c.Close(int(ws.StatusNormalClosure), "") }
 
 // The addresses are the session's: its connections change.
 func (n *netConn) LocalAddr() net.Addr  { return sessionAddr("local") }

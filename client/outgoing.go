@@ -129,12 +129,12 @@ func (m *machine) appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
 // ce, or nothing if it is broken.
 func (m *machine) appendCloseFrame(dst []byte, ce *wire.CloseError) []byte {
 	switch {
-	case ce.Code == wire.CodeAbnormal:
+	case ce.Code == ws.StatusAbnormalClosure:
 		return dst
-	case ce.Code == wire.CodeNoStatus:
+	case ce.Code == ws.StatusNoStatusRcvd:
 		return m.appendFrame(dst, ws.OpClose, nil)
 	}
-	p := binary.BigEndian.AppendUint16(nil, ce.Code)
+	p := binary.BigEndian.AppendUint16(nil, uint16(ce.Code))
 	return m.appendFrame(dst, ws.OpClose, append(p, wire.CutReason(ce.Reason)...))
 }
 

@@ -112,7 +112,7 @@ func frameOf(op ws.OpCode, b []byte) []byte {
 	return frame.Append(nil, ws.Header{Fin: true, OpCode: op}, b)
 }
 
-func closing16(code uint16) []byte { return binary.BigEndian.AppendUint16(nil, code) }
+func closing16(code ws.StatusCode) []byte { return binary.BigEndian.AppendUint16(nil, uint16(code)) }
 
 func (p *peer) control(msg []byte) { p.t.Helper(); p.raw(frameOf(ws.OpBinary, msg)) }
 func (p *peer) text(msg string)    { p.t.Helper(); p.raw(frameOf(ws.OpText, []byte(msg))) }

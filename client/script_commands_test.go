@@ -214,8 +214,8 @@ func (r *rehearsal) number(s string) uint32 {
 	return uint32(n)
 }
 
-func (r *rehearsal) code(f []string) (uint16, string) {
-	return uint16(r.number(f[0])), strings.Join(f[1:], " ")
+func (r *rehearsal) code(f []string) (ws.StatusCode, string) {
+	return ws.StatusCode(r.number(f[0])), strings.Join(f[1:], " ")
 }
 
 // parseMessage reads a kind, words or size=N, and perhaps times=N.

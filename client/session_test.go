@@ -328,7 +328,7 @@ func TestMessageAboveLimit(t *testing.T) {
 		c, p := s.open(o)
 		h := frame.AppendHeader(nil, ws.Header{Fin: true, OpCode: ws.OpText, Length: 3006})
 		p.raw(h)
-		if code, _, _ := wire.ParseClose(p.want("CLOSE")); code != wire.CodeTooBig {
+		if code, _, _ := wire.ParseClose(p.want("CLOSE")); code != ws.StatusMessageTooBig {
 			t.Fatal(code)
 		}
 		if _, _, err := c.Read(t.Context()); CloseStatus(err) != 1009 {

@@ -90,8 +90,8 @@ func (conn *sidecarConn) frame(op ws.OpCode, p []byte) {
 	}
 }
 
-func (conn *sidecarConn) closeFrame(code uint16) {
-	conn.frame(ws.OpClose, binary.BigEndian.AppendUint16(nil, code))
+func (conn *sidecarConn) closeFrame(code ws.StatusCode) {
+	conn.frame(ws.OpClose, binary.BigEndian.AppendUint16(nil, uint16(code)))
 	conn.ended = true
 }
 
@@ -215,7 +215,7 @@ func (conn *sidecarConn) takeControl(p []byte) {
 			conn.s.closed = &wire.CloseError{Code: code, Reason: reason, Remote: true}
 			conn.replay()
 		}
-		conn.closeFrame(wire.CodeNormal)
+		conn.closeFrame(ws.StatusNormalClosure)
 	default:
 		conn.violation("unexpected " + t.String())
 	}

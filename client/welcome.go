@@ -3,6 +3,8 @@ package client
 import (
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -86,7 +88,7 @@ func (m *machine) welcome(now time.Time, conn *connection, w *wire.WelcomeMessag
 func (m *machine) promote(conn *connection) {
 	if conn == m.next {
 		if m.current != nil {
-			m.current.closed = &wire.CloseError{Code: wire.CodeNormal, Reason: "moved"}
+			m.current.closed = &wire.CloseError{Code: ws.StatusNormalClosure, Reason: "moved"}
 		}
 		m.current, m.next = conn, nil
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -157,7 +158,7 @@ func framesBehindSwitch(t *testing.T) {
 
 // appBreaks plays frames of an app, and wants the app to be told one code and
 // the client another.
-func appBreaks(t *testing.T, frames []byte, toApp []uint16, toClient uint16) {
+func appBreaks(t *testing.T, frames []byte, toApp []ws.StatusCode, toClient ws.StatusCode) {
 	t.Helper()
 	told := make(chan []byte, 2)
 	app := newRawApp(t, func(c net.Conn, r *http.Request) {
@@ -181,14 +182,14 @@ func appBreaks(t *testing.T, frames []byte, toApp []uint16, toClient uint16) {
 			t.Fatalf("%x: the app was told % x", frames[:min(len(frames), 16)], rest)
 		}
 		frame.Mask(rest[h.Size:h.Total()], h.Mask, 0)
-		if code := uint16(rest[h.Size])<<8 | uint16(rest[h.Size+1]); code != toApp[i] {
+		if code := ws.StatusCode(binary.BigEndian.Uint16(rest[h.Size:])); code != toApp[i] {
 			t.Errorf("%x: the app was told %d, want %d", frames[:min(len(frames), 16)], code, toApp[i])
 		}
 	}
 }
 
 func maskedByApp(t *testing.T) {
-	appBreaks(t, unspaced(t, "81 85 00000000 48656c6c6f"), []uint16{1002, 1002}, 1014)
+	appBreaks(t, unspaced(t, "81 85 00000000 48656c6c6f"), []ws.StatusCode{1002, 1002}, 1014)
 }
 
 // malformedByApp: the rows W02 to W15, without masks.
@@ -199,7 +200,7 @@ func malformedByApp(t *testing.T) {
 		}
 		for _, s := range m.frames {
 			b := unmask(unspaced(t, s))
-			t.Run(m.id, func(t *testing.T) { appBreaks(t, b, []uint16{1002, 1002}, 1014) })
+			t.Run(m.id, func(t *testing.T) { appBreaks(t, b, []ws.StatusCode{1002, 1002}, 1014) })
 		}
 	}
 	for _, s := range append(closeFrames(0, 999, 1004, 1005, 1006, 1015, 2999, 5000), "88 81 00000000 03", "88 84 00000000 03e8 c328") {

@@ -42,7 +42,7 @@ func bombsFromClient(t *testing.T) {
 	for _, a := range []struct {
 		name string
 		send []byte
-		code uint16
+		code ws.StatusCode
 	}{
 		{"bomb", maskedDeflated(bomb), 1009},
 		{"empty blocks", maskedDeflated(endless), 4400},
@@ -94,7 +94,7 @@ func bombFromApp(t *testing.T) {
 }
 
 // wantSessionClose reads CLOSE with this code, past data.
-func wantSessionClose(t *testing.T, p *peer, want uint16) {
+func wantSessionClose(t *testing.T, p *peer, want ws.StatusCode) {
 	t.Helper()
 	for {
 		h, msg, err := p.frame()

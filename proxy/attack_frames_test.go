@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/gobwas/ws"
-
-	"github.com/wsresilience/wsresilience/wire"
 )
 
 // malformed is a row of frames that end a connection: with these codes, of
@@ -17,7 +15,7 @@ import (
 type malformed struct {
 	id               string
 	frames           []string
-	plain, resilient uint16
+	plain, resilient ws.StatusCode
 }
 
 func malformedFrames() []malformed {
@@ -167,7 +165,7 @@ func brokenText(t *testing.T) {
 // to the app with its reason; a resilient session outlives it.
 func legalCloses(t *testing.T) {
 	sc := newScene(t, nil)
-	for _, code := range []uint16{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999} {
+	for _, code := range []ws.StatusCode{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999} {
 		payload := append([]byte{byte(code >> 8), byte(code)}, "bye now"...)
 		path := fmt.Sprintf("/close%d", code)
 		p := sc.plain(path)
@@ -200,9 +198,9 @@ func afterClose(t *testing.T) {
 	for _, first := range []string{"88 82 00000000 03e8", "88 80 00000000"} {
 		p := sc.resilient("/behind")
 		p.hex(first + behind)
-		want := uint16(1000)
+		want := ws.StatusNormalClosure
 		if len(first) < 15 {
-			want = wire.CodeNoStatus
+			want = ws.StatusNoStatusRcvd
 		}
 		p.wantClose(want)
 		if _, raw, _ := sc.app.call("/behind").heardSoFar(); len(raw) != 0 {

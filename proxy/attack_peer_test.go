@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -303,9 +304,9 @@ func (p *peer) listen() {
 // wantClose reads up to the end of the connection, which must come with this
 // code; 1006 is an end without a close frame. The app's data on the way is
 // skipped.
-func (p *peer) wantClose(want uint16) (reason string) {
+func (p *peer) wantClose(want ws.StatusCode) (reason string) {
 	p.t.Helper()
-	code := wire.CodeAbnormal
+	code := ws.StatusAbnormalClosure
 	for {
 		h, payload, err := p.frame()
 		var late net.Error
@@ -316,8 +317,8 @@ func (p *peer) wantClose(want uint16) (reason string) {
 			break
 		}
 		if h.OpCode == ws.OpClose {
-			if code = wire.CodeNoStatus; len(payload) >= 2 {
-				code, reason = uint16(payload[0])<<8|uint16(payload[1]), string(payload[2:])
+			if code = ws.StatusNoStatusRcvd; len(payload) >= 2 {
+				code, reason = ws.StatusCode(binary.BigEndian.Uint16(payload)), string(payload[2:])
 			}
 		}
 	}

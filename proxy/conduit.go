@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/transport"
@@ -27,7 +29,7 @@ type machine interface {
 	ClientGone(now time.Time, broken bool)
 	AppGone(now time.Time, broken bool)
 	Tick(now time.Time)
-	End(now time.Time, why string, code uint16)
+	End(now time.Time, why string, code ws.StatusCode)
 	Persisted(now time.Time, r session.PersistResult)
 	Done() bool
 	Counters() *session.Counters
@@ -396,11 +398,11 @@ func closeCause(e *wire.CloseError) string {
 		return "superseded"
 	case e.Code == wire.CodeTimeout:
 		return "heartbeat"
-	case e.Code == wire.CodeProtocol, e.Code == wire.CodeViolation, e.Code == wire.CodeTooBig:
+	case e.Code == ws.StatusProtocolError, e.Code == wire.CodeViolation, e.Code == ws.StatusMessageTooBig:
 		return "protocol"
 	case e.Code == wire.CodeRestart:
 		return "shutdown"
-	case e.Code == wire.CodeInternal:
+	case e.Code == ws.StatusInternalServerError:
 		return "internal"
 	}
 	return "closed"
@@ -419,7 +421,7 @@ func (deadMachine) ClientWritable()                            {}
 func (deadMachine) ClientGone(time.Time, bool)                 {}
 func (deadMachine) AppGone(time.Time, bool)                    {}
 func (deadMachine) Tick(time.Time)                             {}
-func (deadMachine) End(time.Time, string, uint16)              {}
+func (deadMachine) End(time.Time, string, ws.StatusCode)       {}
 func (deadMachine) Persisted(time.Time, session.PersistResult) {}
 func (deadMachine) Done() bool                                 { return true }
 func (deadMachine) Counters() *session.Counters                { return new(session.Counters) }

@@ -133,7 +133,7 @@ func (s *Session) dropClient(now time.Time, why *wire.CloseError) {
 	}
 	s.client.drop = why
 	linger := s.cfg.TTL
-	if why.Remote && (why.Code == wire.CodeGoingAway || !s.known()) {
+	if why.Remote && (why.Code == ws.StatusGoingAway || !s.known()) {
 		linger = min(linger, s.cfg.TTLGoingAway)
 	}
 	s.detach(now, linger)
@@ -157,7 +157,7 @@ func (s *Session) Supersede(now time.Time) {
 }
 
 // DropClient ends the attached connection with a code of the caller's.
-func (s *Session) DropClient(now time.Time, code uint16, reason string) {
+func (s *Session) DropClient(now time.Time, code ws.StatusCode, reason string) {
 	s.dropClient(now, &wire.CloseError{Code: code, Reason: reason})
 }
 
@@ -191,7 +191,7 @@ func (s *Session) farewell(dst []byte, why *wire.CloseError) []byte {
 	return appendClose(dst, ws.Header{Fin: true, OpCode: ws.OpClose}, code, reason)
 }
 
-func appendClose(dst []byte, h ws.Header, code uint16, reason string) []byte {
+func appendClose(dst []byte, h ws.Header, code ws.StatusCode, reason string) []byte {
 	p := append([]byte{byte(code >> 8), byte(code)}, wire.CutReason(reason)...)
 	return frame.Append(dst, h, p)
 }

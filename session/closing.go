@@ -12,7 +12,7 @@ import (
 
 // clientClosed acts on CLOSE from the client: the answer to ours, or its own
 // wish (PROTOCOL §7).
-func (s *Session) clientClosed(now time.Time, code uint16, reason string) {
+func (s *Session) clientClosed(now time.Time, code ws.StatusCode, reason string) {
 	c := &s.closing
 	if c.byClient {
 		return
@@ -27,7 +27,7 @@ func (s *Session) clientClosed(now time.Time, code uint16, reason string) {
 
 // appEnded notes that the app's side is over, and why. What was not handed to
 // it never will be.
-func (s *Session) appEnded(now time.Time, code uint16, reason string) {
+func (s *Session) appEnded(now time.Time, code ws.StatusCode, reason string) {
 	c := &s.closing
 	if c.byApp || c.ended != "" {
 		return
@@ -45,11 +45,11 @@ func (s *Session) appEnded(now time.Time, code uint16, reason string) {
 func (s *Session) AppGone(now time.Time, broken bool) {
 	s.app.control, s.app.over = nil, true
 	s.handover.torn = s.handover.torn || broken && s.handover.begun && !s.handover.ready
-	s.appLeft(now, wire.CodeAbnormal, "app connection lost")
+	s.appLeft(now, ws.StatusAbnormalClosure, "app connection lost")
 }
 
 // queueAppClose queues the close frame for the app, once.
-func (s *Session) queueAppClose(code uint16, reason string) {
+func (s *Session) queueAppClose(code ws.StatusCode, reason string) {
 	if s.closing.toApp || !s.app.open || s.app.over {
 		return
 	}
@@ -73,9 +73,9 @@ func (s *Session) settleClose(now time.Time) {
 		s.restart.lost = false
 		s.appEnded(now, s.restart.code, s.restart.reason)
 	case c.byClient && !c.byApp && !c.toApp && s.queue.Empty() && s.app.lentN == 0:
-		if c.code == wire.CodeAbnormal {
+		if c.code == ws.StatusAbnormalClosure {
 			s.app.control, c.toApp = nil, true // it sees a connection that breaks
-			s.appEnded(now, wire.CodeAbnormal, c.reason)
+			s.appEnded(now, ws.StatusAbnormalClosure, c.reason)
 			return
 		}
 		s.queueAppClose(c.code, c.reason)
@@ -106,7 +106,7 @@ func (s *Session) composeClose(now time.Time) {
 func (s *Session) lastWord() *wire.CloseError {
 	code := s.closing.code
 	if !wire.ValidFrameCode(code) {
-		code = wire.CodeNormal
+		code = ws.StatusNormalClosure
 	}
 	return &wire.CloseError{Code: code, Reason: s.closing.reason}
 }
@@ -122,7 +122,7 @@ func (s *Session) tickClose(now time.Time) {
 	switch {
 	case c.toApp && !c.byApp:
 		s.app.control = nil
-		s.appEnded(now, wire.CodeAbnormal, "app did not answer the close")
+		s.appEnded(now, ws.StatusAbnormalClosure, "app did not answer the close")
 	case c.byApp && s.app.open && len(s.app.control) > 0:
 		s.forceApp(now)
 		c.deadline = monotime.At(now.Add(CloseWait))
@@ -140,11 +140,11 @@ func (s *Session) forceApp(now time.Time) {
 
 // End ends the session for a reason of the driver's. The client's connection
 // is dropped with code; a resume then is RESET.
-func (s *Session) End(now time.Time, why string, code uint16) {
+func (s *Session) End(now time.Time, why string, code ws.StatusCode) {
 	s.dropClient(now, &wire.CloseError{Code: code, Reason: why})
 	s.end(why)
 	s.closing.deadline = monotime.At(now.Add(CloseWait))
-	s.queueAppClose(wire.CodeGoingAway, why)
+	s.queueAppClose(ws.StatusGoingAway, why)
 }
 
 // end gives everything back. The close frames that are queued still go out.
@@ -156,14 +156,14 @@ func (s *Session) end(why string) {
 	s.doubt.open = false
 	if s.client.attached {
 		s.client.attached = false
-		s.client.drop = &wire.CloseError{Code: wire.CodeInternal, Reason: why}
+		s.client.drop = &wire.CloseError{Code: ws.StatusInternalServerError, Reason: why}
 	}
 	s.client.beat.Disconnected()
 	s.client.in.Reset()
 	s.app.in.Reset()
 	s.window.Reset()
 	s.dropQueue()
-	s.queueAppClose(wire.CodeGoingAway, why)
+	s.queueAppClose(ws.StatusGoingAway, why)
 }
 
 // Moved tells whether a session that ended here goes on elsewhere, or can: it

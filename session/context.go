@@ -157,7 +157,9 @@ func (s *Session) Context() []snapshot.Entry {
 
 // restarts tells whether an app of this protocol that closes with this code is
 // likely to be back soon.
-func (c *context) restarts(code uint16) bool { return c.keeper != nil && c.keeper.Restarts(code) }
+func (c *context) restarts(code ws.StatusCode) bool {
+	return c.keeper != nil && c.keeper.Restarts(uint16(code))
+}
 
 func (c *context) deadline(s *Session) time.Time {
 	if !c.quiet(s) {
@@ -180,7 +182,7 @@ func (c *context) tick(now time.Time, s *Session) {
 	c.say(s)
 	if c.keeper.Failed() {
 		s.app.control = nil
-		s.appLeft(now, wire.CodeAbnormal, "app did not take the context back")
+		s.appLeft(now, ws.StatusAbnormalClosure, "app did not take the context back")
 	}
 }
 

@@ -43,7 +43,7 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 			s.clientBeat(now, t, &b)
 		}
 	case wire.Close:
-		var code uint16
+		var code ws.StatusCode
 		var reason string
 		if code, reason, err = wire.ParseClose(msg); err == nil {
 			s.clientClosed(now, code, reason)

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -39,7 +41,7 @@ func FuzzSessionBytes(f *testing.F) {
 			s.Tick(now)
 			drain(s, now)
 		}
-		s.End(now, "over", wire.CodeInternal)
+		s.End(now, "over", ws.StatusInternalServerError)
 		drain(s, now)
 		if n := cfg.Pool.InUse(); n != 0 {
 			t.Fatalf("an ended session holds %d bytes", n)

@@ -3,6 +3,8 @@ package session
 import (
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -59,7 +61,7 @@ func (s *Session) HandOver(now time.Time) {
 		return
 	}
 	s.window.Extend(s.cfg.WindowMessages+handMessages+1, s.windowLimit()+handBytes)
-	s.queueAppClose(wire.CodeGoingAway, "moving")
+	s.queueAppClose(ws.StatusGoingAway, "moving")
 }
 
 // HandingOver tells whether the session is on its way to another owner.
@@ -83,14 +85,11 @@ func (s *Session) tickHandOver(now time.Time) {
 
 // leaving tells whether a close with this code, of an app whose pod stops, is
 // due to that. Codes that say something of the conversation are none of them.
-func leaving(code uint16) bool {
+func leaving(code ws.StatusCode) bool {
 	switch code {
-	case wire.CodeNormal, wire.CodeGoingAway, wire.CodeNoStatus, wire.CodeAbnormal,
-		wire.CodeInternal, wire.CodeRestart, codeTryLater:
+	case ws.StatusNormalClosure, ws.StatusGoingAway, ws.StatusNoStatusRcvd, ws.StatusAbnormalClosure,
+		ws.StatusInternalServerError, wire.CodeRestart, wire.CodeTryLater:
 		return true
 	}
 	return false
 }
-
-// codeTryLater is in the IANA registry of close codes.
-const codeTryLater uint16 = 1013

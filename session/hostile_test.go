@@ -134,7 +134,7 @@ func FuzzHostileSession(f *testing.F) {
 		for len(ops) >= 2 && !h.over {
 			ops = h.step(ops)
 		}
-		h.s.End(h.now, "over", wire.CodeInternal)
+		h.s.End(h.now, "over", ws.StatusInternalServerError)
 		h.settle()
 		if n := h.cfg.Pool.InUse(); n != 0 {
 			t.Fatalf("an ended session holds %d bytes", n)

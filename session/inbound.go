@@ -62,9 +62,9 @@ const messageCost = 16
 
 func framingError(err error) *wire.CloseError {
 	if err == frame.ErrTooBig {
-		return &wire.CloseError{Code: wire.CodeTooBig, Reason: "message above the limit"}
+		return &wire.CloseError{Code: ws.StatusMessageTooBig, Reason: "message above the limit"}
 	}
-	return &wire.CloseError{Code: wire.CodeProtocol, Reason: err.Error()}
+	return &wire.CloseError{Code: ws.StatusProtocolError, Reason: err.Error()}
 }
 
 // clientMessage sorts what came: control frames, control messages, data.
@@ -127,7 +127,7 @@ func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 			s.dropClient(now, err)
 			return
 		}
-		if s.echo != nil && code != wire.CodeGoingAway {
+		if s.echo != nil && code != ws.StatusGoingAway {
 			s.clientClosed(now, code, reason) // it means the conversation
 			return
 		}
@@ -136,19 +136,19 @@ func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 }
 
 // closePayload reads a close frame, RFC 6455 §5.5.1.
-func closePayload(p []byte) (code uint16, reason string, err *wire.CloseError) {
+func closePayload(p []byte) (code ws.StatusCode, reason string, err *wire.CloseError) {
 	if len(p) == 0 {
-		return wire.CodeNoStatus, "", nil
+		return ws.StatusNoStatusRcvd, "", nil
 	}
 	if len(p) == 1 {
-		return 0, "", &wire.CloseError{Code: wire.CodeProtocol, Reason: "close frame of one byte"}
+		return 0, "", &wire.CloseError{Code: ws.StatusProtocolError, Reason: "close frame of one byte"}
 	}
-	if code = binary.BigEndian.Uint16(p); !wire.ValidFrameCode(code) {
-		return 0, "", &wire.CloseError{Code: wire.CodeProtocol, Reason: "close code that may not be sent"}
+	if code = ws.StatusCode(binary.BigEndian.Uint16(p)); !wire.ValidFrameCode(code) {
+		return 0, "", &wire.CloseError{Code: ws.StatusProtocolError, Reason: "close code that may not be sent"}
 	}
 	if !utf8.Valid(p[2:]) {
 		// In CLOSE it would be a violation of ours, at every resume (PROTOCOL §4.7).
-		return 0, "", &wire.CloseError{Code: wire.CodeProtocol, Reason: "close reason that is not UTF-8"}
+		return 0, "", &wire.CloseError{Code: ws.StatusProtocolError, Reason: "close reason that is not UTF-8"}
 	}
 	return code, string(p[2:]), nil
 }

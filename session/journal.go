@@ -211,7 +211,7 @@ func (s *Session) newRecord(kind store.Kind) *store.Record {
 		Kind: kind, Epoch: s.epoch, Owner: s.cfg.Owner,
 		InAcked: uint32(s.context.heard(ack)), OutAcked: uint32(s.window.Acked()), OutHead: uint32(s.window.Journaled()),
 		DetachedAt: s.journal.detach, ProvenEpoch: s.proven.epoch, Proven: s.proven.generation,
-		Closed: s.closing.byApp, CloseCode: s.closing.code, CloseReason: s.closing.reason,
+		Closed: s.closing.byApp, CloseCode: uint16(s.closing.code), CloseReason: s.closing.reason,
 		Subprotocol: s.appProto, Extensions: s.extensions,
 	}
 }

@@ -186,7 +186,7 @@ func (m *sim) clientTakes(p []byte) {
 			m.t.Fatalf("CLOSE after %d of %d messages (I1)", c.heard, len(m.out))
 		}
 		c.closed = true
-		m.clientSays(wire.AppendClose(nil, wire.CodeNormal, ""))
+		m.clientSays(wire.AppendClose(nil, ws.StatusNormalClosure, ""))
 	}
 }
 
@@ -280,7 +280,7 @@ func (m *sim) appWrites() {
 }
 
 // appCloses is the app's close frame, by itself or as its answer.
-func (m *sim) appCloses(code uint16) {
+func (m *sim) appCloses(code ws.StatusCode) {
 	if m.app.open && !m.app.closing {
 		m.app.closing = true
 		m.app.from = appendClose(m.app.from, ws.Header{Fin: true, OpCode: ws.OpClose}, code, "")

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -91,12 +93,12 @@ func (m *sim) appEnds(n int) {
 		for range n % 3 {
 			m.appWrites()
 		}
-		m.appCloses(wire.CodeNormal)
+		m.appCloses(ws.StatusNormalClosure)
 	case n >= rare:
 	case m.app.open && n == 0:
-		m.appCloses(wire.CodeNormal)
+		m.appCloses(ws.StatusNormalClosure)
 	case m.app.open && n%4 < 2:
-		m.appCloses([]uint16{wire.CodeRestart, wire.CodeGoingAway}[n%2])
+		m.appCloses([]ws.StatusCode{wire.CodeRestart, ws.StatusGoingAway}[n%2])
 	case m.app.open:
 		a := &m.app // its socket may still take bytes, but nobody reads them
 		a.open, a.left, a.room, a.from, a.unread, a.pending = false, true, 1<<20, nil, nil, nil
@@ -148,7 +150,7 @@ func (m *sim) heal() {
 		m.clientRoom(1 << 30)
 		m.appBack()
 		if m.app.asked {
-			m.appCloses(wire.CodeNormal)
+			m.appCloses(ws.StatusNormalClosure)
 		}
 		if m.client.sent < m.client.said {
 			m.clientWrites()

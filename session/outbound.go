@@ -45,16 +45,12 @@ func (s *Session) appOver() bool {
 func (s *Session) appBroke(now time.Time, err error) {
 	e := framingError(err)
 	s.queueAppClose(e.Code, e.Reason)
-	code := codeBadGateway
-	if e.Code == wire.CodeTooBig {
-		code = wire.CodeTooBig
+	code := wire.CodeBadGateway
+	if e.Code == ws.StatusMessageTooBig {
+		code = ws.StatusMessageTooBig
 	}
 	s.appEnded(now, code, "app: "+e.Reason)
 }
-
-// codeBadGateway is in the IANA registry of close codes: the server behind
-// gave an invalid response.
-const codeBadGateway uint16 = 1014
 
 func (s *Session) appMessage(now time.Time, m *frame.Message) {
 	switch m.OpCode {

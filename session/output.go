@@ -3,6 +3,8 @@ package session
 import (
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -197,7 +199,7 @@ func (s *Session) Tick(now time.Time) {
 		s.tickLink(now)
 	} else if !now.Before(s.client.expires.Time()) {
 		s.end("expired")
-		s.queueAppClose(wire.CodeGoingAway, "session expired")
+		s.queueAppClose(ws.StatusGoingAway, "session expired")
 		return
 	}
 	s.tickClose(now)

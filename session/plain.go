@@ -33,7 +33,7 @@ type Plain struct {
 	reported bool
 	until    time.Time // how long one side may outlive the other
 	drop     *wire.CloseError
-	adieu    uint16 // close code for the app, 0 for none
+	adieu    ws.StatusCode // close code for the app, 0 for none
 }
 
 // halfClosed is how long one side may go on after the other sent its last
@@ -200,23 +200,23 @@ func (p *Plain) Tick(now time.Time) {
 	case heartbeat.VerdictDead:
 		// Without us the app would have learned of a dead client by a
 		// connection that breaks, and so it does.
-		p.end("timeout", &wire.CloseError{Code: wire.CodeAbnormal, Reason: "no heartbeat"}, 0)
+		p.end("timeout", &wire.CloseError{Code: ws.StatusAbnormalClosure, Reason: "no heartbeat"}, 0)
 	}
 }
 
 // broke ends both sides for a violation of one of them (RFC 6455 §7.1.7).
 func (p *Plain) broke(from *plainLeg, err error) {
 	if from == &p.app {
-		p.end("app_protocol", &wire.CloseError{Code: codeBadGateway, Reason: "app: " + err.Error()}, wire.CodeProtocol)
+		p.end("app_protocol", &wire.CloseError{Code: wire.CodeBadGateway, Reason: "app: " + err.Error()}, ws.StatusProtocolError)
 		return
 	}
-	p.end("protocol", &wire.CloseError{Code: wire.CodeProtocol, Reason: err.Error()}, wire.CodeGoingAway)
+	p.end("protocol", &wire.CloseError{Code: ws.StatusProtocolError, Reason: err.Error()}, ws.StatusGoingAway)
 }
 
 // End ends both sides: the client with a code, the app with 1001. What the
 // client has in part it gets whole before, if that does not take longer than
 // handWait.
-func (p *Plain) End(now time.Time, why string, code uint16) {
+func (p *Plain) End(now time.Time, why string, code ws.StatusCode) {
 	if p.leave.drop == nil {
 		p.leave = plainLeave{&wire.CloseError{Code: code, Reason: why}, now.Add(handWait)}
 	}
@@ -227,16 +227,16 @@ func (p *Plain) settleLeave(now time.Time) {
 	l := &p.leave
 	whole := p.app.left == 0 && !p.app.flow.Open() && len(p.client.kept) == 0 && len(p.client.lent) == 0
 	if l.drop != nil && (whole || p.app.gone || !now.Before(l.by)) {
-		p.end(l.drop.Reason, l.drop, wire.CodeGoingAway)
+		p.end(l.drop.Reason, l.drop, ws.StatusGoingAway)
 	}
 }
 
-func (p *Plain) end(why string, drop *wire.CloseError, adieu uint16) {
+func (p *Plain) end(why string, drop *wire.CloseError, adieu ws.StatusCode) {
 	if p.ended != "" {
 		return
 	}
 	if drop == nil {
-		drop = &wire.CloseError{Code: wire.CodeAbnormal, Reason: why}
+		drop = &wire.CloseError{Code: ws.StatusAbnormalClosure, Reason: why}
 	}
 	p.ended, p.drop, p.adieu = why, drop, adieu
 	p.beat.Disconnected()

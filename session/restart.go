@@ -3,6 +3,8 @@ package session
 import (
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -14,20 +16,20 @@ type restart struct {
 	covered bool // it may if the context can be restored
 	lost    bool // there is none now
 	redial  bool // the driver is to be told
-	code    uint16
+	code    ws.StatusCode
 	reason  string
 }
 
 // appLeft decides what the end of the app's socket means: the end of the
 // session, a move to another owner, or a wait for the app.
-func (s *Session) appLeft(now time.Time, code uint16, reason string) {
+func (s *Session) appLeft(now time.Time, code ws.StatusCode, reason string) {
 	s.app.in.Reset()
 	s.abandonHalf()
 	switch {
 	case s.handover.begun:
 		s.appHanded()
 	case s.handover.draining && leaving(code) && !s.closing.byClient && s.cfg.Journal:
-		s.handover.begun, s.handover.torn = true, code == wire.CodeAbnormal
+		s.handover.begun, s.handover.torn = true, code == ws.StatusAbnormalClosure
 		s.appHanded()
 	case s.goesOn() && (restarting(code) || s.context.restarts(code)) && !s.closing.byClient && !s.closing.byApp && s.closing.ended == "":
 		s.restart.lost, s.restart.redial = true, true
@@ -56,8 +58,8 @@ func (s *Session) goesOn() bool {
 
 // restarting tells whether an app that ends with this code is likely to be
 // back soon: it broke, or said that it goes.
-func restarting(code uint16) bool {
-	return code == wire.CodeAbnormal || code == wire.CodeGoingAway || code == wire.CodeRestart
+func restarting(code ws.StatusCode) bool {
+	return code == ws.StatusAbnormalClosure || code == ws.StatusGoingAway || code == wire.CodeRestart
 }
 
 // AppLost tells whether the session waits for a fresh app socket.

@@ -187,7 +187,7 @@ func (st *stage) bytesOf(verb string, f []string, h ws.Header) []byte {
 		if len(f) == 0 {
 			return frame.Append(nil, h, nil)
 		}
-		return appendClose(nil, h, uint16(number(st.t, f[0])), strings.Join(f[1:], " "))
+		return appendClose(nil, h, ws.StatusCode(number(st.t, f[0])), strings.Join(f[1:], " "))
 	case "raw":
 		return st.payload(f)
 	}
@@ -222,7 +222,7 @@ func (st *stage) client(verb string, f []string) {
 		heartbeat.AppendPayload(b.Payload[:0], p)
 		ours(wire.AppendBeat(nil, t, b))
 	case "closes":
-		ours(wire.AppendClose(nil, uint16(number(st.t, f[0])), strings.Join(f[1:], " ")))
+		ours(wire.AppendClose(nil, ws.StatusCode(number(st.t, f[0])), strings.Join(f[1:], " ")))
 	case "cut":
 		st.s.ClientGone(st.now, true)
 		st.dropConnection()

@@ -182,7 +182,7 @@ type closing struct {
 	sent            bool // our CLOSE was written on this connection
 	toApp           bool // a close frame went to the app
 	reported        bool
-	code            uint16
+	code            ws.StatusCode
 	reason          string
 	ended           string // why, once it has
 	deadline        monotime.Time
@@ -249,7 +249,7 @@ func Adopt(cfg *Config, now time.Time, st Start, state *store.State, at Position
 	s.journal.restored(state.N)
 	switch {
 	case state.Closed:
-		s.closing = closing{byApp: true, code: state.CloseCode, reason: state.CloseReason}
+		s.closing = closing{byApp: true, code: ws.StatusCode(state.CloseCode), reason: state.CloseReason}
 	case !appOpen:
 		s.closing = closing{byApp: true, code: wire.CodeRestart, reason: "session adopted without its app"}
 	}

@@ -3,50 +3,47 @@ package wire
 import (
 	"fmt"
 	"unicode/utf8"
+
+	"github.com/gobwas/ws"
 )
 
-// Close codes of the connection (PROTOCOL §9). RFC 6455 §7.4.1 defines the
-// first group, the IANA registry 1012; the 44xx are ours, from the range that
-// is left to applications.
+// Close codes of the connection (PROTOCOL §9) beside those of RFC 6455 §7.4.1,
+// which gobwas/ws has. 1012 to 1014 are in the IANA registry; the 44xx are
+// ours, from the range that is left to applications.
 const (
-	CodeNormal     uint16 = 1000
-	CodeGoingAway  uint16 = 1001
-	CodeProtocol   uint16 = 1002 // broken framing
-	CodeNoStatus   uint16 = 1005 // never sent: the close frame was empty
-	CodeAbnormal   uint16 = 1006 // never sent: the connection broke
-	CodeTooBig     uint16 = 1009
-	CodeInternal   uint16 = 1011
-	CodeRestart    uint16 = 1012
-	CodeViolation  uint16 = 4400 // of docs/PROTOCOL.md
-	CodeTimeout    uint16 = 4408 // no heartbeat
-	CodeSuperseded uint16 = 4409 // a newer connection attached
-	CodeReset      uint16 = 4410 // follows RESET
+	CodeRestart    ws.StatusCode = 1012
+	CodeTryLater   ws.StatusCode = 1013
+	CodeBadGateway ws.StatusCode = 1014 // the server behind gave an invalid response
+	CodeViolation  ws.StatusCode = 4400 // of docs/PROTOCOL.md
+	CodeTimeout    ws.StatusCode = 4408 // no heartbeat
+	CodeSuperseded ws.StatusCode = 4409 // a newer connection attached
+	CodeReset      ws.StatusCode = 4410 // follows RESET
 )
 
-// ValidFrameCode tells whether a code may stand in a close frame: defined by
-// RFC 6455 §7.4 or registered with IANA since, or left to libraries and
-// applications.
-func ValidFrameCode(code uint16) bool {
+// ValidFrameCode reports whether a code may stand in a close frame: defined by
+// RFC 6455 §7.4 or registered with IANA since (1012 to 1014, which
+// ws.CheckCloseFrameData refuses), or left to libraries and applications.
+func ValidFrameCode(code ws.StatusCode) bool {
 	switch {
 	case code >= 3000 && code <= 4999:
 		return true
 	case code >= 1000 && code <= 1014:
-		return code != 1004 && code != CodeNoStatus && code != CodeAbnormal
+		return code != ws.StatusNoMeaningYet && code != ws.StatusNoStatusRcvd && code != ws.StatusAbnormalClosure
 	}
 	return false
 }
 
-// ValidSessionCode tells whether a session can end with a code (PROTOCOL
+// ValidSessionCode reports whether a session can end with a code (PROTOCOL
 // §4.7): those of a frame, and the two that only ever are reported.
-func ValidSessionCode(code uint16) bool {
-	return ValidFrameCode(code) || code == CodeNoStatus || code == CodeAbnormal
+func ValidSessionCode(code ws.StatusCode) bool {
+	return ValidFrameCode(code) || code == ws.StatusNoStatusRcvd || code == ws.StatusAbnormalClosure
 }
 
 // A CloseError is why a connection ends: the code that its close frame bears
 // and words for the log. Remote tells who concluded it: true if the peer said
 // so, false if we did.
 type CloseError struct {
-	Code   uint16
+	Code   ws.StatusCode
 	Reason string
 	Remote bool
 }

@@ -2,6 +2,8 @@ package wire
 
 import (
 	"encoding/binary"
+
+	"github.com/gobwas/ws"
 )
 
 // HeartbeatPayload is the size of the heartbeat payload (PROTOCOL §6.1). It
@@ -91,13 +93,13 @@ func ParseGoAway(msg []byte) (reason GoAwayReason, delayMillis uint32, err error
 // at a character.
 //
 //	code u16 | reason
-func AppendClose(dst []byte, code uint16, reason string) []byte {
-	dst = binary.BigEndian.AppendUint16(appendPrefix(dst, Close), code)
+func AppendClose(dst []byte, code ws.StatusCode, reason string) []byte {
+	dst = binary.BigEndian.AppendUint16(appendPrefix(dst, Close), uint16(code))
 	return append(dst, CutReason(reason)...)
 }
 
 // ParseClose reads CLOSE.
-func ParseClose(msg []byte) (code uint16, reason string, err error) {
+func ParseClose(msg []byte) (code ws.StatusCode, reason string, err error) {
 	b, err := body(msg, Close)
 	if err != nil {
 		return 0, "", err
@@ -105,7 +107,7 @@ func ParseClose(msg []byte) (code uint16, reason string, err error) {
 	if len(b) < 2 || len(b) > 2+MaxCloseReason {
 		return 0, "", malformed(Close, "body of %d bytes, want 2 to %d", len(b), 2+MaxCloseReason)
 	}
-	code = binary.BigEndian.Uint16(b)
+	code = ws.StatusCode(binary.BigEndian.Uint16(b))
 	if !ValidSessionCode(code) {
 		return 0, "", malformed(Close, "code %d ends no session", code)
 	}

@@ -200,12 +200,12 @@ func (p *peer) close() error {
 		return err
 	}
 	if !p.resilient {
-		return p.write(ws.OpClose, []byte{byte(wire.CodeNormal >> 8), byte(wire.CodeNormal & 0xff)})
+		return p.write(ws.OpClose, []byte{byte(ws.StatusNormalClosure >> 8), byte(ws.StatusNormalClosure & 0xff)})
 	}
 	if err := p.ack(); err != nil {
 		return err
 	}
-	if err := p.write(ws.OpBinary, wire.AppendClose(nil, wire.CodeNormal, "")); err != nil {
+	if err := p.write(ws.OpBinary, wire.AppendClose(nil, ws.StatusNormalClosure, "")); err != nil {
 		return err
 	}
 	_, err := p.next()

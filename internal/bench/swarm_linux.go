@@ -231,12 +231,12 @@ func (s *swarm) order(n int, to fleet, text string) error {
 func (s *swarm) leave() error {
 	defer s.cut()
 	for _, p := range s.fleet {
-		message, opcode := []byte{byte(wire.CodeNormal >> 8), byte(wire.CodeNormal & 0xff)}, ws.OpClose
+		message, opcode := []byte{byte(ws.StatusNormalClosure >> 8), byte(ws.StatusNormalClosure & 0xff)}, ws.OpClose
 		if p.resilient {
 			if err := p.ack(); err != nil {
 				return err
 			}
-			message, opcode = wire.AppendClose(nil, wire.CodeNormal, ""), ws.OpBinary
+			message, opcode = wire.AppendClose(nil, ws.StatusNormalClosure, ""), ws.OpBinary
 		}
 		if err := p.write(opcode, message); err != nil {
 			return err

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -174,7 +176,7 @@ func (s *stage) judgeHeat(ctx context.Context, key uint32, h heat, had []tag, ra
 		return nil
 	}
 	last := uint32(before + early + 1)
-	err := errors.Join(winner.say(last, last), wait(ctx, 5*raceEvery), winner.control(wire.AppendClose(nil, wire.CodeNormal, "")), wait(ctx, time.Second))
+	err := errors.Join(winner.say(last, last), wait(ctx, 5*raceEvery), winner.control(wire.AppendClose(nil, ws.StatusNormalClosure, "")), wait(ctx, time.Second))
 	if err != nil {
 		s.fault("%v: the winner cannot go on: %v", h, err)
 	}
