@@ -1,8 +1,8 @@
 /** The shortest wait, in ms: a server that refuses at once is not dialled in a loop. */
-const SHORTEST = 100;
+const MIN_WAIT = 100;
 
-/** The longest wait, in ms: nobody sleeps long past the server's return, and within a session's time to live. */
-const LONGEST = 30_000;
+/** The longest wait, in ms: a client is back soon after the server, and within a session's time to live. */
+const MAX_WAIT = 30_000;
 
 /** How much longer each wait is than the one before, on average. */
 const FACTOR = 2;
@@ -20,7 +20,7 @@ export class Backoff {
 
   /** `base` is the mean of the first wait and `max` the longest, in ms; `random` is like Math.random. */
   constructor(base: number, max: number, random: () => number) {
-    this.max = clamp(max, LONGEST);
+    this.max = clamp(max, MAX_WAIT);
     this.base = this.mean = clamp(base, this.max);
     this.random = random;
   }
@@ -40,5 +40,5 @@ export class Backoff {
 
 /** Written so that NaN falls on the safe side: it would be no wait at all. */
 function clamp(wait: number, max: number): number {
-  return wait > SHORTEST ? Math.min(wait, max) : SHORTEST;
+  return wait > MIN_WAIT ? Math.min(wait, max) : MIN_WAIT;
 }

@@ -1,50 +1,56 @@
+import type { Connection } from "./connection.ts";
 import { NEVER } from "./inbox.ts";
-import type { Leg } from "./leg.ts";
-import { end, type Machine, move } from "./machine.ts";
+import { end, type Machine, setState } from "./machine.ts";
 import type { Data } from "./store.ts";
 import { CODE, encodeClose } from "./wire.ts";
 
 /** How long the other side may take to answer CLOSE, or to acknowledge what precedes it, in ms (PROTOCOL §7). */
-export const CLOSE_WAIT = 5000;
+export const MAX_CLOSE_WAIT = 5000;
 
-/** The page closes. Before `open` there is nothing to close. */
+/** Starts the close by the page. Before `open` it ends the session at once. */
 export function close(m: Machine, now: number, code: number, reason: string): void {
   if (m.state === "closed") {
     return;
   }
   m.closing ??= { code, reason, local: true, remote: false };
   m.closing.local = true;
-  m.closeBy = m.bare ? NEVER : now + CLOSE_WAIT; // a bare socket has a limit of its own
-  move(m, "closing");
+  m.closeDeadline = m.plain ? NEVER : now + MAX_CLOSE_WAIT; // browsers limit the wait of a plain socket
+  setState(m, "closing");
   if (!m.opened) {
     end(m, CODE.abnormal, "");
   }
 }
 
-/** Takes CLOSE. */
-export function closeCame(m: Machine, now: number, leg: Leg, code: number, reason: string): void {
-  if (m.closing?.local && leg.closed) {
-    end(m, code, reason); // both have spoken, and all data came before
+/** Handles CLOSE (PROTOCOL §4.7). */
+export function closeReceived(
+  m: Machine,
+  now: number,
+  connection: Connection,
+  code: number,
+  reason: string,
+): void {
+  if (m.closing?.local && connection.closeSent) {
+    end(m, code, reason); // each side has sent CLOSE, and all data came before
     return;
   }
   m.closing ??= { code, reason, local: false, remote: true };
   m.closing.remote = true;
-  m.closeBy = now + CLOSE_WAIT;
-  move(m, "closing");
+  m.closeDeadline = now + MAX_CLOSE_WAIT;
+  setState(m, "closing");
 }
 
 /**
- * Returns CLOSE once all data was sent, which nobody waits for when the app has closed. The sidecar answers it,
- * or closes the connection if it spoke first.
+ * Returns CLOSE once all data was sent; in answer to the app's CLOSE at once, since the app does not read any
+ * more. The sidecar answers it, or closes the connection if its own came first.
  */
-export function sayClose(m: Machine, now: number, leg: Leg): Data | null {
-  if (!m.closing || leg !== m.leg || !(m.closing.remote || m.out.idle)) {
+export function closeMessage(m: Machine, now: number, connection: Connection): Data | null {
+  if (!m.closing || connection !== m.current || !(m.closing.remote || m.out.idle)) {
     return null;
   }
-  leg.closed = true;
-  if (m.bare) {
+  connection.closeSent = true;
+  if (m.plain) {
     return null; // the driver closes the socket
   }
-  m.closeBy = now + CLOSE_WAIT;
+  m.closeDeadline = now + MAX_CLOSE_WAIT;
   return encodeClose(m.closing.code, m.closing.reason);
 }

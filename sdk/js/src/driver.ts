@@ -1,15 +1,15 @@
 import { close } from "./closing.ts";
+import type { Connection } from "./connection.ts";
 import { NEVER } from "./inbox.ts";
 import { dispatched, receive } from "./incoming.ts";
-import { restore, snapshot, stored } from "./keeping.ts";
-import type { Leg } from "./leg.ts";
-import { type AppMessage, drop, end, Machine, tell } from "./machine.ts";
-import { answers, isHidden, isOffline, watch } from "./network.ts";
+import { type AppMessage, drop, emit, end, Machine } from "./machine.ts";
+import { isHidden, isOffline, reachable, watch } from "./network.ts";
 import { isOwn, offer as subprotocols } from "./offer.ts";
 import type { Fresh, Settings, Transport, WebSocketConstructor } from "./options.ts";
 import type { Receipt } from "./outbox.ts";
 import { nextMessage } from "./outgoing.ts";
-import { attach, attachBare, begin, broken, offer, thaw, wake, wantsDial } from "./redial.ts";
+import { attach, attachPlain, beginDial, broken, offer, thaw, wake, wantDial } from "./redial.ts";
+import { restore, snapshot, snapshotSaved } from "./saving.ts";
 import type { Data, Store } from "./store.ts";
 import { tick } from "./timing.ts";
 import { byteLength } from "./utf8.ts";
@@ -21,81 +21,81 @@ import { CODE, encodeClose, SUBPROTOCOL } from "./wire.ts";
  */
 const ACK_DELAY = 20;
 
-/** A step of the wall clock beyond ours, in ms, from which on the machine has slept. */
-const SLEPT = 2000;
+/** If the wall clock gets ahead of ours by so many ms, the computer has slept. */
+const SLEEP_STEP = 2000;
 
-/** How often to look whether the browser is online again, in ms, where it does not say so. */
-const OFFLINE_LOOK = 1000;
+/** How often to check whether the browser is online again, in ms, in case it sends no event. */
+const OFFLINE_POLL = 1000;
 
-/** After so many refusals in a row the server is asked before it is dialled, but for each fourth time. */
-const REFUSALS = 2;
-const DIAL_ANYWAY = 4;
+/** From so many failed dials in a row on, the server is probed before each dial, but for each fourth. */
+const PROBE_FROM = 2;
+const DIAL_EVERY = 4;
 
 /** What setTimeout can take. */
 const MAX_TIMER = 2 ** 31 - 1;
 
-/** Servers without a sidecar that refuse our subprotocols, by origin and path: asking twice costs a round trip. */
-const bareServers = new Set<string>();
+/** Servers without a sidecar that refuse our subprotocols, by URL without query: a second dial costs a round trip. */
+const plainServers = new Set<string>();
 
-/** Where the connections go, as the page gave it. */
+/** What to dial, as the page gave it. */
 export interface Target {
   readonly url: Fresh<string | URL>;
   readonly protocols: Fresh<string | string[]>;
 }
 
-/** A clock that goes on evenly, in ms since the epoch. */
+/** A monotonic clock, in ms since the epoch. */
 const clock = () => performance.timeOrigin + performance.now();
 
 /**
- * Drives a machine: all of its sockets, timers and events are here. What is to be told to the page goes to
- * `act`, and never from within the page's own calls.
+ * Drives a machine: all of its sockets, timers and events are here. Outputs go to `dispatch`, never from within
+ * the page's own calls.
  */
 export class Driver {
   readonly machine: Machine;
-  /** Where the connections go, serialised; "" until that is known. */
+  /** The URL that was dialled, serialised; "" until it is known. */
   url = "";
   extensions = "";
 
   private readonly target: Target;
   private readonly settings: Settings;
-  private readonly act: (output: Event | AppMessage) => void;
-  private readonly legs = new Set<Leg>();
+  private readonly dispatch: (output: Event | AppMessage) => void;
+  private readonly connections = new Set<Connection>();
   private readonly unwatch: () => void;
   private store: Store | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private due = NEVER;
-  private drift = Date.now() - clock();
-  private refusals = 0;
-  /** The server has been seen to speak `wsr.v1`. */
-  private known = false;
-  private settling = false;
+  private clockOffset = Date.now() - clock();
+  private failures = 0;
+  /** The server has spoken `wsr.v1`. */
+  private speaksWsr = false;
+  private dispatching = false;
   /** The page has offered subprotocols. */
-  private asked = false;
+  private hasProtocols = false;
 
-  /** Throws what the transport's constructor does, if `target` consists of values. */
+  /** Throws what the transport's constructor throws, if `target` consists of values. */
   constructor(target: Target, settings: Settings, act: (output: Event | AppMessage) => void) {
     this.machine = new Machine(settings, Math.random);
     this.target = target;
     this.settings = settings;
-    this.act = act;
+    this.dispatch = act;
     if (settings.persist) {
-      void this.find(settings.persist);
+      void this.openStore(settings.persist);
     } else {
       this.flush();
     }
     this.unwatch = watch(
-      () => this.settle(wake),
-      () => this.settle(thaw),
-      () => this.leave(),
+      () => this.perform(wake),
+      () => this.perform(thaw),
+      () => this.pageGone(),
     );
   }
 
-  /** Bytes that no transport has taken for good. */
+  /** Bytes that were not yet given to the network. */
   get buffered(): number {
-    const { out, leg, bare } = this.machine;
-    // Control messages wait there too, and are not the page's.
-    const sent = bare ? NEVER : out.bytes - out.queued;
-    return out.queued + Math.min(leg?.socket?.bufferedAmount ?? 0, sent);
+    const { out, current: connection, plain } = this.machine;
+    // The transport also holds control messages, which do not count.
+    const sent = plain ? NEVER : out.bytes - out.queued;
+    return out.queued + Math.min(connection?.socket?.bufferedAmount ?? 0, sent);
   }
 
   send(data: Data | Blob, size: number, receipt?: Receipt): void {
@@ -103,7 +103,7 @@ export class Driver {
     const entry = out.push(data, size, receipt);
     const ready = (bytes: Data) => {
       entry.data = bytes;
-      if (!this.machine.bare) {
+      if (!this.machine.plain) {
         this.store?.put({ position: entry.position, data: bytes });
       }
       this.flush();
@@ -125,11 +125,11 @@ export class Driver {
 
   // The state on disk.
 
-  private async find({ name, open }: NonNullable<Settings["persist"]>): Promise<void> {
+  private async openStore({ name, open }: NonNullable<Settings["persist"]>): Promise<void> {
     try {
       const claim = open ?? (await import("./persist.ts")).open;
       if (this.machine.state === "closed") {
-        return; // a page that has changed its mind leaves what a former one kept
+        return; // closed meanwhile: what is saved stays for the next page
       }
       const store = await claim(name);
       this.store = store;
@@ -138,115 +138,115 @@ export class Driver {
         restore(this.machine, clock(), Date.now(), store.restored, sizeOf);
       }
     } catch {
-      this.forget();
+      this.storeFailed();
     }
-    this.settle();
+    this.perform();
   }
 
   private save(): void {
     const saved = snapshot(this.machine, clock(), Date.now());
     this.store?.save(saved).then(
-      () => this.settle((m) => stored(m, saved)),
-      () => this.settle(() => this.forget()),
+      () => this.perform((m) => snapshotSaved(m, saved)),
+      () => this.perform(() => this.storeFailed()),
     );
   }
 
-  /** The disk fails: the session goes on without it, and the page hears `error`. */
-  private forget(): void {
+  /** The disk fails: the session goes on without it, after `error`. */
+  private storeFailed(): void {
     this.store = null;
-    this.machine.durable = this.machine.held = false;
-    tell(this.machine, "error");
+    this.machine.durable = this.machine.blocked = false;
+    emit(this.machine, "error");
   }
 
-  // What is due.
+  // What is pending.
 
-  /** Takes what happened, tells the page, and goes on. */
-  private settle(change?: (machine: Machine, now: number) => void, late = 0): void {
+  /** Changes the machine, dispatches its outputs, and performs what is pending. */
+  private perform(change?: (machine: Machine, now: number) => void, late = 0): void {
     change?.(this.machine, clock());
-    if (this.settling) {
-      return; // the page has called us, and the loop below goes on
+    if (this.dispatching) {
+      return; // called by a listener of the page: the loop below goes on
     }
-    this.settling = true;
+    this.dispatching = true;
     try {
       for (let o: Event | AppMessage | undefined; (o = this.machine.outputs.shift()); ) {
         if (!(o instanceof Event)) {
-          this.act(o);
+          this.dispatch(o);
           dispatched(this.machine, clock(), o.seq, o.data.length, isHidden() ? 0 : ACK_DELAY);
-        } else if (o.type !== "open" || !this.unchosen()) {
+        } else if (o.type !== "open" || !this.noProtocolChosen()) {
           if (o.type === "reset") {
-            this.store?.clear(); // before the page, which may send what is for the next session
+            this.store?.clear(); // before the page's listener, which may send what is for the next session
           }
-          this.act(o);
+          this.dispatch(o);
         }
       }
     } finally {
-      this.settling = false;
+      this.dispatching = false;
       this.flush(late);
     }
   }
 
-  /** An app that chooses none of the subprotocols it was offered has failed the handshake (WHATWG). */
-  private unchosen(): boolean {
-    const { bare, leg, protocol } = this.machine;
-    const fails = this.asked && !bare && !protocol;
+  /** The handshake has failed if the app chose none of the subprotocols that it was offered (WHATWG). */
+  private noProtocolChosen(): boolean {
+    const { plain, current: connection, protocol } = this.machine;
+    const fails = this.hasProtocols && !plain && !protocol;
     if (fails) {
-      leg?.socket?.send(encodeClose(CODE.normal, ""));
+      connection?.socket?.send(encodeClose(CODE.normal, ""));
       end(this.machine, CODE.abnormal, "");
     }
     return fails;
   }
 
-  /** Does what is due, but for telling the page, which waits for a task of our own. */
+  /** Performs what is pending, except outputs, which are dispatched in a task of our own. */
   private flush(late = 0): void {
     const { machine } = this;
-    if (this.settling) {
+    if (this.dispatching) {
       return;
     }
     const drift = Date.now() - clock();
-    if (drift - this.drift > SLEPT) {
+    if (drift - this.clockOffset > SLEEP_STEP) {
       wake(machine, clock());
     }
-    this.drift = drift;
-    if (wantsDial(machine, clock())) {
+    this.clockOffset = drift;
+    if (wantDial(machine, clock())) {
       this.dial();
     }
     let at = tick(machine, clock(), late);
-    if (wantsDial(machine, clock())) {
-      at = isOffline(this.url) ? clock() + OFFLINE_LOOK : 0;
+    if (wantDial(machine, clock())) {
+      at = isOffline(this.url) ? clock() + OFFLINE_POLL : 0;
     }
-    if (machine.unsaved) {
+    if (machine.saveDue) {
       this.save();
     }
-    for (const leg of this.legs) {
-      this.tend(leg);
+    for (const connection of this.connections) {
+      this.service(connection);
     }
     if (machine.state === "closed") {
       this.unwatch?.();
       void this.store?.close();
       this.store = null;
     }
-    this.arm(machine.outputs.length > 0 ? 0 : at);
+    this.armTimer(machine.outputs.length > 0 ? 0 : at);
   }
 
-  private arm(at: number): void {
+  private armTimer(at: number): void {
     if (at !== this.due) {
       clearTimeout(this.timer);
       this.due = at;
       if (at < NEVER) {
-        this.timer = setTimeout(() => this.fire(), Math.min(Math.max(0, at - clock()), MAX_TIMER));
+        this.timer = setTimeout(() => this.timerFired(), Math.min(Math.max(0, at - clock()), MAX_TIMER));
       }
     }
   }
 
-  private fire(): void {
+  private timerFired(): void {
     const late = this.due && clock() - this.due;
     this.due = NEVER;
-    this.settle(undefined, late);
+    this.perform(undefined, late);
   }
 
-  /** As with any WebSocket, the app hears that the page went away, unless the session is kept for the next one. */
-  private leave(): void {
-    if (!this.store && !this.machine.bare) {
+  /** As with any WebSocket, the app is told that the page went away, unless the session is saved for the next one. */
+  private pageGone(): void {
+    if (!this.store && !this.machine.plain) {
       this.close(CODE.goingAway, "");
     }
   }
@@ -258,106 +258,114 @@ export class Driver {
     if ((machine.opened || machine.token) && isOffline(this.url)) {
       return;
     }
-    const leg = begin(machine, clock());
-    this.legs.add(leg);
-    const ask = this.refusals >= REFUSALS && this.refusals % DIAL_ANYWAY > 0;
-    // Only the constructor can tell the page what is wrong with its values, and it does not wait for a disk.
+    const connection = beginDial(machine, clock());
+    this.connections.add(connection);
+    const ask = this.failures >= PROBE_FROM && this.failures % DIAL_EVERY > 0;
+    // Only in the constructor can values throw that are not valid, and it does not wait for a disk.
     if (!ask && !this.settings.persist && isValue(target.url) && isValue(target.protocols)) {
-      this.connect(leg, target.url, target.protocols);
+      this.connect(connection, target.url, target.protocols);
     } else {
-      this.prepare(leg, ask).catch((e) => this.refused(leg, `${e}`));
+      this.prepare(connection, ask).catch((e) => this.dialFailed(connection, `${e}`));
     }
   }
 
-  private async prepare(leg: Leg, ask: boolean): Promise<void> {
+  private async prepare(connection: Connection, ask: boolean): Promise<void> {
     const [url, protocols] = await Promise.all([fresh(this.target.url), fresh(this.target.protocols)]);
     if (ask) {
-      await answers(this.url);
+      await reachable(this.url);
     }
-    if (!leg.death) {
-      this.connect(leg, url, protocols);
+    if (!connection.closed) {
+      this.connect(connection, url, protocols);
     }
   }
 
-  private connect(leg: Leg, url: string | URL, app: string | string[], refusesUs = false): void {
+  private connect(
+    connection: Connection,
+    url: string | URL,
+    app: string | string[],
+    withoutUs = false,
+  ): void {
     const { adopt, webSocket = globalThis.WebSocket as WebSocketConstructor | undefined } = this.settings;
     if (!webSocket) {
       throw new Error("wsresilience: no WebSocket here: pass option webSocket");
     }
     const place = `${url}`.replace(/\?.*/, ""); // the query may be a ticket
     const protocols = app === Object(app) ? [...app] : [`${app}`];
-    this.asked = protocols.length > 0;
-    offer(this.machine, leg);
-    const plain = refusesUs || (!leg.resume && bareServers.has(place));
-    const socket = new webSocket(`${url}`, plain ? protocols : subprotocols(protocols, !!adopt, leg.resume));
-    leg.socket = socket;
+    this.hasProtocols = protocols.length > 0;
+    offer(this.machine, connection);
+    const resilient = !withoutUs && (!!connection.resume || !plainServers.has(place));
+    const offered = resilient ? subprotocols(protocols, !!adopt, connection.resume) : protocols;
+    const socket = new webSocket(`${url}`, offered);
+    connection.socket = socket;
     this.url = socket.url;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
-      if (plain) {
-        bareServers.add(place);
+      if (!resilient) {
+        plainServers.add(place);
       }
-      this.settle(() => this.opened(leg, socket));
+      this.perform(() => this.opened(connection, socket));
     };
     socket.onmessage = ({ data }: { data: string | ArrayBuffer }) =>
-      this.settle((m, now) => receive(m, now, leg, typeof data === "string" ? data : new Uint8Array(data)));
+      this.perform((m, now) =>
+        receive(m, now, connection, typeof data === "string" ? data : new Uint8Array(data)),
+      );
     socket.onerror = () => {}; // `close` follows
     socket.onclose = ({ code, reason, wasClean }: CloseEvent) => {
-      if (leg.opened) {
-        this.settle((m, now) => broken(m, now, leg, code, reason, wasClean));
-      } else if (plain || leg.resume || this.known) {
-        this.refused(leg, reason);
+      if (connection.opened) {
+        this.perform((m, now) => broken(m, now, connection, code, reason, wasClean));
+      } else if (!resilient || connection.resume || this.speaksWsr) {
+        this.dialFailed(connection, reason);
       } else {
-        // Browsers fail a connection whose subprotocols were all ignored, as most servers do (PROTOCOL §2.3).
-        this.connect(leg, url, app, true);
+        // PROTOCOL §2.3: browsers fail a connection if the server chose no subprotocol, as most servers do.
+        this.connect(connection, url, app, true);
       }
     };
   }
 
-  private opened(leg: Leg, { protocol, extensions }: Transport): void {
+  private opened(connection: Connection, { protocol, extensions }: Transport): void {
     const { machine } = this;
-    this.refusals = 0;
+    this.failures = 0;
     this.extensions ||= extensions;
     if (protocol === SUBPROTOCOL) {
-      this.known = true;
-      attach(machine, clock(), leg);
-    } else if (leg.resume) {
-      // Some other server, during a roll-out perhaps; the next may know us.
-      drop(machine, clock(), leg, CODE.normal, "no sidecar");
+      this.speaksWsr = true;
+      attach(machine, clock(), connection);
+    } else if (connection.resume) {
+      // Another server, perhaps during a roll-out. The next may be a sidecar.
+      drop(machine, clock(), connection, CODE.normal, "no sidecar");
     } else {
-      attachBare(machine, clock(), leg, isOwn(protocol) ? "" : protocol);
+      attachPlain(machine, clock(), connection, isOwn(protocol) ? "" : protocol);
     }
   }
 
-  private refused(leg: Leg, reason: string): void {
-    this.refusals++;
-    this.settle((m, now) => broken(m, now, leg, CODE.abnormal, reason, false));
+  private dialFailed(connection: Connection, reason: string): void {
+    this.failures++;
+    this.perform((m, now) => broken(m, now, connection, CODE.abnormal, reason, false));
   }
 
-  private tend(leg: Leg): void {
-    const { socket } = leg;
-    const { bare, closing } = this.machine;
-    if (leg.death) {
-      // Browsers may need minutes to notice that a socket is dead, so nobody waits for its end.
-      this.legs.delete(leg);
+  private service(connection: Connection): void {
+    const { socket } = connection;
+    const { plain, closing } = this.machine;
+    if (connection.closed) {
+      // Browsers may need minutes to notice that a socket is dead, so its end is not waited for.
+      this.connections.delete(connection);
       if (socket) {
         socket.onopen = socket.onmessage = socket.onclose = null;
-        shut(socket, leg.death.code, leg.death.reason);
+        closeSocket(socket, connection.closed.code, connection.closed.reason);
       }
-    } else if (leg.opened && socket?.readyState === 1) {
-      // Once it is closing, its end is about to be told.
-      for (let data: Data | null; (data = nextMessage(this.machine, clock(), leg)) !== null; ) {
+    } else if (connection.opened && socket?.readyState === 1) {
+      // Once it is closing, `onclose` follows.
+      for (let data: Data | null; (data = nextMessage(this.machine, clock(), connection)) !== null; ) {
         socket.send(data);
       }
-      if (bare && closing && leg.closed) {
-        shut(socket, closing.code, closing.reason);
+      if (plain && closing && connection.closeSent) {
+        closeSocket(socket, closing.code, closing.reason);
       }
     }
   }
 }
 
-/** Closes a socket with a code that pages may use. */
-function shut(socket: Transport, code: number, reason: string): void {
+/** Closes a socket, with the code if pages may use it. */
+function closeSocket(socket: Transport, code: number, reason: string): void {
   if (code === CODE.normal || code >= 3000) {
     socket.close(code, reason);
   } else {
@@ -365,7 +373,7 @@ function shut(socket: Transport, code: number, reason: string): void {
   }
 }
 
-/** What a message counts. */
+/** The size of a message in bytes. */
 export function sizeOf(data: Data | Blob): number {
   if (typeof data === "string") {
     return byteLength(data);

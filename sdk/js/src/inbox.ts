@@ -4,7 +4,7 @@ import { distance } from "./serial.ts";
 const ACK_MESSAGES = 32;
 const ACK_BYTES = 64 << 10;
 
-/** A time that does not come. */
+/** A time that never comes. */
 export const NEVER = Number.POSITIVE_INFINITY;
 
 /**
@@ -22,7 +22,7 @@ export class Inbox {
 
   start(position: number): void {
     this.received = position;
-    this.told(position);
+    this.acknowledged(position);
   }
 
   /** Notes that message `seq` was dispatched; its ack may wait for others until `by`. */
@@ -34,7 +34,7 @@ export class Inbox {
   }
 
   /** Notes that what is up to `seq` was acknowledged. */
-  told(seq: number): void {
+  acknowledged(seq: number): void {
     this.acked = seq;
     if (seq === this.received) {
       this.bytes = 0;

@@ -1,86 +1,86 @@
-import { CLOSE_WAIT, closeCame } from "./closing.ts";
-import { again, reset, welcome } from "./greet.ts";
+import { closeReceived, MAX_CLOSE_WAIT } from "./closing.ts";
+import type { Connection } from "./connection.ts";
 import { isNewer, parsePayload } from "./heartbeat.ts";
-import type { Leg } from "./leg.ts";
 import { drop, type Machine } from "./machine.ts";
-import { attachBare } from "./redial.ts";
+import { attachPlain } from "./redial.ts";
 import { add, less } from "./serial.ts";
 import type { Data } from "./store.ts";
+import { laterWelcome, reset, welcome } from "./welcome.ts";
 import { CODE, type Control, decode, isMagic, TYPE, WireError } from "./wire.ts";
 
-/** Takes a message from a connection. */
-export function receive(m: Machine, now: number, leg: Leg, data: Data): void {
-  if (leg.death) {
+/** Handles a message from a connection. */
+export function receive(m: Machine, now: number, connection: Connection, data: Data): void {
+  if (connection.closed) {
     return;
   }
-  leg.heard = now;
-  leg.dead = 0;
-  leg.spared = false;
+  connection.lastReceived = now;
+  connection.probeDeadline = 0;
+  connection.graceUsed = false;
   try {
-    if (m.bare || typeof data === "string" || !isMagic(data)) {
-      app(m, now, leg, data);
+    if (m.plain || typeof data === "string" || !isMagic(data)) {
+      appMessage(m, now, connection, data);
     } else {
-      control(m, now, leg, decode(data));
+      control(m, now, connection, decode(data));
     }
   } catch (e) {
     if (!(e instanceof WireError)) {
       throw e;
     }
-    drop(m, now, leg, CODE.violation, e.message, true);
+    drop(m, now, connection, CODE.violation, e.message, true);
   }
 }
 
-/** Takes a message of the app. */
-function app(m: Machine, now: number, leg: Leg, data: Data): void {
-  if (!leg.welcomed) {
-    if (leg.resume) {
+/** Handles a message of the app. */
+function appMessage(m: Machine, now: number, connection: Connection, data: Data): void {
+  if (!connection.welcomed) {
+    if (connection.resume) {
       throw new WireError("no WELCOME");
     }
-    attachBare(m, now, leg, ""); // PROTOCOL §2.3
+    attachPlain(m, now, connection, ""); // PROTOCOL §2.3
   }
-  leg.count = add(leg.count, 1);
-  // What is not later came before on another connection: while a client moves, two are open.
-  if (m.bare || less(m.in.received, leg.count)) {
-    m.outputs.push({ data, seq: leg.count });
+  connection.lastSeq = add(connection.lastSeq, 1);
+  // Any other came before on another connection: while a client moves, two are open.
+  if (m.plain || less(m.in.received, connection.lastSeq)) {
+    m.outputs.push({ data, seq: connection.lastSeq });
   }
 }
 
-/** Notes that the page has a message: only now may it be acknowledged (PROTOCOL §5.2), at the latest after a delay. */
+/** Notes that a message was dispatched: from now on it may be acknowledged (PROTOCOL §5.2), at the latest after a delay. */
 export function dispatched(m: Machine, now: number, seq: number, size: number, ackDelay: number): void {
-  if (!m.bare) {
+  if (!m.plain) {
     m.in.dispatched(now, seq, size, now + ackDelay);
   }
 }
 
-function control(m: Machine, now: number, leg: Leg, c: Control): void {
+function control(m: Machine, now: number, connection: Connection, c: Control): void {
   if (c.type === TYPE.welcome) {
-    (leg.welcomed ? again : welcome)(m, now, leg, c);
-  } else if (c.type === TYPE.reset && !leg.welcomed) {
-    reset(m, now, leg, c.reason);
-  } else if (c.type === TYPE.reset || !leg.welcomed) {
+    (connection.welcomed ? laterWelcome : welcome)(m, now, connection, c);
+  } else if (c.type === TYPE.reset && !connection.welcomed) {
+    reset(m, now, connection, c.reason);
+  } else if (c.type === TYPE.reset || !connection.welcomed) {
     throw new WireError("out of place");
   } else if (c.type === TYPE.escaped) {
-    app(m, now, leg, c.data);
+    appMessage(m, now, connection, c.data);
   } else if (c.type === TYPE.ack) {
     acked(m, now, c.seq);
   } else if (c.type === TYPE.heartbeat || c.type === TYPE.heartbeatAck) {
-    if (c.sent !== leg.count) {
+    if (c.sent !== connection.lastSeq) {
       throw new WireError("wrong sent");
     }
     acked(m, now, c.ack);
     const seq = parsePayload(c.payload);
     // One that is damaged or not newer is not answered (PROTOCOL §4.4).
-    if (c.type === TYPE.heartbeat && isNewer(seq, leg.beat)) {
-      leg.beat = seq;
-      leg.answer = c.payload;
+    if (c.type === TYPE.heartbeat && isNewer(seq, connection.newestBeat)) {
+      connection.newestBeat = seq;
+      connection.heartbeatReply = c.payload;
     }
   } else if (c.type === TYPE.goAway) {
-    // Moving at a random moment keeps all the others from moving at the same one (§4.6).
-    if (leg === m.leg && !m.rising) {
+    // PROTOCOL §4.6: at a random time, so that all clients do not move at once.
+    if (connection === m.current && !m.next) {
       m.dialAt = now + m.random() * c.delayMillis;
     }
   } else if (c.type === TYPE.close) {
-    closeCame(m, now, leg, c.code, c.reason);
+    closeReceived(m, now, connection, c.code, c.reason);
   }
 }
 
@@ -90,9 +90,9 @@ function acked(m: Machine, now: number, seq: number): void {
     throw new WireError("wrong ack");
   }
   if (m.out.acked !== before) {
-    m.unsaved ||= m.durable; // what the app has is forgotten on disk as well
+    m.saveDue ||= m.durable; // acknowledged messages are deleted from the disk
     if (m.closing?.local) {
-      m.closeBy = now + CLOSE_WAIT; // it is still being delivered
+      m.closeDeadline = now + MAX_CLOSE_WAIT; // the rest is still being delivered
     }
   }
 }

@@ -1,22 +1,25 @@
 import { Backoff } from "./backoff.ts";
+import type { Connection } from "./connection.ts";
 import { type LostReason, makeEvent, type State } from "./events.ts";
 import { Inbox, NEVER } from "./inbox.ts";
-import type { Leg } from "./leg.ts";
 import type { Settings } from "./options.ts";
 import { Outbox } from "./outbox.ts";
 import type { Data } from "./store.ts";
 import { CODE } from "./wire.ts";
 
-/** A connection that lived shorter, in ms, is not redialled at once: somebody might accept and drop us for ever. */
-const SETTLED = 1000;
+/**
+ * How long a connection must have lived, in ms, for the first dial after its loss to be immediate. A peer that
+ * accepts connections and drops them at once would otherwise be dialled in a loop.
+ */
+const MIN_LIFETIME = 1000;
 
-/** A message of the app, which is to be dispatched; after that, `dispatched` is called. */
+/** A message of the app that is to be dispatched; `dispatched` must be called after it. */
 export interface AppMessage {
   readonly data: Data;
   readonly seq: number;
 }
 
-/** How the session comes to its end (PROTOCOL §7). */
+/** The state of the session's close (PROTOCOL §7). */
 export interface Closing {
   readonly code: number;
   readonly reason: string;
@@ -25,13 +28,13 @@ export interface Closing {
 }
 
 /**
- * The client's end of `wsr.v1`, or an ordinary WebSocket where there is no sidecar. It does no I/O, starts
- * nothing and reads no clock; all times are in ms on one clock that never goes back.
+ * The client's end of `wsr.v1`, or of a plain WebSocket where there is no sidecar. It does no I/O, starts no
+ * timer and reads no clock; all times are in ms on one monotonic clock.
  *
- * Its driver feeds it what happens (incoming.ts, redial.ts, closing.ts, keeping.ts) and then, in this order:
- * dispatches `outputs`, from the first; calls `tick`, which says when to call it again; saves the state if it
- * is `unsaved`; closes the sockets of legs that have a `death`; sends what `nextMessage` returns for the
- * others; dials if `wantsDial`.
+ * Its driver feeds it what happens (incoming.ts, redial.ts, closing.ts, saving.ts) and then performs what is
+ * pending, in this order: it dispatches `outputs`, from the first; calls `tick`, which returns when to call it
+ * again; saves the state if `saveDue`; closes the sockets of connections that are `closed`; sends what
+ * `nextMessage` returns for the others; dials if `wantDial`.
  */
 export class Machine {
   readonly settings: Settings;
@@ -42,25 +45,25 @@ export class Machine {
   readonly outputs: (Event | AppMessage)[] = [];
 
   state: State = "connecting";
-  /** The page has heard `open`. */
+  /** `open` was dispatched. */
   opened = false;
   /** There is no sidecar. */
-  bare = false;
+  plain = false;
   closing: Closing | null = null;
-  closeBy = NEVER;
+  closeDeadline = NEVER;
 
-  /** The connection in use. */
-  leg: Leg | null = null;
-  /** One that is under way: dialled, and not welcomed yet. */
-  rising: Leg | null = null;
-  /** The next dial. */
+  /** The connection in use; null while detached. */
+  current: Connection | null = null;
+  /** One that was dialled and is not welcomed yet. */
+  next: Connection | null = null;
+  /** When to dial next. */
   dialAt = 0;
-  /** When `leg` was lost. */
-  brokenAt = 0;
-  /** When the sidecar will have forgotten the session, while there is no `leg`. */
+  /** When `current` was lost. */
+  lostAt = 0;
+  /** When the sidecar will have ended the session, while detached. */
   expires = NEVER;
 
-  // What the last WELCOME said.
+  // From the last WELCOME.
   token = "";
   session = "";
   epoch = 0;
@@ -70,14 +73,14 @@ export class Machine {
   maxMessage = NEVER;
 
   /** Number of our last HEARTBEAT. */
-  beats = 0;
-  /** The state is kept on disk, and the sidecar hears of nothing that is not: see keeping.ts. */
+  heartbeats = 0;
+  /** The state is saved on disk, and the sidecar is told of nothing that is not: see saving.ts. */
   durable = false;
-  unsaved = false;
-  /** Nothing may be sent: the new token, or what a resume is to claim, is not on disk yet. */
-  held = false;
-  /** Up to where messages were received, says the disk. */
-  kept = 0;
+  saveDue = false;
+  /** Nothing may be sent: the new token, or the position that a resume is to claim, is not on disk yet. */
+  blocked = false;
+  /** `in.received` as it is on disk. */
+  savedReceived = 0;
 
   constructor(settings: Settings, random: () => number) {
     this.settings = settings;
@@ -86,45 +89,45 @@ export class Machine {
   }
 }
 
-/** The page is to hear of something. */
-export function tell(m: Machine, type: string, fields?: object): void {
+/** Adds an event to the outputs. */
+export function emit(m: Machine, type: string, fields?: object): void {
   m.outputs.push(makeEvent(type, fields));
 }
 
-/** The state changes. */
-export function move(m: Machine, state: State): void {
+/** Changes the state. */
+export function setState(m: Machine, state: State): void {
   if (state !== m.state) {
-    tell(m, "statechange", { state, previous: m.state });
+    emit(m, "statechange", { state, previous: m.state });
     m.state = state;
   }
 }
 
-/** The page's socket is open, or works again. */
+/** The socket is open, or works again. */
 export function connected(m: Machine): void {
   if (!m.closing) {
-    move(m, "connected");
+    setState(m, "connected");
   }
   if (!m.opened) {
     m.opened = true;
-    tell(m, "open");
+    emit(m, "open");
   }
 }
 
-/** The end of the session. */
+/** Ends the session. */
 export function end(m: Machine, code: number, reason: string, clean = code !== CODE.abnormal): void {
   if (m.state === "closed") {
     return;
   }
   m.out.fail("closed");
-  move(m, "closed");
-  forsake(m);
+  setState(m, "closed");
+  dropAll(m);
   if (!clean) {
-    tell(m, "error");
+    emit(m, "error");
   }
-  tell(m, "close", { code, reason, wasClean: clean });
+  emit(m, "close", { code, reason, wasClean: clean });
 }
 
-/** The session cannot go on. The page is told, and then it ends or begins anew. */
+/** Handles that the session cannot be resumed: after `reset`, it ends or a new one starts. */
 export function lost(m: Machine, now: number, reason: LostReason): void {
   const { closing } = m;
   if (m.state === "closed") {
@@ -134,62 +137,69 @@ export function lost(m: Machine, now: number, reason: LostReason): void {
     end(m, closing.code, closing.reason); // nothing is missing
     return;
   }
-  tell(m, "reset", { reason, unacknowledged: m.out.fail(reason) });
+  emit(m, "reset", { reason, unacknowledged: m.out.fail(reason) });
   if (closing || (m.opened && !m.settings.renew)) {
     end(m, reason === "superseded" ? CODE.superseded : CODE.reset, `session lost: ${reason}`, false);
     return;
   }
-  // Where a former life's session is lost, this page has still asked for a socket.
-  forsake(m);
+  // If it is a saved session that is lost before `open`, the page still wants a connection.
+  dropAll(m);
   if (m.opened) {
-    move(m, "reconnecting");
+    setState(m, "reconnecting");
   }
   m.token = "";
-  m.held = m.unsaved = false;
+  m.blocked = m.saveDue = false;
   m.expires = NEVER;
   m.out.rebase(0, NEVER);
   m.dialAt = now;
 }
 
-function forsake(m: Machine): void {
-  for (const leg of [m.leg, m.rising]) {
-    if (leg) {
-      leg.death ??= { code: CODE.normal, reason: "" };
+function dropAll(m: Machine): void {
+  for (const connection of [m.current, m.next]) {
+    if (connection) {
+      connection.closed ??= { code: CODE.normal, reason: "" };
     }
   }
-  m.leg = m.rising = null;
+  m.current = m.next = null;
 }
 
-/** A connection ends. `fault`: the peer behaved in a way that is likely to repeat itself. */
-export function drop(m: Machine, now: number, leg: Leg, code: number, reason: string, fault = false): void {
-  if (leg.death) {
+/** Ends a connection. `fault`: the peer did what it is likely to do again, so the next dial waits. */
+export function drop(
+  m: Machine,
+  now: number,
+  connection: Connection,
+  code: number,
+  reason: string,
+  fault = false,
+): void {
+  if (connection.closed) {
     return;
   }
-  leg.death = { code, reason };
-  if (leg === m.rising) {
-    m.rising = null;
+  connection.closed = { code, reason };
+  if (connection === m.next) {
+    m.next = null;
     if (m.opened || m.token || m.settings.retryFirst) {
       m.dialAt = now + m.backoff.next();
     } else {
       end(m, CODE.abnormal, reason);
     }
   } else {
-    m.leg = null;
-    detached(m, now, leg, fault);
+    m.current = null;
+    detached(m, now, connection, fault);
   }
 }
 
-function detached(m: Machine, now: number, leg: Leg, fault: boolean): void {
-  m.brokenAt = now;
+function detached(m: Machine, now: number, connection: Connection, fault: boolean): void {
+  m.lostAt = now;
   m.expires = now + m.ttl;
-  m.held = m.unsaved = m.durable; // what was received is claimed once it is on disk
+  m.blocked = m.saveDue = m.durable; // what was received is claimed once it is on disk
   if (!m.closing) {
-    move(m, "reconnecting");
+    setState(m, "reconnecting");
   }
   if (!fault) {
     m.backoff.reset();
   }
-  if (!m.rising) {
-    m.dialAt = fault || now - leg.since < SETTLED ? now + m.backoff.next() : now;
+  if (!m.next) {
+    m.dialAt = fault || now - connection.since < MIN_LIFETIME ? now + m.backoff.next() : now;
   }
 }

@@ -1,10 +1,10 @@
-import type { Resume } from "./leg.ts";
+import type { Resume } from "./connection.ts";
 import { SUBPROTOCOL } from "./wire.ts";
 
 /** Offered first where the app has no protocol of its own, for servers that echo what comes first. */
 const DECOY = "wsr";
 
-/** Whether a subprotocol is one of ours, which a page must not offer by itself. */
+/** Whether a subprotocol is one of ours. */
 export function isOwn(protocol: string): boolean {
   return protocol === DECOY || protocol.startsWith("wsr.");
 }

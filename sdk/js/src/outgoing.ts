@@ -1,65 +1,66 @@
-import { sayClose } from "./closing.ts";
+import { closeMessage } from "./closing.ts";
+import type { Connection } from "./connection.ts";
 import { payload } from "./heartbeat.ts";
 import { NEVER } from "./inbox.ts";
-import type { Leg } from "./leg.ts";
 import type { Machine } from "./machine.ts";
 import { less } from "./serial.ts";
 import type { Data } from "./store.ts";
 import { encodeAck, encodeBeat, escapeData, isMagic, TYPE } from "./wire.ts";
 
-/** Returns what is to be sent on a leg next, or null. */
-export function nextMessage(m: Machine, now: number, leg: Leg): Data | null {
-  if (leg.death || leg.closed || m.held) {
+/** Returns what is to be sent on a connection next, or null. */
+export function nextMessage(m: Machine, now: number, connection: Connection): Data | null {
+  if (connection.closed || connection.closeSent || m.blocked) {
     return null;
   }
-  const said = leg === m.leg && !m.bare ? speak(m, now, leg) : null;
-  if (said) {
-    return said;
+  const message = connection === m.current && !m.plain ? nextControl(m, now, connection) : null;
+  if (message) {
+    return message;
   }
-  // Before WELCOME only what was announced may flow (PROTOCOL §2.1). After the app's CLOSE nobody reads.
-  const data = (leg === m.leg || leg.resume?.next) && !m.closing?.remote ? m.out.take() : null;
+  // Before WELCOME data may be sent only if the offer said so (PROTOCOL §2.1). After its CLOSE the app does not read.
+  const data =
+    (connection === m.current || connection.resume?.next) && !m.closing?.remote ? m.out.take() : null;
   if (data === null) {
-    return sayClose(m, now, leg);
+    return closeMessage(m, now, connection);
   }
-  if (m.bare) {
-    m.out.ack(m.out.sentSeq); // nobody acknowledges: what was sent is done
+  if (m.plain) {
+    m.out.ack(m.out.sentSeq); // a plain peer does not acknowledge: what was sent is done
   }
-  return !m.bare && typeof data !== "string" && isMagic(data) ? escapeData(data) : data;
+  return !m.plain && typeof data !== "string" && isMagic(data) ? escapeData(data) : data;
 }
 
-/** Returns what is to be said besides data. Acks ride along with heartbeats. */
-function speak(m: Machine, now: number, leg: Leg): Data | null {
-  const ack = ackable(m, leg);
-  let said: Data | null = null;
-  if (leg.answer) {
-    said = encodeBeat(TYPE.heartbeatAck, leg.answer, m.out.sentSeq, ack);
-    leg.answer = null;
-  } else if (leg.probe) {
-    leg.probe = false;
-    said = encodeBeat(TYPE.heartbeat, payload(++m.beats, now), m.out.sentSeq, ack);
-  } else if (leg.ack || (m.closing && m.in.due < NEVER && ack === m.in.received)) {
-    said = encodeAck(ack); // before CLOSE, what precedes it (PROTOCOL §7)
+/** Returns the control message to be sent next, or null. Heartbeats carry acks too. */
+function nextControl(m: Machine, now: number, connection: Connection): Data | null {
+  const ack = ackable(m, connection);
+  let message: Data | null = null;
+  if (connection.heartbeatReply) {
+    message = encodeBeat(TYPE.heartbeatAck, connection.heartbeatReply, m.out.sentSeq, ack);
+    connection.heartbeatReply = null;
+  } else if (connection.probeDue) {
+    connection.probeDue = false;
+    message = encodeBeat(TYPE.heartbeat, payload(++m.heartbeats, now), m.out.sentSeq, ack);
+  } else if (connection.ackDue || (m.closing && m.in.due < NEVER && ack === m.in.received)) {
+    message = encodeAck(ack); // before CLOSE, of all that came before it (PROTOCOL §7)
   }
-  if (said) {
-    leg.ack = false;
-    m.in.told(ack);
+  if (message) {
+    connection.ackDue = false;
+    m.in.acknowledged(ack);
   }
-  return said;
+  return message;
 }
 
-/** Up to where messages may be acknowledged: also not beyond what is on disk. */
-function ackable(m: Machine, leg: Leg): number {
-  const seq = lower(m.in.received, ackLimit(m, leg));
-  return m.durable ? lower(m.kept, seq) : seq;
+/** The last message that may be acknowledged: a durable session acknowledges only what is on disk. */
+function ackable(m: Machine, connection: Connection): number {
+  const seq = lower(m.in.received, ackLimit(m, connection));
+  return m.durable ? lower(m.savedReceived, seq) : seq;
 }
 
 /**
- * What a leg may acknowledge at most: what it has carried, since a sidecar that replays may not have sent
- * again what came before (PROTOCOL §4.3), and no more than a resume under way has claimed, whose position
- * would be one that nobody can serve (§4.6).
+ * The last message that may be acknowledged on a connection: no more than came there, since a sidecar that
+ * replays may not have sent again what came before (PROTOCOL §4.3), and no more than a resume under way has
+ * claimed, whose position the sidecar could not serve any more (§4.6).
  */
-export function ackLimit(m: Machine, leg: Leg): number {
-  return lower(m.rising?.resume?.received ?? leg.count, leg.count);
+export function ackLimit(m: Machine, connection: Connection): number {
+  return lower(m.next?.resume?.received ?? connection.lastSeq, connection.lastSeq);
 }
 
 function lower(a: number, b: number): number {

@@ -8,7 +8,7 @@ export interface Claim {
   readonly place: Place;
   readonly restored: Restored | null;
   /** There is no lock: what stands in the place says whether it still is ours. */
-  readonly guarded: boolean;
+  readonly unlocked: boolean;
   /** Lets others have it. */
   release(): void;
 }
@@ -79,7 +79,7 @@ export class PlaceStore implements Store {
    * in a row of the owner's own.
    */
   leave(): void {
-    const { db, place, guarded } = this.claim;
+    const { db, place, unlocked: guarded } = this.claim;
     if (!guarded) {
       return;
     }
@@ -126,7 +126,7 @@ export class PlaceStore implements Store {
   }
 
   private transact(writes: readonly Write[]): Promise<void> {
-    const { db, place, guarded } = this.claim;
+    const { db, place, unlocked: guarded } = this.claim;
     return transact(db, (tables) => {
       const all = () => {
         for (const write of writes) {

@@ -13,22 +13,22 @@ import { add } from "./serial.ts";
 import type { Data, Kept, OpenStore, Restored, Saved } from "./store.ts";
 
 /** How many places of one name are looked at: more tabs than anybody has, and a limit to what `open` costs. */
-const MOST_LOOKS = 64;
+const MAX_PLACES = 64;
 
 /**
  * How long a place with messages is kept after its session has expired, in ms. Whoever comes back within a
  * week is told what was never acknowledged; later nobody wants to know, and the disk is not ours.
  */
-const KEEP = 7 * 24 * 3_600_000;
+const KEEP_UNACKED = 7 * 24 * 3_600_000;
 
 /** Where there are no locks: how often an owner says that it is alive, in ms. */
-const TOUCH = 15_000;
+const TOUCH_INTERVAL = 15_000;
 
 /**
  * And after which silence, in ms, it counts as dead. Timers of hidden pages may come once a minute. The owner
  * may be frozen nevertheless; it finds out with its next write, and of two connections the sidecar keeps one.
  */
-const DEAD = 150_000;
+const OWNER_TIMEOUT = 150_000;
 
 const NO_DATABASE =
   "IndexedDB cannot be opened (data of this site blocked, a sandboxed frame, or not a browser): leave the " +
@@ -51,10 +51,10 @@ export const open: OpenStore = async (name) => {
     const places = await list(db, name);
     places.sort((a, b) => b.touched - a.touched);
     const fresh = { name, id: random(), owner: "", touched: 0, saved: null };
-    for (const place of [...places.slice(0, MOST_LOOKS), fresh]) {
+    for (const place of [...places.slice(0, MAX_PLACES), fresh]) {
       const claim = await take(db, locks, place, place === fresh);
       if (claim) {
-        return locks ? new PlaceStore(claim) : guard(claim);
+        return locks ? new PlaceStore(claim) : keepAlive(claim);
       }
     }
     throw new Error("the lock of a new place is held"); // somebody takes our locks' names
@@ -87,10 +87,10 @@ async function take(
         tables.messages.put({ place: place.id, ...message });
       }
     }
-    if (isNew || (restored && now < restored.saved.expires + (kept.length > 0 ? KEEP : 0))) {
+    if (isNew || (restored && now < restored.saved.expires + (kept.length > 0 ? KEEP_UNACKED : 0))) {
       const ours = { ...found, owner: random(), touched: now };
       tables.places.put(ours);
-      result.claim = { db, place: ours, restored, guarded: !locks, release };
+      result.claim = { db, place: ours, restored, unlocked: !locks, release };
     } else {
       tables.places.delete([place.name, place.id]);
       tables.messages.delete(rowsOf(place.id));
@@ -129,7 +129,7 @@ function hold(locks: LockManager, name: string): Promise<(() => void) | null> {
 
 /** Whether the owner of a place has not been heard of for too long. The clock may have been set back. */
 function isDead({ owner, touched }: Place): boolean {
-  return !owner || Math.abs(Date.now() - touched) > DEAD;
+  return !owner || Math.abs(Date.now() - touched) > OWNER_TIMEOUT;
 }
 
 /**
@@ -147,8 +147,8 @@ function restore(saved: Saved, rows: readonly Row[]): Restored {
 }
 
 /** Says for a page without locks that it is alive, and when it goes away. */
-function guard(claim: Claim): PlaceStore {
-  const timer = setInterval(() => store.touch(), TOUCH);
+function keepAlive(claim: Claim): PlaceStore {
+  const timer = setInterval(() => store.touch(), TOUCH_INTERVAL);
   const leave = ({ persisted }: { persisted: boolean }) => persisted || store.leave();
   globalThis.addEventListener?.("pagehide", leave);
   const store = new PlaceStore({

@@ -131,7 +131,7 @@ export class ResilientWebSocket extends EventTarget {
       throw required();
     }
     this.#settings = { ...DEFAULTS, ...options };
-    this.#driver = new Driver({ url, protocols }, this.#settings, (output) => this.#tell(output));
+    this.#driver = new Driver({ url, protocols }, this.#settings, (output) => this.#dispatch(output));
   }
 
   /** Serialised; "" until a function or promise has told it. */
@@ -172,8 +172,8 @@ export class ResilientWebSocket extends EventTarget {
 
   /** Whether there is a sidecar. Known from `open` on. */
   get resilient(): boolean {
-    const { opened, bare } = this.#driver.machine;
-    return opened && !bare;
+    const { opened, plain } = this.#driver.machine;
+    return opened && !plain;
   }
 
   /** The session's name in the sidecar's logs; it grants nothing. "" without a sidecar. */
@@ -230,10 +230,10 @@ export class ResilientWebSocket extends EventTarget {
   }
 
   #take(message: Data | Blob, receipt?: Receipt): void {
-    const { bare, maxMessage, out } = this.#driver.machine;
+    const { plain, maxMessage, out } = this.#driver.machine;
     const { outboxMessages, outboxBytes } = this.#settings;
     const size = sizeOf(message);
-    if (!bare) {
+    if (!plain) {
       if (size > maxMessage) {
         throw failure("QuotaExceededError", `send: ${size} bytes, the sidecar takes ${maxMessage}`);
       }
@@ -245,7 +245,7 @@ export class ResilientWebSocket extends EventTarget {
   }
 
   /** Dispatches what became of the session. */
-  #tell(output: Event | AppMessage): void {
+  #dispatch(output: Event | AppMessage): void {
     if (!(output instanceof Event)) {
       if (this.#readyState === OPEN) {
         this.#origin ||= new URL(this.url).origin;

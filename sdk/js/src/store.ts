@@ -1,4 +1,4 @@
-/** A message as it travels: text, or bytes that nobody changes any more. */
+/** A message: text, or bytes that are not changed any more. */
 export type Data = string | Uint8Array<ArrayBuffer>;
 
 /** What a session must know after a reload, besides its messages. Numbers are those of PROTOCOL §4.2. */
@@ -23,7 +23,7 @@ export interface Kept {
   readonly data: Data;
 }
 
-/** What a former life of this page left behind. */
+/** What the page before a reload, or a crash, has saved. */
 export interface Restored {
   readonly saved: Saved;
   readonly messages: readonly Kept[];
@@ -50,7 +50,7 @@ export interface Store {
 }
 
 /**
- * Opens a place under a name: one that a former life of a page left behind,
+ * Opens a place under a name: one that a page before this one has saved,
  * the newest first, or else a new one. Never one that another tab has.
  */
 export type OpenStore = (name: string) => Promise<Store>;

@@ -1,82 +1,82 @@
+import type { Connection } from "./connection.ts";
 import { NEVER } from "./inbox.ts";
-import type { Leg } from "./leg.ts";
 import { drop, end, lost, type Machine } from "./machine.ts";
 import { ackLimit } from "./outgoing.ts";
-import { attachBare, PROBE_WAIT } from "./redial.ts";
+import { attachPlain, PROBE_WAIT } from "./redial.ts";
 import { less } from "./serial.ts";
 import { CODE } from "./wire.ts";
 
-/** How long a new connection may take to say WELCOME, in ms (PROTOCOL §2.3). */
-const WELCOME_WAIT = 5000;
+/** How long the sidecar may take to send WELCOME on a new connection, in ms (PROTOCOL §2.3). */
+const MAX_WELCOME_WAIT = 5000;
 
-/** So many intervals without a message make a connection suspect; it is probed, and given up an interval later (§6.2). */
+/** After so many intervals without a message a connection is probed; an interval later it is given up (PROTOCOL §6.2). */
 const SILENT_INTERVALS = 3;
 
-/** How late our own timer may come, in ms, before we take it that the silence was ours. */
-const STALL = 500;
+/** How late our own timer may fire, in ms. If it is later, we stood still, and messages may wait in the socket. */
+const MAX_TIMER_DELAY = 500;
 
-/** Does what is due, and returns when to be called again. `late` is by how much the caller missed that. */
+/** Does what is due, and returns when to be called again. `late` is how much later than that this call is. */
 export function tick(m: Machine, now: number, late: number): number {
-  let next = NEVER;
+  let due = NEVER;
   const at = (time: number, act: () => void): void => {
     if (now >= time && m.state !== "closed") {
       act();
-      next = now; // what comes after that is for the next call
+      due = now; // what follows from that is for the next call
     } else {
-      next = Math.min(next, time);
+      due = Math.min(due, time);
     }
   };
-  const { leg, rising } = m;
-  // What the other side said first is the end in any case.
-  at(m.closeBy, () =>
+  const { current: connection, next } = m;
+  // A CLOSE of the other side ends the session even if the rest never comes.
+  at(m.closeDeadline, () =>
     m.closing?.remote ? end(m, m.closing.code, m.closing.reason) : end(m, CODE.abnormal, ""),
   );
-  if (rising) {
-    at(rising.since + (rising.opened ? WELCOME_WAIT : m.settings.connectTimeout), () =>
-      unwelcome(m, now, rising),
+  if (next) {
+    at(next.since + (next.opened ? MAX_WELCOME_WAIT : m.settings.connectTimeout), () =>
+      welcomeTimeout(m, now, next),
     );
-  } else if (!m.held) {
-    next = Math.min(next, m.dialAt);
+  } else if (!m.blocked) {
+    due = Math.min(due, m.dialAt);
   }
-  if (!leg) {
-    at(rising ? NEVER : m.expires, () => lost(m, now, "expired"));
-  } else if (!m.bare) {
-    const limited = less(ackLimit(m, leg), m.in.received);
-    at(limited || leg.ack ? NEVER : m.in.due, () => acknowledge(m, leg));
-    const silent = m.interval ? leg.heard + SILENT_INTERVALS * m.interval : NEVER;
-    at(leg.dead || silent, () => listen(m, now, leg, late > STALL));
+  if (!connection) {
+    at(next ? NEVER : m.expires, () => lost(m, now, "expired"));
+  } else if (!m.plain) {
+    const limited = less(ackLimit(m, connection), m.in.received);
+    at(limited || connection.ackDue ? NEVER : m.in.due, () => acknowledge(m, connection));
+    const silent = m.interval ? connection.lastReceived + SILENT_INTERVALS * m.interval : NEVER;
+    at(connection.probeDeadline || silent, () => checkSilence(m, now, connection, late > MAX_TIMER_DELAY));
   }
-  return m.state === "closed" ? NEVER : next;
+  return m.state === "closed" ? NEVER : due;
 }
 
-/** Nobody says WELCOME. At the beginning of a session that means that there is no sidecar. */
-function unwelcome(m: Machine, now: number, leg: Leg): void {
-  if (leg.opened && !leg.resume) {
-    attachBare(m, now, leg, "");
+/** No WELCOME came in time. On a session's first connection that means that there is no sidecar (PROTOCOL §2.3). */
+function welcomeTimeout(m: Machine, now: number, connection: Connection): void {
+  if (connection.opened && !connection.resume) {
+    attachPlain(m, now, connection, "");
   } else {
-    drop(m, now, leg, CODE.violation, "no WELCOME");
+    drop(m, now, connection, CODE.violation, "no WELCOME");
   }
 }
 
-/** Plans an ack; where the state is kept, after what it says was written. */
-function acknowledge(m: Machine, leg: Leg): void {
-  if (m.durable && m.kept !== m.in.received) {
+/** Schedules an ack. A durable session saves its state first. */
+function acknowledge(m: Machine, connection: Connection): void {
+  if (m.durable && m.savedReceived !== m.in.received) {
     m.in.due = NEVER;
-    m.unsaved = true;
+    m.saveDue = true;
   } else {
-    leg.ack = true;
+    connection.ackDue = true;
   }
 }
 
-/** Judges the silence of a connection (PROTOCOL §6.2). */
-function listen(m: Machine, now: number, leg: Leg, stalled: boolean): void {
-  // What the sidecar said while we stood still may wait in the socket. In a hidden page timers are always
-  // late, so a connection is spared once only.
-  if (leg.dead && (!stalled || leg.spared)) {
-    drop(m, now, leg, CODE.timeout, "no heartbeat");
+/** Probes a silent connection, or gives it up (PROTOCOL §6.2). */
+function checkSilence(m: Machine, now: number, connection: Connection, stalled: boolean): void {
+  // Messages that came while we stood still may wait in the socket. In a hidden page timers are always late,
+  // so a connection gets this grace once.
+  if (connection.probeDeadline && (!stalled || connection.graceUsed)) {
+    drop(m, now, connection, CODE.timeout, "no heartbeat");
     return;
   }
-  leg.spared = !!leg.dead;
-  leg.probe = true;
-  leg.dead = now + (stalled ? PROBE_WAIT : m.interval);
+  connection.graceUsed = !!connection.probeDeadline;
+  connection.probeDue = true;
+  connection.probeDeadline = now + (stalled ? PROBE_WAIT : m.interval);
 }

@@ -45,7 +45,7 @@ for (const { name, troubles } of [
 test("a page that is loaded again counts as the last owner does", () => {
   const world = new World(new Chance(1), 0, true);
   const { sidecar } = world;
-  world.settle();
+  world.perform();
   heal(world, () => world.machine.opened);
   world.send();
   world.send();
@@ -67,7 +67,7 @@ function live(chance: Chance, troubles: Troubles): boolean {
   // Half of the histories pass the end of the numbers. A page that keeps its session begins at 0, as sidecars do.
   const base = chance.oneIn(2) && !troubles.disk ? 2 ** 32 - 1 - chance.below(20) : 0;
   const world = new World(chance, base, troubles.disk);
-  world.settle();
+  world.perform();
   heal(world, () => world.machine.opened);
   for (let i = 0; i < STEPS && world.resets === 0; i++) {
     step(world, troubles);
@@ -203,7 +203,7 @@ function heal(world: World, done: () => boolean): void {
 }
 
 function delivered({ machine, sidecar, heard }: World): boolean {
-  return machine.leg !== null && machine.out.unacked === 0 && heard.length === sidecar.said.length;
+  return machine.current !== null && machine.out.unacked === 0 && heard.length === sidecar.said.length;
 }
 
 /** Compares what the app said with what the page heard. */
@@ -251,7 +251,7 @@ function finish(world: World): void {
   const who = chance.below(3);
   if (who !== 0) {
     close(machine, world.now, 3000, "bye");
-    world.settle();
+    world.perform();
   }
   if (who !== 1) {
     sidecar.closed = 4000;
@@ -269,7 +269,7 @@ function finish(world: World): void {
     }
   }
   heal(world, () => machine.state === "closed");
-  world.settle();
+  world.perform();
   assert.equal(world.closes.length, 1, "close events");
   if (world.reloads === 0) {
     assert.ok(

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
+import type { Resume } from "../../src/connection.ts";
 import { payload } from "../../src/heartbeat.ts";
-import type { Resume } from "../../src/leg.ts";
 import { add, distance, less, lessEq } from "../../src/serial.ts";
 import type { Data } from "../../src/store.ts";
 import {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
+import type { Connection } from "../../src/connection.ts";
 import type { ResetEvent } from "../../src/events.ts";
 import { dispatched, receive } from "../../src/incoming.ts";
-import { restore, snapshot, stored } from "../../src/keeping.ts";
-import type { Leg } from "../../src/leg.ts";
 import { type AppMessage, Machine } from "../../src/machine.ts";
 import { nextMessage } from "../../src/outgoing.ts";
-import { attach, begin, broken, offer, wantsDial } from "../../src/redial.ts";
+import { attach, beginDial, broken, offer, wantDial } from "../../src/redial.ts";
+import { restore, snapshot, snapshotSaved } from "../../src/saving.ts";
 import { add, distance, lessEq } from "../../src/serial.ts";
 import type { Data } from "../../src/store.ts";
 import { tick } from "../../src/timing.ts";
@@ -26,7 +26,7 @@ const MOST_PENDING = 40;
 
 /** A connection: `conn` is the sidecar's end, and `up` what is under way from the client. */
 export interface Link {
-  readonly leg: Leg;
+  readonly connection: Connection;
   conn: Attachment | null;
   offered: boolean;
   readonly up: { data: Data; read: boolean }[];
@@ -117,26 +117,26 @@ export class World {
       },
     });
     this.disk?.put(machine.out.head, data);
-    this.settle();
+    this.perform();
   }
 
   /** Drives the machine. */
-  settle(): void {
+  perform(): void {
     const { machine } = this;
     for (let turn = 0; turn < 3; turn++) {
       for (let output: Event | AppMessage | undefined; (output = machine.outputs.shift()); ) {
         this.hear(output);
       }
       tick(machine, this.now, 0);
-      if (machine.unsaved) {
+      if (machine.saveDue) {
         this.disk?.save(snapshot(machine, this.now, this.now));
       }
       for (const link of [...this.links]) {
         this.tend(link);
       }
-      if (wantsDial(machine, this.now)) {
-        const leg = begin(machine, this.now);
-        this.links.push({ leg, conn: null, offered: false, up: [], carried: [], silent: false });
+      if (wantDial(machine, this.now)) {
+        const connection = beginDial(machine, this.now);
+        this.links.push({ connection, conn: null, offered: false, up: [], carried: [], silent: false });
       }
     }
     this.check();
@@ -161,15 +161,18 @@ export class World {
   }
 
   private tend(link: Link): void {
-    const { leg } = link;
-    if (leg.death) {
-      const { code, reason } = leg.death;
+    const { connection } = link;
+    if (connection.closed) {
+      const { code, reason } = connection.closed;
       assert.ok(code !== CODE.violation || reason === "no WELCOME", reason);
       this.drop(link);
       return;
     }
-    for (let data: Data | null; leg.opened && (data = nextMessage(this.machine, this.now, leg)) !== null; ) {
-      link.up.push({ data, read: leg.welcomed });
+    for (
+      let data: Data | null;
+      connection.opened && (data = nextMessage(this.machine, this.now, connection)) !== null;
+    ) {
+      link.up.push({ data, read: connection.welcomed });
       this.inspect(link, data);
     }
   }
@@ -191,7 +194,7 @@ export class World {
 
   private acknowledges(seq: number): void {
     assert.ok(lessEq(seq, add(this.base, this.heard.length)), `ack ${seq} of what was not dispatched`);
-    assert.ok(!this.disk || lessEq(seq, this.machine.kept), `ack ${seq} of what is not on disk`);
+    assert.ok(!this.disk || lessEq(seq, this.machine.savedReceived), `ack ${seq} of what is not on disk`);
   }
 
   /** What must hold at any time. */
@@ -209,30 +212,30 @@ export class World {
   /** Makes a handshake, and then answers it; lost: the answer does not arrive. */
   open(link: Link, lost: boolean): void {
     const { machine, now } = this;
-    if (link.leg.opened || link.silent) {
+    if (link.connection.opened || link.silent) {
       return;
     }
     if (!link.offered) {
       link.offered = true;
-      offer(machine, link.leg);
+      offer(machine, link.connection);
       return;
     }
-    const conn = this.sidecar.attach(link.leg.resume);
+    const conn = this.sidecar.attach(link.connection.resume);
     if (lost) {
       this.fail(link);
       return;
     }
     link.conn = conn;
-    attach(machine, now, link.leg);
-    this.settle();
+    attach(machine, now, link.connection);
+    this.perform();
   }
 
   /** The connection ends without a word; some of what is under way still arrives. */
   fail(link: Link): void {
     this.up(link, this.chance.below(link.up.length + 1));
     this.drop(link);
-    broken(this.machine, this.now, link.leg, CODE.abnormal, "", false);
-    this.settle();
+    broken(this.machine, this.now, link.connection, CODE.abnormal, "", false);
+    this.perform();
   }
 
   private drop(link: Link): void {
@@ -248,24 +251,24 @@ export class World {
 
   /** Lets up to n messages arrive at the client. */
   down(link: Link, n: number): void {
-    for (; n > 0 && link.conn && !link.silent && !link.leg.death; n--) {
+    for (; n > 0 && link.conn && !link.silent && !link.connection.closed; n--) {
       const item = link.conn.down.shift();
       if (item === undefined) {
         return;
       }
       if (typeof item === "number") {
         this.drop(link);
-        broken(this.machine, this.now, link.leg, item, "", true);
+        broken(this.machine, this.now, link.connection, item, "", true);
       } else {
-        receive(this.machine, this.now, link.leg, item);
+        receive(this.machine, this.now, link.connection, item);
       }
-      this.settle();
+      this.perform();
     }
   }
 
   pass(millis: number): void {
     this.now += millis;
-    this.settle();
+    this.perform();
   }
 
   // The disk.
@@ -274,8 +277,8 @@ export class World {
   write(n: number): void {
     const saved = this.disk?.work(n);
     if (saved) {
-      stored(this.machine, saved);
-      this.settle();
+      snapshotSaved(this.machine, saved);
+      this.perform();
     }
   }
 
@@ -303,6 +306,6 @@ export class World {
     for (const [id, sent] of this.sent) {
       sent.orphan ||= !sent.acknowledged && !kept.has(id);
     }
-    this.settle();
+    this.perform();
   }
 }

@@ -40,7 +40,7 @@ test("a message costs its frame and nothing more, and the rest is bounded", asyn
       rig.app.socket.send(text(n));
     }
     await client.has(MESSAGES);
-    await client.settled();
+    await client.delivered();
     const beats = 2 + (performance.now() - begin) / 250; // WSR_HEARTBEAT_MIN of the rig
     for (const [direction, mask] of [
       ["up", 4],

@@ -65,7 +65,7 @@ test("nothing is missing and nothing comes twice through hundreds of cuts at spe
     going = false;
     const said = { inbound: await inbound, outbound: await outbound };
     await client.has(said.outbound);
-    await client.settled();
+    await client.delivered();
     await until(() => socket.received.length >= said.inbound, "the app has read it all");
 
     assertNumbers(client.received, said.outbound);

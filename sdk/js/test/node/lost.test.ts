@@ -58,7 +58,7 @@ test("while the sidecar cannot tell, the client tries again and loses nothing; t
     assert.equal(client.socket.state, "reconnecting");
     rig.app.options.status = 204;
     await client.is("connected");
-    await client.settled();
+    await client.delivered();
     assert.deepEqual(rig.app.received, ["kept"]);
     assert.deepEqual(client.events, ["open", "resumed"]);
 

@@ -31,7 +31,7 @@ async function talk(rig: Rig, client: Client, from: number): Promise<void> {
     socket.send(numbered(n));
   }
   await client.has(from + SOME - 1);
-  await client.settled();
+  await client.delivered();
 }
 
 test("a killed sidecar that comes back goes on with the session", () =>
@@ -43,7 +43,7 @@ test("a killed sidecar that comes back goes on with the session", () =>
     for (let n = SOME + 1; n <= 2 * SOME; n++) client.socket.send(numbered(n));
     await rig.sidecar.run();
     await client.is("connected");
-    await client.settled();
+    await client.delivered();
     assert.deepEqual(
       client.adopted.map((event) => event.reason),
       ["owner_lost"],
@@ -81,7 +81,7 @@ test("an app that restarts is an adoption without a reconnect", () =>
     await rig.app.stop();
     for (let n = SOME + 1; n <= 2 * SOME; n++) client.socket.send(numbered(n));
     await rig.app.start();
-    await client.settled();
+    await client.delivered();
     assert.deepEqual(
       client.adopted.map((event) => [event.reason, event.away]),
       [["app_restarted", 0]],
@@ -98,7 +98,7 @@ test("what the function adopt sends comes first", async () => {
     await client.socket.deliver("login");
     await rig.app.restart();
     await until(() => opened.adopted.length === 1, "adopted");
-    await client.settled();
+    await client.delivered();
     assert.deepEqual(
       rig.app.sockets.map((socket) => socket.received),
       [["login"], ["login"]],
@@ -141,7 +141,7 @@ test("a draining pod is left before it goes, and nothing is missing", () =>
     await rig.sidecar.kill();
     going = false;
     await speaking;
-    await client.settled();
+    await client.delivered();
     assert.deepEqual(
       client.adopted.map((event) => event.reason),
       ["drained"],

@@ -43,7 +43,7 @@ test("blobs keep their place among other messages", async () => {
   client.socket.send("d");
   client.socket.send(new Blob([]));
   client.socket.send(new Uint8Array([7]));
-  await client.settled();
+  await client.delivered();
   assert.deepEqual(app.received, ["a", Buffer.from("bc"), "d", Buffer.alloc(0), Buffer.from([7])]);
 });
 
@@ -58,7 +58,7 @@ test("bufferedAmount is what no transport has, unacknowledged what the app has n
   client.socket.send("five5");
   assert.deepEqual([client.socket.bufferedAmount, client.socket.unacknowledged], [5, 9]);
   rig.proxy.heal();
-  await client.settled();
+  await client.delivered();
   assert.equal(client.socket.bufferedAmount, 0);
   assert.deepEqual(app.received, ["é23", "five5"]);
 });
@@ -73,10 +73,10 @@ test("the outbox has bounds, and says so", async () => {
   assert.throws(() => client.socket.send("4"), full);
   await assert.rejects(client.socket.deliver("4"), full);
   await rig.proxy.down(false);
-  await client.settled();
+  await client.delivered();
   client.socket.send("0123456789");
   assert.throws(() => client.socket.send("x"), full);
-  await client.settled();
+  await client.delivered();
   assert.deepEqual(app.received, ["1", "2", "3", "0123456789"]);
 });
 
@@ -186,9 +186,9 @@ test("a refusal by the app is final, unless retryFirst says otherwise", async ()
 });
 
 test("without a sidecar it is an ordinary WebSocket", async () => {
-  const bare = await startRig({ sidecar: false, app: { ...echo, protocols: () => false } });
+  const plain = await startRig({ sidecar: false, app: { ...echo, protocols: () => false } });
   try {
-    const client = await open(bare);
+    const client = await open(plain);
     assert.deepEqual(
       [client.socket.resilient, client.socket.sessionId, client.socket.protocol],
       [false, "", ""],
@@ -196,13 +196,13 @@ test("without a sidecar it is an ordinary WebSocket", async () => {
     await client.socket.deliver("hello");
     await client.has(1);
     assert.deepEqual(client.received, ["hello"]);
-    bare.proxy.cut();
+    plain.proxy.cut();
     const { code, wasClean } = await client.ended();
     assert.deepEqual({ code, wasClean }, { code: 1006, wasClean: false });
     assert.deepEqual(client.events, ["open", "error", "close"]);
-    await open(bare);
-    assert.equal(bare.proxy.accepted, 3, "what the first dial found out is remembered");
+    await open(plain);
+    assert.equal(plain.proxy.accepted, 3, "what the first dial found out is remembered");
   } finally {
-    await bare.close();
+    await plain.close();
   }
 });

@@ -57,7 +57,7 @@ export class Client {
   }
 
   /** Waits until everything was acknowledged. */
-  async settled(): Promise<this> {
+  async delivered(): Promise<this> {
     await until(
       () => this.socket.unacknowledged === 0,
       () => `${this.socket.unacknowledged} bytes are acknowledged`,

@@ -3,11 +3,11 @@ import { payload } from "../../src/heartbeat.ts";
 import { receive } from "../../src/incoming.ts";
 import { drop } from "../../src/machine.ts";
 import { isOwn } from "../../src/offer.ts";
-import { attach, attachBare, broken } from "../../src/redial.ts";
+import { attach, attachPlain, broken } from "../../src/redial.ts";
 import type { Data } from "../../src/store.ts";
 import { CODE, encodeAck, encodeBeat, encodeClose, escapeData, TYPE } from "../../src/wire.ts";
 import { encodeGoAway, encodeReset, encodeWelcome } from "../encode.ts";
-import type { Connection, Stage } from "./stage.ts";
+import type { Dialled, Stage } from "./stage.ts";
 
 const MAGIC = Buffer.from("ff575352", "hex");
 const STATUSES = ["new", "resumed", "adopted"];
@@ -40,68 +40,68 @@ export function play(stage: Stage, [command = "", ...words]: string[]): void {
       close(stage.machine, stage.now, Number(first), words.slice(1).join(" "));
       break;
     default: {
-      const connection = stage.connections.find(({ name }) => name === command);
-      if (!connection) {
+      const dialled = stage.connections.find(({ name }) => name === command);
+      if (!dialled) {
         throw new Error(`no connection ${command}`);
       }
-      if (connection.leg.opened) {
-        sidecar(stage, connection, first, words.slice(1));
+      if (dialled.connection.opened) {
+        sidecar(stage, dialled, first, words.slice(1));
       } else {
-        handshake(stage, connection, words);
+        handshake(stage, dialled, words);
       }
     }
   }
-  stage.settle();
+  stage.perform();
 }
 
 /** Answers a dial. */
-function handshake(stage: Stage, connection: Connection, [what, protocol]: string[]): void {
+function handshake(stage: Stage, dialled: Dialled, [what, protocol]: string[]): void {
   const { machine, now } = stage;
-  const { leg } = connection;
+  const { connection } = dialled;
   if (what === "refused") {
-    broken(machine, now, leg, CODE.abnormal, "", false);
+    broken(machine, now, connection, CODE.abnormal, "", false);
   } else if (!protocol) {
-    attach(machine, now, leg);
-  } else if (leg.resume) {
-    drop(machine, now, leg, CODE.normal, "no sidecar answers");
+    attach(machine, now, connection);
+  } else if (connection.resume) {
+    drop(machine, now, connection, CODE.normal, "no sidecar answers");
   } else {
-    attachBare(machine, now, leg, isOwn(protocol) ? "" : protocol);
+    attachPlain(machine, now, connection, isOwn(protocol) ? "" : protocol);
   }
-  if (leg.death) {
-    stage.end(connection);
+  if (connection.closed) {
+    stage.end(dialled);
   }
 }
 
-/** Lets the other end of a connection do something. */
-function sidecar(stage: Stage, connection: Connection, what: string, words: string[]): void {
+/** Lets the other end of a dialled do something. */
+function sidecar(stage: Stage, dialled: Dialled, what: string, words: string[]): void {
   const { machine, now } = stage;
-  const { leg } = connection;
+  const { connection } = dialled;
   switch (what) {
     case "breaks":
-      stage.forget(connection);
-      broken(machine, now, leg, CODE.abnormal, "", false);
+      stage.forget(dialled);
+      broken(machine, now, connection, CODE.abnormal, "", false);
       return;
     case "closes":
-      stage.forget(connection);
-      broken(machine, now, leg, Number(words[0]), words.slice(1).join(" "), true);
+      stage.forget(dialled);
+      broken(machine, now, connection, Number(words[0]), words.slice(1).join(" "), true);
       return;
     case "text":
     case "binary":
     case "magic": {
       const [message, times] = data(what, words);
       for (let i = 0; i < times; i++) {
-        receive(machine, now, leg, message);
-        stage.tell();
+        receive(machine, now, connection, message);
+        stage.dispatch();
       }
       return;
     }
     default:
-      receive(machine, now, leg, control(connection, what, words));
-      stage.tell();
+      receive(machine, now, connection, control(dialled, what, words));
+      stage.dispatch();
   }
 }
 
-function control({ name }: Connection, what: string, words: string[]): Uint8Array<ArrayBuffer> {
+function control({ name }: Dialled, what: string, words: string[]): Uint8Array<ArrayBuffer> {
   const number = (name: string, otherwise = 0) => Number(named(words, name) ?? otherwise);
   switch (what) {
     case "WELCOME":

@@ -1,11 +1,11 @@
+import type { Connection } from "../../src/connection.ts";
 import type { AdoptedEvent, ResetEvent, StateChangeEvent } from "../../src/events.ts";
 import { NEVER } from "../../src/inbox.ts";
 import { dispatched } from "../../src/incoming.ts";
-import type { Leg } from "../../src/leg.ts";
 import { type AppMessage, Machine } from "../../src/machine.ts";
 import { offer as subprotocols } from "../../src/offer.ts";
 import { nextMessage } from "../../src/outgoing.ts";
-import { begin, offer, wantsDial } from "../../src/redial.ts";
+import { beginDial, offer, wantDial } from "../../src/redial.ts";
 import type { Data } from "../../src/store.ts";
 import { tick } from "../../src/timing.ts";
 import { byteLength } from "../../src/utf8.ts";
@@ -15,10 +15,10 @@ import { data, words } from "./words.ts";
 /** As a page that is seen has it; both clients do. */
 const ACK_DELAY = 20;
 
-/** A connection from the dial on. */
-export interface Connection {
+/** A dialled from the dial on. */
+export interface Dialled {
   readonly name: string;
-  readonly leg: Leg;
+  readonly connection: Connection;
   /** Its close frame was sent. */
   closes: boolean;
 }
@@ -27,7 +27,7 @@ export interface Connection {
 export class Stage {
   now = 1_700_000_000_000;
   /** Those that are not over. */
-  connections: Connection[] = [];
+  connections: Dialled[] = [];
   protocols: string[] = [];
   adopt = false;
 
@@ -58,20 +58,20 @@ export class Stage {
   }
 
   /** Does what the machine wants, until it wants nothing more now. */
-  settle(late = 0): void {
+  perform(late = 0): void {
     let before = -1;
     for (let turn = 0; before !== this.said || this.due <= this.now; turn++) {
       if (turn === 1000) {
         throw new Error("a deadline stays due");
       }
       before = this.said;
-      this.tell();
+      this.dispatch();
       this.due = tick(this.machine, this.now, turn === 0 ? late : 0);
-      this.tell();
-      for (const connection of [...this.connections]) {
-        this.tend(connection);
+      this.dispatch();
+      for (const dialled of [...this.connections]) {
+        this.service(dialled);
       }
-      if (wantsDial(this.machine, this.now)) {
+      if (wantDial(this.machine, this.now)) {
         this.dial();
       }
     }
@@ -82,7 +82,7 @@ export class Stage {
     const end = this.now + millis;
     while (this.due <= end) {
       this.now = this.due;
-      this.settle();
+      this.perform();
     }
     this.now = end;
   }
@@ -90,57 +90,57 @@ export class Stage {
   /** Lets time pass while the page stands still. */
   stall(millis: number): void {
     this.began = this.now += millis;
-    this.settle(Math.max(0, this.now - this.due));
+    this.perform(Math.max(0, this.now - this.due));
   }
 
   send(message: Data): void {
     this.machine.out.push(message, typeof message === "string" ? byteLength(message) : message.length);
   }
 
-  /** Lets go of a connection that is over for the machine. */
-  end(connection: Connection): void {
-    const { name, leg } = connection;
-    this.say(leg.opened ? `${name} ends ${leg.death?.code}` : `${name} is given up`);
-    this.forget(connection);
+  /** Lets go of a dialled that is over for the machine. */
+  end(dialled: Dialled): void {
+    const { name, connection } = dialled;
+    this.note(connection.opened ? `${name} ends ${connection.closed?.code}` : `${name} is given up`);
+    this.forget(dialled);
   }
 
-  forget(connection: Connection): void {
-    this.connections = this.connections.filter((other) => other !== connection);
+  forget(dialled: Dialled): void {
+    this.connections = this.connections.filter((other) => other !== dialled);
   }
 
   /** Dispatches outputs. */
-  tell(): void {
+  dispatch(): void {
     for (let output: Event | AppMessage | undefined; (output = this.machine.outputs.shift()); ) {
       if ("seq" in output) {
-        this.say(`program <- ${data(output.data)}`);
+        this.note(`program <- ${data(output.data)}`);
         dispatched(this.machine, this.now, output.seq, output.data.length, ACK_DELAY);
       } else {
-        this.hear(output);
+        this.noteEvent(output);
       }
     }
   }
 
-  private hear(event: Event): void {
+  private noteEvent(event: Event): void {
     const { machine } = this;
     switch (event.type) {
       case "statechange": {
         const { state, previous } = event as StateChangeEvent;
         if (state !== "closed" && previous !== "connecting") {
-          this.say(`state: ${state}`);
+          this.note(`state: ${state}`);
         }
         break;
       }
       case "adopted":
-        this.say(`adopted: ${(event as AdoptedEvent).reason}`);
+        this.note(`adopted: ${(event as AdoptedEvent).reason}`);
         break;
       case "reset": {
         const { reason, unacknowledged } = event as ResetEvent;
         this.lost = true;
-        this.say(`session ends: lost, ${reason}, ${unacknowledged.length} unacknowledged`);
+        this.note(`session ends: lost, ${reason}, ${unacknowledged.length} unacknowledged`);
         break;
       }
       case "open":
-        this.say(`open${machine.bare ? " without a sidecar" : ""} "${machine.protocol}"`);
+        this.note(`open${machine.plain ? " without a sidecar" : ""} "${machine.protocol}"`);
         break;
       case "close":
         this.ended(event as CloseEvent);
@@ -148,47 +148,47 @@ export class Stage {
       case "error":
         break; // of those that precede a close
       default:
-        this.say(event.type);
+        this.note(event.type);
     }
   }
 
   private ended({ code, reason, wasClean }: CloseEvent): void {
     if (!this.lost) {
-      this.say(`session ends: ${code} ${wasClean ? reason : ""}`.trim());
+      this.note(`session ends: ${code} ${wasClean ? reason : ""}`.trim());
     } else if (code !== CODE.reset && code !== CODE.superseded) {
       throw new Error(`a lost session ends with ${code}`);
     }
   }
 
-  private tend(connection: Connection): void {
-    const { name, leg } = connection;
+  private service(dialled: Dialled): void {
+    const { name, connection } = dialled;
     const { machine } = this;
-    if (leg.death) {
-      this.end(connection);
+    if (connection.closed) {
+      this.end(dialled);
       return;
     }
-    if (!leg.opened) {
+    if (!connection.opened) {
       return;
     }
-    for (let message: Data | null; (message = nextMessage(machine, this.now, leg)) !== null; ) {
-      this.say(`${name} <- ${machine.bare ? data(message) : words(message)}`);
+    for (let message: Data | null; (message = nextMessage(machine, this.now, connection)) !== null; ) {
+      this.note(`${name} <- ${machine.plain ? data(message) : words(message)}`);
     }
-    if (machine.bare && machine.closing && leg.closed && !connection.closes) {
-      connection.closes = true;
-      this.say(`${name} closes ${machine.closing.code} ${machine.closing.reason}`);
+    if (machine.plain && machine.closing && connection.closeSent && !dialled.closes) {
+      dialled.closes = true;
+      this.note(`${name} closes ${machine.closing.code} ${machine.closing.reason}`);
     }
   }
 
   private dial(): void {
-    const leg = begin(this.machine, this.now);
-    offer(this.machine, leg);
+    const connection = beginDial(this.machine, this.now);
+    offer(this.machine, connection);
     const name = `c${++this.dials}`;
-    this.connections.push({ name, leg, closes: false });
-    this.say(`${name} dials ${subprotocols(this.protocols, this.adopt, leg.resume).join(" ")}`);
+    this.connections.push({ name, connection, closes: false });
+    this.note(`${name} dials ${subprotocols(this.protocols, this.adopt, connection.resume).join(" ")}`);
   }
 
   /** Notes what happens. A line that repeats itself is counted. */
-  private say(what: string): void {
+  private note(what: string): void {
     this.said++;
     const after = this.now - this.began;
     const line = after > 0 ? `+${after}ms ${what}` : what;

@@ -2,7 +2,7 @@ import { NEVER } from "./inbox.ts";
 import type { Machine } from "./machine.ts";
 import type { Data, Restored, Saved } from "./store.ts";
 
-/** Goes on with what a former life of the page left behind. `wall` is the wall clock. */
+/** Continues with what the page before a reload has saved. `wall` is the wall clock. */
 export function restore(
   m: Machine,
   now: number,
@@ -14,20 +14,20 @@ export function restore(
   m.token = saved.token;
   m.epoch = saved.epoch;
   m.in.start(saved.received);
-  m.kept = saved.received;
+  m.savedReceived = saved.received;
   m.out.rebase(saved.acked, NEVER);
   m.out.shift = saved.shift;
   for (const { data } of messages) {
     m.out.push(data, size(data));
   }
   m.out.inherited = m.out.head;
-  m.brokenAt = now;
+  m.lostAt = now;
   m.expires = now + Math.max(0, saved.expires - wall);
 }
 
-/** What a later life of the page needs. */
+/** Returns what the page needs after a reload. */
 export function snapshot(m: Machine, now: number, wall: number): Saved {
-  m.unsaved = false;
+  m.saveDue = false;
   return {
     token: m.token,
     epoch: m.epoch,
@@ -35,18 +35,18 @@ export function snapshot(m: Machine, now: number, wall: number): Saved {
     acked: m.out.acked,
     shift: m.out.shift,
     protocol: m.protocol,
-    expires: wall + (m.leg ? m.ttl : m.expires - now),
+    expires: wall + (m.current ? m.ttl : m.expires - now),
   };
 }
 
-/** Takes that a snapshot is on disk: what it says may be told to the sidecar. */
-export function stored(m: Machine, saved: Saved): void {
-  const isNews = m.kept !== saved.received;
-  m.kept = saved.received;
+/** Notes that a snapshot is on disk: its positions may be told to the sidecar. */
+export function snapshotSaved(m: Machine, saved: Saved): void {
+  const isNew = m.savedReceived !== saved.received;
+  m.savedReceived = saved.received;
   if (saved.token === m.token) {
-    m.held = false;
-    if (m.leg && isNews) {
-      m.leg.ack = true;
+    m.blocked = false;
+    if (m.current && isNew) {
+      m.current.ackDue = true;
     }
   }
 }

@@ -1,0 +1,54 @@
+import type { Transport } from "./options.ts";
+
+/** What a handshake offers to resume (PROTOCOL §2.1). */
+export interface Resume {
+  readonly token: string;
+  readonly received: number;
+  readonly next: number;
+}
+
+/** Why a connection ended: a close code, 1006 if it broke. */
+export interface Closed {
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** The machine's state of one connection, from the dial on. */
+export class Connection {
+  /** The driver's; the machine does not use it. */
+  socket?: Transport;
+  /** The handshake has succeeded. */
+  opened = false;
+  /** WELCOME came, or there is no sidecar. */
+  welcomed = false;
+  /** What was offered; undefined for a new session. */
+  resume?: Resume | undefined;
+  /** When the dial started, then when the handshake ended, then when WELCOME came. */
+  since: number;
+  /** When a message came last. */
+  lastReceived: number;
+  /** By when a message must come after a probe; 0: none was made. */
+  probeDeadline = 0;
+  /** It was not given up at `probeDeadline`, since our timer was late. */
+  graceUsed = false;
+  /** Number of the last data message that came here (PROTOCOL §4.4). */
+  lastSeq = 0;
+  /** We dialled another one, so a 4409 may be due to that. */
+  superseding = false;
+  /** Seq of the last HEARTBEAT that was accepted. */
+  newestBeat?: number;
+  /** Payload of the HEARTBEAT to be answered. */
+  heartbeatReply: Uint8Array | null = null;
+  /** A HEARTBEAT of ours is to be sent. */
+  probeDue = false;
+  /** An ACK is to be sent. */
+  ackDue = false;
+  /** CLOSE was sent here. */
+  closeSent = false;
+  /** Set when the connection has ended for the machine: its socket is to be closed. */
+  closed: Closed | null = null;
+
+  constructor(now: number) {
+    this.since = this.lastReceived = now;
+  }
+}
