@@ -17,7 +17,7 @@ import (
 // receive handles the messages in conn's input, as far as the queue has room.
 func (m *machine) receive(now time.Time, conn *connection) {
 	for conn.closed == nil && !m.full() {
-		msg, n, _, ok, err := conn.messages.Next(conn.input.bytes())
+		msg, n, ok, err := conn.messages.Next(conn.input.bytes())
 		if err != nil {
 			m.malformed(now, conn, err)
 			return

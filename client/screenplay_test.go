@@ -136,7 +136,7 @@ func (p *peer) welcome(status wire.Status, inboundAck, next uint32) {
 // next returns the next message of the client.
 func (p *peer) next() (op ws.OpCode, payload []byte, err error) {
 	for {
-		msg, n, _, ok, err := p.cut.Next(p.in)
+		msg, n, ok, err := p.cut.Next(p.in)
 		if err != nil {
 			p.t.Fatal(err)
 		}

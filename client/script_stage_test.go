@@ -172,7 +172,7 @@ func (r *rehearsal) service() {
 func (r *rehearsal) wrote(c *dialled, b []byte) {
 	c.wrote = append(c.wrote, b...)
 	for {
-		msg, n, _, ok, err := c.frames.Next(c.wrote)
+		msg, n, ok, err := c.frames.Next(c.wrote)
 		if err != nil {
 			r.t.Fatal(err)
 		}

@@ -128,7 +128,7 @@ func (conn *sidecarConn) inboundAck() uint32 {
 func (conn *sidecarConn) feed(b []byte) {
 	conn.in = append(conn.in, b...)
 	for !conn.ended {
-		msg, n, _, ok, err := conn.cut.Next(conn.in)
+		msg, n, ok, err := conn.cut.Next(conn.in)
 		if err != nil {
 			conn.violation(err.Error())
 			return

@@ -173,7 +173,7 @@ func (c *call) listen(br *bufio.Reader) {
 		}
 		buf = append(buf, chunk[:n]...)
 		for {
-			m, n, _, ok, err := in.Next(buf)
+			m, n, ok, err := in.Next(buf)
 			if broken = err != nil; ok {
 				c.heard(&m)
 			}

@@ -63,6 +63,7 @@ func JudgeToken(state *store.State, epoch, generation uint32) TokenVerdict {
 	return judge(rank{epoch, generation}, rank{state.ProvenEpoch, state.Proven}, rank{state.Epoch, ^uint32(0)})
 }
 
+// String is what the scripts of testdata print.
 func (v TokenVerdict) String() string {
 	switch v {
 	case TokenValid:
@@ -154,11 +155,6 @@ func (s *Session) ClientGone(now time.Time, _ bool) {
 // Supersede ends the attached connection for a newer one (PROTOCOL §8.1).
 func (s *Session) Supersede(now time.Time) {
 	s.dropClient(now, &wire.CloseError{Code: wire.CodeSuperseded, Reason: "superseded"})
-}
-
-// DropClient ends the attached connection with a code of the caller's.
-func (s *Session) DropClient(now time.Time, code ws.StatusCode, reason string) {
-	s.dropClient(now, &wire.CloseError{Code: code, Reason: reason})
 }
 
 func (s *Session) detach(now time.Time, linger time.Duration) {

@@ -24,7 +24,7 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 		return 0
 	}
 	for s.client.attached && len(s.app.lent) < maxParts && !s.queueFull() {
-		m, n, _, ok, err := s.client.in.Next(p[used:])
+		m, n, ok, err := s.client.in.Next(p[used:])
 		if err != nil {
 			s.dropClient(now, framingError(err))
 			return len(p)

@@ -83,7 +83,7 @@ func accept(room *int, parts [][]byte, got *[]byte) (n int) {
 // read takes whole messages out of what has arrived.
 func (m *sim) read(in *frame.Messages, got *[]byte, take func(*frame.Message, []byte)) {
 	for {
-		msg, n, _, ok, err := in.Next(*got)
+		msg, n, ok, err := in.Next(*got)
 		if err != nil {
 			m.t.Fatal("broken frames arrive:", err)
 		}

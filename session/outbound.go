@@ -18,7 +18,7 @@ func (s *Session) FromApp(now time.Time, p []byte) int {
 		return 0
 	}
 	for !s.appOver() && !s.full() {
-		m, n, _, ok, err := s.app.in.Next(p[used:])
+		m, n, ok, err := s.app.in.Next(p[used:])
 		used += n
 		if err != nil {
 			s.appBroke(now, err)

@@ -252,7 +252,7 @@ func (st *stage) decode(m *frame.Messages, part *[]byte, who string) {
 		*m = frame.Messages{Rules: frame.Rules{Rsv: frame.RSV1, Masked: who == "app"}, Max: 1 << 20, Buffers: new(frame.Buffers)}
 	}
 	for {
-		msg, n, _, ok, err := m.Next(*part)
+		msg, n, ok, err := m.Next(*part)
 		if err != nil {
 			st.t.Fatalf("%s received broken frames: %v", who, err)
 		}

@@ -66,7 +66,7 @@ type GoAwayReason byte
 
 const (
 	GoAwayDraining GoAwayReason = 1 // the pod hands its sessions over
-	GoAwayShutdown GoAwayReason = 2 // the sidecar stops; the session is in the journal
+	GoAwayShutdown GoAwayReason = 2 // reserved: sidecars drain, and send the first
 )
 
 // AppendGoAway appends GOAWAY:

@@ -114,15 +114,15 @@ func (a *app) answer(g *guest, out []byte) ([]byte, error) {
 	g.have += n
 	used := 0
 	for {
-		m, n, need, ok, err := g.messages.Next(g.in[used:g.have])
+		m, n, ok, err := g.messages.Next(g.in[used:g.have])
 		used += n
 		if err != nil {
 			return out, err
 		}
 		if !ok {
 			g.have = copy(g.in, g.in[used:g.have])
-			if need = max(need, g.have+1); need > len(g.in) {
-				g.in = append(g.in, make([]byte, need-len(g.in))...)
+			if g.have == len(g.in) {
+				g.in = append(g.in, make([]byte, max(g.have, 1))...)
 			}
 			return out, nil
 		}

@@ -70,19 +70,18 @@ func echoFrames(conn net.Conn, in []byte, have int) error {
 		used := 0
 		out = out[:0]
 		for {
-			m, n, need, ok, err := messages.Next(in[used:have])
+			m, n, ok, err := messages.Next(in[used:have])
 			if used += n; err != nil {
 				return err
 			}
 			if !ok {
-				if need > len(in) {
-					in = append(in, make([]byte, need-len(in))...)
-				}
 				break
 			}
 			out = appendEcho(out, &m)
 		}
-		have = copy(in, in[used:have])
+		if have = copy(in, in[used:have]); have == len(in) {
+			in = append(in, make([]byte, have)...)
+		}
 		if len(out) > 0 {
 			if _, err := conn.Write(out); err != nil {
 				return err

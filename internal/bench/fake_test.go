@@ -69,7 +69,7 @@ func (f *fake) serve() error {
 	messages := frame.Messages{Rules: frame.Rules{Masked: true}, Max: maxMessage, Buffers: new(frame.Buffers)}
 	var have []byte
 	for buf := make([]byte, readBytes); !f.closed; {
-		m, n, _, ok, err := messages.Next(have)
+		m, n, ok, err := messages.Next(have)
 		if err != nil {
 			return err
 		}

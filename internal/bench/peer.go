@@ -259,12 +259,12 @@ func (p *peer) repeat(opcode ws.OpCode, payload []byte, n int) error {
 // message reads until a message is complete.
 func (p *peer) message() (frame.Message, error) {
 	for {
-		m, n, need, ok, err := p.messages.Next(p.in[p.start:p.end])
+		m, n, ok, err := p.messages.Next(p.in[p.start:p.end])
 		p.start += n
 		if ok || err != nil {
 			return m, err
 		}
-		p.makeRoom(need)
+		p.makeRoom()
 		got, err := p.conn.Read(p.in[p.end:])
 		if got == 0 && err != nil {
 			return m, err
@@ -273,13 +273,13 @@ func (p *peer) message() (frame.Message, error) {
 	}
 }
 
-// makeRoom moves what is left to the front and leaves room for need bytes.
-func (p *peer) makeRoom(need int) {
+// makeRoom moves what is left to the front, and doubles a buffer that is full.
+func (p *peer) makeRoom() {
 	if p.start > 0 {
 		p.end = copy(p.in, p.in[p.start:p.end])
 		p.start = 0
 	}
-	if need = max(need, p.end+1); need > len(p.in) {
-		p.in = append(p.in, make([]byte, need-len(p.in))...)
+	if p.end == len(p.in) {
+		p.in = append(p.in, make([]byte, max(p.end, 1))...)
 	}
 }

@@ -109,13 +109,13 @@ func (s *swarm) read(p *peer) error {
 		p.in = append(p.in, make([]byte, p.end)...) // more is there, so the next read takes more
 	}
 	for {
-		m, n, need, ok, err := p.messages.Next(p.in[p.start:p.end])
+		m, n, ok, err := p.messages.Next(p.in[p.start:p.end])
 		p.start += n
 		if err != nil {
 			return err
 		}
 		if !ok {
-			p.makeRoom(need)
+			p.makeRoom()
 			return nil
 		}
 		if err := s.message(p, &m); err != nil {

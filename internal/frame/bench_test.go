@@ -15,7 +15,7 @@ func BenchmarkNext(b *testing.B) {
 			m := Messages{Rules: client, Max: size, Buffers: new(Buffers)}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, _, ok, err := m.Next(in); !ok || err != nil {
+				if _, _, ok, err := m.Next(in); !ok || err != nil {
 					b.Fatal(ok, err)
 				}
 			}

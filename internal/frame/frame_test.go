@@ -51,7 +51,7 @@ func TestAttackFrames(t *testing.T) {
 			if strings.HasPrefix(tc.name, "W23") {
 				m.Rules.Rsv = RSV1
 			}
-			_, _, _, ok, err := m.Next(unhex(t, tc.hex))
+			_, _, ok, err := m.Next(unhex(t, tc.hex))
 			if ok || err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Fatalf("got ok %v, error %v; want %q", ok, err, tc.want)
 			}
@@ -85,11 +85,11 @@ func fragmentsJoin(t *testing.T, parts []string) {
 		}
 	}
 	m := Messages{Rules: client, Max: 100, Buffers: new(Buffers)}
-	ping, n, _, ok, err := m.Next(in)
+	ping, n, ok, err := m.Next(in)
 	if err != nil || !ok || ping.OpCode != ws.OpPing || string(ping.Payload()) != "now" {
 		t.Fatalf("ping between fragments: %+v, %v, %v", ping, ok, err)
 	}
-	msg, k, _, ok, err := m.Next(in[n:])
+	msg, k, ok, err := m.Next(in[n:])
 	if err != nil || !ok || n+k != len(in) {
 		t.Fatalf("message: ok %v, %d of %d bytes, %v", ok, n+k, len(in), err)
 	}
@@ -102,7 +102,7 @@ func fragmentsJoin(t *testing.T, parts []string) {
 	if string(payload) != "hello, world" {
 		t.Fatalf("payload %q", payload)
 	}
-	if _, _, _, ok, _ := m.Next(nil); ok || m.join != nil {
+	if _, _, ok, _ := m.Next(nil); ok || m.join != nil {
 		t.Fatal("an idle direction holds a buffer")
 	}
 }
@@ -114,7 +114,7 @@ func TestTinyFragments(t *testing.T) {
 	for range 100_000 {
 		in = Append(in, ws.Header{Masked: true}, nil)
 	}
-	if _, n, _, ok, err := m.Next(in); ok || err != nil || n != len(in) {
+	if _, n, ok, err := m.Next(in); ok || err != nil || n != len(in) {
 		t.Fatalf("ok %v, %d of %d, %v", ok, n, len(in), err)
 	}
 	if len(m.join.bytes) != ws.MaxHeaderSize {
@@ -149,7 +149,7 @@ func collect(in []byte, step int) (out [][]byte, err error) {
 		have = append(have, in[:k]...)
 		in = in[k:]
 		for {
-			msg, n, _, ok, err := m.Next(have)
+			msg, n, ok, err := m.Next(have)
 			if err != nil {
 				return out, err
 			}
@@ -185,7 +185,7 @@ func TestNoAllocations(t *testing.T) {
 	in := Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary, Masked: true}, make([]byte, 64))
 	m := Messages{Rules: client, Max: 1000, Buffers: new(Buffers)}
 	if n := testing.AllocsPerRun(100, func() {
-		if _, _, _, ok, err := m.Next(in); !ok || err != nil {
+		if _, _, ok, err := m.Next(in); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 	}); n != 0 {
@@ -212,7 +212,7 @@ func FuzzJoin(f *testing.F) {
 			in = Append(in, h, part)
 		}
 		m := Messages{Rules: Rules{Masked: masked}, Max: len(payload), Buffers: new(Buffers)}
-		msg, n, _, ok, err := m.Next(in)
+		msg, n, ok, err := m.Next(in)
 		if err != nil || !ok || n != len(in) {
 			t.Fatalf("ok %v, %d of %d bytes, %v", ok, n, len(in), err)
 		}

@@ -48,39 +48,38 @@ type joint struct {
 }
 
 // Next returns the message at the start of p and the n bytes of p that it
-// takes. When no message is complete yet, ok is false: n bytes were taken
-// (fragments are copied as whole frames), and need is how many bytes the next
-// frame has in all, or 0 while that is unknown. The caller keeps p[n:] and
-// comes again with more behind it.
+// takes. When no message is complete yet, ok is false, and n bytes were taken:
+// fragments are copied as whole frames. The caller keeps p[n:] and comes again
+// with more behind it.
 //
 // An error is a ProtocolError or ErrTooBig, and final.
-func (m *Messages) Next(p []byte) (msg Message, n, need int, ok bool, err error) {
+func (m *Messages) Next(p []byte) (msg Message, n int, ok bool, err error) {
 	m.release()
 	for {
 		h, err := m.Rules.Parse(p[n:])
 		if err == ErrShort {
-			return Message{}, n, 0, false, nil
+			return Message{}, n, false, nil
 		}
 		if err != nil {
-			return Message{}, n, 0, false, err
+			return Message{}, n, false, err
 		}
 		if err := m.admit(&h); err != nil {
-			return Message{}, n, 0, false, err
+			return Message{}, n, false, err
 		}
 		if len(p)-n < h.Total() {
-			return Message{}, n, h.Total(), false, nil
+			return Message{}, n, false, nil
 		}
 		raw := p[n : n+h.Total()]
 		n += h.Total()
 		if err := m.flow.Next(&h); err != nil {
-			return Message{}, n, 0, false, err
+			return Message{}, n, false, err
 		}
 		if h.OpCode.IsControl() || h.Fin && h.OpCode != ws.OpContinuation {
-			return Message{h, raw}, n, 0, true, nil
+			return Message{h, raw}, n, true, nil
 		}
 		m.add(&h, raw[h.Size:])
 		if h.Fin {
-			return m.joined(), n, 0, true, nil
+			return m.joined(), n, true, nil
 		}
 	}
 }
