@@ -8,10 +8,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Bypassing tells, a sentence each, which of services reach the app past the
-// sidecar: they select pod, which is injected, and name the app's port by its
-// number, or are headless, so that clients name it. In the mode redirect none
-// does. Services are those of the pod's own namespace.
+// Bypassing returns a warning for each port of services by which clients reach
+// the app past the sidecar: the Service selects pod, which is injected, and
+// numbers the app's port, or is headless, so that clients do. In the mode
+// redirect there is none. services are those of the pod's own namespace.
 func Bypassing(pod *corev1.Pod, services []corev1.Service) []string {
 	s, err := readStatus(pod.Annotations[AnnotationStatus])
 	if err != nil || s.Mode == ModeRedirect {
@@ -35,14 +35,14 @@ func Bypassing(pod *corev1.Pod, services []corev1.Service) []string {
 				}
 			case s.reaches(pod, p):
 				list = append(list, fmt.Sprintf("Service %s, port %d, reaches the app's port %d past the sidecar. %s",
-					service.Name, p.Port, s.Port, s.instead(pod)))
+					service.Name, p.Port, s.Port, s.suggestion(pod)))
 			}
 		}
 	}
 	return list
 }
 
-// reaches tells whether p ends at the app's port.
+// reaches reports whether p ends at the app's port.
 func (s status) reaches(pod *corev1.Pod, p corev1.ServicePort) bool {
 	switch {
 	case p.TargetPort == intstr.IntOrString{}:
@@ -60,8 +60,8 @@ func (s status) reaches(pod *corev1.Pod, p corev1.ServicePort) bool {
 	return false
 }
 
-// instead is what to write.
-func (s status) instead(pod *corev1.Pod) string {
+// suggestion says what the author of the Service is to write.
+func (s status) suggestion(pod *corev1.Pod) string {
 	if s.Mode == ModeExplicit {
 		return fmt.Sprintf("Write targetPort: %d.", ProxyPort)
 	}

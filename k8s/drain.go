@@ -10,15 +10,16 @@ const (
 	// defaultGrace is that of Kubernetes for a pod that names none.
 	defaultGrace = 30
 
-	// sleepBeyond is how much longer than the drain the app stays, and
+	// sleepBeyond is how much longer than the drain the app keeps running, and
 	// graceBeyond how much longer than both the pod may take, in seconds.
 	sleepBeyond = 2
 	graceBeyond = 5
 )
 
-// outlive lets the app live until its sessions are moved, and gives the pod the
-// time for it. It returns what the author should know.
-func (u *undoing) outlive(pod *corev1.Pod, drain int64, cluster Cluster) []string {
+// extendShutdown keeps the app running while its sessions are handed over, by a
+// preStop sleep, and gives the pod the time for it. drain is in seconds. It
+// returns warnings for the author of the pod.
+func (u *originalFields) extendShutdown(pod *corev1.Pod, drain int64, cluster Cluster) []string {
 	grace := int64(defaultGrace)
 	if g := pod.Spec.TerminationGracePeriodSeconds; g != nil {
 		grace = *g
@@ -35,7 +36,7 @@ func (u *undoing) outlive(pod *corev1.Pod, drain int64, cluster Cluster) []strin
 		case own && c.Lifecycle.PreStop.Sleep != nil:
 			if sleep := c.Lifecycle.PreStop.Sleep; sleep.Seconds < seconds {
 				before := sleep.Seconds
-				u.Stops = append(u.Stops, undoingStop{Container: c.Name, Lifecycle: true, Sleep: &before})
+				u.Stops = append(u.Stops, originalPreStop{Container: c.Name, Lifecycle: true, Sleep: &before})
 				sleep.Seconds = seconds
 			}
 		case own:
@@ -43,7 +44,7 @@ func (u *undoing) outlive(pod *corev1.Pod, drain int64, cluster Cluster) []strin
 		case !cluster.since(minorSleep):
 			warnings = append(warnings, fmt.Sprintf("Container %s hears SIGTERM at once when the pod stops, since Kubernetes before 1.30 has no preStop sleep. Give it a preStop that takes %d s.", c.Name, seconds))
 		default:
-			u.Stops = append(u.Stops, undoingStop{Container: c.Name, Lifecycle: c.Lifecycle != nil})
+			u.Stops = append(u.Stops, originalPreStop{Container: c.Name, Lifecycle: c.Lifecycle != nil})
 			if c.Lifecycle == nil {
 				c.Lifecycle = &corev1.Lifecycle{}
 			}

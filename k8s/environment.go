@@ -13,19 +13,19 @@ import (
 	"github.com/wsresilience/wsresilience/snapshot"
 )
 
-// envSource, before the name of a variable, is where it stands in Settings.
+// envSource, before the name of a variable, is its key in Settings.
 const envSource = "env."
 
-// set takes one setting of the sidecar. source is what its author wrote.
-func (w *wish) set(variable, value, source string) {
+// setEnv takes one setting of the sidecar. source is the name that its author used.
+func (r *podRequest) setEnv(variable, value, source string) {
 	var known []string
 	for _, v := range config.Variables() {
 		switch {
 		case v.Name == variable && v.Injector:
-			w.invalid = append(w.invalid, &InvalidError{Name: source, Why: "the injector decides this"})
+			r.invalid = append(r.invalid, &InvalidError{Name: source, Why: "the injector decides this"})
 			return
 		case v.Name == variable:
-			w.env[variable], w.sources[variable] = value, source
+			r.env[variable], r.sources[variable] = value, source
 			return
 		case v.Injector:
 		case strings.Contains(source, ConfigPrefix):
@@ -38,58 +38,58 @@ func (w *wish) set(variable, value, source string) {
 	if i := strings.Index(source, ConfigPrefix); i > 0 {
 		key = source[i:]
 	}
-	w.unknown(source, key, known)
+	r.unknown(source, key, known)
 }
 
-// judge lets the sidecar's own parser read what it will be given, so that a
-// pod which it would not start in is not made. The result is nil where there
-// are mistakes.
-func (w *wish) judge(s Settings, port int32) *config.Config {
-	// Where no port was found the pod is refused; its settings are judged all
+// sidecarConfig has the sidecar's own parser read the environment that it will
+// get, so that no pod is made in which it would not start. The result is nil if
+// there are mistakes.
+func (r *podRequest) sidecarConfig(s Settings, port int32) *config.Config {
+	// Where no port was found the pod is refused; its settings are checked all
 	// the same.
 	environ := []string{"WSR_UPSTREAM=" + upstream(max(port, 1))}
 	if s.NATS {
 		// The real address is a secret, which is not read here.
 		environ = append(environ, "WSR_NATS_URL=nats://nats:4222")
 	}
-	w.budget()
-	for _, name := range slices.Sorted(maps.Keys(w.env)) {
-		environ = append(environ, name+"="+w.env[name])
+	r.defaultBudget()
+	for _, name := range slices.Sorted(maps.Keys(r.env)) {
+		environ = append(environ, name+"="+r.env[name])
 	}
 	c, err := config.Validate(environ)
 	var problems config.Problems
 	if errors.As(err, &problems) {
 		for _, p := range problems {
-			w.invalid = append(w.invalid, w.renamed(p))
+			r.invalid = append(r.invalid, r.withSources(p))
 		}
 		return nil
 	}
 	if _, err := snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL); err != nil {
 		errors.As(c.RulesProblem(err), &problems)
-		w.invalid = append(w.invalid, w.renamed(problems[0]))
+		r.invalid = append(r.invalid, r.withSources(problems[0]))
 		return nil
 	}
 	return c
 }
 
-// budget gives half of the memory limit to windows: the rest is for sockets,
+// defaultBudget gives half of the memory limit to windows: the rest is for sockets,
 // the journal and the garbage collector.
-func (w *wish) budget() {
-	limit, limited := w.resources.Limits[corev1.ResourceMemory]
-	if _, set := w.env[memoryBudget]; set || !limited {
+func (r *podRequest) defaultBudget() {
+	limit, limited := r.resources.Limits[corev1.ResourceMemory]
+	if _, set := r.env[memoryBudget]; set || !limited {
 		return
 	}
-	w.env[memoryBudget] = fmt.Sprint(limit.Value() / 2)
-	w.sources[memoryBudget] = w.source(limits, corev1.ResourceMemory) + ", of which half is for windows"
+	r.env[memoryBudget] = fmt.Sprint(limit.Value() / 2)
+	r.sources[memoryBudget] = r.sourceOf(limits, corev1.ResourceMemory) + ", of which half is for windows"
 }
 
 const memoryBudget = "WSR_MEMORY_BUDGET"
 
-// renamed puts what the author wrote in the place of the variables.
-func (w *wish) renamed(p config.Problem) *InvalidError {
+// withSources names in the place of the variables what the author wrote.
+func (r *podRequest) withSources(p config.Problem) *InvalidError {
 	names := make([]string, len(p.Names))
 	for i, name := range p.Names {
-		if names[i] = w.sources[name]; names[i] == "" {
+		if names[i] = r.sources[name]; names[i] == "" {
 			names[i] = name
 		}
 	}

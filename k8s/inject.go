@@ -2,16 +2,17 @@ package k8s
 
 import corev1 "k8s.io/api/core/v1"
 
-// Inject returns pod with the sidecar in it, and what was done. The pod that is
-// given stays as it is; where nothing is to be done the same one comes back.
-// defaults are the annotations of its namespace. Whether the pod was meant at
-// all (LabelInject) is for the caller, who knows the namespace, but Disabled on
-// the pod is honoured.
+// Inject returns pod with the sidecar in it, and a report. It does not change
+// the pod that is given, and returns the same one if there is nothing to do.
+// defaults are the annotations of its namespace. Whether the label LabelInject
+// selects the pod is for the caller to decide, who knows the namespace;
+// Disabled on the pod itself is honoured.
 //
-// A pod that was injected before comes out as if it never had been:
-// Inject(Inject(pod)) is Inject(pod).
+// An earlier injection is undone first, so that Inject(Inject(pod)) is
+// Inject(pod).
 //
-// The error is an *InvalidError: somebody wrote something that cannot be meant.
+// The error is an *InvalidError: an annotation or a setting has a value that
+// cannot be used.
 func Inject(pod *corev1.Pod, defaults map[string]string, s Settings) (*corev1.Pod, Report, error) {
 	if pod.Labels[LabelInject] == Disabled {
 		return pod, Report{Outcome: Skipped, Reason: "Disabled", Message: "The label " + LabelInject + " of the pod is " + Disabled + "."}, nil
@@ -20,31 +21,31 @@ func Inject(pod *corev1.Pod, defaults map[string]string, s Settings) (*corev1.Po
 	if err != nil {
 		return pod, Report{}, &InvalidError{Name: AnnotationStatus, Why: err.Error()}
 	}
-	w := readWish(base, defaults, s)
-	app, refusal := w.findApp(base)
+	request := readRequest(base, defaults, s)
+	app, refusal := request.findApp(base)
 	if refusal == nil {
-		refusal = w.refuse(base)
+		refusal = request.unsupported(base)
 	}
-	c := w.judge(s, app.number)
-	if len(w.invalid) > 0 {
-		return pod, Report{}, joinInvalid(w.invalid)
+	c := request.sidecarConfig(s, app.number)
+	if len(request.invalid) > 0 {
+		return pod, Report{}, joinInvalid(request.invalid)
 	}
 	if refusal != nil {
 		return base, *refusal, nil
 	}
 
 	out := base.DeepCopy()
-	undo := undoing{Grace: base.Spec.TerminationGracePeriodSeconds}
-	report := Report{Outcome: Injected, Mode: w.mode, Port: app.number}
-	undo.takeOver(out, app, w.mode)
-	report.Warnings = undo.outlive(out, int64(c.DrainSeconds), s.Cluster)
-	added := w.add(out, app, s)
-	if err := record(out, status{Version: statusVersion, Mode: w.mode, Port: app.number, Digest: added, Undo: undo}); err != nil {
+	original := originalFields{Grace: base.Spec.TerminationGracePeriodSeconds}
+	report := Report{Outcome: Injected, Mode: request.mode, Port: app.number}
+	original.takeOver(out, app, request.mode)
+	report.Warnings = original.extendShutdown(out, int64(c.DrainSeconds), s.Cluster)
+	digest := request.addSidecar(out, app, s)
+	if err := setStatus(out, status{Version: statusVersion, Mode: request.mode, Port: app.number, Digest: digest, Undo: original}); err != nil {
 		return pod, Report{}, &InvalidError{Name: AnnotationStatus, Why: err.Error()}
 	}
 	if out.Annotations[AnnotationStatus] == pod.Annotations[AnnotationStatus] {
-		// Others may have added to our container meanwhile, such as defaults
-		// of a LimitRange: they stay.
+		// The sidecar is there already. Other webhooks may have added to its
+		// container since, such as the defaults of a LimitRange: that stays.
 		return pod, report, nil
 	}
 	return out, report, nil

@@ -25,7 +25,7 @@ const (
 	// AnnotationStatus is ours: what was done to the pod, and how to undo it.
 	AnnotationStatus = "wsresilience.io/status"
 
-	// What is added to a pod. A pod that has one of these of its own is refused.
+	// Names of what is added to a pod. A pod that uses one of them is refused.
 	SidecarContainer  = "wsresilience"
 	RedirectContainer = "wsresilience-redirect"
 	DataVolume        = "wsresilience-data"

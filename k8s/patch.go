@@ -112,7 +112,7 @@ func (d *differ) list(path string, from, to []any) {
 	}
 }
 
-// same tells whether two elements are one thing, which may have changed: by
+// same reports whether two elements are one thing, which may have changed: by
 // name where they have one.
 func same(a, b any) bool {
 	x, ok1 := a.(map[string]any)

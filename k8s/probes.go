@@ -12,7 +12,9 @@ type target struct {
 	grpc *int32              // else this
 }
 
-func (t target) is(number int32, name string) bool {
+// refersTo reports whether t is the port with that number or, if not empty,
+// that name.
+func (t target) refersTo(number int32, name string) bool {
 	if t.grpc != nil {
 		return *t.grpc == number
 	}
@@ -70,7 +72,8 @@ func targets(c *corev1.Container) []target {
 	return list
 }
 
-// containers are those of pod, to be changed.
+// containers returns all containers of pod in place, so that they can be
+// changed.
 func containers(pod *corev1.Pod) []*corev1.Container {
 	var list []*corev1.Container
 	for i := range pod.Spec.InitContainers {

@@ -7,15 +7,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Annotations that the kubelet writes on pods which no API server made.
+// Annotations that the kubelet writes on static pods.
 const (
 	annotationMirror = "kubernetes.io/config.mirror"
 	annotationSource = "kubernetes.io/config.source"
 )
 
-// refuse says why the sidecar cannot be in the pod, whatever its port; nil if
-// it can.
-func (w *wish) refuse(pod *corev1.Pod) *Report {
+// unsupported says why the sidecar cannot run in the pod, whatever its port; nil
+// if it can.
+func (r *podRequest) unsupported(pod *corev1.Pod) *Report {
 	_, mirror := pod.Annotations[annotationMirror]
 	source := pod.Annotations[annotationSource]
 	switch {
@@ -25,7 +25,7 @@ func (w *wish) refuse(pod *corev1.Pod) *Report {
 		return refused("StaticPod", "The pod is a static one, which its kubelet makes. Put the sidecar into its file with wsresilience-injector inject.")
 	case pod.Spec.OS != nil && pod.Spec.OS.Name == corev1.Windows, pod.Spec.NodeSelector[corev1.LabelOSStable] == "windows":
 		return refused("Windows", "The pod is for Windows, and the sidecar for Linux only. Forbid it with the label %s: %s.", LabelInject, Disabled)
-	case !w.native && ends(pod):
+	case !r.native && runsToCompletion(pod):
 		return refused("JobWithoutNativeSidecar", "The pod is to end by itself, as that of a Job, and would not with the sidecar as an ordinary container. Native sidecars need Kubernetes 1.29 and no annotation %s: false.", AnnotationNativeSidecar)
 	}
 	if name := takenName(pod); name != "" {
@@ -41,15 +41,15 @@ func (w *wish) refuse(pod *corev1.Pod) *Report {
 	return nil
 }
 
-// ends tells whether the pod is to complete.
-func ends(pod *corev1.Pod) bool {
+// runsToCompletion reports whether the pod is to end by itself.
+func runsToCompletion(pod *corev1.Pod) bool {
 	if policy := pod.Spec.RestartPolicy; policy != "" && policy != corev1.RestartPolicyAlways {
 		return true
 	}
 	return slices.ContainsFunc(pod.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "Job" })
 }
 
-// takenName is a name of ours that the pod uses, or "".
+// takenName is a name of a container or volume of ours that the pod has, or "".
 func takenName(pod *corev1.Pod) string {
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 		if c.Name == SidecarContainer || c.Name == RedirectContainer {

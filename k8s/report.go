@@ -11,8 +11,8 @@ type Outcome string
 // The values of Outcome.
 const (
 	Injected Outcome = "injected"
-	Skipped  Outcome = "skipped" // nobody asked, or somebody forbade it
-	Refused  Outcome = "refused" // asked for, and not possible: the pod runs without
+	Skipped  Outcome = "skipped" // not asked for, or forbidden by a label
+	Refused  Outcome = "refused" // asked for and not possible: the pod runs without the sidecar
 )
 
 // Report says what was done to a pod, or why nothing was. Its texts are for
@@ -22,27 +22,27 @@ type Report struct {
 	Reason  string // stable, for metrics and Events: "HostNetwork", "NoPort", ...
 	Message string // a sentence: what is in the way, and what to do
 
-	// Warnings are what the author of the pod should know although it was
-	// injected.
+	// Warnings are for the author of a pod that was injected.
 	Warnings []string
 
 	Mode Mode  // of an injected pod
 	Port int32 // that the app listens on, of an injected pod
 }
 
-// InvalidError is a value that a user wrote and that cannot be meant: the pod
-// is not to be admitted, since what it would run with is a guess.
+// InvalidError is a value that cannot be used, in an annotation or a setting.
+// The pod is not to be admitted: what it would run with is a guess.
 type InvalidError struct {
 	Name    string // of the annotation, or of the setting
 	Given   string // shortened; empty if nothing was
 	Why     string // empty: Given and Allowed say it
 	Allowed string // may be empty
 
-	// Others are further mistakes, so that one look is enough.
+	// Others are further mistakes, so that all are mended at once.
 	Others []*InvalidError
 }
 
-// maxShown bounds how much of a bad value is told: enough to recognise it.
+// maxShown bounds how much of a bad value is printed, in bytes: enough to
+// recognise it.
 const maxShown = 64
 
 func (e *InvalidError) Error() string {

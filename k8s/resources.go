@@ -8,14 +8,14 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Where resources stand in Settings, and the names of their sources in a wish.
+// Prefixes of the keys of resources in Settings and in podRequest.sources.
 const (
 	requests = "resources.requests."
 	limits   = "resources.limits."
 )
 
-// DefaultResources of the sidecar. There is no limit of processor time: being
-// held back is felt by every client at once.
+// DefaultResources of the sidecar. They do not limit CPU: every client would
+// feel it at once when the sidecar is throttled.
 func DefaultResources() corev1.ResourceRequirements {
 	return corev1.ResourceRequirements{
 		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
@@ -23,16 +23,16 @@ func DefaultResources() corev1.ResourceRequirements {
 	}
 }
 
-// maxQuantity is longer than any quantity that is meant.
+// maxQuantity is longer than any real quantity, in bytes.
 const maxQuantity = 32
 
-// quantity takes one of the sidecar's resources. name is what its author wrote.
-func (w *wish) quantity(name, value, kind string, of corev1.ResourceName) {
-	list := &w.resources.Requests
+// setQuantity takes one of the sidecar's resources. name is the annotation.
+func (r *podRequest) setQuantity(name, value, kind string, of corev1.ResourceName) {
+	list := &r.resources.Requests
 	if kind == limits {
-		list = &w.resources.Limits
+		list = &r.resources.Limits
 	}
-	w.sources[kind+string(of)] = name
+	r.sources[kind+string(of)] = name
 	if len(value) <= maxQuantity {
 		if q, err := resource.ParseQuantity(value); err == nil && q.Sign() > 0 {
 			if *list == nil {
@@ -42,39 +42,39 @@ func (w *wish) quantity(name, value, kind string, of corev1.ResourceName) {
 			return
 		}
 	}
-	w.fail(name, value, "a quantity of Kubernetes above 0, such as 100m for processors or 256Mi for memory")
+	r.fail(name, value, "a quantity of Kubernetes above 0, such as 100m for processors or 256Mi for memory")
 }
 
-// source is who set one of the resources.
-func (w *wish) source(kind string, of corev1.ResourceName) string {
-	if name := w.sources[kind+string(of)]; name != "" {
+// sourceOf is the name under which a resource was set.
+func (r *podRequest) sourceOf(kind string, of corev1.ResourceName) string {
+	if name := r.sources[kind+string(of)]; name != "" {
 		return name
 	}
 	return kind + string(of)
 }
 
-// judgeResources notes what the API server would refuse with an error that
-// names our container only.
-func (w *wish) judgeResources() {
-	for _, of := range slices.Sorted(maps.Keys(w.resources.Limits)) {
-		w.judgeQuantity(limits, of, w.resources.Limits[of])
+// checkResources finds what the API server would refuse with an error that
+// names our container only, and so not what to change.
+func (r *podRequest) checkResources() {
+	for _, of := range slices.Sorted(maps.Keys(r.resources.Limits)) {
+		r.checkQuantity(limits, of, r.resources.Limits[of])
 	}
-	for _, of := range slices.Sorted(maps.Keys(w.resources.Requests)) {
-		request := w.resources.Requests[of]
-		w.judgeQuantity(requests, of, request)
-		if limit, limited := w.resources.Limits[of]; limited && request.Cmp(limit) > 0 {
-			w.fail(w.source(requests, of), request.String(), "up to the limit, "+limit.String())
+	for _, of := range slices.Sorted(maps.Keys(r.resources.Requests)) {
+		request := r.resources.Requests[of]
+		r.checkQuantity(requests, of, request)
+		if limit, limited := r.resources.Limits[of]; limited && request.Cmp(limit) > 0 {
+			r.fail(r.sourceOf(requests, of), request.String(), "up to the limit, "+limit.String())
 		}
 	}
 }
 
-// judgeQuantity judges what did not come through quantity. A limit of 0 would
-// leave the sidecar nothing.
-func (w *wish) judgeQuantity(kind string, of corev1.ResourceName, q resource.Quantity) {
+// checkQuantity checks what did not come through setQuantity. A limit of 0
+// would leave the sidecar nothing.
+func (r *podRequest) checkQuantity(kind string, of corev1.ResourceName, q resource.Quantity) {
 	switch {
 	case of != corev1.ResourceCPU && of != corev1.ResourceMemory && of != corev1.ResourceEphemeralStorage:
-		w.fail(kind+string(of), q.String(), "cpu, memory and ephemeral-storage as the name of a resource")
+		r.fail(kind+string(of), q.String(), "cpu, memory and ephemeral-storage as the name of a resource")
 	case q.Sign() < 0, q.Sign() == 0 && kind == limits:
-		w.fail(w.source(kind, of), q.String(), "a quantity above 0")
+		r.fail(r.sourceOf(kind, of), q.String(), "a quantity above 0")
 	}
 }

@@ -10,23 +10,23 @@ type Mode string
 
 // The values of Mode.
 const (
-	// ModeNamed gives the name of the app's port to the sidecar. Whoever finds
-	// the app by that name, as a Service's targetPort does, finds the sidecar.
-	// It needs no privilege and works everywhere, but not for Services that
-	// name the port by its number.
+	// ModeNamed gives the name of the app's port to the sidecar, so that a
+	// Service whose targetPort is that name reaches the sidecar. It needs no
+	// privilege. A Service that numbers the port reaches the app past it.
 	ModeNamed Mode = "named"
 
 	// ModeRedirect turns connections to the app's port to the sidecar, by a
 	// rule of nftables that an init container with NET_ADMIN makes.
 	ModeRedirect Mode = "redirect"
 
-	// ModeExplicit takes over nothing: a Service names the sidecar's port.
+	// ModeExplicit takes over nothing: the Service's author names the sidecar's
+	// port.
 	ModeExplicit Mode = "explicit"
 )
 
 // Settings are what the cluster's operator decided for all pods. The zero value
-// of a field is its default, but Image, which is required. A value may be used
-// concurrently, since nobody changes it.
+// of a field is its default, except Image, which is required. Settings are not
+// changed once they are in use, so they may be used concurrently.
 type Settings struct {
 	Image           string            `json:"image"`
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"` // default IfNotPresent

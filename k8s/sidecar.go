@@ -19,19 +19,20 @@ const (
 	secretDir = "/etc/wsresilience/secret"
 )
 
-// userID is nobody's in particular; the image uses the same.
+// userID is that of the image, by custom the one of "nonroot".
 const userID = 65532
 
-// add puts our containers and volume into pod, and returns a digest of them.
-func (w *wish) add(pod *corev1.Pod, app appPort, s Settings) string {
+// addSidecar puts our containers and volume into pod, and returns a digest of
+// them.
+func (r *podRequest) addSidecar(pod *corev1.Pod, app appPort, s Settings) string {
 	volume := s.volume()
-	sidecar := w.sidecar(app, s, volume)
+	sidecar := r.sidecar(app, s, volume)
 	var first []corev1.Container
-	if w.mode == ModeRedirect {
+	if r.mode == ModeRedirect {
 		first = append(first, redirectContainer(app, s))
 	}
 	added := slices.Concat(first, []corev1.Container{sidecar})
-	if w.native {
+	if r.native {
 		first = append(first, sidecar)
 	} else {
 		pod.Spec.Containers = append(pod.Spec.Containers, sidecar)
@@ -61,7 +62,8 @@ func (s Settings) pullPolicy() corev1.PullPolicy {
 	return corev1.PullIfNotPresent
 }
 
-// volume is what the sidecar needs beside its environment, if anything.
+// volume is the one that the sidecar mounts: the folder of an embedded journal,
+// or files of NATS. nil if it needs none.
 func (s Settings) volume() *corev1.Volume {
 	if !s.NATS {
 		size := resource.MustParse("1Gi")
@@ -86,23 +88,23 @@ func (s Settings) volume() *corev1.Volume {
 	}}
 }
 
-func (w *wish) sidecar(app appPort, s Settings, volume *corev1.Volume) corev1.Container {
+func (r *podRequest) sidecar(app appPort, s Settings, volume *corev1.Volume) corev1.Container {
 	c := corev1.Container{
 		Name: SidecarContainer, Image: s.Image, ImagePullPolicy: s.pullPolicy(),
 		Command: []string{"/wsresilience-sidecar"},
-		Env:     w.environment(app, s),
+		Env:     r.environment(app, s),
 		Ports: []corev1.ContainerPort{
 			{Name: ProxyPortName, ContainerPort: ProxyPort, Protocol: corev1.ProtocolTCP},
 			{Name: AdminPortName, ContainerPort: AdminPort, Protocol: corev1.ProtocolTCP},
 		},
-		Resources:       w.resources,
+		Resources:       r.resources,
 		StartupProbe:    probe("/readyz", 1, 60),
 		ReadinessProbe:  probe("/readyz", 2, 1),
 		LivenessProbe:   probe("/livez", 10, 3),
 		Lifecycle:       &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"/wsresilience-sidecar", "drain"}}}},
 		SecurityContext: unprivileged(),
 	}
-	if w.native {
+	if r.native {
 		always := corev1.ContainerRestartPolicyAlways
 		c.RestartPolicy = &always
 	}
@@ -117,7 +119,7 @@ func (w *wish) sidecar(app appPort, s Settings, volume *corev1.Volume) corev1.Co
 }
 
 // environment of the sidecar, sorted by name.
-func (w *wish) environment(app appPort, s Settings) []corev1.EnvVar {
+func (r *podRequest) environment(app appPort, s Settings) []corev1.EnvVar {
 	field := func(path string) *corev1.EnvVarSource {
 		return &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: path}}
 	}
@@ -140,20 +142,20 @@ func (w *wish) environment(app appPort, s Settings) []corev1.EnvVar {
 			env = append(env, corev1.EnvVar{Name: "WSR_NATS_CA", Value: secretDir + "/" + SecretNATSCA})
 		}
 	}
-	if limit, ok := w.resources.Limits[corev1.ResourceMemory]; ok {
+	if limit, ok := r.resources.Limits[corev1.ResourceMemory]; ok {
 		// The garbage collector works harder near the limit, so that the
 		// kernel does not have to kill.
 		env = append(env, corev1.EnvVar{Name: "GOMEMLIMIT", Value: fmt.Sprint(limit.Value() / 10 * 9)})
 	}
-	for name, value := range w.env {
+	for name, value := range r.env {
 		env = append(env, corev1.EnvVar{Name: name, Value: literal(value)})
 	}
 	slices.SortFunc(env, func(a, b corev1.EnvVar) int { return strings.Compare(a.Name, b.Name) })
 	return env
 }
 
-// probe spells out the defaults of the API server, so that the pod is the same
-// before and after it was stored.
+// probe spells out the defaults of the API server, so that a stored pod does not
+// differ from the one that was injected.
 func probe(path string, period, failures int32) *corev1.Probe {
 	return &corev1.Probe{
 		ProbeHandler:     corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(AdminPort), Scheme: corev1.URISchemeHTTP}},
@@ -175,8 +177,8 @@ func unprivileged() *corev1.SecurityContext {
 	}
 }
 
-// redirectContainer makes the rule and ends. Rules of nftables need root and
-// NET_ADMIN.
+// redirectContainer writes the rules of nftables, which needs root and
+// NET_ADMIN, and ends.
 func redirectContainer(app appPort, s Settings) corev1.Container {
 	no, yes, root := false, true, int64(0)
 	security := unprivileged()

@@ -16,44 +16,44 @@ const statusVersion = 1
 
 // status is the JSON in AnnotationStatus.
 type status struct {
-	Version int     `json:"version"`
-	Mode    Mode    `json:"mode"`
-	Port    int32   `json:"port"`
-	Digest  string  `json:"digest"` // of the containers and volumes that were added
-	Undo    undoing `json:"undo"`
+	Version int            `json:"version"`
+	Mode    Mode           `json:"mode"`
+	Port    int32          `json:"port"`
+	Digest  string         `json:"digest"` // of the containers and volumes that were added
+	Undo    originalFields `json:"undo"`
 }
 
-// undoing is what was there before, where it is not there any more.
-type undoing struct {
-	Grace  *int64         `json:"grace,omitempty"` // nil: none was set
-	Port   *undoingPort   `json:"port,omitempty"`  // of ModeNamed
-	Probes []undoingProbe `json:"probes,omitempty"`
-	Stops  []undoingStop  `json:"stops,omitempty"`
+// originalFields are the values that Inject replaced in the pod, for Uninject.
+type originalFields struct {
+	Grace  *int64            `json:"grace,omitempty"` // nil: none was set
+	Port   *originalPort     `json:"port,omitempty"`  // of ModeNamed
+	Probes []originalProbe   `json:"probes,omitempty"`
+	Stops  []originalPreStop `json:"stops,omitempty"`
 }
 
-// undoingPort is the entry that has the sidecar's number now, and the name of
-// the one that was added for the app's.
-type undoingPort struct {
+// originalPort is the number that the app's port had, where the sidecar's is
+// now. Behind is the name of the entry that was added for the app's number.
+type originalPort struct {
 	Container string `json:"container"`
 	Number    int32  `json:"number"`
 	Behind    string `json:"behind,omitempty"`
 }
 
-// undoingProbe is a port that the kubelet called, of a probe or a hook.
-type undoingProbe struct {
+// originalProbe is the port that a probe or a hook of the kubelet called.
+type originalProbe struct {
 	Container string             `json:"container"`
 	Kind      string             `json:"kind"`
 	Port      intstr.IntOrString `json:"port"`
 }
 
-// undoingStop is a preStop that was added, or made longer.
-type undoingStop struct {
+// originalPreStop is of a container whose preStop was added or made longer.
+type originalPreStop struct {
 	Container string `json:"container"`
-	Lifecycle bool   `json:"lifecycle,omitempty"` // there was one, so it stays
-	Sleep     *int64 `json:"sleep,omitempty"`     // in seconds; nil: there was no preStop
+	Lifecycle bool   `json:"lifecycle,omitempty"` // the container had a lifecycle, which stays
+	Sleep     *int64 `json:"sleep,omitempty"`     // in seconds; nil: the container had no preStop
 }
 
-func record(pod *corev1.Pod, s status) error {
+func setStatus(pod *corev1.Pod, s status) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -65,8 +65,8 @@ func record(pod *corev1.Pod, s status) error {
 	return nil
 }
 
-// maxStatus bounds what is read: far more than a pod of a hundred containers
-// needs.
+// maxStatus bounds AnnotationStatus, in bytes: far more than a pod of a hundred
+// containers needs.
 const maxStatus = 64 << 10
 
 func readStatus(text string) (status, error) {

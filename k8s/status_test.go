@@ -12,7 +12,7 @@ import (
 )
 
 // FuzzStatus: a status that somebody forged on an injected pod never makes it
-// panic, and where it is believed, undoing and doing again come to rest: the
+// panic, and where it is believed, originalFields and doing again come to rest: the
 // pod without the sidecar stays that pod, whatever is done in between.
 func FuzzStatus(f *testing.F) {
 	modes := []k8s.Mode{k8s.ModeNamed, k8s.ModeRedirect, k8s.ModeExplicit}

@@ -11,21 +11,21 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// takeOver leads whoever calls the app's port to the sidecar, but not the
-// kubelet, whose probes have to hear the app.
-func (u *undoing) takeOver(pod *corev1.Pod, app appPort, mode Mode) {
+// takeOver makes the app's port lead to the sidecar for everybody but the
+// kubelet: its probes have to reach the app.
+func (u *originalFields) takeOver(pod *corev1.Pod, app appPort, mode Mode) {
 	switch mode {
 	case ModeNamed:
 		c := &pod.Spec.Containers[app.container]
 		for _, t := range targets(c) {
 			if t.port != nil && t.port.Type == intstr.String && t.port.StrVal == app.name {
-				u.move(c, t, app.number)
+				u.retarget(c, t, app.number)
 			}
 		}
-		behind := corev1.ContainerPort{Name: behindName(c, app.name), ContainerPort: app.number, Protocol: corev1.ProtocolTCP}
+		behind := corev1.ContainerPort{Name: appPortName(c, app.name), ContainerPort: app.number, Protocol: corev1.ProtocolTCP}
 		c.Ports[app.entry].ContainerPort = ProxyPort
 		c.Ports = append(c.Ports, behind)
-		u.Port = &undoingPort{Container: c.Name, Number: app.number, Behind: behind.Name}
+		u.Port = &originalPort{Container: c.Name, Number: app.number, Behind: behind.Name}
 	case ModeRedirect:
 		for _, c := range containers(pod) {
 			name := ""
@@ -33,8 +33,8 @@ func (u *undoing) takeOver(pod *corev1.Pod, app appPort, mode Mode) {
 				name = app.name
 			}
 			for _, t := range targets(c) {
-				if t.is(app.number, name) {
-					u.move(c, t, ProbePort)
+				if t.refersTo(app.number, name) {
+					u.retarget(c, t, ProbePort)
 				}
 			}
 		}
@@ -42,18 +42,19 @@ func (u *undoing) takeOver(pod *corev1.Pod, app appPort, mode Mode) {
 	}
 }
 
-func (u *undoing) move(c *corev1.Container, t target, to int32) {
-	u.Probes = append(u.Probes, undoingProbe{Container: c.Name, Kind: t.kind, Port: t.get()})
+// retarget makes the kubelet call another port for t.
+func (u *originalFields) retarget(c *corev1.Container, t target, to int32) {
+	u.Probes = append(u.Probes, originalProbe{Container: c.Name, Kind: t.kind, Port: t.get()})
 	t.set(intstr.FromInt32(to))
 }
 
-// maxPortName is what Kubernetes allows.
+// maxPortName is what Kubernetes allows, in bytes.
 const maxPortName = 15
 
-// behindName names the port behind the sidecar. A name that would be too long
-// is cut, with a digest so that it stays one of a kind. Empty if c has it
-// already, since a port needs no name.
-func behindName(c *corev1.Container, name string) string {
+// appPortName is the new name of the app's port, whose own name is the sidecar's
+// now. One that would be too long is cut and gets a digest, so that it stays
+// unique. It is empty if c has a port of that name: a port needs none.
+func appPortName(c *corev1.Container, name string) string {
 	behind := PortPrefix + name
 	if len(behind) > maxPortName {
 		sum := sha256.Sum256([]byte(name))

@@ -48,24 +48,24 @@ func undo(pod *corev1.Pod, text string) error {
 		pod.Annotations = nil
 	}
 	if s.Undo.Port != nil {
-		if err := s.Undo.Port.undo(pod); err != nil {
+		if err := s.Undo.Port.restore(pod); err != nil {
 			return err
 		}
 	}
 	for _, p := range s.Undo.Probes {
-		if err := p.undo(pod); err != nil {
+		if err := p.restore(pod); err != nil {
 			return err
 		}
 	}
 	for _, stop := range s.Undo.Stops {
-		if err := stop.undo(pod); err != nil {
+		if err := stop.restore(pod); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// without is list less what matches, and nil rather than empty.
+// without returns list without what matches, nil if nothing is left.
 func without[T any](list []T, match func(T) bool) []T {
 	if list = slices.DeleteFunc(list, match); len(list) == 0 {
 		return nil
@@ -73,7 +73,7 @@ func without[T any](list []T, match func(T) bool) []T {
 	return list
 }
 
-func (u undoingPort) undo(pod *corev1.Pod) error {
+func (u originalPort) restore(pod *corev1.Pod) error {
 	c := containerNamed(pod, u.Container)
 	if c == nil {
 		return fmt.Errorf("there is no container %q", shorten(u.Container))
@@ -83,14 +83,14 @@ func (u undoingPort) undo(pod *corev1.Pod) error {
 		return p.ContainerPort == u.Number && p.Name == u.Behind && p.Protocol != corev1.ProtocolUDP && p.Protocol != corev1.ProtocolSCTP
 	})
 	if taken < 0 || behind < 0 || taken == behind {
-		return fmt.Errorf("container %q has not the ports that it says", shorten(u.Container))
+		return fmt.Errorf("container %q lacks the ports that the annotation names", shorten(u.Container))
 	}
 	c.Ports[taken].ContainerPort = u.Number
 	c.Ports = slices.Delete(c.Ports, behind, behind+1)
 	return nil
 }
 
-func (u undoingProbe) undo(pod *corev1.Pod) error {
+func (u originalProbe) restore(pod *corev1.Pod) error {
 	if c := containerNamed(pod, u.Container); c != nil {
 		for _, t := range targets(c) {
 			if t.kind == u.Kind {
@@ -102,7 +102,7 @@ func (u undoingProbe) undo(pod *corev1.Pod) error {
 	return fmt.Errorf("there is no %s of container %q", shorten(u.Kind), shorten(u.Container))
 }
 
-func (u undoingStop) undo(pod *corev1.Pod) error {
+func (u originalPreStop) restore(pod *corev1.Pod) error {
 	c := containerNamed(pod, u.Container)
 	if c == nil || c.Lifecycle == nil || c.Lifecycle.PreStop == nil || c.Lifecycle.PreStop.Sleep == nil {
 		return fmt.Errorf("there is no preStop sleep of container %q", shorten(u.Container))
