@@ -19,8 +19,12 @@ type Operation struct {
 }
 
 // Patch returns the steps that make after of before. It touches only what
-// differs, and puts elements into a list rather than write the list anew, so
-// that what others know of the pod and we do not is kept.
+// differs, and finds an element of a list by its name, as the API server does:
+// an element that is put in front of others leaves them, with all fields that
+// this program does not know, as they are. General libraries for JSON patches
+// (gomodules.xyz/jsonpatch, wI2L/jsondiff) go by the index instead. They would
+// turn the first init container into the sidecar, field by field, and leave it
+// the fields of a newer Kubernetes that belong to the container behind it.
 func Patch(before, after *corev1.Pod) ([]Operation, error) {
 	from, err := tree(before)
 	if err != nil {
@@ -35,8 +39,8 @@ func Patch(before, after *corev1.Pod) ([]Operation, error) {
 	return d.operations, nil
 }
 
-// tree is pod as JSON has it, without writing it as text: a pod may be of a
-// megabyte, of which the patch is about nothing.
+// tree is pod as decoded JSON. It is not written as text first: a pod may have
+// a megabyte, almost all of which stays as it is.
 func tree(pod *corev1.Pod) (map[string]any, error) {
 	return runtime.DefaultUnstructuredConverter.ToUnstructured(pod)
 }
@@ -87,8 +91,8 @@ func (d *differ) object(path string, from, to map[string]any) {
 	}
 }
 
-// list takes elements out from the back and puts others in from the front, so
-// that each index is right when its turn comes.
+// list removes elements from the back and adds others from the front, so that
+// each index is right at the time of its step.
 func (d *differ) list(path string, from, to []any) {
 	from = slices.Clone(from)
 	at := func(i int) string { return path + "/" + strconv.Itoa(i) }
@@ -112,8 +116,8 @@ func (d *differ) list(path string, from, to []any) {
 	}
 }
 
-// same reports whether two elements are one thing, which may have changed: by
-// name where they have one.
+// same reports whether two elements are the same one, which may have changed:
+// by their names if they have any.
 func same(a, b any) bool {
 	x, ok1 := a.(map[string]any)
 	y, ok2 := b.(map[string]any)

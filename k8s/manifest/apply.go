@@ -21,42 +21,48 @@ func apply(root map[string]any, o k8s.Operation) error {
 	return nil
 }
 
-// edit returns what stands in the place of value after o, whose path is steps
-// from there.
+// edit returns what value becomes by o, whose path is steps from there.
 func edit(value any, steps []string, o k8s.Operation) (any, error) {
-	step, last := steps[0], len(steps) == 1
 	switch v := value.(type) {
 	case map[string]any:
-		switch {
-		case !last:
-			if v[step] == nil && o.Op == "add" {
-				v[step] = map[string]any{} // such as metadata, which the typed form always has
-			}
-			inner, err := edit(v[step], steps[1:], o)
-			v[step] = inner
-			return v, err
-		case o.Op == "remove":
-			delete(v, step)
-		default:
-			v[step] = o.Value
-		}
-		return v, nil
+		return v, editObject(v, steps, o)
 	case []any:
-		i, err := strconv.Atoi(step)
-		if err != nil || i < 0 || i > len(v) || i == len(v) && (!last || o.Op != "add") {
-			return value, fmt.Errorf("there is no element %q", step)
-		}
-		switch {
-		case !last:
-			v[i], err = edit(v[i], steps[1:], o)
-			return v, err
-		case o.Op == "remove":
-			return slices.Delete(v, i, i+1), nil
-		case o.Op == "add":
-			return slices.Insert(v, i, o.Value), nil
-		}
-		v[i] = o.Value
-		return v, nil
+		return editList(v, steps, o)
 	}
-	return value, fmt.Errorf("there is nothing at %q", step)
+	return value, fmt.Errorf("there is nothing at %q", steps[0])
+}
+
+func editObject(object map[string]any, steps []string, o k8s.Operation) (err error) {
+	step := steps[0]
+	switch {
+	case len(steps) > 1:
+		if object[step] == nil && o.Op == "add" {
+			object[step] = map[string]any{} // such as metadata, which the typed form always has
+		}
+		object[step], err = edit(object[step], steps[1:], o)
+	case o.Op == "remove":
+		delete(object, step)
+	default:
+		object[step] = o.Value
+	}
+	return err
+}
+
+func editList(list []any, steps []string, o k8s.Operation) ([]any, error) {
+	last := len(steps) == 1
+	i, err := strconv.Atoi(steps[0])
+	if err != nil || i < 0 || i > len(list) || i == len(list) && (!last || o.Op != "add") {
+		return list, fmt.Errorf("there is no element %q", steps[0])
+	}
+	switch {
+	case !last:
+		list[i], err = edit(list[i], steps[1:], o)
+	case o.Op == "remove":
+		list = slices.Delete(list, i, i+1)
+	case o.Op == "add":
+		list = slices.Insert(list, i, o.Value)
+	default:
+		list[i] = o.Value
+	}
+	return list, err
 }

@@ -1,4 +1,4 @@
 // Package manifest puts the sidecar into manifests: streams of YAML or JSON
-// with the objects of Kubernetes. What is not concerned comes out as it went
-// in, byte for byte.
+// of Kubernetes objects. Documents that do not change come out as they went in,
+// byte for byte.
 package manifest

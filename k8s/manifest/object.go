@@ -11,15 +11,16 @@ import (
 	"github.com/wsresilience/wsresilience/k8s"
 )
 
-// head is what all objects have.
-type head struct {
+// header is what all objects have.
+type header struct {
 	APIVersion string            `json:"apiVersion"`
 	Kind       string            `json:"kind"`
 	Metadata   metav1.ObjectMeta `json:"metadata"`
 }
 
-// templates says where an object has its pod's template.
-func templates(apiVersion, kind string) (path []string, ok bool) {
+// templatePath is where an object of that kind has the template of its pods, or
+// the pod itself; ok is false for kinds that make no pods.
+func templatePath(apiVersion, kind string) (path []string, ok bool) {
 	group, _, grouped := strings.Cut(apiVersion, "/")
 	switch {
 	case apiVersion == "v1" && kind == "Pod":
@@ -71,7 +72,7 @@ func (r *rewriter) collect(object map[string]any) error {
 		}
 		r.services[service.Namespace] = append(r.services[service.Namespace], service)
 	case "Namespace":
-		var h head
+		var h header
 		if err := convert(object, &h); err != nil {
 			return err
 		}
@@ -80,7 +81,7 @@ func (r *rewriter) collect(object map[string]any) error {
 	return nil
 }
 
-// object changes the pod in object, if there is one, and tells whether it did.
+// object changes the pod in object, if there is one, and reports whether it did.
 func (r *rewriter) object(object map[string]any) (bool, error) {
 	if list, ok := items(object); ok {
 		changed := false
@@ -95,11 +96,11 @@ func (r *rewriter) object(object map[string]any) (bool, error) {
 	}
 	apiVersion, _ := object["apiVersion"].(string)
 	kind, _ := object["kind"].(string)
-	path, ok := templates(apiVersion, kind)
+	path, ok := templatePath(apiVersion, kind)
 	if !ok {
 		return false, nil
 	}
-	var h head
+	var h header
 	if err := convert(map[string]any{"kind": kind, "metadata": object["metadata"]}, &h); err != nil {
 		return false, err
 	}
@@ -117,8 +118,8 @@ func (r *rewriter) object(object map[string]any) (bool, error) {
 	return changed, nil
 }
 
-// template changes a pod, or the template of one, in place. What this program
-// knows nothing of, such as fields of a newer Kubernetes, stays.
+// template changes a pod, or the template of one, in place. Fields that this
+// program does not know, as those of a newer Kubernetes, stay.
 func (r *rewriter) template(name, namespace string, template map[string]any) (bool, error) {
 	var pod corev1.Pod
 	if err := convert(template, &pod); err != nil {
@@ -143,7 +144,7 @@ func (r *rewriter) template(name, namespace string, template map[string]any) (bo
 	return len(operations) > 0, nil
 }
 
-// convert reads the names of fields as an API server does, by their case.
+// convert minds the case of field names, as an API server does.
 func convert(object map[string]any, into any) error {
 	text, err := json.Marshal(object)
 	if err != nil {

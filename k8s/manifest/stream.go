@@ -22,20 +22,20 @@ type Result struct {
 }
 
 // Inject returns stream with the sidecar in everything that makes pods and
-// does not forbid it. Namespaces of the stream are heard as in a cluster: their
+// does not forbid it. Namespaces in the stream count as in a cluster: their
 // annotations are defaults for their pods, and their label forbids the sidecar
-// where the pod's does not ask for it. A changed document loses its comments.
+// unless the pod's asks for it. A changed document loses its comments.
 func Inject(stream []byte, s k8s.Settings) ([]byte, []Result, error) {
 	return rewrite(stream, func(r *rewriter, object string, namespace string, pod *corev1.Pod) (*corev1.Pod, error) {
-		around := r.namespaces[namespace]
-		if around.Labels[k8s.LabelInject] == k8s.Disabled && pod.Labels[k8s.LabelInject] != k8s.Enabled {
+		meta := r.namespaces[namespace]
+		if meta.Labels[k8s.LabelInject] == k8s.Disabled && pod.Labels[k8s.LabelInject] != k8s.Enabled {
 			r.results = append(r.results, Result{Object: object, Report: k8s.Report{
 				Outcome: k8s.Skipped, Reason: "Disabled",
 				Message: "The label " + k8s.LabelInject + " of the namespace " + namespace + " is " + k8s.Disabled + ".",
 			}})
 			return pod, nil
 		}
-		out, report, err := k8s.Inject(pod, around.Annotations, s)
+		out, report, err := k8s.Inject(pod, meta.Annotations, s)
 		if err == nil && report.Outcome == k8s.Injected {
 			report.Warnings = append(report.Warnings, k8s.Bypassing(out, r.services[namespace])...)
 		}
@@ -44,8 +44,8 @@ func Inject(stream []byte, s k8s.Settings) ([]byte, []Result, error) {
 	})
 }
 
-// Uninject returns stream as it was before Inject. The results have those
-// objects only that had the sidecar.
+// Uninject returns stream as it was before Inject. There are results only for
+// objects that had the sidecar.
 func Uninject(stream []byte) ([]byte, []Result, error) {
 	return rewrite(stream, func(r *rewriter, object string, _ string, pod *corev1.Pod) (*corev1.Pod, error) {
 		out, had, err := k8s.Uninject(pod)
@@ -56,7 +56,7 @@ func Uninject(stream []byte) ([]byte, []Result, error) {
 	})
 }
 
-// change makes another pod of one, or returns the same.
+// change returns what becomes of a pod, or the same one if nothing does.
 type change func(r *rewriter, object, namespace string, pod *corev1.Pod) (*corev1.Pod, error)
 
 type rewriter struct {
@@ -115,7 +115,7 @@ func split(stream []byte) [][]byte {
 	return append(parts, stream[start:])
 }
 
-// marker tells whether a line starts a document (YAML 1.2, section 9.1.2).
+// marker reports whether a line starts a document (YAML 1.2, section 9.1.2).
 func marker(line []byte) bool {
 	rest, ok := bytes.CutPrefix(line, []byte("---"))
 	return ok && (len(rest) == 0 || bytes.ContainsRune([]byte(" \t\r\n"), rune(rest[0])))
@@ -135,7 +135,7 @@ func decode(document []byte) (map[string]any, error) {
 	}
 	object, ok := v.(map[string]any)
 	if !ok && v != nil {
-		return nil, fmt.Errorf("is no object of Kubernetes, but %T", v)
+		return nil, fmt.Errorf("is not a Kubernetes object but a %T", v)
 	}
 	return object, nil
 }
