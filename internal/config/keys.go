@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -13,7 +12,7 @@ import (
 )
 
 // maxKeys bounds the ring: a rotation needs two or three, and a list of many
-// is a file that was not meant.
+// is likely a wrong file.
 const maxKeys = 16
 
 // masked is what a secret prints as.
@@ -86,11 +85,7 @@ func (ks *Keys) fromFile(text []byte) error {
 }
 
 // generate makes a list of one random key.
-func (ks *Keys) generate() {
-	key := make([]byte, keyring.KeySize)
-	_, _ = rand.Read(key) // never fails, it says
-	*ks = Keys{key}
-}
+func (ks *Keys) generate() { *ks = Keys{keyring.Generate()} }
 
 // Allowed describes the text form.
 func (Keys) Allowed() string {

@@ -71,7 +71,7 @@ func newTestHandler(c Cluster) *Handler {
 		Cluster: c, Namespace: "wsresilience", Settings: func() *k8s.Settings { return &k8s.Settings{} },
 		Metrics: NewMetrics(prometheus.NewRegistry(), func() time.Time { return time.Time{} }), Log: slog.New(slog.DiscardHandler),
 	})
-	h.injection = func(pod *corev1.Pod, _ map[string]string, _ k8s.Settings) (*corev1.Pod, k8s.Report, error) {
+	h.inject = func(pod *corev1.Pod, _ map[string]string, _ k8s.Settings) (*corev1.Pod, k8s.Report, error) {
 		switch pod.Name {
 		case "refused":
 			return pod, k8s.Report{Outcome: k8s.Refused, Reason: "HostNetwork", Message: "it is on the host's network\n\x1b"}, nil
@@ -105,7 +105,7 @@ func newRequest(name string) *admissionv1.AdmissionRequest {
 
 func body(t testing.TB, r *admissionv1.AdmissionRequest) []byte {
 	t.Helper()
-	review := review(nil)
+	review := newReview(nil)
 	review.Request = r
 	raw, err := json.Marshal(review)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package admission answers the API server's question about each pod: the HTTP
-// handler of the mutating webhook. What to do with a pod is decided by package
-// k8s; what is needed of the cluster comes through an interface.
+// Package admission is the HTTP handler of the mutating webhook: it answers the
+// API server's AdmissionReviews of pods. Package k8s decides what to do with a
+// pod; the cluster is behind an interface.
 package admission

@@ -57,8 +57,8 @@ func TestA12MemoryIsBounded(t *testing.T) {
 	content := reviewOf(t, 1<<20)
 	synctest.Test(t, func(t *testing.T) {
 		h, gate := newTestHandler(&fakeCluster{}), make(chan struct{})
-		inject := h.injection
-		h.injection = func(pod *corev1.Pod, d map[string]string, s k8s.Settings) (*corev1.Pod, k8s.Report, error) {
+		inject := h.inject
+		h.inject = func(pod *corev1.Pod, d map[string]string, s k8s.Settings) (*corev1.Pod, k8s.Report, error) {
 			<-gate
 			return inject(pod, d, s)
 		}
@@ -80,18 +80,18 @@ func TestA12MemoryIsBounded(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if n := held.Load(); n != reviewsAtOnce {
-			t.Errorf("%d bodies are in memory, want %d", n, reviewsAtOnce)
+		if n := held.Load(); n != maxReviews {
+			t.Errorf("%d bodies are in memory, want %d", n, maxReviews)
 		}
-		time.Sleep(turnTimeout)
+		time.Sleep(slotTimeout)
 		synctest.Wait()
-		if away.Load() != many-reviewsAtOnce || held.Load() != reviewsAtOnce {
-			t.Errorf("%d turned away, want %d; %d bodies were read", away.Load(), many-reviewsAtOnce, held.Load())
+		if away.Load() != many-maxReviews || held.Load() != maxReviews {
+			t.Errorf("%d turned away, want %d; %d bodies were read", away.Load(), many-maxReviews, held.Load())
 		}
 		close(gate)
 		synctest.Wait()
-		if answered.Load() != reviewsAtOnce {
-			t.Errorf("%d answered, want %d", answered.Load(), reviewsAtOnce)
+		if answered.Load() != maxReviews {
+			t.Errorf("%d answered, want %d", answered.Load(), maxReviews)
 		}
 	})
 }
@@ -100,9 +100,9 @@ func TestA12MemoryIsBounded(t *testing.T) {
 // turn. A controller that is told to come again does so.
 func TestA12ManyReviews(t *testing.T) {
 	h := newTestHandler(&fakeCluster{})
-	inject := h.injection
+	inject := h.inject
 	var now, most, answered atomic.Int64
-	h.injection = func(pod *corev1.Pod, d map[string]string, s k8s.Settings) (*corev1.Pod, k8s.Report, error) {
+	h.inject = func(pod *corev1.Pod, d map[string]string, s k8s.Settings) (*corev1.Pod, k8s.Report, error) {
 		n := now.Add(1)
 		defer now.Add(-1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
@@ -127,7 +127,7 @@ func TestA12ManyReviews(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if answered.Load() != many || most.Load() > reviewsAtOnce {
+	if answered.Load() != many || most.Load() > maxReviews {
 		t.Errorf("%d answered, up to %d at once", answered.Load(), most.Load())
 	}
 }
@@ -159,7 +159,7 @@ func TestA02SlowBody(t *testing.T) {
 			t.Errorf("the connection goes on: %v", err)
 		}
 		synctest.Wait()
-		if n := len(h.turns); n != 0 {
+		if n := len(h.slots); n != 0 {
 			t.Errorf("%d places are still taken", n)
 		}
 	})

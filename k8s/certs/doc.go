@@ -1,7 +1,7 @@
-// Package certs keeps the certificate that the API server finds at the webhook:
-// an authority and a certificate of our own, kept in a Secret and made anew in
-// time, or files that somebody else renews.
+// Package certs keeps the certificate that the webhook shows to the API server:
+// an authority and a certificate of our own, stored in a Secret and renewed in
+// time, or files that another program renews, such as cert-manager.
 //
-// What is to be done is planned by a function of the Secret's contents and the
-// time; a Keeper does it.
+// A pure function of the Secret's contents and the time plans what is to be done;
+// a Keeper does it.
 package certs

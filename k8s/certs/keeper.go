@@ -19,17 +19,17 @@ import (
 
 // Implementation limits.
 const (
-	// every is how often the Secret, the bundles or the files are looked at. An
+	// interval is how often the Secret, the bundles or the files are read. An
 	// upgrade that wipes the bundles is repaired within that time; a watch would
-	// be faster and has to be repaired itself. It costs two reads.
-	every = 5 * time.Second
+	// be faster, but can break itself. It costs two reads.
+	interval = 5 * time.Second
 
-	// attempts bounds the race with another replica, which ends with the first
-	// that reads what the other wrote.
-	attempts = 4
+	// maxAttempts bounds the race with another replica, which ends when one reads
+	// what the other wrote.
+	maxAttempts = 4
 )
 
-// Cluster is what a Keeper needs of one.
+// Cluster is what a Keeper asks of the API server.
 type Cluster interface {
 	Secret(ctx context.Context, namespace, name string) (*corev1.Secret, error)
 	CreateSecret(ctx context.Context, s *corev1.Secret) error
@@ -40,11 +40,11 @@ type Cluster interface {
 	SetBundles(ctx context.Context, configuration string, bundles map[string][]byte) error
 }
 
-// Keeper has the certificate at hand. Its fields are set before Run; its
-// methods are safe for concurrent use.
+// Keeper renews the certificate and serves it to TLS. Its fields are set before
+// Run; its methods are safe for concurrent use.
 type Keeper struct {
-	// Dir holds tls.crt and tls.key that somebody else renews; the rest is then
-	// not used but Log.
+	// Dir holds tls.crt and tls.key that another program renews; of the other
+	// fields only Log and Failed are then used.
 	Dir string
 
 	Cluster           Cluster
@@ -53,13 +53,14 @@ type Keeper struct {
 	Service           string // of the webhook, in Namespace
 
 	Log    *slog.Logger
-	Failed func() // called for each look that failed; nil is none
+	Failed func() // called for each round that failed; may be nil
 
 	pair    atomic.Pointer[tls.Certificate]
-	trusted atomic.Bool // the API server has the bundle
+	trusted atomic.Bool // the webhooks have the CA bundle
 }
 
-// Names are those that the API server, or who tests the webhook, calls it by.
+// Names are the DNS names under which the API server, or a test, calls the
+// webhook.
 func (k *Keeper) Names() []string {
 	name := k.Service + "." + k.Namespace
 	return []string{name + ".svc", name + ".svc.cluster.local", name}
@@ -67,10 +68,10 @@ func (k *Keeper) Names() []string {
 
 // Run keeps the certificate until ctx ends.
 func (k *Keeper) Run(ctx context.Context) {
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		if err := k.step(ctx, time.Now()); err != nil && ctx.Err() == nil {
+		if err := k.reconcile(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			k.Log.Error("certificate", "error", err.Error())
 			if k.Failed != nil {
 				k.Failed()
@@ -92,20 +93,21 @@ func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	return nil, errors.New("certs: no certificate yet")
 }
 
-// Ready says what keeps the API server from asking this webhook, nil if nothing.
+// Ready returns what keeps the API server from calling this webhook, nil if
+// nothing does.
 func (k *Keeper) Ready() error {
 	switch {
 	case k.pair.Load() == nil:
 		return errors.New("there is no certificate yet")
 	case time.Now().After(k.Expiry()):
-		return fmt.Errorf("the certificate has ended at %v", k.Expiry().UTC())
+		return fmt.Errorf("the certificate expired at %v", k.Expiry().UTC())
 	case !k.trusted.Load():
 		return fmt.Errorf("the CA bundle of the webhooks of %s is not in place", k.Webhook)
 	}
 	return nil
 }
 
-// Expiry is when the certificate ends; the zero time while there is none.
+// Expiry is when the certificate expires; the zero time while there is none.
 func (k *Keeper) Expiry() time.Time {
 	if pair := k.pair.Load(); pair != nil {
 		return pair.Leaf.NotAfter
@@ -113,14 +115,14 @@ func (k *Keeper) Expiry() time.Time {
 	return time.Time{}
 }
 
-// step looks once at everything, and puts it right.
-func (k *Keeper) step(ctx context.Context, now time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, every)
+// reconcile checks everything once, and repairs it.
+func (k *Keeper) reconcile(ctx context.Context, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, interval)
 	defer cancel()
 	if k.Dir != "" {
 		return k.readDir()
 	}
-	data, err := k.secret(ctx, now)
+	data, err := k.ensureSecret(ctx, now)
 	if err != nil {
 		return fmt.Errorf("certs: the Secret %s: %w", k.Secret, err)
 	}
@@ -128,18 +130,18 @@ func (k *Keeper) step(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("certs: the Secret %s: %w", k.Secret, err)
 	}
-	// The authority is made known before what it signed is served.
-	if err := k.trust(ctx, data[keyAuthority]); err != nil {
+	// The authority is in the bundle before what it signed is served.
+	if err := k.publishBundle(ctx, data[keyAuthority]); err != nil {
 		return fmt.Errorf("certs: the CA bundle of %s: %w", k.Webhook, err)
 	}
 	k.pair.Store(s.pair)
 	return nil
 }
 
-// secret returns the contents after what had to be done about them.
-func (k *Keeper) secret(ctx context.Context, now time.Time) (map[string][]byte, error) {
+// ensureSecret returns the Secret's contents, renewed if necessary.
+func (k *Keeper) ensureSecret(ctx context.Context, now time.Time) (map[string][]byte, error) {
 	var err error
-	for range attempts {
+	for range maxAttempts {
 		var data map[string][]byte
 		data, err = k.attempt(ctx, now)
 		if !apierrors.IsAlreadyExists(err) && !apierrors.IsConflict(err) {
@@ -149,7 +151,7 @@ func (k *Keeper) secret(ctx context.Context, now time.Time) (map[string][]byte, 
 	return nil, err
 }
 
-// attempt fails with a conflict when another replica does the same.
+// attempt fails with a conflict if another replica writes at the same time.
 func (k *Keeper) attempt(ctx context.Context, now time.Time) (map[string][]byte, error) {
 	secret, err := k.Cluster.Secret(ctx, k.Namespace, k.Secret)
 	missing := apierrors.IsNotFound(err)
@@ -179,11 +181,11 @@ func (k *Keeper) attempt(ctx context.Context, now time.Time) (map[string][]byte,
 	return next, nil
 }
 
-// trust writes bundle where a webhook has another.
-func (k *Keeper) trust(ctx context.Context, bundle []byte) error {
+// publishBundle writes bundle to the webhooks that have another.
+func (k *Keeper) publishBundle(ctx context.Context, bundle []byte) error {
 	have, err := k.Cluster.Bundles(ctx, k.Webhook)
 	if err != nil {
-		// It says nothing about the bundle, unless there are no webhooks.
+		// The bundle may still be there, unless there are no webhooks.
 		if apierrors.IsNotFound(err) {
 			k.trusted.Store(false)
 		}
@@ -208,8 +210,8 @@ func (k *Keeper) trust(ctx context.Context, bundle []byte) error {
 	return nil
 }
 
-// readDir takes the files as they are now. While they cannot be used, as in the
-// middle of a change, what was read before stays.
+// readDir reads the files again. If they cannot be used, as in the middle of a
+// change, the certificate that was read before stays.
 func (k *Keeper) readDir() error {
 	cert, err := os.ReadFile(filepath.Join(k.Dir, keyCert))
 	if err != nil {

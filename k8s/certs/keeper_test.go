@@ -29,9 +29,9 @@ func newKeeper(t *testing.T, server *clustertest.Server) *Keeper {
 	}
 }
 
-func step(t *testing.T, k *Keeper, now time.Time) {
+func reconcile(t *testing.T, k *Keeper, now time.Time) {
 	t.Helper()
-	if err := k.step(t.Context(), now); err != nil {
+	if err := k.reconcile(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -57,8 +57,8 @@ func TestKeeperTwoReplicas(t *testing.T) {
 		t.Error("a certificate out of nothing")
 	}
 	now := time.Now()
-	step(t, a, now)
-	step(t, b, now)
+	reconcile(t, a, now)
+	reconcile(t, b, now)
 	bundle := server.Secret("wsresilience", "certificate").Data[keyAuthority]
 	for _, webhook := range []string{"namespace.inject", "pod.inject"} {
 		if !bytes.Equal(server.Bundle("injector", webhook), bundle) {
@@ -70,13 +70,13 @@ func TestKeeperTwoReplicas(t *testing.T) {
 	}
 	// Nothing to do is two reads.
 	server.Calls()
-	step(t, a, now)
+	reconcile(t, a, now)
 	if calls := server.Calls(); len(calls) != 2 {
 		t.Errorf("calls %q", calls)
 	}
 	// One renews, the other serves it.
-	step(t, a, now.Add(61*day))
-	step(t, b, now.Add(61*day))
+	reconcile(t, a, now.Add(61*day))
+	reconcile(t, b, now.Add(61*day))
 	if !bytes.Equal(leaf(t, a), leaf(t, b)) || !a.Expiry().After(now.Add(120*day)) {
 		t.Errorf("expiry %v", a.Expiry())
 	}
@@ -95,17 +95,17 @@ func TestKeeperRace(t *testing.T) {
 			a, b := newKeeper(t, server), newKeeper(t, server)
 			now := time.Now()
 			if test.after > 0 {
-				step(t, a, now)
+				reconcile(t, a, now)
 			}
 			raced := false
 			server.Before(func(call string) int {
 				if strings.HasPrefix(call, test.method+" ") && !raced {
 					raced = true
-					step(t, b, now.Add(test.after))
+					reconcile(t, b, now.Add(test.after))
 				}
 				return 0
 			})
-			step(t, a, now.Add(test.after))
+			reconcile(t, a, now.Add(test.after))
 			if !raced || !bytes.Equal(leaf(t, a), leaf(t, b)) {
 				t.Errorf("raced %v; both serve the same: %v", raced, bytes.Equal(leaf(t, a), leaf(t, b)))
 			}
@@ -120,7 +120,7 @@ func TestKeeperWipedBundle(t *testing.T) {
 	server.PutWebhooks("injector", "pod.inject")
 	k := newKeeper(t, server)
 	now := time.Now()
-	step(t, k, now)
+	reconcile(t, k, now)
 	server.PutWebhooks("injector", "new.inject", "pod.inject")
 	server.Before(func(call string) int {
 		if strings.HasPrefix(call, "PATCH") {
@@ -128,11 +128,11 @@ func TestKeeperWipedBundle(t *testing.T) {
 		}
 		return 0
 	})
-	if err := k.step(t.Context(), now); err == nil || k.Ready() == nil {
+	if err := k.reconcile(t.Context(), now); err == nil || k.Ready() == nil {
 		t.Errorf("%v; ready: %v", err, k.Ready())
 	}
 	server.Before(nil)
-	step(t, k, now)
+	reconcile(t, k, now)
 	if server.Bundle("injector", "pod.inject") == nil || server.Bundle("injector", "new.inject") == nil || k.Ready() != nil {
 		t.Errorf("ready: %v", k.Ready())
 	}
@@ -141,11 +141,11 @@ func TestKeeperWipedBundle(t *testing.T) {
 func TestKeeperWithoutWebhooks(t *testing.T) {
 	server := clustertest.New(t)
 	k := newKeeper(t, server)
-	if err := k.step(t.Context(), time.Now()); err == nil || k.Ready() == nil {
+	if err := k.reconcile(t.Context(), time.Now()); err == nil || k.Ready() == nil {
 		t.Errorf("%v; ready: %v", err, k.Ready())
 	}
 	server.PutWebhooks("injector")
-	step(t, k, time.Now())
+	reconcile(t, k, time.Now())
 	if k.Ready() == nil {
 		t.Error("ready, and no webhook leads here")
 	}
@@ -156,9 +156,9 @@ func TestKeeperClusterAway(t *testing.T) {
 	server := clustertest.New(t)
 	server.PutWebhooks("injector", "pod.inject")
 	k := newKeeper(t, server)
-	step(t, k, time.Now())
+	reconcile(t, k, time.Now())
 	server.Before(func(string) int { return http.StatusServiceUnavailable })
-	if err := k.step(t.Context(), time.Now()); err == nil || k.Ready() != nil {
+	if err := k.reconcile(t.Context(), time.Now()); err == nil || k.Ready() != nil {
 		t.Errorf("%v; ready: %v", err, k.Ready())
 	}
 }
@@ -171,21 +171,21 @@ func TestKeeperDir(t *testing.T) {
 		}
 	}
 	k := &Keeper{Dir: dir, Log: slog.New(slog.DiscardHandler)}
-	if err := k.step(t.Context(), time.Now()); err == nil || k.Ready() == nil {
+	if err := k.reconcile(t.Context(), time.Now()); err == nil || k.Ready() == nil {
 		t.Errorf("%v; ready: %v", err, k.Ready())
 	}
 	first, second := planned(t, nil, time.Now()), planned(t, nil, time.Now())
 	write(keyCert, first[keyCert])
 	write(keyKey, first[keyKey])
-	step(t, k, time.Now())
+	reconcile(t, k, time.Now())
 	served := leaf(t, k)
 	// In the middle of a renewal the files do not belong together.
 	write(keyCert, second[keyCert])
-	if err := k.step(t.Context(), time.Now()); err == nil || !bytes.Equal(leaf(t, k), served) || k.Ready() != nil {
+	if err := k.reconcile(t.Context(), time.Now()); err == nil || !bytes.Equal(leaf(t, k), served) || k.Ready() != nil {
 		t.Errorf("%v; ready: %v", err, k.Ready())
 	}
 	write(keyKey, second[keyKey])
-	step(t, k, time.Now())
+	reconcile(t, k, time.Now())
 	if bytes.Equal(leaf(t, k), served) {
 		t.Error("the renewed certificate is not served")
 	}

@@ -20,7 +20,7 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// newAuthority makes one that signs itself.
+// newAuthority makes a self-signed one.
 func newAuthority(now time.Time) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -30,8 +30,8 @@ func newAuthority(now time.Time) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The name holds the serial number, so that an authority is told from the
-	// one that it replaces.
+	// The name holds the serial number, which tells an authority from the one
+	// that it replaces.
 	template := &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: "wsresilience-injector-ca-" + serial.Text(36)},

@@ -18,8 +18,8 @@ const (
 	keyAuthorityKey = "ca.key"
 )
 
-// How long things are valid. They are replaced when two thirds of that are
-// over, so that a certificate never outlives its authority.
+// How long authorities and certificates are valid. They are renewed after two
+// thirds of that, so that a certificate never outlives its authority.
 const (
 	authorityLife   = 365 * 24 * time.Hour
 	certificateLife = 90 * 24 * time.Hour
@@ -27,19 +27,19 @@ const (
 	// skew is how far the API server's clock may be behind.
 	skew = 5 * time.Minute
 
-	// settle is how long a new authority is in the bundle before it signs what
-	// is served: every API server has to know it by then.
-	settle = time.Hour
+	// minAuthorityAge is how long a new authority is in the bundle before it signs
+	// what is served: every API server has to know it by then.
+	minAuthorityAge = time.Hour
 )
 
-// state is what a Secret says.
+// state is the decoded content of a Secret.
 type state struct {
 	signer authority
 	bundle []*x509.Certificate // signer first
 	pair   *tls.Certificate
 }
 
-// parse reads the Secret's contents. What it returns can be served and can sign.
+// parse decodes and checks the Secret's contents.
 func parse(data map[string][]byte) (*state, error) {
 	bundle, err := parseCerts(data[keyAuthority])
 	if err != nil {
@@ -64,34 +64,34 @@ func parse(data map[string][]byte) (*state, error) {
 // may stay. Contents that cannot be used are replaced as a whole.
 func plan(data map[string][]byte, names []string, now time.Time) (next map[string][]byte, why string, err error) {
 	s, err := parse(data)
-	if err != nil || ended(s.bundle[0], now) {
-		next, err = fresh(names, now)
-		return next, "there was none that could be used", err
+	if err != nil || expired(s.bundle[0], now) {
+		next, err = newSecret(names, now)
+		return next, "there was no usable certificate", err
 	}
 	switch {
-	case aging(s.bundle[0], now):
-		// It joins the bundle and does not sign yet, see settle.
+	case dueForRenewal(s.bundle[0], now):
+		// It joins the bundle and does not sign yet, see minAuthorityAge.
 		if next, err = s.withAuthority(data, now); err != nil {
 			return nil, "", err
 		}
-		why = "the authority ages"
-	case !s.known(), ended(s.pair.Leaf, now), !slices.Equal(s.pair.Leaf.DNSNames, names):
+		why = "the authority is due for renewal"
+	case !s.vouchedFor(), expired(s.pair.Leaf, now), !slices.Equal(s.pair.Leaf.DNSNames, names):
 		why = "the certificate cannot be used"
 		next, err = s.withCertificate(data, names, now)
-	case aging(s.pair.Leaf, now):
-		why = "the certificate ages"
+	case dueForRenewal(s.pair.Leaf, now):
+		why = "the certificate is due for renewal"
 		next, err = s.withCertificate(data, names, now)
-	case !s.signed(s.signer.cert) && !now.Before(s.signer.cert.NotBefore.Add(skew+settle)):
+	case !s.signed(s.signer.cert) && !now.Before(s.signer.cert.NotBefore.Add(skew+minAuthorityAge)):
 		why = "the authority is new"
 		next, err = s.withCertificate(data, names, now)
-	case slices.ContainsFunc(s.bundle[1:], func(c *x509.Certificate) bool { return ended(c, now) }):
-		why = "a former authority has ended"
+	case slices.ContainsFunc(s.bundle[1:], func(c *x509.Certificate) bool { return expired(c, now) }):
+		why = "a former authority has expired"
 		next = s.withBundle(data, s.bundle[0], now)
 	}
 	return next, why, err
 }
 
-func fresh(names []string, now time.Time) (map[string][]byte, error) {
+func newSecret(names []string, now time.Time) (map[string][]byte, error) {
 	ca, err := newAuthority(now)
 	if err != nil {
 		return nil, err
@@ -119,11 +119,11 @@ func (s *state) withAuthority(data map[string][]byte, now time.Time) (map[string
 	return next, nil
 }
 
-// withBundle keeps of the former authorities those that have not ended.
+// withBundle drops former authorities that have expired.
 func (s *state) withBundle(data map[string][]byte, signer *x509.Certificate, now time.Time) map[string][]byte {
 	bundle := [][]byte{signer.Raw}
 	for _, c := range s.bundle[1:] {
-		if !ended(c, now) {
+		if !expired(c, now) {
 			bundle = append(bundle, c.Raw)
 		}
 	}
@@ -149,18 +149,18 @@ func changed(data map[string][]byte, key string, value []byte) map[string][]byte
 	return next
 }
 
-// known tells whether an authority of the bundle vouches for the certificate.
-func (s *state) known() bool { return slices.ContainsFunc(s.bundle, s.signed) }
+// vouchedFor reports whether an authority of the bundle signed the certificate.
+func (s *state) vouchedFor() bool { return slices.ContainsFunc(s.bundle, s.signed) }
 
 func (s *state) signed(by *x509.Certificate) bool {
 	return bytes.Equal(s.pair.Leaf.RawIssuer, by.RawSubject) && s.pair.Leaf.CheckSignatureFrom(by) == nil
 }
 
-func ended(c *x509.Certificate, now time.Time) bool {
+func expired(c *x509.Certificate, now time.Time) bool {
 	return now.After(c.NotAfter) || now.Add(skew).Before(c.NotBefore)
 }
 
-// aging: two thirds of its time are over.
-func aging(c *x509.Certificate, now time.Time) bool {
+// dueForRenewal reports whether two thirds of the validity of c are over.
+func dueForRenewal(c *x509.Certificate, now time.Time) bool {
 	return now.After(c.NotBefore.Add(c.NotAfter.Sub(c.NotBefore) / 3 * 2))
 }

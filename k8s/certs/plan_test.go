@@ -132,10 +132,10 @@ func TestPlanFollowsTheNames(t *testing.T) {
 	}
 }
 
-// FuzzPlan: whatever somebody wrote into the Secret, what is planned can be
+// FuzzPlan: whatever is in the Secret, what is planned can be
 // served, and is then left alone.
 func FuzzPlan(f *testing.F) {
-	data, err := fresh(names, start)
+	data, err := newSecret(names, start)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func (m *memory) with(f func()) {
 	f()
 }
 
-// TestRun: it looks at once and then every few seconds, repairs what somebody
+// TestRun: it looks at once and then every few seconds, repairs what others
 // wiped, outlasts a cluster that is away, and ends with its context.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -89,21 +89,21 @@ func TestRun(t *testing.T) {
 		}
 
 		m.with(func() { m.bundles["pod.inject"] = nil })
-		time.Sleep(every)
+		time.Sleep(interval)
 		synctest.Wait()
 		if len(m.bundles["pod.inject"]) == 0 || m.looks != 2 {
 			t.Errorf("a bundle that was wiped: %d bytes after %d looks", len(m.bundles["pod.inject"]), m.looks)
 		}
 
 		m.with(func() { m.away = errors.New("away") })
-		time.Sleep(3 * every)
+		time.Sleep(3 * interval)
 		synctest.Wait()
 		if failed != 3 || k.Ready() != nil {
 			t.Errorf("away: %d looks failed; %v", failed, k.Ready())
 		}
 		m.with(func() { m.away = nil; m.secret = nil })
 		served := leaf(t, k)
-		time.Sleep(every)
+		time.Sleep(interval)
 		synctest.Wait()
 		if failed != 3 || k.Ready() != nil || string(leaf(t, k)) == string(served) {
 			t.Errorf("a Secret that was deleted: %d looks failed; %v", failed, k.Ready())
@@ -112,7 +112,7 @@ func TestRun(t *testing.T) {
 		cancel()
 		<-ended
 		looks := m.looks
-		time.Sleep(10 * every)
+		time.Sleep(10 * interval)
 		if m.looks != looks {
 			t.Errorf("%d looks after the end", m.looks-looks)
 		}

@@ -1,13 +1,14 @@
-// Package cluster asks a Kubernetes API server for the little that the injector
-// needs of it.
+// Package cluster is a client of the Kubernetes API server for the few calls that
+// the injector makes.
 //
 // It speaks JSON over the authenticated HTTP client of client-go, with the types
-// of k8s.io/api. The client sets of client-go would bring every API group along,
-// and a limit of five requests a second.
+// of k8s.io/api. The client sets of client-go would link every API group,
+// and limit us to five requests a second.
 package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,25 +25,25 @@ import (
 
 // Implementation limits.
 const (
-	// answerLimit is far above any object, which etcd bounds to 1.5 MiB, and
-	// above a list of serviceLimit Services.
-	answerLimit = 16 << 20
+	// maxAnswer is far above any object, which etcd bounds to 1.5 MiB, and
+	// above a list of maxServices Services.
+	maxAnswer = 16 << 20
 
 	// requestTimeout is for callers whose context has no deadline: a connection
-	// that died without a word must not hold them for ever.
+	// that died silently must not block them for ever.
 	requestTimeout = 15 * time.Second
 )
 
-// Client asks one API server. It is safe for concurrent use. Errors that the
-// server itself answered satisfy the predicates of apimachinery's api/errors;
-// all others mean that it could not be asked.
+// Client calls one API server. It is safe for concurrent use. Errors that the
+// server answered satisfy the predicates of apimachinery's api/errors; all others
+// mean that there was no answer.
 type Client struct {
 	http *http.Client
 	base *url.URL
 }
 
 // Connect prepares a client for the cluster that this process runs in or, when
-// it runs in none, for the one that KUBECONFIG names. It asks nothing.
+// it runs in none, for the one that KUBECONFIG names. It sends nothing.
 func Connect() (*Client, error) {
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
 		clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
@@ -52,7 +53,7 @@ func Connect() (*Client, error) {
 	return New(config)
 }
 
-// New prepares a client from settings of client-go. It asks nothing.
+// New prepares a client from settings of client-go. It sends nothing.
 func New(config *rest.Config) (*Client, error) {
 	config = rest.CopyConfig(config)
 	config.Timeout = requestTimeout
@@ -70,32 +71,42 @@ func New(config *rest.Config) (*Client, error) {
 	return &Client{http: client, base: base}, nil
 }
 
-// do sends body, where there is one, and decodes the answer into out.
-func (c *Client) do(ctx context.Context, method, path string, query url.Values, contentType string, body, out any) error {
+// A call is one request to the API server.
+type call struct {
+	method      string // default GET
+	path        string
+	query       url.Values
+	body        any    // nil: none
+	contentType string // of the body; default application/json
+}
+
+// do sends r and decodes the answer into out.
+func (c *Client) do(ctx context.Context, r call, out any) error {
+	method, path := cmp.Or(r.method, http.MethodGet), r.path
 	var content io.Reader
-	if body != nil {
-		raw, err := json.Marshal(body)
+	if r.body != nil {
+		raw, err := json.Marshal(r.body)
 		if err != nil {
 			return fmt.Errorf("cluster: %s %s: %w", method, path, err)
 		}
 		content = bytes.NewReader(raw)
 	}
 	target := c.base.JoinPath(path)
-	target.RawQuery = query.Encode()
+	target.RawQuery = r.query.Encode()
 	request, err := http.NewRequestWithContext(ctx, method, target.String(), content)
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
 	request.Header.Set("Accept", "application/json")
-	if body != nil {
-		request.Header.Set("Content-Type", contentType)
+	if r.body != nil {
+		request.Header.Set("Content-Type", cmp.Or(r.contentType, "application/json"))
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("cluster: %s %s: %w", method, path, err)
 	}
@@ -108,8 +119,8 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	return nil
 }
 
-// failure is what the server said, or what its HTTP status means when something
-// in front of it answered.
+// failure is the error of the server's Status, or names the HTTP status if
+// something in front of the server answered.
 func failure(method, path string, code int, answer []byte) error {
 	var status metav1.Status
 	if json.Unmarshal(answer, &status) == nil && status.Kind == "Status" && status.Status == metav1.StatusFailure {

@@ -16,13 +16,14 @@ import (
 // Implementation limits. A controller whose pods are refused may make one after
 // the other, and each Event is a write to etcd, where it stays for an hour.
 const (
-	eventEvery = 10 * time.Minute // the same Event again, at the earliest
-	eventsKept = 256              // different ones in that time; more are dropped
-	noteLimit  = 1024             // bytes of a note, of the API
+	minEventInterval = 10 * time.Minute // between two of the same Event
+	maxEvents        = 256              // different ones in that time; more are dropped
+	maxNote          = 1024             // bytes; the limit of the API
 )
 
-// Events records Warnings, the same one only now and then. The zero value but
-// Client and Instance is ready; it is safe for concurrent use.
+// Events records Events of type Warning, the same one at most every ten minutes.
+// Client and Instance are set before its first use; it is safe for concurrent
+// use.
 type Events struct {
 	Client   *Client
 	Instance string // who reports: the name of this pod
@@ -53,21 +54,21 @@ func (e *Events) Warn(ctx context.Context, object corev1.ObjectReference, reason
 		Type:                corev1.EventTypeWarning,
 		Reason:              reason,
 		Action:              action,
-		Note:                strings.ToValidUTF8(note[:min(len(note), noteLimit)], ""),
+		Note:                strings.ToValidUTF8(note[:min(len(note), maxNote)], ""),
 		Regarding:           object,
 	})
 }
 
-// due tells whether key is to be sent, and remembers it.
+// due reports whether key is to be sent, and remembers it.
 func (e *Events) due(key string, now time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for k, at := range e.sent {
-		if now.Sub(at) >= eventEvery {
+		if now.Sub(at) >= minEventInterval {
 			delete(e.sent, k)
 		}
 	}
-	if _, recent := e.sent[key]; recent || len(e.sent) >= eventsKept {
+	if _, recent := e.sent[key]; recent || len(e.sent) >= maxEvents {
 		return false
 	}
 	if e.sent == nil {

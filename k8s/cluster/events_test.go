@@ -30,15 +30,15 @@ func TestEventsAreBounded(t *testing.T) {
 	events := &Events{}
 	now := time.Unix(1e9, 0)
 	sent := 0
-	for i := range 10 * eventsKept {
+	for i := range 10 * maxEvents {
 		if events.due(string(rune(i+1)), now) {
 			sent++
 		}
 	}
-	if sent != eventsKept {
+	if sent != maxEvents {
 		t.Errorf("%d sent", sent)
 	}
-	if !events.due("later", now.Add(eventEvery)) || len(events.sent) != 1 {
+	if !events.due("later", now.Add(minEventInterval)) || len(events.sent) != 1 {
 		t.Errorf("%d remembered", len(events.sent))
 	}
 }

@@ -15,17 +15,17 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 )
 
-// serviceLimit bounds what is read to warn of Services that pass the sidecar
-// by. Few namespaces have as many, and the warning is a courtesy.
-const serviceLimit = 500
+// maxServices bounds what is read to warn of Services that pass the sidecar by.
+// Few namespaces have as many, and the pod works without the warning.
+const maxServices = 500
 
-// cached lets the API server answer from its memory, not from etcd.
+// cached lets the API server answer from its cache, not from etcd.
 func cached() url.Values { return url.Values{"resourceVersion": {"0"}} }
 
 // Minor returns y of the server's version 1.y.
 func (c *Client) Minor(ctx context.Context) (int, error) {
 	var v version.Info
-	if err := c.do(ctx, http.MethodGet, "version", nil, "", nil, &v); err != nil {
+	if err := c.do(ctx, call{path: "version"}, &v); err != nil {
 		return 0, err
 	}
 	// Some providers append a plus sign to it.
@@ -39,36 +39,36 @@ func (c *Client) Minor(ctx context.Context) (int, error) {
 // Annotations returns those of a namespace. They may be a moment old.
 func (c *Client) Annotations(ctx context.Context, namespace string) (map[string]string, error) {
 	var n corev1.Namespace
-	err := c.do(ctx, http.MethodGet, "api/v1/namespaces/"+url.PathEscape(namespace), cached(), "", nil, &n)
+	err := c.do(ctx, call{path: "api/v1/namespaces/" + url.PathEscape(namespace), query: cached()}, &n)
 	return n.Annotations, err
 }
 
 // Services returns those of a namespace, 500 at most. They may be a moment old.
 func (c *Client) Services(ctx context.Context, namespace string) ([]corev1.Service, error) {
 	query := cached()
-	query.Set("limit", strconv.Itoa(serviceLimit))
+	query.Set("limit", strconv.Itoa(maxServices))
 	var list corev1.ServiceList
-	err := c.do(ctx, http.MethodGet, "api/v1/namespaces/"+url.PathEscape(namespace)+"/services", query, "", nil, &list)
+	err := c.do(ctx, call{path: "api/v1/namespaces/" + url.PathEscape(namespace) + "/services", query: query}, &list)
 	return list.Items, err
 }
 
-// Secret returns one as it is now.
+// Secret returns one, not from the cache.
 func (c *Client) Secret(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 	var s corev1.Secret
-	err := c.do(ctx, http.MethodGet, secretsPath(namespace)+"/"+url.PathEscape(name), nil, "", nil, &s)
+	err := c.do(ctx, call{path: secretsPath(namespace) + "/" + url.PathEscape(name)}, &s)
 	return &s, err
 }
 
-// CreateSecret makes s. An error that IsAlreadyExists says that somebody was
-// faster.
+// CreateSecret makes s. An error that IsAlreadyExists says that another client
+// was faster.
 func (c *Client) CreateSecret(ctx context.Context, s *corev1.Secret) error {
-	return c.do(ctx, http.MethodPost, secretsPath(s.Namespace), nil, "application/json", s, &corev1.Secret{})
+	return c.do(ctx, call{method: http.MethodPost, path: secretsPath(s.Namespace), body: s}, &corev1.Secret{})
 }
 
 // UpdateSecret replaces the Secret that s was read from. An error that
-// IsConflict says that somebody changed it since.
+// IsConflict says that another client changed it since.
 func (c *Client) UpdateSecret(ctx context.Context, s *corev1.Secret) error {
-	return c.do(ctx, http.MethodPut, secretsPath(s.Namespace)+"/"+url.PathEscape(s.Name), nil, "application/json", s, &corev1.Secret{})
+	return c.do(ctx, call{method: http.MethodPut, path: secretsPath(s.Namespace) + "/" + url.PathEscape(s.Name), body: s}, &corev1.Secret{})
 }
 
 func secretsPath(namespace string) string {
@@ -79,7 +79,7 @@ func secretsPath(namespace string) string {
 // MutatingWebhookConfiguration, by the webhook's name.
 func (c *Client) Bundles(ctx context.Context, configuration string) (map[string][]byte, error) {
 	var m admissionregistrationv1.MutatingWebhookConfiguration
-	if err := c.do(ctx, http.MethodGet, webhooksPath(configuration), nil, "", nil, &m); err != nil {
+	if err := c.do(ctx, call{path: webhooksPath(configuration)}, &m); err != nil {
 		return nil, err
 	}
 	bundles := make(map[string][]byte, len(m.Webhooks))
@@ -89,9 +89,8 @@ func (c *Client) Bundles(ctx context.Context, configuration string) (map[string]
 	return bundles, nil
 }
 
-// SetBundles writes CA bundles of webhooks, by their names, and touches nothing
-// else: a strategic merge finds list entries by name, so that it does not
-// matter who reorders them meanwhile.
+// SetBundles writes CA bundles of webhooks, by their names, and nothing else: a
+// strategic merge finds webhooks by name, whatever their order has become.
 func (c *Client) SetBundles(ctx context.Context, configuration string, bundles map[string][]byte) error {
 	type clientConfig struct {
 		CABundle []byte `json:"caBundle"`
@@ -106,8 +105,10 @@ func (c *Client) SetBundles(ctx context.Context, configuration string, bundles m
 	for name, bundle := range bundles {
 		patch.Webhooks = append(patch.Webhooks, webhook{name, clientConfig{bundle}})
 	}
-	return c.do(ctx, http.MethodPatch, webhooksPath(configuration), nil, string(types.StrategicMergePatchType), patch,
-		&admissionregistrationv1.MutatingWebhookConfiguration{})
+	return c.do(ctx, call{
+		method: http.MethodPatch, path: webhooksPath(configuration),
+		body: patch, contentType: string(types.StrategicMergePatchType),
+	}, &admissionregistrationv1.MutatingWebhookConfiguration{})
 }
 
 func webhooksPath(name string) string {
@@ -116,6 +117,7 @@ func webhooksPath(name string) string {
 
 // createEvent records e in the namespace that it names.
 func (c *Client) createEvent(ctx context.Context, e *eventsv1.Event) error {
-	return c.do(ctx, http.MethodPost, "apis/events.k8s.io/v1/namespaces/"+url.PathEscape(e.Namespace)+"/events", nil,
-		"application/json", e, &eventsv1.Event{})
+	return c.do(ctx, call{
+		method: http.MethodPost, path: "apis/events.k8s.io/v1/namespaces/" + url.PathEscape(e.Namespace) + "/events", body: e,
+	}, &eventsv1.Event{})
 }

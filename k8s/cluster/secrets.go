@@ -3,7 +3,6 @@ package cluster
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/k8s"
 )
 
@@ -24,18 +24,17 @@ const (
 
 // Implementation limits.
 const (
-	// secretFresh is how long a namespace's Secret is taken to be as it was.
-	secretFresh = time.Minute
+	// secretTTL is how long a namespace's Secret is not read again.
+	secretTTL = time.Minute
 
-	// secretAttempts bounds the race with another replica, which ends with the
+	// maxAttempts bounds the race with another replica, which ends with the
 	// first that reads what the other wrote.
-	secretAttempts = 4
-
-	tokenKeySize = 32 // bytes of a key of WSR_TOKEN_KEYS
+	maxAttempts = 4
 )
 
-// Secrets sees to it that each namespace with a sidecar has the Secret that the
-// sidecars read. It is safe for concurrent use; the fields are set before.
+// Secrets makes the Secret that the sidecars of a namespace read, and keeps it
+// up to date. Its fields are set before its first use; it is safe for concurrent
+// use.
 type Secrets struct {
 	Client *Client
 	Name   string // of the Secret
@@ -46,23 +45,22 @@ type Secrets struct {
 	URL             string
 
 	mu   sync.Mutex
-	seen map[string]time.Time // namespaces whose Secret was in order
+	seen map[string]time.Time // when the Secret of a namespace was complete
 }
 
-// Ensure makes the Secret of namespace, or brings what it has of NATS up to
-// date; token keys are made once and never changed. With an error, there says
-// whether the Secret was in order when it was seen last, so that a pod which
-// needs it would start.
-func (s *Secrets) Ensure(ctx context.Context, namespace string) (there bool, err error) {
+// Ensure makes the Secret of namespace, or updates what it has of NATS; token
+// keys are made once and never changed. With an error, usable reports whether the
+// Secret was complete when last seen, so that a pod which needs it would start.
+func (s *Secrets) Ensure(ctx context.Context, namespace string) (usable bool, err error) {
 	now := time.Now()
 	s.mu.Lock()
-	at, there := s.seen[namespace]
+	at, usable := s.seen[namespace]
 	s.mu.Unlock()
-	if there && now.Sub(at) < secretFresh {
+	if usable && now.Sub(at) < secretTTL {
 		return true, nil
 	}
 	if err := s.ensure(ctx, namespace); err != nil {
-		return there, err
+		return usable, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +76,7 @@ func (s *Secrets) ensure(ctx context.Context, namespace string) error {
 	if err != nil {
 		return err
 	}
-	for range secretAttempts {
+	for range maxAttempts {
 		err = s.attempt(ctx, namespace, want)
 		if !apierrors.IsAlreadyExists(err) && !apierrors.IsConflict(err) {
 			return err
@@ -88,7 +86,7 @@ func (s *Secrets) ensure(ctx context.Context, namespace string) error {
 }
 
 // attempt reads the Secret and writes what it lacks. It fails with a conflict
-// when somebody else writes at the same time.
+// if another client writes at the same time.
 func (s *Secrets) attempt(ctx context.Context, namespace string, want map[string][]byte) error {
 	secret, err := s.Client.Secret(ctx, namespace, s.Name)
 	if apierrors.IsNotFound(err) {
@@ -104,7 +102,7 @@ func (s *Secrets) attempt(ctx context.Context, namespace string, want map[string
 		return err
 	}
 	if secret.Labels[managedBy] != manager {
-		return s.foreign(secret, want)
+		return s.checkUnmanaged(secret, want)
 	}
 	if !complete(secret, want) {
 		return nil
@@ -112,8 +110,8 @@ func (s *Secrets) attempt(ctx context.Context, namespace string, want map[string
 	return s.Client.UpdateSecret(ctx, secret)
 }
 
-// foreign judges a Secret that somebody else made, which is left alone.
-func (s *Secrets) foreign(secret *corev1.Secret, want map[string][]byte) error {
+// checkUnmanaged checks a Secret that is not the injector's: it is not changed.
+func (s *Secrets) checkUnmanaged(secret *corev1.Secret, want map[string][]byte) error {
 	needed := []string{k8s.SecretTokenKeys}
 	if _, ok := want[k8s.SecretNATSURL]; ok {
 		needed = append(needed, k8s.SecretNATSURL)
@@ -127,17 +125,15 @@ func (s *Secrets) foreign(secret *corev1.Secret, want map[string][]byte) error {
 	return nil
 }
 
-// complete puts into secret what it lacks, and tells whether that was anything.
-// Keys of NATS that are no longer wanted stay: pods that run name them.
+// complete puts into secret what it lacks, and reports whether that was anything.
+// Keys of NATS that are no longer wanted stay: running pods refer to them.
 func complete(secret *corev1.Secret, want map[string][]byte) bool {
 	changed := false
 	if secret.Data == nil {
 		secret.Data = map[string][]byte{}
 	}
 	if len(secret.Data[k8s.SecretTokenKeys]) == 0 {
-		key := make([]byte, tokenKeySize)
-		_, _ = rand.Read(key) // never fails
-		secret.Data[k8s.SecretTokenKeys] = []byte(base64.StdEncoding.EncodeToString(key))
+		secret.Data[k8s.SecretTokenKeys] = []byte(base64.StdEncoding.EncodeToString(keyring.Generate()))
 		changed = true
 	}
 	for name, value := range want {

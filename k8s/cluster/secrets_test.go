@@ -47,9 +47,9 @@ func TestEnsure(t *testing.T) {
 		{name: "keys stay", have: ours(data(keys, "k", url, "nats://u")), want: data(keys, "k", url, "nats://u")},
 		{name: "the address follows", have: ours(data(keys, "k", url, "old", "mine", "m")), want: data(keys, "k", url, "nats://u", "mine", "m")},
 		{name: "keys that were removed", have: ours(data(url, "nats://u")), want: data(url, "nats://u")},
-		{name: "somebody else's", have: foreignSecret(data(keys, "k", url, "own")), want: data(keys, "k", url, "own")},
-		{name: "somebody else's without keys", have: foreignSecret(data(url, "own")), want: data(url, "own"), wantErr: "has no token-keys and is not the injector's"},
-		{name: "somebody else's without NATS", have: foreignSecret(data(keys, "k")), want: data(keys, "k"), wantErr: "has no nats-url"},
+		{name: "unmanaged", have: foreignSecret(data(keys, "k", url, "own")), want: data(keys, "k", url, "own")},
+		{name: "unmanaged without keys", have: foreignSecret(data(url, "own")), want: data(url, "own"), wantErr: "has no token-keys and is not the injector's"},
+		{name: "unmanaged without NATS", have: foreignSecret(data(keys, "k")), want: data(keys, "k"), wantErr: "has no nats-url"},
 		{name: "source without an address", source: data("x", "y"), wantErr: "the Secret nats of namespace own has no nats-url"},
 	}
 	for _, test := range tests {
@@ -105,7 +105,7 @@ func TestEnsureAsksOnceAMinute(t *testing.T) {
 		t.Errorf("calls %q", calls)
 	}
 	// Later the cluster is asked again; when it is away, the Secret was there.
-	s.seen["shop"] = time.Now().Add(-2 * secretFresh)
+	s.seen["shop"] = time.Now().Add(-2 * secretTTL)
 	server.Before(func(string) int { return http.StatusInternalServerError })
 	if there, err := s.Ensure(t.Context(), "shop"); !there || err == nil {
 		t.Errorf("there %v, %v", there, err)
