@@ -7,6 +7,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -34,7 +35,7 @@ func (r *rig) measureAdoption(o *options) ([]adoptRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer echo.kill()
+	defer echo.Kill()
 	rows, err := r.adoptFrom(1, upstream, o)
 	if err != nil || o.cluster == 1 {
 		return rows, err
@@ -54,7 +55,7 @@ func (r *rig) adoptFrom(servers int, upstream string, o *options) ([]adoptRow, e
 	if err := fillJournal(r.ctx, p.journal, o.logged); err != nil {
 		return nil, err
 	}
-	f, err := gather(2*o.resumes, func() (*peer, error) { return speak(p.sidecars[0].addr) })
+	f, err := gather(2*o.resumes, func() (*peer, error) { return speak(p.sidecars[0].Addr) })
 	if err != nil {
 		return nil, p.failure(err)
 	}
@@ -62,7 +63,7 @@ func (r *rig) adoptFrom(servers int, upstream string, o *options) ([]adoptRow, e
 	if err := p.awaitJournaled(r, f); err != nil {
 		return nil, err
 	}
-	p.sidecars[0].kill()
+	p.sidecars[0].Kill()
 	rows := []adoptRow{{servers: servers, width: 1}, {servers: servers, width: adoptWidth}}
 	for i := range rows {
 		if err := p.adopt(r, &rows[i], f[i*o.resumes:(i+1)*o.resumes]); err != nil {
@@ -110,7 +111,7 @@ func (p *pods) adoptOne(r *rig, c *peer, lookFirst bool) (lookup, adopted float6
 	look := func() error {
 		began := time.Now()
 		_, err := p.journal.Load(r.ctx, store.ID(c.welcome.Session))
-		lookup = millis(time.Since(began))
+		lookup = stats.Millis(time.Since(began))
 		return err
 	}
 	if lookFirst {
@@ -118,10 +119,10 @@ func (p *pods) adoptOne(r *rig, c *peer, lookFirst bool) (lookup, adopted float6
 			return 0, 0, err
 		}
 	}
-	if err := c.comeBack(p.sidecars[1].addr, wire.StatusAdopted); err != nil {
+	if err := c.comeBack(p.sidecars[1].Addr, wire.StatusAdopted); err != nil {
 		return 0, 0, err
 	}
-	adopted = millis(c.greeted)
+	adopted = stats.Millis(c.greeted)
 	if w := c.welcome; w.Reason != wire.AdoptOwnerLost {
 		return 0, 0, fmt.Errorf("adopted because of %v, want %v", w.Reason, wire.AdoptOwnerLost)
 	}
@@ -146,11 +147,11 @@ func reportAdoption(rep *report, rows []adoptRow, o *options) {
 		if row.servers > 1 {
 			name = fmt.Sprintf("%d nats-servers, %d", row.servers, row.width)
 		}
-		beyond := median(differences(row.adopted, row.lookups))
+		beyond := stats.Median(stats.Differences(row.adopted, row.lookups))
 		line := []string{name,
-			fmt.Sprintf("%.2f", median(row.lookups)), fmt.Sprintf("%.2f", percentile(row.lookups, 99)),
-			fmt.Sprintf("%.2f", median(row.adopted)), fmt.Sprintf("%.2f", percentile(row.adopted, 99)),
-			fmt.Sprintf("%.2f", percentile(row.adopted, 100)), fmt.Sprintf("%.2f", beyond), "",
+			fmt.Sprintf("%.2f", stats.Median(row.lookups)), fmt.Sprintf("%.2f", stats.Percentile(row.lookups, 99)),
+			fmt.Sprintf("%.2f", stats.Median(row.adopted)), fmt.Sprintf("%.2f", stats.Percentile(row.adopted, 99)),
+			fmt.Sprintf("%.2f", stats.Percentile(row.adopted, 100)), fmt.Sprintf("%.2f", beyond), "",
 			fmt.Sprintf("%.0f", float64(len(row.adopted))/row.duration.Seconds()), ""}
 		if row.width == 1 {
 			line[7] = fmt.Sprintf("%.0f", allowedAdoption)

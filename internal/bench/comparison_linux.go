@@ -85,12 +85,12 @@ func compare(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = os.RemoveAll(r.dir) }()
+	defer func() { _ = os.RemoveAll(r.Dir) }()
 	if err := r.requireProxies(); err != nil {
 		return 0, err
 	}
 	if r.sidecar = o.sidecar; r.sidecar == "" {
-		if err := r.buildSidecar(os.Stderr); err != nil {
+		if err := r.buildSidecar(); err != nil {
 			return 0, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -34,18 +35,18 @@ func TestContestOptions(t *testing.T) {
 }
 
 // testApp starts the app and whatever it needs.
-func testApp(t *testing.T) (*rig, *child, string) {
+func testApp(t *testing.T) (*rig, *proc.Process, string) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{ctx: t.Context(), dir: t.TempDir(), self: self, sidecar: self, patience: 10 * time.Millisecond}
-	up, addr, err := r.startRole("app")
+	r := &rig{Starter: proc.Starter{Dir: t.TempDir()}, ctx: t.Context(), sidecar: self, patience: 10 * time.Millisecond}
+	up, addr, err := r.startRole("bare-app")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(up.kill)
+	t.Cleanup(up.Kill)
 	return r, up, addr
 }
 
@@ -57,9 +58,9 @@ func TestContests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.kill()
+	defer c.Kill()
 	for _, contest := range contests(&contestOptions{rounds: 2}) {
-		for addr, p := range map[string]*contestant{app: nil, forward: {child: c, addr: forward}} {
+		for addr, p := range map[string]*contestant{app: nil, forward: {Process: c, addr: forward}} {
 			s, err := gatherSwarm(addr, 5, wire.Offer{})
 			if err != nil {
 				t.Fatal(err)
@@ -82,12 +83,12 @@ func TestContests(t *testing.T) {
 // between included.
 func TestSwarmSpeaksTheProtocol(t *testing.T) {
 	r, _, app := testApp(t)
-	side, err := r.startSidecar(app, r.dir, tokenKey())
+	side, err := r.startSidecar(app, r.Dir, tokenKey())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer side.kill()
-	s, err := gatherSwarm(side.addr, 3, wire.Offer{Resilient: true})
+	defer side.Kill()
+	s, err := gatherSwarm(side.Addr, 3, wire.Offer{Resilient: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,10 +199,10 @@ func TestFamilyHasTheChildren(t *testing.T) {
 	}
 	found := false
 	for _, pid := range pids {
-		found = found || pid == up.pid()
+		found = found || pid == up.Pid()
 	}
 	if !found || pids[0] != os.Getpid() {
-		t.Errorf("family %v of %d lacks %d", pids, os.Getpid(), up.pid())
+		t.Errorf("family %v of %d lacks %d", pids, os.Getpid(), up.Pid())
 	}
 }
 

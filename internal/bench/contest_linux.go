@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
 
 // A contest is a workload that all rivals take turns in.
@@ -66,11 +68,11 @@ func contests(o *contestOptions) []contest {
 // each turn on fresh connections. The first round is not counted. The load
 // without a proxy is the last score; it has no processor time.
 func (r *rig) hold(c *contest, also []rival) (scores []score, err error) {
-	up, upstream, err := r.startRole("app")
+	up, upstream, err := r.startRole("bare-app")
 	if err != nil {
 		return nil, err
 	}
-	defer up.kill()
+	defer up.Kill()
 	var running []*contestant
 	defer func() {
 		for _, p := range running {
@@ -151,7 +153,7 @@ func reference(scores []score) *score {
 	var best *score
 	for i := range scores {
 		sc := &scores[i]
-		if (sc.rival == nginxAuto || sc.rival == nginxOne) && (best == nil || median(sc.micros) < median(best.micros)) {
+		if (sc.rival == nginxAuto || sc.rival == nginxOne) && (best == nil || stats.Median(sc.micros) < stats.Median(best.micros)) {
 			best = sc
 		}
 	}

@@ -3,6 +3,9 @@ package main
 import (
 	"fmt"
 	"slices"
+
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
 
 // warmShare of a round's messages is spent once, unmeasured, on each
@@ -21,13 +24,13 @@ func (r *rig) measureCPU(o *options) ([]cpuRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer echo.stop()
+	defer echo.Kill()
 	var rows []cpuRow
-	var children []*child
+	var children []*proc.Process
 	var addrs []string
 	defer func() {
 		for _, c := range children {
-			c.kill()
+			c.Kill()
 		}
 	}()
 	for _, s := range r.subjects() {
@@ -45,9 +48,9 @@ func (r *rig) measureCPU(o *options) ([]cpuRow, error) {
 			now = &warm
 		}
 		for i := range rows {
-			used, err := turn(r.ctx, children[i].pid(), addrs[i], &rows[i].subject, now)
+			used, err := turn(r.ctx, children[i].Pid(), addrs[i], &rows[i].subject, now)
 			if err != nil {
-				return nil, children[i].failure(fmt.Sprintf("%s, round %d: %v", rows[i].name, round+1, err))
+				return nil, children[i].Failure(fmt.Sprintf("%s, round %d: %v", rows[i].name, round+1, err))
 			}
 			if round >= 0 {
 				rows[i].micros = append(rows[i].micros, perTrip(used, now.messages))
@@ -61,7 +64,7 @@ func (r *rig) measureCPU(o *options) ([]cpuRow, error) {
 func cheapest(rows []cpuRow) *cpuRow {
 	var best *cpuRow
 	for i := range rows {
-		if rows[i].reference && (best == nil || median(rows[i].micros) < median(best.micros)) {
+		if rows[i].reference && (best == nil || stats.Median(rows[i].micros) < stats.Median(best.micros)) {
 			best = &rows[i]
 		}
 	}
@@ -77,9 +80,9 @@ func reportCPU(rep *report, rows []cpuRow, o *options) {
 		"Processor time of the forwarding process alone; medians over the rounds; ratio to the cheaper goroutine forwarder of the same round.")
 	t := table{{"forwarder", "µs", "ratio", "lowest", "highest", "allowed", ""}}
 	for _, row := range rows {
-		against := ratios(row.micros, reference.micros)
-		ratio := median(against)
-		line := []string{row.name, fmt.Sprintf("%.2f", median(row.micros)), fmt.Sprintf("%.2f", ratio),
+		against := stats.Ratios(row.micros, reference.micros)
+		ratio := stats.Median(against)
+		line := []string{row.name, fmt.Sprintf("%.2f", stats.Median(row.micros)), fmt.Sprintf("%.2f", ratio),
 			fmt.Sprintf("%.2f", slices.Min(against)), fmt.Sprintf("%.2f", slices.Max(against)), "", ""}
 		if row.allowed > 0 {
 			line[5] = fmt.Sprintf("%.2f", row.allowed)

@@ -62,7 +62,7 @@ func (r *rig) measureDurability() ([]phase, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer echo.kill()
+	defer echo.Kill()
 	rows, err := r.durable(upstream, persistDefault)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (r *rig) durable(upstream string, persist time.Duration) ([]phase, error) {
 		return nil, err
 	}
 	defer l.close()
-	rows, err := l.follow(r, p.sidecars[0].addr, persist)
+	rows, err := l.follow(r, p.sidecars[0].Addr, persist)
 	if err != nil {
 		return nil, p.failure(err)
 	}

@@ -13,22 +13,18 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
 // TestMain lets the test binary be the subprocesses of a run: a role, or a
 // sidecar, which is recognised by its settings.
 func TestMain(m *testing.M) {
-	var err error
-	switch {
-	case len(os.Args) > 1 && os.Args[1] == roleArg:
-		err = runRole(os.Args[2:])
-	case os.Getenv("WSR_LISTEN") != "":
-		err = runFake()
-	default:
+	proc.RunRole(roles())
+	if os.Getenv("WSR_LISTEN") == "" {
 		os.Exit(m.Run())
 	}
-	fmt.Fprintln(os.Stderr, err)
+	fmt.Fprintln(os.Stderr, runFake())
 	os.Exit(1)
 }
 

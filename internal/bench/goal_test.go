@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"testing"
+
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
 
 func TestGoals(t *testing.T) {
@@ -35,7 +37,7 @@ func TestPermille(t *testing.T) {
 		thousand[i] = float64(1000 - i)
 	}
 	for permille, want := range map[int]float64{0: 1, 500: 500, 990: 990, 999: 999, 1000: 1000} {
-		if got := permilleOf(thousand, permille); got != want {
+		if got := stats.Permille(thousand, permille); got != want {
 			t.Errorf("%d of a thousand: %v, want %v", permille, got, want)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // haproxyConf is a plain WebSocket proxy with the defaults of HAProxy, which
@@ -26,12 +28,13 @@ backend app
 `
 
 // startHAProxy starts HAProxy in front of upstream and waits until it listens.
-func (r *rig) startHAProxy(upstream string, sessions int) (*child, string, error) {
-	addr, err := freeAddr()
+func (r *rig) startHAProxy(upstream string, sessions int) (*proc.Process, string, error) {
+	free, err := proc.FreeAddrs(1)
 	if err != nil {
 		return nil, "", err
 	}
-	dir, err := os.MkdirTemp(r.dir, "haproxy-")
+	addr := free[0]
+	dir, err := r.scratch("haproxy")
 	if err != nil {
 		return nil, "", err
 	}
@@ -39,9 +42,9 @@ func (r *rig) startHAProxy(upstream string, sessions int) (*child, string, error
 	if err := os.WriteFile(conf, fmt.Appendf(nil, haproxyConf, addr, upstream, sessions), 0o600); err != nil {
 		return nil, "", err
 	}
-	c, err := r.start("haproxy", exec.CommandContext(r.ctx, r.haproxy, "-db", "-f", conf))
+	c, err := r.Start("haproxy", exec.Command(r.haproxy, "-db", "-f", conf))
 	if err != nil {
 		return nil, "", err
 	}
-	return c, addr, c.awaitListener(addr)
+	return c, addr, r.awaitListener(c, addr)
 }

@@ -33,10 +33,10 @@ func (r *rig) contendIdle(pg *page, o *contestOptions) error {
 	if err != nil {
 		return err
 	}
-	defer ns.kill()
+	defer ns.Close()
 	outside := rival{name: sidecarOutside, sidecar: true, offer: wire.Offer{Resilient: true},
 		begin: func(r *rig, upstream string, env ...string) (*contestant, error) {
-			return beginDriver("epoll")(r, upstream, append(env, ns.env()...)...)
+			return beginDriver("epoll")(r, upstream, append(env, ns.Settings()...)...)
 		}}
 	var rows []idleRow
 	for _, rv := range append(rivals(), outside) {
@@ -53,11 +53,11 @@ func (r *rig) contendIdle(pg *page, o *contestOptions) error {
 
 func (r *rig) idle(rv *rival, n int, watch time.Duration) (row idleRow, err error) {
 	row.rival = rv.name
-	up, upstream, err := r.startRole("app")
+	up, upstream, err := r.startRole("bare-app")
 	if err != nil {
 		return row, err
 	}
-	defer up.kill()
+	defer up.Kill()
 	p, err := rv.begin(r, upstream, slowBeat...)
 	if err != nil {
 		return row, err
@@ -72,7 +72,7 @@ func (r *rig) idle(rv *rival, n int, watch time.Duration) (row idleRow, err erro
 	}
 	s, err := gatherSwarm(p.addr, n, rv.offer)
 	if err != nil {
-		return row, p.failure(err.Error())
+		return row, p.Failure(err.Error())
 	}
 	defer s.cut()
 	if err := s.rest(settleIdle); err != nil { // what the opening left to do is over

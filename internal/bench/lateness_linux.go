@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -50,11 +51,11 @@ func (r *rig) contendLateness(pg *page, o *contestOptions) error {
 
 func (r *rig) lateness(rv *rival, n, rate int, lasts time.Duration) (row latenessRow, err error) {
 	row.rival = rv.name
-	up, upstream, err := r.startRole("app")
+	up, upstream, err := r.startRole("bare-app")
 	if err != nil {
 		return row, err
 	}
-	defer up.kill()
+	defer up.Kill()
 	c, err := rv.begin(r, upstream, slowBeat...)
 	if err != nil {
 		return row, err
@@ -62,7 +63,7 @@ func (r *rig) lateness(rv *rival, n, rate int, lasts time.Duration) (row latenes
 	defer c.end()
 	s, err := gatherSwarm(c.addr, n, wire.Offer{Resilient: true})
 	if err != nil {
-		return row, c.failure(err.Error())
+		return row, c.Failure(err.Error())
 	}
 	defer s.cut()
 	last := make(map[*peer]time.Time, n)
@@ -70,7 +71,7 @@ func (r *rig) lateness(rv *rival, n, rate int, lasts time.Duration) (row latenes
 		p.onBeat = func() {
 			now := time.Now()
 			if before, ok := last[p]; ok {
-				row.late = append(row.late, millis(now.Sub(before)-beatInterval))
+				row.late = append(row.late, stats.Millis(now.Sub(before)-beatInterval))
 			}
 			last[p] = now
 			row.beats++
@@ -85,10 +86,10 @@ func (r *rig) lateness(rv *rival, n, rate int, lasts time.Duration) (row latenes
 	p := pace{swarm: s, every: time.Second / time.Duration(rate), size: 64, n: int(lasts.Seconds() * float64(rate))}
 	err = p.run()
 	if err := errors.Join(err, watch(), r.ctx.Err()); err != nil {
-		return row, c.failure(err.Error())
+		return row, c.Failure(err.Error())
 	}
 	if len(row.late) == 0 {
-		return row, c.failure("no session had two heartbeats")
+		return row, c.Failure("no session had two heartbeats")
 	}
 	row.delay = p.delays
 	return row, nil

@@ -30,7 +30,7 @@ type balance struct {
 }
 
 func (p *pods) openLedger() (*ledger, error) {
-	nc, err := nats.Connect(p.nats.url())
+	nc, err := nats.Connect(p.nats.URL())
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (p *pods) openLedger() (*ledger, error) {
 		nc.Close()
 		return nil, err
 	}
-	return &ledger{nc: nc, js: js, admin: p.sidecars[0].admin}, nil
+	return &ledger{nc: nc, js: js, admin: p.sidecars[0].Admin}, nil
 }
 
 func (l *ledger) close() { l.nc.Close() }

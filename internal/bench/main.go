@@ -8,46 +8,27 @@
 // The second compares it with nginx, HAProxy and a plain forwarder under many
 // loads and writes a page with a table and a plot.
 //
-// -only picks some of the parts. It exits 1 when a number is beyond what is allowed, and 2 when it could
-// not measure.
+// -only picks some of the parts. It exits 1 when a number is beyond what is
+// allowed, and 2 when it could not measure.
 package main
 
 import (
 	"context"
-	"errors"
-	"flag"
-	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
-	"syscall"
+
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
-const exitBroken = 2
-
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == roleArg {
-		if err := runRole(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(exitBroken)
+	proc.RunRole(roles())
+	lab.Main(func(ctx context.Context, args []string) (int, error) {
+		if len(args) > 0 && args[0] == "proxy" {
+			return compare(ctx, args[1:])
 		}
-		return
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	begin, args := run, os.Args[1:]
-	if len(args) > 0 && args[0] == "proxy" {
-		begin, args = compare, args[1:]
-	}
-	code, err := begin(ctx, args)
-	stop()
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		code = 0
-	case err != nil:
-		fmt.Fprintln(os.Stderr, err)
-		code = exitBroken
-	}
-	os.Exit(code)
+		return run(ctx, args)
+	})
 }
 
 // run measures and returns the exit code.
@@ -60,12 +41,12 @@ func run(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = os.RemoveAll(r.dir) }()
+	defer func() { _ = os.RemoveAll(r.Dir) }()
 	switch {
 	case o.sidecar != "":
 		r.sidecar = o.sidecar
 	case !o.self:
-		if err := r.buildSidecar(os.Stderr); err != nil {
+		if err := r.buildSidecar(); err != nil {
 			return 0, err
 		}
 	}
@@ -85,10 +66,6 @@ func run(ctx context.Context, args []string) (int, error) {
 }
 
 func newRig(ctx context.Context) (*rig, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp("", "wsr-bench-")
 	if err != nil {
 		return nil, err
@@ -97,5 +74,5 @@ func newRig(ctx context.Context) (*rig, error) {
 	if err != nil {
 		nginx = "" // optional, and said so in the output
 	}
-	return &rig{ctx: ctx, dir: dir, self: self, nginx: nginx, patience: settleIdle}, nil
+	return &rig{Starter: proc.Starter{Dir: dir}, ctx: ctx, nginx: nginx, patience: settleIdle}, nil
 }

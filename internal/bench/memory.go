@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -41,8 +42,8 @@ func (m *memoryRow) perSession(n int) float64 { return float64(m.full-m.fresh) /
 // A weighing is a fresh process and those who rest on it.
 type weighing struct {
 	memoryRow
-	child *child
-	join  func() (*peer, error)
+	process *proc.Process
+	join    func() (*peer, error)
 
 	fleet   fleet
 	resting sync.WaitGroup
@@ -57,7 +58,7 @@ func (r *rig) measureMemory(o *options) ([]memoryRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer echo.kill()
+	defer echo.Kill()
 	list, stop, err := r.weighings(upstream)
 	defer stop()
 	if err != nil {
@@ -68,7 +69,7 @@ func (r *rig) measureMemory(o *options) ([]memoryRow, error) {
 	}
 	for _, w := range list {
 		if err := w.fill(o.sessions); err != nil {
-			return nil, w.child.failure(fmt.Sprintf("%s: idle sessions: %v", w.name, err))
+			return nil, w.process.Failure(fmt.Sprintf("%s: idle sessions: %v", w.name, err))
 		}
 	}
 	err = r.weighAll(list, func(w *weighing) *int64 { return &w.full }, settleIdle)
@@ -84,7 +85,7 @@ func (r *rig) measureMemory(o *options) ([]memoryRow, error) {
 func (r *rig) weighings(upstream string) (list []*weighing, stop func(), err error) {
 	stop = func() {
 		for _, w := range list {
-			w.child.kill()
+			w.process.Kill()
 		}
 	}
 	for _, s := range r.restingSubjects() {
@@ -92,7 +93,7 @@ func (r *rig) weighings(upstream string) (list []*weighing, stop func(), err err
 		if err != nil {
 			return list, stop, err
 		}
-		list = append(list, &weighing{memoryRow: memoryRow{name: s.name}, child: c,
+		list = append(list, &weighing{memoryRow: memoryRow{name: s.name}, process: c,
 			join: func() (*peer, error) { return greetPeer(addr, s.offer) }})
 	}
 	if r.sidecar == "" {
@@ -102,7 +103,7 @@ func (r *rig) weighings(upstream string) (list []*weighing, stop func(), err err
 	if err != nil {
 		return list, stop, err
 	}
-	list = append(list, &weighing{memoryRow: memoryRow{name: "sidecar, tunnels to another one"}, child: p.sidecars[1].child,
+	list = append(list, &weighing{memoryRow: memoryRow{name: "sidecar, tunnels to another one"}, process: p.sidecars[1].Process,
 		join: p.throughTunnel})
 	others := stop
 	return list, func() { p.kill(); others() }, nil
@@ -128,12 +129,12 @@ func (r *rig) weighAll(list []*weighing, to func(*weighing) *int64, rest time.Du
 		return err
 	}
 	for _, w := range list {
-		bytes, err := resident(w.child.pid())
+		bytes, err := resident(w.process.Pid())
 		if err == nil {
 			err = w.disturbed()
 		}
 		if err != nil {
-			return w.child.failure(fmt.Sprintf("%s: %v", w.name, err))
+			return w.process.Failure(fmt.Sprintf("%s: %v", w.name, err))
 		}
 		*to(w) = bytes
 	}

@@ -2,12 +2,11 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
-	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // nginxConf is the WebSocket proxy of nginx's own documentation. Its
@@ -49,16 +48,17 @@ type nginxKind struct {
 var nginxAlone = nginxKind{"master_process off;", 8192}
 
 // startNginx starts nginx in front of upstream and waits until it listens.
-func (r *rig) startNginx(upstream string) (*child, string, error) {
+func (r *rig) startNginx(upstream string) (*proc.Process, string, error) {
 	return r.startNginxAs(nginxAlone, upstream)
 }
 
-func (r *rig) startNginxAs(kind nginxKind, upstream string) (*child, string, error) {
-	addr, err := freeAddr()
+func (r *rig) startNginxAs(kind nginxKind, upstream string) (*proc.Process, string, error) {
+	free, err := proc.FreeAddrs(1)
 	if err != nil {
 		return nil, "", err
 	}
-	dir, err := os.MkdirTemp(r.dir, "nginx-")
+	addr := free[0]
+	dir, err := r.scratch("nginx")
 	if err != nil {
 		return nil, "", err
 	}
@@ -66,28 +66,10 @@ func (r *rig) startNginxAs(kind nginxKind, upstream string) (*child, string, err
 	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, upstream, kind.workers, kind.connections, kind.connections+300), 0o600); err != nil {
 		return nil, "", err
 	}
-	cmd := exec.CommandContext(r.ctx, r.nginx, "-p", dir, "-e", "stderr", "-c", conf)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // a kill would leave its workers behind
-	c, err := r.start("nginx", cmd)
+	cmd := exec.Command(r.nginx, "-p", dir, "-e", "stderr", "-c", conf)
+	c, err := r.Start("nginx", cmd)
 	if err != nil {
 		return nil, "", err
 	}
-	return c, addr, c.awaitListener(addr)
-}
-
-// awaitListener waits until somebody listens. If nobody does, it stops the
-// process.
-func (c *child) awaitListener(addr string) error {
-	for begin := time.Now(); time.Since(begin) < readyLimit; time.Sleep(readyPoll) {
-		if conn, err := net.Dial("tcp", addr); err == nil {
-			return conn.Close()
-		}
-		select {
-		case <-c.over:
-			return c.failure(fmt.Sprint("ended at its start: ", c.err))
-		default:
-		}
-	}
-	c.stop()
-	return c.failure("does not listen")
+	return c, addr, r.awaitListener(c, addr)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -111,11 +112,11 @@ func (r *rig) contendLatency(pg *page, o *contestOptions) error {
 	if o.quick {
 		n = 2000
 	}
-	up, upstream, err := r.startRole("app")
+	up, upstream, err := r.startRole("bare-app")
 	if err != nil {
 		return err
 	}
-	defer up.kill()
+	defer up.Kill()
 	list := rivals()
 	rows := []paceRow{{rival: direct}}
 	running := []*contestant{nil}
@@ -144,7 +145,7 @@ func (r *rig) contendLatency(pg *page, o *contestOptions) error {
 			}
 			for k, permille := range pacePermille {
 				if round > 0 { // the first warms up
-					rows[i].delays[k] = append(rows[i].delays[k], permilleOf(delays, permille))
+					rows[i].delays[k] = append(rows[i].delays[k], stats.Permille(delays, permille))
 				}
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
 
 // The files of a comparison.
@@ -88,21 +90,21 @@ func (pg *page) addContest(c *contest, scores []score) {
 	pl := panel{title: c.name + ": processor time, as a ratio to nginx", mark: 1}
 	for i := range scores {
 		sc := &scores[i]
-		perSecond := fmt.Sprintf("%.0f", median(sc.rate))
+		perSecond := fmt.Sprintf("%.0f", stats.Median(sc.rate))
 		if sc.rival == direct {
 			t = append(t, []string{sc.rival, "", "", "", "", "", "", perSecond})
 			continue
 		}
-		against := ratios(sc.micros, ref.micros)
-		ratio, low, top := median(against), slices.Min(against), slices.Max(against)
+		against := stats.Ratios(sc.micros, ref.micros)
+		ratio, low, top := stats.Median(against), slices.Min(against), slices.Max(against)
 		user := sc.split.user.Seconds() / max(1e-9, (sc.split.user+sc.split.system).Seconds())
-		t = append(t, []string{sc.rival, fmt.Sprintf("%.2f", median(sc.micros)), fmt.Sprintf("%.0f %%", 100*user),
+		t = append(t, []string{sc.rival, fmt.Sprintf("%.2f", stats.Median(sc.micros)), fmt.Sprintf("%.0f %%", 100*user),
 			fmt.Sprintf("%.0f %%", 100-100*user), fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.2f", low), fmt.Sprintf("%.2f", top), perSecond})
 		pl.bars = append(pl.bars, bar{sc.rival, ratio, low, top, strings.HasPrefix(sc.rival, "sidecar")})
 	}
 	for _, limit := range contestLimits {
 		if limit.contest == c.name {
-			ratio := median(ratios(find(scores, limit.rival).micros, ref.micros))
+			ratio := stats.Median(stats.Ratios(find(scores, limit.rival).micros, ref.micros))
 			pg.goals = append(pg.goals, newGoal("CPU, "+c.name+", "+limit.rival, ratio, limit.most, ""))
 		}
 	}
@@ -136,9 +138,9 @@ func (pg *page) addIdle(rows []idleRow, n int, watch time.Duration) {
 func (pg *page) addRush(rows []rushRow, n int) {
 	t := table{{"proxy", "CPU, s", "elapsed, s"}}
 	for _, row := range rows {
-		t = append(t, []string{row.rival, fmt.Sprintf("%.2f", median(row.cpu)), fmt.Sprintf("%.2f", median(row.elapsed))})
+		t = append(t, []string{row.rival, fmt.Sprintf("%.2f", stats.Median(row.cpu)), fmt.Sprintf("%.2f", stats.Median(row.elapsed))})
 		if row.rival == sidecarSession {
-			pg.goals = append(pg.goals, newGoal(fmt.Sprintf("%d sessions resuming at once, CPU", n), median(row.cpu), resumeCPULimit, " s"))
+			pg.goals = append(pg.goals, newGoal(fmt.Sprintf("%d sessions resuming at once, CPU", n), stats.Median(row.cpu), resumeCPULimit, " s"))
 		}
 	}
 	pg.section("Sessions that come back", fmt.Sprintf("%d sessions resume, %d at a time, and each is given the %d messages of %d B that it missed.",
@@ -147,7 +149,9 @@ func (pg *page) addRush(rows []rushRow, n int) {
 
 func (pg *page) addPace(rows []paceRow, n int) {
 	t := table{{"proxy", "p50 added, µs", "p99 added, µs", "p99.9 added, µs"}}
-	added := func(row *paceRow, k int) float64 { return median(differences(row.delays[k], rows[0].delays[k])) }
+	added := func(row *paceRow, k int) float64 {
+		return stats.Median(stats.Differences(row.delays[k], rows[0].delays[k]))
+	}
 	nginx := [len(pacePermille)]float64{}
 	for k := range nginx {
 		nginx[k] = math.Inf(1)
@@ -156,7 +160,7 @@ func (pg *page) addPace(rows []paceRow, n int) {
 		line := []string{rows[i].rival}
 		for k := range pacePermille {
 			if i == 0 {
-				line = append(line, fmt.Sprintf("(%.0f in all)", median(rows[0].delays[k])))
+				line = append(line, fmt.Sprintf("(%.0f in all)", stats.Median(rows[0].delays[k])))
 				continue
 			}
 			line = append(line, fmt.Sprintf("%.1f", added(&rows[i], k)))
@@ -182,9 +186,9 @@ func (pg *page) addLateness(rows []latenessRow, n, rate int) {
 	t := table{{"proxy", "heartbeats", "late p50, ms", "p99, ms", "p99.9, ms", "GC cycles", "longest pause, ms", "before, ms", "message p50, µs", "p99.9, µs"}}
 	for i := range rows {
 		row := &rows[i]
-		late := permilleOf(row.late, 999)
-		t = append(t, []string{row.rival, fmt.Sprint(row.beats), number(permilleOf(row.late, 500)), number(permilleOf(row.late, 990)), number(late),
-			fmt.Sprint(row.gc.cycles), fmt.Sprintf("%.3f", 1e3*row.gc.longest), fmt.Sprintf("%.3f", 1e3*row.gc.opening), number(permilleOf(row.delay, 500)), number(permilleOf(row.delay, 999))})
+		late := stats.Permille(row.late, 999)
+		t = append(t, []string{row.rival, fmt.Sprint(row.beats), number(stats.Permille(row.late, 500)), number(stats.Permille(row.late, 990)), number(late),
+			fmt.Sprint(row.gc.cycles), fmt.Sprintf("%.3f", 1e3*row.gc.longest), fmt.Sprintf("%.3f", 1e3*row.gc.opening), number(stats.Permille(row.delay, 500)), number(stats.Permille(row.delay, 999))})
 		if row.rival == sidecarSession {
 			pg.goals = append(pg.goals, newGoal("heartbeat lateness under load, p99.9", late, latenessLimit, " ms"),
 				newGoal("longest GC pause under that load", 1e3*row.gc.longest, pauseLimit, " ms"),

@@ -4,16 +4,17 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/store/natsstore"
 )
 
 // pods are sidecars in front of one app that share a journal.
 type pods struct {
-	nats     *cluster
-	sidecars []*sidecar
+	nats     *lab.NATS
+	sidecars []*lab.Sidecar
 
 	// journal is the same journal, opened by this process with the keys of
 	// the sidecars.
@@ -34,7 +35,7 @@ func (r *rig) startPods(n, servers int, upstream string, more ...string) (*pods,
 		return nil, err
 	}
 	for range n {
-		s, err := r.startSidecar(upstream, r.dir, key, append(ns.env(), more...)...)
+		s, err := r.startSidecar(upstream, r.Dir, key, append(ns.Settings(), more...)...)
 		if err != nil {
 			p.kill()
 			return nil, err
@@ -55,28 +56,28 @@ func (p *pods) open(r *rig, key string, replicas int) error {
 		return err
 	}
 	p.journal, err = natsstore.Open(r.ctx, natsstore.Config{
-		URL: p.nats.url(), Keys: ring, Replicas: replicas, Timeout: readyLimit, Name: "bench",
+		URL: p.nats.URL(), Keys: ring, Replicas: replicas, Timeout: readyLimit, Name: "bench",
 	})
 	if err != nil {
 		return err
 	}
-	for began := time.Now(); ; time.Sleep(readyPoll) {
-		err := p.journal.Ready(r.ctx)
-		if err == nil || time.Since(began) > readyLimit || r.ctx.Err() != nil {
-			return err
-		}
-	}
+	var last error
+	err = proc.Until(r.ctx, readyLimit, readyPoll, func() bool {
+		last = p.journal.Ready(r.ctx)
+		return last == nil
+	})
+	return errors.Join(err, last)
 }
 
 // kill ends everything at once.
 func (p *pods) kill() {
 	for _, s := range p.sidecars {
-		s.kill()
+		s.Kill()
 	}
 	if p.journal != nil {
 		_ = p.journal.Close() // nothing of it is wanted any more
 	}
-	p.nats.kill()
+	p.nats.Close()
 }
 
 // failure adds the log of a sidecar to an error that it may explain.
@@ -85,7 +86,16 @@ func (p *pods) failure(err error) error {
 		return nil
 	}
 	for i, s := range p.sidecars {
-		err = errors.Join(err, s.failure(fmt.Sprint("sidecar ", i+1)))
+		err = errors.Join(err, s.Failure(fmt.Sprint("sidecar ", i+1)))
 	}
 	return err
+}
+
+// startNATS starts servers. Several are a cluster that may still elect.
+func (r *rig) startNATS(servers int) (*lab.NATS, error) {
+	dir, err := r.scratch("nats")
+	if err != nil {
+		return nil, err
+	}
+	return lab.StartNATS(r.ctx, &r.Starter, servers, dir, nil)
 }

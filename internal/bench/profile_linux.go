@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 const (
@@ -34,11 +36,11 @@ func (r *rig) contendProfile(pg *page, o *contestOptions) error {
 	if o.quick {
 		n /= 8
 	}
-	up, upstream, err := r.startRole("app")
+	up, upstream, err := r.startRole("bare-app")
 	if err != nil {
 		return err
 	}
-	defer up.kill()
+	defer up.Kill()
 	t := table{{"proxy", "allocations", "system calls"}}
 	var hot strings.Builder
 	for _, rv := range rivals() {
@@ -119,11 +121,11 @@ func (p *contestant) allocations(load func() error, n int) (float64, error) {
 
 // trace counts system calls.
 func (r *rig) trace(strace string, p *contestant, load func() error, n int) (string, error) {
-	pids, err := family(p.pid())
+	pids, err := family(p.Pid())
 	if err != nil {
 		return "", err
 	}
-	out := filepath.Join(r.dir, "strace.txt")
+	out := filepath.Join(r.Dir, "strace.txt")
 	args := []string{"-f", "-c", "-o", out}
 	for _, pid := range pids {
 		args = append(args, "-p", strconv.Itoa(pid))
@@ -141,7 +143,7 @@ func (r *rig) trace(strace string, p *contestant, load func() error, n int) (str
 
 // sample asks perf where the time goes.
 func (r *rig) sample(perf string, p *contestant, load func() error) (string, error) {
-	pids, err := family(p.pid())
+	pids, err := family(p.Pid())
 	if err != nil {
 		return "", err
 	}
@@ -149,7 +151,7 @@ func (r *rig) sample(perf string, p *contestant, load func() error) (string, err
 	for _, pid := range pids {
 		list = append(list, strconv.Itoa(pid))
 	}
-	data := filepath.Join(r.dir, "perf.data")
+	data := filepath.Join(r.Dir, "perf.data")
 	if err := r.observe(exec.CommandContext(r.ctx, perf, "record", "-q", "-F", "997", "-p", strings.Join(list, ","), "-o", data), load); err != nil {
 		return "", err
 	}
@@ -169,18 +171,16 @@ func (r *rig) sample(perf string, p *contestant, load func() error) (string, err
 
 // observe runs a tracer while the load runs.
 func (r *rig) observe(tracer *exec.Cmd, load func() error) error {
-	c, err := r.start(filepath.Base(tracer.Path), tracer)
+	c, err := r.Start(filepath.Base(tracer.Path), tracer)
 	if err != nil {
 		return err
 	}
 	time.Sleep(attachTime)
 	err = load()
-	_ = c.cmd.Process.Signal(syscall.SIGINT)
-	select {
-	case <-c.over:
-	case <-time.After(stopGrace):
-		c.kill()
-		return errors.Join(err, c.failure("did not end"))
+	_ = c.Signal(syscall.SIGINT)
+	if late := proc.Until(r.ctx, proc.Grace, readyPoll, c.Ended); late != nil {
+		c.Kill()
+		return errors.Join(err, c.Failure("did not end: "+late.Error()))
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -58,7 +59,7 @@ func (r *rig) measureResume(o *options) (*resumed, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer echo.kill()
+	defer echo.Kill()
 	p, err := r.startPods(2, 1, upstream)
 	if err != nil {
 		return nil, err
@@ -77,17 +78,17 @@ func (r *rig) measureResume(o *options) (*resumed, error) {
 // throughTunnel opens a session at the first sidecar and resumes it through
 // the second.
 func (p *pods) throughTunnel() (*peer, error) {
-	c, err := greetPeer(p.sidecars[0].addr, wire.Offer{Resilient: true})
+	c, err := greetPeer(p.sidecars[0].Addr, wire.Offer{Resilient: true})
 	if err != nil {
 		return nil, err
 	}
-	return c, c.comeBack(p.sidecars[1].addr, wire.StatusResumed)
+	return c, c.comeBack(p.sidecars[1].Addr, wire.StatusResumed)
 }
 
 // timeResumes takes turns, so that all rows feel the same moments of the
 // machine.
 func (p *pods) timeResumes(o *options) ([]resumeRow, error) {
-	owner, other := p.sidecars[0].addr, p.sidecars[1].addr
+	owner, other := p.sidecars[0].Addr, p.sidecars[1].Addr
 	var pools [2]fleet
 	for i := range pools {
 		var err error
@@ -108,7 +109,7 @@ func (p *pods) timeResumes(o *options) ([]resumeRow, error) {
 			if err != nil {
 				return nil, fmt.Errorf("bench: %s, %d: %w", rows[k].name, i+1, err)
 			}
-			rows[k].took = append(rows[k].took, millis(took))
+			rows[k].took = append(rows[k].took, stats.Millis(took))
 		}
 	}
 	return rows, nil
@@ -135,7 +136,7 @@ func resumeOnce(p *peer, addr string) (time.Duration, error) {
 func (p *pods) weighPaths(o *options) ([]pathRow, error) {
 	paths := []pathRow{{name: "directly"}, {name: "through a tunnel"}}
 	for i, join := range []func() (*peer, error){
-		func() (*peer, error) { return greetPeer(p.sidecars[0].addr, wire.Offer{Resilient: true}) },
+		func() (*peer, error) { return greetPeer(p.sidecars[0].Addr, wire.Offer{Resilient: true}) },
 		p.throughTunnel,
 	} {
 		var err error
@@ -165,7 +166,7 @@ func (p *pods) weighRound(path *pathRow, trips int, payload []byte, counts bool)
 	var before, after [2]time.Duration
 	var err error
 	for i := range before {
-		if before[i], err = cpuTime(p.sidecars[i].pid()); err != nil {
+		if before[i], err = cpuTime(p.sidecars[i].Pid()); err != nil {
 			return err
 		}
 	}
@@ -173,7 +174,7 @@ func (p *pods) weighRound(path *pathRow, trips int, payload []byte, counts bool)
 		return err
 	}
 	for i := range after {
-		if after[i], err = cpuTime(p.sidecars[i].pid()); err != nil {
+		if after[i], err = cpuTime(p.sidecars[i].Pid()); err != nil {
 			return err
 		}
 	}
@@ -191,7 +192,7 @@ func (p *pathRow) timeAlone(payload []byte) error {
 		if err := p.fleet[0].roundTrip(payload); err != nil {
 			return fmt.Errorf("bench: one connection %s: %w", p.name, err)
 		}
-		p.alone = append(p.alone, 1e3*millis(time.Since(began)))
+		p.alone = append(p.alone, 1e3*stats.Millis(time.Since(began)))
 	}
 	return nil
 }

@@ -1,6 +1,10 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
+)
 
 // reportResume writes both tables. Nothing in them is judged.
 func reportResume(rep *report, m *resumed, o *options) {
@@ -9,8 +13,8 @@ func reportResume(rep *report, m *resumed, o *options) {
 		"A fresh WebSocket and a new session include the handshake with the app.")
 	t := table{{"what", "median", "p99", "slowest"}}
 	for _, row := range m.rows {
-		t = append(t, []string{row.name, fmt.Sprintf("%.2f", median(row.took)),
-			fmt.Sprintf("%.2f", percentile(row.took, 99)), fmt.Sprintf("%.2f", percentile(row.took, 100))})
+		t = append(t, []string{row.name, fmt.Sprintf("%.2f", stats.Median(row.took)),
+			fmt.Sprintf("%.2f", stats.Percentile(row.took, 99)), fmt.Sprintf("%.2f", stats.Percentile(row.took, 100))})
 	}
 	rep.table(t)
 
@@ -21,11 +25,11 @@ func reportResume(rep *report, m *resumed, o *options) {
 	t = table{{"path", "owner", "passing on", "together", "ratio", "lowest", "highest", "alone", "p99"}}
 	direct := m.paths[0].sum()
 	for _, p := range m.paths {
-		against := ratios(p.sum(), direct)
-		t = append(t, []string{p.name, fmt.Sprintf("%.2f", median(p.owner)), fmt.Sprintf("%.2f", median(p.passing)),
-			fmt.Sprintf("%.2f", median(p.sum())), fmt.Sprintf("%.2f", median(against)),
-			fmt.Sprintf("%.2f", percentile(against, 0)), fmt.Sprintf("%.2f", percentile(against, 100)),
-			fmt.Sprintf("%.0f", median(p.alone)), fmt.Sprintf("%.0f", percentile(p.alone, 99))})
+		against := stats.Ratios(p.sum(), direct)
+		t = append(t, []string{p.name, fmt.Sprintf("%.2f", stats.Median(p.owner)), fmt.Sprintf("%.2f", stats.Median(p.passing)),
+			fmt.Sprintf("%.2f", stats.Median(p.sum())), fmt.Sprintf("%.2f", stats.Median(against)),
+			fmt.Sprintf("%.2f", stats.Percentile(against, 0)), fmt.Sprintf("%.2f", stats.Percentile(against, 100)),
+			fmt.Sprintf("%.0f", stats.Median(p.alone)), fmt.Sprintf("%.0f", stats.Percentile(p.alone, 99))})
 	}
 	rep.table(t)
 }

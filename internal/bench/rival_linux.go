@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -43,7 +44,7 @@ type rival struct {
 
 // A contestant is a running rival.
 type contestant struct {
-	*child
+	*proc.Process
 	addr  string
 	admin string // of a sidecar
 }
@@ -55,11 +56,11 @@ func rivals() []rival {
 		{name: nginxOne, begin: beginNginx("master_process on; worker_processes 1;")},
 		{name: "HAProxy", begin: func(r *rig, upstream string, _ ...string) (*contestant, error) {
 			c, addr, err := r.startHAProxy(upstream, connectionRoom/2)
-			return &contestant{child: c, addr: addr}, err
+			return &contestant{Process: c, addr: addr}, err
 		}},
 		{name: "goroutine forwarder", begin: func(r *rig, upstream string, _ ...string) (*contestant, error) {
 			c, addr, err := r.startRole("forward", "loop", upstream)
-			return &contestant{child: c, addr: addr}, err
+			return &contestant{Process: c, addr: addr}, err
 		}},
 	}
 	for _, driver := range []string{"epoll", "goroutine"} {
@@ -77,28 +78,29 @@ func another(command []string) rival {
 		name += " " + arg
 	}
 	return rival{name: name, begin: func(r *rig, upstream string, _ ...string) (*contestant, error) {
-		addr, err := freeAddr()
+		free, err := proc.FreeAddrs(1)
 		if err != nil {
 			return nil, err
 		}
-		c, err := r.start(name, exec.CommandContext(r.ctx, command[0], append(slices.Clone(command[1:]), addr, upstream)...))
+		addr := free[0]
+		c, err := r.Start(name, exec.Command(command[0], append(slices.Clone(command[1:]), addr, upstream)...))
 		if err != nil {
 			return nil, err
 		}
-		return &contestant{child: c, addr: addr}, c.awaitListener(addr)
+		return &contestant{Process: c, addr: addr}, r.awaitListener(c, addr)
 	}}
 }
 
 func beginNginx(workers string) func(*rig, string, ...string) (*contestant, error) {
 	return func(r *rig, upstream string, _ ...string) (*contestant, error) {
 		c, addr, err := r.startNginxAs(nginxKind{workers, connectionRoom}, upstream)
-		return &contestant{child: c, addr: addr}, err
+		return &contestant{Process: c, addr: addr}, err
 	}
 }
 
 func beginDriver(driver string) func(*rig, string, ...string) (*contestant, error) {
 	return func(r *rig, upstream string, env ...string) (*contestant, error) {
-		dir, err := os.MkdirTemp(r.dir, "data-")
+		dir, err := r.scratch("data")
 		if err != nil {
 			return nil, err
 		}
@@ -106,7 +108,7 @@ func beginDriver(driver string) func(*rig, string, ...string) (*contestant, erro
 		if err != nil {
 			return nil, err
 		}
-		return &contestant{child: s.child, addr: s.addr, admin: s.admin}, nil
+		return &contestant{Process: s.Process, addr: s.Addr, admin: s.Admin}, nil
 	}
 }
 
@@ -114,10 +116,10 @@ func beginDriver(driver string) func(*rig, string, ...string) (*contestant, erro
 // nginx has workers that a kill would leave behind.
 func (p *contestant) end() {
 	if p.admin != "" {
-		p.kill()
+		p.Kill()
 		return
 	}
-	p.stop()
+	stop(p.Process)
 }
 
 // requireProxies wants nginx and HAProxy.
@@ -175,7 +177,7 @@ func family(pid int) ([]int, error) {
 // used sums over the family. The split is counted in ticks, the total in
 // nanoseconds.
 func (p *contestant) used() (u usage, err error) {
-	pids, err := family(p.pid())
+	pids, err := family(p.Pid())
 	if err != nil {
 		return u, err
 	}
@@ -199,7 +201,7 @@ func (p *contestant) used() (u usage, err error) {
 
 // weight is the resident memory of the family in bytes.
 func (p *contestant) weight() (sum int64, err error) {
-	pids, err := family(p.pid())
+	pids, err := family(p.Pid())
 	if err != nil {
 		return 0, err
 	}

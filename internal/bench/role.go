@@ -2,36 +2,40 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net"
+
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
-// roleArg makes the program one of its own subprocesses, so that the
-// processor time of each part is that of a process.
-const roleArg = "role"
-
-// runRole is the subprocess: it prints its address and serves until it is
-// killed.
+// roles are what this program is as one of its own processes, so that the
+// processor time of each part is that of a process. Each prints its address
+// and serves until it is killed:
 //
 //	echo
-//	app
+//	bare-app
 //	forward loop|copy target
-//	nats name folder [own-route route...]
-func runRole(args []string) error {
-	if len(args) >= 3 && args[0] == "nats" {
-		return serveNATS(args[1], args[2], args[3:])
+//
+// and those of the lab.
+func roles() map[string]proc.Role {
+	all := maps.Clone(lab.Roles)
+	all["echo"] = func([]string) error { return listen(serveEcho) }
+	all["bare-app"] = func([]string) error { return listen(serveApp) }
+	all["forward"] = func(args []string) error {
+		if len(args) != 2 || copiers[args[0]] == nil {
+			return fmt.Errorf("bench: forward %q: want loop or copy, and a target", args)
+		}
+		return listen(func(ln net.Listener) error { return serveForward(ln, args[1], copiers[args[0]]) })
 	}
+	return all
+}
+
+func listen(serve func(net.Listener) error) error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	fmt.Println(ln.Addr())
-	switch {
-	case len(args) == 1 && args[0] == "echo":
-		return serveEcho(ln)
-	case len(args) == 1 && args[0] == "app":
-		return serveApp(ln)
-	case len(args) == 3 && args[0] == "forward" && copiers[args[1]] != nil:
-		return serveForward(ln, args[2], copiers[args[1]])
-	}
-	return fmt.Errorf("bench: role %q: unknown", args)
+	return serve(ln)
 }

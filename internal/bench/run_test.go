@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -17,7 +18,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Not nginx: what is installed here must not change what is tested.
-	r := &rig{ctx: t.Context(), dir: t.TempDir(), self: self, sidecar: self, patience: 50 * time.Millisecond}
+	r := &rig{Starter: proc.Starter{Dir: t.TempDir()}, ctx: t.Context(), sidecar: self, patience: 50 * time.Millisecond}
 	var out strings.Builder
 	rep := &report{w: &out}
 	o := &options{connections: 4, messages: 200, rounds: 2, size: 64, sessions: 20, resumes: 5, quick: true,
@@ -39,12 +40,8 @@ func TestRun(t *testing.T) {
 
 // What a fake cannot do: the real sidecar writes a journal and adopts.
 func TestRunOfTheSidecar(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{ctx: t.Context(), dir: t.TempDir(), self: self, patience: 100 * time.Millisecond}
-	if err := r.buildSidecar(os.Stderr); err != nil {
+	r := &rig{Starter: proc.Starter{Dir: t.TempDir()}, ctx: t.Context(), patience: 100 * time.Millisecond}
+	if err := r.buildSidecar(); err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
@@ -65,24 +62,20 @@ func TestRunOfTheSidecar(t *testing.T) {
 }
 
 func TestSidecarThatFails(t *testing.T) {
-	r := &rig{ctx: t.Context(), dir: t.TempDir(), sidecar: "/bin/false"}
-	if _, err := r.startSidecar("127.0.0.1:1", r.dir, tokenKey()); err == nil || !strings.Contains(err.Error(), "ended at its start") {
+	r := &rig{Starter: proc.Starter{Dir: t.TempDir()}, ctx: t.Context(), sidecar: "/bin/false"}
+	if _, err := r.startSidecar("127.0.0.1:1", r.Dir, tokenKey()); err == nil || !strings.Contains(err.Error(), "ended at its start") {
 		t.Errorf("got %v", err)
 	}
 }
 
 // Each copier moves bytes and ends of stream.
 func TestForwarders(t *testing.T) {
-	r := &rig{ctx: t.Context(), dir: t.TempDir()}
-	var err error
-	if r.self, err = os.Executable(); err != nil {
-		t.Fatal(err)
-	}
+	r := &rig{Starter: proc.Starter{Dir: t.TempDir()}, ctx: t.Context()}
 	echo, upstream, err := r.startRole("echo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer echo.stop()
+	defer echo.Kill()
 	for kind := range copiers {
 		c, addr, err := r.startRole("forward", kind, upstream)
 		if err != nil {
@@ -100,6 +93,6 @@ func TestForwarders(t *testing.T) {
 		if err := f.close(); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
-		c.stop()
+		c.Kill()
 	}
 }

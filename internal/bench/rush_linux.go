@@ -51,11 +51,11 @@ func (r *rig) contendResume(pg *page, o *contestOptions) error {
 }
 
 func (r *rig) rush(rv *rival, n int, row *rushRow) error {
-	up, upstream, err := r.startRole("app")
+	up, upstream, err := r.startRole("bare-app")
 	if err != nil {
 		return err
 	}
-	defer up.kill()
+	defer up.Kill()
 	p, err := rv.begin(r, upstream)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (r *rig) rush(rv *rival, n int, row *rushRow) error {
 	defer p.end()
 	f, err := dialFleet(p.addr, n, rv.offer)
 	if err != nil {
-		return p.failure(err.Error())
+		return p.Failure(err.Error())
 	}
 	defer f.cut()
 	teller, err := dialFleet(upstream, 1, wire.Offer{}) // straight to the app
@@ -110,7 +110,7 @@ func (p *contestant) comeBack(f fleet, row *rushRow) error {
 		return nil
 	})
 	if err != nil {
-		return p.failure(err.Error())
+		return p.Failure(err.Error())
 	}
 	row.elapsed = append(row.elapsed, time.Since(began).Seconds())
 	after, err := p.used()

@@ -2,10 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -36,9 +36,9 @@ func (r *rig) measureStartup(o *options) (m startup, err error) {
 	if err != nil {
 		return m, err
 	}
-	defer echo.stop()
+	defer echo.Kill()
 	for range starts {
-		dir, err := os.MkdirTemp(r.dir, "data-")
+		dir, err := r.scratch("data")
 		if err != nil {
 			return m, err
 		}
@@ -61,15 +61,15 @@ func (r *rig) timeStart(to *[]float64, upstream, dir, key string) error {
 	if err != nil {
 		return err
 	}
-	s.stop()
-	*to = append(*to, float64(s.ready.Microseconds())/1e3)
+	stop(s.Process)
+	*to = append(*to, float64(s.Took.Microseconds())/1e3)
 	return nil
 }
 
 // timeUsed starts on a journal that holds detached sessions: their clients
 // are cut off before they acknowledge anything.
 func (r *rig) timeUsed(m *startup, upstream string, o *options) error {
-	dir, err := os.MkdirTemp(r.dir, "data-")
+	dir, err := r.scratch("data")
 	if err != nil {
 		return err
 	}
@@ -78,14 +78,14 @@ func (r *rig) timeUsed(m *startup, upstream string, o *options) error {
 	if err != nil {
 		return err
 	}
-	f, err := dialFleet(s.addr, min(usedSessions, o.sessions), wire.Offer{Resilient: true})
+	f, err := dialFleet(s.Addr, min(usedSessions, o.sessions), wire.Offer{Resilient: true})
 	if err == nil {
 		f.cut()
 		err = r.settle(settleFresh) // beyond WSR_PERSIST_AFTER
 	}
-	s.stop()
+	stop(s.Process)
 	if err != nil {
-		return s.failure(fmt.Sprintf("sessions for a used journal: %v", err))
+		return s.Failure(fmt.Sprintf("sessions for a used journal: %v", err))
 	}
 	for range starts {
 		if err := r.timeStart(&m.used, upstream, dir, key); err != nil {
@@ -97,7 +97,7 @@ func (r *rig) timeUsed(m *startup, upstream string, o *options) error {
 
 // weighFresh returns the resident memory of a sidecar that nobody uses.
 func (r *rig) weighFresh(upstream string, more ...string) (int64, error) {
-	dir, err := os.MkdirTemp(r.dir, "data-")
+	dir, err := r.scratch("data")
 	if err != nil {
 		return 0, err
 	}
@@ -105,11 +105,11 @@ func (r *rig) weighFresh(upstream string, more ...string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer s.stop()
+	defer stop(s.Process)
 	if err := r.settle(settleFresh); err != nil {
 		return 0, err
 	}
-	return resident(s.pid())
+	return resident(s.Pid())
 }
 
 // weighExternal does so with a NATS server outside, in this process.
@@ -118,8 +118,8 @@ func (r *rig) weighExternal(upstream string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer ns.kill()
-	return r.weighFresh(upstream, ns.env()...)
+	defer ns.Close()
+	return r.weighFresh(upstream, ns.Settings()...)
 }
 
 // reportStartup writes the table and judges: times by their median, with the
@@ -132,7 +132,7 @@ func reportStartup(rep *report, m *startup) {
 		name   string
 		millis []float64
 	}{{"ready, journal empty", m.empty}, {"ready, journal used", m.used}} {
-		mid := median(s.millis)
+		mid := stats.Median(s.millis)
 		t = append(t, []string{s.name, fmt.Sprintf("%.0f ms", mid), fmt.Sprintf("%.0f ms", slices.Max(s.millis)),
 			fmt.Sprintf("%d ms", allowedStart.Milliseconds()), rep.judge(s.name, mid < float64(allowedStart.Milliseconds()))})
 	}

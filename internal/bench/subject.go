@@ -1,8 +1,7 @@
 package main
 
 import (
-	"os"
-
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -20,7 +19,7 @@ type subject struct {
 	allowed   float64    // CPU beside the reference; 0: for information
 
 	// begin starts a fresh process in front of the echo server at upstream.
-	begin func(r *rig, upstream string) (*child, string, error)
+	begin func(r *rig, upstream string) (*proc.Process, string, error)
 }
 
 // subjects are the rows of the tables, in the order of a round.
@@ -40,17 +39,17 @@ func (r *rig) subjects() []subject {
 	return list
 }
 
-func beginForward(kind string) func(*rig, string) (*child, string, error) {
-	return func(r *rig, upstream string) (*child, string, error) {
+func beginForward(kind string) func(*rig, string) (*proc.Process, string, error) {
+	return func(r *rig, upstream string) (*proc.Process, string, error) {
 		return r.startRole("forward", kind, upstream)
 	}
 }
 
 // beginSidecar starts one with an embedded journal of its own: plain and
 // resilient clients are measured on two processes.
-func beginSidecar(more ...string) func(*rig, string) (*child, string, error) {
-	return func(r *rig, upstream string) (*child, string, error) {
-		dir, err := os.MkdirTemp(r.dir, "data-")
+func beginSidecar(more ...string) func(*rig, string) (*proc.Process, string, error) {
+	return func(r *rig, upstream string) (*proc.Process, string, error) {
+		dir, err := r.scratch("data")
 		if err != nil {
 			return nil, "", err
 		}
@@ -58,6 +57,6 @@ func beginSidecar(more ...string) func(*rig, string) (*child, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		return s.child, s.addr, nil
+		return s.Process, s.Addr, nil
 	}
 }

@@ -53,3 +53,34 @@ func TestSpread(t *testing.T) {
 		t.Errorf("nothing is %+v", got)
 	}
 }
+
+// Half of the values are at most the median, half at least.
+func FuzzMedian(f *testing.F) {
+	f.Add([]byte{1})
+	f.Add([]byte{9, 1, 5, 5})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) == 0 {
+			return
+		}
+		values := make([]float64, len(b))
+		for i := range b {
+			values[i] = float64(b[i])
+		}
+		before := slices.Clone(values)
+		m, below, above := Median(values), 0, 0
+		for _, v := range values {
+			if v <= m {
+				below++
+			}
+			if v >= m {
+				above++
+			}
+		}
+		if half := (len(b) + 1) / 2; below < half || above < half {
+			t.Fatalf("median %v of %v: %d at most, %d at least", m, values, below, above)
+		}
+		if !slices.Equal(before, values) {
+			t.Fatalf("the input changed from %v to %v", before, values)
+		}
+	})
+}
