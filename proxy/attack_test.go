@@ -54,10 +54,10 @@ func setScene(t *testing.T, change func(*Config), tune func(*Server)) *scene {
 		t.Fatal(err)
 	}
 	sc := &scene{t: t, ring: ring, app: newWitness(t), watch: newWatch(), log: new(bytesLog)}
-	sc.journal = &countedLog{Log: storetest.NewMemory(storetest.MemoryConfig{})}
+	sc.journal = &countedLog{Backend: storetest.NewMemory(storetest.MemoryConfig{})}
 	cfg := Config{
 		Upstream: sc.app.url, Tokens: ring, Advertise: "sidecar:1", Observer: sc.watch,
-		Store:  store.NewJournal(sc.journal, ring),
+		Store:  store.NewSealedStore(sc.journal, ring),
 		Logger: slog.New(slog.NewTextHandler(sc.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if change != nil {
@@ -177,7 +177,7 @@ func (w *watch) Panicked()                                { w.note("panicked") }
 
 // countedLog counts what is asked of the journal.
 type countedLog struct {
-	store.Log
+	store.Backend
 	mu sync.Mutex
 	n  map[store.ID]int // reads
 }
@@ -189,7 +189,7 @@ func (l *countedLog) Read(ctx context.Context, id store.ID, after store.Revision
 	}
 	l.n[id]++
 	l.mu.Unlock()
-	return l.Log.Read(ctx, id, after, limit)
+	return l.Backend.Read(ctx, id, after, limit)
 }
 
 // reads is how often a session was looked up; of all of them for the zero id.

@@ -389,7 +389,7 @@ func rotatedKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		return newScene(t, func(c *Config) {
-			c.Tokens, c.Store, c.Advertise = ring, store.NewJournal(log, ring), keys
+			c.Tokens, c.Store, c.Advertise = ring, store.NewSealedStore(log, ring), keys
 			c.Adopt = func(bool, bool) bool { return true }
 		})
 	}

@@ -103,7 +103,7 @@ func (nobody) Lease(string) store.LeaseState { return store.LeaseGone }
 func newZombie(t *testing.T, path string) *zombie {
 	t.Helper()
 	ring := mustRing(t, [][]byte{keyring.Generate()})
-	z := &zombie{store: &awayStore{Store: store.NewJournal(storetest.NewMemory(storetest.MemoryConfig{}), ring)}}
+	z := &zombie{store: &awayStore{Store: store.NewSealedStore(storetest.NewMemory(storetest.MemoryConfig{}), ring)}}
 	// Nobody listens at the owner's address, so that it can be adopted from.
 	share := func(name string) func(*Config) {
 		return func(c *Config) {

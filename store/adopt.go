@@ -42,10 +42,10 @@ func Adopt(ctx context.Context, s Store, a Adoption) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &State{Revision: rev, Record: *claim, Gap: former.Gap, Since: former.Since + 1}
+	st := &State{Revision: rev, Record: *claim, Gap: former.Gap, SinceSnapshot: former.SinceSnapshot + 1}
 	st.Frames, st.Context = slices.Clone(former.Frames), former.Context
 	st.Handed, st.Unclean = former.Handed, former.Unclean
-	if st.Since < SnapshotEvery || st.Gap {
+	if st.SinceSnapshot < SnapshotEvery || st.Gap {
 		return st, nil
 	}
 	// Owners that die one after the other right after their claim must not
@@ -79,6 +79,6 @@ func writeSnapshot(ctx context.Context, s Store, id ID, st *State) error {
 	if err != nil {
 		return err
 	}
-	st.N, st.Kind, st.Revision, st.Since = rec.N, rec.Kind, rev, 0
+	st.N, st.Kind, st.Revision, st.SinceSnapshot = rec.N, rec.Kind, rev, 0
 	return nil
 }

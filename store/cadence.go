@@ -11,25 +11,24 @@ const (
 	SnapshotEvery = 16
 
 	// RefreshInterval is how often the owner of an idle session writes a
-	// Snapshot, ± RefreshJitter of it, so that the log's maximal age takes no
-	// session that lives. A log keeps records for the session TTL and
-	// RefreshSlack.
+	// Snapshot, ± RefreshJitter of it, so that no session that lives reaches
+	// the maximal age of records: the session TTL and RefreshSlack.
 	RefreshInterval = 2 * time.Minute
 	RefreshJitter   = 0.2
 
 	// RefreshSlack is the longest refresh interval (2:24) and some for a
-	// refresh that waits for an election (up to 9 s) or a full log.
+	// refresh that waits for an election (up to 9 s) or a full store.
 	RefreshSlack = 3 * time.Minute
 )
 
-// A Cadence tells an owner which kind of record to write next. The zero value
-// with Limits set belongs to a new owner, whose first record is a Snapshot.
+// A Cadence decides which kind of record an owner writes next. The zero value
+// with Limits set is for a new owner, whose first record is a Snapshot.
 // It is not safe for concurrent use.
 type Cadence struct {
 	Limits Limits
 
-	based bool // a Snapshot of this owner is in the log
-	parts int  // stored since
+	based bool // a Snapshot of this owner is stored
+	parts int  // stored since then
 }
 
 // Next returns Snapshot or Delta. fresh is how many bytes of frames a Delta
@@ -44,8 +43,8 @@ func (c *Cadence) Next(fresh, unacked int) Kind {
 	return Delta
 }
 
-// Wrote takes note of an Append and its error: one that is not known to have
-// failed can have left parts too.
+// Wrote records an Append and its error. After ErrUnavailable parts may have
+// been stored too, and count.
 func (c *Cadence) Wrote(rec *Record, err error) {
 	switch {
 	case err == nil && rec.Kind == Snapshot:
@@ -55,7 +54,7 @@ func (c *Cadence) Wrote(rec *Record, err error) {
 	}
 }
 
-// count is how many parts n bytes take.
+// count returns how many parts n bytes take.
 func (c *Cadence) count(n int) int {
 	if c.Limits.Part <= 0 {
 		return 1

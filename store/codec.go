@@ -7,15 +7,16 @@ import (
 
 // Implementation limits of a record's fields.
 const (
-	// MaxOwner is what its length byte can say; a pod's address is far below.
+	// MaxOwner is the most that its length byte can say; a pod's address is
+	// far shorter.
 	MaxOwner = 255
 	// MaxReason is what a close frame has room for (RFC 6455 §5.5.1).
 	MaxReason = 123
 	// MaxNegotiated bounds subprotocol and extensions: longer header values
 	// are refused at the handshake.
 	MaxNegotiated = 4096
-	// MaxContext is the 64 KiB that a context may hold, and some for its
-	// own bookkeeping.
+	// MaxContext is the 64 KiB that the messages of a context may take, and
+	// contextSlack.
 	MaxContext = 64<<10 + contextSlack
 
 	// contextSlack is room for keys and versions beside the messages.
@@ -28,8 +29,8 @@ const (
 	flagClosed
 	flagFirst
 	flagContext // a context follows, be it empty
-	flagTorn
-	flagsKnown = flagHanded | flagClosed | flagFirst | flagContext | flagTorn
+	flagUnclean
+	flagsKnown = flagHanded | flagClosed | flagFirst | flagContext | flagUnclean
 )
 
 const (
@@ -55,20 +56,20 @@ func (r *Record) size() int {
 	return n
 }
 
-// check refuses what the layout has no room for.
+// check refuses what the encoding has no room for.
 func (r *Record) check() error {
 	for _, f := range []struct {
 		name  string
 		value string
-		most  int
+		limit int
 	}{
 		{"owner", r.Owner, MaxOwner},
 		{"close reason", r.CloseReason, MaxReason},
 		{"subprotocol", r.Subprotocol, MaxNegotiated},
 		{"extensions", r.Extensions, MaxNegotiated},
 	} {
-		if len(f.value) > f.most {
-			return fmt.Errorf("%w: %s of %d bytes, at most %d", ErrTooLarge, f.name, len(f.value), f.most)
+		if len(f.value) > f.limit {
+			return fmt.Errorf("%w: %s of %d bytes, at most %d", ErrTooLarge, f.name, len(f.value), f.limit)
 		}
 	}
 	if len(r.Context) > MaxContext {
@@ -121,7 +122,7 @@ func (r *Record) flags() (flags byte) {
 		flags |= flagHanded
 	}
 	if r.Unclean {
-		flags |= flagTorn
+		flags |= flagUnclean
 	}
 	if r.Closed {
 		flags |= flagClosed
@@ -141,10 +142,10 @@ func decodeBody(r *Record, b []byte) error {
 	d := decoder{rest: b}
 	flags := d.take(1)
 	if d.short || flags[0]&^flagsKnown != 0 {
-		return fmt.Errorf("%w: flags unknown or missing", ErrCorrupt)
+		return fmt.Errorf("%w: unknown or missing flags", ErrCorrupt)
 	}
 	r.Handed = flags[0]&flagHanded != 0
-	r.Unclean = flags[0]&flagTorn != 0
+	r.Unclean = flags[0]&flagUnclean != 0
 	r.Closed = flags[0]&flagClosed != 0
 	r.First = flags[0]&flagFirst != 0
 	r.InAcked = d.uint32()
@@ -165,20 +166,20 @@ func decodeBody(r *Record, b []byte) error {
 	}
 	r.Frames = d.frames()
 	if d.short || len(d.rest) != 0 {
-		return fmt.Errorf("%w: %d bytes are too short or too long", ErrCorrupt, len(b))
+		return fmt.Errorf("%w: body of %d bytes is too short or too long", ErrCorrupt, len(b))
 	}
 	return r.check()
 }
 
-// A decoder takes a body apart. Past the end it returns zeros and notes it,
-// so that one check at the end is enough.
+// A decoder reads a body. Past the end it returns zeros and sets short, so
+// that one check at the end is enough.
 type decoder struct {
 	rest  []byte
 	short bool
 }
 
-// frames allocates for the frames that the rest can hold, whatever the count
-// claims.
+// frames allocates no more than the rest of the body can hold, whatever the
+// count says.
 func (d *decoder) frames() []Frame {
 	count := d.uint32()
 	if count == 0 || uint64(count)*frameFixed > uint64(len(d.rest)) {
@@ -203,7 +204,7 @@ func (d *decoder) take(n int) []byte {
 	return b
 }
 
-// fixed is take with zeros for what is missing; n is at most 8.
+// fixed returns the next n bytes, at most 8, or zeros if they are missing.
 func (d *decoder) fixed(n int) []byte {
 	if b := d.take(n); !d.short {
 		return b

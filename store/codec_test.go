@@ -29,10 +29,10 @@ func fullRecord() *Record {
 	}
 }
 
-// store1 stores rec in parts of most bytes and returns the messages.
-func store1(t testing.TB, ring *keyring.Ring, id ID, rec *Record, most int) (out []Message) {
+// storeAll returns rec as messages whose parts have at most limit bytes.
+func storeAll(t testing.TB, ring *keyring.Ring, id ID, rec *Record, limit int) (out []Message) {
 	t.Helper()
-	parts, err := split(rec, most)
+	parts, err := split(rec, limit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestRoundTrip(t *testing.T) {
 	for _, rec := range []*Record{fullRecord(), {Kind: Claim}, {Kind: End, Owner: "a"}, {Kind: Delta, Context: []byte{}}} {
 		size := rec.size()
 		for _, most := range []int{size, size - 1, (size + MaxParts - 1) / MaxParts} {
-			messages := store1(t, ring, id, rec, most)
+			messages := storeAll(t, ring, id, rec, most)
 			got := assemble(ring, id, messages)
 			last := got[len(got)-1]
 			if last.Err != nil || !reflect.DeepEqual(last.Record, rec) {
@@ -65,13 +65,14 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestPartsDoNotMix: no part can stand for another, whoever orders them.
+// TestPartsDoNotMix: parts are never put together wrongly, in whatever order
+// they are stored.
 func TestPartsDoNotMix(t *testing.T) {
 	ring, id := testRing(t), ID{1}
-	a := store1(t, ring, id, fullRecord(), 30)
+	a := storeAll(t, ring, id, fullRecord(), 30)
 	next := fullRecord()
 	next.N++
-	b := store1(t, ring, id, next, 30)
+	b := storeAll(t, ring, id, next, 30)
 	n := len(a)
 	if n < 3 || len(b) != n {
 		t.Fatalf("%d and %d parts", n, len(b))
@@ -107,7 +108,7 @@ func TestPartsDoNotMix(t *testing.T) {
 // whatever the rest of it would say.
 func TestFormerVersion(t *testing.T) {
 	ring, id := testRing(t), ID{1}
-	data := store1(t, ring, id, fullRecord(), 1000)[0].Data
+	data := storeAll(t, ring, id, fullRecord(), 1000)[0].Data
 	data[0] = 1
 	_, err := open(ring, id, data)
 	if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "record of version 1: this program knows only 2") {
@@ -135,18 +136,18 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-// FuzzAssemble feeds stored bytes that nobody sealed, and bodies that somebody
-// with the key sealed badly.
+// FuzzAssemble feeds stored bytes that nobody sealed, and malformed bodies that
+// were sealed with the right key.
 func FuzzAssemble(f *testing.F) {
 	ring, id := testRing(f), ID{1}
-	for _, m := range store1(f, ring, id, fullRecord(), 60) {
+	for _, m := range storeAll(f, ring, id, fullRecord(), 60) {
 		f.Add(m.Data, uint8(1))
 	}
 	f.Add(appendBody(nil, fullRecord()), uint8(3))
 	f.Add([]byte{}, uint8(0))
 	f.Fuzz(func(t *testing.T, data []byte, count uint8) {
 		// The same input must take the same path each time, nonces included:
-		// otherwise the fuzzer takes chance for news and never ends minimising.
+		// otherwise the fuzzer takes chance for coverage and never ends minimising.
 		cryptotest.SetGlobalRandom(t, 1)
 		messages := []Message{{1, data}}
 		for i := range count % (MaxParts + 1) {

@@ -6,8 +6,8 @@ import (
 )
 
 // A Stored is one stored part as Fold takes it: with the record that it
-// completes, with the reason why it cannot be read, or with neither, for a
-// part that is only a beginning.
+// completes, or with the reason why it cannot be read, or with neither if it
+// is not the last part of a record.
 type Stored struct {
 	Revision Revision
 	Record   *Record
@@ -42,14 +42,14 @@ type folding struct {
 
 func (f *folding) add(s *Stored) {
 	f.Revision = s.Revision
-	f.Since += s.Parts
+	f.SinceSnapshot += s.Parts
 	switch {
 	case s.Err != nil:
 		f.broken = s.Err
 	case s.Record == nil:
 	case f.seen && s.Record.Epoch < f.Epoch:
-		// A fenced owner's record. Compare-and-set lets none in; should one
-		// be there all the same, the higher epoch wins (I5).
+		// A fenced owner's record. Compare-and-set lets none in; if one is
+		// there all the same, the higher epoch wins (I5).
 	default:
 		f.fold(s.Record)
 	}
@@ -58,7 +58,7 @@ func (f *folding) add(s *Stored) {
 func (f *folding) fold(r *Record) {
 	frames := f.Frames
 	if r.Kind == Snapshot || r.First {
-		frames, f.Since = nil, 0
+		frames, f.SinceSnapshot = nil, 0
 		f.anchored, f.broken = true, nil
 	}
 	frames = append(slices.Clip(frames), r.Frames...)
@@ -70,9 +70,9 @@ func (f *folding) fold(r *Record) {
 	f.Frames = outstanding(frames, r.OutAcked)
 }
 
-// gap tells whether the kept frames are not all that followed OutAcked. A
-// chain whose anchor is gone proves nothing, unless nothing is outstanding
-// and a later record brought the context.
+// gap reports whether frames after OutAcked may be missing. A chain whose
+// anchor is gone proves nothing, unless nothing is outstanding and a later
+// record brought the context.
 func (f *folding) gap() bool {
 	if !f.anchored && (f.OutHead != f.OutAcked || f.Context == nil) {
 		return true
@@ -87,8 +87,8 @@ func (f *folding) gap() bool {
 	return false
 }
 
-// outstanding drops what is acknowledged and puts the rest in order, each seq
-// once: a retried record brings frames that are there already.
+// outstanding drops what is acknowledged and sorts the rest, each seq once: a
+// retried record brings frames that are there already.
 func outstanding(frames []Frame, acked uint32) []Frame {
 	frames = slices.DeleteFunc(frames, func(f Frame) bool { return !after(f.Seq, acked) })
 	// Counted from acked, serial numbers have an order like any other.
@@ -99,5 +99,6 @@ func outstanding(frames []Frame, acked uint32) []Frame {
 	return slices.CompactFunc(frames, func(a, b Frame) bool { return a.Seq == b.Seq })
 }
 
-// after is RFC 1982 §3.2: a comes after b.
+// after reports whether a comes after b in serial number arithmetic
+// (RFC 1982 §3.2).
 func after(a, b uint32) bool { return int32(a-b) > 0 }

@@ -7,10 +7,12 @@ type LeaseState int
 
 const (
 	// LeaseUnknown: nothing is known, since the journal is out of reach or its
-	// news have not come yet. Nobody adopts; the client tries again.
+	// updates have not come yet. Nobody adopts; the client tries again.
 	LeaseUnknown LeaseState = iota
-	// LeaseLive: it has announced itself within the lease's time.
+	// LeaseLive: it renewed its lease within the lease's time. Its sessions are
+	// its own.
 	LeaseLive
-	// LeaseGone: it never did, it said goodbye, or its time is over.
+	// LeaseGone: it has no lease, it released it, or the lease ran out. Its
+	// sessions may be adopted.
 	LeaseGone
 )

@@ -25,12 +25,13 @@ const (
 	partOverhead = headerSize + keyring.Overhead
 )
 
-// aadPrefix keeps a part from passing for anything else that the keys seal.
+// aadPrefix keeps a part from passing for anything else that is sealed with
+// the same keys. It begins the additional authenticated data of a part.
 const aadPrefix = "wsr journal part"
 
-// A header stands in the clear before each part, and is authenticated with it
-// together with the session id: a part cannot be changed, moved to another
-// session or another place, or left out unnoticed.
+// A header precedes each part in the clear, and is authenticated with it and
+// the session id: a part cannot be changed, moved to another session or
+// another place, or left out unnoticed.
 //
 //	version u8 | kind u8 | part u8 | parts u8 | epoch u32 | n u32 | author 8 B
 type header struct {
@@ -47,7 +48,8 @@ func (h *header) append(b []byte) []byte {
 	return append(b, h.author[:]...)
 }
 
-// author names who wrote a record, for recognising one's own.
+// author identifies the ownership that wrote r, by which an owner recognises
+// its own records.
 func (r *Record) author() [8]byte {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(r.Owner), r.Writer))
 	return [8]byte(sum[:8])
@@ -80,27 +82,27 @@ type part struct {
 	piece []byte
 }
 
-// split encodes rec into parts of at most most bytes of body each.
-func split(rec *Record, most int) ([]part, error) {
+// split encodes rec into parts of at most limit bytes of body each.
+func split(rec *Record, limit int) ([]part, error) {
 	if err := rec.check(); err != nil {
 		return nil, err
 	}
 	size := rec.size()
-	count := (size + most - 1) / most
+	count := (size + limit - 1) / limit
 	if count > MaxParts {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, size, MaxParts*most)
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, size, MaxParts*limit)
 	}
 	h := header{kind: rec.Kind, parts: uint8(count), epoch: rec.Epoch, n: rec.N, author: rec.author()}
 	body := appendBody(make([]byte, 0, size), rec)
 	parts := make([]part, count)
 	for i := range parts {
 		h.part = uint8(i)
-		parts[i] = part{h, body[i*most : min((i+1)*most, size)]}
+		parts[i] = part{h, body[i*limit : min((i+1)*limit, size)]}
 	}
 	return parts, nil
 }
 
-// seal returns p as it is stored.
+// seal returns p as it is stored: the header, then the sealed piece.
 func (p *part) seal(ring *keyring.Ring, id ID) []byte {
 	b := p.append(make([]byte, 0, len(p.piece)+partOverhead))
 	return ring.Seal(b, p.piece, aad(id, b))
@@ -123,12 +125,12 @@ func aad(id ID, head []byte) []byte {
 	return append(append(append(b, aadPrefix...), id[:]...), head...)
 }
 
-// same tells whether two parts are the same part of the same record.
-func (p *part) same(q *part) bool {
+// equal reports whether p and q are the same part of the same record.
+func (p *part) equal(q *part) bool {
 	return p.header == q.header && bytes.Equal(p.piece, q.piece)
 }
 
-// follows tells whether q continues the record that p is a part of.
+// follows reports whether p is the part after q of the same record.
 func (p *part) follows(q *part) bool {
 	want := q.header
 	want.part++
@@ -136,12 +138,12 @@ func (p *part) follows(q *part) bool {
 }
 
 // assemble makes records of the messages of one chain, oldest first. A record
-// whose parts are not all there is invisible: its writer never finished, or
-// the ring let go of its beginning. Of either only the revision stays.
+// whose parts are not all there is skipped: its writer never finished, or the
+// ring dropped its beginning. Only the revisions of its parts are kept.
 func assemble(ring *keyring.Ring, id ID, messages []Message) []Stored {
 	var (
-		out  []Stored
-		held []part
+		out     []Stored
+		pending []part // of a record that is not complete yet
 	)
 	for _, m := range messages {
 		out = append(out, Stored{Revision: m.Revision, Parts: 1})
@@ -149,18 +151,18 @@ func assemble(ring *keyring.Ring, id ID, messages []Message) []Stored {
 		p, err := open(ring, id, m.Data)
 		switch {
 		case err != nil:
-			last.Err, held = err, nil
+			last.Err, pending = err, nil
 			continue
 		case p.part == 0:
-			held = []part{p}
-		case len(held) > 0 && p.follows(&held[len(held)-1]):
-			held = append(held, p)
+			pending = []part{p}
+		case len(pending) > 0 && p.follows(&pending[len(pending)-1]):
+			pending = append(pending, p)
 		default:
-			held = nil
+			pending = nil
 		}
-		if len(held) > 0 && len(held) == int(p.parts) {
-			last.Record, last.Err = join(held)
-			held = nil
+		if len(pending) > 0 && len(pending) == int(p.parts) {
+			last.Record, last.Err = join(pending)
+			pending = nil
 		}
 	}
 	return out

@@ -1,14 +1,14 @@
-// Package store is the contract of the journal: what a session's owner writes
-// down so that the session can go on when the connection, the process or the
-// pod is gone (DESIGN §4 and §6), and what a new owner reads.
+// Package store is the contract of the journal: what a session's owner stores
+// so that the session can go on when the connection, the process or the pod is
+// gone (DESIGN §4 and §6), and what a new owner reads.
 //
 // A session has one chain of records. Its owner appends by compare-and-set on
 // the newest revision, so the chain is the fence too: whoever claims the
 // session first makes every later append of the former owner fail. A reader
 // folds the chain into one State.
 //
-// Journal implements Store over a Log, which is all that a backend supplies:
-// JetStream in natsstore, memory in storetest for tests.
+// SealedStore implements Store over a Backend, which keeps opaque messages:
+// in JetStream (natsstore), or in memory for tests (storetest).
 package store
 
 import (
@@ -23,7 +23,7 @@ type ID [16]byte
 // String is the id in lower-case hex: one token of a subject.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
-// A Revision is a record's place in its store. It only grows along a chain.
+// A Revision is a record's position in its store. It only grows along a chain.
 // 0 means that the session has no record.
 type Revision uint64
 
@@ -34,8 +34,8 @@ const (
 	// Claim begins an ownership: the epoch is new, the frames before it stay.
 	// A claim carries neither frames nor context. Adopt writes it.
 	Claim Kind = 1 + iota
-	// Snapshot carries every unacknowledged outbound frame; nothing before it
-	// is needed any more. Cadence tells when one is due.
+	// Snapshot carries every unacknowledged outbound frame and the context;
+	// nothing before it is needed any more. Cadence decides when one is due.
 	Snapshot
 	// Delta carries the frames that are new since the record before it.
 	Delta
@@ -84,7 +84,7 @@ type Record struct {
 
 	DetachedAt int64 // unix ms; 0 while a connection is attached
 	Handed     bool  // released on purpose by a drain: everything is in the journal
-	Unclean    bool  // and the app's socket broke before: what it had not read, or not said, is gone
+	Unclean    bool  // with Handed: the app's socket broke before, and messages of either side may be lost in it
 
 	Closed      bool // the app closed; CLOSE is still to be delivered
 	CloseCode   uint16
@@ -110,31 +110,31 @@ type State struct {
 	Revision Revision // the newest in the chain: Append goes after it
 
 	// Record has the values of the newest record; its Frames are all
-	// unacknowledged ones that the chain knows, oldest first. After Adopt,
-	// Handed and Torn tell what the former owner left. Its Context is the newest that
-	// any record carried.
+	// unacknowledged ones in the chain, oldest first. Its Context is the newest
+	// that any record carried. After Adopt, Handed and Unclean are as the
+	// former owner left them.
 	Record
 
 	// Gap means that frames are missing between OutAcked and the last frame
 	// kept, or may be, or that the Context is not known to be all: the answer
-	// to the client is RESET (I1). Frames that the
-	// former owner sent and had not yet journaled are no gap; OutHead may tell
-	// of them.
+	// to the client is RESET (I1). Frames that the former owner sent and had
+	// not yet journaled are no gap; OutHead may count them.
 	Gap bool
 
-	// Since counts the stored parts after the newest Snapshot. Adopt uses
-	// it to keep a chain of claims from pushing the snapshot out of the ring.
-	Since int
+	// SinceSnapshot counts the stored parts after the newest Snapshot. Adopt
+	// uses it to keep a chain of claims from pushing the snapshot out of the
+	// ring.
+	SinceSnapshot int
 }
 
-// Limits are what one record may weigh.
+// Limits are the largest sizes that a Store takes.
 type Limits struct {
 	Part   int // plaintext bytes of one stored part
 	Record int // bytes of a whole record: MaxParts parts
 }
 
-// A Store keeps the chains. It is safe for concurrent use, but a session has
-// one append in flight at a time: that is its owner's duty.
+// A Store keeps the chains of all sessions. It is safe for concurrent use, but
+// the owner of a session has at most one append of it in flight.
 //
 // Errors wrap the Err values of this package. A context that ends during a
 // call yields an error that wraps both its cause and ErrUnavailable.
@@ -169,12 +169,14 @@ var (
 	// ErrEnded means that the session is over and cannot be adopted.
 	ErrEnded = errors.New("store: session has ended")
 
-	// ErrFenced means that somebody else wrote: this owner owns no more (I5).
+	// ErrFenced means that another owner wrote: the caller owns the session no
+	// more (I5).
 	ErrFenced = errors.New("store: fenced by another owner")
 
-	// ErrLost means that the revision to append after is gone although nobody
-	// else wrote: it expired, or a power cut took it. The owner loads, and if
-	// the epoch is still its own or nothing is there, goes on with a Snapshot.
+	// ErrLost means that the revision to append after is gone although no other
+	// owner wrote: it expired, or was lost in a power cut. The owner loads, and
+	// if the epoch is still its own or nothing is there, goes on with a
+	// Snapshot.
 	ErrLost = errors.New("store: records were lost")
 
 	// ErrFull means that the store's limits are reached: nothing was stored,
@@ -185,8 +187,8 @@ var (
 	// fields is too long. Trying again does not help.
 	ErrTooLarge = errors.New("store: record too large")
 
-	// ErrUnavailable means that the store is out of reach or cannot tell:
-	// try again.
+	// ErrUnavailable means that the store is out of reach or does not know the
+	// outcome: try again.
 	ErrUnavailable = errors.New("store: unavailable")
 
 	// ErrCorrupt means that records are there and cannot be read.

@@ -197,7 +197,7 @@ func TestKeysRotate(t *testing.T) {
 	pod := func(keys ...[]byte) {
 		f.add(func(c *proxy.Config) {
 			ring := newRing(t, keys...)
-			c.Tokens, c.Proofs, c.Store = ring, ring, store.NewJournal(memory, ring)
+			c.Tokens, c.Proofs, c.Store = ring, ring, store.NewSealedStore(memory, ring)
 		})
 	}
 	pod(older)

@@ -55,7 +55,7 @@ func newFleet(t *testing.T, app http.Handler, virtual bool) *fleet {
 	ring := newRing(t, keyring.Generate())
 	return &fleet{
 		t: t, virtual: virtual, ring: ring, app: app,
-		store:  store.NewJournal(storetest.NewMemory(storetest.MemoryConfig{}), ring),
+		store:  store.NewSealedStore(storetest.NewMemory(storetest.MemoryConfig{}), ring),
 		leases: &leases{of: map[string]store.LeaseState{}},
 	}
 }

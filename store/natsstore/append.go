@@ -23,83 +23,83 @@ const (
 )
 
 const (
-	// headroom is for the header that carries the expected sequence; the
-	// payload limit counts it.
-	headroom = 1024
+	// headerRoom is for the header that carries the expected sequence, which
+	// counts towards the payload limit.
+	headerRoom = 1024
 
-	// assumedPayload is a stock server's limit, until one is reached.
+	// assumedPayload is a stock server's limit, until a server was reached.
 	assumedPayload = 1 << 20
 )
 
-// MaxData implements store.Log.
-func (l *log) MaxData() int {
-	payload := int(l.payload.Load())
+// MaxData implements store.Backend.
+func (b *backend) MaxData() int {
+	payload := int(b.payload.Load())
 	if payload == 0 {
 		payload = assumedPayload
 	}
-	return payload - headroom
+	return payload - headerRoom
 }
 
-// Append implements store.Log. There is no message id: it would not make
+// Append implements store.Backend. There is no message id: it would not make
 // retries idempotent on one server, and costs memory on all.
-func (l *log) Append(ctx context.Context, id store.ID, after store.Revision, data []byte) (store.Revision, error) {
-	ctx, done, err := l.denials.call(ctx, l.cfg.Timeout)
+func (b *backend) Append(ctx context.Context, id store.ID, after store.Revision, data []byte) (store.Revision, error) {
+	ctx, done, err := b.denials.call(ctx, b.cfg.Timeout)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
-	if err := l.ensure(ctx); err != nil {
-		return 0, asUnavailable(because(ctx, err))
+	if err := b.ensure(ctx); err != nil {
+		return 0, asUnavailable(cause(ctx, err))
 	}
-	if l.server != nil {
-		if err := l.server.trouble(); err != nil {
+	if b.server != nil {
+		if err := b.server.health(); err != nil {
 			return 0, unavailable(err)
 		}
-		var calm func()
-		ctx, calm = l.orTrouble(ctx)
-		defer calm()
+		var cancel func()
+		ctx, cancel = b.failIfServerBroken(ctx)
+		defer cancel()
 	}
-	msg := &nats.Msg{Subject: l.subject(id), Data: data}
-	ack, err := l.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(uint64(after)))
+	msg := &nats.Msg{Subject: b.subject(id), Data: data}
+	ack, err := b.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(uint64(after)))
 	if err != nil {
-		return 0, l.noted(l.appendError(because(ctx, err)))
+		return 0, b.recordFailure(b.appendError(cause(ctx, err)))
 	}
-	l.full.Store(nil)
+	b.full.Store(nil)
 	return store.Revision(ack.Sequence), nil
 }
 
-// orTrouble ends ctx when an append waits and the embedded server turns out to
-// be the reason.
-func (l *log) orTrouble(ctx context.Context) (context.Context, func()) {
+// failIfServerBroken cancels ctx if the embedded server is found broken while
+// an append waits.
+func (b *backend) failIfServerBroken(ctx context.Context) (context.Context, func()) {
 	ctx, end := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(stuckAfter, func() {
-		if err := l.server.examine(); err != nil {
-			end(&troubleError{err})
+		if err := b.server.checkHealth(); err != nil {
+			end(&brokenServerError{err})
 		}
 	})
 	return ctx, func() { timer.Stop(); end(nil) }
 }
 
-// A troubleError is the embedded server's, and the reason why a call ended.
-type troubleError struct{ error }
+// A brokenServerError ends a call because the embedded server is broken.
+type brokenServerError struct{ error }
 
-func (e *troubleError) Unwrap() error { return e.error }
+func (e *brokenServerError) Unwrap() error { return e.error }
 
-// noted lets Watch know of an append that failed.
-func (l *log) noted(err error) error {
+// recordFailure tells Watch of an append that failed, and returns its error.
+func (b *backend) recordFailure(err error) error {
 	if errors.Is(err, store.ErrFull) {
-		l.full.Store(&refused{err, time.Now()})
+		b.full.Store(&refusedAppend{err, time.Now()})
 	}
 	if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrUnavailable) {
-		l.nudge()
+		b.wakeWatch()
 	}
 	return err
 }
 
-// appendError says what an answer means to the chain.
-func (l *log) appendError(err error) error {
+// appendError translates a server's answer into the errors of package store.
+func (b *backend) appendError(err error) error {
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
-		l.setUp.Store(false) // without a leader, or deleted: look before the next
+		b.setUp.Store(false) // without a leader, or deleted: check before the next append
 	}
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
@@ -113,11 +113,11 @@ func (l *log) appendError(err error) error {
 		// way: whether that one gets there is not known yet.
 		return fmt.Errorf("natsstore: %w: %w", store.ErrBusy, err)
 	case codeAccountResources, codeInsufficientResources, codeStorageExceeded:
-		return fmt.Errorf("natsstore: %w: %w", store.ErrFull, err)
+		return full(err)
 	case codeStoreFailed:
 		// The same code for "maximum bytes exceeded" and for a broken disk.
 		if strings.Contains(api.Description, "maximum") {
-			return fmt.Errorf("natsstore: %w: %w", store.ErrFull, err)
+			return full(err)
 		}
 	case jetstream.JSErrCodeStreamMessageExceedsMaximum:
 		return fmt.Errorf("natsstore: %w: %w", store.ErrTooLarge, err)
@@ -125,7 +125,14 @@ func (l *log) appendError(err error) error {
 	return unavailable(err)
 }
 
-// fencedError takes the newest sequence from the only place where it stands.
+// full marks err as a refusal for want of room.
+func full(err error) error {
+	return fmt.Errorf("natsstore: %w: %w; raise max_bytes of the streams %s*, or the storage of the account or server",
+		store.ErrFull, err, streamPrefix)
+}
+
+// fencedError takes the newest sequence from the description, the only place
+// where the server says it.
 func fencedError(description string) error {
 	fenced := &store.FencedError{}
 	_, err := fmt.Sscanf(description, "wrong last sequence: %d", &fenced.Newest)

@@ -19,32 +19,32 @@ const (
 	leaseStream = "KV_" + leaseBucket
 	leasePrefix = "$KV." + leaseBucket + "."
 
-	// leaseBytes is room for ten thousand sidecars, and what an embedded
-	// server has left beside its stream.
-	leaseBytes = 4 << 20
+	// maxLeaseBytes has room for ten thousand sidecars, and fits beside the
+	// stream of an embedded server.
+	maxLeaseBytes = 4 << 20
 
-	// leaseValue is the largest notice: an owner's address of MaxOwner bytes,
+	// maxLeaseValue is the largest announcement: an address of MaxOwner bytes,
 	// each escaped, and the rest of the JSON.
-	leaseValue = 2048
+	maxLeaseValue = 2048
 
-	// markerTTL is how long the server keeps the mark of an expired key for
-	// those who were not looking; who comes later finds nothing there.
+	// markerTTL is how long the server keeps the delete marker of an expired
+	// key, for watches that were interrupted.
 	markerTTL = time.Minute
 )
 
-// A notice is what a sidecar says of itself.
-type notice struct {
+// An announcement is the value of a lease: what a sidecar says of itself.
+type announcement struct {
 	Owner    string    `json:"owner"`
 	Instance string    `json:"instance"` // random: tells two processes of one address apart
-	Since    time.Time `json:"since"`    // when the process announced itself first; for people
+	Since    time.Time `json:"since"`    // when the process announced itself first; for operators
 	Draining bool      `json:"draining,omitempty"`
 }
 
-// leaseKey makes a key of an address: of legal characters and one token.
+// leaseKey encodes an address as a key: legal characters only, one token.
 func leaseKey(owner string) string { return base64.RawURLEncoding.EncodeToString([]byte(owner)) }
 
-// leaseOwner is the way back. The decoder steps over line ends, which no key
-// has.
+// leaseOwner decodes a key. It encodes the result again since the decoder
+// ignores line ends, which no key has.
 func leaseOwner(key string) (string, error) {
 	owner, err := base64.RawURLEncoding.Strict().DecodeString(key)
 	if err != nil || len(owner) == 0 || len(owner) > store.MaxOwner || leaseKey(string(owner)) != key {
@@ -53,58 +53,57 @@ func leaseOwner(key string) (string, error) {
 	return string(owner), nil
 }
 
-// parseNotice reads the value of owner's key.
-func parseNotice(owner string, value []byte) (n notice, err error) {
-	if len(value) > leaseValue {
-		return n, fmt.Errorf("natsstore: lease of %q: %d bytes, at most %d", owner, len(value), leaseValue)
+// parseAnnouncement reads the value of owner's key.
+func parseAnnouncement(owner string, value []byte) (a announcement, err error) {
+	if len(value) > maxLeaseValue {
+		return a, fmt.Errorf("natsstore: lease of %q: %d bytes, at most %d", owner, len(value), maxLeaseValue)
 	}
-	if err := json.Unmarshal(value, &n); err != nil {
-		return n, fmt.Errorf("natsstore: lease of %q: %w", owner, err)
+	if err := json.Unmarshal(value, &a); err != nil {
+		return a, fmt.Errorf("natsstore: lease of %q: %w", owner, err)
 	}
-	if n.Owner != owner || n.Instance == "" {
-		return n, fmt.Errorf("natsstore: lease of %q: names %q, instance %q", owner, n.Owner, n.Instance)
+	if a.Owner != owner || a.Instance == "" {
+		return a, fmt.Errorf("natsstore: lease of %q: names %q, instance %q", owner, a.Owner, a.Instance)
 	}
-	return n, nil
+	return a, nil
 }
 
-// openBucket makes the bucket if it is missing, and looks at one that is there
-// as ensureStream does.
-func (l *log) openBucket(ctx context.Context) (jetstream.KeyValue, error) {
-	ctx, done, err := l.denials.call(ctx, l.cfg.Timeout)
+// openBucket makes the bucket if it is missing, and checks one that is there.
+func (b *backend) openBucket(ctx context.Context) (jetstream.KeyValue, error) {
+	ctx, done, err := b.denials.call(ctx, b.cfg.Timeout)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	if !l.nc.IsConnected() {
-		return nil, unavailable(l.why())
+	if !b.nc.IsConnected() {
+		return nil, unavailable(b.disconnectReason())
 	}
-	kv, err := l.js.KeyValue(ctx, leaseBucket)
+	kv, err := b.js.KeyValue(ctx, leaseBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = l.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+		kv, err = b.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket:         leaseBucket,
 			Description:    "wsresilience: sidecars that live",
-			MaxValueSize:   leaseValue,
+			MaxValueSize:   maxLeaseValue,
 			History:        1,
-			MaxBytes:       leaseBytes,
+			MaxBytes:       maxLeaseBytes,
 			Storage:        jetstream.FileStorage,
-			Replicas:       l.cfg.Replicas,
+			Replicas:       b.cfg.Replicas,
 			LimitMarkerTTL: markerTTL,
 		})
 	}
 	if errors.Is(err, jetstream.ErrBucketExists) {
-		kv, err = l.js.KeyValue(ctx, leaseBucket) // another sidecar was faster
+		kv, err = b.js.KeyValue(ctx, leaseBucket) // another sidecar was faster
 	}
 	if err != nil {
-		return nil, unavailable(fmt.Errorf("bucket %s: %w", leaseBucket, because(ctx, err)))
+		return nil, unavailable(fmt.Errorf("bucket %s: %w", leaseBucket, cause(ctx, err)))
 	}
-	stream, err := l.js.Stream(ctx, leaseStream)
+	stream, err := b.js.Stream(ctx, leaseStream)
 	if err != nil {
-		return nil, unavailable(fmt.Errorf("bucket %s: %w", leaseBucket, because(ctx, err)))
+		return nil, unavailable(fmt.Errorf("bucket %s: %w", leaseBucket, cause(ctx, err)))
 	}
-	return kv, verifyBucket(&stream.CachedInfo().Config, l.cfg.Replicas)
+	return kv, verifyBucket(&stream.CachedInfo().Config, b.cfg.Replicas)
 }
 
-// verifyBucket compares what leases rest on.
+// verifyBucket refuses a bucket that leases cannot rely on.
 func verifyBucket(found *jetstream.StreamConfig, replicas int) error {
 	var why string
 	switch {
@@ -117,5 +116,5 @@ func verifyBucket(found *jetstream.StreamConfig, replicas int) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("natsstore: bucket %s: %s; delete it, and it is made anew", leaseBucket, why)
+	return fmt.Errorf("natsstore: bucket %s: %s; remove it with `nats kv del %s`, and it is made again", leaseBucket, why, leaseBucket)
 }

@@ -136,14 +136,14 @@ func TestCluster(t *testing.T) {
 	cfg := clusterConfig(t, nodes)
 	s := mustOpen(t, cfg)
 	waitReady(t, s)
-	info, err := s.log.js.Stream(t.Context(), streamName(0))
+	info, err := s.backend.js.Stream(t.Context(), streamName(0))
 	if err != nil || info.CachedInfo().Config.Replicas != 3 {
 		t.Fatalf("not three replicas: %+v, %v", info, err)
 	}
 	t.Run("contract", func(t *testing.T) {
 		patient := cfg
 		patient.Timeout = 15 * time.Second // three servers and the race detector on a busy machine
-		storetest.RunLog(t, func(t *testing.T) store.Log { return mustOpenLog(t, patient) })
+		storetest.RunBackend(t, func(t *testing.T) store.Backend { return mustOpenBackend(t, patient) })
 	})
 	t.Run("leader killed", func(t *testing.T) { testLeaderKilled(t, nodes, s) })
 	t.Run("leases", func(t *testing.T) { testClusterLeases(t, nodes, cfg) })
@@ -264,7 +264,7 @@ func testLeaderKilled(t *testing.T, nodes []*node, s *Store) {
 
 func leaderOf(t *testing.T, nodes []*node, s *Store) *node {
 	t.Helper()
-	stream, err := s.log.js.Stream(t.Context(), streamName(0))
+	stream, err := s.backend.js.Stream(t.Context(), streamName(0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +281,7 @@ func leaderOf(t *testing.T, nodes []*node, s *Store) *node {
 func waitCurrent(t *testing.T, ctx context.Context, s *Store) {
 	t.Helper()
 	for ; ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
-		stream, err := s.log.js.Stream(ctx, streamName(0))
+		stream, err := s.backend.js.Stream(ctx, streamName(0))
 		if err != nil {
 			continue
 		}
@@ -303,7 +303,7 @@ func waitOther(t *testing.T, ctx context.Context, nodes []*node, s *Store, dead 
 	t.Helper()
 	for ctx.Err() == nil {
 		ask, cancel := context.WithTimeout(ctx, time.Second)
-		stream, err := s.log.js.Stream(ask, streamName(0))
+		stream, err := s.backend.js.Stream(ask, streamName(0))
 		cancel()
 		if err == nil && stream.CachedInfo().Cluster.Leader != dead.Name && stream.CachedInfo().Cluster.Leader != "" {
 			return

@@ -11,22 +11,22 @@ import (
 
 // denialPause is how long every call fails at once after the server denied
 // one. A user without the permission stays so until an operator acts, and
-// until then neither the server nor the log is to hear of it per session.
+// until then neither the server nor the log gets a line per session.
 const denialPause = 2 * time.Second
 
-// denials is what the server does not permit our user. It says so beside the
-// request, which without us would wait for an answer until its time is up.
-// The zero value is ready; it is safe for concurrent use.
+// denials tracks what the server does not permit our user. The server says so
+// asynchronously, and never answers the request, which would otherwise wait
+// until its timeout. The zero value is ready; it is safe for concurrent use.
 type denials struct {
 	mu    sync.Mutex
-	err   error     // the newest
+	err   error     // the newest denial
 	until time.Time // calls fail with it until then
 	calls map[*context.CancelCauseFunc]struct{}
 }
 
 // call bounds one call by timeout and by the next denial, which ends it
-// whatever it was for: the caller tries again, and one whose own subject is
-// permitted then gets through. Its error is a denial that is still fresh.
+// whatever subject it names: the caller tries again, and one whose own subject
+// is permitted then succeeds. call fails with a denial that is still fresh.
 func (d *denials) call(ctx context.Context, timeout time.Duration) (context.Context, func(), error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -48,9 +48,10 @@ func (d *denials) call(ctx context.Context, timeout time.Duration) (context.Cont
 	}, nil
 }
 
-// note takes a denial in and ends the calls that wait. It returns false for
-// those that follow within the pause: they are of calls that were under way.
-func (d *denials) note(err error) (first bool) {
+// record takes in a denial and ends the calls that wait. It reports whether it
+// is the first; those that follow within the pause are of calls that were
+// under way.
+func (d *denials) record(err error) (first bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
@@ -62,14 +63,15 @@ func (d *denials) note(err error) (first bool) {
 	return first
 }
 
-// because is err, or the denial or the trouble that ended the call under ctx
-// and is the reason for it.
-func because(ctx context.Context, err error) error {
-	var trouble *troubleError
-	if cause := context.Cause(ctx); err != nil && (denied(cause) || errors.As(cause, &trouble)) {
+// cause returns the reason for err: the denial or the broken server that ended
+// the call under ctx, or err itself.
+func cause(ctx context.Context, err error) error {
+	var broken *brokenServerError
+	if cause := context.Cause(ctx); err != nil && (denied(cause) || errors.As(cause, &broken)) {
 		return cause
 	}
 	return err
 }
 
+// denied reports whether the server did not permit our user a subject.
 func denied(err error) bool { return errors.Is(err, nats.ErrPermissionViolation) }

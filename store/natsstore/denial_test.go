@@ -19,22 +19,22 @@ import (
 	"github.com/wsresilience/wsresilience/store/storetest"
 )
 
-// A notebook is a log's target that several goroutines write to.
-type notebook struct {
+// A safeBuffer is a log's target that several goroutines write to.
+type safeBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (n *notebook) Write(b []byte) (int, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.text.Write(b)
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
 }
 
-func (n *notebook) String() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.text.String()
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // permit is a server's option: one user who may publish all but deny.
@@ -87,7 +87,7 @@ func TestDenied(t *testing.T) {
 
 func testDenied(t *testing.T, subject string) {
 	srv, reload := startReloadable(t)
-	logged := &notebook{}
+	logged := &safeBuffer{}
 	cfg := externalConfig(t, "nats://user:right@"+srv.Addr().String())
 	cfg.Timeout = 20 * time.Second
 	cfg.Logger = slog.New(slog.NewTextHandler(logged, nil))
@@ -135,11 +135,11 @@ func TestDeniedWaiting(t *testing.T) {
 	}
 	defer done()
 	denial := fmt.Errorf("%w for wsr.log.0.x", nats.ErrPermissionViolation)
-	if !d.note(denial) || d.note(denial) {
+	if !d.record(denial) || d.record(denial) {
 		t.Error("of two denials in a row the first one counts")
 	}
 	<-ctx.Done()
-	if err := because(ctx, ctx.Err()); err != denial {
+	if err := cause(ctx, ctx.Err()); err != denial {
 		t.Errorf("ended because of %v", err)
 	}
 	if _, _, err := d.call(context.Background(), time.Hour); !errors.Is(err, store.ErrUnavailable) || !denied(err) {

@@ -13,11 +13,12 @@ import (
 )
 
 const (
-	// startTimeout is for reading the whole directory: 1 M subjects take 2 s.
+	// startTimeout bounds the start, which reads the whole directory: 1 M
+	// subjects take 2 s.
 	startTimeout = 30 * time.Second
 
-	// embeddedMemory is the server's own bound for streams in memory, of
-	// which we have none; the default would be 75 % of the machine.
+	// embeddedMemory is the server's bound for streams in memory, of which we
+	// have none; the default would be 75 % of the machine.
 	embeddedMemory = 16 << 20
 
 	// lockFile keeps a second process out of the directory; the server does
@@ -27,8 +28,8 @@ const (
 
 var errStopped = errors.New("embedded server: stopped")
 
-// An embedded is the server within this process. When the disk has failed it,
-// another one takes its place (repair). It is safe for concurrent use.
+// An embedded is the server within this process. After a disk failure it is
+// replaced by another (repair). It is safe for concurrent use.
 type embedded struct {
 	cfg     *Config
 	lock    *os.File
@@ -68,7 +69,7 @@ func runServer(cfg *Config) (*server.Server, error) {
 	s.Start()
 	if !s.ReadyForConnections(startTimeout) || !s.JetStreamEnabled() {
 		shutDown(s)
-		return nil, fmt.Errorf("natsstore: embedded journal in %s: did not start within %v", cfg.Embedded.Dir, startTimeout)
+		return nil, fmt.Errorf("natsstore: embedded journal in %s: did not start within %v; its log says why", cfg.Embedded.Dir, startTimeout)
 	}
 	return s, nil
 }

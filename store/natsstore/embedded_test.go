@@ -26,9 +26,9 @@ func mustOpen(t testing.TB, cfg Config) *Store {
 	return s
 }
 
-func mustOpenLog(t testing.TB, cfg Config) *log {
+func mustOpenBackend(t testing.TB, cfg Config) *backend {
 	t.Helper()
-	l, err := openLog(t.Context(), cfg)
+	l, err := openBackend(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,10 +38,10 @@ func mustOpenLog(t testing.TB, cfg Config) *log {
 
 func TestEmbedded(t *testing.T) {
 	t.Parallel()
-	storetest.RunLog(t, func(t *testing.T) store.Log {
+	storetest.RunBackend(t, func(t *testing.T) store.Backend {
 		cfg := embeddedConfig(t)
 		cfg.Embedded.MaxPayload = 64 << 10 // so that splitting is cheap to test
-		return mustOpenLog(t, cfg)
+		return mustOpenBackend(t, cfg)
 	})
 }
 
@@ -63,7 +63,7 @@ func TestEmbeddedLarge(t *testing.T) {
 	if err != nil || len(st.Frames) != 2 || len(st.Frames[1].Data) != 1<<20 || st.Gap {
 		t.Fatalf("loaded %v", err)
 	}
-	if parts, err := s.log.Read(t.Context(), id, 0, 9); err != nil || len(parts) != 3 {
+	if parts, err := s.backend.Read(t.Context(), id, 0, 9); err != nil || len(parts) != 3 {
 		t.Errorf("%d messages for the record, %v, want 3", len(parts), err)
 	}
 }
@@ -87,7 +87,7 @@ func TestEmbeddedRestart(t *testing.T) {
 	if err != nil || st.Revision != rev || len(st.Frames) != 3 || st.Owner != "a" {
 		t.Fatalf("loaded %+v, %v", st, err)
 	}
-	stream, err := s.log.js.Stream(t.Context(), streamName(0))
+	stream, err := s.backend.js.Stream(t.Context(), streamName(0))
 	if err != nil || stream.CachedInfo().Config.MaxAge != 13*time.Minute {
 		t.Errorf("max age not updated: %v", err)
 	}

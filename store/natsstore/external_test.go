@@ -47,7 +47,7 @@ func externalConfig(t *testing.T, url string) Config {
 func TestExternal(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, server.RANDOM_PORT, nil)
-	l := mustOpenLog(t, externalConfig(t, s.ClientURL()))
+	l := mustOpenBackend(t, externalConfig(t, s.ClientURL()))
 	used := map[int]bool{}
 	for range 64 {
 		used[l.shard(storetest.NewID())] = true
@@ -55,8 +55,8 @@ func TestExternal(t *testing.T) {
 	if len(used) != 2 {
 		t.Errorf("ids use %d of 2 shards", len(used))
 	}
-	storetest.RunLog(t, func(t *testing.T) store.Log {
-		return mustOpenLog(t, externalConfig(t, s.ClientURL()))
+	storetest.RunBackend(t, func(t *testing.T) store.Backend {
+		return mustOpenBackend(t, externalConfig(t, s.ClientURL()))
 	})
 }
 
@@ -73,9 +73,9 @@ func TestMismatch(t *testing.T) {
 	shorter.SessionTTL = time.Minute
 	mustOpen(t, shorter)
 
-	found := first.log.streamConfig(1)
+	found := first.backend.streamConfig(1)
 	found.Discard, found.MaxMsgsPerSubject = jetstream.DiscardOld, 8
-	if _, err := first.log.js.UpdateStream(t.Context(), found); err != nil {
+	if _, err := first.backend.js.UpdateStream(t.Context(), found); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Open(t.Context(), cfg)
@@ -110,7 +110,7 @@ func TestLongerSessions(t *testing.T) {
 		return st, err
 	}
 	age := func(st *Store) time.Duration {
-		stream, err := st.log.js.Stream(t.Context(), streamName(1))
+		stream, err := st.backend.js.Stream(t.Context(), streamName(1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ func TestAbsentAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for shard := range cfg.Shards {
-		if err := s.log.js.DeleteStream(t.Context(), streamName(shard)); err != nil {
+		if err := s.backend.js.DeleteStream(t.Context(), streamName(shard)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -234,7 +234,7 @@ func TestCheckLevel(t *testing.T) {
 }
 
 func TestAppendErrors(t *testing.T) {
-	l := &log{}
+	l := &backend{}
 	for _, tc := range []struct {
 		code jetstream.ErrorCode
 		text string

@@ -1,6 +1,7 @@
 package natsstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,61 +29,59 @@ type LeaseConfig struct {
 	Logger *slog.Logger  // nil: the store's
 }
 
-// Leases announces this sidecar to those that share the journal, and knows
-// which of them live. Nothing here waits but Close. It is safe for concurrent
+// Leases keeps this sidecar's lease among those that share the journal, and
+// knows which of them are alive. Only Close blocks. It is safe for concurrent
 // use.
 type Leases struct {
-	log   *log
-	cfg   LeaseConfig
-	since time.Time
-	kick  chan struct{} // say it at once
-	stop  context.CancelFunc
-	ended chan struct{}
+	backend  *backend
+	cfg      LeaseConfig
+	since    time.Time
+	renewNow chan struct{} // renew immediately
+	stop     context.CancelFunc
+	ended    chan struct{}
 
-	mu       sync.Mutex // guards all below
-	roster   *roster
-	draining bool
-	revision uint64 // newest of our own key, whoever wrote it
-	claimed  bool   // the key was ours
-	usurped  bool   // and is another process's of the same address
+	mu          sync.Mutex // guards all below
+	members     *membership
+	draining    bool
+	revision    uint64 // newest of our own key, whoever wrote it
+	claimed     bool   // the key was ours
+	conflicting bool   // and is another process's of the same address
 }
 
 // Announce makes this process known as cfg.Owner, and keeps it known until
-// Close, which comes before the Store's. NATS may be away. A former process of the same address loses its
-// lease to this one. Announce panics if cfg.Owner cannot be an owner.
+// Close, which comes before the Store's. NATS may be away. A former process of
+// the same address loses its lease to this one. Announce panics if cfg.Owner
+// cannot be an owner.
 func (s *Store) Announce(cfg LeaseConfig) *Leases {
 	if cfg.Owner == "" || len(cfg.Owner) > store.MaxOwner {
 		panic("natsstore: lease: owner of " + strconv.Itoa(len(cfg.Owner)) + " bytes")
 	}
-	setDefault(&cfg.TTL, DefaultLeaseTTL)
-	cfg.TTL = max(cfg.TTL, MinLeaseTTL)
-	if cfg.Logger == nil {
-		cfg.Logger = s.log.cfg.Logger
-	}
+	cfg.TTL = max(cmp.Or(cfg.TTL, DefaultLeaseTTL), MinLeaseTTL)
+	cfg.Logger = cmp.Or(cfg.Logger, s.backend.cfg.Logger)
 	ctx, stop := context.WithCancel(context.Background())
 	l := &Leases{
-		log: s.log, cfg: cfg, since: time.Now().UTC(), stop: stop,
-		kick: make(chan struct{}, 1), ended: make(chan struct{}),
-		roster: newRoster(cfg.TTL, strconv.FormatUint(store.NewWriter(), 36)),
+		backend: s.backend, cfg: cfg, since: time.Now().UTC(), stop: stop,
+		renewNow: make(chan struct{}, 1), ended: make(chan struct{}),
+		members: newMembership(cfg.TTL, strconv.FormatUint(store.NewWriter(), 36)),
 	}
 	go l.run(ctx)
 	return l
 }
 
-// Lease tells what is known of owner. It does not wait.
+// Lease returns what is known of owner, without I/O.
 func (l *Leases) Lease(owner string) store.LeaseState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.roster.state(time.Now(), owner)
+	return l.members.state(time.Now(), owner)
 }
 
 // Draining reports whether owner is alive and has announced that it drains.
 // The sidecar does not ask it yet: today the announcement is read by operators
-// (nats kv get WSR_LEASE).
+// (nats kv watch WSR_LEASE).
 func (l *Leases) Draining(owner string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.roster.state(time.Now(), owner) == store.LeaseLive && l.roster.entries[owner].Draining
+	return l.members.state(time.Now(), owner) == store.LeaseLive && l.members.entries[owner].Draining
 }
 
 // SetDraining announces whether this sidecar drains, at once: to Draining of
@@ -94,32 +93,33 @@ func (l *Leases) SetDraining(draining bool) {
 	l.mu.Unlock()
 	if changed {
 		select {
-		case l.kick <- struct{}{}:
+		case l.renewNow <- struct{}{}:
 		default:
 		}
 	}
 }
 
-// Close says goodbye, so that the others know at once, and stops. Its error is
-// that of the goodbye; without one, the lease runs out. If ctx ends first,
-// what waits for a server that has just gone ends within 5 s by itself.
+// Close releases the lease, so that the other sidecars know at once, and
+// stops. Its error is that of the release; without one, the lease runs out. If
+// ctx ends first, what waits for a server that has just gone ends within 5 s
+// by itself.
 func (l *Leases) Close(ctx context.Context) error {
 	l.stop()
 	select {
 	case <-l.ended:
 	case <-ctx.Done():
-		return fmt.Errorf("natsstore: goodbye of %q: %w", l.cfg.Owner, context.Cause(ctx))
+		return fmt.Errorf("natsstore: release the lease of %q: %w", l.cfg.Owner, context.Cause(ctx))
 	}
 	l.mu.Lock()
-	bye := l.claimed && !l.usurped
+	ours := l.claimed && !l.conflicting
 	l.claimed = false
-	l.roster.synced = false
+	l.members.synced = false
 	l.mu.Unlock()
-	if !bye {
+	if !ours {
 		return nil
 	}
-	if err := l.goodbye(ctx); err != nil {
-		return fmt.Errorf("natsstore: goodbye of %q: %w", l.cfg.Owner, err)
+	if err := l.release(ctx); err != nil {
+		return fmt.Errorf("natsstore: release the lease of %q: %w", l.cfg.Owner, err)
 	}
 	return nil
 }
@@ -128,25 +128,25 @@ func (l *Leases) Close(ctx context.Context) error {
 // logged once.
 func (l *Leases) run(ctx context.Context) {
 	defer close(l.ended)
-	said := ""
+	logged := ""
 	for ctx.Err() == nil {
 		err := l.follow(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if text := err.Error(); text != said && !errors.Is(err, errStale) {
-			said = text
-			l.cfg.Logger.Warn("leases are out of reach", "error", err)
+		if text := err.Error(); text != logged && !errors.Is(err, errStale) {
+			logged = text
+			l.cfg.Logger.Warn("leases are unavailable: no session of another sidecar is adopted", "error", err)
 		}
 		select {
-		case <-time.After(l.retry()):
+		case <-time.After(l.retryInterval()):
 		case <-ctx.Done():
 		}
 	}
 }
 
-// every is between two renewals.
-func (l *Leases) every() time.Duration { return l.cfg.TTL / leaseBeats }
+// renewInterval is the pause between two renewals.
+func (l *Leases) renewInterval() time.Duration { return l.cfg.TTL / renewalsPerTTL }
 
-// retry is after a renewal that failed.
-func (l *Leases) retry() time.Duration { return l.every() / 4 }
+// retryInterval is the pause after a renewal that failed.
+func (l *Leases) retryInterval() time.Duration { return l.renewInterval() / 4 }

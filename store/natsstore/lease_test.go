@@ -41,14 +41,14 @@ func waitLease(t *testing.T, l *Leases, owner string, want store.LeaseState, wit
 func held(l *Leases) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	live := l.roster.state(time.Now(), l.cfg.Owner) == store.LeaseLive
-	return live && l.roster.entries[l.cfg.Owner].Instance == l.roster.self
+	live := l.members.state(time.Now(), l.cfg.Owner) == store.LeaseLive
+	return live && l.members.entries[l.cfg.Owner].Instance == l.members.self
 }
 
 // waitRenewed returns right after a renewal of l.
 func waitRenewed(t *testing.T, l *Leases) {
 	t.Helper()
-	newest := func() uint64 { l.mu.Lock(); defer l.mu.Unlock(); return l.roster.newest }
+	newest := func() uint64 { l.mu.Lock(); defer l.mu.Unlock(); return l.members.heartbeatRevision }
 	before, began := newest(), time.Now()
 	for newest() == before {
 		if time.Since(began) > 30*time.Second {
@@ -69,13 +69,13 @@ func announce(t *testing.T, s *Store, owner string, ttl time.Duration) *Leases {
 	return l
 }
 
-// die ends l as a killed process does: no goodbye.
+// die ends l as a killed process does: without a release.
 func die(l *Leases) {
 	l.stop()
 	<-l.ended
 }
 
-// watchFalse notes whenever l takes an owner for gone, until stop is called.
+// watchFalse records whenever l takes an owner for gone, until stop is called.
 func watchFalse(l *Leases, owners ...string) (stop func() []string) {
 	quit, done := make(chan struct{}), make(chan []string)
 	go func() {
@@ -118,18 +118,18 @@ func TestLeases(t *testing.T) {
 	b.SetDraining(true)
 	for began := time.Now(); !a.Draining(podB); time.Sleep(time.Millisecond) {
 		if time.Since(began) > time.Second { // below the next renewal
-			t.Fatal("the drain was not told at once")
+			t.Fatal("the drain was not announced at once")
 		}
 	}
 	if a.Lease(podB) != store.LeaseLive {
-		t.Error("who drains, lives")
+		t.Error("an owner that drains is alive")
 	}
 	if err := b.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Log("goodbye known after", waitLease(t, a, podB, store.LeaseGone, 500*time.Millisecond))
+	t.Log("release known after", waitLease(t, a, podB, store.LeaseGone, 500*time.Millisecond))
 	if b.Lease(podA) != store.LeaseUnknown || held(b) || a.Draining(podB) {
-		t.Error("closed, and still knows")
+		t.Error("closed, and still reports leases")
 	}
 	again := announce(t, storeB, podB, MinLeaseTTL)
 	waitLease(t, a, podB, store.LeaseLive, 2*time.Second)
@@ -137,9 +137,9 @@ func TestLeases(t *testing.T) {
 	t.Log("death known after", waitLease(t, a, podB, store.LeaseGone, MinLeaseTTL+2*time.Second))
 }
 
-// TestLeaseUsurped: of two processes at one address the later one keeps it,
+// TestLeaseConflict: of two processes at one address the later one keeps it,
 // and the earlier one comes back when that one is gone.
-func TestLeaseUsurped(t *testing.T) {
+func TestLeaseConflict(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, server.RANDOM_PORT, nil)
 	cfg := externalConfig(t, s.ClientURL())
@@ -158,7 +158,7 @@ func TestLeaseUsurped(t *testing.T) {
 	wrong := watchFalse(other, podA)
 	time.Sleep(MinLeaseTTL) // of the server's time
 	if wrong := wrong(); wrong != nil || !held(second) {
-		t.Errorf("the goodbye of the first ended the lease of the second: %v", wrong)
+		t.Errorf("the release of the first ended the lease of the second: %v", wrong)
 	}
 }
 
@@ -203,7 +203,7 @@ func TestLeaseCloseLeavesNoGoroutine(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	if err := l.Close(ctx); err == nil {
-		t.Error("a goodbye to nobody was no error")
+		t.Error("a release without a server was no error")
 	}
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("close took %v", took)
@@ -227,7 +227,7 @@ func TestLeaseEmbedded(t *testing.T) {
 	s := mustOpen(t, embeddedConfig(t))
 	l := announce(t, s, podA, MinLeaseTTL)
 	waitLease(t, l, podA, store.LeaseLive, 5*time.Second)
-	s.log.server.server.ShutdownJetStream()
+	s.backend.server.server.ShutdownJetStream()
 	waitLease(t, l, podA, store.LeaseUnknown, MinLeaseTTL+time.Second)
 	waitReady(t, s)
 	waitLease(t, l, podA, store.LeaseLive, 10*time.Second)
@@ -238,13 +238,13 @@ func TestLeaseEmbedded(t *testing.T) {
 func TestBucketMismatch(t *testing.T) {
 	s := startServer(t, server.RANDOM_PORT, nil)
 	st := mustOpen(t, externalConfig(t, s.ClientURL()))
-	if err := st.log.js.DeleteKeyValue(t.Context(), leaseBucket); err != nil {
+	if err := st.backend.js.DeleteKeyValue(t.Context(), leaseBucket); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := st.log.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: leaseBucket}); err != nil {
+	if _, err := st.backend.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: leaseBucket}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := st.log.openBucket(t.Context()); err == nil || !strings.Contains(err.Error(), "WSR_LEASE: no limit markers") {
+	if _, err := st.backend.openBucket(t.Context()); err == nil || !strings.Contains(err.Error(), "WSR_LEASE: no limit markers") {
 		t.Errorf("open: %v", err)
 	}
 	l := announce(t, st, podA, MinLeaseTTL)
@@ -271,7 +271,7 @@ func TestPermissions(t *testing.T) {
 		}}}
 	})
 	cfg := externalConfig(t, strings.Replace(s.ClientURL(), "nats://", "nats://user:right@", 1))
-	var told notebook
+	var told safeBuffer
 	cfg.Logger = slog.New(slog.NewTextHandler(&told, nil))
 	st := mustOpen(t, cfg)
 	a := announce(t, st, podA, MinLeaseTTL)
@@ -323,7 +323,7 @@ func testClusterLeases(t *testing.T, nodes []*node, cfg Config) {
 		t.Log("end known after", waitLease(t, a, "c:1", store.LeaseGone, within))
 	}
 	wrongA, wrongB := watchFalse(a, podA, podB), watchFalse(b, podA, podB)
-	stream, err := s.log.js.Stream(t.Context(), leaseStream)
+	stream, err := s.backend.js.Stream(t.Context(), leaseStream)
 	if err != nil || stream.CachedInfo().Config.Replicas != 3 {
 		t.Fatalf("not three replicas: %v", err)
 	}

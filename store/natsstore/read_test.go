@@ -32,12 +32,12 @@ type replica struct {
 // startReplica returns a log whose direct gets are answered by answers, one
 // each, in order. A server never says so little by itself when one wants it
 // to, so this one has no JetStream and the test stands in for it.
-func startReplica(t *testing.T, timeout time.Duration, answers ...func(reply func(prev, seq, pending uint64), end func(string))) (*log, *replica) {
+func startReplica(t *testing.T, timeout time.Duration, answers ...func(reply func(prev, seq, pending uint64), end func(string))) (*backend, *replica) {
 	t.Helper()
 	s := startServer(t, server.RANDOM_PORT, func(o *server.Options) { o.JetStream = false })
 	cfg := externalConfig(t, s.ClientURL())
 	cfg.Shards, cfg.Timeout = 1, 10*time.Millisecond
-	l := mustOpenLog(t, cfg)
+	l := mustOpenBackend(t, cfg)
 	l.cfg.Timeout = timeout
 	l.setUp.Store(true)
 	nc, err := nats.Connect(s.ClientURL())
@@ -158,7 +158,7 @@ func TestReadGivesUp(t *testing.T) {
 	l, r := startReplica(t, 300*time.Millisecond)
 	began := time.Now()
 	_, err := l.Read(t.Context(), storetest.NewID(), 0, 128)
-	if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, errSilent) || len(r.seqs()) != asks {
+	if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, errSilent) || len(r.seqs()) != maxFruitless {
 		t.Errorf("silence: %v", err)
 	}
 	if d := time.Since(began); d < 300*time.Millisecond {
@@ -167,7 +167,7 @@ func TestReadGivesUp(t *testing.T) {
 	hole := func(reply send, _ stop) { reply(4, 5, 1) }
 	l, r = startReplica(t, time.Minute, hole, hole, hole, hole)
 	_, err = l.Read(t.Context(), storetest.NewID(), 0, 128)
-	if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, errBroken) || len(r.seqs()) != asks {
+	if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, errIncomplete) || len(r.seqs()) != maxFruitless {
 		t.Errorf("holes: %v", err)
 	}
 }

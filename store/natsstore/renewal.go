@@ -23,7 +23,7 @@ var errStale = errors.New("natsstore: leases: the watch fell silent")
 
 // follow watches all keys and renews our own until something fails.
 func (l *Leases) follow(ctx context.Context) error {
-	kv, err := l.log.openBucket(ctx)
+	kv, err := l.backend.openBucket(ctx)
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (l *Leases) follow(ctx context.Context) error {
 	defer func() { _ = watch.Stop() }() // of a connection that is gone, perhaps
 	due := time.NewTimer(time.Hour)
 	defer due.Stop()
-	silent := time.NewTimer(l.patience())
+	silent := time.NewTimer(l.watchTimeout())
 	defer silent.Stop()
 	for {
 		select {
@@ -42,17 +42,17 @@ func (l *Leases) follow(ctx context.Context) error {
 			if !open {
 				return errStale
 			}
-			if beat := l.take(e); beat {
-				silent.Reset(l.patience())
+			if heartbeat := l.apply(e); heartbeat {
+				silent.Reset(l.watchTimeout())
 			}
 			if e == nil {
 				due.Reset(0)
 			}
 			continue
 		case <-due.C:
-		case <-l.kick:
-			if !l.complete() {
-				continue // it will be said when everything is known
+		case <-l.renewNow:
+			if !l.synced() {
+				continue // the renewal at the end of the sync announces it
 			}
 		case <-silent.C:
 			return errStale
@@ -63,13 +63,13 @@ func (l *Leases) follow(ctx context.Context) error {
 	}
 }
 
-// patience is how long our own announcements may fail to come back.
-func (l *Leases) patience() time.Duration { return 2 * l.every() }
+// watchTimeout is how long our own renewals may fail to come back.
+func (l *Leases) watchTimeout() time.Duration { return 2 * l.renewInterval() }
 
 // watch begins to follow all keys.
 func (l *Leases) watch(ctx context.Context, kv jetstream.KeyValue) (jetstream.KeyWatcher, error) {
 	l.mu.Lock()
-	l.roster.restart()
+	l.members.beginSync()
 	l.mu.Unlock()
 	watch, err := kv.WatchAll(ctx)
 	if err != nil {
@@ -78,20 +78,21 @@ func (l *Leases) watch(ctx context.Context, kv jetstream.KeyValue) (jetstream.Ke
 	return watch, nil
 }
 
-func (l *Leases) complete() bool {
+// synced reports whether the watch has sent all keys.
+func (l *Leases) synced() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.roster.incoming == nil
+	return l.members.resync == nil
 }
 
-// take puts one piece of news into the roster; nil means that all that there
-// was has been told. It returns true for a beat.
-func (l *Leases) take(e jetstream.KeyValueEntry) (beat bool) {
+// apply takes one update into the membership; nil means that all keys were
+// sent. It reports whether it was a heartbeat.
+func (l *Leases) apply(e jetstream.KeyValueEntry) (heartbeat bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e == nil {
-		l.roster.complete()
-		l.compete()
+		l.members.endSync()
+		l.detectConflictLocked()
 		return false
 	}
 	owner, err := leaseOwner(e.Key())
@@ -101,53 +102,54 @@ func (l *Leases) take(e jetstream.KeyValueEntry) (beat bool) {
 	if owner == l.cfg.Owner {
 		l.revision = max(l.revision, e.Revision())
 	}
-	before := l.roster.newest
+	before := l.members.heartbeatRevision
 	switch e.Operation() {
 	case jetstream.KeyValuePurge:
-		l.roster.expired(owner)
+		l.members.remove(owner)
 	case jetstream.KeyValueDelete:
-		l.roster.heard(time.Now(), owner, entry{revision: e.Revision(), left: true})
+		l.members.update(time.Now(), owner, entry{revision: e.Revision(), released: true})
 	case jetstream.KeyValuePut:
-		n, err := parseNotice(owner, e.Value())
+		a, err := parseAnnouncement(owner, e.Value())
 		if err != nil {
-			l.cfg.Logger.Warn("lease is not readable", "error", err)
+			l.cfg.Logger.Warn("lease is unreadable: do all sidecars run the same version?", "error", err)
 			return false
 		}
-		l.roster.heard(time.Now(), owner, entry{revision: e.Revision(), notice: n})
+		l.members.update(time.Now(), owner, entry{revision: e.Revision(), announcement: a})
 	}
 	if owner == l.cfg.Owner {
-		l.compete()
+		l.detectConflictLocked()
 	}
-	return l.roster.newest > before
+	return l.members.heartbeatRevision > before
 }
 
-// compete looks who has our key: the process that came last keeps it.
-func (l *Leases) compete() {
-	e, there := l.roster.entries[l.cfg.Owner]
-	other := there && !e.left && e.Instance != l.roster.self
+// detectConflictLocked looks whether another process has our key: of two at
+// one address the one that came last keeps it.
+func (l *Leases) detectConflictLocked() {
+	e, found := l.members.entries[l.cfg.Owner]
+	other := found && !e.released && e.Instance != l.members.self
 	if !other {
-		l.usurped = false
+		l.conflicting = false
 		return
 	}
-	if l.claimed && !l.usurped {
-		l.usurped = true
-		l.cfg.Logger.Error("another process announces our address", "owner", l.cfg.Owner)
+	if l.claimed && !l.conflicting {
+		l.conflicting = true
+		l.cfg.Logger.Error("another process announces our address: give each sidecar an address of its own", "owner", l.cfg.Owner)
 	}
 }
 
-// renew says once that we live, and returns when to say it next. The message
+// renew renews our lease once, and returns when to do it next. The message
 // carries its own time to live, which an Update of the bucket would drop, and
 // goes behind the newest revision, so that of two processes one learns of the
 // other.
 func (l *Leases) renew(ctx context.Context) time.Duration {
 	l.mu.Lock()
-	n := notice{Owner: l.cfg.Owner, Instance: l.roster.self, Since: l.since, Draining: l.draining}
-	after, usurped := l.revision, l.usurped
+	a := announcement{Owner: l.cfg.Owner, Instance: l.members.self, Since: l.since, Draining: l.draining}
+	after, conflicting := l.revision, l.conflicting
 	l.mu.Unlock()
-	if usurped {
-		return l.every()
+	if conflicting {
+		return l.renewInterval()
 	}
-	value, err := json.Marshal(n)
+	value, err := json.Marshal(a)
 	if err != nil {
 		panic(err) // a struct of strings
 	}
@@ -156,30 +158,29 @@ func (l *Leases) renew(ctx context.Context) time.Duration {
 	defer l.mu.Unlock()
 	if err == nil {
 		l.revision, l.claimed = max(l.revision, revision), true
-		return l.every()
+		return l.renewInterval()
 	}
-	if emptied(err) {
+	if keyGone(err) {
 		l.revision = 0
 	}
 	l.cfg.Logger.Debug("lease not renewed", "error", err)
-	return l.retry()
+	return l.retryInterval()
 }
 
-// goodbye deletes our key, for a while: addresses come and go, and the bucket
+// release deletes our key, for a while: addresses come and go, and the bucket
 // is not to remember them all.
-func (l *Leases) goodbye(ctx context.Context) error {
-	bye := func(after uint64) error {
+func (l *Leases) release(ctx context.Context) error {
+	remove := func(after uint64) error {
 		msg := &nats.Msg{Header: nats.Header{kvOperation: {kvDelete}}}
-		_, err := l.publish(ctx, msg, after, goodbyeTTL)
+		_, err := l.publish(ctx, msg, after, releaseTTL)
 		return err
 	}
-	err := bye(l.revision)
-	var api *jetstream.APIError
-	if !errors.As(err, &api) || api.ErrorCode != jetstream.JSErrCodeStreamWrongLastSequence {
+	err := remove(l.revision)
+	if !wrongSequence(err) {
 		return err
 	}
 	// A renewal whose answer was lost may have got there, or another process.
-	kv, err := l.log.openBucket(ctx)
+	kv, err := l.backend.openBucket(ctx)
 	if err != nil {
 		return err
 	}
@@ -190,35 +191,41 @@ func (l *Leases) goodbye(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n, err := parseNotice(l.cfg.Owner, e.Value()); err != nil || n.Instance != l.roster.self {
+	if a, err := parseAnnouncement(l.cfg.Owner, e.Value()); err != nil || a.Instance != l.members.self {
 		return err
 	}
-	return bye(e.Revision())
+	return remove(e.Revision())
 }
 
 // publish writes our own key.
 func (l *Leases) publish(ctx context.Context, msg *nats.Msg, after uint64, ttl time.Duration) (uint64, error) {
-	ctx, done, err := l.log.denials.call(ctx, min(l.log.cfg.Timeout, l.every()))
+	ctx, done, err := l.backend.denials.call(ctx, min(l.backend.cfg.Timeout, l.renewInterval()))
 	if err != nil {
 		return 0, err
 	}
 	defer done()
 	msg.Subject = leasePrefix + leaseKey(l.cfg.Owner)
-	ack, err := l.log.js.PublishMsg(ctx, msg,
+	ack, err := l.backend.js.PublishMsg(ctx, msg,
 		jetstream.WithExpectLastSequencePerSubject(after), jetstream.WithMsgTTL(ttl), jetstream.WithRetryAttempts(0))
 	if err != nil {
-		return 0, because(ctx, err)
+		return 0, cause(ctx, err)
 	}
 	return ack.Sequence, nil
 }
 
-// emptied tells whether a refusal says that nothing is left of our key, of
-// which a watch does not tell.
-func emptied(err error) bool {
+// wrongSequence reports whether err refuses a compare-and-set.
+func wrongSequence(err error) bool {
 	var api *jetstream.APIError
-	if !errors.As(err, &api) || api.ErrorCode != jetstream.JSErrCodeStreamWrongLastSequence {
-		return false
-	}
-	var fenced *store.FencedError
-	return errors.As(fencedError(api.Description), &fenced) && fenced.Known && fenced.Newest == 0
+	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+}
+
+// keyGone reports whether a refused compare-and-set says that nothing is left
+// of our key, of which a watch does not tell.
+func keyGone(err error) bool {
+	var (
+		api    *jetstream.APIError
+		fenced *store.FencedError
+	)
+	return wrongSequence(err) && errors.As(err, &api) &&
+		errors.As(fencedError(api.Description), &fenced) && fenced.Known && fenced.Newest == 0
 }

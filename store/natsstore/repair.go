@@ -10,33 +10,32 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// A disk that is full, seen with nats-server 2.15.2 in this process: the
-// stream takes note of the first failed write for good. From then on it
-// answers reads and no append at all, not even with a refusal, and space that
-// is free again changes nothing. Some write errors make the server switch
-// JetStream off as a whole. Only a server that starts anew reads what is on
+// What a full disk does to nats-server 2.15.2 in this process: after the first
+// failed write a stream still answers reads, but no append at all, not even
+// with a refusal, and free space changes nothing. Some write errors make the
+// server switch JetStream off as a whole. Only a new server reads what is on
 // the disk, and all that had been acknowledged is there.
 
 const (
-	// stuckAfter is how long an append waits before the server is asked for
-	// its health: a disk that works answers within some milliseconds.
+	// stuckAfter is how long an append waits before the server's health is
+	// checked: a disk that works answers within some milliseconds.
 	stuckAfter = 200 * time.Millisecond
 
-	// repairPause is between two repairs, so that a disk which fails again
-	// and again costs little.
+	// repairPause is the pause between two repairs, so that a disk that fails
+	// again and again costs little.
 	repairPause = 2 * time.Second
 
-	// probeSize must fit on the disk before a server is started on it: what a
-	// start writes by itself, and some to go on with.
+	// probeSize must fit on the disk before a server is started on it: what the
+	// start itself writes, and some for the first appends.
 	probeSize = 4 << 20
 
 	// probeFile is written and removed again.
 	probeFile = "wsresilience.probe"
 )
 
-// trouble is why the server takes no appends, as far as known without asking
-// it. It sees to the repair.
-func (e *embedded) trouble() error {
+// health returns why the server takes no appends, as far as known without
+// asking it, and starts the repair if there is a reason.
+func (e *embedded) health() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.broken == nil || e.stopped {
@@ -49,8 +48,8 @@ func (e *embedded) trouble() error {
 	return e.broken
 }
 
-// examine asks the server for its health, and is trouble otherwise.
-func (e *embedded) examine() error {
+// checkHealth asks the server whether it is well, and is health otherwise.
+func (e *embedded) checkHealth() error {
 	e.mu.Lock()
 	s, known := e.server, e.broken
 	e.mu.Unlock()
@@ -62,23 +61,23 @@ func (e *embedded) examine() error {
 		if h.Status == "ok" {
 			return nil
 		}
-		e.note(s, fmt.Errorf("embedded server: %s: %s", h.Status, h.Error))
+		e.markBroken(s, fmt.Errorf("embedded server: %s: %s", h.Status, h.Error))
 	}
-	return e.trouble()
+	return e.health()
 }
 
-// note takes the trouble of s down, unless another server took its place.
-func (e *embedded) note(s *server.Server, err error) {
+// markBroken records why s is broken, unless another server took its place.
+func (e *embedded) markBroken(s *server.Server, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.server == s && e.broken == nil && !e.stopped {
 		e.broken = err
-		e.cfg.Logger.Error("journal takes no appends, sessions live in memory", "error", err)
+		e.cfg.Logger.Error("journal takes no appends, sessions live in memory; free space in its directory, it is tried again by itself",
+			"dir", e.cfg.Embedded.Dir, "error", err)
 	}
 }
 
-// repair puts another server in the place of the broken one if the disk can
-// be written.
+// repair replaces the broken server if the disk can be written.
 func (e *embedded) repair() {
 	err := probe(e.cfg.Embedded.Dir)
 	if err == nil {
@@ -92,11 +91,11 @@ func (e *embedded) repair() {
 		return
 	}
 	e.broken = nil
-	e.cfg.Logger.Info("journal was repaired")
+	e.cfg.Logger.Info("journal takes appends again")
 }
 
-// replace starts anew in the same directory. The connection notices, and dials
-// InProcessConn again.
+// replace stops the server and starts another one in the same directory. The
+// connection reconnects through InProcessConn.
 func (e *embedded) replace() error {
 	e.mu.Lock()
 	s := e.server
@@ -115,7 +114,7 @@ func (e *embedded) replace() error {
 	return nil
 }
 
-// probe finds out whether the disk takes more.
+// probe checks that the disk takes more.
 func probe(dir string) (err error) {
 	name := filepath.Join(dir, probeFile)
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)

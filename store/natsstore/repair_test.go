@@ -44,7 +44,7 @@ func TestSwitchedOff(t *testing.T) {
 	if err := os.WriteFile(obstacle+"/x", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.log.server.server.ShutdownJetStream()
+	s.backend.server.server.ShutdownJetStream()
 	began := time.Now()
 	_, err := s.Append(t.Context(), storetest.NewID(), 0, oneMiB())
 	if !errors.Is(err, store.ErrUnavailable) || time.Since(began) > time.Second {
@@ -65,7 +65,7 @@ func TestSwitchedOff(t *testing.T) {
 func TestCloseDuringRepair(t *testing.T) {
 	cfg := embeddedConfig(t)
 	s := mustOpen(t, cfg)
-	s.log.server.server.ShutdownJetStream()
+	s.backend.server.server.ShutdownJetStream()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if err := s.Ready(ctx); !errors.Is(err, store.ErrUnavailable) {

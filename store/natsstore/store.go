@@ -40,89 +40,90 @@ import (
 	"github.com/wsresilience/wsresilience/store"
 )
 
-// startPause is between two looks at servers that are just starting.
+// startPause is the pause between two tries while servers are just starting.
 const startPause = 50 * time.Millisecond
 
 // A Store is a journal in JetStream. It is safe for concurrent use.
 type Store struct {
-	*store.Journal
-	log *log
+	*store.SealedStore
+	backend *backend
 }
 
 // Open starts the embedded server or connects to the external ones, and makes
-// the streams or checks them. Its error is one that waiting does not mend: a
-// bad Config, a directory in use, credentials or permissions that are refused,
-// a server that is another or too old, a stream that differs. External servers that are only out of
-// reach are no error: sessions live on in memory, Ready says that the journal
-// is away, and the first call that reaches it sets it up.
+// the streams or checks them. It fails with what waiting does not mend: a bad
+// Config, a directory in use, credentials or permissions that are refused, a
+// server that is another or too old, a stream that differs. External servers
+// that are only out of reach are no error: sessions live in memory, Ready says
+// why the journal is unavailable, and the first call that reaches it sets it
+// up.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	l, err := openLog(ctx, cfg)
+	b, err := openBackend(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{Journal: store.NewJournal(l, l.cfg.Keys), log: l}, nil
+	return &Store{SealedStore: store.NewSealedStore(b, b.cfg.Keys), backend: b}, nil
 }
 
 // MaxPayload is the largest message in bytes that the server takes, or 0
 // while it is not known because no server was reached yet.
-func (s *Store) MaxPayload() int { return int(s.log.payload.Load()) }
+func (s *Store) MaxPayload() int { return int(s.backend.payload.Load()) }
 
-// A log is the store.Log in JetStream.
-type log struct {
+// A backend is the store.Backend in JetStream.
+type backend struct {
 	cfg    Config
 	server *embedded // nil if external
 	nc     *nats.Conn
 	js     jetstream.JetStream
 
 	setUp   atomic.Bool  // the streams were checked
+	setUpMu sync.Mutex   // one setup at a time
 	payload atomic.Int64 // max_payload of the server, bytes
 	denials denials
-	setting sync.Mutex // one setup at a time
 
-	full    atomic.Pointer[refused] // the newest append was refused for want of room
-	nudges  chan struct{}           // an append failed: Watch looks at once
+	full    atomic.Pointer[refusedAppend] // the newest append, if it was refused for want of room
+	wakeups chan struct{}                 // an append failed: Watch checks at once
 	closing sync.Once
 }
 
-func openLog(ctx context.Context, cfg Config) (*log, error) {
+func openBackend(ctx context.Context, cfg Config) (*backend, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	l := &log{cfg: cfg, nudges: make(chan struct{}, 1)}
+	b := &backend{cfg: cfg, wakeups: make(chan struct{}, 1)}
 	if cfg.embedded() {
 		var err error
-		if l.server, err = startEmbedded(&l.cfg); err != nil {
+		if b.server, err = startEmbedded(&b.cfg); err != nil {
 			return nil, err
 		}
 	}
-	err := l.connect()
+	err := b.connect()
 	if err == nil {
-		err = l.start(ctx)
+		err = b.start(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, l.Close())
+		return nil, errors.Join(err, b.Close())
 	}
-	return l, nil
+	return b, nil
 }
 
-// start sets up for as long as one request may take, which covers a cluster
-// that is about to elect.
-func (l *log) start(ctx context.Context) error {
-	ctx, done, err := l.denials.call(ctx, l.cfg.Timeout)
+// start tries to set up for as long as one request may take, which covers a
+// cluster that is about to elect a leader.
+func (b *backend) start(ctx context.Context) error {
+	ctx, done, err := b.denials.call(ctx, b.cfg.Timeout)
 	if err != nil {
 		return err
 	}
 	defer done()
 	for {
-		err := because(ctx, l.ensure(ctx))
-		var refused *refusal
+		err := cause(ctx, b.ensure(ctx))
+		var setting *settingError
 		switch {
 		case err == nil:
 			return nil
-		case errors.As(err, &refused):
-			return fmt.Errorf("natsstore: connect: %w", refused)
+		case errors.As(err, &setting):
+			return fmt.Errorf("natsstore: connect: %w", setting)
 		case denied(err):
-			return fmt.Errorf("natsstore: %s: %w", l.cfg.credentials(), err)
+			return fmt.Errorf("natsstore: %s: %w; permit the user what docs/OPERATING.md lists", b.cfg.credentials(), err)
 		case !errors.Is(err, store.ErrUnavailable):
 			return err
 		}
@@ -131,97 +132,97 @@ func (l *log) start(ctx context.Context) error {
 			continue
 		case <-ctx.Done():
 		}
-		if l.server != nil {
+		if b.server != nil {
 			return fmt.Errorf("natsstore: embedded journal: %w", err)
 		}
-		l.cfg.Logger.Warn("journal is out of reach, sessions live in memory", "error", err)
+		b.cfg.Logger.Warn("journal is out of reach, sessions live in memory; check that NATS runs and is reachable from here", "error", err)
 		return nil
 	}
 }
 
-// ensure returns nil when the streams are known to be right. Whoever finds
-// them unknown looks, and the others wait.
-func (l *log) ensure(ctx context.Context) error {
+// ensure returns nil when the streams are known to be right. The first caller
+// that does not know checks them, and the others wait for it.
+func (b *backend) ensure(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
 	}
-	if !l.nc.IsConnected() {
-		return unavailable(l.why())
+	if !b.nc.IsConnected() {
+		return unavailable(b.disconnectReason())
 	}
-	if l.setUp.Load() {
+	if b.setUp.Load() {
 		return nil
 	}
-	l.setting.Lock()
-	defer l.setting.Unlock()
-	if l.setUp.Load() {
+	b.setUpMu.Lock()
+	defer b.setUpMu.Unlock()
+	if b.setUp.Load() {
 		return nil
 	}
-	if err := l.checkServer(ctx); err != nil {
+	if err := b.checkServer(ctx); err != nil {
 		return err
 	}
-	if l.server == nil {
+	if b.server == nil {
 		// First, since the streams may reserve all that the servers have.
-		if _, err := l.openBucket(ctx); err != nil {
+		if _, err := b.openBucket(ctx); err != nil {
 			return err
 		}
 	}
-	for shard := range l.cfg.Shards {
-		if err := l.ensureStream(ctx, shard); err != nil {
+	for shard := range b.cfg.Shards {
+		if err := b.ensureStream(ctx, shard); err != nil {
 			return err
 		}
 	}
-	l.payload.Store(l.nc.MaxPayload())
-	l.setUp.Store(true)
+	b.payload.Store(b.nc.MaxPayload())
+	b.setUp.Store(true)
 	return nil
 }
 
-// why is the reason for not being connected.
-func (l *log) why() error {
+// disconnectReason returns why there is no connection.
+func (b *backend) disconnectReason() error {
 	switch {
-	case l.nc.IsClosed():
+	case b.nc.IsClosed():
 		return nats.ErrConnectionClosed
-	case l.nc.LastError() != nil:
-		return l.cfg.explain(l.nc.LastError())
+	case b.nc.LastError() != nil:
+		return b.cfg.explain(b.nc.LastError())
 	}
 	return nats.ErrDisconnected
 }
 
-// Ready implements store.Log: every stream has a leader, and the embedded
+// Ready implements store.Backend: every stream has a leader, and the embedded
 // server is healthy. If it is not, a repair is under way.
-func (l *log) Ready(ctx context.Context) error {
-	ctx, done, err := l.denials.call(ctx, l.cfg.Timeout)
+func (b *backend) Ready(ctx context.Context) error {
+	ctx, done, err := b.denials.call(ctx, b.cfg.Timeout)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if l.server != nil {
-		if err := l.server.examine(); err != nil {
+	if b.server != nil {
+		if err := b.server.checkHealth(); err != nil {
 			return unavailable(err)
 		}
 	}
-	if err := l.ensure(ctx); err != nil {
-		return asUnavailable(because(ctx, err))
+	if err := b.ensure(ctx); err != nil {
+		return asUnavailable(cause(ctx, err))
 	}
-	for shard := range l.cfg.Shards {
-		if _, err := l.js.Stream(ctx, streamName(shard)); err != nil {
+	for shard := range b.cfg.Shards {
+		if _, err := b.js.Stream(ctx, streamName(shard)); err != nil {
 			if errors.Is(err, jetstream.ErrStreamNotFound) {
-				l.setUp.Store(false) // somebody deleted it: make it again
+				b.setUp.Store(false) // it was deleted: make it again
 			}
-			return unavailable(fmt.Errorf("stream %s: %w", streamName(shard), because(ctx, err)))
+			return unavailable(fmt.Errorf("stream %s: %w", streamName(shard), cause(ctx, err)))
 		}
 	}
 	return nil
 }
 
-// Close implements store.Log.
-func (l *log) Close() error {
+// Close implements store.Backend.
+func (b *backend) Close() error {
 	var err error
-	l.closing.Do(func() {
-		if l.nc != nil {
-			l.nc.Close()
+	b.closing.Do(func() {
+		if b.nc != nil {
+			b.nc.Close()
 		}
-		if l.server != nil {
-			err = l.server.stop()
+		if b.server != nil {
+			err = b.server.stop()
 		}
 	})
 	return err
@@ -232,8 +233,8 @@ func unavailable(err error) error {
 	return fmt.Errorf("natsstore: %w: %w", store.ErrUnavailable, err)
 }
 
-// asUnavailable is for callers that know no other kind of failure: a stream
-// that turned out wrong long after the start must not end sessions.
+// asUnavailable marks err as one to try again after, whatever it is: a stream
+// that turns out wrong long after the start must not end sessions.
 func asUnavailable(err error) error {
 	if errors.Is(err, store.ErrUnavailable) {
 		return err

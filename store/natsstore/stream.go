@@ -21,58 +21,59 @@ const (
 	// batched direct gets.
 	minLevel = 1
 
-	// duplicates is the shortest window of message ids that means anything:
-	// we use none.
-	duplicates = time.Second
+	// duplicateWindow is the shortest that JetStream takes: we use no message
+	// ids.
+	duplicateWindow = time.Second
 
-	// maxConsumers bounds what others may attach to look at the stream.
+	// maxConsumers bounds the consumers of operators who inspect the stream; we
+	// use none.
 	maxConsumers = 16
 )
 
 func streamName(shard int) string { return fmt.Sprint(streamPrefix, shard) }
 
-// shard spreads ids evenly. Another number of shards finds other streams, so
-// it is not changed while sessions live.
-func (l *log) shard(id store.ID) int {
+// shard returns the number of the stream that holds a session. Another number
+// of shards maps to other streams, so it must not change while sessions live.
+func (b *backend) shard(id store.ID) int {
 	h := fnv.New32a()
 	h.Write(id[:])
-	return int(h.Sum32() % uint32(l.cfg.Shards))
+	return int(h.Sum32() % uint32(b.cfg.Shards))
 }
 
-func (l *log) subject(id store.ID) string {
-	return fmt.Sprint(subjectPrefix, l.shard(id), ".", id)
+func (b *backend) subject(id store.ID) string {
+	return fmt.Sprint(subjectPrefix, b.shard(id), ".", id)
 }
 
-func (l *log) streamConfig(shard int) jetstream.StreamConfig {
+func (b *backend) streamConfig(shard int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              streamName(shard),
 		Description:       "wsresilience: unacknowledged messages of sessions",
 		Subjects:          []string{fmt.Sprint(subjectPrefix, shard, ".*")},
 		Retention:         jetstream.LimitsPolicy,
 		Storage:           jetstream.FileStorage,
-		Replicas:          l.cfg.Replicas,
-		MaxAge:            l.cfg.maxAge(),
+		Replicas:          b.cfg.Replicas,
+		MaxAge:            b.cfg.maxAge(),
 		MaxMsgsPerSubject: store.Ring,
-		MaxBytes:          l.cfg.MaxBytes / int64(l.cfg.Shards),
+		MaxBytes:          b.cfg.MaxBytes / int64(b.cfg.Shards),
 		Discard:           jetstream.DiscardNew,
-		Duplicates:        duplicates,
+		Duplicates:        duplicateWindow,
 		AllowDirect:       true,
 		MaxConsumers:      maxConsumers,
 	}
 }
 
-// checkServer refuses servers that lack what the layout needs.
-func (l *log) checkServer(ctx context.Context) error {
-	info, err := l.js.AccountInfo(ctx)
+// checkServer refuses servers that lack what the journal needs.
+func (b *backend) checkServer(ctx context.Context) error {
+	info, err := b.js.AccountInfo(ctx)
 	switch {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return fmt.Errorf("natsstore: server: %w", err)
+		return fmt.Errorf("natsstore: server: %w; enable JetStream for the account", err)
 	case err != nil:
-		// "Not enabled" too: the client says so whenever nobody answers, as
+		// "Not enabled" too: the client says so whenever no server answers, as
 		// while a cluster starts.
 		return unavailable(fmt.Errorf("account info: %w", err))
 	}
-	return checkLevel(l.nc.ConnectedServerVersion(), info.API.Level)
+	return checkLevel(b.nc.ConnectedServerVersion(), info.API.Level)
 }
 
 func checkLevel(version string, level int) error {
@@ -82,26 +83,26 @@ func checkLevel(version string, level int) error {
 	return nil
 }
 
-// ensureStream makes the stream if it is missing. The embedded one is brought
-// up to date; an external one belongs to its operator, so a difference that
-// matters is an error rather than a fight between pods, but for the age.
-func (l *log) ensureStream(ctx context.Context, shard int) error {
-	want := l.streamConfig(shard)
-	if l.server != nil {
-		if _, err := l.js.CreateOrUpdateStream(ctx, want); err != nil {
-			return l.streamError(want.Name, err)
+// ensureStream makes the stream if it is missing. The embedded one is updated
+// to the configuration; an external one belongs to its operator, so that a
+// difference that matters is an error, but for an age that is too short.
+func (b *backend) ensureStream(ctx context.Context, shard int) error {
+	want := b.streamConfig(shard)
+	if b.server != nil {
+		if _, err := b.js.CreateOrUpdateStream(ctx, want); err != nil {
+			return b.streamError(want.Name, err)
 		}
 		return nil
 	}
-	stream, err := l.js.Stream(ctx, want.Name)
+	stream, err := b.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = l.js.CreateStream(ctx, want)
+		stream, err = b.js.CreateStream(ctx, want)
 	}
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		stream, err = l.js.Stream(ctx, want.Name) // another pod was faster
+		stream, err = b.js.Stream(ctx, want.Name) // another pod was faster
 	}
 	if err != nil {
-		return l.streamError(want.Name, err)
+		return b.streamError(want.Name, err)
 	}
 	found := stream.CachedInfo().Config
 	if short := found.MaxAge != 0 && found.MaxAge < want.MaxAge; !short {
@@ -112,32 +113,48 @@ func (l *log) ensureStream(ctx context.Context, shard int) error {
 	if err := verify(&want, &longer); err != nil {
 		return err
 	}
-	return l.lengthen(ctx, longer)
+	return b.lengthen(ctx, longer)
 }
 
-// lengthen gives a stream the age that our sessions need. Apps whose sessions
-// wait for different times share the streams, and whichever came first made
-// them; since an age is only ever raised, pods do not fight over it.
-func (l *log) lengthen(ctx context.Context, to jetstream.StreamConfig) error {
-	if _, err := l.js.UpdateStream(ctx, to); err != nil {
-		return l.streamError(to.Name, err)
+// lengthen raises a stream's age to what our sessions need. Apps with different
+// session TTLs share the streams, and whichever came first made them; an age
+// is only ever raised, so pods do not undo each other's change.
+func (b *backend) lengthen(ctx context.Context, to jetstream.StreamConfig) error {
+	if _, err := b.js.UpdateStream(ctx, to); err != nil {
+		return b.streamError(to.Name, err)
 	}
-	l.cfg.Logger.Info("the journal keeps records longer", "stream", to.Name, "max_age", to.MaxAge.String())
+	b.cfg.Logger.Info("the journal keeps records longer", "stream", to.Name, "max_age", to.MaxAge.String())
 	return nil
 }
 
-// streamError tells an answer that will not change from an outage: the server
-// marks those that may with 503, but for "no suitable peers", which is also
-// what a cluster says before its servers have found each other.
-func (l *log) streamError(name string, err error) error {
+// streamError tells an answer that will not change from an outage, which is
+// ErrUnavailable: the server marks outages with 503, but for "no suitable
+// peers", which a cluster also says before its servers have found each other.
+func (b *backend) streamError(name string, err error) error {
 	var api *jetstream.APIError
-	if errors.As(err, &api) && api.Code != 503 && api.ErrorCode != codeNoSuitablePeers {
-		return fmt.Errorf("natsstore: stream %s: %w", name, err)
+	if !errors.As(err, &api) {
+		return unavailable(fmt.Errorf("stream %s: %w", name, err))
 	}
-	return unavailable(fmt.Errorf("stream %s: %w", name, err))
+	err = fmt.Errorf("stream %s: %w%s", name, err, b.streamHint(api.ErrorCode))
+	if api.Code != 503 && api.ErrorCode != codeNoSuitablePeers {
+		return fmt.Errorf("natsstore: %w", err)
+	}
+	return unavailable(err)
 }
 
-// verify compares what the journal's promises rest on. More replicas, more
+// streamHint returns what an operator can do about a stream that the server
+// did not make, to be put behind its error.
+func (b *backend) streamHint(code jetstream.ErrorCode) string {
+	switch code {
+	case codeNoSuitablePeers:
+		return fmt.Sprintf("; %d replicas need as many servers with JetStream", b.cfg.Replicas)
+	case codeAccountResources, codeInsufficientResources, codeStorageExceeded:
+		return fmt.Sprintf("; the streams reserve %d MiB together: raise the storage of the account or of the servers", b.cfg.MaxBytes>>20)
+	}
+	return ""
+}
+
+// verify refuses a stream that the journal cannot rely on. More replicas, more
 // messages and a longer age than asked for do no harm.
 func verify(want, found *jetstream.StreamConfig) error {
 	var wrong []string

@@ -142,9 +142,9 @@ func TestTLS(t *testing.T) {
 	for _, scheme := range []string{"tls://", "nats://", ""} {
 		cfg := externalConfig(t, scheme+good)
 		cfg.CAFile = ours.file
-		if s := mustWork(t, cfg); s.log.nc.ConnectedUrl() == "" {
+		if s := mustWork(t, cfg); s.backend.nc.ConnectedUrl() == "" {
 			t.Error("not connected")
-		} else if _, err := s.log.nc.TLSConnectionState(); err != nil {
+		} else if _, err := s.backend.nc.TLSConnectionState(); err != nil {
 			t.Errorf("%q: not over TLS: %v", scheme, err)
 		}
 	}

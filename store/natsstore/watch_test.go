@@ -15,16 +15,16 @@ import (
 	"github.com/wsresilience/wsresilience/store/storetest"
 )
 
-// A watchLog is what Watch told.
-type watchLog struct {
+// A watchRecorder keeps what Watch reports.
+type watchRecorder struct {
 	mu   sync.Mutex
 	told []bool
 	why  []error
 	seen int
 }
 
-func watched(t *testing.T, s *Store) *watchLog {
-	w := &watchLog{}
+func watched(t *testing.T, s *Store) *watchRecorder {
+	w := &watchRecorder{}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -40,7 +40,7 @@ func watched(t *testing.T, s *Store) *watchLog {
 }
 
 // want is the next change and nothing else.
-func (w *watchLog) want(t *testing.T, available bool, within time.Duration) error {
+func (w *watchRecorder) want(t *testing.T, available bool, within time.Duration) error {
 	t.Helper()
 	for began := time.Now(); time.Since(began) < within; time.Sleep(5 * time.Millisecond) {
 		w.mu.Lock()
@@ -59,7 +59,7 @@ func (w *watchLog) want(t *testing.T, available bool, within time.Duration) erro
 }
 
 // wantNone fails if there was another change.
-func (w *watchLog) wantNone(t *testing.T) {
+func (w *watchRecorder) wantNone(t *testing.T) {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -68,7 +68,7 @@ func (w *watchLog) wantNone(t *testing.T) {
 	}
 }
 
-// TestWatch: a server that goes and comes, told once each, quickly, and
+// TestWatch: a server that goes and comes is reported once each, quickly, and
 // without the password of the URL.
 func TestWatch(t *testing.T) {
 	t.Parallel()
@@ -83,7 +83,7 @@ func TestWatch(t *testing.T) {
 	for range 2 {
 		srv = startServer(t, port, users)
 		changes.want(t, true, 10*time.Second)
-		time.Sleep(2 * watchInterval) // looks that change nothing
+		time.Sleep(2 * checkInterval) // checks that change nothing
 		srv.Shutdown()
 		srv.WaitForShutdown()
 		reasons = append(reasons, changes.want(t, false, time.Second))
@@ -95,7 +95,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchFull: a stream without room is told, and so is room again.
+// TestWatchFull: a full stream is reported, and so is room again.
 func TestWatchFull(t *testing.T) {
 	t.Parallel()
 	cfg := embeddedConfig(t)

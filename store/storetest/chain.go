@@ -46,8 +46,8 @@ func testAppendLoad(t *testing.T, s store.Store) {
 	}
 }
 
-// testPastRing writes three rings full as Cadence tells and reads all the
-// frames again; then it neglects the snapshots, and the reader must notice.
+// testPastRing fills three rings as Cadence decides and reads all the frames
+// again; then it writes no snapshots, and the reader must notice.
 func testPastRing(t *testing.T, s store.Store) {
 	o := begin(t, s, "a")
 	cadence := store.Cadence{Limits: s.Limits()}
@@ -96,7 +96,7 @@ func testFenced(t *testing.T, s store.Store) {
 	}
 }
 
-// testRace lets owners race for every place of a chain: one wins each.
+// testRace lets owners race for every revision of a chain: one wins each.
 func testRace(t *testing.T, s store.Store) {
 	const rounds, owners = 10, 4
 	o := begin(t, s, "a")

@@ -14,9 +14,9 @@ import (
 // Defaults of MemoryConfig.
 const (
 	// defaultMaxData is the payload limit of a stock NATS server, so that both
-	// logs split the same records.
+	// backends split the same records.
 	defaultMaxData = 1 << 20
-	// defaultCapacity is more than any test writes that is not about a full log.
+	// defaultCapacity is more than any test writes that is not about a full backend.
 	defaultCapacity = 256 << 20
 	// defaultMaxAge is the default session TTL and RefreshSlack.
 	defaultMaxAge = 5*time.Minute + store.RefreshSlack
@@ -29,14 +29,14 @@ type MemoryConfig struct {
 	MaxAge   time.Duration // after its last append a chain may be dropped
 }
 
-// A Memory is a store.Log within the process, for tests. It behaves as one in
+// A Memory is a store.Backend within the process, for tests. It behaves as one in
 // JetStream: a ring per chain, new messages refused when full. It is safe for
 // concurrent use.
 type Memory struct {
 	cfg MemoryConfig
 
 	mu     sync.Mutex     // guards all below
-	last   store.Revision // of the whole log, as in a stream
+	last   store.Revision // of all chains, as in a stream
 	bytes  int
 	chains map[store.ID]*chain
 	closed bool
@@ -47,7 +47,7 @@ type chain struct {
 	written  time.Time
 }
 
-// NewMemory returns an empty log. store.NewJournal makes a Store of it.
+// NewMemory returns an empty backend. store.NewSealedStore makes a Store of it.
 func NewMemory(cfg MemoryConfig) *Memory {
 	cfg.MaxData = cmp.Or(cfg.MaxData, defaultMaxData)
 	cfg.Capacity = cmp.Or(cfg.Capacity, defaultCapacity)
@@ -55,7 +55,7 @@ func NewMemory(cfg MemoryConfig) *Memory {
 	return &Memory{cfg: cfg, chains: map[store.ID]*chain{}}
 }
 
-// Append implements store.Log.
+// Append implements store.Backend.
 func (m *Memory) Append(ctx context.Context, id store.ID, after store.Revision, data []byte) (store.Revision, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -84,7 +84,7 @@ func (m *Memory) Append(ctx context.Context, id store.ID, after store.Revision, 
 	return m.last, nil
 }
 
-// Read implements store.Log.
+// Read implements store.Backend.
 func (m *Memory) Read(ctx context.Context, id store.ID, after store.Revision, limit int) ([]store.Message, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -102,17 +102,17 @@ func (m *Memory) Read(ctx context.Context, id store.ID, after store.Revision, li
 	return out, nil
 }
 
-// MaxData implements store.Log.
+// MaxData implements store.Backend.
 func (m *Memory) MaxData() int { return m.cfg.MaxData }
 
-// Ready implements store.Log.
+// Ready implements store.Backend.
 func (m *Memory) Ready(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.usableLocked(ctx)
 }
 
-// Close implements store.Log.
+// Close implements store.Backend.
 func (m *Memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,8 +130,8 @@ func (m *Memory) usableLocked(ctx context.Context) error {
 	return nil
 }
 
-// makeRoomLocked drops chains past their age, but not keep, only when the log
-// is full, which keeps the usual append cheap.
+// makeRoomLocked drops chains past their age, but not keep, only when the
+// backend is full, which keeps the usual append cheap.
 func (m *Memory) makeRoomLocked(n int, keep store.ID) error {
 	if m.bytes+n <= m.cfg.Capacity {
 		return nil

@@ -1,5 +1,5 @@
 // Package storetest is the contract of a journal as a test: a Store is
-// whatever passes Run, and a Log whatever passes RunLog.
+// whatever passes Run, and a Backend whatever passes RunBackend.
 package storetest
 
 import (

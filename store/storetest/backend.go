@@ -10,11 +10,11 @@ import (
 	"github.com/wsresilience/wsresilience/store"
 )
 
-// RunLog tests a Log: by itself, as a Store, and as a Store whose answers get
-// lost. open may return the same log each time.
-func RunLog(t *testing.T, open func(t *testing.T) store.Log) {
+// RunBackend tests a Backend: by itself, under a SealedStore, and under one to
+// which answers get lost. open may return the same backend each time.
+func RunBackend(t *testing.T, open func(t *testing.T) store.Backend) {
 	t.Run("store", func(t *testing.T) {
-		Run(t, func(t *testing.T) store.Store { return store.NewJournal(open(t), Ring(t)) })
+		Run(t, func(t *testing.T) store.Store { return store.NewSealedStore(open(t), Ring(t)) })
 	})
 	t.Run("ring", func(t *testing.T) { testRing(t, open(t)) })
 	t.Run("corrupt", func(t *testing.T) { testCorrupt(t, open(t)) })
@@ -22,47 +22,47 @@ func RunLog(t *testing.T, open func(t *testing.T) store.Log) {
 	t.Run("lost answers", func(t *testing.T) { testLostAnswers(t, open(t)) })
 }
 
-func testRing(t *testing.T, log store.Log) {
+func testRing(t *testing.T, b store.Backend) {
 	id := NewID()
 	var revs []store.Revision
 	after := store.Revision(0)
 	for i := range store.Ring + 5 {
-		after = put(t, log, id, after, fmt.Append(nil, "message ", i))
+		after = put(t, b, id, after, fmt.Append(nil, "message ", i))
 		revs = append(revs, after)
 	}
 	var fenced *store.FencedError
 	var err error
 	eventually(func() bool {
-		_, err = log.Append(t.Context(), id, revs[0], []byte("late"))
+		_, err = b.Append(t.Context(), id, revs[0], []byte("late"))
 		return !errors.Is(err, store.ErrBusy)
 	})
 	if !errors.As(err, &fenced) || fenced.Known && fenced.Newest != after {
 		t.Errorf("append after an old revision: %v", err)
 	}
 	want := revs[len(revs)-store.Ring:]
-	got := readUntil(t, log, id, after)
+	got := readUntil(t, b, id, after)
 	if len(got) != len(want) || got[0].Revision != want[0] || string(got[0].Data) != "message 5" {
 		t.Errorf("%d messages from %d, want %d from %d", len(got), got[0].Revision, len(want), want[0])
 	}
 	two := eventually(func() bool {
-		got, err = log.Read(t.Context(), id, want[2], 2)
+		got, err = b.Read(t.Context(), id, want[2], 2)
 		return err == nil && len(got) == 2 && got[0].Revision == want[3] && got[1].Revision == want[4]
 	})
 	if !two {
 		t.Errorf("two after %d: %v, %v", want[2], got, err)
 	}
-	if got, err = log.Read(t.Context(), id, after, 2); err != nil || len(got) != 0 {
+	if got, err = b.Read(t.Context(), id, after, 2); err != nil || len(got) != 0 {
 		t.Errorf("nothing after the newest: %v, %v", got, err)
 	}
 }
 
-// put appends to a log as a Journal does: a busy one is asked again. A cluster
+// put appends to b as a SealedStore does: a busy one is asked again. A cluster
 // may still be busy with an append that it has already acknowledged.
-func put(t *testing.T, log store.Log, id store.ID, after store.Revision, data []byte) (rev store.Revision) {
+func put(t *testing.T, b store.Backend, id store.ID, after store.Revision, data []byte) (rev store.Revision) {
 	t.Helper()
 	var err error
 	decided := eventually(func() bool {
-		rev, err = log.Append(t.Context(), id, after, data)
+		rev, err = b.Append(t.Context(), id, after, data)
 		return !errors.Is(err, store.ErrBusy)
 	})
 	if !decided || err != nil {
@@ -72,11 +72,11 @@ func put(t *testing.T, log store.Log, id store.ID, after store.Revision, data []
 }
 
 // readUntil reads all, when the newest has arrived where it is read from.
-func readUntil(t *testing.T, log store.Log, id store.ID, newest store.Revision) (got []store.Message) {
+func readUntil(t *testing.T, b store.Backend, id store.ID, newest store.Revision) (got []store.Message) {
 	t.Helper()
 	var err error
 	seen := eventually(func() bool {
-		got, err = log.Read(t.Context(), id, 0, 2*store.Ring)
+		got, err = b.Read(t.Context(), id, 0, 2*store.Ring)
 		return err == nil && len(got) > 0 && got[len(got)-1].Revision >= newest
 	})
 	if !seen {
@@ -85,12 +85,12 @@ func readUntil(t *testing.T, log store.Log, id store.ID, newest store.Revision) 
 	return got
 }
 
-// testCorrupt puts bytes of other hands into a chain.
-func testCorrupt(t *testing.T, log store.Log) {
-	s := store.NewJournal(log, Ring(t))
+// testCorrupt puts what no owner wrote into a chain.
+func testCorrupt(t *testing.T, b store.Backend) {
+	s := store.NewSealedStore(b, Ring(t))
 	a := begin(t, s, "a")
 	a.delta(1, 3)
-	stored := readUntil(t, log, a.id, a.rev)
+	stored := readUntil(t, b, a.id, a.rev)
 	last := stored[len(stored)-1].Data
 	flipped := append([]byte(nil), last...)
 	flipped[len(flipped)-1] ^= 1
@@ -99,7 +99,7 @@ func testCorrupt(t *testing.T, log store.Log) {
 	} {
 		o := begin(t, s, "a")
 		o.delta(1, 3)
-		put(t, log, o.id, o.rev, data)
+		put(t, b, o.id, o.rev, data)
 		var err error
 		corrupt := eventually(func() bool {
 			_, err = s.Load(t.Context(), o.id)
@@ -114,7 +114,7 @@ func testCorrupt(t *testing.T, log store.Log) {
 	}
 	// A true record of one session is none of another.
 	other := NewID()
-	put(t, log, other, 0, stored[0].Data)
+	put(t, b, other, 0, stored[0].Data)
 	if _, err := AdoptLatest(t.Context(), s, other, "b", epochStart); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("moved to another session: %v, want ErrCorrupt", err)
 	}
@@ -122,11 +122,11 @@ func testCorrupt(t *testing.T, log store.Log) {
 
 // testUnfinished: a writer that dies within a record of several parts leaves
 // what was there before, and a chain that can be adopted.
-func testUnfinished(t *testing.T, log store.Log) {
-	a := begin(t, store.NewJournal(log, Ring(t)), "a")
+func testUnfinished(t *testing.T, b store.Backend) {
+	a := begin(t, store.NewSealedStore(b, Ring(t)), "a")
 	a.delta(1, 3)
-	dying := &flaky{Log: log, failAt: 3}
-	a.s = store.NewJournal(dying, Ring(t))
+	dying := &flaky{Backend: b, failAt: 3}
+	a.s = store.NewSealedStore(dying, Ring(t))
 	size := a.s.Limits().Part
 	err := a.try(func(r *store.Record) {
 		r.Kind, r.OutAcked, r.OutHead, r.Frames = store.Snapshot, 1, 4, Frames(2, 4, size)
@@ -134,7 +134,7 @@ func testUnfinished(t *testing.T, log store.Log) {
 	if !errors.Is(err, store.ErrUnavailable) || dying.appends != 3 {
 		t.Fatalf("%d appends, %v", dying.appends, err)
 	}
-	s := store.NewJournal(log, Ring(t))
+	s := store.NewSealedStore(b, Ring(t))
 	st, err := AdoptLatest(t.Context(), s, a.id, "b", epochStart)
 	if err != nil {
 		t.Fatal(err)
@@ -145,10 +145,10 @@ func testUnfinished(t *testing.T, log store.Log) {
 	}
 }
 
-// testLostAnswers: every second answer of the log is lost after the message
+// testLostAnswers: every second answer of the backend is lost after the message
 // was stored, and the owner's next record has more in it than the last.
-func testLostAnswers(t *testing.T, log store.Log) {
-	s := store.NewJournal(&flaky{Log: log, loseEvery: 2}, Ring(t))
+func testLostAnswers(t *testing.T, b store.Backend) {
+	s := store.NewSealedStore(&flaky{Backend: b, loseEvery: 2}, Ring(t))
 	o := &owner{t: t, s: s, id: NewID(), rec: store.Record{Epoch: 1, Owner: "a", Writer: 9}}
 	journaled, failures := uint32(0), 0
 	for head := uint32(1); head <= 20; head++ {
@@ -171,9 +171,9 @@ func testLostAnswers(t *testing.T, log store.Log) {
 	wantFrames(t, st, 1, max(journaled, st.OutHead), 10)
 }
 
-// A flaky log loses answers, or dies.
+// A flaky backend loses answers, or dies.
 type flaky struct {
-	store.Log
+	store.Backend
 	loseEvery int // this many appends: stored, but the answer is lost
 	failAt    int // from this append on nothing is stored
 
@@ -190,7 +190,7 @@ func (f *flaky) Append(ctx context.Context, id store.ID, after store.Revision, d
 	if dead {
 		return 0, fmt.Errorf("%w: the test cut it off", store.ErrUnavailable)
 	}
-	rev, err := f.Log.Append(ctx, id, after, data)
+	rev, err := f.Backend.Append(ctx, id, after, data)
 	if lose && err == nil {
 		return 0, fmt.Errorf("%w: the test lost the answer", store.ErrUnavailable)
 	}

@@ -16,10 +16,10 @@ type Message struct {
 	Data     []byte
 }
 
-// A Log keeps, per session, a chain of the newest Ring opaque messages. It is
-// what a backend implements; Journal makes a Store of it. It is safe for
-// concurrent use.
-type Log interface {
+// A Backend keeps, per session, a chain of the newest Ring opaque messages. It
+// knows nothing of records and keys: SealedStore makes a Store of it. It is
+// safe for concurrent use.
+type Backend interface {
 	// Append stores data as the newest message if after is the newest
 	// revision of the chain (0: the chain is empty). Its errors:
 	// *FencedError when it certainly is not, ErrBusy when the backend
@@ -39,7 +39,7 @@ type Log interface {
 	Close() error
 }
 
-// ErrBusy is between a Log and its Journal: another write of the same chain
+// ErrBusy is between a Backend and its SealedStore: another write of the same chain
 // is in flight and its outcome decides. Try again in some milliseconds.
 var ErrBusy = errors.New("store: a write of the same session is in flight")
 

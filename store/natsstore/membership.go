@@ -1,0 +1,142 @@
+package natsstore
+
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/store"
+)
+
+// A membership is the set of sidecars that share the journal, as the updates
+// of a watch tell it. It has no clock of its own and does no I/O, and is not
+// safe for concurrent use.
+//
+// A missing renewal proves that an owner is gone only while our own renewals
+// arrive through the same watch: these are the heartbeats. Time is counted
+// from heartbeat to heartbeat, and of an interruption, in which no owner could
+// renew, only a part. Without a heartbeat within the lease's time nothing is
+// known of anybody.
+type membership struct {
+	ttl  time.Duration
+	self string // our own instance
+
+	synced  bool
+	entries map[string]entry
+	resync  map[string]entry // while a new watch sends all keys again; else nil
+
+	clock             time.Duration // the time that counts, up to lastHeartbeat
+	lastHeartbeat     time.Time
+	heartbeatRevision uint64        // of the newest heartbeat
+	stableSince       time.Time     // no heartbeat was missed from here on
+	settleTime        time.Duration // from stableSince until an absence proves something
+}
+
+// An entry is the newest that is known of one owner's key.
+type entry struct {
+	revision     uint64
+	announcement               // zero if released
+	released     bool          // the owner gave its lease up
+	renewedAt    time.Duration // on the membership's clock
+}
+
+const (
+	// renewalsPerTTL is how many renewals go into a lease's time.
+	renewalsPerTTL = 4
+
+	// slackDivisor is the part of the TTL that a renewal may be late: 1/8.
+	slackDivisor = 8
+
+	// releaseTTL is how long a release is remembered, which is longer than any
+	// token names its owner.
+	releaseTTL = time.Hour
+)
+
+func newMembership(ttl time.Duration, self string) *membership {
+	return &membership{ttl: ttl, self: self, entries: map[string]entry{}}
+}
+
+// beginSync is for a new watch, which sends all keys again.
+func (m *membership) beginSync() { m.resync = map[string]entry{} }
+
+// endSync is for a watch that has sent all keys there were.
+func (m *membership) endSync() {
+	if m.resync != nil {
+		m.entries, m.resync = m.resync, nil
+	}
+	m.synced = true
+}
+
+// update takes in what owner's key holds now. A revision that is known already
+// is no renewal.
+func (m *membership) update(now time.Time, owner string, e entry) {
+	e.renewedAt = m.clockAt(now)
+	if known, ok := m.entries[owner]; ok && known.revision == e.revision {
+		e.renewedAt = known.renewedAt
+	}
+	if m.resync != nil {
+		m.resync[owner] = e
+	} else {
+		m.entries[owner] = e
+	}
+	if e.Instance == m.self && !e.released && e.revision > m.heartbeatRevision {
+		m.heartbeatRevision = e.revision
+		m.heartbeat(now)
+	}
+}
+
+// remove takes in that the server removed owner's key, which expired.
+func (m *membership) remove(owner string) {
+	if m.resync != nil {
+		delete(m.resync, owner)
+	} else {
+		delete(m.entries, owner)
+	}
+}
+
+// clockAt returns the time that counts. After the newest heartbeat that is at
+// most one and a half times the pause until the next.
+func (m *membership) clockAt(now time.Time) time.Duration {
+	if m.lastHeartbeat.IsZero() {
+		return 0
+	}
+	return m.clock + min(now.Sub(m.lastHeartbeat), m.ttl/renewalsPerTTL*3/2)
+}
+
+// heartbeat takes in that all updates until now have come.
+func (m *membership) heartbeat(now time.Time) {
+	switch {
+	case m.lastHeartbeat.IsZero():
+		m.stableSince, m.settleTime = now, m.ttl/2
+	case now.Sub(m.lastHeartbeat) > m.ttl/2:
+		// Other sidecars may have to reconnect first.
+		m.stableSince, m.settleTime = now, m.ttl/2+maxReconnectPause
+	}
+	m.clock = m.clockAt(now)
+	m.lastHeartbeat = now
+	for owner, e := range m.entries {
+		if m.clock-e.renewedAt > releaseTTL {
+			delete(m.entries, owner)
+		}
+	}
+}
+
+// state returns what is known of owner.
+func (m *membership) state(now time.Time, owner string) store.LeaseState {
+	if !m.fresh(now) {
+		return store.LeaseUnknown
+	}
+	e, ok := m.entries[owner]
+	switch {
+	case ok && e.released:
+		return store.LeaseGone
+	case ok && m.clock-e.renewedAt <= m.ttl+m.ttl/slackDivisor:
+		return store.LeaseLive
+	case m.lastHeartbeat.Sub(m.stableSince) < m.settleTime:
+		return store.LeaseUnknown
+	}
+	return store.LeaseGone
+}
+
+// fresh reports whether the newest heartbeat is not older than a lease.
+func (m *membership) fresh(now time.Time) bool {
+	return m.synced && !m.lastHeartbeat.IsZero() && now.Sub(m.lastHeartbeat) <= m.ttl
+}
