@@ -1,6 +1,7 @@
 package natsstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,10 +42,16 @@ const (
 	// DefaultMaxPayload is the largest that nats-server takes without a
 	// warning; nothing is allocated for it in advance.
 	DefaultMaxPayload = 8 << 20
+
+	// minPayload leaves room for a part beside its header.
+	minPayload = 4 << 10
+
+	// maxReplicas is JetStream's own limit.
+	maxReplicas = 5
 )
 
-// A Config sets a journal up. With the zero value and Keys it is embedded,
-// under Embedded.Dir.
+// A Config configures a journal. Without a URL it is embedded, under
+// Embedded.Dir; Keys are required.
 type Config struct {
 	// URL lists the servers, separated by commas: nats://, tls://, ws:// or
 	// wss://. Empty: a server in this process. User names and passwords in it
@@ -69,56 +76,74 @@ type Config struct {
 	Logger *slog.Logger // nil: silent
 }
 
-// Embedded sets the server within the process up.
+// Embedded configures the server within the process.
 type Embedded struct {
 	Dir        string // required; one process at a time may use it
 	MaxStore   int64  // bytes on disk; 0: DefaultMaxStore
 	MaxPayload int32  // bytes of one message; 0: DefaultMaxPayload
 }
 
-// embedded tells which of the two a Config asks for.
+// embedded reports whether the journal is a server in this process.
 func (c *Config) embedded() bool { return c.URL == "" }
 
 // complete fills the defaults in and refuses what cannot work.
 func (c *Config) complete() error {
-	setDefault(&c.SessionTTL, DefaultSessionTTL)
-	setDefault(&c.Timeout, DefaultTimeout)
-	setDefault(&c.Name, "wsresilience")
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.SessionTTL = cmp.Or(c.SessionTTL, DefaultSessionTTL)
+	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
+	c.Name = cmp.Or(c.Name, "wsresilience")
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.embedded() {
-		setDefault(&c.Replicas, 1)
-		setDefault(&c.Shards, 1)
-		setDefault(&c.Embedded.MaxStore, DefaultMaxStore)
-		setDefault(&c.Embedded.MaxPayload, DefaultMaxPayload)
+		c.Replicas = cmp.Or(c.Replicas, 1)
+		c.Shards = cmp.Or(c.Shards, 1)
+		c.Embedded.MaxStore = cmp.Or(c.Embedded.MaxStore, DefaultMaxStore)
+		c.Embedded.MaxPayload = cmp.Or(c.Embedded.MaxPayload, DefaultMaxPayload)
 		// The rest is for blocks that are not yet compacted.
-		setDefault(&c.MaxBytes, c.Embedded.MaxStore/10*9)
+		c.MaxBytes = cmp.Or(c.MaxBytes, c.Embedded.MaxStore/10*9)
 	}
-	setDefault(&c.Replicas, DefaultReplicas)
-	setDefault(&c.Shards, DefaultShards)
-	setDefault(&c.MaxBytes, DefaultMaxBytes)
+	c.Replicas = cmp.Or(c.Replicas, DefaultReplicas)
+	c.Shards = cmp.Or(c.Shards, DefaultShards)
+	c.MaxBytes = cmp.Or(c.MaxBytes, DefaultMaxBytes)
 	return c.check()
 }
 
+// check refuses what cannot work, whatever the journal.
 func (c *Config) check() error {
 	switch {
 	case c.Keys == nil:
 		return errors.New("natsstore: keys: none given, records are always sealed")
 	case c.Shards < 1 || c.Shards > MaxShards:
 		return fmt.Errorf("natsstore: %d shards: must be 1 to %d", c.Shards, MaxShards)
-	case c.Replicas < 1 || c.Replicas > 5:
-		return fmt.Errorf("natsstore: %d replicas: must be 1 to 5", c.Replicas)
+	case c.Replicas < 1 || c.Replicas > maxReplicas:
+		return fmt.Errorf("natsstore: %d replicas: must be 1 to %d", c.Replicas, maxReplicas)
 	case c.SessionTTL < 0 || c.Timeout < 0 || c.MaxBytes < 0:
 		return errors.New("natsstore: session TTL, timeout and bytes must not be negative")
-	case c.CredsFile != "" && c.NKeyFile != "":
-		return errors.New("natsstore: a creds file and an NKey file: give one")
-	case c.embedded() && c.Embedded.Dir == "":
+	}
+	if c.embedded() {
+		if err := c.checkEmbedded(); err != nil {
+			return err
+		}
+	}
+	return c.checkConnection()
+}
+
+// checkEmbedded refuses what an embedded journal cannot be.
+func (c *Config) checkEmbedded() error {
+	switch {
+	case c.Embedded.Dir == "":
 		return errors.New("natsstore: embedded journal: no directory given")
-	case c.embedded() && c.Replicas != 1:
+	case c.Replicas != 1:
 		return fmt.Errorf("natsstore: %d replicas: an embedded journal has 1", c.Replicas)
-	case c.embedded() && (c.Embedded.MaxStore < 0 || c.Embedded.MaxPayload < 4096):
-		return errors.New("natsstore: embedded journal: limits too small")
+	case c.Embedded.MaxStore < 0 || c.Embedded.MaxPayload < minPayload:
+		return fmt.Errorf("natsstore: embedded journal: max store of %d and max payload of %d bytes: must be at least 0 and %d",
+			c.Embedded.MaxStore, c.Embedded.MaxPayload, minPayload)
+	}
+	return nil
+}
+
+// checkConnection refuses files that are not there and URLs that are none.
+func (c *Config) checkConnection() error {
+	if c.CredsFile != "" && c.NKeyFile != "" {
+		return errors.New("natsstore: a creds file and an NKey file: give one")
 	}
 	for what, file := range map[string]string{"creds": c.CredsFile, "NKey": c.NKeyFile, "CA": c.CAFile} {
 		if file == "" {
@@ -132,8 +157,8 @@ func (c *Config) check() error {
 	return err
 }
 
-// servers takes the list apart. Its errors show no part of a URL, which may
-// hold a password.
+// servers returns the URLs of the list. Its errors show no part of a URL,
+// which may hold a password.
 func (c *Config) servers() (list []string, err error) {
 	if c.embedded() {
 		return nil, nil
@@ -145,7 +170,7 @@ func (c *Config) servers() (list []string, err error) {
 		}
 		u, err := url.Parse(item)
 		if err != nil || u.Host == "" {
-			return nil, fmt.Errorf("natsstore: server %d of the list: not a URL", i+1)
+			return nil, fmt.Errorf("natsstore: server %d of the list: not a URL, such as nats://host:4222", i+1)
 		}
 		switch u.Scheme {
 		case "nats", "tls", "ws", "wss":
@@ -159,10 +184,3 @@ func (c *Config) servers() (list []string, err error) {
 
 // maxAge is how long a record lives.
 func (c *Config) maxAge() time.Duration { return c.SessionTTL + store.RefreshSlack }
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
