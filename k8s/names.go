@@ -40,12 +40,12 @@ const (
 	AdminPortName = "wsr-admin"
 )
 
-// Ports of the sidecar. They are the defaults of WSR_LISTEN, WSR_ADMIN_LISTEN
-// and WSR_PEER_LISTEN; an app that uses one of them is refused.
+// Ports of the sidecar: the defaults of WSR_LISTEN and WSR_ADMIN_LISTEN. An app
+// that uses a port from ProxyPort to ProbePort is refused; 15803 is the default
+// of WSR_PEER_LISTEN.
 const (
 	ProxyPort = 15801
 	AdminPort = 15802
-	PeerPort  = 15803
 
 	// ProbePort leads past the sidecar where the app's own port is redirected
 	// to it: a probe has to hear the app.

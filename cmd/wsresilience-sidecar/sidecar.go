@@ -24,7 +24,7 @@ const (
 	stopTimeout = 2 * time.Second
 )
 
-// errInterrupted is why a sidecar is to stop at once: somebody sits before it.
+// errInterrupted is why a sidecar is to stop at once: its user pressed ctrl-C.
 var errInterrupted = errors.New("interrupted")
 
 // sidecar is one running sidecar: the proxy, its journal and the admin port.
@@ -97,8 +97,8 @@ func (s *sidecar) listen() (err error) {
 	return nil
 }
 
-// run serves until ctx ends, and then stops: at once if why is errInterrupted,
-// otherwise after a drain.
+// run serves until ctx ends, and then stops: at once if the cause is
+// errInterrupted, otherwise after a drain.
 func (s *sidecar) run(ctx context.Context) error {
 	failed := make(chan error, 3)
 	go func() { failed <- s.proxy.Serve(s.listener) }()
@@ -123,13 +123,13 @@ func (s *sidecar) run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		s.log.Info("stopping", "limit", s.drainTime().String())
+		s.log.Info("stopping", "limit", s.cfg.DrainTime().String())
 		if !errors.Is(context.Cause(ctx), errInterrupted) {
 			err = s.drain(context.Background())
 		}
 	case err = <-failed:
 	}
-	unwatch() // that the journal is closed now is no news
+	unwatch() // before the journal is closed, which is no outage
 	return errors.Join(err, s.stop())
 }
 
@@ -140,15 +140,13 @@ func (s *sidecar) journalKind() string {
 	return "external"
 }
 
-func (s *sidecar) drainTime() time.Duration { return time.Duration(s.cfg.DrainSeconds) * time.Second }
-
 // drain hands all sessions over. Others learn first that this sidecar is on
 // its way out.
 func (s *sidecar) drain(ctx context.Context) error {
 	if s.leases != nil {
 		s.leases.SetDraining(true)
 	}
-	return s.proxy.Drain(ctx, proxy.Plan(s.drainTime()))
+	return s.proxy.Drain(ctx, proxy.Plan(s.cfg.DrainTime()))
 }
 
 // stop hands over what is left and closes everything.
@@ -157,9 +155,9 @@ func (s *sidecar) stop() error {
 	defer cancel()
 	err := s.proxy.Shutdown(ctx)
 	if s.leases != nil {
-		// Everything is handed over: nobody need wait for the lease to end.
+		// Everything is handed over: no peer has to wait for the lease to expire.
 		if lerr := s.leases.Close(ctx); lerr != nil {
-			s.log.Warn("lease could not be given back, it ends by itself", "error", lerr)
+			s.log.Warn("the lease could not be released; it expires by itself", "error", lerr)
 		}
 	}
 	return errors.Join(err, s.close())

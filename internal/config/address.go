@@ -42,7 +42,7 @@ func (a Address) Port() string {
 	return port
 }
 
-// wildcard tells whether a listener on a is reached at every address.
+// wildcard reports whether a listener on a is reached at every address.
 func (a Address) wildcard() bool { return unspecified(a.Host()) }
 
 func unspecified(host string) bool {
@@ -50,7 +50,7 @@ func unspecified(host string) bool {
 	return host == "" || err == nil && ip.IsUnspecified()
 }
 
-// loopback tells whether host is this machine as seen by itself.
+// loopback reports whether host is this machine as seen by itself.
 func loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()

@@ -31,7 +31,7 @@ func (b *Binding) UnmarshalText(text []byte) error {
 	}
 	var binding Binding
 	for i, s := range list {
-		entry, err := bound(strings.TrimSpace(s))
+		entry, err := parseBinding(strings.TrimSpace(s))
 		switch {
 		case err != nil:
 			return fmt.Errorf("entry %d %w", i+1, err)
@@ -49,7 +49,7 @@ func (b *Binding) UnmarshalText(text []byte) error {
 
 // bound reads one entry; that of Origin is empty. Fields that differ on every
 // connection are refused: no token would ever be accepted.
-func bound(s string) (string, error) {
+func parseBinding(s string) (string, error) {
 	if name, ok := strings.CutPrefix(s, cookiePrefix); ok {
 		if !isToken(name) {
 			return "", errors.New("does not name a cookie")
@@ -76,7 +76,7 @@ func bound(s string) (string, error) {
 	return headerPrefix + name, nil
 }
 
-// isToken tells whether s is a token of RFC 9110 section 5.6.2, as names of
+// isToken reports whether s is a token of RFC 9110 section 5.6.2, as names of
 // header fields and of cookies are.
 func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {

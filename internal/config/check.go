@@ -91,7 +91,7 @@ func (l *loader) contradictions() {
 		}
 	}
 	l.needsServer()
-	l.loops()
+	l.refuseLoops()
 }
 
 // describe lists settings with their values, those that hold by default too.
@@ -147,5 +147,5 @@ func (l *loader) derive() {
 	if c.Advertise == "" {
 		c.Advertise = l.advertise()
 	}
-	l.doubts()
+	l.lint()
 }

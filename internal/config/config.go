@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Config is the effective set of settings. Load makes it; afterwards nobody
-// changes it, so any number of goroutines may read it. Printing or logging a
+// Config is the effective set of settings. It is not
+// changed after Load, so any number of goroutines may read it. Printing or logging a
 // Config shows no secret (I9).
 //
 // Tags beside those of caarlos0/env: doc is the meaning; unset says what an
@@ -20,8 +20,8 @@ import (
 // notation; oneof lists the only values; secret masks the value everywhere;
 // lines is for a value that may have line breaks, which its type deals with;
 // empty:"refused" is for a variable without default where set-but-empty is
-// more likely a broken secret than a wish; pod:"injector" is for what the
-// injector decides in Kubernetes, so that no annotation may set it.
+// more likely a broken secret than meant; pod:"injector" is for what the
+// injector decides in Kubernetes, which no annotation may set.
 type Config struct {
 	Listen      Address `env:"WSR_LISTEN" pod:"injector" envDefault:":15801" doc:"The port that takes over the app's."`
 	AdminListen Address `env:"WSR_ADMIN_LISTEN" pod:"injector" envDefault:":15802" doc:"For operators and probes: /livez, /readyz, /metrics, /drain, /sessions."`
@@ -78,7 +78,7 @@ type Config struct {
 	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`
 	LogFormat LogFormat  `env:"WSR_LOG_FORMAT" unset:"json, on a terminal text" oneof:"json,text" doc:"Form of the log on standard error."`
 
-	Driver Driver `env:"WSR_TEST_DRIVER" envDefault:"auto" oneof:"auto,epoll,goroutine" doc:"A debugging aid, to tell a mistake of one driver from others: how the sockets of sessions are read, on few event loops (epoll, on Linux and without TLS) or each on a goroutine of its own. auto: epoll where it can be."`
+	Driver string `env:"WSR_TEST_DRIVER" envDefault:"auto" oneof:"auto,epoll,goroutine" doc:"A debugging aid, to tell a mistake of one driver from others: how the sockets of sessions are read, on few event loops (epoll, on Linux and without TLS) or each on a goroutine of its own. auto: epoll where it can be."`
 
 	warnings []string
 	given    map[string]bool
@@ -105,9 +105,6 @@ const (
 	StoreStrict    StorePolicy = "strict"
 )
 
-// Driver is how the sockets of sessions are read.
-type Driver string
-
 // LogFormat is the form of the log. Empty: JSON, or text on a terminal.
 type LogFormat string
 
@@ -119,7 +116,7 @@ const (
 
 // Load reads the settings from environ, which has the form of os.Environ, and
 // the files that they name. The error is a Problems with everything that is
-// wrong, so that one look at it is enough.
+// wrong, so that all can be mended at once.
 func Load(environ []string) (*Config, error) {
 	l := newLoader()
 	l.read(environ)
@@ -135,25 +132,22 @@ func Load(environ []string) (*Config, error) {
 	return l.cfg, nil
 }
 
-// Warnings are what an operator should hear of although it is allowed, in
-// full sentences without secrets.
+// Warnings are for the operator, about settings that are allowed but likely
+// mistakes: full sentences without secrets.
 func (c *Config) Warnings() []string { return c.warnings }
 
-// TLS tells whether the listener speaks TLS.
-func (c *Config) TLS() bool { return c.TLSCert != "" }
-
-// PeerTLS tells whether sidecars speak mutual TLS with each other.
+// PeerTLS reports whether sidecars speak mutual TLS with each other.
 func (c *Config) PeerTLS() bool { return c.PeerCert != "" }
 
 // DrainTime is how long a drain takes at most.
 func (c *Config) DrainTime() time.Duration { return time.Duration(c.DrainSeconds) * time.Second }
 
-// Embedded tells whether the journal's server runs inside the sidecar.
+// Embedded reports whether the journal's server runs inside the sidecar.
 func (c *Config) Embedded() bool { return c.NATSURL == "" }
 
-// KeysGenerated tells whether TokenKeys holds one random key because none was
-// given. Tokens sealed with it are worth nothing after a restart, nor to other
-// pods, unless whoever runs the sidecar keeps it.
+// KeysGenerated reports whether TokenKeys holds one random key because none was
+// given. Neither other pods nor a restarted sidecar can open tokens sealed with
+// it, unless the caller stores it.
 func (c *Config) KeysGenerated() bool {
 	return !c.given["WSR_TOKEN_KEYS"] && !c.given["WSR_TOKEN_KEYS_FILE"]
 }

@@ -42,7 +42,7 @@ func TestDefaultsAreThoseOfTheIssue(t *testing.T) {
 		c.WindowBytes, c.WindowMessages, c.MaxMessage, c.MemoryBudget, c.PersistAfter,
 		c.HeartbeatBase, c.HeartbeatMin, c.HeartbeatMax, c.HeartbeatMisses,
 		c.ResilientPaths.String(), c.Adopt, c.LogLevel, c.LogFormat, c.DrainTime(),
-		c.Embedded(), c.NATSReplicas, c.TLS(), c.KeysGenerated(), len(c.TokenKeys),
+		c.Embedded(), c.NATSReplicas, c.TLSCert != "", c.KeysGenerated(), len(c.TokenKeys),
 		c.LeaseTTL, c.StorePolicy, len(c.TokenBind), c.ResumeAuth, c.PlainResume,
 		c.SnapshotRules, len(c.Rules()), c.AppProtocol, c.UpstreamRetry, c.PeerListen, c.PeerTLS(),
 	}
@@ -92,8 +92,8 @@ func TestExternalServer(t *testing.T) {
 	if c.Embedded() || c.NATSReplicas != 3 {
 		t.Errorf("embedded %v, replicas %d, want an external cluster with 3", c.Embedded(), c.NATSReplicas)
 	}
-	if got := c.NATSURL.Reveal(); got != "nats://user:hunter2@n1:4222,tls://n2" {
-		t.Errorf("Reveal() = %q", got)
+	if got := string(c.NATSURL); got != "nats://user:hunter2@n1:4222,tls://n2" {
+		t.Errorf("NATSURL is %q", got)
 	}
 	if got := c.NATSURL.String(); got != "nats://***@n1:4222,tls://n2" {
 		t.Errorf("String() = %q", got)

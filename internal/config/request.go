@@ -51,7 +51,7 @@ func (p *PlainResume) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// isParameter tells whether s reads the same in a query and decoded (RFC 3986
+// isParameter reports whether s reads the same in a query and decoded (RFC 3986
 // section 2.3).
 func isParameter(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
@@ -61,17 +61,3 @@ func isParameter(s string) bool {
 
 // Allowed describes the text form.
 func (PlainResume) Allowed() string { return "query:NAME or cookie:NAME" }
-
-// Query returns the name of the query parameter, or "".
-func (p PlainResume) Query() string { return p.named(queryPrefix) }
-
-// Cookie returns the name of the cookie, or "".
-func (p PlainResume) Cookie() string { return p.named(cookiePrefix) }
-
-func (p PlainResume) named(prefix string) string {
-	name, ok := strings.CutPrefix(string(p), prefix)
-	if !ok {
-		return ""
-	}
-	return name
-}

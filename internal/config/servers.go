@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Servers is a comma-separated list of NATS servers. They may carry
-// credentials, which is why it prints without them.
+// Servers is a comma-separated list of NATS servers. They may have credentials,
+// without which it prints; string(s) has them.
 type Servers string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -35,9 +35,6 @@ func (s *Servers) UnmarshalText(text []byte) error {
 // Allowed describes the text form.
 func (Servers) Allowed() string { return "nats://host:port or tls://host:port, comma-separated" }
 
-// Reveal returns the list with its credentials, for nats.Connect.
-func (s Servers) Reveal() string { return string(s) }
-
 // String returns the list without credentials.
 func (s Servers) String() string {
 	list := strings.Split(string(s), ",")
@@ -55,5 +52,5 @@ func (s Servers) String() string {
 // than String.
 func (s Servers) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
 
-// MarshalText is String: a log handler that encodes must not reveal more.
+// MarshalText is String: a log handler that encodes must not show more.
 func (s Servers) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

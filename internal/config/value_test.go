@@ -139,15 +139,6 @@ func TestBinding(t *testing.T) {
 	}
 }
 
-func TestPlainResume(t *testing.T) {
-	for text, want := range map[string][2]string{"query:client": {"client", ""}, "cookie:sid": {"", "sid"}, "": {}} {
-		p := PlainResume(text)
-		if p.Query() != want[0] || p.Cookie() != want[1] {
-			t.Errorf("%s: query %q, cookie %q, want %q", text, p.Query(), p.Cookie(), want)
-		}
-	}
-}
-
 // TestRules: inline on one line however it was laid out, and a file as it is.
 func TestRules(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rules")

@@ -10,7 +10,7 @@ import (
 const maxAdvertise = 128
 
 // loops refuses addresses that would make the sidecar talk to itself.
-func (l *loader) loops() {
+func (l *loader) refuseLoops() {
 	c := l.cfg
 	l.samePorts()
 	switch {
@@ -61,7 +61,7 @@ func (l *loader) samePorts() {
 	}
 }
 
-// reaches tells whether dialling target ends at a listener on own. Names
+// reaches reports whether dialling target ends at a listener on own. Names
 // other than localhost are not resolved: the answer may be another one later.
 func (l *loader) reaches(target, own Address) bool {
 	if target.Port() != own.Port() {
@@ -75,7 +75,7 @@ func (l *loader) reaches(target, own Address) bool {
 	return own.wildcard() && (loopback(host) || unspecified(host) || l.isOwn(host))
 }
 
-// isOwn tells whether host is an address of this machine.
+// isOwn reports whether host is an address of this machine.
 func (l *loader) isOwn(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
