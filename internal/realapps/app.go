@@ -3,9 +3,10 @@ package main
 import (
 	"fmt"
 	"maps"
-	"os"
 	"sync"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // publishEvery is the pace of events: slow beside the work on one, fast
@@ -27,7 +28,7 @@ type app struct {
 	settings map[string]any
 
 	mu      sync.Mutex
-	process *process // nil while it is down
+	process *script // nil while it is down
 	ready   bool
 	lives   []int          // the first number of each life
 	next    int            // number of the next event
@@ -59,7 +60,7 @@ func (a *app) start() error {
 		return err
 	}
 	a.mu.Lock()
-	a.process, a.ready, a.gone = p, false, nil
+	a.process, a.ready, a.gone = &p, false, nil
 	a.lives = append(a.lives, a.next)
 	a.mu.Unlock()
 	return a.rig.until(flowLimit, "the app listens", func() bool {
@@ -69,14 +70,26 @@ func (a *app) start() error {
 	})
 }
 
+// An ending is how a life ends.
+type ending string
+
+const (
+	crash   ending = "SIGKILL"
+	orderly ending = "SIGTERM"
+)
+
 // stop ends a life. Nothing more is published in it.
-func (a *app) stop(s os.Signal) {
+func (a *app) stop(how ending) {
 	a.mu.Lock()
 	p := a.process
 	a.process = nil
 	a.mu.Unlock()
-	if p != nil {
-		p.stop(s)
+	switch {
+	case p == nil:
+	case how == crash:
+		p.Kill()
+	default:
+		_ = p.Terminate(stopLimit) // how it ends is its own affair
 	}
 }
 
@@ -123,7 +136,7 @@ func (a *app) wantSubscribers(want map[string]int) error {
 		case p != nil:
 			p.tell("topics", map[string]any{"topics": topics})
 		}
-		if err := a.rig.pause(askEvery); err != nil {
+		if err := proc.Sleep(a.rig.ctx, askEvery); err != nil {
 			return err
 		}
 	}
@@ -143,7 +156,7 @@ func (a *app) trouble() (gone, failed []string) {
 	return append(gone, a.gone...), append(failed, a.failed...)
 }
 
-// isDown tells whether the app is between two lives.
+// isDown reports whether the app is between two lives.
 func (a *app) isDown() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

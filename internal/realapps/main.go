@@ -24,32 +24,36 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab"
 )
 
 // runLimit ends a run in which something hangs. One takes about a minute.
 const runLimit = 3 * time.Minute
 
-func main() {
-	verbose := flag.Bool("v", false, "log the messages that cross the bridge, and the client's state")
-	apps := flag.String("app", "graphql,socketio,mqtt", "which apps")
-	stories := flag.String("story", "restarts,away", "which stories")
-	sidecar := flag.String("sidecar", "", "a sidecar that is built already")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithTimeout(ctx, runLimit)
-	err := run(ctx, strings.Split(*apps, ","), strings.Split(*stories, ","), *sidecar, *verbose)
-	cancel()
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+func main() { lab.Main(play) }
+
+// play reads the flags and plays what they say.
+func play(ctx context.Context, args []string) (int, error) {
+	flags := flag.NewFlagSet("realapps", flag.ContinueOnError)
+	verbose := flags.Bool("v", false, "log the messages that cross the bridge, and the client's state")
+	apps := flags.String("app", "graphql,socketio,mqtt", "which apps")
+	stories := flags.String("story", "restarts,away", "which stories")
+	sidecar := flags.String("sidecar", "", "a sidecar that is built already")
+	if err := flags.Parse(args); err != nil {
+		return 0, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, runLimit)
+	defer cancel()
+	if err := run(ctx, strings.Split(*apps, ","), strings.Split(*stories, ","), *sidecar, *verbose); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return lab.ExitFailed, nil
+	}
+	return 0, nil
 }
 
 // run plays the stories. Those of one app follow each other, the apps are

@@ -4,21 +4,23 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
+	"github.com/wsresilience/wsresilience/internal/program"
 )
 
-const (
-	module  = "github.com/wsresilience/wsresilience"
-	command = module + "/cmd/wsresilience-sidecar"
-)
+const module = "github.com/wsresilience/wsresilience"
 
 // A rig is what all stories share: the built sidecar, the installed packages,
 // a scratch folder. What is started with it ends with its context.
 type rig struct {
+	proc.Starter // it keeps the end of each log in memory
+
 	ctx     context.Context
 	dir     string // scratch, removed at the end
 	js      string // the folder of the scripts
@@ -40,21 +42,39 @@ func newRig(ctx context.Context, sidecar string, verbose bool) (*rig, error) {
 		return nil, fmt.Errorf("realapps: go list: %w: run it inside the repository", err)
 	}
 	r.js = filepath.Join(strings.TrimSpace(string(here)), "js")
-	work := []*exec.Cmd{
-		exec.CommandContext(ctx, "npm", "ci", "--prefix", r.js, "--ignore-scripts", "--no-audit", "--no-fund"),
-	}
-	if sidecar == "" {
-		r.sidecar = filepath.Join(dir, "sidecar")
-		work = append(work, exec.CommandContext(ctx, "go", "build", "-o", r.sidecar, command))
-	}
-	for _, cmd := range work {
-		ownGroup(cmd)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			r.close()
-			return nil, fmt.Errorf("realapps: %s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
-		}
+	if err := r.install(); err != nil {
+		r.close()
+		return nil, err
 	}
 	return r, nil
+}
+
+func (r *rig) install() error {
+	npm, err := r.Start("npm", npmCommand("ci", "--prefix", r.js, "--ignore-scripts", "--no-audit", "--no-fund"))
+	if err != nil {
+		return err
+	}
+	select {
+	case <-npm.Over():
+	case <-r.ctx.Done():
+		npm.Kill()
+	}
+	if err := npm.Err(); err != nil {
+		return npm.Failure(err.Error())
+	}
+	if r.sidecar != "" {
+		return nil
+	}
+	r.sidecar = filepath.Join(r.dir, lab.SidecarName)
+	return program.Build(r.ctx, lab.SidecarName, r.sidecar)
+}
+
+// npmCommand is npm with the caller's environment, which says where packages
+// come from.
+func npmCommand(args ...string) *exec.Cmd {
+	cmd := exec.Command("npm", args...)
+	cmd.Env = cmd.Environ()
+	return cmd
 }
 
 func (r *rig) close() { _ = os.RemoveAll(r.dir) }
@@ -66,13 +86,4 @@ func (r *rig) tracer(name string) func(string, ...any) {
 	}
 	l := log.New(os.Stderr, name+" ", log.Ltime|log.Lmicroseconds|log.Lmsgprefix)
 	return l.Printf
-}
-
-// freeAddr is a loopback address that nobody listens on at the moment.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }

@@ -8,18 +8,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/faultlink"
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 const (
 	// flowLimit is within what everything must work again.
 	flowLimit = 10 * time.Second
-
-	// readyLimit is for a sidecar's start on a busy machine.
-	readyLimit = 30 * time.Second
 
 	// pollEvery is how often a condition is looked at.
 	pollEvery = 5 * time.Millisecond
@@ -29,10 +27,10 @@ const (
 type stage struct {
 	rig     *rig
 	app     *app
-	sidecar *process
+	sidecar *lab.Sidecar
 	link    *faultlink.Link
 	bridge  *bridge
-	client  *process
+	client  script
 	watch   *watch
 
 	over     []func() // undone from the last to the first
@@ -52,27 +50,28 @@ func (r *rig) newStage(name, story string, ping int) (_ *stage, err error) {
 			s.close()
 		}
 	}()
-	addr, err := freeAddr()
+	free, err := proc.FreeAddrs(1)
 	if err != nil {
 		return nil, err
 	}
+	addr := free[0]
 	_, port, _ := strings.Cut(addr, ":")
 	settings := map[string]any{"port": port}
 	if ping > 0 {
 		settings["ping"], settings["patient"] = ping, true
 	}
 	s.app = &app{rig: r, script: name + "-server.mjs", settings: settings, next: 1}
-	s.over = append(s.over, func() { s.app.stop(syscall.SIGKILL) })
+	s.over = append(s.over, func() { s.app.stop(crash) })
 	if err := s.app.start(); err != nil {
 		return nil, err
 	}
-	sidecar, at, err := r.startSidecar(stocks[name], addr, name+"-"+story)
+	sidecar, err := r.startSidecar(stocks[name], addr, name+"-"+story)
 	if err != nil {
 		return nil, err
 	}
 	s.sidecar = sidecar
-	s.over = append(s.over, func() { sidecar.stop(os.Kill) })
-	if err := s.openNetwork(at, name+"/"+story); err != nil {
+	s.over = append(s.over, sidecar.Kill)
+	if err := s.openNetwork(sidecar.Addr, name+"/"+story); err != nil {
 		return nil, err
 	}
 	return s, s.openClient(name, settings)
@@ -110,7 +109,7 @@ func (s *stage) openClient(name string, settings map[string]any) error {
 		return err
 	}
 	s.client = client
-	s.over = append(s.over, func() { client.stop(os.Kill) })
+	s.over = append(s.over, client.Kill)
 	if err := s.rig.until(flowLimit, "the client is connected", s.watch.isReady); err != nil {
 		noticed, failed := s.watch.trouble()
 		return fmt.Errorf("%w; it noticed %v, failed %v", err, noticed, failed)
@@ -138,30 +137,15 @@ func (s *stage) close() {
 // keepLog saves what the sidecar logged of a story that failed, in verbose
 // runs.
 func (s *stage) keepLog(name string) {
-	if s.rig.verbose && s.sidecar != nil && s.sidecar.ended() {
-		_ = os.WriteFile(filepath.Join(os.TempDir(), "realapps-"+name+".log"), []byte(s.sidecar.log()), 0o600)
+	if s.rig.verbose && s.sidecar != nil && s.sidecar.Ended() {
+		_ = os.WriteFile(filepath.Join(os.TempDir(), "realapps-"+name+".log"), []byte(s.sidecar.Log()), 0o600)
 	}
 }
 
 // until polls a condition, for at most limit.
 func (r *rig) until(limit time.Duration, what string, ok func() bool) error {
-	for deadline := time.Now().Add(limit); !ok(); {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("not within %s: %s", limit, what)
-		}
-		if err := r.pause(pollEvery); err != nil {
-			return err
-		}
+	if err := proc.Until(r.ctx, limit, pollEvery, ok); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
-}
-
-// pause sleeps, unless the run ends.
-func (r *rig) pause(d time.Duration) error {
-	select {
-	case <-r.ctx.Done():
-		return fmt.Errorf("the run ended: %w", r.ctx.Err())
-	case <-time.After(d):
-		return nil
-	}
 }

@@ -3,11 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"syscall"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/faultlink"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 const (
@@ -42,18 +41,18 @@ func (s *stage) playRestarts() error {
 		s.subscribe("kept"), s.subscribe("dropped"), s.request,
 		s.unsubscribe("dropped"), s.counts(0),
 
-		s.restart(syscall.SIGKILL, nil), s.counts(0), s.request,
+		s.restart(crash, nil), s.counts(0), s.request,
 		s.subscribe("late"), s.cut(faultlink.RST), s.flows("late"),
 
 		// The network is cut while the app is away, and a request waits for both.
-		s.restart(syscall.SIGKILL, s.cut(faultlink.FIN)), s.counts(1),
+		s.restart(crash, s.cut(faultlink.FIN)), s.counts(1),
 		s.unsubscribe("late"), s.counts(0),
 
-		s.restart(syscall.SIGKILL, s.request), s.counts(0),
+		s.restart(crash, s.request), s.counts(0),
 		s.subscribe("late"), s.cut(faultlink.DropClient), s.cut(faultlink.DropTarget), s.request,
 
-		s.restart(syscall.SIGTERM, nil), s.counts(1), s.flows("late"), s.request,
-		s.restart(syscall.SIGKILL, nil), s.counts(1), s.flows("late"), s.request,
+		s.restart(orderly, nil), s.counts(1), s.flows("late"), s.request,
+		s.restart(crash, nil), s.counts(1), s.flows("late"), s.request,
 	)
 }
 
@@ -64,7 +63,7 @@ func (s *stage) playAway() error {
 		s.subscribe("kept"), s.request,
 		func() error {
 			s.link.Silence()
-			err := s.rig.pause(awayFor)
+			err := proc.Sleep(s.rig.ctx, awayFor)
 			s.link.Heal()
 			return err
 		},
@@ -72,7 +71,7 @@ func (s *stage) playAway() error {
 		func() error {
 			err := s.link.Down(true)
 			s.link.Cut(faultlink.DropClient)
-			return errors.Join(err, s.rig.pause(awayFor), s.link.Down(false))
+			return errors.Join(err, proc.Sleep(s.rig.ctx, awayFor), s.link.Down(false))
 		},
 		s.flows("kept"), s.request, s.counts(0),
 		func() error {
@@ -155,32 +154,32 @@ func (s *stage) cut(kind faultlink.Kind) func() error {
 	}
 }
 
-// restart is a step that ends the app with a signal and starts it again, and
+// restart is a step that ends the app in one way and starts it again, and
 // does something while it is down.
-func (s *stage) restart(signal os.Signal, meanwhile func() error) func() error {
+func (s *stage) restart(how ending, meanwhile func() error) func() error {
 	return func() error {
-		if err := s.rig.pause(steadyFor); err != nil {
+		if err := proc.Sleep(s.rig.ctx, steadyFor); err != nil {
 			return err
 		}
 		if s.restarts == 0 {
 			s.before = s.watch.tally("kept", s.app.births()).events
 		}
 		s.restarts++
-		s.bridge.trace("RESTART %d: %s", s.restarts, signal)
-		s.app.stop(signal)
+		s.bridge.trace("RESTART %d: %s", s.restarts, how)
+		s.app.stop(how)
 		if meanwhile != nil {
 			if err := meanwhile(); err != nil {
 				return err
 			}
 		}
-		if err := s.rig.pause(downFor); err != nil {
+		if err := proc.Sleep(s.rig.ctx, downFor); err != nil {
 			return err
 		}
 		if err := s.app.start(); err != nil {
 			return err
 		}
 		if err := s.flows("kept")(); err != nil {
-			return fmt.Errorf("restart %d (%s): %w", s.restarts, signal, err)
+			return fmt.Errorf("restart %d (%s): %w", s.restarts, how, err)
 		}
 		return nil
 	}

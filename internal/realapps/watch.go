@@ -50,7 +50,7 @@ func (w *watch) isReady() bool {
 	return w.ready
 }
 
-// reached tells whether an event from n on has come, and when the first did.
+// reached reports whether an event from n on has come, and when the first did.
 func (w *watch) reached(topic string, n int) (time.Time, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
