@@ -3,6 +3,10 @@ package main
 import (
 	"context"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/faultlink"
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // away is how long a partition lasts: several leases.
@@ -16,12 +20,12 @@ const cutShare = 0.2
 
 // cutting cuts connections in every way in turn for a while.
 func (s *stage) cutting(ctx context.Context, d time.Duration) error {
-	ways := []cut{cutRST, cutHalf, cutFIN, cutMute}
+	ways := []faultlink.Kind{faultlink.RST, faultlink.DropClient, faultlink.FIN, faultlink.Mute}
 	for end, i := time.Now().Add(d), 0; time.Now().Before(end); i++ {
-		s.people.fault()
-		n := s.balancer.cut(ways[i%len(ways)], cutShare, "")
+		s.sessions.fault()
+		n := s.balancer.Cut(ways[i%len(ways)], cutShare, "")
 		s.say("cut %d connections", n)
-		if err := wait(ctx, min(cutEvery, time.Until(end))); err != nil {
+		if err := proc.Sleep(ctx, min(cutEvery, time.Until(end))); err != nil {
 			return err
 		}
 	}
@@ -35,73 +39,73 @@ func cuts(ctx context.Context, s *stage) error {
 
 func kill9(ctx context.Context, s *stage) error {
 	p := s.present()[0]
-	s.people.fault()
-	p.kill()
-	s.say("killed %s", p.name)
-	if err := wait(ctx, 10*time.Second); err != nil {
+	s.sessions.fault()
+	s.kill(p)
+	s.say("killed %s", p.Name)
+	if err := proc.Sleep(ctx, 10*time.Second); err != nil {
 		return err
 	}
-	s.people.fault()
-	if err := p.startSidecar(ctx); err != nil {
+	s.sessions.fault()
+	if err := p.StartSidecar(ctx); err != nil {
 		return err
 	}
-	s.say("started %s again", p.name)
-	return wait(ctx, cutEvery)
+	s.say("started %s again", p.Name)
+	return proc.Sleep(ctx, cutEvery)
 }
 
 // zombie leaves its balancer no time to notice: what is under way in the
 // stopped sidecar's sockets is what it would write when it wakes.
 func zombie(ctx context.Context, s *stage) error {
 	p := s.present()[0]
-	s.people.fault()
-	if err := p.freeze(); err != nil {
+	s.sessions.fault()
+	if err := p.Pause(); err != nil {
 		return err
 	}
-	s.say("stopped %s", p.name)
-	if err := wait(ctx, 3*s.lab.o.lease); err != nil {
+	s.say("stopped %s", p.Name)
+	if err := proc.Sleep(ctx, 3*s.bed.o.lease); err != nil {
 		return err
 	}
-	up, over := s.people.connected()
-	s.say("waking %s: %d are connected, %d over", p.name, up, over)
-	if err := p.thaw(); err != nil {
+	up, over := s.sessions.connected()
+	s.say("waking %s: %d are connected, %d over", p.Name, up, over)
+	if err := p.Resume(); err != nil {
 		return err
 	}
-	return wait(ctx, 2*s.lab.o.lease)
+	return proc.Sleep(ctx, 2*s.bed.o.lease)
 }
 
 func natsLeader(ctx context.Context, s *stage) error {
-	n, err := s.leader(ctx)
+	n, err := s.nats.Leader(ctx, s.js, "WSR_LOG_0")
 	if err != nil {
 		return err
 	}
-	n.process.kill()
-	s.say("killed %s", n.Name)
+	n.Kill()
+	s.say("killed %s", n.Name())
 	if err := s.cutting(ctx, 3*cutEvery); err != nil {
 		return err
 	}
-	if err := s.lab.startNode(n); err != nil {
+	if err := n.Start(); err != nil {
 		return err
 	}
-	s.say("started %s again", n.Name)
-	return s.until(ctx, natsWait, "all replicas are current", func() bool { return s.current(ctx) })
+	s.say("started %s again", n.Name())
+	return s.until(ctx, natsWait, "all replicas are current", func() bool { return lab.Current(ctx, s.js) })
 }
 
 func natsRoll(ctx context.Context, s *stage) error {
-	for _, n := range s.nodes {
+	for _, n := range s.nats.Nodes {
 		// The embedded library has no lame duck mode by signal; SIGTERM ends
 		// the process at once, which is worse than what an operator does.
-		_ = n.process.terminate()
-		s.say("stopped %s", n.Name)
+		_ = n.Terminate(proc.Grace)
+		s.say("stopped %s", n.Name())
 		if err := s.cutting(ctx, cutEvery); err != nil {
 			return err
 		}
-		if err := s.lab.startNode(n); err != nil {
+		if err := n.Start(); err != nil {
 			return err
 		}
-		if err := s.until(ctx, natsWait, "all replicas are current", func() bool { return s.current(ctx) }); err != nil {
+		if err := s.until(ctx, natsWait, "all replicas are current", func() bool { return lab.Current(ctx, s.js) }); err != nil {
 			return err
 		}
-		s.say("%s is back", n.Name)
+		s.say("%s is back", n.Name())
 		if err := s.cutting(ctx, cutEvery); err != nil {
 			return err
 		}
@@ -111,15 +115,11 @@ func natsRoll(ctx context.Context, s *stage) error {
 
 func natsAway(ctx context.Context, s *stage) error {
 	p := s.present()[0]
-	for _, link := range p.nats {
-		link.Silence()
-	}
-	s.say("%s is cut from NATS", p.name)
+	p.CutNATS()
+	s.say("%s is cut from NATS", p.Name)
 	err := s.cutting(ctx, away)
-	for _, link := range p.nats {
-		link.Heal()
-	}
-	s.say("%s may reach NATS again", p.name)
+	p.HealNATS()
+	s.say("%s may reach NATS again", p.Name)
 	if err != nil {
 		return err
 	}
@@ -128,12 +128,12 @@ func natsAway(ctx context.Context, s *stage) error {
 
 func peersAway(ctx context.Context, s *stage) error {
 	for _, p := range s.present() {
-		p.peer.Silence()
+		p.CutPeers()
 	}
 	s.say("no sidecar reaches another")
 	err := s.cutting(ctx, away)
 	for _, p := range s.present() {
-		p.peer.Heal()
+		p.HealPeers()
 	}
 	s.say("they reach each other again")
 	if err != nil {
@@ -143,11 +143,11 @@ func peersAway(ctx context.Context, s *stage) error {
 }
 
 func storm(ctx context.Context, s *stage) error {
-	s.people.fault()
+	s.sessions.fault()
 	began := time.Now()
-	n := s.balancer.cut(cutRST, 1, "")
+	n := s.balancer.Cut(faultlink.RST, 1, "")
 	s.say("cut %d connections", n)
-	if err := s.people.settled(ctx, s); err != nil {
+	if err := s.settled(ctx); err != nil {
 		return err
 	}
 	s.say("all resumed within %v", time.Since(began))
@@ -156,49 +156,47 @@ func storm(ctx context.Context, s *stage) error {
 
 func appRestart(ctx context.Context, s *stage) error {
 	p := s.present()[0]
-	s.people.fault()
-	p.app.kill()
-	s.say("killed the app of %s", p.name)
-	if err := wait(ctx, 3*time.Second); err != nil {
+	s.sessions.fault()
+	p.App().Kill()
+	s.say("killed the app of %s", p.Name)
+	if err := proc.Sleep(ctx, 3*time.Second); err != nil {
 		return err
 	}
-	if err := p.startApp(ctx); err != nil {
+	if err := s.startApp(ctx, p); err != nil {
 		return err
 	}
 	s.say("started it again")
-	return wait(ctx, 2*cutEvery)
+	return proc.Sleep(ctx, 2*cutEvery)
 }
 
 // roll replaces all pods, rounds times over.
 func roll(ctx context.Context, s *stage) error {
-	for round := range s.lab.o.rounds {
+	for round := range s.bed.o.rounds {
 		for _, p := range s.present() {
-			s.people.fault()
+			s.sessions.fault()
 			if err := s.replace(ctx, p); err != nil {
 				return err
 			}
 		}
-		up, over := s.people.connected()
+		up, over := s.sessions.connected()
 		s.say("round %d is over: %d connected, %d over", round+1, up, over)
 	}
 	return nil
 }
 
 // replace starts a new pod and takes the old one away, as a Deployment does.
-func (s *stage) replace(ctx context.Context, p *pod) error {
+func (s *stage) replace(ctx context.Context, p *lab.Pod) error {
 	if err := s.addPod(ctx); err != nil {
 		return err
 	}
-	if err := p.drain(); err != nil {
+	if err := p.Drain(ctx, 2*time.Duration(s.bed.o.drain)*time.Second); err != nil {
 		s.fault("%v", err)
 	}
-	s.mu.Lock()
-	s.peaks = append(s.peaks, peakMemory(p.sidecar.pid()))
-	s.mu.Unlock()
-	if err := p.sidecar.terminate(); err != nil {
+	s.weighOne(p)
+	if err := p.Terminate(proc.Grace); err != nil {
 		return err
 	}
-	_ = p.app.terminate() // it ends by the signal
-	p.retire()
+	_ = p.App().Terminate(proc.Grace) // it ends by the signal
+	s.retire(p)
 	return nil
 }

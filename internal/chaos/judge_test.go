@@ -6,56 +6,36 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/lab/ledger"
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
-
-const second = int64(1e9)
-
-// TestZombies: a socket that reads on after its successor was opened shows
-// two owners; one that reads late by the slack does not.
-func TestZombies(t *testing.T) {
-	base := []record{
-		{opened, 1, 0, 0, 1 * second}, {got, 1, 0, 1, 2 * second}, {opened, 2, 0, 0, 3 * second}, {got, 2, 0, 2, 9 * second},
-	}
-	for _, tc := range []struct {
-		late record
-		want int
-	}{
-		{record{got, 1, 0, 2, 3*second + int64(zombieSlack)}, 0},
-		{record{got, 1, 0, 2, 4 * second}, 1},
-		{record{shut, 1, 0, 1006, 8 * second}, 0},
-		{record{wrote, 1, 0, 5, 8 * second}, 0}, // into the void
-	} {
-		all := trails(append([]record{tc.late}, base...)) // in any order
-		if n := all[0].zombies(); n != tc.want {
-			t.Errorf("%+v: %d zombies, want %d", tc.late, n, tc.want)
-		}
-	}
-}
 
 // TestAccount: what counts as lost, and what as the last words of an app
 // socket that was replaced.
 func TestAccount(t *testing.T) {
-	records := []record{
-		{opened, 1, 0, 0, 1}, {wrote, 1, 0, 1, 2}, {wrote, 1, 0, 2, 3}, {got, 1, 0, 1, 4}, {shut, 1, 0, 1006, 5},
-		{opened, 2, 0, 0, 6}, {wrote, 2, 0, 1, 7}, {wrote, 2, 0, 2, 8}, {got, 2, 0, 1, 9},
-	}
-	person := func(end error) *person {
-		p := &person{sent: 2, adopted: map[string]int{"owner_lost": 1}, resumed: 2, ended: end}
-		for _, at := range []tag{{1, 1}, {2, 1}} {
-			p.out.take(at)
-		}
-		return p
-	}
 	account := func(end error) *result {
+		c := &session{adopted: map[string]int{"owner_lost": 1}, resumed: 2, ended: end}
+		c.book.Accept(2)
+		for _, at := range []ledger.Tag{{Stream: 1, N: 1}, {Stream: 2, N: 1}} {
+			c.book.Heard(at)
+		}
+		for _, r := range []ledger.Record{
+			{Kind: ledger.Opened, Sock: 1, At: 1}, {Kind: ledger.Writes, Sock: 1, N: 1, At: 2}, {Kind: ledger.Writes, Sock: 1, N: 2, At: 3},
+			{Kind: ledger.Read, Sock: 1, N: 1, At: 4}, {Kind: ledger.Closed, Sock: 1, N: 1006, At: 5},
+			{Kind: ledger.Opened, Sock: 2, At: 6}, {Kind: ledger.Writes, Sock: 2, N: 1, At: 7}, {Kind: ledger.Writes, Sock: 2, N: 2, At: 8},
+			{Kind: ledger.Read, Sock: 2, N: 1, At: 9},
+		} {
+			c.book.Take(r)
+		}
 		r := &result{Resets: map[string]int{}, Adopted: map[string]int{}}
-		r.session(person(end), trails(records)[0])
+		r.session(c)
 		return r
 	}
 	r := account(nil)
-	if want := (flow{Sent: 4, Got: 2, Lost: 1, Tail: 1}); r.Out != want {
+	if want := (ledger.Count{Sent: 4, Got: 2, Lost: 1, Tail: 1}); r.Out != want {
 		t.Errorf("outbound %+v, want %+v", r.Out, want)
 	}
-	if want := (flow{Sent: 2, Got: 2, Lost: 1, Again: 1}); r.In != want {
+	if want := (ledger.Count{Sent: 2, Got: 1, Lost: 1, Again: 1}); r.In != want { // Got counts each message once
 		t.Errorf("inbound %+v, want %+v", r.In, want)
 	}
 	if r.Adopted["owner_lost"] != 1 || r.Resumed != 2 || r.OpenSockets != 1 {
@@ -108,7 +88,7 @@ func TestGapVerdict(t *testing.T) {
 		gap   float64
 		pass  bool
 	}{{0, 1e6, true}, {250 * time.Millisecond, 250, true}, {250 * time.Millisecond, 251, false}} {
-		r := &result{Gap: spread{P99: tc.gap}}
+		r := &result{Gap: stats.Spread{P99: tc.gap}}
 		if r.conclude(&scenario{allow: allowance{gap: tc.limit}}); r.Pass != tc.pass {
 			t.Errorf("a gap of %v ms where %v is allowed: pass is %v", tc.gap, tc.limit, r.Pass)
 		}

@@ -4,45 +4,23 @@
 //
 //	go run ./internal/chaos [flags]
 //
-// It exits 1 when a scenario is beyond what DESIGN §4 promises, and 2
-// when it could not measure.
+// It exits 1 when a scenario is beyond what DESIGN §4 promises, and 2 when it
+// could not measure.
 package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/wsresilience/wsresilience/internal/lab"
 )
 
-const (
-	exitFailed = 1
-	exitBroken = 2
-)
+// minFiles is what a run of the storm has open at once: three sockets a
+// session in this process.
+const minFiles = 18_000
 
-func main() {
-	if len(os.Args) > 1 && os.Args[1] == roleArg {
-		if err := runRole(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(exitBroken)
-		}
-		return
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code, err := run(ctx, os.Args[1:])
-	stop()
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		code = 0
-	case err != nil:
-		fmt.Fprintln(os.Stderr, err)
-		code = exitBroken
-	}
-	os.Exit(code)
-}
+func main() { lab.Main(run) }
 
 // run plays the chosen scenarios, each on a fresh stage, and returns the exit
 // code.
@@ -51,10 +29,10 @@ func run(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := raiseLimits(); err != nil {
+	if err := lab.RaiseFileLimit(minFiles); err != nil {
 		return 0, err
 	}
-	lab, err := newLab(ctx, o)
+	b, err := newBed(ctx, o)
 	if err != nil {
 		return 0, err
 	}
@@ -64,10 +42,10 @@ func run(ctx context.Context, args []string) (int, error) {
 		if !o.run.MatchString(s.name) || ctx.Err() != nil {
 			continue
 		}
-		r := lab.play(ctx, &s)
+		r := b.play(ctx, &s)
 		results = append(results, r)
 		if !r.Pass {
-			code = exitFailed
+			code = lab.ExitFailed
 		}
 		fmt.Print(r.text())
 		if err := writeResults(o.out, results); err != nil {
@@ -78,9 +56,9 @@ func run(ctx context.Context, args []string) (int, error) {
 		return 0, fmt.Errorf("chaos: -run %s: no scenario has such a name", o.run)
 	}
 	if code == 0 && !o.keep {
-		_ = os.RemoveAll(lab.dir)
+		_ = os.RemoveAll(b.starter.Dir)
 	} else {
-		fmt.Fprintln(os.Stderr, "chaos: logs are in", lab.dir)
+		fmt.Fprintln(os.Stderr, "chaos: logs are in", b.starter.Dir)
 	}
 	return code, ctx.Err()
 }

@@ -13,6 +13,9 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/ledger"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -74,30 +77,30 @@ func raceAdopt(ctx context.Context, s *stage) error {
 func (s *stage) heat(ctx context.Context, key uint32, h heat) error {
 	pods := s.present()
 	owner := pods[0]
-	s.balancer.pin(owner.addr(proxyPort))
-	defer s.balancer.pin("")
+	s.endpoints.Pin(owner.Addr)
+	defer s.endpoints.Pin("")
 	first, err := s.raw(ctx, key, wire.Offer{Resilient: true, Adopt: true})
 	if err != nil {
 		return err
 	}
-	defer first.close()
-	w := first.waitGreeted(ctx)
-	if w == nil {
-		return fmt.Errorf("chaos: %v: no session: %s", h, first.refused)
+	defer first.Close()
+	w, err := first.Welcome(ctx)
+	if err != nil {
+		return fmt.Errorf("chaos: %v: %w", h, err)
 	}
-	if err := errors.Join(first.say(1, before), wait(ctx, 10*raceEvery)); err != nil {
+	if err := errors.Join(first.Say(1, before), proc.Sleep(ctx, 10*raceEvery)); err != nil {
 		return err
 	}
-	had, _, _ := first.heard()
+	had, _, _ := first.Heard()
 	if h.dead {
-		owner.kill()
-		defer func() { _ = owner.startSidecar(ctx) }()
+		s.kill(owner)
+		defer func() { _ = owner.StartSidecar(ctx) }()
 	}
-	if s.balancer.pin(""); h.pinned {
-		s.balancer.pin(pods[1].addr(proxyPort))
+	if s.endpoints.Pin(""); h.pinned {
+		s.endpoints.Pin(pods[1].Addr)
 	}
 	if h.dead {
-		s.balancer.set(owner.addr(proxyPort), false)
+		s.endpoints.Set(owner.Addr, false)
 	}
 	racers, err := s.gallop(ctx, key, h.racers, wire.Offer{Resilient: true, Adopt: true, Resume: &wire.Resume{
 		Token: w.Token, Received: uint32(len(had)), Next: before + 1,
@@ -107,41 +110,41 @@ func (s *stage) heat(ctx context.Context, key uint32, h heat) error {
 	}
 	defer func() {
 		for _, r := range racers {
-			r.close()
+			r.Close()
 		}
 	}()
-	if err := wait(ctx, raceSettle); err != nil {
+	if err := proc.Sleep(ctx, raceSettle); err != nil {
 		return err
 	}
 	return s.judgeHeat(ctx, key, h, had, racers)
 }
 
 // raw opens a connection by the balancer.
-func (s *stage) raw(ctx context.Context, key uint32, offer wire.Offer) (*racer, error) {
-	tcp, err := net.Dial("tcp", s.balancer.addr(int(key)))
+func (s *stage) raw(ctx context.Context, key uint32, offer wire.Offer) (*lab.Raw, error) {
+	tcp, err := net.Dial("tcp", s.balancer.Addr(int(key)))
 	if err != nil {
 		return nil, err
 	}
-	return enter(ctx, tcp, key, offer), nil
+	return lab.DialRaw(ctx, tcp, key, raceEvery, offer), nil
 }
 
 // gallop lets all racers offer the same at the same instant, and each send
 // the same early messages.
-func (s *stage) gallop(ctx context.Context, key uint32, n int, offer wire.Offer) ([]*racer, error) {
+func (s *stage) gallop(ctx context.Context, key uint32, n int, offer wire.Offer) ([]*lab.Raw, error) {
 	start := make(chan struct{})
-	racers := make([]*racer, n)
+	racers := make([]*lab.Raw, n)
 	var wg sync.WaitGroup
 	for i := range n {
-		tcp, err := net.Dial("tcp", s.balancer.addr(i))
+		tcp, err := net.Dial("tcp", s.balancer.Addr(i))
 		if err != nil {
 			close(start)
 			return nil, err
 		}
 		wg.Go(func() {
 			<-start
-			racers[i] = enter(ctx, tcp, key, offer)
-			if racers[i].conn != nil {
-				_ = racers[i].say(before+1, before+early) // it may have lost already
+			racers[i] = lab.DialRaw(ctx, tcp, key, raceEvery, offer)
+			if racers[i].Connected() {
+				_ = racers[i].Say(before+1, before+early) // it may have lost already
 			}
 		})
 	}
@@ -151,12 +154,12 @@ func (s *stage) gallop(ctx context.Context, key uint32, n int, offer wire.Offer)
 }
 
 // judgeHeat lets the winner go on, ends the session, and counts.
-func (s *stage) judgeHeat(ctx context.Context, key uint32, h heat, had []tag, racers []*racer) error {
+func (s *stage) judgeHeat(ctx context.Context, key uint32, h heat, had []ledger.Tag, racers []*lab.Raw) error {
 	verdicts := map[string]int{}
-	var winner *racer
+	var winner *lab.Raw
 	alive := 0
 	for _, r := range racers {
-		tags, lives, verdict := r.heard()
+		tags, lives, verdict := r.Heard()
 		verdicts[verdict]++
 		if lives {
 			alive++
@@ -176,47 +179,60 @@ func (s *stage) judgeHeat(ctx context.Context, key uint32, h heat, had []tag, ra
 		return nil
 	}
 	last := uint32(before + early + 1)
-	err := errors.Join(winner.say(last, last), wait(ctx, 5*raceEvery), winner.control(wire.AppendClose(nil, ws.StatusNormalClosure, "")), wait(ctx, time.Second))
+	err := errors.Join(winner.Say(last, last), proc.Sleep(ctx, 5*raceEvery), winner.Control(wire.AppendClose(nil, ws.StatusNormalClosure, "")), proc.Sleep(ctx, time.Second))
 	if err != nil {
 		s.fault("%v: the winner cannot go on: %v", h, err)
 	}
-	tags, _, _ := winner.heard()
+	tags, _, _ := winner.Heard()
 	if len(tags) == 0 {
 		s.fault("%v: the winner got nothing", h)
 	}
-	s.mu.Lock()
-	files := slices.Clone(s.records)
-	s.mu.Unlock()
-	records, err := readRecords(files)
+	b, err := s.book(key, last)
 	if err != nil {
 		return err
 	}
-	t := trails(records)[key]
-	if t == nil {
+	sockets := b.Known()
+	if sockets == 0 {
 		return fmt.Errorf("chaos: %v: no app has seen the session", h)
 	}
-	s.extra.add(t, last)
-	if len(t.lives) > 1 && !h.dead {
-		s.fault("%v: %d app sockets, want 1", h, len(t.lives))
+	_, in := b.Counts(ledger.Rules{Final: true})
+	s.extra.Add(in)
+	if sockets > 1 && !h.dead {
+		s.fault("%v: %d app sockets, want 1", h, sockets)
 	}
 	if h.dead {
-		s.note("%v: %d app sockets", h, len(t.lives))
+		s.note("%v: %d app sockets", h, sockets)
 	}
 	return nil
 }
 
-// continues tells what is wrong with the messages of a connection that
-// resumed behind had, or "".
-func continues(had, tags []tag) string {
-	var o outbound
-	for _, t := range slices.Concat(had, tags) {
-		o.take(t)
+// book is the account of the apps of one session, whose client sent so many
+// messages.
+func (s *stage) book(key, sent uint32) (*ledger.Book, error) {
+	records, err := s.appRecords()
+	b := new(ledger.Book)
+	b.Accept(sent)
+	for _, r := range records {
+		if r.Key == key {
+			b.Take(r)
+		}
 	}
+	return b, err
+}
+
+// continues says what is wrong with the messages of a connection that resumed
+// behind had, or "".
+func continues(had, tags []ledger.Tag) string {
+	var b ledger.Book
+	for _, t := range slices.Concat(had, tags) {
+		b.Heard(t)
+	}
+	out, _ := b.Counts(ledger.Rules{})
 	switch {
-	case len(o.missing) > 0:
-		return fmt.Sprintf("%d messages too few", len(o.missing))
-	case o.doubled+o.stale+o.reordered > 0:
-		return fmt.Sprintf("%d messages twice or out of order", o.doubled+o.stale+o.reordered)
+	case out.Lost > 0:
+		return fmt.Sprintf("%d messages too few", out.Lost)
+	case out.Doubled+out.Reordered > 0:
+		return fmt.Sprintf("%d messages twice or out of order", out.Doubled+out.Reordered)
 	}
 	return ""
 }

@@ -8,18 +8,10 @@ import (
 	"slices"
 	"strings"
 	"time"
-)
 
-// A flow is the account of one direction, in messages.
-type flow struct {
-	Sent, Got int
-	Lost      int // in silence: never allowed
-	Tail      int `json:",omitempty"` // outbound: the last words of an app socket that was replaced
-	Told      int `json:",omitempty"` // of sessions that ended, which their clients were told
-	Doubled   int // to the same receiver: never allowed
-	Again     int `json:",omitempty"` // inbound: to a second app socket
-	Reordered int
-}
+	"github.com/wsresilience/wsresilience/internal/lab/ledger"
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
+)
 
 // A result is what a scenario showed.
 type result struct {
@@ -27,18 +19,18 @@ type result struct {
 	Pass        bool
 	Sessions    int
 	Seconds     float64
-	Out, In     flow
+	Out, In     ledger.Count
 	Resets      map[string]int // sessions that ended before their time, by reason
 	Resumed     int            // WELCOME resumed
 	Moves       int            // resumes and adoptions while the old connection still worked
 	Adopted     map[string]int // by reason
-	Resume      spread         // from the loss of a connection to WELCOME
-	Gap         spread         // the longest gap between messages around each fault, fast sessions that felt it
+	Resume      stats.Spread   // from the loss of a connection to WELCOME
+	Gap         stats.Spread   // the longest gap between messages around each fault, fast sessions that felt it
 	Zombies     int            // app sockets that were spoken to after their successor had been opened
 	Alien       int            // messages of another session
 	OpenSockets int            // app sockets that never heard of their end
 	PeakMiB     float64        // memory of the largest sidecar
-	Late        spread         // of a timer in the harness
+	Late        stats.Spread   // of a timer in the harness
 	Busy        float64        // share of the machine's processors
 	Faults      []string
 	Notes       []string
@@ -106,7 +98,7 @@ func (r *result) text() string {
 	fmt.Fprintf(&b, "%s %s: %d sessions, %.0f s\n", verdict, r.Scenario, r.Sessions, r.Seconds)
 	for _, d := range []struct {
 		name string
-		f    flow
+		f    ledger.Count
 	}{{"outbound", r.Out}, {"inbound", r.In}} {
 		fmt.Fprintf(&b, "  %-9s sent %d, lost %d, tail %d, told %d, doubled %d, again %d, out of order %d\n",
 			d.name, d.f.Sent, d.f.Lost, d.f.Tail, d.f.Told, d.f.Doubled, d.f.Again, d.f.Reordered)
@@ -122,10 +114,6 @@ func (r *result) text() string {
 		fmt.Fprintf(&b, "  fault: %s\n", f)
 	}
 	return b.String()
-}
-
-func (s spread) String() string {
-	return fmt.Sprintf("%.0f / %.0f / %.0f of %d", s.Median, s.P99, s.Worst, s.N)
 }
 
 func counts(m map[string]int) string {

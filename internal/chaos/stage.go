@@ -2,44 +2,59 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/ledger"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
-// podCount is how many sidecars there are, each with an app.
-const podCount = 3
+const (
+	// podCount is how many sidecars there are, each with an app.
+	podCount = 3
+
+	// natsWait bounds how long the cluster takes to recover.
+	natsWait = 60 * time.Second
+
+	appPort = "8080"
+)
 
 // A stage is the setting of one scenario: a NATS cluster, pods, a balancer
 // before them, and sessions.
 type stage struct {
-	lab    *lab
+	bed    *bed
 	dir    string
 	began  time.Time
 	key    string // WSR_TOKEN_KEYS of all
 	linked bool   // sidecars reach each other by links
 
-	nodes    []*node
-	js       jetstream.JetStream
-	balancer *balancer
-	people   *population
-	closers  []func()
-	tasks    sync.WaitGroup
+	nats      *lab.NATS
+	js        jetstream.JetStream
+	endpoints lab.Endpoints
+	balancer  *lab.Balancer
+	sessions  *sessions
+	closers   []func()
+	tasks     sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows: the readiness poll looks too
-	pods    []*pod
+	pods    []*lab.Pod
 	records []string // of all apps that ever ran
 	peaks   []int64  // memory of sidecars that are gone
 	faults  []string // what a scenario found by itself
 	notes   []string
 
-	extra flow // inbound, of sessions that are not the population's
+	extra ledger.Count // inbound, of sessions that are not among sessions
 }
 
 // fault and note are for what a scenario finds by itself.
@@ -52,20 +67,26 @@ func (s *stage) note(format string, args ...any) {
 	s.say(format, args...)
 }
 
-func newStage(ctx context.Context, l *lab, sc *scenario) (*stage, error) {
-	s := &stage{lab: l, began: time.Now(), linked: sc.linked, dir: filepath.Join(l.dir, sc.name)}
-	key := make([]byte, 32)
-	rand.Read(key)
-	s.key = base64.StdEncoding.EncodeToString(key)
+// newStage returns a stage, which is to be closed also after an error.
+func newStage(ctx context.Context, b *bed, sc *scenario) (*stage, error) {
+	s := &stage{
+		bed: b, began: time.Now(), linked: sc.linked, dir: filepath.Join(b.starter.Dir, sc.name),
+		key: base64.StdEncoding.EncodeToString(keyring.Generate()),
+	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return s, err
 	}
 	s.say("%s: %s", sc.name, sc.about)
-	if err := s.startCluster(ctx); err != nil {
+	var err error
+	if s.nats, err = lab.StartNATS(ctx, &b.starter, 3, s.dir, &b.hosts); err != nil {
 		return s, err
 	}
-	var err error
-	if s.balancer, err = newBalancer([]string{l.host(), l.host(), l.host(), l.host()}); err != nil {
+	var disconnect func()
+	if s.js, disconnect, err = s.nats.Connect(); err != nil {
+		return s, err
+	}
+	s.closers = append(s.closers, disconnect)
+	if s.balancer, err = lab.NewBalancer(s.endpoints.Random, b.hosts.Next(), b.hosts.Next(), b.hosts.Next(), b.hosts.Next()); err != nil {
 		return s, err
 	}
 	for range podCount {
@@ -76,29 +97,112 @@ func newStage(ctx context.Context, l *lab, sc *scenario) (*stage, error) {
 	watching, cancel := context.WithCancel(ctx)
 	s.closers = append(s.closers, cancel)
 	s.tasks.Go(func() { s.watchReadiness(watching) })
-	return s, s.until(ctx, natsWait, "the journal is there", func() bool { return s.current(ctx) })
+	return s, s.until(ctx, natsWait, "the journal is there", func() bool { return lab.Current(ctx, s.js) })
+}
+
+// addPod starts a new pod and waits until it is ready.
+func (s *stage) addPod(ctx context.Context) error {
+	host := s.bed.hosts.Next()
+	p, err := lab.NewPod(&s.bed.starter, host)
+	if err != nil {
+		return err
+	}
+	p.Program, p.Name = s.bed.sidecar, "pod-"+host
+	p.Settings = s.bed.known(
+		"WSR_TOKEN_KEYS="+s.key, "WSR_DATA_DIR="+filepath.Join(s.dir, p.Name), "WSR_ADOPT=auto",
+		"WSR_LEASE_TTL="+s.bed.o.lease.String(), "WSR_SESSION_TTL=2m", fmt.Sprint("WSR_DRAIN_SECONDS=", s.bed.o.drain),
+		"WSR_UPSTREAM_RETRY=10s", "WSR_HEARTBEAT_BASE=1s", "WSR_HEARTBEAT_MIN=500ms", "WSR_HEARTBEAT_MAX=3s",
+		"WSR_LOG_LEVEL=debug",
+	)
+	if s.linked {
+		err = p.LinkPeers()
+	}
+	if err = errors.Join(err, p.LinkNATS(s.nats), s.startApp(ctx, p), p.StartSidecar(ctx)); err != nil {
+		p.Close()
+		return err
+	}
+	s.mu.Lock()
+	s.pods = append(s.pods, p)
+	s.mu.Unlock()
+	s.endpoints.Set(p.Addr, true)
+	return nil
+}
+
+// startApp starts an app that counts its sockets anew.
+func (s *stage) startApp(ctx context.Context, p *lab.Pod) error {
+	host, _, err := net.SplitHostPort(p.Addr)
+	if err != nil {
+		return err
+	}
+	s.bed.apps++
+	file := filepath.Join(s.dir, fmt.Sprintf("app-%d.records", s.bed.apps))
+	s.mu.Lock()
+	s.records = append(s.records, file)
+	s.mu.Unlock()
+	return p.StartApp(ctx, lab.AppSpec{Addr: net.JoinHostPort(host, appPort), Number: s.bed.apps, Records: file}, nil)
+}
+
+// watchReadiness is the endpoint controller: it tells the balancer. Like a
+// kubelet it believes the third failure in a row; it asks more often, since ten
+// seconds would only make the scenarios longer.
+func (s *stage) watchReadiness(ctx context.Context) {
+	const pace, threshold = 250 * time.Millisecond, 3
+	failed := map[*lab.Pod]int{}
+	for proc.Sleep(ctx, pace) == nil {
+		for _, p := range s.present() {
+			if failed[p]++; p.Ready(ctx) {
+				failed[p] = 0
+			}
+			s.mu.Lock()
+			if slices.Contains(s.pods, p) { // it may have been removed meanwhile
+				s.endpoints.Set(p.Addr, failed[p] < threshold)
+			}
+			s.mu.Unlock()
+		}
+	}
+}
+
+// retire takes a pod away, and ends what may still run of it.
+func (s *stage) retire(p *lab.Pod) {
+	s.mu.Lock()
+	s.pods = slices.DeleteFunc(s.pods, func(q *lab.Pod) bool { return p == q })
+	s.endpoints.Remove(p.Addr)
+	s.mu.Unlock()
+	p.Close()
+}
+
+// kill is kill -9 of the sidecar alone.
+func (s *stage) kill(p *lab.Pod) {
+	s.weighOne(p)
+	p.Kill()
+}
+
+func (s *stage) weighOne(p *lab.Pod) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peaks = append(s.peaks, lab.PeakMemory(p.Pid()))
 }
 
 // perform opens the sessions, plays, and brings everything to an end that can
 // be judged.
 func (s *stage) perform(ctx context.Context, sc *scenario) error {
-	size := sc.size(s.lab.o)
+	size := sc.size(s.bed.o)
 	var err error
-	if s.people, err = s.populate(ctx, size); err != nil {
+	if s.sessions, err = s.open(ctx, size); err != nil {
 		return err
 	}
 	s.say("%d sessions are open", size.sessions)
-	if err := wait(ctx, warmUp); err != nil {
+	if err := proc.Sleep(ctx, warmUp); err != nil {
 		return err
 	}
 	if err := sc.run(ctx, s); err != nil {
 		s.fault("%v", err) // the sessions are judged all the same
 	}
-	if err := s.people.settled(ctx, s); err != nil {
+	if err := s.settled(ctx); err != nil {
 		s.fault("%v", err)
 	}
 	s.say("all is settled: %v", s.balancer)
-	if err := wait(ctx, warmUp); err != nil {
+	if err := proc.Sleep(ctx, warmUp); err != nil {
 		return err
 	}
 	return s.finish(ctx)
@@ -114,44 +218,29 @@ const quiet = 2 * time.Second
 // sessions.
 func (s *stage) finish(ctx context.Context) error {
 	for _, p := range s.present() {
-		_, _ = fmt.Fprintln(p.app.stdin, stopWord) // one that is gone needs none
+		p.App().StopSending()
 	}
-	s.people.stop(ctx)
-	if err := s.until(ctx, natsWait, "nothing comes any more", s.people.silent); err != nil {
+	s.sessions.stop(ctx)
+	if err := s.until(ctx, natsWait, "nothing comes any more", s.sessions.silent); err != nil {
 		return err
 	}
-	s.people.close()
-	return wait(ctx, quiet)
+	s.sessions.close()
+	return proc.Sleep(ctx, quiet)
 }
 
 // present returns the pods as they are now.
-func (s *stage) present() []*pod {
+func (s *stage) present() []*lab.Pod {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]*pod(nil), s.pods...)
+	return slices.Clone(s.pods)
 }
 
 // until waits for something that processes do.
 func (s *stage) until(ctx context.Context, limit time.Duration, what string, done func() bool) error {
-	const look = 50 * time.Millisecond
-	for deadline := time.Now().Add(limit); !done(); {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("chaos: waited %v until %s", limit, what)
-		}
-		if err := wait(ctx, look); err != nil {
-			return err
-		}
+	if err := proc.Until(ctx, limit, 50*time.Millisecond, done); err != nil {
+		return fmt.Errorf("chaos: waited until %s: %w", what, err)
 	}
 	return nil
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // say tells the spectator what happens.
@@ -162,7 +251,7 @@ func (s *stage) say(format string, args ...any) {
 // weigh adds the peak memory of every sidecar there was.
 func (s *stage) weigh(r *result) {
 	for _, p := range s.present() {
-		s.peaks = append(s.peaks, peakMemory(p.sidecar.pid()))
+		s.weighOne(p)
 	}
 	for _, bytes := range s.peaks {
 		r.PeakMiB = max(r.PeakMiB, float64(bytes)/(1<<20))
@@ -170,22 +259,20 @@ func (s *stage) weigh(r *result) {
 }
 
 func (s *stage) close() {
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		s.closers[i]()
+	for _, closer := range slices.Backward(s.closers) {
+		closer()
 	}
-	if s.people != nil {
-		s.people.abandon()
+	if s.sessions != nil {
+		s.sessions.abandon()
 	}
 	s.tasks.Wait()
 	for _, p := range s.present() {
-		p.close()
+		p.Close()
 	}
-	for _, n := range s.nodes {
-		if n.process != nil {
-			n.process.kill()
-		}
+	if s.nats != nil {
+		s.nats.Close()
 	}
 	if s.balancer != nil {
-		s.balancer.close()
+		s.balancer.Close()
 	}
 }

@@ -213,6 +213,7 @@ func TestOverlaps(t *testing.T) {
 	for _, r := range []Record{
 		{Kind: Opened, Sock: 2, At: 100 * ms}, {Kind: Opened, Sock: 1, At: 10 * ms},
 		{Kind: Read, Sock: 1, N: 1, At: 101 * ms}, {Kind: Closed, Sock: 1, At: 200 * ms},
+		{Kind: Writes, Sock: 1, N: 5, At: 300 * ms}, // nobody hears it
 	} {
 		b.Take(r)
 	}

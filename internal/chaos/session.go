@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/ledger"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
+)
+
+// A session is one client and what becomes of it.
+type session struct {
+	all   *sessions
+	key   uint32
+	every time.Duration // between the app's messages
+	fast  bool
+	*lab.Client
+
+	mu      sync.Mutex
+	book    ledger.Book
+	last    time.Time // the last message came
+	gap     time.Duration
+	gaps    []time.Duration // the longest of each fault that this session felt
+	window  int             // the fault that gap belongs to
+	felt    bool
+	broken  time.Time
+	resumes []time.Duration // from the loss of a connection to WELCOME
+	moves   int             // resumes without a loss
+	resumed int
+	adopted map[string]int
+	ended   error // before its time
+}
+
+// open dials and follows what happens.
+func (c *session) open(ctx context.Context, b *lab.Balancer) (err error) {
+	var d net.Dialer
+	url := lab.StreamURL(b.Addr(int(c.key)), c.key, c.every)
+	c.Client, err = lab.Dial(ctx, url, &client.Options{Adopt: true, NetDial: d.DialContext},
+		lab.On{Message: c.heard, Event: c.event, Over: c.over})
+	return err
+}
+
+func (c *session) heard(now time.Time, b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t, ok := ledger.ParseTag(b); ok {
+		c.book.Heard(t)
+	} else {
+		c.book.Alien++
+	}
+	c.turnLocked()
+	if !c.last.IsZero() {
+		c.gap = max(c.gap, now.Sub(c.last))
+	}
+	c.last = now
+	c.all.came.Store(now.UnixNano())
+}
+
+// turnLocked closes the account of a fault when the next one has begun.
+func (c *session) turnLocked() {
+	if window := int(c.all.window.Load()); window != c.window {
+		if c.felt && c.fast {
+			c.gaps = append(c.gaps, c.gap)
+		}
+		c.window, c.gap, c.felt = window, 0, false
+	}
+}
+
+func (c *session) over(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !errors.Is(err, net.ErrClosed) {
+		c.ended = err
+		c.all.over(c.key, err)
+	}
+}
+
+func (c *session) event(now time.Time, e client.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch e.Kind {
+	case client.EventState:
+		if e.State == client.StateReconnecting {
+			c.broken = now
+		}
+	case client.EventResumed:
+		c.resumed++
+		c.backLocked(now)
+	case client.EventAdopted:
+		c.adopted[e.Reason]++
+		c.backLocked(now)
+	}
+}
+
+func (c *session) backLocked(now time.Time) {
+	c.turnLocked()
+	c.felt = true
+	if c.broken.IsZero() {
+		c.moves++
+		return
+	}
+	c.resumes = append(c.resumes, now.Sub(c.broken))
+	c.broken = time.Time{}
+}
+
+// say sends the next message. Only one goroutine at a time may.
+func (c *session) say(ctx context.Context, write func(context.Context, client.MessageType, []byte) error) error {
+	c.mu.Lock()
+	n := c.book.Next()
+	c.mu.Unlock()
+	if err := write(ctx, client.MessageText, ledger.Tag{Stream: c.key, N: n}.Append(nil)); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.book.Accept(n)
+	c.mu.Unlock()
+	return nil
+}
+
+// A size is how many sessions a scenario has, and how much they say.
+type size struct {
+	sessions int
+	rate     float64
+	fast     int
+	fastRate float64
+}
+
+// sessions are all of a stage.
+type sessions struct {
+	list   []*session
+	say    func(string, ...any)
+	ended  atomic.Int32 // sessions, before their time
+	came   atomic.Int64 // when the last message came to any of them, Unix ns
+	window atomic.Int32 // counts the faults, see session.turnLocked
+}
+
+// atOnce is how many sessions are opened or closed at once.
+const atOnce = 32
+
+func (ss *sessions) each(f func(*session)) {
+	lab.Each(len(ss.list), atOnce, func(i int) { f(ss.list[i]) })
+}
+
+func interval(rate float64) time.Duration { return time.Duration(float64(time.Second) / rate) }
+
+// openAttempts is how often a first connection is tried: nobody promises it,
+// and what is looked at comes later.
+const openAttempts = 5
+
+// open opens all sessions, and then lets them talk.
+func (s *stage) open(ctx context.Context, sz size) (*sessions, error) {
+	ss := &sessions{say: s.say}
+	for i := range sz.sessions {
+		c := &session{all: ss, key: uint32(i), every: interval(sz.rate), fast: i < sz.fast, adopted: map[string]int{}}
+		if c.fast {
+			c.every = interval(sz.fastRate)
+		}
+		ss.list = append(ss.list, c)
+	}
+	errs := make([]error, len(ss.list))
+	ss.each(func(c *session) {
+		for range openAttempts {
+			if errs[c.key] = c.open(ctx, s.balancer); errs[c.key] == nil || proc.Sleep(ctx, time.Second) != nil {
+				return
+			}
+		}
+	})
+	for i, err := range errs {
+		if err != nil {
+			return ss, fmt.Errorf("chaos: session %d: %w", i, err)
+		}
+	}
+	for _, c := range ss.list {
+		c.Talk(interval(sz.rate), func() error { return c.say(context.Background(), c.Write) })
+	}
+	return ss, nil
+}
+
+// maxTold is how many sessions that end are told of when they do.
+const maxTold = 5
+
+func (ss *sessions) over(key uint32, err error) {
+	if ss.ended.Add(1) <= maxTold {
+		ss.say("session %d is over: %v", key, err)
+	}
+}
+
+// fault begins the account of a new fault.
+func (ss *sessions) fault() { ss.window.Add(1) }
+
+// connected counts the sessions that have a connection, and those that are
+// over.
+func (ss *sessions) connected() (up, over int) {
+	for _, c := range ss.list {
+		switch c.State() {
+		case client.StateConnected:
+			up++
+		case client.StateClosed:
+			over++
+		}
+	}
+	return up, over
+}
+
+// settleLimit bounds the wait for the last session to resume. The client
+// backs off for at most half a minute.
+const settleLimit = 90 * time.Second
+
+// settled waits until every living session has a connection.
+func (s *stage) settled(ctx context.Context) error {
+	err := s.until(ctx, settleLimit, "all sessions have resumed", func() bool {
+		up, over := s.sessions.connected()
+		return up+over == len(s.sessions.list)
+	})
+	if err != nil {
+		up, over := s.sessions.connected()
+		return fmt.Errorf("%w: %d are connected and %d over, of %d", err, up, over, len(s.sessions.list))
+	}
+	return nil
+}
+
+// lastLimit bounds how long the last message of a session may take.
+const lastLimit = 30 * time.Second
+
+// stop ends the writing with a message that the app must have got.
+func (ss *sessions) stop(ctx context.Context) {
+	for _, c := range ss.list {
+		c.Hush()
+	}
+	ss.each(func(c *session) {
+		ctx, cancel := context.WithTimeout(ctx, lastLimit)
+		defer cancel()
+		if err := c.say(ctx, c.WriteAcked); err != nil && c.State() != client.StateClosed {
+			fmt.Fprintf(os.Stderr, "chaos: session %d: the last message: %v\n", c.key, err)
+		}
+	})
+}
+
+// silent reports whether nothing came to any session for a while.
+func (ss *sessions) silent() bool {
+	return time.Since(time.Unix(0, ss.came.Load())) > quiet
+}
+
+// close ends all sessions in good order.
+func (ss *sessions) close() {
+	ss.each(func(c *session) { _ = c.Close(1000, "") })
+}
+
+// abandon ends what is left and waits until nothing runs.
+func (ss *sessions) abandon() {
+	ss.each(func(c *session) {
+		if c.Client != nil {
+			c.Abandon()
+		}
+	})
+}
