@@ -11,6 +11,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/snapshot"
+	"github.com/wsresilience/wsresilience/snapshot/presets"
 )
 
 // envSource, before the name of a variable, is its key in Settings.
@@ -64,7 +65,7 @@ func (r *podRequest) sidecarConfig(s Settings, port int32) *config.Config {
 		}
 		return nil
 	}
-	if _, err := snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL); err != nil {
+	if _, err := snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL, presets.All()); err != nil {
 		errors.As(c.RulesProblem(err), &problems)
 		r.invalid = append(r.invalid, r.withSources(problems[0]))
 		return nil

@@ -106,7 +106,7 @@ func newSim(t *testing.T, guide *snapshot.Policy, mode byte) *sim {
 }
 
 func simGuide(t testing.TB) *snapshot.Policy {
-	g, err := snapshot.New([]byte(`{"rules":[{"path":"*","select":{"regexp":"^sub (\\S+)"},"drop":{"regexp":"^unsub (\\S+)"}}]}`), "", time.Hour)
+	g, err := snapshot.New([]byte(`{"rules":[{"path":"*","select":{"regexp":"^sub (\\S+)"},"drop":{"regexp":"^unsub (\\S+)"}}]}`), "", time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,7 +100,7 @@ func (st *stage) arguments(f []string) map[string]uint32 {
 func (st *stage) start(f []string) Start {
 	start := Start{ID: wire.SessionID{1}, AppReplaceable: slices.Contains(f, "goeson")}
 	if slices.Contains(f, "rules") {
-		guide, err := snapshot.New([]byte(`{"rules":[{"path":"*","select":{"regexp":"^sub (\\S+)"},"drop":{"regexp":"^unsub (\\S+)"}}]}`), "", time.Hour)
+		guide, err := snapshot.New([]byte(`{"rules":[{"path":"*","select":{"regexp":"^sub (\\S+)"},"drop":{"regexp":"^unsub (\\S+)"}}]}`), "", time.Hour, nil)
 		if err != nil {
 			st.t.Fatal(err)
 		}

@@ -13,18 +13,18 @@ type Entry struct {
 	// others of its kind, so that it can be followed without being read.
 	Key     string    `json:"key"`
 	State   string    `json:"state"`   // held, under way, or dropped
-	Version uint32    `json:"version"` // of the Keeper at the last change
+	Version uint32    `json:"version"` // of the Tracker at the last change
 	Size    int       `json:"size"`    // bytes of the payload
 	Kept    time.Time `json:"kept"`
 }
 
 // Entries lists the content, in order.
-func (k *Tracker) Entries() []Entry {
+func (t *Tracker) Entries() []Entry {
 	var all []Entry
-	for i := range k.entries {
-		e := &k.entries[i]
+	for i := range t.entries {
+		e := &t.entries[i]
 		all = append(all, Entry{
-			Key: k.masked(e), State: e.state.String(), Version: e.version,
+			Key: t.masked(e), State: e.state.String(), Version: e.version,
 			Size: len(e.m.Data), Kept: time.UnixMilli(e.at).UTC(),
 		})
 	}
@@ -32,14 +32,14 @@ func (k *Tracker) Entries() []Entry {
 }
 
 // masked returns the key of an entry without what may come from a payload.
-func (k *Tracker) masked(e *entry) string {
+func (t *Tracker) masked(e *entry) string {
 	kind, rest := fmt.Sprintf("rule-%08x", e.rule), e.key
 	if e.rule == 0 {
 		at := strings.IndexFunc(e.key, func(r rune) bool { return r != '-' && (r < 'a' || r > 'z') })
 		if at < 0 {
 			at = len(e.key)
 		}
-		kind, rest = k.protocol.name+" "+e.key[:at], e.key[at:]
+		kind, rest = t.protocol.Name+" "+e.key[:at], e.key[at:]
 	}
 	if rest == "" {
 		return kind
@@ -52,7 +52,7 @@ func (k *Tracker) masked(e *entry) string {
 // String names the state as it is shown.
 func (s state) String() string {
 	switch s {
-	case underWay:
+	case pending:
 		return "under way"
 	case dropped:
 		return "dropped"

@@ -164,43 +164,43 @@ func (t *ruleText) id(path pathpattern.Pattern) uint32 {
 }
 
 // inbound keeps or drops by what the client said.
-func (r *rule) inbound(k *Tracker, now time.Time, m Message) {
+func (r *rule) inbound(t *Tracker, now time.Time, m Message) {
 	switch r.selects.look(m) {
 	case jsonpointer.Present:
 		if len(m.Data) > maxLook || r.selects.expr == nil && !json.Valid(m.Data) {
-			k.incomplete() // it does not fit, or it is not what it looks like
+			t.setIncomplete() // it does not fit, or it is not what it looks like
 			return
 		}
-		k.put(now, entry{rule: r.id, key: r.keyOf(r.selects, m), m: m})
+		t.put(now, entry{rule: r.id, key: r.keyOf(r.selects, m), m: m})
 		return
 	case jsonpointer.Undecided:
-		k.incomplete()
+		t.setIncomplete()
 		return
 	}
 	if r.drop != nil {
-		r.drops(k, now, r.drop, m)
+		r.drops(t, now, r.drop, m)
 	}
 }
 
 // drops forgets the entry with the key of m, if it matches by.
-func (r *rule) drops(k *Tracker, now time.Time, by *matcher, m Message) {
+func (r *rule) drops(t *Tracker, now time.Time, by *matcher, m Message) {
 	if !by.match(m) {
 		return
 	}
 	key := r.keyOf(by, m)
-	i := k.find(r.id, key)
-	if i < 0 || k.entries[i].state != held {
+	i := t.find(r.id, key)
+	if i < 0 || t.entries[i].state != held {
 		return
 	}
-	k.version++
+	t.version++
 	if !r.conflictFree {
-		k.remove(i)
+		t.remove(i)
 		return
 	}
-	e := &k.entries[i]
-	k.size -= len(e.m.Data)
-	e.state, e.version, e.at, e.m = dropped, k.version, now.UnixMilli(), Message{}
-	k.schedule()
+	e := &t.entries[i]
+	t.size -= len(e.m.Data)
+	e.state, e.version, e.at, e.m = dropped, t.version, now.UnixMilli(), Message{}
+	t.schedule()
 }
 
 // keyOf returns what distinguishes the entry of m from others of the rule: the

@@ -11,7 +11,7 @@ import (
 // The format of Save, big-endian:
 //
 //	u8 format, 1
-//	u8 flags: 1 lost
+//	u8 flags: 1 incomplete
 //	u32 version
 //	u8 + n  name of the preset
 //	u16 number of entries, each:
@@ -22,9 +22,9 @@ import (
 //		u16 + n key
 //		u32 + n payload
 const (
-	format      = 1
-	flagLost    = 1
-	stateBinary = 0x80
+	format         = 1
+	flagIncomplete = 1
+	stateBinary    = 0x80
 
 	headBytes  = 1 + 1 + 4 + 1 + 255 + 2
 	entryBytes = 1 + 4 + 4 + 4 + 8 + 2 + 4
@@ -35,25 +35,25 @@ const (
 )
 
 // What fits the limits fits MaxSaved: this does not compile otherwise.
-const _ = uint(MaxSaved - maxBytes - maxEntries*entryBytes - headBytes)
+const _ = uint(MaxSaved - MaxBytes - MaxEntries*entryBytes - headBytes)
 
 var errShort = errors.New("it ends early")
 
 // Save returns what Load needs to continue on another pod, at most MaxSaved
 // bytes.
-func (k *Tracker) Save() []byte {
-	b := make([]byte, 0, headBytes+k.size+len(k.entries)*entryBytes)
+func (t *Tracker) Save() []byte {
+	b := make([]byte, 0, headBytes+t.size+len(t.entries)*entryBytes)
 	flags := byte(0)
-	if k.lost {
-		flags = flagLost
+	if t.incomplete {
+		flags = flagIncomplete
 	}
 	b = append(b, format, flags)
-	b = binary.BigEndian.AppendUint32(b, k.version)
-	b = append(b, byte(len(k.protocol.name)))
-	b = append(b, k.protocol.name...)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(k.entries)))
-	for i := range k.entries {
-		e := &k.entries[i]
+	b = binary.BigEndian.AppendUint32(b, t.version)
+	b = append(b, byte(len(t.protocol.Name)))
+	b = append(b, t.protocol.Name...)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(t.entries)))
+	for i := range t.entries {
+		e := &t.entries[i]
 		kind := byte(e.state)
 		if e.m.Binary {
 			kind |= stateBinary
@@ -75,33 +75,33 @@ func (k *Tracker) Save() []byte {
 // conflict-free rule stays where it is newer than the loaded one. What belongs
 // to a rule or a preset that is not configured any more is left out, and the
 // snapshot is then incomplete. After an error the content is as before.
-func (k *Tracker) Load(b []byte) error {
+func (t *Tracker) Load(b []byte) error {
 	var in Tracker
-	name, err := in.parse(b)
+	preset, err := in.decode(b)
 	if err != nil {
 		return fmt.Errorf("snapshot: saved copy of %d bytes: %w", len(b), err)
 	}
 	in.entries = slices.DeleteFunc(in.entries, func(e entry) bool {
-		known := e.rule == 0 && name == k.protocol.name && k.preset != nil || e.rule != 0 && k.rule(e.rule) != nil
-		in.lost = in.lost || !known
+		known := e.rule == 0 && preset == t.protocol.Name && t.preset != nil || e.rule != 0 && t.rule(e.rule) != nil
+		in.incomplete = in.incomplete || !known
 		return !known
 	})
-	k.merge(&in)
-	k.version = max(k.version, in.version)
-	k.lost = k.lost || in.lost
-	k.fresh, k.out, k.heard = restore{}, nil, nil
-	if k.preset != nil {
-		k.preset = k.protocol.start()
+	t.merge(&in)
+	t.version = max(t.version, in.version)
+	t.incomplete = t.incomplete || in.incomplete
+	t.restore, t.toApp, t.toClient = restore{}, nil, nil
+	if t.preset != nil {
+		t.preset = t.protocol.New()
 	}
-	k.schedule()
+	t.schedule()
 	return nil
 }
 
 // merge takes the entries of in, and keeps what conflict-free rules have
 // newer here. The order is that of first keeping.
-func (k *Tracker) merge(in *Tracker) {
-	for _, mine := range k.entries {
-		if r := k.rule(mine.rule); r == nil || !r.conflictFree {
+func (t *Tracker) merge(in *Tracker) {
+	for _, mine := range t.entries {
+		if r := t.rule(mine.rule); r == nil || !r.conflictFree {
 			continue
 		}
 		switch i := in.find(mine.rule, mine.key); {
@@ -112,18 +112,18 @@ func (k *Tracker) merge(in *Tracker) {
 		}
 	}
 	slices.SortStableFunc(in.entries, func(a, b entry) int { return int(int64(a.born) - int64(b.born)) })
-	k.entries, k.size = in.entries[:0], 0
+	t.entries, t.size = in.entries[:0], 0
 	for _, e := range in.entries {
-		if len(k.entries) == maxEntries || k.size+e.cost() > maxBytes {
-			in.lost = true // two full copies may hold more than one may
+		if len(t.entries) == MaxEntries || t.size+e.cost() > MaxBytes {
+			in.incomplete = true // two full copies may hold more than one may
 			continue
 		}
-		k.entries = append(k.entries, e)
-		k.size += e.cost()
+		t.entries = append(t.entries, e)
+		t.size += e.cost()
 	}
 }
 
-// newer tells which of two entries under the same key counts. Copies of one
+// newer reports whether e counts before another entry under the same key. Copies of one
 // session differ in version; what two owners wrote unknown to each other is
 // decided by content, so that it does not matter who loads whose copy.
 func (e *entry) newer(other *entry) bool {
@@ -136,37 +136,21 @@ func (e *entry) newer(other *entry) bool {
 	return bytes.Compare(e.m.Data, other.m.Data) > 0
 }
 
-// parse reads what Save wrote, and returns the preset's name.
-func (k *Tracker) parse(b []byte) (name string, err error) {
+// decode reads what Save wrote, and returns the preset's name.
+func (t *Tracker) decode(b []byte) (preset string, err error) {
 	r := reader{b: b}
-	if v := r.uint(1); r.short || v != format {
-		return "", fmt.Errorf("format %d: want %d", v, format)
-	}
-	flags := r.uint(1)
-	if flags&^flagLost != 0 {
-		return "", fmt.Errorf("flags %#x: not known", flags)
-	}
-	k.lost = flags&flagLost != 0
-	k.version = uint32(r.uint(4))
-	name = string(r.bytes(int(r.uint(1))))
-	n := int(r.uint(2))
-	if n > maxEntries {
-		return "", fmt.Errorf("%d entries: at most %d", n, maxEntries)
+	preset, n, err := t.decodeHead(&r)
+	if err != nil {
+		return "", err
 	}
 	for range n {
 		e := r.entry()
-		switch {
-		case r.short:
+		if r.short {
 			return "", errShort
-		case e.state > dropped || e.state != held && (len(e.m.Data) > 0 || e.m.Binary) || e.state == dropped && e.rule == 0:
-			return "", fmt.Errorf("entry of state %d that cannot be", e.state)
-		case len(e.key) > maxKey || k.find(e.rule, e.key) >= 0:
-			return "", fmt.Errorf("key of %d bytes: longer than %d or there twice", len(e.key), maxKey)
 		}
-		if k.size += e.cost(); k.size > maxBytes {
-			return "", fmt.Errorf("entries of more than %d bytes", maxBytes)
+		if err := t.addSaved(e); err != nil {
+			return "", err
 		}
-		k.entries = append(k.entries, e)
 	}
 	if r.short {
 		return "", errShort
@@ -174,7 +158,42 @@ func (k *Tracker) parse(b []byte) (name string, err error) {
 	if len(r.b) > 0 {
 		return "", fmt.Errorf("%d bytes too many", len(r.b))
 	}
-	return name, nil
+	return preset, nil
+}
+
+// decodeHead reads what stands before the entries, and returns the preset's name
+// and the number of entries.
+func (t *Tracker) decodeHead(r *reader) (preset string, entries int, err error) {
+	if v := r.uint(1); r.short || v != format {
+		return "", 0, fmt.Errorf("format %d: want %d", v, format)
+	}
+	flags := r.uint(1)
+	if flags&^flagIncomplete != 0 {
+		return "", 0, fmt.Errorf("flags %#x: not known", flags)
+	}
+	t.incomplete = flags&flagIncomplete != 0
+	t.version = uint32(r.uint(4))
+	preset = string(r.bytes(int(r.uint(1))))
+	entries = int(r.uint(2))
+	if entries > MaxEntries {
+		return "", 0, fmt.Errorf("%d entries: at most %d", entries, MaxEntries)
+	}
+	return preset, entries, nil
+}
+
+// addSaved appends an entry that was read, if it can be.
+func (t *Tracker) addSaved(e entry) error {
+	switch {
+	case e.state > dropped || e.state != held && (len(e.m.Data) > 0 || e.m.Binary) || e.state == dropped && e.rule == 0:
+		return fmt.Errorf("entry of state %d that cannot be", e.state)
+	case len(e.key) > maxKey || t.find(e.rule, e.key) >= 0:
+		return fmt.Errorf("key of %d bytes: longer than %d or there twice", len(e.key), maxKey)
+	}
+	if t.size += e.cost(); t.size > MaxBytes {
+		return fmt.Errorf("entries of more than %d bytes", MaxBytes)
+	}
+	t.entries = append(t.entries, e)
+	return nil
 }
 
 // A reader takes values from the front of b. Once b was too short everything

@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"bytes"
@@ -8,31 +8,29 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wsresilience/wsresilience/snapshot"
+	"github.com/wsresilience/wsresilience/snapshot/presets"
+	"github.com/wsresilience/wsresilience/snapshot/snapshottest"
 )
 
-// everything is a guide with all that can be in a saved copy.
-func everything(t testing.TB) *Policy {
-	return mustGuide(t, `{"rules":[
+// everything is a policy with all that can be in a saved copy.
+func everything(t testing.TB) *snapshot.Policy {
+	return snapshottest.Policy(t, `{"rules":[
 		{"path":"*","select":{"regexp":"^set (\\w+)"},"drop":{"regexp":"^del (\\w+)"},"merge":"conflict-free"},
 		{"path":"*","select":{"regexp":"^sub (\\w+)"},"drop":{"regexp":"^unsub (\\w+)"}},
-		{"path":"*","select":{"regexp":"^tmp (\\w+)"},"ttl":"1m"}]}`, "graphql-transport-ws")
+		{"path":"*","select":{"regexp":"^tmp (\\w+)"},"ttl":"1m"}]}`, "graphql-transport-ws", presets.All()...)
 }
 
 // hear lets a Tracker hear many messages at one moment.
-func hear(k *Tracker, now time.Time, messages ...string) {
+func hear(k *snapshot.Tracker, now time.Time, messages ...string) {
 	for _, m := range messages {
-		k.Inbound(now, Message{Data: []byte(m)})
+		k.Inbound(now, snapshot.Message{Data: []byte(m)})
 	}
 }
 
 // payloads returns what is held, in order.
-func payloads(k *Tracker) string {
-	var all []string
-	for _, e := range k.entries {
-		all = append(all, string(e.m.Data))
-	}
-	return strings.Join(all, ", ")
-}
+func payloads(k *snapshot.Tracker) string { return strings.Join(k.Payloads(), ", ") }
 
 // TestSavedContinues: a Tracker that loaded what another saved answers every
 // further step as the other does.
@@ -45,7 +43,7 @@ func TestSavedContinues(t *testing.T) {
 	}
 	for seed := range uint64(200) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		k, now := g.Tracker("/"), day
+		k, now := g.Tracker("/"), snapshottest.Start
 		for range 40 {
 			now = now.Add(time.Duration(rnd.IntN(20_000)) * time.Millisecond)
 			other := g.Tracker("/")
@@ -56,7 +54,7 @@ func TestSavedContinues(t *testing.T) {
 				t.Fatalf("seed %d: a saved copy changes when it is loaded", seed)
 			}
 			step := steps[rnd.IntN(len(steps))]
-			for _, k := range []*Tracker{k, other} {
+			for _, k := range []*snapshot.Tracker{k, other} {
 				k.Tick(now)
 				hear(k, now, step)
 			}
@@ -77,12 +75,12 @@ func TestSavedContinues(t *testing.T) {
 func TestMerge(t *testing.T) {
 	g := everything(t)
 	old := g.Tracker("/")
-	hear(old, day, "set a 1", "set b 1", "set c 1", "sub x 1", "sub y 1")
+	hear(old, snapshottest.Start, "set a 1", "set b 1", "set c 1", "sub x 1", "sub y 1")
 	k := g.Tracker("/")
 	if err := k.Load(old.Save()); err != nil {
 		t.Fatal(err)
 	}
-	hear(k, day, "set a 2", "del b", "set d 2", "unsub x 2", "sub y 2", "sub z 2")
+	hear(k, snapshottest.Start, "set a 2", "del b", "set d 2", "unsub x 2", "sub y 2", "sub z 2")
 	before := k.Version()
 	if err := k.Load(old.Save()); err != nil {
 		t.Fatal(err)
@@ -93,13 +91,13 @@ func TestMerge(t *testing.T) {
 	if k.Version() != before || !k.Complete() {
 		t.Errorf("version %d after %d, complete %v", k.Version(), before, k.Complete())
 	}
-	hear(k, day, "set b 3")
+	hear(k, snapshottest.Start, "set b 3")
 	if got, want := payloads(k), "set a 2, set c 1, sub x 1, sub y 1, set d 2, set b 3"; got != want {
 		t.Errorf("kept again: %s\nwant:       %s", got, want)
 	}
 	k = g.Tracker("/")
-	hear(k, day, "set a 1", "del a")
-	if k.Tick(day.Add(5 * time.Minute)); len(k.Entries()) != 0 {
+	hear(k, snapshottest.Start, "set a 1", "del a")
+	if k.Tick(snapshottest.Start.Add(5 * time.Minute)); len(k.Entries()) != 0 {
 		t.Error("the mark of a drop outlives every copy that it is for")
 	}
 }
@@ -107,12 +105,9 @@ func TestMerge(t *testing.T) {
 // TestMergeCommutes: whoever loads whose copy of a conflict-free rule, and how
 // often, the outcome is the same.
 func TestMergeCommutes(t *testing.T) {
-	g := mustGuide(t, `{"rules":[{"path":"*","select":{"regexp":"^set (\\w+)"},"drop":{"regexp":"^del (\\w+)"},"merge":"conflict-free"}]}`, "")
-	content := func(k *Tracker) string {
-		var all []string
-		for _, e := range k.entries {
-			all = append(all, fmt.Sprint(e.key, e.state, e.version, string(e.m.Data)))
-		}
+	g := snapshottest.Policy(t, `{"rules":[{"path":"*","select":{"regexp":"^set (\\w+)"},"drop":{"regexp":"^del (\\w+)"},"merge":"conflict-free"}]}`, "", presets.All()...)
+	content := func(k *snapshot.Tracker) string {
+		all := k.Contents()
 		slices.Sort(all)
 		return strings.Join(all, "\n")
 	}
@@ -123,7 +118,7 @@ func TestMergeCommutes(t *testing.T) {
 			k := g.Tracker("/")
 			for range rnd.IntN(8) {
 				verb := []string{"set", "del"}[rnd.IntN(2)]
-				hear(k, day, fmt.Sprintf("%s %c %d", verb, 'a'+rnd.IntN(3), i))
+				hear(k, snapshottest.Start, fmt.Sprintf("%s %c %d", verb, 'a'+rnd.IntN(3), i))
 			}
 			copies[i] = k.Save()
 		}
@@ -149,12 +144,12 @@ func TestMergeCommutes(t *testing.T) {
 // and not passed over in silence.
 func TestLoadOfAnotherConfiguration(t *testing.T) {
 	from := everything(t).Tracker("/")
-	hear(from, day, "sub x", `{"type":"connection_init"}`)
-	k := mustGuide(t, "", "graphql-transport-ws").Tracker("/")
+	hear(from, snapshottest.Start, "sub x", `{"type":"connection_init"}`)
+	k := snapshottest.Policy(t, "", "graphql-transport-ws", presets.All()...).Tracker("/")
 	if err := k.Load(from.Save()); err != nil || k.Complete() || payloads(k) != `{"type":"connection_init"}` {
 		t.Errorf("without the rules: %v, complete %v, %s", err, k.Complete(), payloads(k))
 	}
-	k = mustGuide(t, "", "phoenix").Tracker("/")
+	k = snapshottest.Policy(t, "", "phoenix", presets.All()...).Tracker("/")
 	if err := k.Load(from.Save()); err != nil || k.Complete() || payloads(k) != "" {
 		t.Errorf("another preset: %v, complete %v, %s", err, k.Complete(), payloads(k))
 	}
@@ -163,7 +158,7 @@ func TestLoadOfAnotherConfiguration(t *testing.T) {
 func TestLoadErrors(t *testing.T) {
 	g := everything(t)
 	k := g.Tracker("/")
-	hear(k, day, "sub x", "set a", "del a")
+	hear(k, snapshottest.Start, "sub x", "set a", "del a")
 	good := k.Save()
 	for n := range good {
 		if k.Load(good[:n]) == nil {
@@ -188,10 +183,10 @@ func TestLoadErrors(t *testing.T) {
 func TestSavedFits(t *testing.T) {
 	g := everything(t)
 	k := g.Tracker("/")
-	for i := range 2 * maxEntries {
-		hear(k, day, fmt.Sprintf("sub %0*d %s", 150, i, strings.Repeat("x", 50)))
+	for i := range 2 * snapshot.MaxEntries {
+		hear(k, snapshottest.Start, fmt.Sprintf("sub %0*d %s", 150, i, strings.Repeat("x", 50)))
 	}
-	if n := len(k.Save()); n > MaxSaved || n < maxBytes {
+	if n := len(k.Save()); n > snapshot.MaxSaved || n < snapshot.MaxBytes {
 		t.Errorf("%d bytes saved", n)
 	}
 }
@@ -199,13 +194,13 @@ func TestSavedFits(t *testing.T) {
 // TestEntriesShowNoPayload: I9.
 func TestEntriesShowNoPayload(t *testing.T) {
 	k := everything(t).Tracker("/")
-	hear(k, day, "sub secret", "set secret", "del secret", `{"id":"secret","type":"subscribe","payload":{"query":"subscription{secret}"}}`,
+	hear(k, snapshottest.Start, "sub secret", "set secret", "del secret", `{"id":"secret","type":"subscribe","payload":{"query":"subscription{secret}"}}`,
 		`{"type":"connection_init"}`, `{"id":"x","type":"subscribe","payload":{"query":"{secret}"}}`)
 	all := k.Entries()
 	if s := fmt.Sprint(all); len(all) != 5 || strings.Contains(s, "secret") {
 		t.Errorf("entries: %v", s)
 	}
-	if e := all[3]; e.Key != "graphql-transport-ws init" || e.State != "held" || e.Size != 26 || !e.Kept.Equal(day) {
+	if e := all[3]; e.Key != "graphql-transport-ws init" || e.State != "held" || e.Size != 26 || !e.Kept.Equal(snapshottest.Start) {
 		t.Errorf("entry: %+v", e)
 	}
 }

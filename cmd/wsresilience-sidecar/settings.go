@@ -13,6 +13,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/snapshot"
+	"github.com/wsresilience/wsresilience/snapshot/presets"
 )
 
 // proxyConfig makes the proxy's settings of the sidecar's.
@@ -48,7 +49,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 
 // guideOf is what the settings say of contexts; its error is one of config.
 func guideOf(c *config.Config) (*snapshot.Policy, error) {
-	guide, err := snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL)
+	guide, err := snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL, presets.All())
 	if err != nil {
 		return nil, c.RulesProblem(err)
 	}

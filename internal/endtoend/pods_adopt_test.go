@@ -24,7 +24,7 @@ const login = `{"type":"login","user":"a"}`
 // loginGuide knows that a fresh app socket on /covered must hear the login.
 func loginGuide(t *testing.T) *snapshot.Policy {
 	t.Helper()
-	g, err := snapshot.New([]byte(`{"rules":[{"path":"/covered","select":{"pointer":"/type","equals":"login"}}]}`), "", time.Minute)
+	g, err := snapshot.New([]byte(`{"rules":[{"path":"/covered","select":{"pointer":"/type","equals":"login"}}]}`), "", time.Minute, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

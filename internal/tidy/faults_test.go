@@ -59,7 +59,7 @@ var faults = map[string]string{
 	"F51": "internal/endtoend.TestAppRestartsWhileClientIsAway internal/endtoend.TestClientComesBackBeforeApp",
 	"F53": "script.client_closes_twice client.TestCloseByClient",
 	"F54": "script.crossing client.TestCrossingCloses",
-	"F55": "snapshot.TestSocketIO snapshot.TestGraphQL",
+	"F55": "snapshot/socketio.TestPreset snapshot/graphql.TestPreset",
 	"F56": "store.TestFormerVersion [there is one version so far: a reader refuses another by its number]",
 	"F57": "internal/endtoend.TestKeysRotate",
 	"F58": "internal/endtoend.TestManyAdoptAtOnce store/natsstore.TestReadAgain",

@@ -15,7 +15,7 @@ type layer map[string][]string // package, or folder that ends in /, to modules
 // layers go from the bottom to the top.
 var layers = []layer{
 	{ // What mechanisms may share.
-		"internal/monotime": nil, "internal/pathpattern": nil, "internal/jsonpointer": nil,
+		"internal/monotime": nil, "internal/pathpattern": nil, "internal/jsonpointer": nil, "internal/keepalive": nil,
 	},
 	{ // Mechanisms: otherwise the standard library only.
 		"seqwindow": nil, "dedupe": nil, "heartbeat": nil,
@@ -28,11 +28,16 @@ var layers = []layer{
 	{ // Formats and contracts.
 		"wire": {"github.com/gobwas/ws"}, "store": nil,
 		"internal/config": {"github.com/caarlos0/env/v11"},
+		// What is known of app protocols, each for itself.
+		"snapshot/actioncable": nil, "snapshot/graphql": nil, "snapshot/mqtt": nil,
+		"snapshot/phoenix": nil, "snapshot/socketio": nil, "snapshot/stomp": nil,
+		"snapshot/snapshottest": nil,
 	},
-	{ // The machine, and the stores.
-		"session":         {"github.com/gobwas/ws"},
-		"store/natsstore": {"github.com/nats-io/", "github.com/synadia-io/orbit.go/", "golang.org/x/sys"},
-		"store/storetest": nil,
+	{ // The machine, and the stores. The table of app protocols.
+		"snapshot/presets": nil,
+		"session":          {"github.com/gobwas/ws"},
+		"store/natsstore":  {"github.com/nats-io/", "github.com/synadia-io/orbit.go/", "golang.org/x/sys"},
+		"store/storetest":  nil,
 	},
 	{ // Decisions over what the machine and the journal say.
 		"internal/admission": nil,
