@@ -4,142 +4,127 @@
 package observe
 
 import (
-	"errors"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/heartbeat"
-	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/wire"
 )
 
-// Metrics counts what happens in one sidecar. A proxy reports single events
-// to its methods, which are safe for concurrent use, take no lock and
-// allocate nothing. What happens per message is not reported but read at each
-// scrape, from the Stats of Watch.
+// Metrics counts what happens in one sidecar. It is the proxy's Observer, takes
+// no lock and allocates nothing. What happens per message is no event but read
+// at each scrape, from the Stats of Watch.
 type Metrics struct {
 	registry *prometheus.Registry
 	traffic  *traffic
 	log      atomic.Pointer[Writer]
 
-	accepted, began               set
-	endedPlain, endedResilient    set
-	refused, detached, linkStates set
-	resumed                       prometheus.Counter
-	adopted, reset                set
-	dialled, appended             set
-	frames, frameBytes, panics    prometheus.Counter
-	tunnelled, restarted, handed  set
-	authorised, doubted           set
-	reused                        prometheus.Counter
-	available                     prometheus.Gauge
+	accepted, began            set[event.ClientKind]
+	endedPlain, endedResilient set[session.Ending]
+	refused                    set[event.Refusal]
+	detached                   set[event.DetachCause]
+	linkStates                 set[heartbeat.State]
+	resumed                    prometheus.Counter
+	adopted                    set[wire.AdoptReason]
+	reset                      set[wire.ResetReason]
+	dialled, authorised        set[event.AppAnswer]
+	appended                   set[event.AppendResult]
+	frames, frameBytes, panics prometheus.Counter
+	forwarded                  set[event.ForwardOutcome]
+	restarted                  set[event.RestartOutcome]
+	handedOver                 set[event.HandOverCause]
+	ownership                  set[event.OwnershipOutcome]
+	reused                     prometheus.Counter
+	available                  prometheus.Gauge
 
 	plainAge, resilientAge prometheus.Observer
 	resumeTime, roundTrip  prometheus.Observer
 	dialTime, appendTime   prometheus.Observer
-	tunnelTime             prometheus.Observer
+	forwardTime            prometheus.Observer
 	restartTime            prometheus.Observer
+}
+
+// Observe counts an event.
+func (m *Metrics) Observe(e event.Event) {
+	switch e.Kind {
+	case event.Refused:
+		m.refused.inc(e.Refusal)
+	case event.Accepted:
+		m.accepted.inc(e.Client)
+	case event.Began:
+		m.began.inc(e.Client)
+	case event.Ended:
+		m.ended(&e)
+	case event.Detached:
+		m.detached.inc(e.Cause)
+	case event.Resumed:
+		m.resumeEnded(&e)
+	case event.TokenReused:
+		m.reused.Inc()
+	case event.Authorised:
+		m.authorised.inc(e.Answer)
+	case event.Dialled:
+		m.dialled.inc(e.Answer)
+		m.dialTime.Observe(e.Took.Seconds())
+	case event.Journaled:
+		m.journaled(&e)
+	case event.RoundTrip:
+		m.roundTrip.Observe(e.Took.Seconds())
+	case event.LinkState:
+		m.linkStates.inc(e.Link)
+	case event.Panicked:
+		m.panics.Inc()
+	default:
+		m.movement(&e)
+	}
+}
+
+func (m *Metrics) ended(e *event.Event) {
+	if e.Client == event.Plain {
+		m.endedPlain.inc(e.Ending)
+		m.plainAge.Observe(e.Took.Seconds())
+		return
+	}
+	m.endedResilient.inc(e.Ending)
+	m.resilientAge.Observe(e.Took.Seconds())
+}
+
+func (m *Metrics) resumeEnded(e *event.Event) {
+	switch e.Resume {
+	case event.ResumeResumed:
+		m.resumed.Inc()
+	case event.ResumeAdopted:
+		m.adopted.inc(e.Adopted)
+	default:
+		m.reset.inc(e.Reset)
+		return // a refusal's time says nothing about a user's wait
+	}
+	m.resumeTime.Observe(e.Took.Seconds())
+}
+
+func (m *Metrics) journaled(e *event.Event) {
+	m.appended.inc(event.ResultOf(e.Err))
+	m.appendTime.Observe(e.Took.Seconds())
+	if e.Err != nil {
+		return
+	}
+	size := 0
+	for i := range e.Record.Frames {
+		size += len(e.Record.Frames[i].Data)
+	}
+	m.frames.Add(float64(len(e.Record.Frames)))
+	m.frameBytes.Add(float64(size))
 }
 
 // Handler answers a scrape in the formats of Prometheus and OpenMetrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
-
-// Refused counts a request that got no further.
-func (m *Metrics) Refused(label string) { m.refused.inc(label) }
-
-// Accepted counts a connection.
-func (m *Metrics) Accepted(kind string) { m.accepted.inc(kind) }
-
-// Began counts a session, or a plain connection as its own session.
-func (m *Metrics) Began(kind string) { m.began.inc(kind) }
-
-// Ended counts the end of what Began counted.
-func (m *Metrics) Ended(kind, reason string, age time.Duration) {
-	if kind == "plain" {
-		m.endedPlain.inc(reason)
-		m.plainAge.Observe(age.Seconds())
-		return
-	}
-	m.endedResilient.inc(reason)
-	m.resilientAge.Observe(age.Seconds())
-}
-
-// Detached counts a resilient session that lost its connection.
-func (m *Metrics) Detached(cause string) { m.detached.inc(cause) }
-
-// Resumed counts how a resume ended: resumed, adopted or reset.
-func (m *Metrics) Resumed(outcome, reason string, took time.Duration) {
-	switch outcome {
-	case "resumed":
-		m.resumed.Inc()
-	case "adopted":
-		m.adopted.inc(reason)
-	default:
-		m.reset.inc(reason)
-		return // a refusal's time says nothing about a user's wait
-	}
-	m.resumeTime.Observe(took.Seconds())
-}
-
-// Dialled counts a handshake with the app.
-func (m *Metrics) Dialled(outcome string, took time.Duration) {
-	m.dialled.inc(outcome)
-	m.dialTime.Observe(took.Seconds())
-}
-
-// Journaled counts an append to the journal. err wraps one of store's.
-func (m *Metrics) Journaled(rec *store.Record, err error, took time.Duration) {
-	m.appended.inc(appendResult(err))
-	m.appendTime.Observe(took.Seconds())
-	if err != nil {
-		return
-	}
-	size := 0
-	for i := range rec.Frames {
-		size += len(rec.Frames[i].Data)
-	}
-	m.frames.Add(float64(len(rec.Frames)))
-	m.frameBytes.Add(float64(size))
-}
-
-// appendResult names what became of an append.
-func appendResult(err error) string {
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.Is(err, store.ErrBusy):
-		return "busy"
-	case errors.Is(err, store.ErrFenced):
-		return "fenced"
-	case errors.Is(err, store.ErrEnded):
-		return "ended"
-	case errors.Is(err, store.ErrLost):
-		return "lost"
-	case errors.Is(err, store.ErrFull):
-		return "full"
-	case errors.Is(err, store.ErrTooLarge):
-		return "too_large"
-	case errors.Is(err, store.ErrCorrupt):
-		return "corrupt"
-	case errors.Is(err, store.ErrUnavailable):
-		return "unavailable"
-	}
-	return other
-}
-
-// RoundTrip takes note of one answered heartbeat.
-func (m *Metrics) RoundTrip(rtt time.Duration) { m.roundTrip.Observe(rtt.Seconds()) }
-
-// LinkState counts a link that entered state.
-func (m *Metrics) LinkState(state heartbeat.State) { m.linkStates.inc(state.String()) }
-
-// Panicked counts a session that broke an invariant and was ended.
-func (m *Metrics) Panicked() { m.panics.Inc() }
 
 // WatchLog makes every scrape show what w dropped.
 func (m *Metrics) WatchLog(w *Writer) { m.log.Store(w) }

@@ -3,38 +3,43 @@ package observe
 import (
 	"testing"
 	"time"
+
+	"github.com/wsresilience/wsresilience/event"
 )
 
 func TestPodEvents(t *testing.T) {
 	m := New()
 	wantLines(t, scrape(t, m),
 		`wsr_journal_available 1`, // before anything was heard
-		`wsr_tunnel_requests_total{outcome="silent"} 0`,
+		`wsr_tunnel_requests_total{outcome="unreachable"} 0`,
 		`wsr_sessions_handed_over_total{cause="deadline"} 0`,
 	)
-	m.Tunnelled("served", 3*time.Second)
-	m.Tunnelled("elsewhere", time.Second)
-	m.Tunnelled("silent", 5*time.Second)
-	m.TokenReused()
-	m.AppRestarted("ok", 2*time.Second)
-	m.AppRestarted("gave_up", 30*time.Second)
-	m.HandedOver("moved")
-	m.HandedOver("detached")
-	m.Authorised("refused")
-	m.Doubted("fenced")
-	m.StoreChanged(false)
-	for _, label := range []string{"misdirected", "proof", "strict", "draining"} {
-		m.Refused(label)
-	}
-	for _, cause := range []string{"goaway", "handed", "moved"} {
-		m.Detached(cause)
+	for _, e := range []event.Event{
+		{Kind: event.Forwarded, Forward: event.ForwardServed, Took: 3 * time.Second},
+		{Kind: event.Forwarded, Forward: event.ForwardNotOwner, Took: time.Second},
+		{Kind: event.Forwarded, Forward: event.ForwardUnreachable, Took: 5 * time.Second},
+		{Kind: event.TokenReused},
+		{Kind: event.AppRestarted, Restart: event.RestartOK, Took: 2 * time.Second},
+		{Kind: event.AppRestarted, Restart: event.RestartGaveUp, Took: 30 * time.Second},
+		{Kind: event.HandedOver, HandOver: event.HandOverMoved},
+		{Kind: event.HandedOver, HandOver: event.HandOverDetached},
+		{Kind: event.Authorised, Answer: event.AppRefused},
+		{Kind: event.OwnershipChecked, Ownership: event.OwnershipFenced},
+		{Kind: event.StoreChanged, Available: false},
+		{Kind: event.Refused, Refusal: event.RefusedMisdirected},
+		{Kind: event.Refused, Refusal: event.RefusedProof},
+		{Kind: event.Refused, Refusal: event.RefusedJournal},
+		{Kind: event.Refused, Refusal: event.RefusedDraining},
+		{Kind: event.Detached, Cause: event.DetachedSuperseded},
+	} {
+		m.Observe(e)
 	}
 	text := scrape(t, m)
 	wantLines(t, text,
 		`wsr_tunnel_requests_total{outcome="served"} 1`,
-		`wsr_tunnel_requests_total{outcome="elsewhere"} 1`,
-		`wsr_tunnel_requests_total{outcome="silent"} 1`,
-		`wsr_tunnel_answer_seconds_count 2`, // silence is no answer
+		`wsr_tunnel_requests_total{outcome="not_owner"} 1`,
+		`wsr_tunnel_requests_total{outcome="unreachable"} 1`,
+		`wsr_tunnel_answer_seconds_count 2`, // the third is no answer
 		`wsr_tunnel_answer_seconds_sum 4`,
 		`wsr_token_reuse_total 1`,
 		`wsr_app_restarts_total{outcome="ok"} 1`,
@@ -43,17 +48,14 @@ func TestPodEvents(t *testing.T) {
 		`wsr_sessions_handed_over_total{cause="moved"} 1`,
 		`wsr_sessions_handed_over_total{cause="detached"} 1`,
 		`wsr_resume_authorisations_total{outcome="refused"} 1`,
-		`wsr_ownership_doubts_total{outcome="fenced"} 1`,
+		`wsr_ownership_checks_total{outcome="fenced"} 1`,
 		`wsr_journal_available 0`,
 		`wsr_requests_refused_total{reason="misdirected"} 1`,
 		`wsr_requests_refused_total{reason="proof"} 1`,
-		`wsr_requests_refused_total{reason="strict"} 1`,
+		`wsr_requests_refused_total{reason="journal"} 1`,
 		`wsr_requests_refused_total{reason="draining"} 1`,
-		`wsr_requests_refused_total{reason="other"} 0`,
-		`wsr_connections_detached_total{cause="goaway"} 1`,
-		`wsr_connections_detached_total{cause="handed"} 1`,
-		`wsr_connections_detached_total{cause="moved"} 1`,
+		`wsr_connections_detached_total{cause="superseded"} 1`,
 	)
-	m.StoreChanged(true)
+	m.Observe(event.Event{Kind: event.StoreChanged, Available: true})
 	wantLines(t, scrape(t, m), `wsr_journal_available 1`)
 }

@@ -6,6 +6,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 // Buckets of the histograms, in seconds.
@@ -37,13 +42,13 @@ func New() *Metrics {
 }
 
 func (m *Metrics) connections() {
-	m.accepted = newSet(m.counter("wsr_connections_accepted_total", "WebSocket connections that were accepted, resumes included.", "kind"), kinds)
-	m.refused = newSet(m.counter("wsr_requests_refused_total", "Requests that the sidecar refused by itself.", "reason"), refusals)
-	m.detached = newSet(m.counter("wsr_connections_detached_total", "Connections that resilient sessions lost.", "cause"), causes)
-	m.began = newSet(m.counter("wsr_sessions_created_total", "Sessions that began; a plain connection counts as one.", "kind"), kinds)
+	m.accepted = newSet(m.counter("wsr_connections_accepted_total", "WebSocket connections that were accepted, resumes included.", "kind"), event.Values[event.ClientKind]())
+	m.refused = newSet(m.counter("wsr_requests_refused_total", "Requests that the sidecar refused by itself.", "reason"), event.Values[event.Refusal]())
+	m.detached = newSet(m.counter("wsr_connections_detached_total", "Connections that resilient sessions lost.", "cause"), event.Values[event.DetachCause]())
+	m.began = newSet(m.counter("wsr_sessions_created_total", "Sessions that began; a plain connection counts as one.", "kind"), event.Values[event.ClientKind]())
 	ended := m.counter("wsr_sessions_ended_total", "Sessions that ended.", "kind", "reason")
-	m.endedPlain = newSet(ended, endings, "plain")
-	m.endedResilient = newSet(ended, endings, "resilient")
+	m.endedPlain = newSet(ended, event.Values[session.Ending](), "plain")
+	m.endedResilient = newSet(ended, event.Values[session.Ending](), "resilient")
 	age := m.histogram("wsr_session_age_seconds", "Age of sessions when they ended.", ageBuckets, "kind")
 	m.plainAge = age.WithLabelValues("plain")
 	m.resilientAge = age.WithLabelValues("resilient")
@@ -52,23 +57,23 @@ func (m *Metrics) connections() {
 func (m *Metrics) resumes() {
 	resumes := m.counter("wsr_resumes_total", "Resumes by how they ended, and why.", "outcome", "reason")
 	m.resumed = resumes.WithLabelValues("resumed", "")
-	m.adopted = newSet(resumes, adoptions, "adopted")
-	m.reset = newSet(resumes, resets, "reset")
+	m.adopted = newSet(resumes, span(wire.AdoptDrained, wire.AdoptAppRestarted), "adopted")
+	m.reset = newSet(resumes, span(wire.ResetUnknown, wire.ResetTryAgain), "reset")
 	m.resumeTime = m.histogram("wsr_resume_seconds", "Time from the request of a resume to its WELCOME, where it was granted.", networkBuckets).WithLabelValues()
 }
 
 func (m *Metrics) links() {
-	m.linkStates = newSet(m.counter("wsr_link_state_changes_total", "Links to clients that entered a state.", "state"), states)
+	m.linkStates = newSet(m.counter("wsr_link_state_changes_total", "Links to clients that entered a state.", "state"), span(heartbeat.StateHandshaking, heartbeat.StateDisconnected))
 	m.roundTrip = m.histogram("wsr_heartbeat_rtt_seconds", "Round-trip time of answered heartbeats.", networkBuckets).WithLabelValues()
 }
 
 func (m *Metrics) app() {
-	m.dialled = newSet(m.counter("wsr_upstream_dials_total", "Handshakes with the app.", "outcome"), outcomes)
+	m.dialled = newSet(m.counter("wsr_upstream_dials_total", "Handshakes with the app.", "outcome"), event.Values[event.AppAnswer]())
 	m.dialTime = m.histogram("wsr_upstream_dial_seconds", "Time of a handshake with the app.", networkBuckets).WithLabelValues()
 }
 
 func (m *Metrics) journal() {
-	m.appended = newSet(m.counter("wsr_journal_appends_total", "Records that were written to the journal, or failed to be.", "result"), appends)
+	m.appended = newSet(m.counter("wsr_journal_appends_total", "Records that were written to the journal, or failed to be.", "result"), event.Values[event.AppendResult]())
 	m.frames = m.counter("wsr_journal_frames_total", "Messages in the records that were written.").WithLabelValues()
 	m.frameBytes = m.counter("wsr_journal_frame_bytes_total", "Bytes of the messages in the records that were written.").WithLabelValues()
 	m.appendTime = m.histogram("wsr_journal_append_seconds", "Time of an append to the journal, failed ones too.", networkBuckets).WithLabelValues()

@@ -5,30 +5,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/session"
 )
 
-// Stats are totals and states of a proxy at one moment. Totals never shrink.
-type Stats struct {
-	Plain, Attached, Detached int   // connections and sessions that live
-	WindowBytes               int64 // held by all windows
-	Budget                    int64 // limit on WindowBytes; 0 for none
-	PlainTraffic              session.Counters
-	Traffic                   session.Counters
-	Tunnels                   int   // to other sidecars, passed through here
-	Draining                  bool  // nothing new is taken
-	Snapshots                 int   // sessions with a context snapshot
-	SnapshotBytes             int64 // held by all snapshots
-}
-
 // Watch makes every scrape ask stats, which must be safe for concurrent use.
 // Until then all of it reads 0.
-func (m *Metrics) Watch(stats func() Stats) { m.traffic.stats.Store(&stats) }
+func (m *Metrics) Watch(stats func() event.Stats) { m.traffic.stats.Store(&stats) }
 
 // traffic turns Stats into metrics, so that the data path counts in plain
 // integers of its own.
 type traffic struct {
-	stats atomic.Pointer[func() Stats]
+	stats atomic.Pointer[func() event.Stats]
 	descs map[string]*prometheus.Desc
 }
 
@@ -37,7 +25,7 @@ type traffic struct {
 type series struct {
 	name, help string
 	typ        prometheus.ValueType
-	value      func(*Stats) float64
+	value      func(*event.Stats) float64
 	labels     []string // name, value, ...
 }
 
@@ -50,26 +38,26 @@ const (
 func trafficSeries() []series {
 	list := []series{
 		{"wsr_sessions", "Sessions that live; a plain connection counts as one.", gauge,
-			func(s *Stats) float64 { return float64(s.Plain) }, []string{"state", "plain"}},
-		{"wsr_sessions", "", gauge, func(s *Stats) float64 { return float64(s.Attached) }, []string{"state", "attached"}},
-		{"wsr_sessions", "", gauge, func(s *Stats) float64 { return float64(s.Detached) }, []string{"state", "detached"}},
+			func(s *event.Stats) float64 { return float64(s.Plain) }, []string{"state", "plain"}},
+		{"wsr_sessions", "", gauge, func(s *event.Stats) float64 { return float64(s.Attached) }, []string{"state", "attached"}},
+		{"wsr_sessions", "", gauge, func(s *event.Stats) float64 { return float64(s.Detached) }, []string{"state", "detached"}},
 		{"wsr_window_bytes", "Bytes that the windows of all sessions hold.", gauge,
-			func(s *Stats) float64 { return float64(s.WindowBytes) }, nil},
+			func(s *event.Stats) float64 { return float64(s.WindowBytes) }, nil},
 		{"wsr_memory_budget_bytes", "Limit on wsr_window_bytes (WSR_MEMORY_BUDGET).", gauge,
-			func(s *Stats) float64 { return float64(s.Budget) }, nil},
+			func(s *event.Stats) float64 { return float64(s.Budget) }, nil},
 		{"wsr_tunnels", "Connections that are passed on to the sidecars that own their sessions.", gauge,
-			func(s *Stats) float64 { return float64(s.Tunnels) }, nil},
+			func(s *event.Stats) float64 { return float64(s.Tunnels) }, nil},
 		{"wsr_draining", "1 while the sidecar hands its sessions over to stop, otherwise 0.", gauge,
-			func(s *Stats) float64 {
+			func(s *event.Stats) float64 {
 				if s.Draining {
 					return 1
 				}
 				return 0
 			}, nil},
 		{"wsr_snapshot_sessions", "Sessions with messages that a fresh app socket has to hear.", gauge,
-			func(s *Stats) float64 { return float64(s.Snapshots) }, nil},
+			func(s *event.Stats) float64 { return float64(s.Snapshots) }, nil},
 		{"wsr_snapshot_bytes", "Bytes of those messages.", gauge,
-			func(s *Stats) float64 { return float64(s.SnapshotBytes) }, nil},
+			func(s *event.Stats) float64 { return float64(s.SnapshotBytes) }, nil},
 	}
 	type count = func(*session.Counters) uint64
 	for _, t := range []struct {
@@ -91,8 +79,8 @@ func trafficSeries() []series {
 			func(c *session.Counters) uint64 { return c.BeatsDropped }},
 	} {
 		list = append(list,
-			series{t.name, t.help, counter, func(s *Stats) float64 { return float64(t.value(&s.PlainTraffic)) }, append([]string{"kind", "plain"}, t.labels...)},
-			series{t.name, "", counter, func(s *Stats) float64 { return float64(t.value(&s.Traffic)) }, append([]string{"kind", "resilient"}, t.labels...)})
+			series{t.name, t.help, counter, func(s *event.Stats) float64 { return float64(t.value(&s.PlainTraffic)) }, append([]string{"kind", "plain"}, t.labels...)},
+			series{t.name, "", counter, func(s *event.Stats) float64 { return float64(t.value(&s.Traffic)) }, append([]string{"kind", "resilient"}, t.labels...)})
 	}
 	for _, t := range []struct {
 		name, help string
@@ -111,7 +99,7 @@ func trafficSeries() []series {
 		{"wsr_window_full_total", "Times that an app had to wait because a window was full.", nil,
 			func(c *session.Counters) uint64 { return c.WindowFull }},
 	} {
-		list = append(list, series{t.name, t.help, counter, func(s *Stats) float64 { return float64(t.value(&s.Traffic)) }, t.labels})
+		list = append(list, series{t.name, t.help, counter, func(s *event.Stats) float64 { return float64(t.value(&s.Traffic)) }, t.labels})
 	}
 	return list
 }
@@ -141,7 +129,7 @@ func (t *traffic) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. It asks once, so that the values
 // belong together.
 func (t *traffic) Collect(ch chan<- prometheus.Metric) {
-	var now Stats
+	var now event.Stats
 	if stats := t.stats.Load(); stats != nil {
 		now = (*stats)()
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
@@ -206,8 +207,8 @@ func (h *arrival) adoptWith(t *wire.Token, start session.Start, state *store.Sta
 	if err == nil {
 		if reason := m.Attach(now, wire.StatusAdopted, h.position(), compressed); reason == 0 {
 			c.client = c.newLeg(conn)
-			s.observer.Accepted(kindResilient)
-			s.observer.Resumed("adopted", m.Adopted().String(), time.Since(h.began))
+			c.accepted(event.Resilient)
+			c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeAdopted, Adopted: m.Adopted(), Took: time.Since(h.began)})
 		} else {
 			h.sayReset(conn, reason)
 		}
@@ -217,6 +218,6 @@ func (h *arrival) adoptWith(t *wire.Token, start session.Start, state *store.Sta
 		c.kill()
 		return
 	}
-	s.observer.Began(kindResilient)
+	c.began(event.Resilient)
 	c.start(early)
 }

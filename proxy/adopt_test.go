@@ -18,7 +18,7 @@ func (l leased) Lease(string) store.LeaseState { return store.LeaseState(l) }
 
 // adopter is an arrival at a sidecar that believes that of the others.
 func adopter(lease store.LeaseState) *arrival {
-	s := &Server{observer: Silent{}, log: slog.New(slog.DiscardHandler)}
+	s := &Server{log: slog.New(slog.DiscardHandler)}
 	s.cfg = Config{Peers: leased(lease), LeaseTTL: time.Minute, SessionTTL: 5 * time.Minute}
 	return &arrival{s: s}
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/store/storetest"
@@ -145,9 +145,8 @@ func heapInUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// watch is an Observer that counts.
+// watch is an event.Observer that counts.
 type watch struct {
-	Silent
 	mu     sync.Mutex
 	counts map[string]int
 }
@@ -166,14 +165,8 @@ func (w *watch) count(what string) int {
 	return w.counts[what]
 }
 
-func (w *watch) Refused(label string)                     { w.note("refused " + label) }
-func (w *watch) Ended(kind, why string, _ time.Duration)  { w.note("ended " + kind + " " + why) }
-func (w *watch) Detached(cause string)                    { w.note("detached " + cause) }
-func (w *watch) Resumed(how, why string, _ time.Duration) { w.note(strings.TrimSpace(how + " " + why)) }
-func (w *watch) Dialled(outcome string, _ time.Duration)  { w.note("dialled " + outcome) }
-func (w *watch) LinkState(st heartbeat.State)             { w.note("link " + st.String()) }
-func (w *watch) TokenReused()                             { w.note("token reused") }
-func (w *watch) Panicked()                                { w.note("panicked") }
+// Observe counts e by what it says of itself.
+func (w *watch) Observe(e event.Event) { w.note(e.String()) }
 
 // countedLog counts what is asked of the journal.
 type countedLog struct {

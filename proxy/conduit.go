@@ -9,6 +9,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/transport"
@@ -29,7 +30,7 @@ type machine interface {
 	ClientGone(now time.Time, broken bool)
 	AppGone(now time.Time, broken bool)
 	Tick(now time.Time)
-	End(now time.Time, why string, code ws.StatusCode)
+	End(now time.Time, why session.Ending, code ws.StatusCode)
 	Persisted(now time.Time, r session.PersistResult)
 	Done() bool
 	Counters() *session.Counters
@@ -108,16 +109,16 @@ func (c *conduit) enter() time.Time {
 // nothing else (I8).
 func (c *conduit) leave() {
 	if r := recover(); r != nil {
-		c.srv.observer.Panicked()
+		c.observe(event.Event{Kind: event.Panicked})
 		c.srv.log.Error("session broke an invariant", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-		c.abandon("panic")
+		c.abandon(session.EndedPanic)
 	}
 	c.mu.Unlock()
 }
 
 // abandon drops everything without asking the machine what it still wants.
 // Only its counters are read, so that the totals do not shrink.
-func (c *conduit) abandon(why string) {
+func (c *conduit) abandon(why session.Ending) {
 	for _, l := range []*leg{c.client, c.app} {
 		if l != nil {
 			l.t.Abort()
@@ -184,7 +185,7 @@ func (l *leg) Gone(broken bool) {
 		if !c.plain { // a plain connection may still have something to send
 			c.client = nil
 			l.t.Finish()
-			c.srv.observer.Detached("gone")
+			c.observe(event.Event{Kind: event.Detached, Cause: event.DetachedGone})
 		}
 	case c.app:
 		c.m.AppGone(now, broken)
@@ -211,11 +212,11 @@ func (c *conduit) reportLink() {
 	if n := c.m.Counters().BeatsHeard; n != c.beats {
 		c.beats = n
 		rtt, _ := link.RTT()
-		c.srv.observer.RoundTrip(rtt)
+		c.observe(event.Event{Kind: event.RoundTrip, Took: rtt})
 	}
 	if st := link.State(); st != c.link {
 		c.link = st
-		c.srv.observer.LinkState(st)
+		c.observe(event.Event{Kind: event.LinkState, Link: st})
 	}
 }
 
@@ -260,7 +261,7 @@ func (c *conduit) perform(o *session.Output) {
 	if o.CloseClient != nil && c.client != nil {
 		c.client.close(o.Farewell)
 		c.client = nil
-		c.srv.observer.Detached(closeCause(o.CloseClient))
+		c.observe(event.Event{Kind: event.Detached, Cause: detachCause(o.CloseClient)})
 	}
 	if o.CloseApp && c.app != nil {
 		c.app.close(o.AppFarewell)
@@ -269,7 +270,7 @@ func (c *conduit) perform(o *session.Output) {
 	if o.RedialApp {
 		c.redial()
 	}
-	if o.Ended != "" {
+	if o.Ended != 0 {
 		c.finish(o.Ended)
 	}
 }
@@ -340,7 +341,7 @@ func (c *conduit) stopTimer() {
 }
 
 // finish reports the end, once.
-func (c *conduit) finish(why string) {
+func (c *conduit) finish(why session.Ending) {
 	if c.over {
 		return
 	}
@@ -376,9 +377,9 @@ func (c *conduit) persist(rec *store.Record) {
 		switch {
 		case !doubted || c.doubted():
 		case r == session.PersistRefused:
-			c.srv.observer.Doubted("fenced")
+			c.observe(event.Event{Kind: event.OwnershipChecked, Ownership: event.OwnershipFenced})
 		default:
-			c.srv.observer.Doubted("confirmed")
+			c.observe(event.Event{Kind: event.OwnershipChecked, Ownership: event.OwnershipConfirmed})
 		}
 	})
 }
@@ -389,40 +390,40 @@ func (c *conduit) doubted() bool {
 	return ok && m.OwnershipSuspect()
 }
 
-// closeCause is a close code as a metric's label, of which there are few.
-func closeCause(e *wire.CloseError) string {
+// detachCause is why a connection that is closed with e is.
+func detachCause(e *wire.CloseError) event.DetachCause {
 	switch {
 	case e.Remote:
-		return "client"
+		return event.DetachedClient
 	case e.Code == wire.CodeSuperseded:
-		return "superseded"
+		return event.DetachedSuperseded
 	case e.Code == wire.CodeTimeout:
-		return "heartbeat"
+		return event.DetachedHeartbeat
 	case e.Code == ws.StatusProtocolError, e.Code == wire.CodeViolation, e.Code == ws.StatusMessageTooBig:
-		return "protocol"
+		return event.DetachedProtocol
 	case e.Code == wire.CodeRestart:
-		return "shutdown"
+		return event.DetachedShutdown
 	case e.Code == ws.StatusInternalServerError:
-		return "internal"
+		return event.DetachedInternal
 	}
-	return "closed"
+	return event.DetachedClosed
 }
 
 // deadMachine is what is left of a machine that broke an invariant.
 type deadMachine struct{}
 
-func (deadMachine) FromClient(_ time.Time, p []byte) int       { return len(p) }
-func (deadMachine) FromApp(_ time.Time, p []byte) int          { return len(p) }
-func (deadMachine) Output(_ time.Time, o *session.Output)      { *o = session.Output{} }
-func (deadMachine) AppWrote(time.Time, int)                    {}
-func (deadMachine) ClientWrote(int)                            {}
-func (deadMachine) AppWritable()                               {}
-func (deadMachine) ClientWritable()                            {}
-func (deadMachine) ClientGone(time.Time, bool)                 {}
-func (deadMachine) AppGone(time.Time, bool)                    {}
-func (deadMachine) Tick(time.Time)                             {}
-func (deadMachine) End(time.Time, string, ws.StatusCode)       {}
-func (deadMachine) Persisted(time.Time, session.PersistResult) {}
-func (deadMachine) Done() bool                                 { return true }
-func (deadMachine) Counters() *session.Counters                { return new(session.Counters) }
-func (deadMachine) Link() *heartbeat.Monitor                   { return new(heartbeat.Monitor) }
+func (deadMachine) FromClient(_ time.Time, p []byte) int         { return len(p) }
+func (deadMachine) FromApp(_ time.Time, p []byte) int            { return len(p) }
+func (deadMachine) Output(_ time.Time, o *session.Output)        { *o = session.Output{} }
+func (deadMachine) AppWrote(time.Time, int)                      {}
+func (deadMachine) ClientWrote(int)                              {}
+func (deadMachine) AppWritable()                                 {}
+func (deadMachine) ClientWritable()                              {}
+func (deadMachine) ClientGone(time.Time, bool)                   {}
+func (deadMachine) AppGone(time.Time, bool)                      {}
+func (deadMachine) Tick(time.Time)                               {}
+func (deadMachine) End(time.Time, session.Ending, ws.StatusCode) {}
+func (deadMachine) Persisted(time.Time, session.PersistResult)   {}
+func (deadMachine) Done() bool                                   { return true }
+func (deadMachine) Counters() *session.Counters                  { return new(session.Counters) }
+func (deadMachine) Link() *heartbeat.Monitor                     { return new(heartbeat.Monitor) }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/wire"
@@ -213,7 +214,7 @@ func (c *conduit) asksToMove(last time.Time) {
 		c.asked = monotime.At(now)
 		m.GoAway(wire.GoAwayDraining, max(0, min(moveDelay, last.Sub(now))))
 	default:
-		c.handsOver(now, "detached")
+		c.handsOver(now, event.HandOverDetached)
 	}
 	c.settle(now)
 }
@@ -242,7 +243,7 @@ func (s *Server) handAllOver(end time.Time) error {
 			return nil
 		}
 		for _, c := range left {
-			c.handOver("deadline") // once; a late adoption comes with a later look
+			c.handOver(event.HandOverDeadline) // once; a late adoption comes with a later look
 		}
 		if !s.rest(drainPace) {
 			return context.Cause(s.life)
@@ -262,7 +263,7 @@ func (s *Server) resilientLeft() int {
 
 // handOver gives the session up and returns a channel that is closed when it
 // is over here. A plain connection is closed.
-func (c *conduit) handOver(cause string) <-chan struct{} {
+func (c *conduit) handOver(cause event.HandOverCause) <-chan struct{} {
 	now := c.enter()
 	defer c.leave()
 	if c.ended == nil {
@@ -277,15 +278,15 @@ func (c *conduit) handOver(cause string) <-chan struct{} {
 }
 
 // handsOver is handOver for a caller that holds the lock and settles.
-func (c *conduit) handsOver(now time.Time, cause string) {
+func (c *conduit) handsOver(now time.Time, cause event.HandOverCause) {
 	m, ok := c.m.(*session.Session)
 	if !ok {
-		c.m.End(now, "shutdown", wire.CodeRestart)
+		c.m.End(now, session.EndedShutdown, wire.CodeRestart)
 		return
 	}
 	if !c.over && !m.HandingOver() {
 		if m.HandOver(now); m.HandingOver() {
-			c.srv.observer.HandedOver(cause)
+			c.observe(event.Event{Kind: event.HandedOver, HandOver: cause})
 		}
 	}
 }

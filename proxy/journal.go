@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 )
@@ -35,7 +36,7 @@ func (c *conduit) append(rec *store.Record) session.PersistResult {
 	rec.Writer = j.writer
 	began := time.Now()
 	rev, err := c.srv.cfg.Store.Append(ctx, store.ID(c.id), j.revision, rec)
-	c.srv.observer.Journaled(rec, err, time.Since(began))
+	c.observe(event.Event{Kind: event.Journaled, Record: rec, Err: err, Took: time.Since(began)})
 	switch {
 	case err == nil:
 		j.revision = rev
@@ -86,7 +87,7 @@ func (s *Server) SetStoreAvailable(available bool, why error) {
 	if s.journalAway.Swap(!available) == !available {
 		return
 	}
-	s.observer.StoreChanged(available)
+	s.observe(event.Event{Kind: event.StoreChanged, Available: available})
 	if available {
 		s.log.Info("journal is back: what it missed is written now", "audit", true)
 		for _, c := range s.sessions.all() {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/wire"
@@ -75,8 +76,8 @@ func (h *arrival) beginLinger(id wire.SessionID) {
 		c.abandonUnregistered()
 		return
 	}
-	s.observer.Accepted(kindPlain)
-	s.observer.Began(kindResilient)
+	c.accepted(event.Plain)
+	c.began(event.Resilient)
 	c.start(app.Early)
 }
 
@@ -86,15 +87,15 @@ func (h *arrival) rejoin(c *conduit) {
 	switch h.permission(h.r.Context()) {
 	case 0:
 	case wire.ResetUnauthorised:
-		h.refuse(&refusal{http.StatusForbidden, "not authorised", "resume"})
+		h.refuse(&refusal{http.StatusForbidden, "not authorised", event.RefusedResume})
 		return
 	default:
-		h.later("the app could not be asked", "resume")
+		h.later("the app could not be asked", event.RefusedResume)
 		return
 	}
 	protocol := c.subprotocol()
 	if protocol != "" && !slices.Contains(h.offer.App, protocol) {
-		h.refuse(&refusal{http.StatusBadRequest, "the session has another subprotocol", "protocols"})
+		h.refuse(&refusal{http.StatusBadRequest, "the session has another subprotocol", event.RefusedProtocols})
 		return
 	}
 	extensions, compressed := h.extensions(c.deflate)
@@ -106,8 +107,8 @@ func (h *arrival) rejoin(c *conduit) {
 		conn.Close() // it has ended meanwhile, and the next attempt begins anew
 		return
 	}
-	h.s.observer.Accepted(kindPlain)
-	h.s.observer.Resumed("resumed", "", time.Since(h.began))
+	c.accepted(event.Plain)
+	c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeResumed, Took: time.Since(h.began)})
 }
 
 func (c *conduit) subprotocol() string {

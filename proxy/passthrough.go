@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wsresilience/wsresilience/event"
 )
 
 // Implementation limits of the pass-through.
@@ -102,11 +104,11 @@ func (p *passthrough) close() {
 func (p *passthrough) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodConnect:
-		f := refusal{http.StatusMethodNotAllowed, "no tunnels here", "connect"}
+		f := refusal{http.StatusMethodNotAllowed, "no tunnels here", event.RefusedConnect}
 		f.write(w)
 		return
 	case tooManyFields(r.Header):
-		f := refusal{http.StatusRequestHeaderFieldsTooLarge, "too many header fields", "fields"}
+		f := refusal{http.StatusRequestHeaderFieldsTooLarge, "too many header fields", event.RefusedFields}
 		f.write(w)
 		return
 	}
@@ -171,7 +173,7 @@ func (p *passthrough) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &client):
-		f = &refusal{http.StatusBadRequest, "the request body broke off or is framed badly", "body"}
+		f = &refusal{http.StatusBadRequest, "the request body broke off or is framed badly", event.RefusedBody}
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		// The client is gone, or we are closing: returning would answer 200.
 		panic(http.ErrAbortHandler)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wsresilience/wsresilience/event"
 )
 
 // peerDialTimeout bounds a connect to another sidecar, which is in the same
@@ -139,7 +141,7 @@ const distrusted = "distrusted"
 func (s *Server) servePeer(w http.ResponseWriter, r *http.Request) {
 	if _, ok := s.openProof(r); !ok || !isUpgrade(r) {
 		w.Header().Set(proofHeader, distrusted)
-		s.refuse(w, &refusal{http.StatusForbidden, "only sidecars with a valid proof", "proof"})
+		s.refuse(w, &refusal{http.StatusForbidden, "only sidecars with a valid proof", event.RefusedProof})
 		return
 	}
 	s.serve(w, r)

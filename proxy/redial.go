@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/backoff"
 	"github.com/wsresilience/wsresilience/session"
 )
@@ -79,7 +80,7 @@ func (c *conduit) redial() {
 		c.again.relapse.note(now)
 	}
 	if !ok || c.again == nil || c.again.relapse.hopeless(now, m.Attached(), c.srv.cfg.AppRetry) {
-		c.srv.observer.AppRestarted("gave_up", 0)
+		c.observe(event.Event{Kind: event.AppRestarted, Restart: event.RestartGaveUp})
 		c.giveUp(now)
 		return
 	}
@@ -95,13 +96,13 @@ func (c *conduit) redial() {
 		app := c.await(ctx, pause, &series)
 		now := c.enter()
 		defer c.leave()
-		outcome := "ok"
+		outcome := event.RestartOK
 		if app == nil || !c.takeApp(now, app) {
-			outcome = "gave_up"
+			outcome = event.RestartGaveUp
 			c.giveUp(now)
 			c.settle(now)
 		}
-		c.srv.observer.AppRestarted(outcome, time.Since(began))
+		c.observe(event.Event{Kind: event.AppRestarted, Restart: outcome, Took: time.Since(began)})
 	})
 }
 
@@ -120,13 +121,13 @@ func (c *conduit) await(ctx context.Context, pause time.Duration, series *backof
 		app, resp, err := c.srv.upstream.upgrade(ctx, c.again.request, c.again.offer)
 		switch {
 		case err == nil && resp == nil:
-			c.srv.observer.Dialled("ok", time.Since(began))
+			c.dialled(event.AppOK, began)
 			return app
 		case err != nil:
-			c.srv.observer.Dialled("failed", time.Since(began))
+			c.dialled(event.AppFailed, began)
 		default:
 			resp.Body.Close()
-			c.srv.observer.Dialled("refused", time.Since(began))
+			c.dialled(event.AppRefused, began)
 			if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 				return nil // its credentials are out of date: the client has to come itself
 			}

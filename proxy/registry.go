@@ -3,6 +3,7 @@ package proxy
 import (
 	"sync"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -116,8 +117,8 @@ func (r *registry) close() {
 
 // Stats sums up. It looks at every session, one at a time, and is meant for a
 // scrape.
-func (s *Server) Stats() Stats {
-	st := Stats{
+func (s *Server) Stats() event.Stats {
+	st := event.Stats{
 		WindowBytes: s.pool.InUse(), Budget: s.pool.Budget(),
 		Tunnels: s.tunnels.count(), Draining: s.Draining(),
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/wsresilience/wsresilience/event"
 )
 
 // Implementation limits on a request.
@@ -48,8 +50,8 @@ type upgradeRequest struct {
 // A refusal is an answer of our own to a request that goes no further.
 type refusal struct {
 	Status int
-	Reason string // for the client: nothing internal, none of its bytes
-	Label  string // for metrics
+	Reason string        // for the client: nothing internal, none of its bytes
+	Label  event.Refusal // for metrics
 }
 
 func (f *refusal) Error() string {
@@ -64,19 +66,19 @@ func checkUpgrade(r *http.Request) (*upgradeRequest, *refusal) {
 	}
 	version := r.Header["Sec-Websocket-Version"]
 	if len(version) != 1 || version[0] != websocketVersion {
-		return nil, &refusal{http.StatusUpgradeRequired, "Sec-WebSocket-Version must be 13", "version"}
+		return nil, &refusal{http.StatusUpgradeRequired, "Sec-WebSocket-Version must be 13", event.RefusedVersion}
 	}
 	key := r.Header["Sec-Websocket-Key"]
 	if len(key) != 1 || !validKey(key[0]) {
-		return nil, &refusal{http.StatusBadRequest, "exactly one Sec-WebSocket-Key of 16 bytes is needed", "key"}
+		return nil, &refusal{http.StatusBadRequest, "exactly one Sec-WebSocket-Key of 16 bytes is needed", event.RefusedKey}
 	}
 	origin := r.Header["Origin"]
 	if len(origin) > 1 {
-		return nil, &refusal{http.StatusBadRequest, "more than one Origin", "origin"}
+		return nil, &refusal{http.StatusBadRequest, "more than one Origin", event.RefusedOrigin}
 	}
 	protocols, ok := parseProtocols(r.Header["Sec-Websocket-Protocol"])
 	if !ok {
-		return nil, &refusal{http.StatusBadRequest, "Sec-WebSocket-Protocol is not a list of different tokens", "protocols"}
+		return nil, &refusal{http.StatusBadRequest, "Sec-WebSocket-Protocol is not a list of different tokens", event.RefusedProtocols}
 	}
 	q := &upgradeRequest{
 		Key:       key[0],
@@ -93,23 +95,23 @@ func checkUpgrade(r *http.Request) (*upgradeRequest, *refusal) {
 func checkHead(r *http.Request) *refusal {
 	switch {
 	case r.Method != http.MethodGet:
-		return &refusal{http.StatusMethodNotAllowed, "an upgrade is a GET", "method"}
+		return &refusal{http.StatusMethodNotAllowed, "an upgrade is a GET", event.RefusedMethod}
 	case r.ProtoMajor != 1 || r.ProtoMinor != 1:
-		return &refusal{http.StatusBadRequest, "an upgrade needs HTTP/1.1", "proto"}
+		return &refusal{http.StatusBadRequest, "an upgrade needs HTTP/1.1", event.RefusedProto}
 	case tooManyFields(r.Header):
-		return &refusal{http.StatusRequestHeaderFieldsTooLarge, "too many header fields", "fields"}
+		return &refusal{http.StatusRequestHeaderFieldsTooLarge, "too many header fields", event.RefusedFields}
 	case r.Host == "":
-		return &refusal{http.StatusBadRequest, "Host is empty", "host"}
+		return &refusal{http.StatusBadRequest, "Host is empty", event.RefusedHost}
 	case r.URL.Host != "" || !strings.HasPrefix(r.RequestURI, "/"):
 		// The absolute form is for proxies (RFC 9112 §3.2.2), and net/http
 		// hides the Host line that it should agree with.
-		return &refusal{http.StatusBadRequest, "the request target must be a path", "target"}
+		return &refusal{http.StatusBadRequest, "the request target must be a path", event.RefusedTarget}
 	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
 		// Body bytes would be taken for frames, or frames for a body
 		// (RFC 9931).
-		return &refusal{http.StatusBadRequest, "an upgrade has no body", "body"}
+		return &refusal{http.StatusBadRequest, "an upgrade has no body", event.RefusedBody}
 	case len(r.Header["Expect"]) > 0:
-		return &refusal{http.StatusBadRequest, "an upgrade has no Expect", "expect"}
+		return &refusal{http.StatusBadRequest, "an upgrade has no Expect", event.RefusedExpect}
 	}
 	return nil
 }

@@ -242,7 +242,7 @@ func FuzzUpgrade(f *testing.F) {
 		}
 		q, refused := checkUpgrade(r)
 		if refused != nil {
-			if refused.Status < 400 || refused.Label == "" || !utf8.ValidString(refused.Reason) {
+			if refused.Status < 400 || refused.Label == 0 || !utf8.ValidString(refused.Reason) {
 				t.Fatalf("%+v", refused)
 			}
 			return

@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/wire"
@@ -33,6 +34,7 @@ func (h *arrival) resume() {
 		h.reset(wire.ResetToken)
 		return
 	}
+	h.session = t.Session
 	asked := owners{h.s.cfg.Advertise: tunnelElsewhere}
 	ask := t.Owner // saves the look into the journal in the common case
 	for range resumeTries {
@@ -62,7 +64,7 @@ func (h *arrival) resume() {
 }
 
 // misdirected tells another sidecar that the session is not here.
-var misdirected = &refusal{421, "the session is not here", "misdirected"}
+var misdirected = &refusal{421, "the session is not here", event.RefusedMisdirected}
 
 func (h *arrival) refuse(ref *refusal) { h.s.refuse(h.w, ref) }
 
@@ -80,7 +82,7 @@ func (h *arrival) pass(owner string, asked owners, t *wire.Token) bool {
 	began := time.Now()
 	end := h.tunnel(owner)
 	asked[owner] = end
-	h.s.observer.Tunnelled(end.String(), time.Since(began))
+	h.s.observe(event.Event{Kind: event.Forwarded, Session: h.session, Forward: end.outcome(), Took: time.Since(began)})
 	return end == tunnelServed
 }
 
@@ -115,8 +117,8 @@ func (h *arrival) reattach(c *conduit, t *wire.Token) {
 		h.sayReset(conn, reason)
 		return
 	}
-	h.s.observer.Accepted(kindResilient)
-	h.s.observer.Resumed("resumed", "", time.Since(h.began))
+	c.accepted(event.Resilient)
+	c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeResumed, Took: time.Since(h.began)})
 }
 
 // leaves hands the session over, if this sidecar is about to stop and the
@@ -130,7 +132,7 @@ func (h *arrival) leaves(c *conduit) bool {
 	wait := time.NewTimer(handedWait)
 	defer wait.Stop()
 	select {
-	case <-c.handOver("moved"):
+	case <-c.handOver(event.HandOverMoved):
 		if tunnelled {
 			h.refuse(misdirected)
 			return true
@@ -159,16 +161,16 @@ func (h *arrival) permission(ctx context.Context) wire.ResetReason {
 	if h.s.cfg.ResumeAuth == "" {
 		return 0
 	}
-	outcome := "ok"
+	outcome := event.AppOK
 	reason := h.authorised(ctx)
 	switch reason {
 	case 0:
 	case wire.ResetUnauthorised:
-		outcome = "refused"
+		outcome = event.AppRefused
 	default:
-		outcome = "failed"
+		outcome = event.AppFailed
 	}
-	h.s.observer.Authorised(outcome)
+	h.s.observe(event.Event{Kind: event.Authorised, Session: h.session, Answer: outcome})
 	return reason
 }
 
@@ -204,7 +206,7 @@ func (s *Server) judge(v session.TokenVerdict, t *wire.Token) wire.ResetReason {
 	case session.TokenValid:
 		return 0
 	case session.TokenReused:
-		s.observer.TokenReused()
+		s.observe(event.Event{Kind: event.TokenReused, Session: t.Session})
 		s.log.Warn("a resume token came that was used up: there may be a copy of it", "audit", true,
 			"session", t.Session.String(), "epoch", t.Epoch, "generation", t.Generation)
 	}

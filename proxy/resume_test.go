@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -61,7 +62,7 @@ func TestResumeBeforeTheEndIsWritten(t *testing.T) {
 // journal, so its client must not be told to forget it.
 func TestResumeOfOneThatLeft(t *testing.T) {
 	leave := map[string]func(*conduit){
-		"handed over": func(c *conduit) { <-c.handOver("detached") },
+		"handed over": func(c *conduit) { <-c.handOver(event.HandOverDetached) },
 		"fenced": func(c *conduit) {
 			now := c.enter()
 			defer c.leave()

@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
@@ -87,8 +88,8 @@ type Config struct {
 	// Driver says how sockets are read; empty: transport.DriverAuto.
 	Driver transport.Driver
 
-	Observer Observer     // nil: Silent
-	Logger   *slog.Logger // nil: none
+	Observer event.Observer // nil: none
+	Logger   *slog.Logger   // nil: none
 }
 
 // Peers is what is known of the sidecars that share the journal. It is safe
@@ -110,8 +111,8 @@ type Server struct {
 	scheme      string
 	tls         *tls.Config // nil: none
 	http        *http.Server
-	peerHTTP    *http.Server // ServePeers
-	observer    Observer
+	peerHTTP    *http.Server   // ServePeers
+	observer    event.Observer // nil: none
 	log         *slog.Logger
 	pool        *seqwindow.Pool
 
@@ -206,9 +207,6 @@ func (c *Config) setDefaults() {
 	if c.Adopt == nil {
 		c.Adopt = func(asked, covered bool) bool { return asked || covered }
 	}
-	if c.Observer == nil {
-		c.Observer = Silent{}
-	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -239,24 +237,18 @@ func (s *Server) Serve(l net.Listener) error {
 func (c *conduit) kill() {
 	c.enter()
 	defer c.leave()
-	c.abandon("killed")
+	c.abandon(session.EndedKilled)
 }
 
 // ended is called by a conduit, under its lock, when its session is over.
-func (s *Server) ended(c *conduit, why string) {
-	kind := kindResilient
+func (s *Server) ended(c *conduit, why session.Ending) {
+	kind := event.Resilient
 	if c.plain {
-		kind = kindPlain
+		kind = event.Plain
 	}
-	s.observer.Ended(kind, why, monotime.Now().Sub(c.born))
-	s.log.Debug("session ended", "kind", kind, "session", c.id.String(), "reason", why)
+	c.observe(event.Event{Kind: event.Ended, Client: kind, Ending: why, Took: monotime.Now().Sub(c.born)})
+	s.log.Debug("session ended", "kind", kind.String(), "session", c.id.String(), "reason", why.String())
 }
-
-// Kinds of connections, as Observer names them.
-const (
-	kindPlain     = "plain"
-	kindResilient = "resilient"
-)
 
 // newToken seals the token for a session's next resume.
 func (s *Server) newToken(t wire.Token) string {

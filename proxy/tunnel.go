@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -34,16 +35,18 @@ const (
 	tunnelSilent
 )
 
-func (e tunnelEnd) String() string {
+func (e tunnelEnd) String() string { return e.outcome().String() }
+
+func (e tunnelEnd) outcome() event.ForwardOutcome {
 	switch e {
 	case tunnelServed:
-		return "served"
+		return event.ForwardServed
 	case tunnelElsewhere:
-		return "elsewhere"
+		return event.ForwardNotOwner
 	case tunnelRefused:
-		return "refused"
+		return event.ForwardRefused
 	}
-	return "silent"
+	return event.ForwardUnreachable
 }
 
 // tunnelTimeout bounds everything up to the end of the owner's answer head.
@@ -196,7 +199,7 @@ func (h *arrival) join(owner net.Conn, answer []byte) {
 		return
 	}
 	if len(early) > 0 {
-		h.s.observer.Refused("early")
+		h.s.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly})
 		answer = []byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 	}
 	_ = client.SetDeadline(time.Now().Add(headTimeout))

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/wsresilience/wsresilience/event"
 )
 
 // Implementation limits on the app's answer.
@@ -67,9 +69,9 @@ func (e *upstreamError) Unwrap() error { return e.Err }
 // refusal is what the client is told.
 func (e *upstreamError) refusal() *refusal {
 	if e.Status == http.StatusGatewayTimeout {
-		return &refusal{e.Status, "The application did not answer in time.", "upstream_timeout"}
+		return &refusal{e.Status, "The application did not answer in time.", event.RefusedUpstreamTimeout}
 	}
-	return &refusal{e.Status, "The application could not be reached or gave an invalid answer.", "upstream"}
+	return &refusal{e.Status, "The application could not be reached or gave an invalid answer.", event.RefusedUpstream}
 }
 
 // upgrade makes the client's handshake with the app: the client's own

@@ -63,15 +63,9 @@ func TestVigilWatches(t *testing.T) {
 type zombie struct {
 	*scene
 	other *scene
-	watch *doubts
 	store *awayStore
 	p     *peer // a client of /says or /echo
 }
-
-// doubts is a watch that hears of them too.
-type doubts struct{ *watch }
-
-func (d *doubts) Doubted(outcome string) { d.note("doubted " + outcome) }
 
 type awayStore struct {
 	store.Store
@@ -108,8 +102,6 @@ func newZombie(t *testing.T, path string) *zombie {
 	share := func(name string) func(*Config) {
 		return func(c *Config) {
 			c.Tokens, c.Proofs, c.Store, c.Peers, c.Advertise = ring, ring, z.store, nobody{}, name
-			z.watch = &doubts{c.Observer.(*watch)}
-			c.Observer = z.watch
 		}
 	}
 	z.other = newScene(t, share("127.0.0.1:2"))
@@ -158,7 +150,7 @@ func TestZombieIsFenced(t *testing.T) {
 				t.Errorf("the old app socket heard %q", m)
 			}
 			eventually(t, "it is told", func() bool {
-				return z.watch.count("doubted fenced") == 1 && z.watch.count("ended resilient fenced") == 1
+				return z.watch.count("ownership fenced") == 1 && z.watch.count("ended resilient fenced") == 1
 			})
 			// The new owner has not noticed anything.
 			q.sent = 1
@@ -208,7 +200,7 @@ func TestZombieIsOwner(t *testing.T) {
 	if m, _, _ := z.app.call("/echo").heardSoFar(); strings.Join(m, " ") != strings.Join(want, " ") {
 		t.Errorf("the app heard %d messages: %q", len(m), m)
 	}
-	if n := z.watch.count("doubted confirmed"); n == 0 {
+	if n := z.watch.count("ownership confirmed"); n == 0 {
 		t.Error("no stall was noticed")
 	}
 	z.p.conn.Close()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/transport"
@@ -30,12 +31,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	offer, err := wire.ParseOffer(req.Protocols)
 	if err != nil {
-		s.refuse(w, &refusal{http.StatusBadRequest, "the wsr entries of Sec-WebSocket-Protocol are malformed", "offer"})
+		s.refuse(w, &refusal{http.StatusBadRequest, "the wsr entries of Sec-WebSocket-Protocol are malformed", event.RefusedOffer})
 		return
 	}
 	h := &arrival{s: s, w: w, r: r, req: req, offer: offer, began: time.Now()}
 	if offer.Resume == nil && s.leaving.refuses() {
-		h.later("this pod is about to stop", "draining")
+		h.later("this pod is about to stop", event.RefusedDraining)
 		return
 	}
 	switch {
@@ -49,12 +50,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) refuse(w http.ResponseWriter, ref *refusal) {
-	s.observer.Refused(ref.Label)
+	s.observe(event.Event{Kind: event.Refused, Refusal: ref.Label})
 	ref.write(w)
 }
 
 // later refuses a client that may have more luck in a moment, or elsewhere.
-func (h *arrival) later(reason, label string) {
+func (h *arrival) later(reason string, label event.Refusal) {
 	h.w.Header().Set("Retry-After", "10")
 	h.refuse(&refusal{http.StatusServiceUnavailable, reason, label})
 }
@@ -68,7 +69,8 @@ type arrival struct {
 	offer wire.Offer
 	began time.Time
 
-	client *proof // what another sidecar tells of the client; nil: it came itself
+	session wire.SessionID // that a valid token names
+	client  *proof         // what another sidecar tells of the client; nil: it came itself
 }
 
 // dialApp makes the handshake with the app. When the app refuses, the client
@@ -81,18 +83,18 @@ func (h *arrival) dialApp(hs appHandshake) *appConn {
 	var ue *upstreamError
 	switch {
 	case errors.As(err, &ue):
-		h.s.observer.Dialled("failed", took)
+		h.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
 		h.s.log.Warn("app handshake failed", "error", err)
 		h.s.refuse(h.w, ue.refusal())
 		return nil
 	case resp != nil:
-		h.s.observer.Dialled("refused", took)
+		h.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
 		if err := passRefusal(h.w, resp); err != nil {
 			h.s.log.Debug("app's refusal was cut short", "error", err)
 		}
 		return nil
 	}
-	h.s.observer.Dialled("ok", took)
+	h.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppOK, Took: took})
 	return app
 }
 
@@ -106,7 +108,7 @@ func (h *arrival) accept(protocol, extensions string, header http.Header) (net.C
 	}
 	answer := h.req.appendSwitch(nil, protocol, extensions, header)
 	if len(early) > 0 {
-		h.s.observer.Refused("early")
+		h.s.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly})
 		answer = []byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 		err = errors.New("proxy: client sent bytes before it was answered")
 	}
@@ -147,8 +149,8 @@ func (h *arrival) plain() {
 		c.abandonUnregistered()
 		return
 	}
-	s.observer.Accepted(kindPlain)
-	s.observer.Began(kindPlain)
+	c.accepted(event.Plain)
+	c.began(event.Plain)
 	c.start(app.Early)
 }
 
@@ -172,11 +174,11 @@ func (c *conduit) start(early []byte) {
 func (h *arrival) fresh() {
 	s := h.s
 	if s.StoreAway() && s.cfg.StrictStore {
-		h.later("the journal is out of reach", "strict")
+		h.later("the journal is out of reach", event.RefusedJournal)
 		return
 	}
 	if s.session.Scarce() {
-		h.later("out of session memory", "memory")
+		h.later("out of session memory", event.RefusedMemory)
 		return
 	}
 	hs := h.handshake()
@@ -204,8 +206,8 @@ func (h *arrival) fresh() {
 		c.abandonUnregistered()
 		return
 	}
-	s.observer.Accepted(kindResilient)
-	s.observer.Began(kindResilient)
+	c.accepted(event.Resilient)
+	c.began(event.Resilient)
 	c.start(app.Early)
 }
 
@@ -239,7 +241,7 @@ func (h *arrival) reset(reason wire.ResetReason) {
 
 // sayReset is reset on a connection that was accepted already.
 func (h *arrival) sayReset(conn net.Conn, reason wire.ResetReason) {
-	h.s.observer.Resumed("reset", reason.String(), time.Since(h.began))
+	h.s.observe(event.Event{Kind: event.Resumed, Session: h.session, Resume: event.ResumeReset, Reset: reason, Took: time.Since(h.began)})
 	b := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, wire.AppendReset(nil, reason))
 	b = frame.Append(b, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
 	t := h.s.sockets.Open(conn, transport.Discard{}, nil, nil) // early data of a session that is no more goes nowhere

@@ -24,7 +24,7 @@ type Position struct {
 // reason other than 0 is the answer to the client. Nothing changes.
 func (s *Session) Check(at Position) wire.ResetReason {
 	switch {
-	case s.closing.ended != "":
+	case s.closing.ended != 0:
 		return wire.ResetUnknown
 	case s.closing.byClient && !s.closing.byApp:
 		// The client said CLOSE and did not hear the answer. It says it again.
@@ -165,7 +165,7 @@ func (s *Session) detach(now time.Time, linger time.Duration) {
 	s.context.attach(now, false, s)
 	s.journal.detached(now.Add(linger - s.cfg.TTL))
 	if s.closing.byClient && s.closing.byApp {
-		s.end("closed")
+		s.end(EndedClosed)
 	}
 }
 

@@ -29,7 +29,7 @@ func (s *Session) clientClosed(now time.Time, code ws.StatusCode, reason string)
 // it never will be.
 func (s *Session) appEnded(now time.Time, code ws.StatusCode, reason string) {
 	c := &s.closing
-	if c.byApp || c.ended != "" {
+	if c.byApp || c.ended != 0 {
 		return
 	}
 	c.byApp, c.code, c.reason = true, code, wire.CutReason(reason)
@@ -37,7 +37,7 @@ func (s *Session) appEnded(now time.Time, code ws.StatusCode, reason string) {
 	s.dropQueue()
 	s.journal.closed()
 	if c.byClient && !s.client.attached {
-		s.end("closed")
+		s.end(EndedClosed)
 	}
 }
 
@@ -65,7 +65,7 @@ func (s *Session) queueAppClose(code ws.StatusCode, reason string) {
 // settleClose takes the steps of closing that wait for bytes to be written.
 func (s *Session) settleClose(now time.Time) {
 	c := &s.closing
-	if c.ended != "" {
+	if c.ended != 0 {
 		return
 	}
 	switch {
@@ -88,7 +88,7 @@ func (s *Session) settleClose(now time.Time) {
 // closeDue tells that all data is out, and CLOSE is to be said to the client.
 func (s *Session) closeDue() bool {
 	c := &s.closing
-	return c.byApp && !c.sent && !s.window.Unsent() && c.ended == ""
+	return c.byApp && !c.sent && !s.window.Unsent() && c.ended == 0
 }
 
 // composeClose says CLOSE to the client.
@@ -140,43 +140,37 @@ func (s *Session) forceApp(now time.Time) {
 
 // End ends the session for a reason of the driver's. The client's connection
 // is dropped with code; a resume then is RESET.
-func (s *Session) End(now time.Time, why string, code ws.StatusCode) {
-	s.dropClient(now, &wire.CloseError{Code: code, Reason: why})
+func (s *Session) End(now time.Time, why Ending, code ws.StatusCode) {
+	s.dropClient(now, &wire.CloseError{Code: code, Reason: why.String()})
 	s.end(why)
 	s.closing.deadline = monotime.At(now.Add(CloseWait))
-	s.queueAppClose(ws.StatusGoingAway, why)
+	s.queueAppClose(ws.StatusGoingAway, why.String())
 }
 
 // end gives everything back. The close frames that are queued still go out.
-func (s *Session) end(why string) {
-	if s.closing.ended != "" {
+func (s *Session) end(why Ending) {
+	if s.closing.ended != 0 {
 		return
 	}
 	s.closing.ended = why
 	s.doubt.open = false
 	if s.client.attached {
 		s.client.attached = false
-		s.client.drop = &wire.CloseError{Code: ws.StatusInternalServerError, Reason: why}
+		s.client.drop = &wire.CloseError{Code: ws.StatusInternalServerError, Reason: why.String()}
 	}
 	s.client.beat.Disconnected()
 	s.client.in.Reset()
 	s.app.in.Reset()
 	s.window.Reset()
 	s.dropQueue()
-	s.queueAppClose(ws.StatusGoingAway, why)
+	s.queueAppClose(ws.StatusGoingAway, why.String())
 }
 
 // Moved tells whether a session that ended here goes on elsewhere, or can: it
 // was handed over, or another owner took it.
 func (s *Session) Moved() bool {
-	return s.closing.ended == endHanded || s.closing.ended == endFenced
+	return s.closing.ended == EndedHanded || s.closing.ended == EndedFenced
 }
-
-// Reasons for an end that is none of the session's.
-const (
-	endHanded = "handed"
-	endFenced = "fenced"
-)
 
 func (s *Session) dropQueue() {
 	s.abandonHalf()

@@ -16,7 +16,7 @@ type doubt struct {
 
 // SuspectOwnership tells that this process was stopped for longer than its lease is safe.
 func (s *Session) SuspectOwnership() {
-	if s.closing.ended != "" || !s.cfg.Journal {
+	if s.closing.ended != 0 || !s.cfg.Journal {
 		return
 	}
 	s.doubt = doubt{open: true, from: s.journal.n}

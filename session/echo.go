@@ -52,7 +52,7 @@ func (s *Session) Subprotocol() string { return s.appProto }
 // No connection is attached.
 func (s *Session) AttachEcho(now time.Time, deflate bool) wire.ResetReason {
 	at := Position{Received: s.window.Acked(), Next: s.inbox.Received() + 1}
-	if s.closing.ended != "" {
+	if s.closing.ended != 0 {
 		return wire.ResetUnknown
 	}
 	if reason := s.Attach(now, wire.StatusResumed, at, deflate); reason != 0 {
@@ -80,7 +80,7 @@ func (s *Session) composeEcho(now time.Time) {
 			s.askEcho()
 		}
 	}
-	if s.closing.byApp && !s.window.Unsent() && s.closing.ended == "" {
+	if s.closing.byApp && !s.window.Unsent() && s.closing.ended == 0 {
 		s.closing.byClient = true // nothing follows a close frame
 		s.dropClient(now, &wire.CloseError{Code: s.closing.code, Reason: s.closing.reason})
 	}

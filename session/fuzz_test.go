@@ -41,7 +41,7 @@ func FuzzSessionBytes(f *testing.F) {
 			s.Tick(now)
 			drain(s, now)
 		}
-		s.End(now, "over", ws.StatusInternalServerError)
+		s.End(now, EndedReleased, ws.StatusInternalServerError)
 		drain(s, now)
 		if n := cfg.Pool.InUse(); n != 0 {
 			t.Fatalf("an ended session holds %d bytes", n)
@@ -86,7 +86,7 @@ func FuzzPlainMachine(f *testing.F) {
 				if len(o.ToApp) > 0 {
 					p.AppWrote(now, accept(&room, o.ToApp, &got))
 				}
-				if ended = ended || o.Ended != ""; o.Idle() {
+				if ended = ended || o.Ended != 0; o.Idle() {
 					return
 				}
 			}

@@ -46,12 +46,12 @@ func (s *Session) Drain() { s.handover.draining = true }
 func (s *Session) HandOver(now time.Time) {
 	h := &s.handover
 	switch {
-	case h.begun || s.closing.ended != "":
+	case h.begun || s.closing.ended != 0:
 		return
 	case s.closing.byClient && !s.closing.byApp:
 		return // what it said last is on its way to the app, and then it is over
 	case !s.cfg.Journal:
-		s.End(now, "released", wire.CodeRestart)
+		s.End(now, EndedReleased, wire.CodeRestart)
 		return
 	}
 	h.begun, h.deadline = true, monotime.At(now.Add(handWait))

@@ -38,7 +38,7 @@ func (h *hostile) settle() {
 		}
 		h.clientGot = h.clientGot[:0]
 		h.due = h.due || o.Persist != nil
-		h.over = h.over || o.Ended != ""
+		h.over = h.over || o.Ended != 0
 		if held, most := h.s.Held(), 2*h.s.windowLimit(); held > most {
 			h.t.Fatalf("%d bytes held, at most %d allowed (I6)", held, most)
 		}
@@ -134,7 +134,7 @@ func FuzzHostileSession(f *testing.F) {
 		for len(ops) >= 2 && !h.over {
 			ops = h.step(ops)
 		}
-		h.s.End(h.now, "over", ws.StatusInternalServerError)
+		h.s.End(h.now, EndedReleased, ws.StatusInternalServerError)
 		h.settle()
 		if n := h.cfg.Pool.InUse(); n != 0 {
 			t.Fatalf("an ended session holds %d bytes", n)
@@ -178,7 +178,7 @@ func (q *pair) settle(room int) {
 		if len(o.ToClient) > 0 {
 			q.p.ClientWrote(accept(&back, o.ToClient, &q.lanes[1].got))
 		}
-		if q.ended = q.ended || o.Ended != ""; o.Idle() {
+		if q.ended = q.ended || o.Ended != 0; o.Idle() {
 			return
 		}
 	}

@@ -209,7 +209,7 @@ func (s *Session) enqueue(now time.Time, raw []byte) {
 		// Only the pool can refuse: the queue was not full. The client
 		// keeps the message, as it is not acknowledged, so the connection can
 		// go; what cannot be is a gap.
-		s.end("memory")
+		s.end(EndedMemory)
 	}
 }
 
@@ -308,7 +308,7 @@ func (s *Session) lentWrote(now time.Time, n int) {
 				bytes += len(raw)
 			} else {
 				s.enqueue(now, raw)
-				if n > 0 && s.closing.ended == "" {
+				if n > 0 && s.closing.ended == 0 {
 					s.queue.Advance(n)
 				}
 			}

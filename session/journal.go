@@ -87,7 +87,7 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 	switch r {
 	case PersistRefused:
 		j.final = true
-		s.End(now, endFenced, wire.CodeRestart)
+		s.End(now, EndedFenced, wire.CodeRestart)
 		return
 	case Persisted:
 		j.cadence.Wrote(rec, nil)
@@ -99,13 +99,13 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 		return
 	case PersistLost:
 		j.cadence = store.Cadence{Limits: s.cfg.JournalLimits}
-		if s.closing.ended == "" {
+		if s.closing.ended == 0 {
 			s.window.SetJournaled(s.window.Acked())
 		}
 	case PersistFailed:
 		j.cadence.Wrote(rec, store.ErrUnavailable)
 		s.context.holding = false // the client is not made to wait for the journal
-		if s.closing.ended != "" && j.failures >= endTries {
+		if s.closing.ended != 0 && j.failures >= endTries {
 			return // j.final stands
 		}
 	}
@@ -119,7 +119,7 @@ func (s *Session) JournalBack() { s.journal.retry, s.journal.failures = 0, 0 }
 
 // persisted moves the mark behind a record that is safe.
 func (s *Session) persisted(now time.Time, rec *store.Record) {
-	if s.closing.ended != "" {
+	if s.closing.ended != 0 {
 		return
 	}
 	if flight := seqwindow.Serial(rec.OutHead); seqwindow.Less(s.window.Journaled(), flight) {
@@ -127,7 +127,7 @@ func (s *Session) persisted(now time.Time, rec *store.Record) {
 	}
 	if rec.Handed {
 		s.journal.final = true
-		s.End(now, endHanded, wire.CodeRestart)
+		s.End(now, EndedHanded, wire.CodeRestart)
 	}
 }
 
@@ -137,7 +137,7 @@ func (s *Session) record(now time.Time) *store.Record {
 	if !s.cfg.Journal || j.inFlight != nil || j.retry != 0 && now.Before(j.retry.Time()) {
 		return nil
 	}
-	if s.closing.ended != "" {
+	if s.closing.ended != 0 {
 		if j.final || !j.begun {
 			return nil
 		}

@@ -63,7 +63,7 @@ func (m *sim) perform(o *Output) {
 	if held, most := m.s.Held(), 2*(m.cfg.WindowBytes+m.cfg.MaxMessage+32); held > max(most, m.taken+most/2) && !m.s.HandingOver() {
 		m.t.Fatalf("%d bytes held, at most %d allowed, and %d were taken over (I6)", held, most, m.taken)
 	}
-	if o.Ended != "" {
+	if o.Ended != 0 {
 		m.ended(o.Ended)
 	}
 }

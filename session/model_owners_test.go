@@ -82,11 +82,11 @@ func (m *sim) persisted(n int) {
 }
 
 // ended follows the session's end.
-func (m *sim) ended(why string) {
+func (m *sim) ended(why Ending) {
 	switch {
-	case why == "closed" && m.client.closed:
+	case why == EndedClosed && m.client.closed:
 		m.over = true
-	case why == "handed" && m.s.HandingOver():
+	case why == EndedHanded && m.s.HandingOver():
 		st, err := store.Fold(m.chain.all)
 		if err != nil || !st.Handed || int(st.OutHead) != len(m.out) || max(st.InAcked+m.client.shift, m.client.acked) != m.appHeard {
 			m.t.Fatalf("handed over with %+v, %v; the app has %d, %d are outbound", st, err, m.appHeard, len(m.out))

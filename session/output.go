@@ -52,7 +52,7 @@ type Output struct {
 	// Ended says why the session is over, once. Its memory is given back
 	// already. The driver goes on until Done, since the journal may have to
 	// hear of the end.
-	Ended string
+	Ended Ending
 
 	// PauseClient and PauseApp tell the driver to stop reading a leg, until
 	// an Output says otherwise. They are states and not events.
@@ -73,7 +73,7 @@ func (o *Output) reset() {
 // Idle tells whether nothing is left to be done now.
 func (o *Output) Idle() bool {
 	return len(o.ToApp) == 0 && len(o.ToClient) == 0 && o.Persist == nil &&
-		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.ShutClient && !o.ShutApp && o.Ended == ""
+		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.ShutClient && !o.ShutApp && o.Ended == 0
 }
 
 func size(parts [][]byte) (n int) {
@@ -128,7 +128,7 @@ func (s *Session) composeEnd(o *Output) {
 		o.CloseClient, s.client.drop = d, nil
 		o.Farewell = s.farewell(o.Farewell, d)
 	}
-	over := s.closing.ended != ""
+	over := s.closing.ended != 0
 	if (over || s.closing.byApp || s.restart.lost || s.handover.ready) && s.app.open && len(s.app.control) == 0 {
 		o.CloseApp, s.app.open = true, false
 	}
@@ -143,16 +143,16 @@ func (s *Session) composeEnd(o *Output) {
 
 // Done tells whether an ended session has nothing left to do.
 func (s *Session) Done() bool {
-	return s.closing.ended != "" && s.closing.reported && !s.app.open && s.journal.idle()
+	return s.closing.ended != 0 && s.closing.reported && !s.app.open && s.journal.idle()
 }
 
 // Told tells whether the journal has heard of the session's end, or need not.
-func (s *Session) Told() bool { return s.closing.ended != "" && s.journal.idle() }
+func (s *Session) Told() bool { return s.closing.ended != 0 && s.journal.idle() }
 
 // deadline is the earliest moment at which something is due.
 func (s *Session) deadline() time.Time {
 	var d deadline
-	if s.closing.ended != "" {
+	if s.closing.ended != 0 {
 		d.add(s.closing.deadline)
 		d.add(s.journal.retry)
 		return d.at.Time()
@@ -188,7 +188,7 @@ func (d *deadline) addTime(t time.Time) { d.add(monotime.At(t)) }
 // Tick lets time pass. Calling it early or late does no harm: what is due is
 // decided here.
 func (s *Session) Tick(now time.Time) {
-	if s.closing.ended != "" {
+	if s.closing.ended != 0 {
 		s.forceApp(now)
 		return
 	}
@@ -198,7 +198,7 @@ func (s *Session) Tick(now time.Time) {
 	if s.client.attached {
 		s.tickLink(now)
 	} else if !now.Before(s.client.expires.Time()) {
-		s.end("expired")
+		s.end(EndedExpired)
 		s.queueAppClose(ws.StatusGoingAway, "session expired")
 		return
 	}

@@ -29,7 +29,7 @@ type Plain struct {
 	ping    [2 + heartbeat.PayloadSize]byte // its frame, while it is written
 
 	leave    plainLeave
-	ended    string
+	ended    Ending
 	reported bool
 	until    time.Time // how long one side may outlive the other
 	drop     *wire.CloseError
@@ -42,6 +42,7 @@ const halfClosed = time.Minute
 
 // plainLeave is an end that waits until the client has all of a message.
 type plainLeave struct {
+	why  Ending
 	drop *wire.CloseError // nil: there is none
 	by   time.Time        // it waits no longer
 }
@@ -96,7 +97,7 @@ func (p *Plain) FromApp(now time.Time, b []byte) int {
 // a frame's header, and a pong that may be ours, must be complete.
 func (p *Plain) pass(now time.Time, from, to *plainLeg, b []byte) int {
 	used := 0
-	for used < len(b) && p.ended == "" && len(to.lent) < maxParts && len(to.kept) == 0 {
+	for used < len(b) && p.ended == 0 && len(to.lent) < maxParts && len(to.kept) == 0 {
 		if from.left > 0 {
 			n := min(from.left, len(b)-used)
 			from.left -= n
@@ -136,7 +137,7 @@ func (p *Plain) pass(now time.Time, from, to *plainLeg, b []byte) int {
 		to.lend(b[used : used+h.Size])
 		used += h.Size
 	}
-	if p.ended != "" {
+	if p.ended != 0 {
 		return len(b)
 	}
 	return used
@@ -189,7 +190,7 @@ func (p *Plain) addPing() {
 // Tick is as in Session.
 func (p *Plain) Tick(now time.Time) {
 	if !p.until.IsZero() && !now.Before(p.until) {
-		p.end("closed", nil, 0)
+		p.end(EndedClosed, nil, 0)
 		return
 	}
 	p.settleLeave(now)
@@ -200,25 +201,25 @@ func (p *Plain) Tick(now time.Time) {
 	case heartbeat.VerdictDead:
 		// Without us the app would have learned of a dead client by a
 		// connection that breaks, and so it does.
-		p.end("timeout", &wire.CloseError{Code: ws.StatusAbnormalClosure, Reason: "no heartbeat"}, 0)
+		p.end(EndedTimeout, &wire.CloseError{Code: ws.StatusAbnormalClosure, Reason: "no heartbeat"}, 0)
 	}
 }
 
 // broke ends both sides for a violation of one of them (RFC 6455 §7.1.7).
 func (p *Plain) broke(from *plainLeg, err error) {
 	if from == &p.app {
-		p.end("app_protocol", &wire.CloseError{Code: wire.CodeBadGateway, Reason: "app: " + err.Error()}, ws.StatusProtocolError)
+		p.end(EndedAppProtocol, &wire.CloseError{Code: wire.CodeBadGateway, Reason: "app: " + err.Error()}, ws.StatusProtocolError)
 		return
 	}
-	p.end("protocol", &wire.CloseError{Code: ws.StatusProtocolError, Reason: err.Error()}, ws.StatusGoingAway)
+	p.end(EndedProtocol, &wire.CloseError{Code: ws.StatusProtocolError, Reason: err.Error()}, ws.StatusGoingAway)
 }
 
 // End ends both sides: the client with a code, the app with 1001. What the
 // client has in part it gets whole before, if that does not take longer than
 // handWait.
-func (p *Plain) End(now time.Time, why string, code ws.StatusCode) {
+func (p *Plain) End(now time.Time, why Ending, code ws.StatusCode) {
 	if p.leave.drop == nil {
-		p.leave = plainLeave{&wire.CloseError{Code: code, Reason: why}, now.Add(handWait)}
+		p.leave = plainLeave{why, &wire.CloseError{Code: code, Reason: why.String()}, now.Add(handWait)}
 	}
 	p.settleLeave(now)
 }
@@ -227,16 +228,16 @@ func (p *Plain) settleLeave(now time.Time) {
 	l := &p.leave
 	whole := p.app.left == 0 && !p.app.flow.Open() && len(p.client.kept) == 0 && len(p.client.lent) == 0
 	if l.drop != nil && (whole || p.app.gone || !now.Before(l.by)) {
-		p.end(l.drop.Reason, l.drop, ws.StatusGoingAway)
+		p.end(l.why, l.drop, ws.StatusGoingAway)
 	}
 }
 
-func (p *Plain) end(why string, drop *wire.CloseError, adieu ws.StatusCode) {
-	if p.ended != "" {
+func (p *Plain) end(why Ending, drop *wire.CloseError, adieu ws.StatusCode) {
+	if p.ended != 0 {
 		return
 	}
 	if drop == nil {
-		drop = &wire.CloseError{Code: ws.StatusAbnormalClosure, Reason: why}
+		drop = &wire.CloseError{Code: ws.StatusAbnormalClosure, Reason: why.String()}
 	}
 	p.ended, p.drop, p.adieu = why, drop, adieu
 	p.beat.Disconnected()

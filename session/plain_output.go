@@ -12,7 +12,7 @@ import (
 // Output is as in Session.
 func (p *Plain) Output(now time.Time, o *Output) {
 	o.reset()
-	if p.ended == "" && p.app.left == 0 && len(p.client.kept) == 0 {
+	if p.ended == 0 && p.app.left == 0 && len(p.client.kept) == 0 {
 		p.addPing()
 	}
 	o.ToApp = p.app.compose(o.ToApp)
@@ -23,10 +23,10 @@ func (p *Plain) Output(now time.Time, o *Output) {
 	}
 	o.PauseClient, o.PauseApp = len(p.app.kept) > 0, len(p.client.kept) > 0
 	p.settleLeave(now)
-	if p.ended == "" {
+	if p.ended == 0 {
 		p.settleShut(o)
 	}
-	if p.ended != "" {
+	if p.ended != 0 {
 		p.composeEnd(o)
 		return
 	}
@@ -90,7 +90,7 @@ func (p *Plain) gone(now time.Time, leg *plainLeg, broken bool) {
 	leg.gone = true
 	if broken {
 		p.client.kept, p.app.kept = nil, nil
-		p.end("broken", nil, 0)
+		p.end(EndedBroken, nil, 0)
 	}
 	if p.until.IsZero() {
 		p.until = now.Add(halfClosed)
@@ -106,7 +106,7 @@ func (p *Plain) settleShut(o *Output) {
 		p.client.shut, o.ShutClient = true, true
 	}
 	if p.client.gone && p.app.gone && p.client.shut && p.app.shut {
-		p.end("closed", nil, 0)
+		p.end(EndedClosed, nil, 0)
 	}
 }
 

@@ -31,7 +31,7 @@ func (s *Session) appLeft(now time.Time, code ws.StatusCode, reason string) {
 	case s.handover.draining && leaving(code) && !s.closing.byClient && s.cfg.Journal:
 		s.handover.begun, s.handover.torn = true, code == ws.StatusAbnormalClosure
 		s.appHanded()
-	case s.goesOn() && (restarting(code) || s.context.restarts(code)) && !s.closing.byClient && !s.closing.byApp && s.closing.ended == "":
+	case s.goesOn() && (restarting(code) || s.context.restarts(code)) && !s.closing.byClient && !s.closing.byApp && s.closing.ended == 0:
 		s.restart.lost, s.restart.redial = true, true
 		s.restart.code, s.restart.reason = code, reason
 		if s.app.blocked {
@@ -63,7 +63,7 @@ func restarting(code ws.StatusCode) bool {
 }
 
 // AppLost tells whether the session waits for a fresh app socket.
-func (s *Session) AppLost() bool { return s.restart.lost && s.closing.ended == "" }
+func (s *Session) AppLost() bool { return s.restart.lost && s.closing.ended == 0 }
 
 // AppBack gives the session the app's new socket. What the old one did not
 // take whole goes to it, and the client is told by a second WELCOME (PROTOCOL

@@ -176,7 +176,7 @@ func (st *stage) perform(o *Output) {
 	if o.RedialApp {
 		st.say("app is dialled again")
 	}
-	if o.Ended != "" {
+	if o.Ended != 0 {
 		st.say("session ends: %s", o.Ended)
 	}
 	if o.Persist != nil {

@@ -184,7 +184,7 @@ type closing struct {
 	reported        bool
 	code            ws.StatusCode
 	reason          string
-	ended           string // why, once it has
+	ended           Ending // why; 0 while it lives
 	deadline        monotime.Time
 }
 

@@ -78,7 +78,7 @@ func (s *sidecar) open(ctx context.Context) error {
 	if s.proxy, err = proxy.New(settings); err != nil {
 		return err
 	}
-	s.metrics.Watch(func() observe.Stats { return observe.Stats(s.proxy.Stats()) })
+	s.metrics.Watch(s.proxy.Stats)
 	return s.listen()
 }
 

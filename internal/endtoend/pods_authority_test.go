@@ -81,7 +81,7 @@ func TestBoundTokens(t *testing.T) {
 		}
 	}
 	owner.undisturbed(t)
-	if n := other.watch.count("tunnelled served"); n != 0 {
+	if n := other.watch.count("forwarded served"); n != 0 {
 		t.Errorf("%d thieves were passed on", n)
 	}
 	// The same client, with another theme and at the other pod.

@@ -43,7 +43,7 @@ func TestResumeElsewhere(t *testing.T) {
 	if story := strings.ReplaceAll(v.story(), "resumed", ""); strings.Trim(story, ", ") != "" {
 		t.Errorf("the client was told %q beside resumes", story)
 	}
-	if n := f.pods[1].watch.count("tunnelled served"); n == 0 {
+	if n := f.pods[1].watch.count("forwarded served"); n == 0 {
 		t.Error("nothing went by a tunnel")
 	}
 }
@@ -199,7 +199,7 @@ func TestOwnerHandedOver(t *testing.T) {
 	}
 	o.v.to.Store(1)
 	o.adoptedBy(t, o.f.pods[1], "drained")
-	if n := o.f.pods[1].watch.count("tunnelled elsewhere"); n != 1 {
+	if n := o.f.pods[1].watch.count("forwarded not_owner"); n != 1 {
 		t.Errorf("the owner was asked %d times, want once", n)
 	}
 	if n := o.f.pods[0].watch.count("refused misdirected"); n != 1 {

@@ -132,7 +132,7 @@ func TestStoreAway(t *testing.T) {
 			v.sayAcked("end")
 		}
 		for _, p := range f.pods {
-			if down, up := p.watch.count("store false"), p.watch.count("store true"); down != 1 || up != 1 {
+			if down, up := p.watch.count("store away"), p.watch.count("store available"); down != 1 || up != 1 {
 				t.Errorf("told %d times of its going and %d of its coming", down, up)
 			}
 			if n := len(p.log.with("journal is")); n != 2 || len(p.log.with("audit=true")) < 2 {

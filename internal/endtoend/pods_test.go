@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/faultlink"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/proxy"
@@ -329,18 +330,11 @@ func (l *leases) set(owner string, s store.LeaseState) {
 
 // podWatch counts what a pod tells its Observer.
 type podWatch struct {
-	proxy.Silent
 	mu     sync.Mutex
 	counts map[string]int
 }
 
 func newPodWatch() *podWatch { return &podWatch{counts: map[string]int{}} }
-
-func (w *podWatch) note(what ...string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.counts[strings.TrimSpace(strings.Join(what, " "))]++
-}
 
 func (w *podWatch) count(what string) int {
 	w.mu.Lock()
@@ -348,19 +342,11 @@ func (w *podWatch) count(what string) int {
 	return w.counts[what]
 }
 
-func (w *podWatch) Refused(label string)                     { w.note("refused", label) }
-func (w *podWatch) Ended(kind, why string, _ time.Duration)  { w.note("ended", kind, why) }
-func (w *podWatch) Resumed(how, why string, _ time.Duration) { w.note(how, why) }
-func (w *podWatch) Tunnelled(end string, _ time.Duration)    { w.note("tunnelled", end) }
-func (w *podWatch) TokenReused()                             { w.note("token reused") }
-func (w *podWatch) Authorised(outcome string)                { w.note("authorised", outcome) }
-func (w *podWatch) HandedOver(cause string)                  { w.note("handed over", cause) }
-func (w *podWatch) AppRestarted(how string, _ time.Duration) { w.note("app restarted", how) }
-func (w *podWatch) Detached(cause string)                    { w.note("detached", cause) }
-func (w *podWatch) Panicked()                                { w.note("panicked") }
-func (w *podWatch) Dialled(outcome string, _ time.Duration)  { w.note("dialled", outcome) }
-func (w *podWatch) StoreChanged(available bool) {
-	w.note("store", fmt.Sprint(available))
+// Observe counts e by what it says of itself.
+func (w *podWatch) Observe(e event.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.counts[e.String()]++
 }
 
 // podLog keeps what a pod logs.

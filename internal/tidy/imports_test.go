@@ -39,8 +39,9 @@ var layers = []layer{
 		"store/natsstore":  {"github.com/nats-io/", "github.com/synadia-io/orbit.go/", "golang.org/x/sys"},
 		"store/storetest":  nil,
 	},
-	{ // Decisions over what the machine and the journal say.
+	{ // Decisions over what the machine and the journal say, and what is reported.
 		"internal/admission": nil,
+		"event":              nil,
 	},
 	{ // What the proxy is made of.
 		"internal/transport": {"github.com/valyala/bytebufferpool", "golang.org/x/sys"},

@@ -1,0 +1,141 @@
+// Package event is what a sidecar reports of its work: the proxy makes events,
+// and whoever counts, logs or traces them observes. What they say is in types,
+// so that the compiler knows every value that a metric's label can have.
+package event
+
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// An Observer is told of events. Observe is called concurrently, sometimes
+// under a session's lock: it must be quick and must not call back.
+type Observer interface {
+	Observe(e Event)
+}
+
+// An Event is one thing that happened. Kind says which of the other fields
+// mean something. None holds a token, a header or a payload (I9).
+type Event struct {
+	Kind    Kind
+	Session wire.SessionID // zero: none, or not known
+
+	Took      time.Duration    // Ended, Resumed, Forwarded, AppRestarted, Dialled, Journaled, RoundTrip
+	Client    ClientKind       // Accepted, Began, Ended
+	Refusal   Refusal          // Refused
+	Ending    session.Ending   // Ended
+	Cause     DetachCause      // Detached
+	Resume    ResumeOutcome    // Resumed
+	Adopted   wire.AdoptReason // Resumed, when the outcome is ResumeAdopted
+	Reset     wire.ResetReason // Resumed, when the outcome is ResumeReset
+	Forward   ForwardOutcome   // Forwarded
+	Answer    AppAnswer        // Authorised, Dialled
+	HandOver  HandOverCause    // HandedOver
+	Restart   RestartOutcome   // AppRestarted
+	Ownership OwnershipOutcome // OwnershipChecked
+	Available bool             // StoreChanged
+	Link      heartbeat.State  // LinkState
+	Record    *store.Record    // Journaled; only until Observe returns
+	Err       error            // Journaled: nil, or wraps one of store's
+}
+
+// A Kind is what an Event tells of.
+type Kind uint8
+
+const (
+	// Refused: a request got no further.
+	Refused Kind = 1 + iota
+	// Accepted: a WebSocket connection was accepted, a resume included.
+	Accepted
+	// Began and Ended: a session, or a plain connection as its own session.
+	// Took is its age.
+	Began
+	Ended
+	// Detached: a resilient session lost its connection.
+	Detached
+	// Resumed: a resume ended. Took counts from the arrival of the request.
+	Resumed
+	// Forwarded: a client was passed on to the owner of its session. Took is
+	// until the owner's answer.
+	Forwarded
+	// TokenReused: a token came although its client had shown that it had a
+	// newer one.
+	TokenReused
+	// Authorised: the app was asked about a resume (WSR_RESUME_AUTH).
+	Authorised
+	// HandedOver: a session was given up, complete, for another owner.
+	HandedOver
+	// AppRestarted: an app's socket broke and was made anew, or could not be.
+	AppRestarted
+	// OwnershipChecked: after a stall of this process a session made sure
+	// whether it is still ours.
+	OwnershipChecked
+	// StoreChanged: the journal can be written again, or cannot.
+	StoreChanged
+	// Dialled: a handshake was made with the app.
+	Dialled
+	// Journaled: a record was appended to the journal, or failed to be.
+	Journaled
+	// RoundTrip: how long heartbeats to a client take, now and then.
+	RoundTrip
+	// LinkState: a client's link entered a state.
+	LinkState
+	// Panicked: a session broke an invariant and was ended.
+	Panicked
+)
+
+var kindNames = names{
+	Refused: "refused", Accepted: "accepted", Began: "began", Ended: "ended", Detached: "detached", Resumed: "resumed",
+	Forwarded: "forwarded", TokenReused: "token reused", Authorised: "authorised", HandedOver: "handed over",
+	AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
+	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", Panicked: "panicked",
+}
+
+func (k Kind) String() string { return kindNames.of(uint8(k)) }
+
+// String is the event in a few words, for logs and tests.
+func (e Event) String() string {
+	said := func(s string) string { return e.Kind.String() + " " + s }
+	switch e.Kind {
+	case Refused:
+		return said(e.Refusal.String())
+	case Accepted, Began:
+		return said(e.Client.String())
+	case Ended:
+		return said(e.Client.String() + " " + e.Ending.String())
+	case Detached:
+		return said(e.Cause.String())
+	case Resumed:
+		switch e.Resume {
+		case ResumeAdopted:
+			return e.Resume.String() + " " + e.Adopted.String()
+		case ResumeReset:
+			return e.Resume.String() + " " + e.Reset.String()
+		}
+		return e.Resume.String()
+	case Forwarded:
+		return said(e.Forward.String())
+	case Authorised, Dialled:
+		return said(e.Answer.String())
+	case HandedOver:
+		return said(e.HandOver.String())
+	case AppRestarted:
+		return said(e.Restart.String())
+	case OwnershipChecked:
+		return said(e.Ownership.String())
+	case StoreChanged:
+		if e.Available {
+			return said("available")
+		}
+		return said("away")
+	case Journaled:
+		return said(ResultOf(e.Err).String())
+	case LinkState:
+		return said(e.Link.String())
+	}
+	return e.Kind.String()
+}
