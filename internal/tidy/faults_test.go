@@ -37,7 +37,7 @@ var faults = map[string]string{
 	"F26": "internal/endtoend.TestOwnerRefuses chaos.kill9",
 	"F27": "script.fenced internal/endtoend.TestOwnerSilentForLong chaos.peers",
 	"F28": "script.doubt script.doubt_fenced chaos.zombie",
-	"F29": "chaos.natsleader chaos.natsroll store/natsstore.TestCluster",
+	"F29": "chaos.natsleader chaos.natsroll store/natsstore.TestCluster store/natsstore.TestClusterLeases",
 	"F30": "chaos.natsleader [a step-down takes the way of a kill, only shorter]",
 	"F32": "store/natsstore.TestDiskFull store/natsstore.TestSwitchedOff internal/endtoend.TestStoreAway",
 	"F33": "script.handover_journal_away internal/endtoend.TestStoreAway [appends are off the data path; no disk is slowed down here]",

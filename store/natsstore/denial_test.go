@@ -2,13 +2,13 @@ package natsstore
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -81,7 +81,10 @@ func TestDeniedAtStart(t *testing.T) {
 func TestDenied(t *testing.T) {
 	t.Parallel()
 	for name, subject := range map[string]string{"append": "wsr.log.>", "read": "$JS.API.DIRECT.GET.>"} {
-		t.Run(name, func(t *testing.T) { testDenied(t, subject) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testDenied(t, subject)
+		})
 	}
 }
 
@@ -126,25 +129,38 @@ func testDenied(t *testing.T, subject string) {
 	}
 }
 
-// TestDeniedWaiting: a denial ends the calls that are under way.
+// TestDeniedWaiting: a denial ends the calls that are under way and fails the
+// next ones, until its pause is over.
 func TestDeniedWaiting(t *testing.T) {
-	var d denials
-	ctx, done, err := d.call(context.Background(), time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer done()
-	denial := fmt.Errorf("%w for wsr.log.0.x", nats.ErrPermissionViolation)
-	if !d.record(denial) || d.record(denial) {
-		t.Error("of two denials in a row the first one counts")
-	}
-	<-ctx.Done()
-	if err := cause(ctx, ctx.Err()); err != denial {
-		t.Errorf("ended because of %v", err)
-	}
-	if _, _, err := d.call(context.Background(), time.Hour); !errors.Is(err, store.ErrUnavailable) || !denied(err) {
-		t.Errorf("the next call: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var d denials
+		ctx, done, err := d.call(t.Context(), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer done()
+		denial := fmt.Errorf("%w for wsr.log.0.x", nats.ErrPermissionViolation)
+		if !d.record(denial) || d.record(denial) {
+			t.Error("of two denials in a row the first one counts")
+		}
+		<-ctx.Done()
+		if err := cause(ctx, ctx.Err()); err != denial {
+			t.Errorf("ended because of %v", err)
+		}
+		time.Sleep(denialPause - 1)
+		if _, _, err := d.call(t.Context(), time.Hour); !errors.Is(err, store.ErrUnavailable) || !denied(err) {
+			t.Errorf("a call within the pause: %v", err)
+		}
+		time.Sleep(1)
+		_, done, err = d.call(t.Context(), time.Hour)
+		if err != nil {
+			t.Fatalf("a call after the pause: %v", err)
+		}
+		defer done()
+		if !d.record(denial) {
+			t.Error("a denial after the pause does not count")
+		}
+	})
 }
 
 // TestAccountLimits: an account whose storage the operator cut is full, which

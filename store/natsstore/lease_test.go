@@ -156,7 +156,7 @@ func TestLeaseConflict(t *testing.T) {
 		t.Error(err)
 	}
 	wrong := watchFalse(other, podA)
-	time.Sleep(MinLeaseTTL) // of the server's time
+	time.Sleep(MinLeaseTTL) // in the server's time: a lease that is not renewed would run out
 	if wrong := wrong(); wrong != nil || !held(second) {
 		t.Errorf("the release of the first ended the lease of the second: %v", wrong)
 	}
@@ -248,7 +248,7 @@ func TestBucketMismatch(t *testing.T) {
 		t.Errorf("open: %v", err)
 	}
 	l := announce(t, st, podA, MinLeaseTTL)
-	time.Sleep(300 * time.Millisecond) // several tries on a real server
+	time.Sleep(300 * time.Millisecond) // several tries, each with a real server
 	if got := l.Lease(podB); got != store.LeaseUnknown {
 		t.Errorf("lease %v", got)
 	}
@@ -285,7 +285,8 @@ func TestPermissions(t *testing.T) {
 	if state, err := st.Load(t.Context(), store.ID{1}); err != nil || state.Revision != rev {
 		t.Fatal(err)
 	}
-	time.Sleep(MinLeaseTTL) // renewals of real servers
+	waitRenewed(t, a)
+	waitRenewed(t, b)
 	if err := b.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -295,11 +296,15 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// testClusterLeases: the leader of the leases is killed, the servers restart
-// one by one, and all the while nobody is falsely gone.
-func testClusterLeases(t *testing.T, nodes []*node, cfg Config) {
+// TestClusterLeases: the leader of the leases is killed, then all servers at
+// once, and all the while no owner is falsely gone.
+func TestClusterLeases(t *testing.T) {
+	t.Parallel()
 	const ttl = 3 * time.Second
+	nodes := startCluster(t)
+	cfg := clusterConfig(t, nodes)
 	s := mustOpen(t, cfg)
+	waitReady(t, s)
 	a := announce(t, s, podA, ttl)
 	b := announce(t, mustOpen(t, cfg), podB, ttl)
 	live := func() {

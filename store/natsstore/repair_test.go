@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,20 @@ func wantAll(t *testing.T, s *Store, ids []store.ID) {
 			t.Errorf("acknowledged record %d of %d: %v", i, len(ids), err)
 		}
 	}
+}
+
+// waitRepairFailed returns after a repair that could not write to the disk.
+func waitRepairFailed(t *testing.T, e *embedded) {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
+		e.mu.Lock()
+		failed := !e.repairing && e.broken != nil && strings.Contains(e.broken.Error(), probeFile)
+		e.mu.Unlock()
+		if failed {
+			return
+		}
+	}
+	t.Fatal("no repair was tried")
 }
 
 // TestSwitchedOff: the server has switched JetStream off, as it does when it
@@ -51,7 +66,7 @@ func TestSwitchedOff(t *testing.T) {
 		t.Errorf("append: %v after %v", err, time.Since(began))
 	}
 	changes.want(t, false, 2*time.Second)
-	time.Sleep(repairPause + time.Second) // a repair that cannot succeed
+	waitRepairFailed(t, s.backend.server)
 	changes.wantNone(t)
 	if err := os.RemoveAll(obstacle); err != nil {
 		t.Fatal(err)
