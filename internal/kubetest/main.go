@@ -12,34 +12,16 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
-)
 
-const (
-	exitFailed = 1
-	exitBroken = 2
+	"github.com/wsresilience/wsresilience/internal/lab"
 )
 
 // roleCrowd is the argument that makes this command the crowd, in a pod.
 const roleCrowd = "crowd"
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code, err := command(ctx, os.Args[1:])
-	stop()
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		code = 0
-	case err != nil:
-		fmt.Fprintln(os.Stderr, err)
-		code = exitBroken
-	}
-	os.Exit(code)
-}
+func main() { lab.Main(command) }
 
 func command(ctx context.Context, args []string) (int, error) {
 	if len(args) > 0 && args[0] == roleCrowd {
@@ -73,7 +55,7 @@ func run(ctx context.Context, o *options) (int, error) {
 			return 0, errors.Join(fmt.Errorf("kubetest: %s: %w", sc.name, r.broken), s.explain(ctx))
 		}
 		if len(r.failures) > 0 {
-			code = exitFailed
+			code = lab.ExitFailed
 		}
 	}
 	fmt.Print(table(s.results))

@@ -10,8 +10,6 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-var errBare = errors.New("kubetest: there is no sidecar")
-
 // A passenger is an ordinary client, which connects anew when its connection
 // ends.
 type passenger struct {

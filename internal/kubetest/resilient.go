@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/ledger"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // A resilient member speaks wsr.v1. It has one session for all its life; when
@@ -14,65 +16,62 @@ import (
 type resilient struct {
 	c *crowd
 
-	mu             sync.Mutex
-	sent, received int // numbers of the newest message and of the newest echo
-	since, heard   int // where they stood at restart
-	lost, doubled  int
-	last           time.Time
-	gap            time.Duration
-	failed         bool
+	mu     sync.Mutex
+	round  uint32 // of the crowd: the stream of the messages that count
+	book   *ledger.Book
+	last   time.Time
+	gap    time.Duration
+	failed bool
 }
 
-func newResilient(c *crowd) *resilient { return &resilient{c: c} }
+func newResilient(c *crowd) *resilient { return &resilient{c: c, book: new(ledger.Book)} }
 
 func (r *resilient) restart() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.since, r.heard, r.lost, r.doubled, r.gap, r.last = r.sent, r.received, 0, 0, 0, time.Time{}
+	r.round++
+	r.book, r.gap, r.last = new(ledger.Book), 0, time.Time{}
 }
 
 func (r *resilient) add(t *tally) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	echoes, _ := r.book.Counts(ledger.Rules{})
 	s := &t.Resilient
 	s.Clients++
-	s.Sent += r.sent - r.since
-	s.Received += r.received - r.heard - r.lost
-	s.Lost += r.lost
-	s.Doubled += r.doubled
+	s.Sent += int(r.book.Sent())
+	s.Received += echoes.Got
+	s.Lost += echoes.Lost
+	s.Doubled += echoes.Doubled
+	s.Reordered += echoes.Reordered
+	s.Alien += r.book.Alien
 	s.LongestGap = append(s.LongestGap, float64(r.gap)/float64(time.Millisecond))
 }
 
 func (r *resilient) settled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.failed || r.sent == r.received
+	echoes, _ := r.book.Counts(ledger.Rules{})
+	return r.failed || echoes.Sent == int(r.book.Sent()) // the newest is there
 }
 
 // live dials until it has a session, and lives with that.
 func (r *resilient) live(ctx context.Context) {
 	for ctx.Err() == nil {
-		conn, _, err := client.Dial(ctx, r.c.url, &client.Options{Adopt: true})
-		if err == nil && !conn.Resilient() {
-			err = errBare
-			_ = conn.CloseNow() // it is of no use
-		}
+		conn, err := lab.Dial(ctx, r.c.url, &client.Options{Adopt: true}, lab.On{Message: r.hear, Event: r.event, Over: r.fail})
 		if err != nil {
-			time.Sleep(pace)
+			_ = proc.Sleep(ctx, pace)
 			continue
 		}
-		go r.listen(conn)
-		go r.talk(ctx, conn)
-		r.fail(r.read(ctx, conn))
+		conn.Talk(pace, func() error { return r.say(ctx, conn) })
+		conn.Wait()
 		return
 	}
 }
 
-func (r *resilient) listen(conn *client.Conn) {
-	for e := range conn.Events() {
-		if e.Kind != client.EventState {
-			r.c.note(func() { r.c.other.Events[eventName(e)]++ })
-		}
+func (r *resilient) event(_ time.Time, e client.Event) {
+	if e.Kind != client.EventState {
+		r.c.note(func() { r.c.other.Events[eventName(e)]++ })
 	}
 }
 
@@ -83,45 +82,29 @@ func eventName(e client.Event) string {
 	return e.Kind.String() + " " + e.Reason
 }
 
-func (r *resilient) talk(ctx context.Context, conn *client.Conn) {
-	for ticker := time.NewTicker(pace); ctx.Err() == nil; <-ticker.C {
-		if !r.c.talking() {
-			continue
-		}
-		r.mu.Lock()
-		r.sent++
-		text := strconv.Itoa(r.sent)
-		r.mu.Unlock()
-		if err := conn.Write(ctx, client.MessageText, []byte(text)); err != nil {
-			return // read says it too
-		}
+// say sends the next message while the crowd talks.
+func (r *resilient) say(ctx context.Context, conn *lab.Client) error {
+	if !r.c.talking() {
+		return nil
 	}
+	r.mu.Lock()
+	book := r.book
+	t := ledger.Tag{Stream: r.round, N: book.Next()}
+	book.Accept(t.N) // the client keeps it from now on
+	r.mu.Unlock()
+	return conn.Write(ctx, client.MessageText, t.Append(nil))
 }
 
-func (r *resilient) read(ctx context.Context, conn *client.Conn) error {
-	for {
-		_, p, err := conn.Read(ctx)
-		if err != nil {
-			return err
-		}
-		n, err := strconv.Atoi(string(p))
-		if err != nil {
-			return err
-		}
-		r.hear(n, time.Now())
-	}
-}
-
-// hear counts the echo of message n.
-func (r *resilient) hear(n int, now time.Time) {
+// hear counts an echo.
+func (r *resilient) hear(now time.Time, p []byte) {
+	t, ok := ledger.ParseTag(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n <= r.received {
-		r.doubled++
+	if !ok || t.Stream != r.round {
+		r.book.Alien++
 		return
 	}
-	r.lost += n - r.received - 1
-	r.received = n
+	r.book.Heard(t)
 	if !r.last.IsZero() {
 		r.gap = max(r.gap, now.Sub(r.last))
 	}

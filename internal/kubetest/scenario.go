@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
 
 // A scenario is one thing that happens to the cluster.
@@ -85,7 +87,7 @@ func (r *result) verdict() string {
 
 func (t *resilientTally) text() string {
 	return fmt.Sprintf("%d sent, %d lost, %d doubled, %d ended, %v, longest gap %.0f ms (median), %.0f (99th), %.0f (worst)",
-		t.Sent, t.Lost, t.Doubled, len(t.Failed), t.Events, quantile(t.LongestGap, .5), quantile(t.LongestGap, .99), quantile(t.LongestGap, 1))
+		t.Sent, t.Lost, t.Doubled, len(t.Failed), t.Events, stats.Quantile(t.LongestGap, .5), stats.Quantile(t.LongestGap, .99), stats.Quantile(t.LongestGap, 1))
 }
 
 // table is all results in Markdown.
@@ -98,7 +100,7 @@ func table(results []result) string {
 			cells[0] = fmt.Sprint(t.Resilient.Sent)
 			cells[1] = fmt.Sprintf("%d, %d", t.Resilient.Lost, t.Resilient.Doubled)
 			gaps := t.Resilient.LongestGap
-			cells[2] = fmt.Sprintf("%.0f, %.0f, %.0f ms", quantile(gaps, .5), quantile(gaps, .99), quantile(gaps, 1))
+			cells[2] = fmt.Sprintf("%.0f, %.0f, %.0f ms", stats.Quantile(gaps, .5), stats.Quantile(gaps, .99), stats.Quantile(gaps, 1))
 			cells[3] = plainEnds(&t.Plain)
 		}
 		remark := r.verdict()

@@ -20,6 +20,8 @@ type resilientTally struct {
 	Received   int            `json:"received"` // echoes, each counted once
 	Lost       int            `json:"lost"`     // an echo that was passed over
 	Doubled    int            `json:"doubled"`
+	Reordered  int            `json:"reordered"`
+	Alien      int            `json:"alien"`            // echoes of nothing that was sent in this round
 	Failed     []string       `json:"failed,omitempty"` // sessions that ended, and why
 	Events     map[string]int `json:"events"`           // adopted drained, resumed, reset lost, ...
 	LongestGap []float64      `json:"longestGap"`       // of each client, between echoes, in milliseconds, sorted
@@ -35,14 +37,6 @@ type plainTally struct {
 	Cut        []string       `json:"cut,omitempty"`
 	EndedAt    []time.Time    `json:"endedAt,omitempty"`
 	Refused    map[string]int `json:"refused,omitempty"` // dials that failed
-}
-
-// quantile of sorted values, q from 0 to 1; 0 of none.
-func quantile(sorted []float64, q float64) float64 {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
 // expectation is what a scenario promises to the crowd.
@@ -63,6 +57,8 @@ func (t *tally) judge(e expectation, began time.Time) (failures []string) {
 	fail(r.Sent == 0 || p.Sent == 0, "the crowd said nothing")
 	fail(!t.Settled && !e.crash, "echoes are missing at the end")
 	fail(r.Doubled > 0, "a resilient client got an echo twice")
+	fail(r.Reordered > 0, "a resilient client got echoes out of order")
+	fail(r.Alien > 0, "a resilient client got an echo that it did not wait for")
 	fail(len(r.Failed) > 0 && !e.crash, "a session ended")
 	for event := range r.Events {
 		fail(len(event) >= 5 && event[:5] == "reset", "a session was reset")

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab/ledger"
 )
 
 // good is a crowd to which nothing happened but the end of its plain
@@ -32,6 +34,8 @@ func TestJudge(t *testing.T) {
 		{"unsettled", func(a *tally) { a.Settled = false }, plainMove, "echoes are missing at the end"},
 		{"lost", func(a *tally) { a.Resilient.Lost = 1 }, plainMove, "a resilient client missed an echo"},
 		{"doubled", func(a *tally) { a.Resilient.Doubled = 1 }, plainMove, "a resilient client got an echo twice"},
+		{"reordered", func(a *tally) { a.Resilient.Reordered = 1 }, unplanned, "a resilient client got echoes out of order"},
+		{"alien", func(a *tally) { a.Resilient.Alien = 1 }, unplanned, "a resilient client got an echo that it did not wait for"},
 		{"doubled in a crash", func(a *tally) { a.Resilient.Doubled = 1 }, unplanned, "a resilient client got an echo twice"},
 		{"lost in a crash", func(a *tally) { a.Resilient.Lost, a.Settled = 1, false }, unplanned, ""},
 		{"reset", func(a *tally) { a.Resilient.Events["reset lost"] = 1 }, unplanned, "a session was reset"},
@@ -55,15 +59,20 @@ func TestJudge(t *testing.T) {
 // TestResilientCounts: what a member makes of the echoes it hears.
 func TestResilientCounts(t *testing.T) {
 	r := newResilient(&crowd{})
-	r.sent = 6
+	for range 6 {
+		r.book.Accept(r.book.Next())
+	}
 	now := time.Now()
-	for i, n := range []int{1, 2, 2, 5, 4, 6} {
-		r.hear(n, now.Add(time.Duration(i)*time.Second))
+	hear := func(i int, stream, n uint32) {
+		r.hear(now.Add(time.Duration(i)*time.Second), ledger.Tag{Stream: stream, N: n}.Append(nil))
+	}
+	for i, n := range []uint32{1, 2, 2, 5, 4, 6} {
+		hear(i, 0, n)
 	}
 	a := new(tally)
 	r.add(a)
-	// 3 and 4 were passed over; 4 came after all, late, which no order allows.
-	if s := a.Resilient; s.Lost != 2 || s.Doubled != 2 || s.Received != 4 || s.LongestGap[0] != 2000 {
+	// 3 was passed over; 4 came late, which no order allows.
+	if s := a.Resilient; s.Lost != 1 || s.Doubled != 1 || s.Reordered != 1 || s.Received != 5 || s.LongestGap[0] != 1000 {
 		t.Errorf("counted %+v", s)
 	}
 	if !r.settled() {
@@ -73,5 +82,12 @@ func TestResilientCounts(t *testing.T) {
 	a = new(tally)
 	if r.add(a); a.Resilient.Sent+a.Resilient.Lost+a.Resilient.Doubled+a.Resilient.Received != 0 {
 		t.Errorf("after restart: %+v", a.Resilient)
+	}
+	hear(7, 0, 6) // of the round before
+	if a = new(tally); a.Resilient.Alien != 0 {
+		t.Fatal("a new tally is not empty")
+	}
+	if r.add(a); a.Resilient.Alien != 1 || a.Resilient.Received != 0 {
+		t.Errorf("after a late echo: %+v", a.Resilient)
 	}
 }
