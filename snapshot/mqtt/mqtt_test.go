@@ -3,6 +3,7 @@ package mqtt
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -57,7 +58,7 @@ func TestPreset(t *testing.T) {
 			to-app/x 8206 0001 0001 63 00
 			restored
 			app/x 9003 0001 00`,
-		"messages in flight are said again": hello + `
+		"messages in flight are sent again": hello + `
 			client/x 3206 0001 74 0005 78
 			client/x 3206 0001 74 0006 78
 			client/x 3406 0001 74 0007 78
@@ -227,8 +228,12 @@ func TestPreset(t *testing.T) {
 			restored`,
 		"MQTT 5: a topic alias lives in the connection": hello5 + "client/x 3007 0001 74 03 230001\nincomplete",
 		"MQTT 5: so does authentication":                hello5 + "client/x f000\nincomplete",
-		"what is not MQTT":                              hello + "client/x 30ffffffffff\nincomplete",
-		"text":                                          hello + "client hello\nincomplete",
+		"MQTT 5: a SUBSCRIBE that ends before its options": hello5 + `
+			client/x 8206 0001 00 0001 63
+			app/x 9004 0001 00 01
+			incomplete`,
+		"what is not MQTT": hello + "client/x 30ffffffffff\nincomplete",
+		"text":             hello + "client hello\nincomplete",
 		"a large message without an answer to come": hello +
 			"client/x 3080800401\naligned\nincomplete\nclient/x " + strings.Repeat("ee", 1<<16-1) + "\ncomplete\n" + subscribeAB + "complete",
 		"a large message to a socket that is gone": hello + "client/x 3080800401\nrestore\n" + connectAgain + "incomplete",
@@ -339,6 +344,21 @@ func TestWholePacketsAreNotCopied(t *testing.T) {
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestLengthIsNotMemory: what a header announces is not held before it is here.
+func TestLengthIsNotMemory(t *testing.T) {
+	k := snapshottest.Preset(t, "mqtt", New).Tracker("/")
+	header := snapshot.Message{Binary: true, Data: []byte("\x30\xff\xff\xff\x7f")} // 256 MiB
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	k.Inbound(snapshottest.Start, header)
+	k.Outbound(snapshottest.Start, header)
+	k.ToClient()
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 64<<10 {
+		t.Errorf("%d bytes were allocated", n)
 	}
 }
 

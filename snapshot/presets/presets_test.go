@@ -2,6 +2,7 @@ package presets_test
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,25 @@ import (
 	"github.com/wsresilience/wsresilience/snapshot/presets"
 	"github.com/wsresilience/wsresilience/snapshot/snapshottest"
 )
+
+// TestDocumented: each preset has a row in docs/SNAPSHOT.md, and its name, which
+// is saved, is the one that it has always had.
+func TestDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/SNAPSHOT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, p := range presets.All() {
+		names = append(names, p.Name)
+		if !bytes.Contains(doc, []byte("\n| `"+p.Name+"` | ")) {
+			t.Errorf("%s has no row", p.Name)
+		}
+	}
+	if got, want := strings.Join(names, " "), "actioncable graphql-transport-ws mqtt phoenix socket.io stomp"; got != want {
+		t.Errorf("presets %s, want %s", got, want)
+	}
+}
 
 // TestUnrelatedMessageAllocatesNothing: what means nothing to a preset passes at
 // no cost in memory.
