@@ -32,7 +32,7 @@ func (c Conversation) Kept(key string) (Message, bool) {
 	return c.t.entries[i].m, true
 }
 
-// SetPending notes that something is under way which cannot be said again: until
+// SetPending notes that something is under way which cannot be sent again: until
 // key is forgotten the snapshot is incomplete.
 func (c Conversation) SetPending(now time.Time, key string) {
 	c.t.put(now, entry{key: key, state: pending, unversioned: true})
@@ -84,7 +84,7 @@ func (c Conversation) Complete() bool { return c.t.Complete() }
 func (c Conversation) Attached() bool { return c.t.attached }
 
 // ToApp tells the app something. It copies Data.
-func (c Conversation) ToApp(m Message) { c.t.say(m) }
+func (c Conversation) ToApp(m Message) { c.t.queueForApp(m) }
 
 // ToClient tells the client something that the app said in another form, or that
 // the preset says for the app. It copies Data.

@@ -32,7 +32,7 @@ const (
 	// held: a message that a fresh app socket must hear.
 	held state = iota
 
-	// pending: something began that cannot be said again. It has no message,
+	// pending: something began that cannot be sent again. It has no message,
 	// and the snapshot is incomplete until it is forgotten.
 	pending
 

@@ -51,7 +51,7 @@ func (t *Tracker) restoreRules() {
 	for len(r.queue) > 0 {
 		e := r.queue[0]
 		r.queue = r.queue[1:]
-		t.say(e.m)
+		t.queueForApp(e.m)
 		if r.unanswered == nil {
 			r.unanswered = make([]int, len(t.rules))
 		}

@@ -123,9 +123,10 @@ func (t *Tracker) merge(in *Tracker) {
 	}
 }
 
-// newer reports whether e counts before another entry under the same key. Copies of one
-// session differ in version; what two owners wrote unknown to each other is
-// decided by content, so that it does not matter who loads whose copy.
+// newer reports whether e counts before another entry under the same key.
+// Copies of one session differ in version; what two owners wrote unknown to
+// each other is decided by content, so that it does not matter who loads whose
+// copy.
 func (e *entry) newer(other *entry) bool {
 	if e.version != other.version {
 		return e.version > other.version

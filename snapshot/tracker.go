@@ -74,12 +74,12 @@ func (t *Tracker) ToClient() []Message {
 	return all
 }
 
-// InFlight reports whether the messages that the app's socket was handed end within
-// a unit of the protocol that needs the messages to come. Another owner must
-// then hear the unit from its beginning, so the client is not to be told that
-// any message has arrived since InFlight was last false. A fresh socket of this
-// Tracker hears the part again. It is bounded: of a unit above 64 KiB it is
-// false, and the snapshot incomplete until the unit ends.
+// InFlight reports whether the messages that the app's socket was handed end
+// within a unit of the protocol that needs the messages to come. Another owner
+// must then hear the unit from its beginning, so the client is not to be told
+// that any message has arrived since InFlight was last false. A fresh socket of
+// this Tracker hears the part again. It is bounded: of a unit above 64 KiB it
+// is false, and the snapshot incomplete until the unit ends.
 func (t *Tracker) InFlight() bool {
 	p, ok := t.preset.(ByteStream)
 	return ok && p.InFlight(Conversation{t})
@@ -128,7 +128,7 @@ func earlier(a, b time.Time) time.Time {
 // Complete reports whether the entries are all that a fresh app socket must
 // hear. It is false for good once something that mattered did not fit or could
 // not be understood, and for as long as something is under way that cannot be
-// said again. An adoption would then not be silent.
+// sent again. An adoption would then not be silent.
 func (t *Tracker) Complete() bool {
 	for _, e := range t.entries {
 		if e.state == pending {
@@ -141,8 +141,8 @@ func (t *Tracker) Complete() bool {
 // Version grows with every change that has to be journaled.
 func (t *Tracker) Version() uint32 { return t.version }
 
-// say tells the app something. It copies Data.
-func (t *Tracker) say(m Message) { t.toApp = append(t.toApp, m.clone()) }
+// queueForApp tells the app something. It copies Data.
+func (t *Tracker) queueForApp(m Message) { t.toApp = append(t.toApp, m.clone()) }
 
 // setIncomplete notes for good that something that mattered is not among the
 // entries.

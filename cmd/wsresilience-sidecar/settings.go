@@ -19,7 +19,7 @@ import (
 // proxyConfig makes the proxy's settings of the sidecar's.
 func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	c := s.cfg
-	guide, err := guideOf(c)
+	policy, err := snapshotPolicy(c)
 	if err != nil {
 		return proxy.Config{}, err
 	}
@@ -29,7 +29,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	}
 	p := proxy.Config{
 		Upstream: string(c.Upstream), AppRetry: c.UpstreamRetry, Resilient: c.ResilientPaths.Match,
-		Adopt: adoptRule(c.Adopt), Snapshots: guide,
+		Adopt: adoptRule(c.Adopt), Snapshots: policy,
 		Advertise: string(c.Advertise), LeaseTTL: c.LeaseTTL, PeerTLS: peerTLS,
 		Tokens: ring.Derive("wsr token"), Proofs: ring.Derive("wsr tunnel"),
 		Bind: c.TokenBind, ResumeAuth: string(c.ResumeAuth), PlainResume: string(c.PlainResume),
@@ -47,13 +47,14 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	return p, nil
 }
 
-// guideOf is what the settings say of contexts; its error is one of config.
-func guideOf(c *config.Config) (*snapshot.Policy, error) {
-	guide, err := snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL, presets.All())
+// snapshotPolicy returns what the settings say of snapshots; its error is one of
+// config.
+func snapshotPolicy(c *config.Config) (*snapshot.Policy, error) {
+	policy, err := snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL, presets.All())
 	if err != nil {
 		return nil, c.RulesProblem(err)
 	}
-	return guide, nil
+	return policy, nil
 }
 
 // adoptRule is WSR_ADOPT: whether a session goes on with a fresh app socket,

@@ -129,8 +129,8 @@ func (a *preset) answered(c snapshot.Conversation, id string) {
 // Restore implements [snapshot.Preset].
 func (a *preset) Restore(snapshot.Conversation, time.Time) { *a = preset{welcome: true} }
 
-// Restarts implements [snapshot.Restarter]. Rails closes with 1000 behind its word, and
-// whatever comes behind it: the client has not heard it.
+// Restarts implements [snapshot.Restarter]. Rails closes with 1000 behind its
+// word, and whatever comes behind it: the client has not heard it.
 func (a *preset) Restarts(snapshot.Conversation, uint16) bool { return a.restarting }
 
 // Tick implements [snapshot.Preset].

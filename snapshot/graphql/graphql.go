@@ -21,9 +21,9 @@ const (
 // maxID bounds an operation's id, which is a UUID or a number as a rule.
 const maxID = 256
 
-// A preset follows one conversation. Only subscriptions are said again: a query or mutation may have been
-// executed, and what it answered may be lost. While one is under way the
-// snapshot is incomplete.
+// A preset follows one conversation. Only subscriptions are sent again: a query
+// or mutation may have been executed, and what it answered may be lost. While
+// one is under way the snapshot is incomplete.
 type preset struct {
 	acking bool             // a restore awaits connection_ack
 	pong   snapshot.Message // to a ping that the client has not answered yet

@@ -9,7 +9,7 @@ import (
 func TestPreset(t *testing.T) {
 	g := snapshottest.Preset(t, "graphql-transport-ws", New)
 	for name, script := range map[string]string{
-		"subscriptions are said again after the acknowledgement, which is not for the client": `
+		"subscriptions are sent again after the acknowledgement, which is not for the client": `
 			client {"type":"connection_init","payload":{"token":"t"}}
 			app {"type":"connection_ack"}
 			client {"id":"1","type":"subscribe","payload":{"query":"subscription { a }"}}
@@ -42,7 +42,7 @@ func TestPreset(t *testing.T) {
 			restored
 			client {"type":"connection_init"}
 			app {"type":"connection_ack"}`,
-		"a mutation is never said again, and an adoption during it is not silent": `
+		"a mutation is never sent again, and an adoption during it is not silent": `
 			client {"type":"connection_init"}
 			app {"type":"connection_ack"}
 			client {"id":"m","type":"subscribe","payload":{"query":"mutation { pay }"}}

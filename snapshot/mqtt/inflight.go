@@ -67,7 +67,8 @@ func (t *preset) track(c snapshot.Conversation, now time.Time, p packet, id uint
 // countUntracked counts a packet that is in flight but does not fit.
 func (t *preset) countUntracked(c snapshot.Conversation, now time.Time, p packet) {
 	if p.kind != typePublish || p.qos() != 1 {
-		// Its acknowledgements cannot be told apart without knowing its identifier.
+		// Its acknowledgements cannot be told apart without knowing its
+		// identifier.
 		c.SetIncomplete()
 		return
 	}
@@ -91,8 +92,8 @@ func (t *preset) acked(c snapshot.Conversation, id uint16) {
 }
 
 // pubrec forgets a PUBLISH that the broker has (section 4.3.3): sent again, it
-// would be a second message. What follows is the client's PUBREL, which is kept already
-// where PUBREC comes twice.
+// would be a second message. What follows is the client's PUBREL, which is kept
+// already where PUBREC comes twice.
 func (t *preset) pubrec(c snapshot.Conversation, id uint16) {
 	if m, ok := c.Kept(inFlightKey(id)); ok && m.Data[0]>>4 == typePublish {
 		t.acked(c, id)

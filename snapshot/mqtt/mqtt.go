@@ -2,8 +2,9 @@
 // are those of MQTT 5 unless 3.1.1 is named, and identifiers such as MQTT-6.0.0-2
 // its conformance statements.
 //
-// The packets are read here and not by a library, since what matters is little
-// of them, and stands in bytes that are lent, come in pieces, and are anybody's.
+// The packets are read here and not by a library. They come in pieces, from
+// clients that may send anything, few fields of them matter, and the bytes of a
+// SUBSCRIBE are kept as they are.
 package mqtt
 
 import (
@@ -23,7 +24,7 @@ const (
 	keyPing      = "ping"    // the client's PINGREQ that is not answered
 
 	// Pending: a packet of the client, or of the broker, has begun and ends
-	// too far off to be said again.
+	// too far off to be sent again.
 	keyUpload   = "upload"
 	keyDownload = "download"
 )
@@ -100,7 +101,7 @@ func (t *preset) connect(c snapshot.Conversation, now time.Time, p packet) {
 	t.keepAlive.SetInterval(now, time.Duration(connect.keepAlive)*time.Second)
 }
 
-// forgetAll ends the conversation: nothing of it is to be said again.
+// forgetAll ends the conversation: nothing of it is to be sent again.
 func (t *preset) forgetAll(c snapshot.Conversation) {
 	c.ForgetAll("")
 	t.inFlight, t.untracked = 0, 0
@@ -160,7 +161,8 @@ func (t *preset) suback(c snapshot.Conversation, now time.Time, answer packet) {
 	f.properties(t.level)
 	for _, filter := range filters {
 		key := keyFilter + string(filter.name)
-		// UNSUBACK has no codes in MQTT 3.1.1 (its section 3.11), and cannot fail.
+		// UNSUBACK has no codes in MQTT 3.1.1 (its section 3.11), and cannot
+		// fail.
 		switch code := f.byte(); {
 		case code >= reasonFailure:
 		case request.kind == typeUnsubscribe:

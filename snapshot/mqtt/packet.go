@@ -115,8 +115,8 @@ func (f *fields) properties(level byte) []byte {
 	return f.take(f.varInt())
 }
 
-// decodeVarInt decodes a variable byte integer (section 1.5.5). A size of zero asks for more
-// bytes, one below zero is malformed.
+// decodeVarInt decodes a variable byte integer (section 1.5.5). A size of zero
+// asks for more bytes, one below zero is malformed.
 func decodeVarInt(b []byte) (n, size int) {
 	const maxSize = 4
 	for i, c := range b {
@@ -218,8 +218,8 @@ func parseFilters(p packet, level byte) (properties []byte, filters []topicFilte
 }
 
 // appendSubscribe encodes a SUBSCRIBE for one filter, with the packet
-// identifier 0 for withID to replace, and with the properties of the request, byte
-// for byte.
+// identifier 0 for withID to replace, and with the properties of the request,
+// byte for byte.
 func appendSubscribe(b []byte, level byte, properties []byte, filter topicFilter) []byte {
 	body := []byte{0, 0}
 	if level >= level5 {

@@ -76,8 +76,8 @@ func (t *preset) connectRefused(c snapshot.Conversation, again bool) (swallow bo
 	return false
 }
 
-// resume says what the broker must know besides the CONNECT:
-// its subscriptions, and the packets in flight (section 4.4).
+// resume sends what the broker must know besides the CONNECT: its subscriptions,
+// and the packets in flight (section 4.4).
 func (t *preset) resume(c snapshot.Conversation, now time.Time, sessionPresent bool) {
 	if !sessionPresent { // else the broker still has the subscriptions
 		id := uint16(0)

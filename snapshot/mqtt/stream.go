@@ -23,7 +23,7 @@ func (s *stream) atBoundary() bool { return len(s.part) == 0 && s.skip == 0 && !
 // feed hands fn all of data, and what was held, as it becomes clear what it is:
 // a whole packet; the beginning of one too long to be put together, without a
 // body; or, with the kind 0, bytes that continue such a packet or follow what
-// was not MQTT. All borrow their bytes until fn returns.
+// was not MQTT. All bytes are lent until fn returns.
 func (s *stream) feed(data []byte, fn func(packet)) {
 	for len(data) > 0 {
 		n := len(data)
@@ -86,9 +86,9 @@ func (s *stream) join(data []byte, fn func(packet)) int {
 	return n
 }
 
-// cutPacket takes the first packet off data (section 2.1). Its size is 0 while the fixed
-// header is not whole, and below 0 when it is malformed. The packet has no
-// bytes when they are not all there.
+// cutPacket takes the first packet off data (section 2.1). Its size is 0 while
+// the fixed header is not whole, and below 0 when it is malformed. The packet
+// has no bytes when they are not all there.
 func cutPacket(data []byte) (p packet, size int) {
 	p = packet{kind: data[0] >> 4, flags: data[0] & 0x0f}
 	n, header := decodeVarInt(data[1:])

@@ -19,17 +19,16 @@ const (
 )
 
 const (
-	// heartbeatInterval is how often phoenix.js sends a heartbeat. A server closes a
-	// socket that is silent for 60 s.
+	// heartbeatInterval is how often phoenix.js sends a heartbeat. A server
+	// closes a socket that is silent for 60 s.
 	heartbeatInterval = 30 * time.Second
 
 	// heartbeatRef is the ref of our heartbeats. Those of clients are numbers.
 	heartbeatRef = "wsr"
 )
 
-// A preset follows one conversation. Joins
-// are said again with their refs, so that what the channels then push carries
-// the join_ref that the client knows.
+// A preset follows one conversation. Joins are sent again with their refs, so
+// that what the channels then push carries the join_ref that the client knows.
 type preset struct {
 	awaited   map[string]bool // topics whose reply a restore awaits; true: the client has heard one before
 	heartbeat time.Time       // when one is due; zero: never
@@ -41,8 +40,8 @@ func New() snapshot.Preset { return &preset{} }
 // message is what all messages have, as it is written.
 type message struct{ joinRef, ref, topic, event []byte }
 
-// parse reads a message of either serializer. Binary messages of V2
-// carry pushes and their replies, which are nothing to keep.
+// parse reads a message of either serializer. Binary messages of V2 carry
+// pushes and their replies, which are nothing to keep.
 func parse(m snapshot.Message) (p message, f jsonpointer.Result) {
 	data := bytes.TrimLeft(m.Data, " \t\r\n")
 	if m.Binary || len(data) == 0 {
@@ -194,7 +193,8 @@ func (p *preset) Restore(c snapshot.Conversation, now time.Time) {
 	}
 }
 
-// Tick implements [snapshot.Preset]: the client's heartbeats are missed while it is away.
+// Tick implements [snapshot.Preset]: the client's heartbeats are missed while
+// it is away.
 func (p *preset) Tick(c snapshot.Conversation, now time.Time) {
 	first, known := c.Kept(keyFormat)
 	if c.Attached() || !known {

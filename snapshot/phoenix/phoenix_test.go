@@ -9,7 +9,7 @@ import (
 func TestPreset(t *testing.T) {
 	g := snapshottest.Preset(t, "phoenix", New)
 	for name, script := range map[string]string{
-		"joins are said again with their refs, and the replies are not for the client": `
+		"joins are sent again with their refs, and the replies are not for the client": `
 			client ["1","1","room:1","phx_join",{"token":"t"}]
 			app ["1","1","room:1","phx_reply",{"status":"ok","response":{}}]
 			client ["2","2","room:2","phx_join",{}]

@@ -9,8 +9,8 @@ import (
 	"github.com/wsresilience/wsresilience/snapshot"
 )
 
-// Keys of entries. They are saved. The marks carry no data;
-// they are entries because only entries reach another pod.
+// Keys of entries. They are saved. The marks carry no data; they are entries
+// because only entries reach another pod.
 const (
 	keyOpen    = "open"     // the client has heard the server's open packet
 	keyConnect = "connect/" // by namespace: the client's CONNECT packet
@@ -20,9 +20,8 @@ const (
 )
 
 // A preset follows one conversation, with the parser that the libraries come
-// with. It keeps the CONNECT packet of each
-// namespace, credentials included, and answers the app's pings while the
-// client is away.
+// with. It keeps the CONNECT packet of each namespace, credentials included,
+// and answers the app's pings while the client is away.
 //
 // It restores the connection, not what grew on it. Rooms, and subscriptions
 // that an application makes by events of its own, are the app's memory: keep
@@ -83,7 +82,8 @@ func (s *preset) fromClient(c snapshot.Conversation, now time.Time, m snapshot.M
 	expectAttachments(c, now, &s.event, keyEvent, p.attachments)
 }
 
-// expectAttachments notes that a packet has attachments, which follow as binary messages.
+// expectAttachments notes that a packet has attachments, which follow as binary
+// messages.
 func expectAttachments(c snapshot.Conversation, now time.Time, missing *int, key string, attachments int) {
 	if attachments > 0 {
 		*missing = attachments
@@ -199,9 +199,9 @@ func (s *preset) answered(c snapshot.Conversation, namespace string) {
 	}
 }
 
-// Restarts implements [snapshot.Restarter]. A server that closes all its sockets, as
-// io.close() does, gives no code. Before it does so to one client only it
-// disconnects that from all its namespaces.
+// Restarts implements [snapshot.Restarter]. A server that closes all its
+// sockets, as io.close() does, gives no code. Before it does so to one client
+// only it disconnects that from all its namespaces.
 func (s *preset) Restarts(c snapshot.Conversation, code uint16) bool {
 	const noStatus = 1005
 	joined := false
@@ -211,9 +211,9 @@ func (s *preset) Restarts(c snapshot.Conversation, code uint16) bool {
 	return code == noStatus && joined
 }
 
-// Tick implements [snapshot.Preset]: it answers a ping that the client had in its hands
-// when it went. A second pong, should that arrive too, means nothing to the
-// server.
+// Tick implements [snapshot.Preset]: it answers a ping that the client had in
+// its hands when it went. A second pong, should that arrive too, means nothing
+// to the server.
 func (s *preset) Tick(c snapshot.Conversation, _ time.Time) {
 	if s.pinged && !c.Attached() {
 		s.pinged = false

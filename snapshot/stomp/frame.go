@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A frame is one STOMP frame (STOMP 1.2 "STOMP Frames"): a command, headers, and a body that ends with
-// NUL. Its bytes are borrowed.
+// A frame is one STOMP frame (STOMP 1.2 "STOMP Frames"): a command, headers,
+// and a body that ends with NUL. Its bytes are lent.
 type frame struct {
 	command string // empty if even that was cut off
 	headers []byte // the lines of the headers
@@ -27,7 +27,7 @@ type stream struct {
 func (s *stream) atBoundary() bool { return s.skip == 0 && !s.open }
 
 // feed hands each frame of data to fn, and one that goes on in another message
-// when it begins, without raw bytes. Frames borrow data.
+// when it begins, without raw bytes. Data is lent to them.
 func (s *stream) feed(data []byte, fn func(frame)) {
 	n := min(s.skip, len(data))
 	s.skip -= n
@@ -113,8 +113,8 @@ func (f *frame) header(name string) (value string, ok bool) {
 	return "", false
 }
 
-// unescape undoes the escapes of STOMP 1.1 and 1.2 ("Value Encoding"). What is none stays as
-// it is: STOMP 1.0 has none, and here a value is only compared.
+// unescape undoes the escapes of STOMP 1.1 and 1.2 ("Value Encoding"). What is
+// none stays as it is: STOMP 1.0 has none, and here a value is only compared.
 func unescape(value string) string {
 	if !strings.Contains(value, `\`) {
 		return value

@@ -115,7 +115,7 @@ func (t *preset) Outbound(c snapshot.Conversation, now time.Time, m snapshot.Mes
 
 // brokerFrame looks at a frame of the broker, and reports whether it is for the
 // preset and not for the client.
-func (t *preset) brokerFrame(c snapshot.Conversation, now time.Time, f frame) (ours bool) {
+func (t *preset) brokerFrame(c snapshot.Conversation, now time.Time, f frame) (swallow bool) {
 	switch f.command {
 	case "CONNECTED":
 		return t.connected(c, now, f)
@@ -143,7 +143,7 @@ func (t *preset) receipt(c snapshot.Conversation, now time.Time, id string) {
 }
 
 // connected acts on CONNECTED (STOMP 1.2 "Connecting").
-func (t *preset) connected(c snapshot.Conversation, now time.Time, f frame) (ours bool) {
+func (t *preset) connected(c snapshot.Conversation, now time.Time, f frame) (swallow bool) {
 	connect, ok := c.Kept(keyConnect)
 	if !ok {
 		return false
@@ -190,10 +190,10 @@ func heartBeat(f frame, at int) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-// failed acts on ERROR (STOMP 1.2 "ERROR"), after which the broker closes. A client that is
-// connected as far as it knows does not hear that a restore was refused:
-// another attempt may do better.
-func (t *preset) failed(c snapshot.Conversation) (ours bool) {
+// failed acts on ERROR (STOMP 1.2 "ERROR"), after which the broker closes. A
+// client that is connected as far as it knows does not hear that a restore was
+// refused: another attempt may do better.
+func (t *preset) failed(c snapshot.Conversation) (swallow bool) {
 	if !t.connecting {
 		return false
 	}
@@ -223,8 +223,8 @@ func (t *preset) Restore(c snapshot.Conversation, now time.Time) {
 	c.ToApp(connect)
 }
 
-// Tick implements [snapshot.Preset]: it sends the client's heart-beat, though never inside
-// of a frame.
+// Tick implements [snapshot.Preset]: it sends the client's heart-beat, though
+// never inside of a frame.
 func (t *preset) Tick(c snapshot.Conversation, now time.Time) {
 	if !t.heartBeat.Due(now, c.Attached() || !t.fromClient.atBoundary()) {
 		return
