@@ -20,7 +20,7 @@ type Position struct {
 	Next     seqwindow.Serial // 0: it waits for WELCOME
 }
 
-// Check tells whether a connection with these positions can be attached; a
+// Check reports whether a connection with these positions can be attached; a
 // reason other than 0 is the answer to the client. Nothing changes.
 func (s *Session) Check(at Position) wire.ResetReason {
 	switch {
@@ -54,13 +54,13 @@ const (
 // Token judges a token of this epoch and generation. How many an earlier owner
 // sent is not known, so none of its is too new.
 func (s *Session) Token(epoch, generation uint32) TokenVerdict {
-	return judge(rank{epoch, generation}, s.proven, rank{s.epoch, s.generation})
+	return judge(tokenOrder{epoch, generation}, s.confirmedToken, tokenOrder{s.epoch, s.generation})
 }
 
 // JudgeToken is Session.Token for a session that a journal holds, and that
 // nobody has adopted yet.
 func JudgeToken(state *store.State, epoch, generation uint32) TokenVerdict {
-	return judge(rank{epoch, generation}, rank{state.ProvenEpoch, state.Proven}, rank{state.Epoch, ^uint32(0)})
+	return judge(tokenOrder{epoch, generation}, tokenOrder{state.ProvenEpoch, state.Proven}, tokenOrder{state.Epoch, ^uint32(0)})
 }
 
 // String is what the scripts of testdata print.
@@ -74,7 +74,7 @@ func (v TokenVerdict) String() string {
 	return "unknown"
 }
 
-func judge(token, proven, newest rank) TokenVerdict {
+func judge(token, proven, newest tokenOrder) TokenVerdict {
 	switch {
 	case token.before(proven):
 		return TokenReused
@@ -87,13 +87,13 @@ func judge(token, proven, newest rank) TokenVerdict {
 // ConfirmToken notes that the client has resumed with a valid token: older ones
 // are dead.
 func (s *Session) ConfirmToken(epoch, generation uint32) {
-	if p := (rank{epoch, generation}); s.proven.before(p) {
-		s.proven = p
+	if p := (tokenOrder{epoch, generation}); s.confirmedToken.before(p) {
+		s.confirmedToken = p
 	}
 }
 
 // Attach joins a connection whose handshake was answered. Check has allowed
-// the positions and no connection is attached. deflate tells whether this
+// the positions and no connection is attached. deflate reports whether this
 // leg negotiated compression. A reason other than 0 means that it could not
 // be attached after all.
 func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate bool) wire.ResetReason {
@@ -106,23 +106,23 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 	if !deflate && (s.app.deflate || s.adopted != 0) && !s.inflateWindow() {
 		return wire.ResetLost
 	}
-	if s.adopted != 0 && s.proven.before(s.told) {
+	if s.adopted != 0 && s.confirmedToken.before(s.announcedAt) {
 		status = wire.StatusAdopted // the client came with a token from before: it was not told yet
 	}
 	c := &s.client
 	c.attached, c.blocked = true, false
-	c.welcome, c.greet, c.again, c.deflate = status, true, false, deflate
+	c.welcome, c.welcomeDue, c.rewelcome, c.deflate = status, true, false, deflate
 	c.control = c.control[:0]
-	c.beatDue, c.answerDue = false, false
+	c.beatDue, c.replyDue = false, false
 	c.newest = heartbeat.Newest{}
 	if c.in.Rules.Rsv = 0; deflate {
 		c.in.Rules.Rsv = frame.RSV1
 	}
-	c.resent = s.window.HighestSent()
-	c.last, c.waits = at.Next-1, at.Next == 0
+	c.replayEnd = s.window.HighestSent()
+	c.last, c.awaitsWelcome = at.Next-1, at.Next == 0
 	s.closing.sent = false
 	c.beat.Connected(now)
-	s.context.attach(now, true, s)
+	s.context.setAttached(now, true, s)
 	s.journal.attached()
 	return 0
 }
@@ -134,15 +134,16 @@ func (s *Session) dropClient(now time.Time, why *wire.CloseError) {
 	}
 	s.client.drop = why
 	linger := s.cfg.TTL
-	if why.Remote && (why.Code == ws.StatusGoingAway || !s.known()) {
+	if why.Remote && (why.Code == ws.StatusGoingAway || !s.clientHasToken()) {
 		linger = min(linger, s.cfg.TTLGoingAway)
 	}
 	s.detach(now, linger)
 }
 
-// known tells that the client has shown that it read a WELCOME, and so can come
+// clientHasToken reports whether the client has shown that it read a WELCOME,
+// and so can come
 // back.
-func (s *Session) known() bool { return s.proven.generation > 0 }
+func (s *Session) clientHasToken() bool { return s.confirmedToken.generation > 0 }
 
 // ClientGone tells that the attached connection broke, or ended without a
 // close frame.
@@ -162,7 +163,7 @@ func (s *Session) detach(now time.Time, linger time.Duration) {
 	s.client.in.Reset()
 	s.client.expires = monotime.At(now.Add(linger))
 	s.client.beat.Disconnected()
-	s.context.attach(now, false, s)
+	s.context.setAttached(now, false, s)
 	s.journal.detached(now.Add(linger - s.cfg.TTL))
 	if s.closing.byClient && s.closing.byApp {
 		s.end(EndedClosed)

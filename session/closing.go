@@ -19,7 +19,7 @@ func (s *Session) clientClosed(now time.Time, code ws.StatusCode, reason string)
 	}
 	c.byClient = true
 	if c.byApp {
-		s.dropClient(now, s.lastWord())
+		s.dropClient(now, s.finalClose())
 		return
 	}
 	c.code, c.reason = code, reason
@@ -43,14 +43,14 @@ func (s *Session) appEnded(now time.Time, code ws.StatusCode, reason string) {
 
 // AppGone tells that the app's socket broke or ended.
 func (s *Session) AppGone(now time.Time, broken bool) {
-	s.app.control, s.app.over = nil, true
-	s.handover.torn = s.handover.torn || broken && s.handover.begun && !s.handover.ready
-	s.appLeft(now, ws.StatusAbnormalClosure, "app connection lost")
+	s.app.control, s.app.writeClosed = nil, true
+	s.handover.unclean = s.handover.unclean || broken && s.handover.begun && !s.handover.ready
+	s.appDisconnected(now, ws.StatusAbnormalClosure, "app connection lost")
 }
 
 // queueAppClose queues the close frame for the app, once.
 func (s *Session) queueAppClose(code ws.StatusCode, reason string) {
-	if s.closing.toApp || !s.app.open || s.app.over {
+	if s.closing.toApp || !s.app.open || s.app.writeClosed {
 		return
 	}
 	s.closing.toApp = true
@@ -81,7 +81,7 @@ func (s *Session) settleClose(now time.Time) {
 		s.queueAppClose(c.code, c.reason)
 		c.deadline = monotime.At(now.Add(CloseWait))
 	case c.byClient && c.byApp && c.sent && len(s.client.control) == 0:
-		s.dropClient(now, s.lastWord())
+		s.dropClient(now, s.finalClose())
 	}
 }
 
@@ -102,8 +102,8 @@ func (s *Session) composeClose(now time.Time) {
 	c.deadline = monotime.At(now.Add(CloseWait))
 }
 
-// lastWord is the close of the connection after CLOSE was exchanged.
-func (s *Session) lastWord() *wire.CloseError {
+// finalClose is the close of the connection after CLOSE was exchanged.
+func (s *Session) finalClose() *wire.CloseError {
 	code := s.closing.code
 	if !wire.ValidFrameCode(code) {
 		code = ws.StatusNormalClosure
@@ -127,7 +127,7 @@ func (s *Session) tickClose(now time.Time) {
 		s.forceApp(now)
 		c.deadline = monotime.At(now.Add(CloseWait))
 	case c.sent:
-		s.dropClient(now, s.lastWord())
+		s.dropClient(now, s.finalClose())
 	}
 }
 
@@ -153,7 +153,7 @@ func (s *Session) end(why Ending) {
 		return
 	}
 	s.closing.ended = why
-	s.doubt.open = false
+	s.ownership.open = false
 	if s.client.attached {
 		s.client.attached = false
 		s.client.drop = &wire.CloseError{Code: ws.StatusInternalServerError, Reason: why.String()}
@@ -166,14 +166,14 @@ func (s *Session) end(why Ending) {
 	s.queueAppClose(ws.StatusGoingAway, why.String())
 }
 
-// Moved tells whether a session that ended here goes on elsewhere, or can: it
+// Moved reports whether a session that ended here goes on elsewhere, or can: it
 // was handed over, or another owner took it.
 func (s *Session) Moved() bool {
 	return s.closing.ended == EndedHanded || s.closing.ended == EndedFenced
 }
 
 func (s *Session) dropQueue() {
-	s.abandonHalf()
+	s.dropPartialMessage()
 	s.queue.Reset()
 	s.app.lent, s.app.lentN, s.app.lentBytes = nil, 0, 0
 }

@@ -13,79 +13,78 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// context is what a fresh app socket must hear before the session goes on
-// (DESIGN §5). Most sessions have none: their messages are never
-// looked at.
-type context struct {
-	keeper  *snapshot.Tracker // nil: no guide covers the session's path
-	version uint32            // that the journal has
-	flight  uint32            // that is on its way there
+// appContext is what a fresh app socket must hear before the session goes on
+// (DESIGN §5). Most sessions have none: their messages are not looked at.
+type appContext struct {
+	tracker       *snapshot.Tracker // nil: no policy covers the session's path
+	savedVersion  uint32            // that the journal has
+	savingVersion uint32            // of the record in flight
 
 	// A message that changed the context is acknowledged when the journal has
-	// the change: the client then need not say it again to a next owner.
-	holding bool
-	hold    seqwindow.Serial // the last message that may be acknowledged
+	// the change: the client then need not repeat it to a next owner.
+	ackHeld  bool
+	ackLimit seqwindow.Serial // the last message that may be acknowledged
 
-	// The app's protocol may need several messages for one thing to be said.
-	// What it has heard in part is acknowledged when it has heard the rest: a
-	// next app socket hears it from the beginning.
-	whole seqwindow.Serial // the last message that ended something
+	// The app's protocol may need several messages for one exchange. What the
+	// app has in part is acknowledged when it has the rest: a next app socket
+	// gets the exchange from its beginning.
+	lastWhole seqwindow.Serial // the last message that completed an exchange
 }
 
-func (c *context) follows() bool   { return c.keeper != nil }
-func (c *context) restoring() bool { return c.keeper != nil && c.keeper.Restoring() }
-func (c *context) unsaved() bool   { return c.keeper != nil && c.keeper.Version() != c.version }
+func (c *appContext) tracks() bool    { return c.tracker != nil }
+func (c *appContext) restoring() bool { return c.tracker != nil && c.tracker.Restoring() }
+func (c *appContext) unsaved() bool   { return c.tracker != nil && c.tracker.Version() != c.savedVersion }
 
-// restorable tells whether a fresh app socket would know what the old one did.
-func (c *context) restorable() bool { return c.keeper != nil && c.keeper.Complete() }
+// restorable reports whether a fresh app socket would know what the old one did.
+func (c *appContext) restorable() bool { return c.tracker != nil && c.tracker.Complete() }
 
-func (c *context) attach(now time.Time, attached bool, s *Session) {
-	if c.keeper != nil {
-		c.keeper.Attach(now, attached)
-		c.say(s)
+func (c *appContext) setAttached(now time.Time, attached bool, s *Session) {
+	if c.tracker != nil {
+		c.tracker.Attach(now, attached)
+		c.sendToApp(s)
 	}
 }
 
-// restore follows the opening of a fresh app socket.
-func (c *context) restore(now time.Time, s *Session) {
-	if c.keeper == nil {
+// restore starts the restoring of a fresh app socket.
+func (c *appContext) restore(now time.Time, s *Session) {
+	if c.tracker == nil {
 		return
 	}
-	c.keeper.Restore(now)
-	c.say(s)
+	c.tracker.Restore(now)
+	c.sendToApp(s)
 }
 
-// say puts what the keeper has for the app behind the control frames, which
-// go before the session's own messages.
-func (c *context) say(s *Session) {
-	for _, m := range c.keeper.ToApp() {
+// sendToApp queues what the tracker has for the app behind the control frames,
+// which are written before the client's messages.
+func (c *appContext) sendToApp(s *Session) {
+	for _, m := range c.tracker.ToApp() {
 		s.app.control = frame.Append(s.app.control, s.cfg.masked(opcodeOf(m)), m.Data)
 	}
 }
 
-// handed shows the keeper the messages that the app's socket has taken and
-// that are not acknowledged yet.
-func (c *context) handed(now time.Time, s *Session) {
-	if c.keeper == nil || s.queue.Sent() == s.queue.Acked() {
+// observeInbound shows the tracker the messages that the app's socket has taken
+// and that are not acknowledged yet.
+func (c *appContext) observeInbound(now time.Time, s *Session) {
+	if c.tracker == nil || s.queue.Sent() == s.queue.Acked() {
 		return
 	}
 	s.queue.Each(s.queue.Acked(), func(seq seqwindow.Serial, _ uint32, parts [][]byte) bool {
 		if seqwindow.Less(s.queue.Sent(), seq) {
 			return false
 		}
-		before := c.keeper.Version()
+		before := c.tracker.Version()
 		if m, ok := s.inboundMessage(bytes.Join(parts, nil)); ok {
-			c.keeper.Inbound(now, m)
+			c.tracker.Inbound(now, m)
 		}
-		if !c.keeper.InFlight() {
-			c.whole = seq
+		if !c.tracker.InFlight() {
+			c.lastWhole = seq
 		}
-		if c.keeper.Version() != before && !c.holding && s.cfg.Journal {
-			c.holding, c.hold = true, seq-1
+		if c.tracker.Version() != before && !c.ackHeld && s.cfg.Journal {
+			c.ackHeld, c.ackLimit = true, seq-1
 		}
 		return true
 	})
-	c.say(s)
+	c.sendToApp(s)
 }
 
 // inboundMessage is a client's message as the app sees it. raw is ours.
@@ -104,10 +103,10 @@ func (s *Session) inboundMessage(raw []byte) (snapshot.Message, bool) {
 	return snapshot.Message{Binary: h.OpCode == ws.OpBinary, Data: p}, true
 }
 
-// outbound shows the keeper a message of the app, and tells whether it is the
-// keeper's own: an answer to what it said, or a keepalive while no client is
-// there to give one.
-func (c *context) outbound(now time.Time, s *Session, m *frame.Message) (swallow bool) {
+// observeOutbound shows the tracker a message of the app, and reports whether
+// the client must not get it: an answer to what the tracker sent, or a keepalive
+// while no client is attached that would answer.
+func (c *appContext) observeOutbound(now time.Time, s *Session, m *frame.Message) (swallow bool) {
 	p := m.Payload()
 	if m.Compressed() {
 		var err error
@@ -115,15 +114,15 @@ func (c *context) outbound(now time.Time, s *Session, m *frame.Message) (swallow
 			return false // appData finds out too, and says so
 		}
 	}
-	swallow = c.keeper.Outbound(now, snapshot.Message{Binary: m.OpCode == ws.OpBinary, Data: p})
-	c.say(s)
-	for _, d := range c.keeper.ToClient() {
+	swallow = c.tracker.Outbound(now, snapshot.Message{Binary: m.OpCode == ws.OpBinary, Data: p})
+	c.sendToApp(s)
+	for _, d := range c.tracker.ToClient() {
 		s.deliverOwn(now, d)
 	}
 	return swallow
 }
 
-// deliverOwn sends the client a message that the keeper made of the app's.
+// deliverOwn sends the client a message that the tracker made.
 func (s *Session) deliverOwn(now time.Time, m snapshot.Message) {
 	if m.Binary && wire.IsMagic(m.Data) && s.echo == nil {
 		s.toWindow(now, escaped(m.Data))
@@ -149,85 +148,85 @@ func (s *Session) ContextSize() (n int) {
 
 // Context lists what is kept for a fresh app socket, without payloads.
 func (s *Session) Context() []snapshot.Entry {
-	if s.context.keeper == nil {
+	if s.context.tracker == nil {
 		return nil
 	}
-	return s.context.keeper.Entries()
+	return s.context.tracker.Entries()
 }
 
-// restarts tells whether an app of this protocol that closes with this code is
+// restarts reports whether an app of this protocol that closes with this code is
 // likely to be back soon.
-func (c *context) restarts(code ws.StatusCode) bool {
-	return c.keeper != nil && c.keeper.Restarts(uint16(code))
+func (c *appContext) restarts(code ws.StatusCode) bool {
+	return c.tracker != nil && c.tracker.Restarts(uint16(code))
 }
 
-func (c *context) deadline(s *Session) time.Time {
-	if !c.quiet(s) {
+func (c *appContext) deadline(s *Session) time.Time {
+	if !c.mayWrite(s) {
 		return time.Time{}
 	}
-	return c.keeper.Deadline()
+	return c.tracker.Deadline()
 }
 
-// quiet tells whether something may be said to the app now: not inside of a
-// message, which may end inside of something else.
-func (c *context) quiet(s *Session) bool {
-	return c.keeper != nil && s.app.open && !s.restart.lost && !s.queue.MidMessage()
+// mayWrite reports whether the tracker may write to the app now: not inside of
+// a message, whose rest may end inside of something else.
+func (c *appContext) mayWrite(s *Session) bool {
+	return c.tracker != nil && s.app.open && !s.restart.lost && !s.queue.MidMessage()
 }
 
-func (c *context) tick(now time.Time, s *Session) {
-	if !c.quiet(s) {
+func (c *appContext) tick(now time.Time, s *Session) {
+	if !c.mayWrite(s) {
 		return
 	}
-	c.keeper.Tick(now)
-	c.say(s)
-	if c.keeper.Failed() {
+	c.tracker.Tick(now)
+	c.sendToApp(s)
+	if c.tracker.Failed() {
 		s.app.control = nil
-		s.appLeft(now, ws.StatusAbnormalClosure, "app did not take the context back")
+		s.appDisconnected(now, ws.StatusAbnormalClosure, "app did not take the context back")
 	}
 }
 
-// save returns what the journal is to keep; nil without a keeper.
-func (c *context) save() []byte {
-	if c.keeper == nil {
+// save returns what the journal is to keep; nil without a tracker.
+func (c *appContext) save() []byte {
+	if c.tracker == nil {
 		return nil
 	}
-	c.flight = c.keeper.Version()
-	return c.keeper.Save()
+	c.savingVersion = c.tracker.Version()
+	return c.tracker.Save()
 }
 
-// saved follows a record that is safe.
-func (c *context) saved(rec *store.Record) {
+// saved notes that a record was accepted.
+func (c *appContext) saved(rec *store.Record) {
 	if rec.Context == nil {
 		return
 	}
-	if c.version = c.flight; !c.unsaved() {
-		c.holding = false
+	if c.savedVersion = c.savingVersion; !c.unsaved() {
+		c.ackHeld = false
 		return
 	}
-	if at := seqwindow.Serial(rec.InAcked); seqwindow.Less(c.hold, at) {
-		c.hold = at // what came after is in none yet
+	if at := seqwindow.Serial(rec.InAcked); seqwindow.Less(c.ackLimit, at) {
+		c.ackLimit = at // what came after it is in no record yet
 	}
 }
 
-// heard returns the last message up to ack with which the app has heard
-// something whole.
-func (c *context) heard(ack seqwindow.Serial) seqwindow.Serial {
-	if c.keeper != nil && c.keeper.InFlight() && seqwindow.Less(c.whole, ack) {
-		return c.whole
+// limitToWhole returns the last message up to ack that completed an exchange
+// with the app.
+func (c *appContext) limitToWhole(ack seqwindow.Serial) seqwindow.Serial {
+	if c.tracker != nil && c.tracker.InFlight() && seqwindow.Less(c.lastWhole, ack) {
+		return c.lastWhole
 	}
 	return ack
 }
 
-// holds tells whether an acknowledgement waits for something else than time.
-func (c *context) holds() bool {
-	return c.holding || c.keeper != nil && c.keeper.InFlight()
+// holdsAck reports whether an acknowledgement waits for something else than time.
+func (c *appContext) holdsAck() bool {
+	return c.ackHeld || c.tracker != nil && c.tracker.InFlight()
 }
 
 // ackable returns the last message that may be acknowledged, of those up to
 // ack that were handed over.
-func (c *context) ackable(ack seqwindow.Serial) seqwindow.Serial {
-	if c.holding && seqwindow.Less(c.hold, ack) {
-		ack = c.hold
+func (c *appContext) ackable(ack seqwindow.Serial) seqwindow.Serial {
+	if c.ackHeld && seqwindow.Less(c.ackLimit, ack) {
+		ack = c.ackLimit
 	}
-	return c.heard(ack)
+	return c.limitToWhole(ack)
 }

@@ -24,7 +24,7 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 		s.deliver(now, s.stripEscape(orig), nil)
 		return
 	}
-	s.ConfirmToken(s.epoch, s.client.shown) // before WELCOME a client sends data only
+	s.ConfirmToken(s.epoch, s.client.welcomeGeneration) // before WELCOME a client sends data only
 	if len(msg) > wire.MaxControl {
 		s.violation(now, "control message too long")
 		return
@@ -84,7 +84,7 @@ func (s *Session) clientBeat(now time.Time, t wire.Type, b *wire.Beat) {
 		}
 	default:
 		if err = s.client.newest.Accept(p); err == nil {
-			s.client.answer, s.client.answerDue = b.Payload, true
+			s.client.reply, s.client.replyDue = b.Payload, true
 		}
 	}
 	if err != nil {
@@ -116,8 +116,8 @@ func (s *Session) composeControl(now time.Time) {
 		s.composeEcho(now)
 		return
 	}
-	if s.client.greet {
-		s.client.greet = false
+	if s.client.welcomeDue {
+		s.client.welcomeDue = false
 		s.control(s.appendWelcome(nil, now))
 	}
 	// The usual ones fit a small buffer, which keeps the stacks of idle
@@ -136,9 +136,9 @@ func (s *Session) composeControl(now time.Time) {
 		s.counters.BeatsSent++
 		s.inbox.Acked(now, ack)
 	}
-	if s.client.answerDue {
-		s.client.answerDue, due = false, false
-		beat.Payload = s.client.answer
+	if s.client.replyDue {
+		s.client.replyDue, due = false, false
+		beat.Payload = s.client.reply
 		s.control(wire.AppendBeat(buf[:0], wire.HeartbeatAck, beat))
 		s.inbox.Acked(now, ack)
 	}
@@ -179,15 +179,15 @@ func (s *Session) appendWelcome(dst []byte, now time.Time) []byte {
 		Window:          uint32(s.cfg.WindowBytes),
 		MaxMessage:      uint32(s.cfg.MaxMessage),
 		Token:           s.cfg.Token(wire.Token{Session: s.id, Epoch: s.epoch, Generation: s.generation, Issued: now, Binding: s.binding}),
-		Subprotocol:     s.appProto,
+		Subprotocol:     s.subprotocol,
 	}
 	if w.Status == wire.StatusAdopted {
 		w.Reason = s.adopted
 	}
-	if !s.client.again {
-		s.client.shown = s.generation
+	if !s.client.rewelcome {
+		s.client.welcomeGeneration = s.generation
 	}
-	if s.client.waits && !s.client.again {
+	if s.client.awaitsWelcome && !s.client.rewelcome {
 		// It starts behind the ack that it reads here. What came and was not
 		// handed over yet it says again, and that is dropped.
 		s.client.last = ack

@@ -46,7 +46,7 @@ type echoPing struct {
 }
 
 // Subprotocol is what the app chose.
-func (s *Session) Subprotocol() string { return s.appProto }
+func (s *Session) Subprotocol() string { return s.subprotocol }
 
 // AttachEcho joins the next connection of a client that does not know wsr.v1.
 // No connection is attached.
@@ -58,7 +58,7 @@ func (s *Session) AttachEcho(now time.Time, deflate bool) wire.ResetReason {
 	if reason := s.Attach(now, wire.StatusResumed, at, deflate); reason != 0 {
 		return reason
 	}
-	s.client.greet, s.client.waits = false, false
+	s.client.welcomeDue, s.client.awaitsWelcome = false, false
 	s.echo.pings, s.echo.covered, s.echo.since = s.echo.pings[:0], s.window.Acked(), time.Time{}
 	return 0
 }

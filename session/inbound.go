@@ -20,7 +20,7 @@ import (
 func (s *Session) FromClient(now time.Time, p []byte) int {
 	s.client.beat.Heard()
 	used := 0
-	if s.doubt.open {
+	if s.ownership.open {
 		return 0
 	}
 	for s.client.attached && len(s.app.lent) < maxParts && !s.queueFull() {
@@ -48,7 +48,7 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 	return used
 }
 
-// queueFull tells whether the app is owed as much as a client may send ahead
+// queueFull reports whether the app is owed as much as a client may send ahead
 // (PROTOCOL §5.3). What is lent counts, since it is queued if the app does not
 // take it, and so do messages, since the bytes of a small one are not what it
 // costs (I6).
@@ -94,7 +94,7 @@ func (s *Session) clientMessage(now time.Time, m *frame.Message, inPlace bool, p
 // magicWord is the magic as it stands in a message.
 const magicWord uint32 = 0xff_57_53_52
 
-// unwrap tells whether a binary message is ours, and returns its plain bytes
+// unwrap reports whether a binary message is ours, and returns its plain bytes
 // if it is. The usual answer, no, costs one comparison under the mask.
 func (s *Session) unwrap(m *frame.Message) (msg []byte, ours bool, err error) {
 	p := m.Payload()
@@ -157,8 +157,8 @@ func closePayload(p []byte) (code ws.StatusCode, reason string, err *wire.CloseE
 // place is where raw stands in the driver's bytes, nil if nowhere.
 func (s *Session) deliver(now time.Time, raw, place []byte) {
 	s.client.last++
-	if s.client.waits {
-		s.ConfirmToken(s.epoch, s.client.shown)
+	if s.client.awaitsWelcome {
+		s.ConfirmToken(s.epoch, s.client.welcomeGeneration)
 	}
 	if s.inbox.Accept(s.client.last) == seqwindow.Duplicate {
 		s.counters.Duplicates++
@@ -175,11 +175,11 @@ func (s *Session) deliver(now time.Time, raw, place []byte) {
 		// the CLOSE that is under way tells the client so.
 		return
 	}
-	if place != nil && s.queue.Empty() && !s.app.blocked && s.app.open && !s.context.follows() {
+	if place != nil && s.queue.Empty() && !s.app.blocked && s.app.open && !s.context.tracks() {
 		s.lend(place)
 		return
 	}
-	s.keepLent(now)
+	s.queueLent(now)
 	s.enqueue(now, raw)
 }
 
@@ -213,9 +213,9 @@ func (s *Session) enqueue(now time.Time, raw []byte) {
 	}
 }
 
-// keepLent moves lent messages to the queue, in front of one that has to be
+// queueLent moves lent messages to the queue, in front of one that has to be
 // copied.
-func (s *Session) keepLent(now time.Time) {
+func (s *Session) queueLent(now time.Time) {
 	if s.app.lentN == 0 {
 		return
 	}
@@ -247,7 +247,7 @@ func (s *Session) eachFrame(part []byte, fn func(raw []byte)) {
 // composeApp offers what the app's socket is to take: control frames at a
 // message's boundary, then the queue, or what is lent.
 func (s *Session) composeApp(o *Output) {
-	if s.app.blocked || !s.app.open || s.app.over {
+	if s.app.blocked || !s.app.open || s.app.writeClosed {
 		return
 	}
 	if s.queue.MidMessage() {
@@ -261,7 +261,7 @@ func (s *Session) composeApp(o *Output) {
 		return // nothing follows a close frame, or goes before the snapshot
 	}
 	if s.queue.Unsent() {
-		o.ToApp = s.queue.Pending(o.ToApp, burst)
+		o.ToApp = s.queue.Pending(o.ToApp, maxWrite)
 		return
 	}
 	o.ToApp = append(o.ToApp, s.app.lent...)
@@ -277,7 +277,7 @@ func (s *Session) AppWrote(now time.Time, n int) {
 	before := s.queue.Bytes()
 	if s.queue.Unsent() {
 		s.queue.Advance(n)
-		s.context.handed(now, s)
+		s.context.observeInbound(now, s)
 		if _, err := s.queue.Ack(s.queue.Sent()); err != nil {
 			panic(err) // what was sent can be acknowledged
 		}

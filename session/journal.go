@@ -12,19 +12,19 @@ import (
 
 // Implementation limits of journaling.
 const (
-	// retryFirst and retryMost bound the pause after a failed append.
-	retryFirst = 100 * time.Millisecond
-	retryMost  = 5 * time.Second
+	// minRetry and maxRetry bound the pause after a failed append.
+	minRetry = 100 * time.Millisecond
+	maxRetry = 5 * time.Second
 
 	// busyPause, and up to as much again, is how long a record waits for a
-	// journal that is busy, and busyMost how long after all that it may be due.
-	busyPause = 20 * time.Millisecond
-	busyMost  = 500 * time.Millisecond
+	// journal that is busy, and maxBusyWait how long after all that it may be due.
+	busyPause   = 20 * time.Millisecond
+	maxBusyWait = 500 * time.Millisecond
 
-	// endTries is how often the end of a session is told to a journal that
+	// maxEndTries is how often the end of a session is told to a journal that
 	// does not answer: for some five minutes. Then its time to live has to say
 	// it, and the ended session need not be kept for that.
-	endTries = 64
+	maxEndTries = 64
 )
 
 // journal decides what is written, and when; the window's mark says up to
@@ -59,7 +59,7 @@ func (j *journal) detached(at time.Time) { j.detach, j.due = at.UnixMilli(), tru
 
 func (j *journal) closed() { j.due = true }
 
-// idle tells whether nothing is left to be written.
+// idle reports whether nothing is left to be written.
 func (j *journal) idle() bool { return j.inFlight == nil && (j.final || !j.begun) }
 
 // frameCost is what a record adds to each frame, and recordCost more than what
@@ -104,13 +104,13 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 		}
 	case PersistFailed:
 		j.cadence.Wrote(rec, store.ErrUnavailable)
-		s.context.holding = false // the client is not made to wait for the journal
-		if s.closing.ended != 0 && j.failures >= endTries {
+		s.context.ackHeld = false // the client is not made to wait for the journal
+		if s.closing.ended != 0 && j.failures >= maxEndTries {
 			return // j.final stands
 		}
 	}
-	j.retry = monotime.At(now.Add(min(retryFirst<<min(j.failures, 16), retryMost)))
-	j.failures = min(j.failures+1, endTries)
+	j.retry = monotime.At(now.Add(min(minRetry<<min(j.failures, 16), maxRetry)))
+	j.failures = min(j.failures+1, maxEndTries)
 	j.due, j.final = true, false
 }
 
@@ -174,7 +174,7 @@ func (s *Session) record(now time.Time) *store.Record {
 	}
 	rec.OutHead = uint32(cut)
 	rec.Handed = s.handover.ready && cut == s.window.Head()
-	rec.Unclean = rec.Handed && s.handover.torn
+	rec.Unclean = rec.Handed && s.handover.unclean
 	if rec.Kind == store.Snapshot || carried > 0 {
 		rec.Context = whole
 	}
@@ -182,7 +182,7 @@ func (s *Session) record(now time.Time) *store.Record {
 	return s.write(now, rec)
 }
 
-// mayWait tells whether the journal has enough to do without a record of frames
+// mayWait reports whether the journal has enough to do without a record of frames
 // that a client which is there has merely not acknowledged yet. Most are in a
 // moment, while in a queue of the journal they would be written all the same.
 func (s *Session) mayWait(now time.Time) bool {
@@ -190,7 +190,7 @@ func (s *Session) mayWait(now time.Time) bool {
 		return false
 	}
 	_, stamp, ok := s.window.OldestUnmarked()
-	return ok && s.age(now, stamp) < s.cfg.PersistAfter+busyMost && s.cfg.Busy()
+	return ok && s.age(now, stamp) < s.cfg.PersistAfter+maxBusyWait && s.cfg.Busy()
 }
 
 // write accounts for a record that goes out.
@@ -209,10 +209,10 @@ func (s *Session) newRecord(kind store.Kind) *store.Record {
 	ack, _ := s.inbox.AckDue(time.Time{})
 	return &store.Record{
 		Kind: kind, Epoch: s.epoch, Owner: s.cfg.Owner,
-		InAcked: uint32(s.context.heard(ack)), OutAcked: uint32(s.window.Acked()), OutHead: uint32(s.window.Journaled()),
-		DetachedAt: s.journal.detach, ProvenEpoch: s.proven.epoch, Proven: s.proven.generation,
+		InAcked: uint32(s.context.limitToWhole(ack)), OutAcked: uint32(s.window.Acked()), OutHead: uint32(s.window.Journaled()),
+		DetachedAt: s.journal.detach, ProvenEpoch: s.confirmedToken.epoch, Proven: s.confirmedToken.generation,
 		Closed: s.closing.byApp, CloseCode: uint16(s.closing.code), CloseReason: s.closing.reason,
-		Subprotocol: s.appProto, Extensions: s.extensions,
+		Subprotocol: s.subprotocol, Extensions: s.extensions,
 	}
 }
 

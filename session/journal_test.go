@@ -18,11 +18,11 @@ func TestEndIsNotToldForEver(t *testing.T) {
 		if st.journal != nil {
 			st.do([]string{"journal", "fails"})
 		}
-		if st.wait(retryMost); st.now.Sub(began) > 10*time.Minute {
+		if st.wait(maxRetry); st.now.Sub(began) > 10*time.Minute {
 			t.Fatalf("after %v the session still waits for its journal", st.now.Sub(began))
 		}
 	}
-	if told < endTries/2 {
+	if told < maxEndTries/2 {
 		t.Fatalf("the session gave up after %d tries", told)
 	}
 }
@@ -42,7 +42,7 @@ func TestJournalIsBusy(t *testing.T) {
 			t.Fatalf("%s: %d records, want %d", what, got, n)
 		}
 	}
-	const nearly = busyMost - 10*time.Millisecond
+	const nearly = maxBusyWait - 10*time.Millisecond
 	st.do([]string{"app", "text", "one"})
 	st.wait(st.cfg.PersistAfter + nearly)
 	want("busy", 0)

@@ -133,7 +133,7 @@ func (m *sim) appTakes(msg *frame.Message, p []byte) {
 	m.appHeard++
 }
 
-// next tells whether that is the next message for an app.
+// next reports whether that is the next message for an app.
 func (m *sim) next(msg *frame.Message, p []byte) bool {
 	opcode, want := inbound(m.appHeard + 1)
 	return msg.OpCode == opcode && bytes.Equal(p, want)
@@ -143,7 +143,7 @@ func (m *sim) next(msg *frame.Message, p []byte) bool {
 // and was not read is lost, which a hand-over must not let happen.
 func (m *sim) appFinished() {
 	a := &m.app
-	if m.s.HandingOver() && a.open && len(a.pending) > 0 && m.now.Sub(m.handed) < handWait {
+	if m.s.HandingOver() && a.open && len(a.pending) > 0 && m.now.Sub(m.handed) < handoverWait {
 		m.t.Fatalf("%d messages of the app are left unread by a hand-over", len(a.pending))
 	}
 	a.open, a.from, a.unread, a.pending = false, nil, nil, nil
@@ -212,7 +212,7 @@ func (m *sim) welcome(p []byte) {
 	if c.welcomed {
 		return
 	}
-	c.welcomed, c.shown = true, c.token
+	c.welcomed, c.firstToken = true, c.token
 	if m.mode&simWaits != 0 { // it counts anew (PROTOCOL §2.1)
 		c.shift, c.sent = c.acked-w.InboundAck, c.acked
 	}
@@ -258,8 +258,8 @@ func (m *sim) clientSays(msg []byte) {
 // shows notes that the client lets the sidecar know its token.
 func (m *sim) shows() {
 	c := &m.client
-	if c.shows = true; c.tried.before(c.shown) {
-		c.tried = c.shown
+	if c.shows = true; c.tried.before(c.firstToken) {
+		c.tried = c.firstToken
 	}
 }
 
@@ -303,7 +303,7 @@ func (m *sim) arrive(n int, from, unread *[]byte, feed func(time.Time, []byte) i
 		*unread = (*unread)[used:]
 		m.app.left = m.app.left || m.app.closing && len(m.app.from)+len(m.app.unread) == 0
 		if m.client.shows && m.s.Attached() && len(m.client.to)+len(m.client.unread) == 0 {
-			m.proven = m.client.shown
+			m.confirmed = m.client.firstToken
 		}
 		m.settle()
 		if used == 0 || m.s != s {

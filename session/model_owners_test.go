@@ -19,8 +19,8 @@ func (m *sim) checkRecord(r *store.Record) {
 	if max(r.InAcked+m.client.shift, m.client.acked) > m.appHeard && r.Kind != store.End {
 		m.t.Fatalf("the record has %d handed over, the app has %d (I3)", r.InAcked+m.client.shift, m.appHeard)
 	}
-	if proven := (rank{r.ProvenEpoch, r.Proven}); proven.before(m.proven) && r.Kind != store.End {
-		m.t.Fatalf("the record has token %+v for proven, which is %+v", proven, m.proven)
+	if proven := (tokenOrder{r.ProvenEpoch, r.Proven}); proven.before(m.confirmed) && r.Kind != store.End {
+		m.t.Fatalf("the record has token %+v for proven, which is %+v", proven, m.confirmed)
 	}
 	size := 0
 	for _, f := range r.Frames {
@@ -120,7 +120,7 @@ func (m *sim) crash(stored bool) {
 // more to either side, but for their end.
 func (m *sim) fence(s *Session) {
 	for range 100 {
-		m.now = m.now.Add(retryMost)
+		m.now = m.now.Add(maxRetry)
 		s.Tick(m.now)
 		var o Output
 		s.Output(m.now, &o)
@@ -172,7 +172,7 @@ func (m *sim) attach() {
 // present is the resume's token.
 func (m *sim) present() {
 	m.s.ConfirmToken(m.client.token.epoch, m.client.token.generation)
-	m.proven, m.client.tried = m.client.token, m.client.token
+	m.confirmed, m.client.tried = m.client.token, m.client.token
 }
 
 // checkTokens wants what the client was sent since the token that it has shown
@@ -180,8 +180,8 @@ func (m *sim) present() {
 func (m *sim) checkTokens(judge func(epoch, generation uint32) TokenVerdict) {
 	for _, token := range m.client.tokens[max(0, len(m.client.tokens)-5):] {
 		got := judge(token.epoch, token.generation)
-		if token.before(m.proven) && got != TokenReused || !token.before(m.client.tried) && got != TokenValid {
-			m.t.Fatalf("token %+v is %v where %+v is proven, at most %+v", token, got, m.proven, m.client.tried)
+		if token.before(m.confirmed) && got != TokenReused || !token.before(m.client.tried) && got != TokenValid {
+			m.t.Fatalf("token %+v is %v where %+v is proven, at most %+v", token, got, m.confirmed, m.client.tried)
 		}
 	}
 }
@@ -193,8 +193,8 @@ func (m *sim) adopt() {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if journaled := (rank{former.ProvenEpoch, former.Proven}); journaled.before(m.proven) {
-		m.proven = journaled // what was shown in the last moment is forgotten
+	if journaled := (tokenOrder{former.ProvenEpoch, former.Proven}); journaled.before(m.confirmed) {
+		m.confirmed = journaled // what was shown in the last moment is forgotten
 	}
 	m.checkTokens(func(e, g uint32) TokenVerdict { return JudgeToken(former, e, g) })
 	state, err := store.Adopt(ctx, &m.chain, store.Adoption{ID: id, From: former, Owner: "b:1", Now: m.now})
@@ -278,6 +278,6 @@ func (m *sim) appBack() {
 		return
 	}
 	m.freshApp()
-	m.hears(m.s.context.follows())
+	m.hears(m.s.context.tracks())
 	m.settle()
 }

@@ -50,11 +50,11 @@ type sim struct {
 	client simClient
 	app    simApp
 
-	out      []uint32 // the app's messages that a session took, by seq less 1
-	appHeard uint32   // the last inbound message that an app's socket took
-	proven   rank     // the newest token that the client has shown
-	handed   time.Time
-	taken    int // bytes that the owner found in the journal
+	out       []uint32   // the app's messages that a session took, by seq less 1
+	appHeard  uint32     // the last inbound message that an app's socket took
+	confirmed tokenOrder // the newest token that the client has shown
+	handed    time.Time
+	taken     int // bytes that the owner found in the journal
 }
 
 // simClient is the client's end.
@@ -68,12 +68,12 @@ type simClient struct {
 	sent        uint32 // the last on this connection
 	heard       uint32
 	welcomed    bool
-	shows       bool   // it has sent what proves its token
-	token       rank   // the newest
-	shown       rank   // the first of this connection
-	tried       rank   // the newest that it has sent proof of
-	tokens      []rank // all
-	closed      bool   // it heard CLOSE
+	shows       bool         // it has sent what proves its token
+	token       tokenOrder   // the newest
+	firstToken  tokenOrder   // the first of this connection
+	tried       tokenOrder   // the newest that it has sent proof of
+	tokens      []tokenOrder // all
+	closed      bool         // it heard CLOSE
 }
 
 // simApp is the app's end, of which there may be several in a row.
@@ -95,7 +95,7 @@ type simApp struct {
 }
 
 func newSim(t *testing.T, guide *snapshot.Policy, mode byte) *sim {
-	m := &sim{t: t, mode: mode, guide: guide, now: time.Unix(1_700_000_000, 0), proven: rank{epoch: 1}}
+	m := &sim{t: t, mode: mode, guide: guide, now: time.Unix(1_700_000_000, 0), confirmed: tokenOrder{epoch: 1}}
 	m.cfg = m.config()
 	m.s = New(m.cfg, m.now, m.start())
 	m.freshApp()

@@ -14,7 +14,7 @@ import (
 // used; see FromClient. It uses none while the window is full.
 func (s *Session) FromApp(now time.Time, p []byte) int {
 	used := 0
-	if s.doubt.open {
+	if s.ownership.open {
 		return 0
 	}
 	for !s.appOver() && !s.full() {
@@ -35,7 +35,7 @@ func (s *Session) FromApp(now time.Time, p []byte) int {
 	return used
 }
 
-// appOver tells whether nothing that still comes from the app's socket counts.
+// appOver reports whether nothing that still comes from the app's socket counts.
 func (s *Session) appOver() bool {
 	return !s.app.open || s.closing.byApp || s.restart.lost || s.handover.ready
 }
@@ -66,7 +66,7 @@ func (s *Session) appMessage(now time.Time, m *frame.Message) {
 			return
 		}
 		s.queueAppClose(code, "")
-		s.appLeft(now, code, reason)
+		s.appDisconnected(now, code, reason)
 	default:
 		s.appData(now, m)
 	}
@@ -75,7 +75,7 @@ func (s *Session) appMessage(now time.Time, m *frame.Message) {
 // appData keeps a message until the client acknowledges it (I4). The client's
 // copy is written from the window, so this is the only time it is copied.
 func (s *Session) appData(now time.Time, m *frame.Message) {
-	if s.context.follows() && s.context.outbound(now, s, m) {
+	if s.context.tracks() && s.context.observeOutbound(now, s, m) {
 		return
 	}
 	raw, err := s.outboundFrame(m)
@@ -123,7 +123,7 @@ func (s *Session) composeClient(now time.Time, o *Output) {
 		o.ToClient = append(o.ToClient, s.client.control)
 	}
 	if s.window.Unsent() {
-		o.ToClient = s.window.Pending(o.ToClient, burst)
+		o.ToClient = s.window.Pending(o.ToClient, maxWrite)
 	}
 }
 
@@ -141,7 +141,7 @@ func (s *Session) ClientWrote(n int) {
 	}
 	before := s.window.Sent()
 	s.window.Advance(n)
-	if replay := seqwindow.Diff(s.client.resent, before); replay > 0 {
+	if replay := seqwindow.Diff(s.client.replayEnd, before); replay > 0 {
 		s.counters.Replayed += uint64(min(replay, seqwindow.Diff(s.window.Sent(), before)))
 		s.counters.ReplayedBytes += uint64(n)
 	}

@@ -70,7 +70,7 @@ func (o *Output) reset() {
 	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], Farewell: o.Farewell[:0], control: o.control[:0]}
 }
 
-// Idle tells whether nothing is left to be done now.
+// Idle reports whether nothing is left to be done now.
 func (o *Output) Idle() bool {
 	return len(o.ToApp) == 0 && len(o.ToClient) == 0 && o.Persist == nil &&
 		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.ShutClient && !o.ShutApp && o.Ended == 0
@@ -86,7 +86,7 @@ func size(parts [][]byte) (n int) {
 // Output tells what to do next. It overwrites all of o.
 func (s *Session) Output(now time.Time, o *Output) {
 	o.reset()
-	if s.doubt.open {
+	if s.ownership.open {
 		o.Persist = s.record(now)
 		o.PauseClient, o.PauseApp = true, true
 		o.Deadline = s.journalDeadline().Time()
@@ -111,12 +111,12 @@ func (s *Session) Output(now time.Time, o *Output) {
 	}
 }
 
-// full tells whether the outbound window takes no more (I6). When the memory
+// full reports whether the outbound window takes no more (I6). When the memory
 // of all sessions runs short, each keeps only a little, so that those with a
 // client that reads go on, and those without wait.
 func (s *Session) full() bool {
 	if s.handover.begun {
-		return s.window.Bytes() >= s.cfg.WindowBytes+handBytes || s.window.Len() >= s.cfg.WindowMessages+handMessages
+		return s.window.Bytes() >= s.cfg.WindowBytes+maxHandoverBytes || s.window.Len() >= s.cfg.WindowMessages+maxHandoverMessages
 	}
 	return s.window.Bytes() >= s.cfg.WindowBytes || s.window.Len() >= s.cfg.WindowMessages ||
 		s.window.Bytes() >= scarceWindow && s.cfg.Scarce()
@@ -141,12 +141,12 @@ func (s *Session) composeEnd(o *Output) {
 	}
 }
 
-// Done tells whether an ended session has nothing left to do.
+// Done reports whether an ended session has nothing left to do.
 func (s *Session) Done() bool {
 	return s.closing.ended != 0 && s.closing.reported && !s.app.open && s.journal.idle()
 }
 
-// Told tells whether the journal has heard of the session's end, or need not.
+// Told reports whether the journal has heard of the session's end, or need not.
 func (s *Session) Told() bool { return s.closing.ended != 0 && s.journal.idle() }
 
 // deadline is the earliest moment at which something is due.
@@ -159,7 +159,7 @@ func (s *Session) deadline() time.Time {
 	}
 	if s.client.attached {
 		d.addTime(s.client.beat.Deadline())
-		if !s.client.blocked && !s.context.holds() { // otherwise ClientWritable comes first
+		if !s.client.blocked && !s.context.holdsAck() { // otherwise ClientWritable comes first
 			d.addTime(s.inbox.AckDeadline())
 		}
 	} else {
@@ -192,7 +192,7 @@ func (s *Session) Tick(now time.Time) {
 		s.forceApp(now)
 		return
 	}
-	if s.doubt.open {
+	if s.ownership.open {
 		return
 	}
 	if s.client.attached {

@@ -28,23 +28,23 @@ type Plain struct {
 	beatOut heartbeat.Payload
 	ping    [2 + heartbeat.PayloadSize]byte // its frame, while it is written
 
-	leave    plainLeave
-	ended    Ending
-	reported bool
-	until    time.Time // how long one side may outlive the other
-	drop     *wire.CloseError
-	adieu    ws.StatusCode // close code for the app, 0 for none
+	pending      pendingClose
+	ended        Ending
+	reported     bool
+	until        time.Time // how long one side may outlive the other
+	drop         *wire.CloseError
+	appCloseCode ws.StatusCode // 0: the app gets no close frame
 }
 
 // halfClosed is how long one side may go on after the other sent its last
 // byte: enough for the rest of a close handshake and more.
 const halfClosed = time.Minute
 
-// plainLeave is an end that waits until the client has all of a message.
-type plainLeave struct {
-	why  Ending
-	drop *wire.CloseError // nil: there is none
-	by   time.Time        // it waits no longer
+// pendingClose is an end that waits until the client has a message whole.
+type pendingClose struct {
+	why      Ending
+	close    *wire.CloseError // nil: none is pending
+	deadline time.Time        // when it waits no longer
 }
 
 // plainLeg is one side: where bytes come from, and where the other's go to.
@@ -54,16 +54,16 @@ type plainLeg struct {
 	left    int  // bytes of the current frame that are still to come
 	closing bool // a close frame came: nothing may be added to this stream
 	gone    bool // its last byte has come
-	shut    bool // it was told that no more comes
+	shut    bool // the end of the other side's bytes was passed on to it
 
-	lent    [][]byte // what it is to take now
-	kept    []byte   // what it did not take at once
+	lent    [][]byte // bytes that are to be written to it now
+	kept    []byte   // bytes that it did not take at once
 	offered int      // bytes in the last Output
 	blocked bool
 }
 
 // NewPlain returns a pass-through for two sockets whose handshakes are done.
-// extended tells whether any extension was negotiated, so that reserved bits
+// extended reports whether any extension was negotiated, so that reserved bits
 // may be set.
 func NewPlain(cfg *Config, now time.Time, extended bool) *Plain {
 	p := &Plain{cfg: cfg}
@@ -79,7 +79,7 @@ func NewPlain(cfg *Config, now time.Time, extended bool) *Plain {
 // Counters returns what happened so far.
 func (p *Plain) Counters() *Counters { return &p.counters }
 
-// Link returns what the heartbeats know of the path to the client.
+// Link returns the state of the path to the client, by its heartbeats.
 func (p *Plain) Link() *heartbeat.Monitor { return &p.beat }
 
 // FromClient is as in Session.
@@ -98,49 +98,65 @@ func (p *Plain) FromApp(now time.Time, b []byte) int {
 func (p *Plain) pass(now time.Time, from, to *plainLeg, b []byte) int {
 	used := 0
 	for used < len(b) && p.ended == 0 && len(to.lent) < maxParts && len(to.kept) == 0 {
-		if from.left > 0 {
-			n := min(from.left, len(b)-used)
-			from.left -= n
-			to.lend(b[used : used+n])
-			used += n
-			continue
+		n := from.passPayload(to, b[used:])
+		if n == 0 {
+			n = p.passHeader(now, from, to, b[used:])
 		}
-		if from == &p.app {
-			if p.leave.drop != nil && !from.flow.Open() {
-				break // the message that was waited for is out
-			}
-			p.addPing()
-		}
-		h, err := from.rules.Parse(b[used:])
-		if err == frame.ErrShort {
+		if n == 0 {
 			break
 		}
-		if err == nil {
-			err = from.flow.Next(&h)
-		}
-		if err != nil {
-			p.broke(from, err)
-			return len(b)
-		}
-		if from == &p.client && h.OpCode == ws.OpPong && h.Length == heartbeat.PayloadSize {
-			if len(b)-used < h.Total() {
-				break
-			}
-			if p.ours(now, b[used+h.Size:used+h.Total()], h.Mask) {
-				used += h.Total()
-				continue
-			}
-		}
-		p.count(from, &h)
-		from.closing = from.closing || h.OpCode == ws.OpClose
-		from.left = int(h.Length)
-		to.lend(b[used : used+h.Size])
-		used += h.Size
+		used += n
 	}
 	if p.ended != 0 {
 		return len(b)
 	}
 	return used
+}
+
+// passPayload lends what b has of the current frame's payload.
+func (l *plainLeg) passPayload(to *plainLeg, b []byte) int {
+	n := min(l.left, len(b))
+	if n > 0 {
+		l.left -= n
+		to.lend(b[:n])
+	}
+	return n
+}
+
+// passHeader lends the header that b begins with, or takes out the answer to
+// our ping. It uses nothing while it lacks bytes, and none at the end of the
+// message that a pending close waited for.
+func (p *Plain) passHeader(now time.Time, from, to *plainLeg, b []byte) int {
+	if from == &p.app {
+		if p.pending.close != nil && !from.flow.Open() {
+			return 0
+		}
+		p.addPing()
+	}
+	h, err := from.rules.Parse(b)
+	if err == frame.ErrShort {
+		return 0
+	}
+	if err == nil {
+		err = from.flow.Next(&h)
+	}
+	if err != nil {
+		p.broke(from, err)
+		return 0
+	}
+	if from == &p.client && h.OpCode == ws.OpPong && h.Length == heartbeat.PayloadSize {
+		if len(b) < h.Total() {
+			return 0
+		}
+		if p.takePong(now, b[h.Size:h.Total()], h.Mask) {
+			return h.Total()
+		}
+	}
+	p.count(from, &h)
+	from.closing = from.closing || h.OpCode == ws.OpClose
+	from.left = int(h.Length)
+	to.lend(b[:h.Size])
+	return h.Size
 }
 
 func (l *plainLeg) lend(b []byte) { l.lent = appendPart(l.lent, b) }
@@ -157,9 +173,9 @@ func (p *Plain) count(from *plainLeg, h *frame.Header) {
 	*bytes += uint64(h.Total())
 }
 
-// ours tells whether a pong answers a heartbeat, be it late. It is unmasked
-// aside, since one that is not ours passes as it came.
-func (p *Plain) ours(now time.Time, payload []byte, mask [4]byte) bool {
+// takePong reports whether a pong answers one of our pings, be it late. The
+// payload is unmasked in a copy, since another pong passes as it came.
+func (p *Plain) takePong(now time.Time, payload []byte, mask [4]byte) bool {
 	var buf [heartbeat.PayloadSize]byte
 	copy(buf[:], payload)
 	frame.Mask(buf[:], mask, 0)
@@ -193,7 +209,7 @@ func (p *Plain) Tick(now time.Time) {
 		p.end(EndedClosed, nil, 0)
 		return
 	}
-	p.settleLeave(now)
+	p.settlePending(now)
 	switch p.beat.Tick(now) {
 	case heartbeat.VerdictSend:
 		p.beatOut = p.beat.Next(now, uint64(now.UnixMilli()))
@@ -216,29 +232,31 @@ func (p *Plain) broke(from *plainLeg, err error) {
 
 // End ends both sides: the client with a code, the app with 1001. What the
 // client has in part it gets whole before, if that does not take longer than
-// handWait.
+// handoverWait.
 func (p *Plain) End(now time.Time, why Ending, code ws.StatusCode) {
-	if p.leave.drop == nil {
-		p.leave = plainLeave{why, &wire.CloseError{Code: code, Reason: why.String()}, now.Add(handWait)}
+	if p.pending.close == nil {
+		p.pending = pendingClose{why: why, close: &wire.CloseError{Code: code, Reason: why.String()}, deadline: now.Add(handoverWait)}
 	}
-	p.settleLeave(now)
+	p.settlePending(now)
 }
 
-func (p *Plain) settleLeave(now time.Time) {
-	l := &p.leave
+// settlePending takes the end that is pending, once the client has the message
+// whole, or can not get it.
+func (p *Plain) settlePending(now time.Time) {
+	l := &p.pending
 	whole := p.app.left == 0 && !p.app.flow.Open() && len(p.client.kept) == 0 && len(p.client.lent) == 0
-	if l.drop != nil && (whole || p.app.gone || !now.Before(l.by)) {
-		p.end(l.why, l.drop, ws.StatusGoingAway)
+	if l.close != nil && (whole || p.app.gone || !now.Before(l.deadline)) {
+		p.end(l.why, l.close, ws.StatusGoingAway)
 	}
 }
 
-func (p *Plain) end(why Ending, drop *wire.CloseError, adieu ws.StatusCode) {
+func (p *Plain) end(why Ending, drop *wire.CloseError, appCloseCode ws.StatusCode) {
 	if p.ended != 0 {
 		return
 	}
 	if drop == nil {
 		drop = &wire.CloseError{Code: ws.StatusAbnormalClosure, Reason: why.String()}
 	}
-	p.ended, p.drop, p.adieu = why, drop, adieu
+	p.ended, p.drop, p.appCloseCode = why, drop, appCloseCode
 	p.beat.Disconnected()
 }

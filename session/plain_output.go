@@ -22,7 +22,7 @@ func (p *Plain) Output(now time.Time, o *Output) {
 		return
 	}
 	o.PauseClient, o.PauseApp = len(p.app.kept) > 0, len(p.client.kept) > 0
-	p.settleLeave(now)
+	p.settlePending(now)
 	if p.ended == 0 {
 		p.settleShut(o)
 	}
@@ -32,10 +32,10 @@ func (p *Plain) Output(now time.Time, o *Output) {
 	}
 	var d deadline
 	d.addTime(p.until)
-	d.addTime(p.leave.by)
+	d.addTime(p.pending.deadline)
 	d.addTime(p.beat.Deadline())
 	if p.beatDue {
-		// Its turn comes with the next frame's end, not with time.
+		// The ping is sent at the next frame's end, whenever that is.
 		d.at = monotime.At(p.until)
 	}
 	o.Deadline = d.at.Time()
@@ -79,7 +79,7 @@ func (p *Plain) ClientWritable() {
 	p.beat.Heard() // a peer that takes bytes lives
 }
 
-// ClientGone tells that the client sent its last byte, or that its connection
+// ClientGone notes that the client sent its last byte, or that its connection
 // broke.
 func (p *Plain) ClientGone(now time.Time, broken bool) { p.gone(now, &p.client, broken) }
 
@@ -110,7 +110,7 @@ func (p *Plain) settleShut(o *Output) {
 	}
 }
 
-// composeEnd says farewell to both sides, where a frame may stand.
+// composeEnd sends both sides a close frame, where a frame may stand.
 func (p *Plain) composeEnd(o *Output) {
 	if p.reported {
 		return
@@ -120,16 +120,16 @@ func (p *Plain) composeEnd(o *Output) {
 	if wire.ValidFrameCode(p.drop.Code) && p.app.open() && len(p.client.kept) == 0 && !p.client.shut {
 		o.Farewell = appendClose(o.Farewell, ws.Header{Fin: true, OpCode: ws.OpClose}, p.drop.Code, p.drop.Reason)
 	}
-	if p.adieu != 0 && p.client.open() && len(p.app.kept) == 0 && !p.app.shut {
-		o.AppFarewell = appendClose(nil, p.cfg.masked(ws.OpClose), p.adieu, "")
+	if p.appCloseCode != 0 && p.client.open() && len(p.app.kept) == 0 && !p.app.shut {
+		o.AppFarewell = appendClose(nil, p.cfg.masked(ws.OpClose), p.appCloseCode, "")
 	}
 	p.client.kept, p.app.kept = nil, nil
 }
 
-// open tells whether a frame could be put behind what came from this side.
+// open reports whether a frame could be put behind what came from this side.
 func (l *plainLeg) open() bool { return l.left == 0 && !l.closing && !l.gone }
 
-// Done tells whether the end was reported.
+// Done reports whether the end was reported.
 func (p *Plain) Done() bool { return p.reported }
 
 // Persisted never comes: a plain connection has no journal.

@@ -14,7 +14,7 @@ import (
 // inflate its first four bytes; a longer deflate header costs a second look.
 const prefixWindow = 1 << 10
 
-// startsWithMagic tells whether a deflated payload, not masked, inflates to
+// startsWithMagic reports whether a deflated payload, not masked, inflates to
 // something that starts with the magic. Only such a message needs to be
 // inflated as a whole.
 func startsWithMagic(payload []byte) bool {

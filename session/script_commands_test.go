@@ -69,7 +69,7 @@ func (st *stage) do(f []string) {
 	case "handover":
 		st.s.HandOver(st.now)
 		st.settle()
-	case "doubt":
+	case "suspect":
 		st.s.SuspectOwnership()
 		st.settle()
 	case "held":
@@ -119,7 +119,7 @@ func (st *stage) adopt(f []string) {
 	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"])}
 	_, noApp := a["noapp"]
 	_, state.Handed = a["handed"]
-	_, state.Unclean = a["torn"]
+	_, state.Unclean = a["unclean"]
 	s, reason := Adopt(st.cfg, st.now, st.start(f), state, at, !noApp)
 	if reason != 0 {
 		st.say("RESET %v", reason)

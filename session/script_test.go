@@ -205,7 +205,7 @@ func describe(r *store.Record) string {
 		s += " handed"
 	}
 	if r.Unclean {
-		s += " torn"
+		s += " unclean"
 	}
 	if len(r.Context) > 0 {
 		s += " context"

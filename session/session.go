@@ -26,9 +26,9 @@ import (
 
 // Implementation limits.
 const (
-	// burst bounds what one write is offered: what a read of 64 KiB brings, with
+	// maxWrite bounds what one write is offered: what a read of 64 KiB brings, with
 	// our headers, and little enough that one session does not hold the thread.
-	burst = 72 << 10
+	maxWrite = 72 << 10
 
 	// maxParts bounds the slices of one write; Linux takes 1,024.
 	maxParts = 64
@@ -64,8 +64,8 @@ type Config struct {
 	Pool    *seqwindow.Pool
 	Buffers *frame.Buffers
 
-	// Busy tells whether so many records are on their way to the journal that
-	// one which can wait had better do so; nil: never.
+	// Busy reports whether so many records are in flight to the journal that one
+	// which can wait should; nil means never.
 	Busy func() bool
 
 	// Random returns mask keys and jitter; it need not be secret.
@@ -74,8 +74,8 @@ type Config struct {
 	Token func(t wire.Token) string
 }
 
-// Scarce tells whether the memory for all windows is nearly used up. What is
-// left is for the sessions that live.
+// Scarce reports whether the memory for all windows is nearly used up. The rest
+// is kept for sessions whose client reads.
 func (c *Config) Scarce() bool {
 	b := c.Pool.Budget()
 	return b > 0 && c.Pool.InUse() >= b-b/8
@@ -89,7 +89,7 @@ type Counters struct {
 	Replayed              uint64 // outbound messages sent again
 	ReplayedBytes         uint64
 	AcksSent, AcksHeard   uint64
-	BeatsSent, BeatsHeard uint64 // heartbeats, and their answers
+	BeatsSent, BeatsHeard uint64 // heartbeats, and answers to them
 	BeatsDropped          uint64 // bad CRC, stale or unknown
 	WindowFull            uint64 // times the app was paused for a full window
 	Records, Frames       uint64 // journal records and frames in them
@@ -97,18 +97,18 @@ type Counters struct {
 
 // Session is one resilient session. Make it with New or Adopt.
 type Session struct {
-	cfg        *Config
-	id         wire.SessionID
-	started    monotime.Time // stamps in the window count from here
-	epoch      uint32
-	generation uint32 // of the newest token
-	proven     rank   // of the newest token that the client is known to have
-	adopted    wire.AdoptReason
-	told       rank // of the first WELCOME that tells of adopted
-	appProto   string
-	extensions string // as the client was answered
-	binding    [16]byte
-	counters   Counters
+	cfg            *Config
+	id             wire.SessionID
+	started        monotime.Time // stamps in the window count from here
+	epoch          uint32
+	generation     uint32     // of the newest token
+	confirmedToken tokenOrder // the newest that the client is known to have
+	adopted        wire.AdoptReason
+	announcedAt    tokenOrder // the token of the first WELCOME that tells of adopted
+	subprotocol    string     // that the app chose
+	extensions     string     // as the client was answered
+	binding        [16]byte
+	counters       Counters
 
 	client clientLeg
 	app    appLeg
@@ -117,66 +117,65 @@ type Session struct {
 	inbox  seqwindow.Receiver // inbound: counts, and says when to acknowledge
 	queue  seqwindow.Sender   // inbound messages that the app's socket has not taken
 
-	journal  journal
-	closing  closing
-	handover handover
-	restart  restart
-	doubt    doubt
-	context  context
-	echo     *echo // nil: the client knows wsr.v1
+	journal   journal
+	closing   closing
+	handover  handover
+	restart   restart
+	ownership ownershipCheck
+	context   appContext
+	echo      *echo // nil: the client knows wsr.v1
 }
 
-// rank is which token of a session one is: epochs first, then their
-// generations.
-type rank struct{ epoch, generation uint32 }
+// tokenOrder orders the tokens of a session: by epoch, then by generation.
+type tokenOrder struct{ epoch, generation uint32 }
 
-func (p rank) before(q rank) bool {
+func (p tokenOrder) before(q tokenOrder) bool {
 	return p.epoch < q.epoch || p.epoch == q.epoch && p.generation < q.generation
 }
 
 // clientLeg is the attached connection.
 type clientLeg struct {
-	attached  bool
-	blocked   bool // it takes no more until ClientWritable
-	waits     bool // it sends nothing before WELCOME
-	welcome   wire.Status
-	greet     bool // WELCOME is due
-	again     bool // it is a later one on this connection
-	deflate   bool // the leg reads compressed messages
-	beatDue   bool
-	answerDue bool
-	borrowed  bool   // control is an Output's memory until ClientWrote
-	shown     uint32 // generation of the token in the first WELCOME on this connection
-	offered   uint32 // bytes in the last Output
+	attached          bool
+	blocked           bool // it takes no more until ClientWritable
+	awaitsWelcome     bool // the client sends nothing before WELCOME
+	welcome           wire.Status
+	welcomeDue        bool
+	rewelcome         bool // the WELCOME that is due is not the connection's first
+	deflate           bool // the client reads compressed messages
+	beatDue           bool
+	replyDue          bool
+	borrowed          bool   // control is an Output's memory until ClientWrote
+	welcomeGeneration uint32 // of the token in the first WELCOME on this connection
+	offered           uint32 // bytes in the last Output
 
-	last    seqwindow.Serial // of the newest data message on this connection
-	resent  seqwindow.Serial // sends up to here are replays
-	expires monotime.Time    // of the session, while detached
-	in      frame.Messages
-	control []byte // frames that wait, or are half written
-	drop    *wire.CloseError
+	last      seqwindow.Serial // of the newest data message on this connection
+	replayEnd seqwindow.Serial // sends up to here are replays
+	expires   monotime.Time    // when a detached session ends
+	in        frame.Messages
+	control   []byte // frames that wait, or are half written
+	drop      *wire.CloseError
 
 	beat   heartbeat.Monitor
 	newest heartbeat.Newest
-	answer [wire.HeartbeatPayload]byte
+	reply  [wire.HeartbeatPayload]byte // payload of the HEARTBEAT_ACK that is due
 }
 
 // appLeg is the app's socket.
 type appLeg struct {
-	open      bool
-	blocked   bool
-	over      bool      // nobody reads it any more, or a frame in it will never be whole
-	deflate   bool      // the app was promised messages of this kind
-	offered   uint32    // bytes in the last Output
-	lentN     int32     // messages in lent
-	lentBytes uint32    // and their size
-	lent      [][]byte  // ranges of the client's bytes, whole messages, to be written now
-	lentOne   [1][]byte // memory for the usual ones
-	in        frame.Messages
-	control   []byte // pongs and the close frame
+	open        bool
+	blocked     bool
+	writeClosed bool      // the app reads no more, or a frame to it will never be whole
+	deflate     bool      // permessage-deflate was negotiated with the app
+	offered     uint32    // bytes in the last Output
+	lentN       int32     // messages in lent
+	lentBytes   uint32    // and their size
+	lent        [][]byte  // ranges of the client's bytes, whole messages, to be written now
+	lentOne     [1][]byte // memory for the usual ones
+	in          frame.Messages
+	control     []byte // pongs and the close frame
 }
 
-// closing is how the session comes to its end (PROTOCOL §7).
+// closing is how the session ends (PROTOCOL §7).
 type closing struct {
 	byApp, byClient bool
 	sent            bool // our CLOSE was written on this connection
@@ -200,7 +199,7 @@ type Start struct {
 
 	AppReplaceable           bool              // it may have another app socket
 	Tracker                  *snapshot.Tracker // what another one must hear first; nil: nothing is known
-	AppReplaceableIfRestored bool              // it may if the keeper knows all of it
+	AppReplaceableIfRestored bool              // it may if the tracker knows all of it
 }
 
 // New returns a session whose app socket has just been opened. Attach comes
@@ -208,7 +207,7 @@ type Start struct {
 func New(cfg *Config, now time.Time, st Start) *Session {
 	s := newSession(cfg, now, st)
 	s.epoch = 1
-	s.proven = rank{epoch: 1}
+	s.confirmedToken = tokenOrder{epoch: 1}
 	s.app.open = true
 	s.start(0, 0)
 	s.journal.claim()
@@ -217,7 +216,7 @@ func New(cfg *Config, now time.Time, st Start) *Session {
 
 // Adopt returns the session that a journal holds (PROTOCOL §8.3). state was
 // taken over: its epoch is ours. received and next are the client's
-// positions. appOpen tells whether a fresh app socket was dialled; without
+// positions. appOpen reports whether a fresh app socket was dialled; without
 // one the session delivers what is left and closes with 1012. A reason other
 // than 0 means that it cannot go on.
 func Adopt(cfg *Config, now time.Time, st Start, state *store.State, at Position, appOpen bool) (*Session, wire.ResetReason) {
@@ -226,8 +225,8 @@ func Adopt(cfg *Config, now time.Time, st Start, state *store.State, at Position
 	}
 	s := newSession(cfg, now, st)
 	s.epoch = state.Epoch
-	s.proven = rank{state.ProvenEpoch, state.Proven}
-	s.adopted, s.told = wire.AdoptOwnerLost, rank{s.epoch, 1}
+	s.confirmedToken = tokenOrder{state.ProvenEpoch, state.Proven}
+	s.adopted, s.announcedAt = wire.AdoptOwnerLost, tokenOrder{s.epoch, 1}
 	switch {
 	case state.Handed && state.Unclean:
 		s.adopted = wire.AdoptAppRestarted
@@ -257,13 +256,13 @@ func Adopt(cfg *Config, now time.Time, st Start, state *store.State, at Position
 }
 
 func newSession(cfg *Config, now time.Time, st Start) *Session {
-	s := &Session{cfg: cfg, id: st.ID, started: monotime.At(now), appProto: st.Subprotocol, extensions: st.Extensions, binding: st.Binding}
+	s := &Session{cfg: cfg, id: st.ID, started: monotime.At(now), subprotocol: st.Subprotocol, extensions: st.Extensions, binding: st.Binding}
 	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Buffers: cfg.Buffers}
 	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.Buffers}
 	if st.Echo {
 		s.echo = new(echo)
 	}
-	s.restart.allowed, s.restart.covered, s.context.keeper = st.AppReplaceable, st.AppReplaceableIfRestored, st.Tracker
+	s.restart.allowed, s.restart.ifRestored, s.context.tracker = st.AppReplaceable, st.AppReplaceableIfRestored, st.Tracker
 	s.app.deflate = st.Deflate
 	if st.Deflate {
 		s.app.in.Rules.Rsv = frame.RSV1
@@ -280,7 +279,7 @@ func newSession(cfg *Config, now time.Time, st Start) *Session {
 func (s *Session) start(outbound, inbound seqwindow.Serial) {
 	s.window.Init(s.cfg.Pool, seqwindow.Limits{Messages: s.cfg.WindowMessages + 1, Bytes: s.windowLimit()}, outbound)
 	s.inbox.Init(inbound)
-	s.context.whole = inbound
+	s.context.lastWhole = inbound
 	// A client is bound by bytes alone (PROTOCOL §5.3), of which each message
 	// costs it at least messageCost.
 	s.queue.Init(s.cfg.Pool, seqwindow.Limits{Messages: s.cfg.WindowBytes/messageCost + 1, Bytes: s.windowLimit()}, inbound)
@@ -315,21 +314,21 @@ func (s *Session) restore(state *store.State, received, inbound seqwindow.Serial
 		return wire.ResetLost
 	}
 	s.window.SetJournaled(s.window.Head())
-	s.client.resent = s.window.Head()
+	s.client.replayEnd = s.window.Head()
 	return 0
 }
 
-// ID names the session.
+// ID returns the session's id.
 func (s *Session) ID() wire.SessionID { return s.id }
 
-// Epoch is the number of the ownership.
+// Epoch returns the number of the ownership.
 func (s *Session) Epoch() uint32 { return s.epoch }
 
-// Adopted is why the session has an app socket that is not its first; 0 if it
-// has.
+// Adopted returns why the session has an app socket that is not its first, or
+// 0 if it has its first.
 func (s *Session) Adopted() wire.AdoptReason { return s.adopted }
 
-// Attached tells whether a connection is attached.
+// Attached reports whether a connection is attached.
 func (s *Session) Attached() bool { return s.client.attached }
 
 // Counters returns what happened so far.
@@ -338,7 +337,7 @@ func (s *Session) Counters() *Counters { return &s.counters }
 // Held returns the bytes in the windows, both directions.
 func (s *Session) Held() int { return s.window.Bytes() + s.queue.Bytes() }
 
-// Link returns what the heartbeats know of the path to the client.
+// Link returns the state of the path to the client, by its heartbeats.
 func (s *Session) Link() *heartbeat.Monitor { return &s.client.beat }
 
 // stamp is now in the window's terms: milliseconds since the session began.

@@ -1,0 +1,40 @@
+package session
+
+import (
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/monotime"
+)
+
+// ownershipCheck is under way when the process was stopped for so long that
+// another owner may have adopted the session. Until the journal has accepted a
+// record that was written after that, nothing is read from either side or
+// written to it (I5).
+type ownershipCheck struct {
+	open bool
+	from uint32 // number of the first record that settles it
+}
+
+// SuspectOwnership notes that this process was stopped for longer than its lease
+// is safe.
+func (s *Session) SuspectOwnership() {
+	if s.closing.ended != 0 || !s.cfg.Journal {
+		return
+	}
+	s.ownership = ownershipCheck{open: true, from: s.journal.n}
+	s.journal.due, s.journal.retry = true, 0
+}
+
+// OwnershipSuspect reports whether an ownership check is under way.
+func (s *Session) OwnershipSuspect() bool { return s.ownership.open }
+
+// confirmed notes that record n was accepted: we are the owner.
+func (s *Session) confirmed(now time.Time, n uint32) {
+	if !s.ownership.open || n < s.ownership.from {
+		return
+	}
+	s.ownership.open = false
+	if h := &s.handover; h.begun && !h.ready {
+		h.deadline = monotime.At(now.Add(handoverWait)) // the app was not read meanwhile
+	}
+}
