@@ -21,32 +21,32 @@ const (
 	busyPause   = 20 * time.Millisecond
 	maxBusyWait = 500 * time.Millisecond
 
-	// maxEndTries is how often the end of a session is told to a journal that
-	// does not answer: for some five minutes. Then its time to live has to say
-	// it, and the ended session need not be kept for that.
+	// maxEndTries is how often the end of a session is written to a journal that
+	// does not answer: for some five minutes. Then the record's time to live ends
+	// the session there, and its memory need not be kept.
 	maxEndTries = 64
 )
 
-// journal decides what is written, and when; the window's mark says up to
-// where it was. The driver writes.
+// journal is what the session knows of its journal. The window knows up to which
+// message it is there (Sender.Journaled). The driver writes.
 type journal struct {
 	cadence  store.Cadence
 	n        uint32        // of the next record in this epoch
-	begun    bool          // a record was made, so the end has to be told
+	begun    bool          // a record was made, so the journal has to learn of the end
 	inFlight *store.Record // nil if none is
 	due      bool          // a record is due though no frame is
 	claiming bool          // the next record is the claim of a new session
-	final    bool          // the end was told, or is not ours to tell
+	final    bool          // the end was written, or is not ours to write
 	failures uint8         // in a row
-	detach   int64         // unix ms of the detaching, less what the linger is shorter; 0 while attached
+	detach   int64         // unix ms when the client detached, earlier by what its TTL is shorter; 0 while attached
 	retry    monotime.Time
 	refresh  monotime.Time
 }
 
 func (j *journal) claim() { j.claiming, j.due = true, true }
 
-// restored follows a takeover: the claim is written, and the next record
-// tells what was made of it.
+// restored follows a takeover: the claim is written, and the next record has the
+// state that was made of it.
 func (j *journal) restored(n uint32) { j.n, j.begun, j.due = n+1, true, true }
 
 func (j *journal) attached() {
@@ -59,7 +59,7 @@ func (j *journal) detached(at time.Time) { j.detach, j.due = at.UnixMilli(), tru
 
 func (j *journal) closed() { j.due = true }
 
-// idle reports whether nothing is left to be written.
+// idle reports whether nothing is in flight or left to be written.
 func (j *journal) idle() bool { return j.inFlight == nil && (j.final || !j.begun) }
 
 // frameCost is what a record adds to each frame, and recordCost more than what
@@ -74,12 +74,12 @@ type PersistResult int
 
 const (
 	Persisted      PersistResult = iota
-	PersistFailed                // not, or not known: it is said again
-	PersistLost                  // what was written before is gone: all of it is said again
+	PersistFailed                // not accepted, or not known: it is written again
+	PersistLost                  // what was written before is gone: all of it is written again
 	PersistRefused               // another owner has the session: it ends here (I5)
 )
 
-// Persisted tells what became of the record of an earlier Output.
+// Persisted takes the result of the record of an earlier Output.
 func (s *Session) Persisted(now time.Time, r PersistResult) {
 	j := &s.journal
 	rec := j.inFlight
@@ -114,10 +114,10 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 	j.due, j.final = true, false
 }
 
-// JournalBack tells that the journal can be written again.
+// JournalBack notes that the journal can be written again.
 func (s *Session) JournalBack() { s.journal.retry, s.journal.failures = 0, 0 }
 
-// persisted moves the mark behind a record that is safe.
+// persisted notes that the messages of an accepted record are in the journal.
 func (s *Session) persisted(now time.Time, rec *store.Record) {
 	if s.closing.ended != 0 {
 		return
@@ -147,44 +147,59 @@ func (s *Session) record(now time.Time) *store.Record {
 	if j.claiming {
 		return s.write(now, s.newRecord(store.Claim)) // frames follow it at once
 	}
-	marked, cut := s.window.Journaled(), s.overdue(now)
-	if !j.due && !s.handover.ready && cut == marked && !s.context.unsaved() && now.Before(j.refresh.Time()) {
+	cut := s.overdue(now)
+	if !s.recordDue(now, cut) {
 		return nil
 	}
 	if s.mayWait(now) {
 		j.retry = monotime.At(now.Add(busyPause + time.Duration(s.cfg.Random())%busyPause))
 		return nil
 	}
-	rec := s.newRecord(store.Delta)
-	fresh, size := s.frames(marked, cut)
-	whole := s.context.save()
-	carried := 0
+	return s.write(now, s.stateRecord(cut))
+}
+
+// recordDue reports whether the journal lacks something: the messages up to cut,
+// the context, or a state of the session. Without any of it, a record every
+// now and then keeps the session from expiring there.
+func (s *Session) recordDue(now time.Time, cut seqwindow.Serial) bool {
+	return s.journal.due || s.handover.ready || cut != s.window.Journaled() || s.context.unsaved() ||
+		!now.Before(s.journal.refresh.Time())
+}
+
+// stateRecord makes a record of the messages up to cut: of those that the
+// journal lacks, or of all that are unacknowledged when its chain of deltas has
+// become long and they fit.
+func (s *Session) stateRecord(cut seqwindow.Serial) *store.Record {
+	rec, journaled := s.newRecord(store.Delta), s.window.Journaled()
+	fresh, size := s.frames(journaled, cut)
+	context := s.context.save()
+	fromContext := 0
 	if s.context.unsaved() {
-		carried = len(whole)
+		fromContext = len(context)
 	}
-	if rec.Frames = fresh; marked == s.window.Acked() || j.cadence.Next(size+carried, s.window.Bytes()+len(whole)) == store.Snapshot {
+	rec.Frames = fresh
+	if journaled == s.window.Acked() || s.journal.cadence.Next(size+fromContext, s.window.Bytes()+len(context)) == store.Snapshot {
 		if all, _ := s.frames(s.window.Acked(), cut); len(all) == int(cut-s.window.Acked()) {
 			rec.Kind, rec.Frames = store.Snapshot, all
 		}
 	}
+	cut = journaled
 	if n := len(rec.Frames); n > 0 {
 		cut = seqwindow.Serial(rec.Frames[n-1].Seq)
-	} else {
-		cut = marked
 	}
 	rec.OutHead = uint32(cut)
 	rec.Handed = s.handover.ready && cut == s.window.Head()
 	rec.Unclean = rec.Handed && s.handover.unclean
-	if rec.Kind == store.Snapshot || carried > 0 {
-		rec.Context = whole
+	if rec.Kind == store.Snapshot || fromContext > 0 {
+		rec.Context = context
 	}
 	s.counters.Frames += uint64(len(rec.Frames))
-	return s.write(now, rec)
+	return rec
 }
 
-// mayWait reports whether the journal has enough to do without a record of frames
-// that a client which is there has merely not acknowledged yet. Most are in a
-// moment, while in a queue of the journal they would be written all the same.
+// mayWait reports whether the journal is too busy for a record that can wait: of
+// frames that an attached client has not acknowledged yet. Most of them soon
+// are, while a record that is queued is written in any case.
 func (s *Session) mayWait(now time.Time) bool {
 	if s.cfg.Busy == nil || !s.client.attached || s.journal.due || s.handover.ready || s.context.unsaved() {
 		return false
@@ -261,7 +276,7 @@ func (s *Session) age(now time.Time, stamp uint32) time.Duration {
 	return time.Duration(s.stamp(now)-stamp) * time.Millisecond
 }
 
-// journalDeadline is when record will have something.
+// journalDeadline is when a record will be due.
 func (s *Session) journalDeadline() monotime.Time {
 	j := &s.journal
 	if !s.cfg.Journal || j.inFlight != nil {
