@@ -39,7 +39,7 @@ Asks the webhook, as the API server would, what it does with a pod that wants
 the sidecar. It is a dry run: nothing is made. "helm test" runs this.
 `
 
-// checkCommand asks a webhook over TLS and says whether it injects.
+// checkCommand asks a webhook over TLS whether it injects.
 func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("check", flag.ContinueOnError)
 	flags.SetOutput(stderr)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/wsresilience/wsresilience/k8s"
@@ -28,7 +29,7 @@ type Config struct {
 
 	Certificates Certificates `json:"certificates"`
 
-	// Secrets says where what the sidecars keep secret comes from.
+	// Secrets says where token keys and the address of NATS come from.
 	Secrets Secrets `json:"secrets"`
 
 	Sidecar k8s.Settings `json:"sidecar"`
@@ -36,9 +37,9 @@ type Config struct {
 
 // Certificates of the webhook.
 type Certificates struct {
-	// Dir holds tls.crt and tls.key that somebody else renews, as cert-manager
-	// does, who then also writes the CA bundle. Empty: the injector makes its
-	// own and keeps them in Secret.
+	// Dir holds tls.crt and tls.key that another program renews, such as
+	// cert-manager, which then writes the CA bundle too. Empty: the injector
+	// makes its own and stores them in Secret.
 	Dir    string `json:"dir,omitempty"`
 	Secret string `json:"secret,omitempty"`
 }
@@ -48,7 +49,7 @@ type Certificates struct {
 type Secrets struct {
 	// Managed says that the injector makes that Secret where it is missing:
 	// token keys once and for ever, and what NATS needs, kept up to date.
-	// Otherwise somebody else does.
+	// Otherwise the operator does.
 	Managed bool `json:"managed"`
 
 	// NATS is the Secret in the injector's own namespace that holds nats-url,
@@ -73,7 +74,13 @@ func readConfig(path string) (*Config, error) {
 // parseConfig decodes strictly and checks what the webhook needs.
 func parseConfig(text []byte) (*Config, error) {
 	c := &Config{}
-	if err := yaml.UnmarshalStrict(text, c); err != nil {
+	text, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return nil, err
+	}
+	// Unlike yaml.UnmarshalStrict it names unknown keys with their path.
+	unknown, err := kjson.UnmarshalStrict(text, c)
+	if err := errors.Join(append(unknown, err)...); err != nil {
 		return nil, err
 	}
 	return c, c.check()

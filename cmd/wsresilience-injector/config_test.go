@@ -19,8 +19,8 @@ func TestConfig(t *testing.T) {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	tests := []struct{ name, from, to, want string }{
-		{"unknown key", "webhook:", "weebhook:", `"weebhook"`},
-		{"unknown key below", "image:", "imaage:", `"imaage"`},
+		{"unknown key", "webhook:", "weebhook:", `unknown field "weebhook"`},
+		{"unknown key below", "image:", "imaage:", `unknown field "sidecar.imaage"`},
 		{"twice", "service: injector", "service: a\nservice: b", `"service"`},
 		{"no namespace", "namespace: wsresilience", "", "namespace is"},
 		{"bad service", "service: injector", "service: In_jector", `service is "In_jector"; allowed is`},

@@ -37,7 +37,7 @@ func injectCommand(args []string, stdin io.Reader, stdout, stderr io.Writer) int
 	settings := flags.String("settings", "", "`file` with the webhook's settings, as the chart writes it")
 	image := flags.String("image", "", "the sidecar's `image`")
 	nats := flags.Bool("nats", false, "the journal is in NATS")
-	mode := flags.String("mode", "", "named, redirect or explicit, where a pod says nothing")
+	mode := flags.String("mode", "", "named, redirect or explicit, for pods without the annotation")
 	version := flags.String("kubernetes", "", "`version` of the cluster, such as 1.31; a current one if not given")
 	if code, done := parseFiles(flags, args, files.given, stderr); done {
 		return code
@@ -139,7 +139,7 @@ func (l *fileList) rewrite(name string, stdin io.Reader, stdout, stderr io.Write
 		return fail(exitUsage, err)
 	}
 	for _, r := range results {
-		tell(stderr, name, r)
+		printResult(stderr, name, r)
 	}
 	if _, err := stdout.Write(out); err != nil {
 		return fail(exitFailed, err)
@@ -173,13 +173,13 @@ func readInto(stream *bytes.Buffer, path string, stdin io.Reader) error {
 		defer file.Close()
 		from = file
 	}
-	// One byte more than is allowed is enough to be told.
+	// One byte more than is allowed is enough for manifest to refuse it.
 	_, err := io.Copy(stream, io.LimitReader(from, manifest.MaxStream+1))
 	return err
 }
 
-// tell prints what became of one object.
-func tell(w io.Writer, name string, r manifest.Result) {
+// printResult prints what became of one object.
+func printResult(w io.Writer, name string, r manifest.Result) {
 	switch r.Report.Outcome {
 	case "":
 		fmt.Fprintf(w, "%s: %sed\n", r.Object, name)

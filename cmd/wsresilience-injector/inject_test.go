@@ -89,7 +89,7 @@ func TestInjectSays(t *testing.T) {
 		},
 		{
 			name: "settings with a typing error", args: "-settings typo.conf -f deployment.yaml", code: exitUsage,
-			want: prefix + "typo.conf: error unmarshaling JSON: while decoding JSON: json: unknown field \"imaage\"\n",
+			want: prefix + "typo.conf: unknown field \"sidecar.imaage\"\n",
 		},
 		{
 			name: "settings with a bad value", args: "-settings env.conf -f deployment.yaml", code: exitUsage,

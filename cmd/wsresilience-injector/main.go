@@ -27,7 +27,7 @@ usage: wsresilience-injector <command> [flags]
 commands:
   inject    read manifests, print them with the sidecar (-f file, - for standard input)
   uninject  read manifests, print them without it
-  webhook   be the admission webhook of a cluster (what the Helm chart runs)
+  webhook   run the admission webhook of a cluster (what the Helm chart runs)
   check     ask a webhook for an injection that is not carried out (what helm test runs)
   redirect  turn connections to the app's port to the sidecar (an init container runs this)
   version   print the version

@@ -59,7 +59,7 @@ func startProcess(t *testing.T, binary, settings string, server *clustertest.Ser
 	}
 	p := &process{t: t, listen: freeAddress(t), admin: freeAddress(t)}
 	p.ca = func() []byte { return server.Bundle("injector", "pod.inject") }
-	p.command = exec.Command(binary, "webhook", "-config", config, "-listen", p.listen, "-admin", p.admin, "-linger", "100ms")
+	p.command = exec.Command(binary, "webhook", "-config", config, "-listen", p.listen, "-admin", p.admin, "-shutdown-delay", "100ms")
 	p.command.Env = append(os.Environ(), "KUBECONFIG="+server.Kubeconfig(t))
 	p.command.Stderr = &p.errors
 	if err := p.command.Start(); err != nil {

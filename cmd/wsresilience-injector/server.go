@@ -29,7 +29,7 @@ const (
 	idleTimeout   = 2 * time.Minute
 	headerLimit   = 16 << 10 // bytes
 
-	// stopTimeout is for reviews under way; none takes that long.
+	// stopTimeout bounds the wait for reviews under way; none takes that long.
 	stopTimeout = 10 * time.Second
 
 	// The version of the cluster is asked again, since clusters are upgraded.
@@ -70,8 +70,8 @@ func newServer(config *Config, log *slog.Logger) (*server, error) {
 	return s, nil
 }
 
-// run serves until ctx ends, and then for f.linger, since it is still asked
-// while the endpoints of its Service are updated.
+// run serves until ctx ends, and then for f.shutdownDelay: API servers still call
+// it while the endpoints of its Service are updated.
 func (s *server) run(ctx context.Context, f webhookFlags) error {
 	webhook, err := net.Listen("tcp", f.listen)
 	if err != nil {
@@ -84,14 +84,14 @@ func (s *server) run(ctx context.Context, f webhookFlags) error {
 	}
 	defer admin.Close()
 	reviews, probes := s.httpServer(s.reviewHandler()), s.httpServer(s.adminHandler())
-	// HTTP/1.1 only, since a connection of HTTP/2 would be given up one request
-	// too late when this injector stops.
+	// HTTP/1.1 only: an HTTP/2 connection would be given up one request too late
+	// when this injector stops.
 	reviews.Protocols = new(http.Protocols)
 	reviews.Protocols.SetHTTP1(true)
 	// RFC 8996: below 1.2 is not TLS any more.
 	reviews.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.keeper.GetCertificate}
 
-	// What goes on until the last review is answered.
+	// These run until the last review is answered.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -106,10 +106,10 @@ func (s *server) run(ctx context.Context, f webhookFlags) error {
 	select {
 	case <-ctx.Done():
 		s.stopping.Store(true)
-		// API servers keep their connections, and would go on to ask the one
-		// that goes: those that are idle are closed, the others after an answer.
+		// API servers reuse their connections, and would go on to call this
+		// injector: idle ones are closed now, the others after their answer.
 		reviews.SetKeepAlivesEnabled(false)
-		err = linger(failed, f.linger)
+		err = waitOrFail(failed, f.shutdownDelay)
 	case err = <-failed:
 	}
 	deadline, cancel := context.WithTimeout(background, stopTimeout)
@@ -117,8 +117,8 @@ func (s *server) run(ctx context.Context, f webhookFlags) error {
 	return errors.Join(err, reviews.Shutdown(deadline), probes.Shutdown(deadline))
 }
 
-// linger waits, unless one of the two fails to serve.
-func linger(failed <-chan error, d time.Duration) error {
+// waitOrFail waits for d, or until one of the listeners fails.
+func waitOrFail(failed <-chan error, d time.Duration) error {
 	select {
 	case err := <-failed:
 		return err
@@ -133,12 +133,12 @@ func (s *server) httpServer(h http.Handler) *http.Server {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerLimit,
-		// Scanners and API servers that go away are not worth more.
+		// Scanners and API servers that disconnect are no problem of ours.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 }
 
-// reviewHandler is what the API server asks.
+// reviewHandler serves the API server.
 func (s *server) reviewHandler() http.Handler {
 	handler := admission.NewHandler(admission.Handler{
 		Cluster: s.admissionCluster(), Namespace: s.config.Namespace,
@@ -147,7 +147,7 @@ func (s *server) reviewHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/inject", func(w http.ResponseWriter, r *http.Request) {
 		if s.settings.Load() == nil {
-			http.Error(w, "the version of the cluster is not known yet", http.StatusServiceUnavailable)
+			http.Error(w, "the version of the cluster is not known yet: the API server has not answered", http.StatusServiceUnavailable)
 			return
 		}
 		handler.ServeHTTP(w, r)
@@ -155,7 +155,7 @@ func (s *server) reviewHandler() http.Handler {
 	return mux
 }
 
-// adminHandler is what probes and Prometheus ask.
+// adminHandler serves probes and Prometheus.
 func (s *server) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -175,18 +175,18 @@ func (s *server) ready() error {
 	case s.stopping.Load():
 		return errors.New("stopping")
 	case s.settings.Load() == nil:
-		return errors.New("the version of the cluster is not known yet")
+		return errors.New("the version of the cluster is not known yet: the API server has not answered")
 	}
 	return s.keeper.Ready()
 }
 
-// admissionCluster joins what the handler needs of the cluster.
+// admissionCluster is the cluster as the admission handler sees it.
 func (s *server) admissionCluster() admission.Cluster {
 	instance, err := os.Hostname() // in a pod: its name
 	if err != nil {
 		instance = "wsresilience-injector"
 	}
-	c := asked{Client: s.client, Events: &cluster.Events{Client: s.client, Instance: instance}}
+	c := clusterView{Client: s.client, Events: &cluster.Events{Client: s.client, Instance: instance}}
 	if s.config.Secrets.Managed {
 		c.secrets = &cluster.Secrets{
 			Client: s.client, Name: s.config.secretName(),
@@ -196,18 +196,18 @@ func (s *server) admissionCluster() admission.Cluster {
 	return c
 }
 
-// asked is the cluster as the handler sees it.
-type asked struct {
+// clusterView implements admission.Cluster.
+type clusterView struct {
 	*cluster.Client
 	*cluster.Events
-	secrets *cluster.Secrets // nil: somebody else makes them
+	secrets *cluster.Secrets // nil: the operator makes the Secrets
 }
 
-func (a asked) Ensure(ctx context.Context, namespace string) (there bool, err error) {
-	if a.secrets == nil {
+func (c clusterView) Ensure(ctx context.Context, namespace string) (usable bool, err error) {
+	if c.secrets == nil {
 		return true, nil
 	}
-	return a.secrets.Ensure(ctx, namespace)
+	return c.secrets.Ensure(ctx, namespace)
 }
 
 // followVersion keeps the cluster's version in the settings, unless it is given

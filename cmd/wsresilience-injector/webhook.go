@@ -12,18 +12,18 @@ import (
 
 const webhookUsage = `usage: wsresilience-injector webhook [flags]
 
-Is the admission webhook of a cluster, until SIGTERM. The API server is that of
+Runs the admission webhook of a cluster, until SIGTERM. The API server is that of
 the pod it runs in, or the one that KUBECONFIG names.
 `
 
 // webhookFlags are the flags of the command.
 type webhookFlags struct {
 	config, listen, admin string
-	linger                time.Duration
+	shutdownDelay         time.Duration
 	level                 slog.Level
 }
 
-// webhookCommand is the webhook until ctx ends.
+// webhookCommand runs the webhook until ctx ends.
 func webhookCommand(ctx context.Context, args []string, stderr io.Writer) int {
 	f := webhookFlags{}
 	flags := flag.NewFlagSet("webhook", flag.ContinueOnError)
@@ -32,7 +32,7 @@ func webhookCommand(ctx context.Context, args []string, stderr io.Writer) int {
 	flags.StringVar(&f.config, "config", "/etc/wsresilience/injector.yaml", "settings (YAML)")
 	flags.StringVar(&f.listen, "listen", ":8443", "address for the API server (TLS)")
 	flags.StringVar(&f.admin, "admin", ":15802", "address for /livez, /readyz and /metrics (plain)")
-	flags.DurationVar(&f.linger, "linger", 5*time.Second, "how long to serve after SIGTERM, until everybody has noticed")
+	flags.DurationVar(&f.shutdownDelay, "shutdown-delay", 5*time.Second, "how long to serve after SIGTERM, while the endpoints of the Service are updated")
 	flags.TextVar(&f.level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
