@@ -19,7 +19,7 @@ import (
 
 // Implementation limits of the drain command.
 const (
-	// drainDial is for a port of this pod: either it answers or nobody is there.
+	// drainDial is for a port of this pod, which answers at once or never.
 	drainDial = 5 * time.Second
 
 	// drainSlack is what the sidecar may take beyond WSR_DRAIN_SECONDS before

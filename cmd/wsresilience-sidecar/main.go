@@ -30,7 +30,7 @@ const usage = `wsresilience-sidecar keeps WebSocket sessions alive across broken
 usage: wsresilience-sidecar [command]
 
 commands:
-  run       be the sidecar of the app at WSR_UPSTREAM (without a command: this)
+  run       run the sidecar of the app at WSR_UPSTREAM (the default command)
   drain     hand all sessions of the sidecar in this pod over and wait until that
             is done: for a preStop hook ([-timeout 30s])
   demo      show it here: two pods and two clients, while the network breaks and
@@ -54,7 +54,7 @@ func main() {
 }
 
 // untilSignal returns a context that ends with the first signal; a second one
-// is not waited for. Somebody who presses ctrl-C wants an end, and an
+// ends the process. A user who presses ctrl-C does not want to wait; an
 // orchestrator's SIGTERM leaves time for a drain.
 func untilSignal() context.Context {
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -104,7 +104,7 @@ func command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	return exitUsage
 }
 
-// refuseArgs tells whether there are arguments where none belong: everything
+// refuseArgs reports whether there are arguments where none belong: everything
 // is set by environment variables.
 func refuseArgs(name string, args []string, stderr io.Writer) bool {
 	if len(args) == 0 {

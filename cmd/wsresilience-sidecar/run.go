@@ -13,7 +13,7 @@ import (
 	"github.com/wsresilience/wsresilience/observe"
 )
 
-// runCommand is the sidecar until a signal comes.
+// runCommand runs the sidecar until ctx ends.
 func runCommand(ctx context.Context, environ []string, stderr io.Writer) int {
 	cfg := load(environ, stderr)
 	if cfg == nil {
@@ -21,7 +21,7 @@ func runCommand(ctx context.Context, environ []string, stderr io.Writer) int {
 	}
 	collectOften()
 	out := observe.NewWriter(stderr)
-	defer func() { _ = out.Close() }() // stuck lines are lost, which nobody can be told
+	defer func() { _ = out.Close() }() // lines that cannot be written are lost, and so would be an error
 	log := observe.NewLogger(out, cfg.LogLevel, string(cfg.LogFormat), isTerminal(stderr))
 	for _, w := range cfg.Warnings() {
 		log.Warn(w)

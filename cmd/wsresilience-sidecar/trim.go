@@ -18,7 +18,7 @@ const (
 	trimLeast = 1 << 20
 )
 
-// collectAt is GOGC where nobody has set it. Messages do not allocate, so that
+// collectAt is GOGC unless the operator has set it. Messages do not allocate, so that
 // only handshakes and the journal pay for collecting more often: 5,000 resumes
 // take a tenth more processor time. And what they leave behind lies less
 // scattered among the sessions that stay, which are a sixth smaller.
@@ -83,7 +83,7 @@ func (t *trimmer) read() heap {
 	}
 }
 
-// due tells whether nothing was collected since the last look, and there is an
+// due reports whether nothing was collected since the last look, and there is an
 // eighth more memory than is needed.
 func (t *trimmer) due(h heap) bool {
 	quiet := h.cycles == t.cycles

@@ -42,7 +42,7 @@ type Config struct {
 	NATSCreds    File    `env:"WSR_NATS_CREDS" pod:"injector" unset:"none" private:"true" doc:"Credentials file (JWT and seed) for NATS."`
 	NATSNKey     File    `env:"WSR_NATS_NKEY" pod:"injector" unset:"none" private:"true" doc:"File with an NKey seed for NATS."`
 	NATSCA       File    `env:"WSR_NATS_CA" pod:"injector" unset:"the system's" doc:"Certificate authorities (PEM) that NATS is checked against."`
-	NATSReplicas int     `env:"WSR_NATS_REPLICAS" unset:"3, embedded 1" min:"1" max:"5" doc:"Copies of the journal in the NATS cluster."`
+	NATSReplicas int     `env:"WSR_NATS_REPLICAS" unset:"3, embedded 1" min:"1" max:"5" doc:"Copies of the journal in the NATS cluster, at most as many as it has servers. 3 survives the loss of one server, 5 of two; 1 is for a NATS of one server."`
 	DataDir      string  `env:"WSR_DATA_DIR" pod:"injector" envDefault:"/var/lib/wsresilience" doc:"Folder of the embedded journal."`
 
 	TokenKeys     Keys `env:"WSR_TOKEN_KEYS" pod:"injector" unset:"random, with a warning" secret:"true" empty:"refused" doc:"Keys that seal resume tokens and the journal. The first seals, all open, so that keys rotate: add the new one in second place everywhere, then move it to the front, then drop the old one."`
@@ -58,17 +58,17 @@ type Config struct {
 	ResumeAuth  Path        `env:"WSR_RESUME_AUTH" unset:"not asked" doc:"Before a resume the app is asked: GET of this path with the client's header fields. Only an answer of 2xx lets the client resume."`
 	PlainResume PlainResume `env:"WSR_PLAIN_RESUME" unset:"off" doc:"Lets clients without wsr.v1 come back to their session, at least once: messages may come twice. The value names the client and grants its session to whoever knows it, so it must be a secret that cannot be guessed."`
 
-	WindowBytes    Bytes `env:"WSR_WINDOW_BYTES" envDefault:"1MiB" min:"4KiB" max:"1GiB" doc:"Unacknowledged bytes that are kept, per direction and session. A full window stops the sender and loses nothing."`
-	WindowMessages int   `env:"WSR_WINDOW_MESSAGES" envDefault:"4096" min:"1" max:"1048576" doc:"The same in messages."`
+	WindowBytes    Bytes `env:"WSR_WINDOW_BYTES" envDefault:"1MiB" min:"4KiB" max:"1GiB" doc:"Unacknowledged bytes that are kept, per direction and session. A full window stops the sender and loses nothing. Raise it for clients that are away for long while the app goes on sending."`
+	WindowMessages int   `env:"WSR_WINDOW_MESSAGES" envDefault:"4096" min:"1" max:"1048576" doc:"Unacknowledged messages towards the client that are kept per session. A full window stops the app. It bounds what small messages cost beside their bytes: raise it for an app that sends bursts of thousands of them."`
 	MaxMessage     Bytes `env:"WSR_MAX_MESSAGE" envDefault:"1MiB" min:"1KiB" max:"1GiB" doc:"Largest message of a resilient session; a larger one closes the connection with 1009."`
 	MemoryBudget   Bytes `env:"WSR_MEMORY_BUDGET" envDefault:"512MiB" min:"1MiB" max:"1TiB" doc:"Memory of all windows together. Beyond it new sessions get 503, and senders wait."`
 
 	PersistAfter time.Duration `env:"WSR_PERSIST_AFTER" envDefault:"50ms" min:"1ms" max:"1m" doc:"A message that is unacknowledged for this long is written to the journal, up to half a second later while the journal has very much to do."`
 
-	HeartbeatBase   time.Duration `env:"WSR_HEARTBEAT_BASE" envDefault:"5s" min:"100ms" max:"5m" doc:"Time between heartbeats on a fast link without loss."`
-	HeartbeatMin    time.Duration `env:"WSR_HEARTBEAT_MIN" envDefault:"1s" min:"100ms" max:"5m" doc:"Least time between heartbeats."`
+	HeartbeatBase   time.Duration `env:"WSR_HEARTBEAT_BASE" envDefault:"5s" min:"100ms" max:"5m" doc:"Time between heartbeats on a fast link without loss; it grows with round trip and loss. Lower it to find dead connections sooner, raise it to spare the batteries of phones."`
+	HeartbeatMin    time.Duration `env:"WSR_HEARTBEAT_MIN" envDefault:"1s" min:"100ms" max:"5m" doc:"Least time between heartbeats. Lower it only to set WSR_HEARTBEAT_BASE below it."`
 	HeartbeatMax    time.Duration `env:"WSR_HEARTBEAT_MAX" envDefault:"15s" min:"100ms" max:"5m" doc:"Most time between heartbeats. Keep it below the idle timeout of every proxy in front."`
-	HeartbeatMisses int           `env:"WSR_HEARTBEAT_MISSES" envDefault:"3" min:"1" max:"10" doc:"Missed heartbeats in a row after which a connection is dead."`
+	HeartbeatMisses int           `env:"WSR_HEARTBEAT_MISSES" envDefault:"3" min:"1" max:"10" doc:"Missed heartbeats in a row after which a connection is dead. Raise it where networks are away for seconds and connections survive that, as in trains; a lost connection is then noticed later."`
 
 	ResilientPaths Patterns `env:"WSR_RESILIENT_PATHS" envDefault:"*" doc:"Paths where sessions are offered. Elsewhere every client is a plain one."`
 	Adopt          Adopt    `env:"WSR_ADOPT" envDefault:"auto" oneof:"auto,always,never" doc:"Whether a session goes on with a fresh app socket when its own is gone: auto asks for a snapshot of what the app has to hear again, or for a client that said it restores by itself."`

@@ -80,7 +80,7 @@ func TestFaults(t *testing.T) {
 		{"E07 window", "WSR_WINDOW_BYTES=2MiB WSR_MEMORY_BUDGET=1MiB WSR_MAX_MESSAGE=1MiB", []string{"WSR_WINDOW_BYTES is 2MiB", "WSR_MEMORY_BUDGET is 1MiB"}},
 		{"E07 message", "WSR_MAX_MESSAGE=1GiB", []string{"WSR_MAX_MESSAGE", "WSR_MEMORY_BUDGET is 512MiB by default"}},
 		{"E07 TTL", "WSR_SESSION_TTL=10s", []string{"WSR_SESSION_TTL is 10s", "WSR_HEARTBEAT_MAX is 15s by default"}},
-		{"E07 linger", "WSR_SESSION_TTL_GOING_AWAY=10m", []string{"WSR_SESSION_TTL_GOING_AWAY", "WSR_SESSION_TTL"}},
+		{"E07 going away", "WSR_SESSION_TTL_GOING_AWAY=10m", []string{"WSR_SESSION_TTL_GOING_AWAY", "WSR_SESSION_TTL"}},
 		{"E07 min above max", "WSR_HEARTBEAT_MIN=20s", []string{"WSR_HEARTBEAT_MIN is 20s", "WSR_HEARTBEAT_MAX"}},
 		{"E07 base below min", "WSR_HEARTBEAT_BASE=500ms", []string{"WSR_HEARTBEAT_BASE", "WSR_HEARTBEAT_MIN"}},
 		{"E07 base above max", "WSR_HEARTBEAT_BASE=20s", []string{"WSR_HEARTBEAT_BASE", "WSR_HEARTBEAT_MAX"}},

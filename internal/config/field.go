@@ -22,7 +22,7 @@ type field struct {
 	secret   bool
 	private  bool // a file that others should not read
 	refused  bool // set but empty is an error
-	lines    bool // white space is for the type to judge
+	lines    bool // white space is for the type to check
 	required bool
 	injector bool // in Kubernetes the injector decides it
 	typ      reflect.Type

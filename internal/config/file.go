@@ -17,17 +17,16 @@ type File string
 // Allowed describes the value.
 func (File) Allowed() string { return "path of a readable file" }
 
-// check tells what is wrong with the file, and whether it is a loose one:
-// readable by users who have no business with it. That is only worth a
-// warning, since Kubernetes mounts secrets with mode 0644 unless told
-// otherwise, and in a container there is nobody else.
+// check returns what is wrong with the file, and whether it is loose: readable
+// by every user. That is only worth a warning, since Kubernetes mounts secrets
+// with mode 0644 by default, and a container has no other users.
 func (f File) check() (loose bool, err error) {
 	info, err := os.Stat(string(f))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, errors.New("there is no such file")
 	case err != nil:
-		return false, errors.New("cannot be looked at")
+		return false, errors.New("its permissions cannot be read by this user")
 	case !info.Mode().IsRegular():
 		return false, errors.New("not a regular file")
 	case info.Mode().Perm()&0o002 != 0:

@@ -92,9 +92,8 @@ func (l *loader) isOwn(host string) bool {
 	return false
 }
 
-// advertise is how other pods reach this one where nobody said so: the
-// own address of the listener that takes them, the pod's, or the machine's
-// first one.
+// advertise is the default of WSR_ADVERTISE: the host of the listener that peers
+// connect to, else the pod's address, else the machine's first one.
 func (l *loader) advertise() Address {
 	listen := l.cfg.Listen
 	if l.cfg.PeerTLS() {

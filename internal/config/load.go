@@ -27,7 +27,7 @@ const (
 )
 
 // serviceLink matches what Kubernetes sets in every container for a Service
-// whose name begins with wsr: that is nobody's typing error.
+// whose name begins with wsr: that is no typing error.
 var serviceLink = regexp.MustCompile(
 	`^WSR_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 

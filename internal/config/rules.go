@@ -36,8 +36,8 @@ func (Rules) Allowed() string { return "JSON that starts with {, or path of a re
 
 func (r Rules) inline() bool { return strings.HasPrefix(string(r), "{") }
 
-// readRules takes the rules from where they are. What they say is not judged
-// here: see RulesProblem.
+// readRules takes the rules from the variable or its file. Package snapshot
+// checks what they say: see RulesProblem.
 func (l *loader) readRules() {
 	const variable = "WSR_SNAPSHOT_RULES"
 	rules := l.cfg.SnapshotRules
@@ -58,7 +58,7 @@ func (l *loader) readRules() {
 }
 
 // Rules returns the rules of the context snapshot as they were given, from
-// the variable or its file; nil if there are none. Nobody may change them.
+// the variable or its file; nil if there are none. They must not be changed.
 func (c *Config) Rules() []byte { return c.rules }
 
 // RulesProblem turns what package snapshot finds wrong with the rules or with
