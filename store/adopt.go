@@ -10,7 +10,8 @@ import (
 // NewWriter returns a Record.Writer: a random number for one ownership.
 func NewWriter() uint64 { return rand.Uint64() }
 
-// An Adoption says who becomes the owner of which session.
+// An Adoption is what Adopt needs to know: who becomes the owner of which
+// session.
 type Adoption struct {
 	ID    ID
 	From  *State // as the caller has loaded it; not changed

@@ -28,8 +28,8 @@ type Backend interface {
 	Append(ctx context.Context, id ID, after Revision, data []byte) (Revision, error)
 
 	// Read returns the messages with a revision above after, oldest first, at
-	// most limit of them; none is no error. It may be stale. It leaves none
-	// out but those that the ring let go of while it read.
+	// most limit of them; none is no error. It may be stale. It leaves
+	// out none but those that the ring drops meanwhile.
 	Read(ctx context.Context, id ID, after Revision, limit int) ([]Message, error)
 
 	// MaxData is the largest message in bytes.

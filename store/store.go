@@ -3,8 +3,8 @@
 // gone (DESIGN §4 and §6), and what a new owner reads.
 //
 // A session has one chain of records. Its owner appends by compare-and-set on
-// the newest revision, so the chain is the fence too: whoever claims the
-// session first makes every later append of the former owner fail. A reader
+// the newest revision, so the chain is the fence too: the first claim of the
+// session makes every later append of the former owner fail (I5). A reader
 // folds the chain into one State.
 //
 // SealedStore implements Store over a Backend, which keeps opaque messages:
@@ -27,7 +27,7 @@ func (id ID) String() string { return hex.EncodeToString(id[:]) }
 // 0 means that the session has no record.
 type Revision uint64
 
-// A Kind says what a record does to the records before it.
+// A Kind is what a record means to the records before it.
 type Kind uint8
 
 const (
@@ -39,8 +39,7 @@ const (
 	Snapshot
 	// Delta carries the frames that are new since the record before it.
 	Delta
-	// End says that the session is over. It is never adopted, and nothing
-	// follows.
+	// End ends the session. It is never adopted, and no record follows.
 	End
 )
 

@@ -131,8 +131,8 @@ func full(err error) error {
 		store.ErrFull, err, streamPrefix)
 }
 
-// fencedError takes the newest sequence from the description, the only place
-// where the server says it.
+// fencedError reads the newest sequence from the description, the only place
+// where the server puts it.
 func fencedError(description string) error {
 	fenced := &store.FencedError{}
 	_, err := fmt.Sscanf(description, "wrong last sequence: %d", &fenced.Newest)

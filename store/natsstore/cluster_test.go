@@ -85,7 +85,7 @@ func (n *node) start(t *testing.T) {
 	}
 }
 
-// kill is SIGKILL: nothing is flushed, nobody is told.
+// kill is SIGKILL: nothing is flushed, no peer is notified.
 func (n *node) kill() {
 	n.cmd.Process.Kill()
 	n.cmd.Wait()
@@ -105,8 +105,8 @@ func startCluster(t *testing.T) []*node {
 	return nodes
 }
 
-// freePorts holds all the listeners before it lets go of any, so that no port
-// comes twice.
+// freePorts holds all listeners until it has the last, so that no port is
+// returned twice.
 func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
 	for range n {

@@ -86,7 +86,7 @@ func must[T any](value T, err error) T {
 
 func public(pair nkeys.KeyPair) string { return must(pair.PublicKey()) }
 
-// withoutSecrets fails if words shows a seed or a token.
+// withoutSecrets fails if words contains a seed or a token.
 func withoutSecrets(t *testing.T, words string) {
 	t.Helper()
 	for _, secret := range []string{"SU", "eyJ", "BEGIN", "hunter2"} {
@@ -171,7 +171,7 @@ func TestPassword(t *testing.T) {
 }
 
 // TestRevoked: a user that is revoked while sessions live is named as the
-// reason, is dialled with again at a growing distance, and is taken when the
+// reason, is dialled with again after growing pauses, and works again when the
 // revocation is lifted (N08).
 func TestRevoked(t *testing.T) {
 	t.Parallel()
@@ -193,7 +193,7 @@ func TestRevoked(t *testing.T) {
 		}
 	}
 	withoutSecrets(t, strings.ReplaceAll(err.Error(), file, ""))
-	time.Sleep(2 * time.Second) // as long as a loop would show
+	time.Sleep(2 * time.Second) // the rate of dials to a real server is what is tested
 	if dials := must(o.server.Varz(nil)).TotalConnections - before; dials < 1 || dials > 8 {
 		t.Errorf("%d dials in two seconds", dials)
 	}

@@ -14,9 +14,9 @@ import (
 // until then neither the server nor the log gets a line per session.
 const denialPause = 2 * time.Second
 
-// denials tracks what the server does not permit our user. The server says so
-// asynchronously, and never answers the request, which would otherwise wait
-// until its timeout. The zero value is ready; it is safe for concurrent use.
+// denials tracks what the server does not permit our user. The server reports
+// that asynchronously and never answers the request, which would otherwise
+// wait until its timeout. The zero value is ready; it is safe for concurrent use.
 type denials struct {
 	mu    sync.Mutex
 	err   error     // the newest denial

@@ -65,7 +65,8 @@ func startReloadable(t *testing.T) (s *server.Server, reload func(func(*server.O
 	}
 }
 
-// TestDeniedAtStart: a user who may not use JetStream is told so.
+// TestDeniedAtStart: a user without permissions for JetStream is an error that
+// names them.
 func TestDeniedAtStart(t *testing.T) {
 	for _, subject := range []string{"$JS.API.INFO", "$JS.API.STREAM.CREATE.>"} {
 		s := startServer(t, server.RANDOM_PORT, permit(subject))
@@ -75,9 +76,9 @@ func TestDeniedAtStart(t *testing.T) {
 }
 
 // TestDenied: the operator takes a permission away while sessions live. Calls
-// fail with its name, at once and not when their time is up; the server and
-// the log hear of it once a pause, not once a call; and all is well again
-// when the permission is back (N08).
+// fail with its name, at once and not at their timeout; the server and the log
+// get one line per pause, not one per call; and calls succeed again when the
+// permission is back (N08).
 func TestDenied(t *testing.T) {
 	t.Parallel()
 	for name, subject := range map[string]string{"append": "wsr.log.>", "read": "$JS.API.DIRECT.GET.>"} {
@@ -163,8 +164,8 @@ func TestDeniedWaiting(t *testing.T) {
 	})
 }
 
-// TestAccountLimits: an account whose storage the operator cut is full, which
-// says that nothing was stored and takes nothing from anybody (N06, N08).
+// TestAccountLimits: an account whose storage the operator cut is full: nothing is
+// stored, and no other session loses anything (N06, N08).
 func TestAccountLimits(t *testing.T) {
 	o := newOperator(t)
 	_, file := o.user(nil)

@@ -17,9 +17,9 @@ import (
 const diskEnv = "WSR_TEST_SMALL_DISK"
 
 // TestDiskFull fills a real file system, in a process that has a mount
-// namespace of its own and is root in it. Where the system allows nobody that,
-// the same is asked of a server whose JetStream was switched off and whose
-// directory cannot be written: TestSwitchedOff, which runs anyway.
+// namespace of its own and is root in it. Where the system does not allow
+// that, TestSwitchedOff, which runs anyway, tests the same with a server whose
+// JetStream was switched off and whose directory cannot be written.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	if dir := os.Getenv(diskEnv); dir != "" {

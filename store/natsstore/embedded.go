@@ -26,6 +26,7 @@ const (
 	lockFile = "wsresilience.lock"
 )
 
+// errStopped is what calls get while no server runs.
 var errStopped = errors.New("embedded server: stopped")
 
 // An embedded is the server within this process. After a disk failure it is
@@ -46,7 +47,7 @@ type embedded struct {
 func startEmbedded(cfg *Config) (*embedded, error) {
 	dir := cfg.Embedded.Dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("natsstore: embedded journal: %w", err)
+		return nil, fmt.Errorf("natsstore: embedded journal: %w; its directory must be writable", err)
 	}
 	lock, err := lockDir(dir)
 	if err != nil {
@@ -100,7 +101,7 @@ func lockDir(dir string) (*os.File, error) {
 	name := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("natsstore: embedded journal: %w", err)
+		return nil, fmt.Errorf("natsstore: embedded journal: %w; its directory must be writable", err)
 	}
 	err = lock(f)
 	switch {

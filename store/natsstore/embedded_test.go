@@ -28,12 +28,12 @@ func mustOpen(t testing.TB, cfg Config) *Store {
 
 func mustOpenBackend(t testing.TB, cfg Config) *backend {
 	t.Helper()
-	l, err := openBackend(t.Context(), cfg)
+	b, err := openBackend(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	return l
+	t.Cleanup(func() { b.Close() })
+	return b
 }
 
 func TestEmbedded(t *testing.T) {

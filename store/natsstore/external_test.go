@@ -60,8 +60,8 @@ func TestExternal(t *testing.T) {
 	})
 }
 
-// TestMismatch: an operator's stream that breaks a promise is refused by name,
-// with what was found and what is wanted, and is left alone.
+// TestMismatch: an operator's stream that the journal cannot rely on is
+// refused by name, with what was found and what is wanted, and is not changed.
 func TestMismatch(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, server.RANDOM_PORT, nil)
@@ -91,8 +91,8 @@ func TestMismatch(t *testing.T) {
 	}
 }
 
-// TestLongerSessions: the streams live as long as the most patient of those
-// that share them asks for. A user who may not change them hears so.
+// TestLongerSessions: records live as long as the longest session TTL of those that
+// share the streams needs. A user who may not change them gets an error.
 func TestLongerSessions(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, server.RANDOM_PORT, func(o *server.Options) {
@@ -137,7 +137,7 @@ func TestLongerSessions(t *testing.T) {
 }
 
 // TestAbsentAtStart: no server is no error; the journal sets itself up when
-// one comes, and again when somebody deletes its streams.
+// one comes, and again when its streams are deleted.
 func TestAbsentAtStart(t *testing.T) {
 	t.Parallel()
 	port := freePorts(t, 1)[0]
@@ -234,7 +234,7 @@ func TestCheckLevel(t *testing.T) {
 }
 
 func TestAppendErrors(t *testing.T) {
-	l := &backend{}
+	b := &backend{}
 	for _, tc := range []struct {
 		code jetstream.ErrorCode
 		text string
@@ -248,7 +248,7 @@ func TestAppendErrors(t *testing.T) {
 		{10023, "insufficient resources", store.ErrFull},
 		{10008, "JetStream system temporarily unavailable", store.ErrUnavailable},
 	} {
-		err := l.appendError(fmt.Errorf("nats: %w", &jetstream.APIError{ErrorCode: tc.code, Description: tc.text}))
+		err := b.appendError(fmt.Errorf("nats: %w", &jetstream.APIError{ErrorCode: tc.code, Description: tc.text}))
 		if !errors.Is(err, tc.want) {
 			t.Errorf("%d %s: %v, want %v", tc.code, tc.text, err, tc.want)
 		}

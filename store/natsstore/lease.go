@@ -22,7 +22,7 @@ const (
 	MinLeaseTTL = 2 * time.Second
 )
 
-// A LeaseConfig says who announces itself.
+// A LeaseConfig configures Announce.
 type LeaseConfig struct {
 	Owner  string        // address, as in the records; 1 to store.MaxOwner bytes
 	TTL    time.Duration // the same for all; 0: DefaultLeaseTTL; raised to MinLeaseTTL

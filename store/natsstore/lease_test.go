@@ -271,8 +271,8 @@ func TestPermissions(t *testing.T) {
 		}}}
 	})
 	cfg := externalConfig(t, strings.Replace(s.ClientURL(), "nats://", "nats://user:right@", 1))
-	var told safeBuffer
-	cfg.Logger = slog.New(slog.NewTextHandler(&told, nil))
+	var logged safeBuffer
+	cfg.Logger = slog.New(slog.NewTextHandler(&logged, nil))
 	st := mustOpen(t, cfg)
 	a := announce(t, st, podA, MinLeaseTTL)
 	b := announce(t, mustOpen(t, cfg), podB, MinLeaseTTL)
@@ -291,7 +291,7 @@ func TestPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitLease(t, a, podB, store.LeaseGone, time.Second)
-	if log := told.String(); strings.Contains(log, "iolation") {
+	if log := logged.String(); strings.Contains(log, "iolation") {
 		t.Error(log)
 	}
 }

@@ -153,7 +153,7 @@ func TestReadAgain(t *testing.T) {
 }
 
 // TestReadGivesUp: a journal that stays silent or broken is unavailable after
-// a few requests, and says which of the two.
+// a few requests, and the error tells which of the two.
 func TestReadGivesUp(t *testing.T) {
 	l, r := startReplica(t, 300*time.Millisecond)
 	began := time.Now()

@@ -219,8 +219,8 @@ func wrongSequence(err error) bool {
 	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
 
-// keyGone reports whether a refused compare-and-set says that nothing is left
-// of our key, of which a watch does not tell.
+// keyGone reports whether a compare-and-set was refused because nothing is left
+// of our key. A watch does not show that.
 func keyGone(err error) bool {
 	var (
 		api    *jetstream.APIError

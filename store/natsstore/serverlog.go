@@ -5,7 +5,7 @@ import (
 	"log/slog"
 )
 
-// A serverLog passes what the embedded server says on: its notices are our
+// A serverLog forwards the log of the embedded server: its notices are our
 // debug messages, its warnings and errors keep their level.
 type serverLog struct{ to *slog.Logger }
 

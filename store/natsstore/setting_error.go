@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// A settingError is a reason for not being connected that waiting does not
-// mend, with the setting that an operator has to look at. It holds no secret.
+// A settingError is a reason for not being connected that retrying does not
+// change, with the setting that an operator has to check. It holds no secret.
 type settingError struct {
 	setting string
 	err     error
@@ -21,8 +21,8 @@ type settingError struct {
 func (e *settingError) Error() string { return e.setting + ": " + e.err.Error() }
 func (e *settingError) Unwrap() error { return e.err }
 
-// explain makes a settingError of an error of the connection if waiting does
-// not mend it: the server refuses us, or it is not the one that we expect. An
+// explain makes a settingError of an error of the connection if retrying does
+// not help: the server refuses us, or it is not the one that we expect. An
 // expired certificate is none, since the server's operator renews it.
 func (c *Config) explain(err error) error {
 	var (

@@ -4,8 +4,8 @@
 // Each session is one subject, wsr.log.<shard>.<session id>, in one of a few
 // streams. A stream keeps the newest messages of a subject by itself
 // (MaxMsgsPerSubject), refuses new ones when it is full instead of dropping
-// somebody else's (DiscardNew), and checks the subject's last sequence on
-// every append, which is the fence.
+// those of other sessions (DiscardNew), and checks the subject's last sequence
+// on every append, which is the fence (I5).
 //
 // Sidecars that share the journal announce themselves in the key-value bucket
 // WSR_LEASE (Announce), one key per address.
@@ -50,9 +50,9 @@ type Store struct {
 }
 
 // Open starts the embedded server or connects to the external ones, and makes
-// the streams or checks them. It fails with what waiting does not mend: a bad
+// the streams or checks them. It fails only if retrying cannot help: a bad
 // Config, a directory in use, credentials or permissions that are refused, a
-// server that is another or too old, a stream that differs. External servers
+// server with another name or too old, a stream that differs. External servers
 // that are only out of reach are no error: sessions live in memory, Ready says
 // why the journal is unavailable, and the first call that reaches it sets it
 // up.

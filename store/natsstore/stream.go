@@ -69,7 +69,7 @@ func (b *backend) checkServer(ctx context.Context) error {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fmt.Errorf("natsstore: server: %w; enable JetStream for the account", err)
 	case err != nil:
-		// "Not enabled" too: the client says so whenever no server answers, as
+		// "Not enabled" too: the client returns it whenever no server answers, as
 		// while a cluster starts.
 		return unavailable(fmt.Errorf("account info: %w", err))
 	}

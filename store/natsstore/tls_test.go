@@ -107,8 +107,8 @@ func mustWork(t *testing.T, cfg Config) *Store {
 	return s
 }
 
-// mustRefuse opens the journal of cfg, which must fail with all of want in
-// its words, and soon: not when the time for a start is up.
+// mustRefuse opens the journal of cfg, which must fail with all of want in the
+// error, and at once rather than at its timeout.
 func mustRefuse(t *testing.T, cfg Config, want ...string) {
 	t.Helper()
 	cfg.Timeout = 20 * time.Second

@@ -17,10 +17,10 @@ import (
 
 // A watchRecorder keeps what Watch reports.
 type watchRecorder struct {
-	mu   sync.Mutex
-	told []bool
-	why  []error
-	seen int
+	mu       sync.Mutex
+	reported []bool
+	why      []error
+	seen     int
 }
 
 func watched(t *testing.T, s *Store) *watchRecorder {
@@ -32,7 +32,7 @@ func watched(t *testing.T, s *Store) *watchRecorder {
 		s.Watch(ctx, func(available bool, why error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.told, w.why = append(w.told, available), append(w.why, why)
+			w.reported, w.why = append(w.reported, available), append(w.why, why)
 		})
 	}()
 	t.Cleanup(func() { stop(); <-done })
@@ -44,12 +44,12 @@ func (w *watchRecorder) want(t *testing.T, available bool, within time.Duration)
 	t.Helper()
 	for began := time.Now(); time.Since(began) < within; time.Sleep(5 * time.Millisecond) {
 		w.mu.Lock()
-		told, why := w.told, w.why
+		reported, why := w.reported, w.why
 		w.mu.Unlock()
-		if len(told) > w.seen {
+		if len(reported) > w.seen {
 			w.seen++
-			if told[w.seen-1] != available || (why[w.seen-1] == nil) != available {
-				t.Fatalf("told %v, %v", told, why)
+			if reported[w.seen-1] != available || (why[w.seen-1] == nil) != available {
+				t.Fatalf("reported %v, %v", reported, why)
 			}
 			return why[w.seen-1]
 		}
@@ -63,8 +63,8 @@ func (w *watchRecorder) wantNone(t *testing.T) {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.told) != w.seen {
-		t.Errorf("told %v, %v", w.told, w.why)
+	if len(w.reported) != w.seen {
+		t.Errorf("reported %v, %v", w.reported, w.why)
 	}
 }
 

@@ -27,8 +27,8 @@ const (
 	adoptPause = 20 * time.Millisecond
 )
 
-// AdoptLatest loads session id and adopts it whoever owns it, again after each
-// race that it loses.
+// AdoptLatest loads session id and adopts it, whatever owner it has, again after
+// each race that it loses.
 func AdoptLatest(ctx context.Context, s store.Store, id store.ID, owner string, now time.Time) (*store.State, error) {
 	missing := 0
 	for range maxAdoptTries {
