@@ -6,26 +6,25 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
+	"github.com/wsresilience/wsresilience/internal/program"
 	"github.com/wsresilience/wsresilience/k8s/cluster/clustertest"
 )
 
 // process is the webhook as it runs in a cluster.
 type process struct {
+	*proc.Process
 	t             *testing.T
-	command       *exec.Cmd
 	listen, admin string
-	errors        bytes.Buffer  // to be read after stop
 	ca            func() []byte // that the API server trusts
 }
 
@@ -33,21 +32,10 @@ type process struct {
 func build(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "injector")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return binary
-}
-
-// freeAddress is one of loopback that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if err := program.Build(t.Context(), "wsresilience-injector", binary); err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return binary
 }
 
 // startProcess waits until the webhook is ready.
@@ -57,25 +45,23 @@ func startProcess(t *testing.T, binary, settings string, server *clustertest.Ser
 	if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, listen: freeAddress(t), admin: freeAddress(t)}
-	p.ca = func() []byte { return server.Bundle("injector", "pod.inject") }
-	p.command = exec.Command(binary, "webhook", "-config", config, "-listen", p.listen, "-admin", p.admin, "-shutdown-delay", "100ms")
-	p.command.Env = append(os.Environ(), "KUBECONFIG="+server.Kubeconfig(t))
-	p.command.Stderr = &p.errors
-	if err := p.command.Start(); err != nil {
+	free, err := proc.FreeAddrs(2)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.command.Process.Kill() })
-	for range 600 {
-		if status, _ := p.get("/readyz"); status == http.StatusOK {
-			return p
-		}
-		time.Sleep(50 * time.Millisecond)
+	p := &process{t: t, listen: free[0], admin: free[1]}
+	p.ca = func() []byte { return server.Bundle("injector", "pod.inject") }
+	cmd := exec.Command(binary, "webhook", "-config", config, "-listen", p.listen, "-admin", p.admin, "-shutdown-delay", "100ms")
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+server.Kubeconfig(t))
+	var starter proc.Starter
+	if p.Process, err = starter.Start("injector", cmd); err != nil {
+		t.Fatal(err)
 	}
-	_ = p.command.Process.Kill()
-	_ = p.command.Wait()
-	t.Fatalf("it does not become ready: %s", p.errors.String())
-	return nil
+	t.Cleanup(p.Kill)
+	if _, err := p.WaitReady(t.Context(), time.Now(), "http://"+p.admin+"/readyz", 50*time.Millisecond, 30*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // get asks the admin port.
@@ -129,11 +115,8 @@ func (p *process) ask(t *testing.T, review *admissionv1.AdmissionReview) *admiss
 // stop sends SIGTERM, and returns what was logged.
 func (p *process) stop(t *testing.T) string {
 	t.Helper()
-	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	if err := p.Terminate(proc.Grace); err != nil {
+		t.Error(err)
 	}
-	if err := p.command.Wait(); err != nil {
-		t.Errorf("%v: %s", err, p.errors.String())
-	}
-	return p.errors.String()
+	return p.Log()
 }

@@ -79,7 +79,7 @@ func restart(t *testing.T, stop func(*process), reason string) {
 	p := newProcess(t, backend.URL, t.TempDir(), "WSR_DRAIN_SECONDS=3")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	c, _, err := client.Dial(ctx, "ws://"+p.addr+"/", &client.Options{Adopt: true})
+	c, _, err := client.Dial(ctx, "ws://"+p.Addr+"/", &client.Options{Adopt: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func nextSocket(ctx context.Context, t *testing.T, app *script, c *client.Conn) 
 	return nil
 }
 
-func TestAdoptAfterCrash(t *testing.T) { restart(t, (*process).kill, "owner_lost") }
+func TestAdoptAfterCrash(t *testing.T) { restart(t, (*process).Kill, "owner_lost") }
 
 func TestAdoptAfterRestart(t *testing.T) { restart(t, (*process).terminate, "drained") }
 
@@ -148,14 +148,14 @@ func TestUnawareClientAfterCrash(t *testing.T) {
 	p := newProcess(t, backend.URL, t.TempDir())
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	c, _, err := client.Dial(ctx, "ws://"+p.addr+"/", nil)
+	c, _, err := client.Dial(ctx, "ws://"+p.Addr+"/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.CloseNow()
 	say(t, <-app.sockets, "last words")
 	p.wantJournaled(1)
-	p.kill()
+	p.Kill()
 	p.start()
 	mustRead(ctx, t, c, "last words")
 	if _, _, err := c.Read(ctx); client.CloseStatus(err) != 1012 {

@@ -3,7 +3,6 @@
 package fronts
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // frame is what every nginx.conf has around the part that the page shows:
@@ -39,9 +40,9 @@ const patience = 30 * time.Second
 
 // nginx is a running master with its workers.
 type nginx struct {
+	*proc.Process
 	addr string
 	log  string // file
-	cmd  *exec.Cmd
 }
 
 // startNginx runs the documented configuration, edited, in front of upstream,
@@ -65,42 +66,24 @@ func startNginx(t *testing.T, upstream string, edits ...edit) *nginx {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n := &nginx{addr: addr, log: filepath.Join(dir, "log"), cmd: exec.Command(bin, "-p", dir, "-e", filepath.Join(dir, "log"), "-c", file)}
-	// Its own group, so that no worker outlives a master that had to be killed.
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := n.cmd.Start(); err != nil {
+	n := &nginx{addr: addr, log: filepath.Join(dir, "log")}
+	var starter proc.Starter
+	if n.Process, err = starter.Start("nginx", exec.Command(bin, "-p", dir, "-e", n.log, "-c", file)); err != nil {
 		t.Fatal(err)
 	}
-	over := make(chan error, 1)
-	go func() { over <- n.cmd.Wait() }()
 	t.Cleanup(func() {
-		_ = n.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-over:
-		case <-time.After(patience):
-			_ = syscall.Kill(-n.cmd.Process.Pid, syscall.SIGKILL)
-			<-over
-			t.Error("nginx did not stop")
+		if err := n.Terminate(patience); err != nil {
+			t.Error(err)
 		}
 		if t.Failed() {
 			t.Logf("nginx.conf:\n%s\nnginx's log:\n%s", text, n.logged(t))
 		}
 	})
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			_ = c.Close()
-			return n
-		}
-		select {
-		case err := <-over:
-			over <- err
-			t.Fatalf("nginx ended at its start: %v\n%s", err, n.logged(t))
-		default:
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("nginx does not listen")
-		}
+	err = proc.Until(t.Context(), patience, 5*time.Millisecond, func() bool { return n.Ended() || proc.Listens(addr) })
+	if err != nil || n.Ended() {
+		t.Fatalf("nginx does not listen: %v\n%s", err, n.logged(t))
 	}
+	return n
 }
 
 // logged is what nginx has written to its log.
@@ -116,7 +99,7 @@ func (n *nginx) logged(t *testing.T) string {
 // reload is what `nginx -s reload` does.
 func (n *nginx) reload(t *testing.T) {
 	t.Helper()
-	if err := n.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := n.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -124,7 +107,7 @@ func (n *nginx) reload(t *testing.T) {
 // workers are the processes of the master, old ones included.
 func (n *nginx) workers(t *testing.T) []string {
 	t.Helper()
-	pid := strconv.Itoa(n.cmd.Process.Pid)
+	pid := strconv.Itoa(n.Pid())
 	list, err := os.ReadFile(filepath.Join("/proc", pid, "task", pid, "children"))
 	if err != nil {
 		t.Fatal(err)
@@ -135,10 +118,9 @@ func (n *nginx) workers(t *testing.T) []string {
 // freeAddr is a loopback address that nobody listens on at the moment.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := proc.FreeAddrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return free[0]
 }
