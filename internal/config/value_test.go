@@ -43,6 +43,10 @@ func TestUpstreamDial(t *testing.T) {
 			t.Errorf("%s: %s %s, want %v", text, network, address, want)
 		}
 	}
+	// The proxy is given the text, and takes no URL without a port.
+	if got := mustLoad(t, "WSR_UPSTREAM=http://app").Upstream; got != "http://app:80" {
+		t.Errorf("http://app is %s, want its port in it", got)
+	}
 }
 
 func TestAddresses(t *testing.T) {
