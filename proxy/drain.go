@@ -10,46 +10,10 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/wire"
-)
-
-// A Schedule is how the time of a drain is spent, in this order.
-type Schedule struct {
-	Notice     time.Duration // everybody is taken, while load balancers learn that this pod goes
-	Move       time.Duration // clients are asked to come elsewhere, spread over this
-	Stragglers time.Duration // whoever has not moved is moved
-}
-
-const (
-	// noticeMost is enough for load balancers and kube-proxy, however long a
-	// drain is.
-	noticeMost = 5 * time.Second
-
-	// stragglersLeast is what a hand-over takes of an app that does not answer
-	// its close, with a journal that is slow.
-	stragglersLeast = 2 * time.Second
-)
-
-// Plan makes a schedule of the time that a drain may take (WSR_DRAIN_SECONDS).
-func Plan(total time.Duration) Schedule {
-	p := Schedule{Notice: min(total/5, noticeMost), Stragglers: max(total/10, min(stragglersLeast, total/3))}
-	p.Move = total - p.Notice - p.Stragglers
-	return p
-}
-
-// Implementation limits of a drain.
-const (
-	// drainPace is between two looks at who is still here.
-	drainPace = 20 * time.Millisecond
-
-	// moveDelay is what a GOAWAY gives its client to come elsewhere: they are
-	// sent one after the other, so that it only has to blur the rate.
-	moveDelay = 500 * time.Millisecond
-
-	// askAgain is when a client that came back to this pod is asked again.
-	askAgain = 2 * time.Second
 )
 
 // leaving is how far a sidecar is on its way out. It is safe for concurrent
@@ -99,7 +63,7 @@ func (s *Server) Accepting() bool { return !s.leaving.refuses() }
 // asked, one after the other, to come elsewhere, which moves their session
 // there; at last plain clients are closed with 1012. If a drain is under way already, Drain waits for its
 // end. When ctx ends it returns and the drain goes on.
-func (s *Server) Drain(ctx context.Context, plan Schedule) error {
+func (s *Server) Drain(ctx context.Context, plan drain.Schedule) error {
 	mine, done := s.leaving.begin()
 	if mine {
 		s.work.Go(func() {
@@ -115,32 +79,80 @@ func (s *Server) Drain(ctx context.Context, plan Schedule) error {
 	}
 }
 
-func (s *Server) drain(plan Schedule) error {
-	last := time.Now().Add(plan.Notice + plan.Move)
-	end := last.Add(plan.Stragglers)
-	s.log.Info("draining", "audit", true, "sessions", len(s.sessions.all()), "limit", time.Until(end).Round(time.Second).String())
+func (s *Server) drain(plan drain.Schedule) error {
+	f := drain.Facts{Schedule: plan, Peers: s.cfg.Peers != nil, Began: time.Now()}
+	s.log.Info("draining", "audit", true, "sessions", len(s.sessions.all()), "limit", time.Until(f.End()).Round(time.Second).String())
 	s.leaving.draining.Store(true)
 	s.beginHandOver()
-	if !s.rest(plan.Notice) {
-		return context.Cause(s.life)
-	}
-	s.leaving.closed.Store(true)
-	s.moveClients(last)
-	err := s.handAllOver(end)
+	err := s.empty(&f)
 	s.log.Info("drained", "audit", true, "left", len(s.sessions.all()))
 	return err
 }
 
-// rest waits, and returns false if the server is shut down meanwhile.
-func (s *Server) rest(d time.Duration) bool {
-	t := time.NewTimer(d)
+// empty performs the steps of a drain until it is over or the server is shut
+// down.
+func (s *Server) empty(f *drain.Facts) error {
+	var moves []func()
+	for {
+		n, changed := s.sessions.count()
+		f.Now, f.Resilient, f.Plain, f.Created, f.Tunnels = time.Now(), n.resilient, n.plain, n.created, s.tunnels.count()
+		switch step := drain.Next(f).(type) {
+		case drain.Wait:
+			if !s.rest(step.Until, changed) {
+				return context.Cause(s.life)
+			}
+		case drain.Refuse:
+			s.leaving.closed.Store(true)
+			f.Refusing = true
+		case drain.List:
+			moves = s.moves(f.Moving())
+			f.Listed, f.Clients = f.Now, len(moves)
+		case drain.Move:
+			for _, move := range moves[f.Moved : f.Moved+step.N] {
+				move()
+			}
+			f.Moved += step.N
+		case drain.Remind:
+			f.NextAsk = s.remind(f.Moving())
+		case drain.HandOver:
+			for _, c := range s.sessions.all() {
+				c.handOver(event.HandOverDeadline)
+			}
+			f.HandedOver = f.Created
+		case drain.Done:
+			if step.Left > 0 {
+				return fmt.Errorf("proxy: drain: %d sessions could not be handed over in time", step.Left)
+			}
+			return nil
+		}
+	}
+}
+
+// rest waits until then or until something changes, and returns false if the
+// server is shut down meanwhile.
+func (s *Server) rest(until time.Time, changed <-chan struct{}) bool {
+	t := time.NewTimer(time.Until(until))
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return true
+	case <-changed:
+		return true
 	case <-s.life.Done():
 		return false
 	}
+}
+
+// moves are what moves each client, in random order.
+func (s *Server) moves(last time.Time) (moves []func()) {
+	for _, c := range s.sessions.all() {
+		moves = append(moves, func() { c.sendGoAway(last) })
+	}
+	for _, t := range s.tunnels.all() {
+		moves = append(moves, t.close)
+	}
+	rand.Shuffle(len(moves), func(i, j int) { moves[i], moves[j] = moves[j], moves[i] })
+	return moves
 }
 
 // beginHandOver tells all sessions that their app may go away now.
@@ -158,52 +170,9 @@ func (c *conduit) drains() {
 	}
 }
 
-// moveClients makes clients move, at an even rate, until last: those of our
-// own sessions are asked, and those that only pass through here lose their
-// connection, since nothing can be said to them. Without anybody who could
-// take sessions over they are left in peace.
-func (s *Server) moveClients(last time.Time) {
-	if s.cfg.Peers == nil {
-		s.rest(time.Until(last))
-		return
-	}
-	var moves []func()
-	for _, c := range s.sessions.all() {
-		moves = append(moves, func() { c.asksToMove(last) })
-	}
-	for _, t := range s.tunnels.all() {
-		moves = append(moves, t.close)
-	}
-	rand.Shuffle(len(moves), func(i, j int) { moves[i], moves[j] = moves[j], moves[i] })
-	began := time.Now()
-	span := last.Sub(began) - moveDelay
-	for i := 0; time.Now().Before(last) && s.resilientLeft()+s.tunnels.count() > 0; {
-		for due := share(len(moves), time.Since(began), span); i < due; i++ {
-			moves[i]()
-		}
-		if i == len(moves) {
-			s.askStragglers(last)
-		}
-		if !s.rest(drainPace) {
-			return
-		}
-	}
-	if len(s.sessions.all()) > 0 {
-		s.rest(time.Until(last)) // plain clients are left alone until then
-	}
-}
-
-// share is how many of n are due when some of a span has passed.
-func share(n int, passed, span time.Duration) int {
-	if passed >= span {
-		return n
-	}
-	return min(n, int(float64(n)*float64(passed)/float64(span))+1)
-}
-
-// asksToMove tells the client to come elsewhere. A session without a client
+// sendGoAway tells the client to come elsewhere. A session without a client
 // is handed over at once.
-func (c *conduit) asksToMove(last time.Time) {
+func (c *conduit) sendGoAway(last time.Time) {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
@@ -212,53 +181,39 @@ func (c *conduit) asksToMove(last time.Time) {
 		return
 	case m.Attached():
 		c.asked = monotime.At(now)
-		m.GoAway(wire.GoAwayDraining, max(0, min(moveDelay, last.Sub(now))))
+		m.GoAway(wire.GoAwayDraining, max(0, min(drain.MoveDelay, last.Sub(now))))
 	default:
-		c.handsOver(now, event.HandOverDetached)
+		c.handOverLocked(now, event.HandOverDetached)
 	}
 	c.settle(now)
 }
 
-// askStragglers asks those again who came back to this pod.
-func (s *Server) askStragglers(last time.Time) {
+// remind asks those again who came back to this pod, and returns when the next
+// one is due.
+func (s *Server) remind(last time.Time) (next time.Time) {
+	next = last
 	for _, c := range s.sessions.all() {
-		if c.askedBefore(askAgain) {
-			c.asksToMove(last)
+		if due := c.nextGoAway(); !due.IsZero() && time.Until(due) <= 0 {
+			c.sendGoAway(last)
+		} else if !due.IsZero() && due.Before(next) {
+			next = due
 		}
 	}
+	if again := time.Now().Add(drain.AskAgain); again.Before(next) {
+		next = again // of those that were just asked
+	}
+	return next
 }
 
-// askedBefore tells whether the client was last asked that long ago.
-func (c *conduit) askedBefore(d time.Duration) bool {
-	now := c.enter()
+// nextGoAway is when the client is to be asked again; zero for a plain one,
+// which is never asked.
+func (c *conduit) nextGoAway() time.Time {
+	c.enter()
 	defer c.leave()
-	return !c.plain && now.Sub(c.asked.Time()) >= d
-}
-
-// handAllOver moves whoever is left, and waits for it until end.
-func (s *Server) handAllOver(end time.Time) error {
-	for time.Now().Before(end) {
-		left := s.sessions.all()
-		if len(left) == 0 {
-			return nil
-		}
-		for _, c := range left {
-			c.handOver(event.HandOverDeadline) // once; a late adoption comes with a later look
-		}
-		if !s.rest(drainPace) {
-			return context.Cause(s.life)
-		}
+	if c.plain {
+		return time.Time{}
 	}
-	if n := len(s.sessions.all()); n > 0 {
-		return fmt.Errorf("proxy: drain: %d sessions could not be handed over in time", n)
-	}
-	return nil
-}
-
-func (s *Server) resilientLeft() int {
-	s.sessions.mu.Lock()
-	defer s.sessions.mu.Unlock()
-	return len(s.sessions.sessions)
+	return c.asked.Time().Add(drain.AskAgain)
 }
 
 // handOver gives the session up and returns a channel that is closed when it
@@ -272,13 +227,13 @@ func (c *conduit) handOver(cause event.HandOverCause) <-chan struct{} {
 			close(c.ended)
 		}
 	}
-	c.handsOver(now, cause)
+	c.handOverLocked(now, cause)
 	c.settle(now)
 	return c.ended
 }
 
-// handsOver is handOver for a caller that holds the lock and settles.
-func (c *conduit) handsOver(now time.Time, cause event.HandOverCause) {
+// handOverLocked is handOver for a caller that holds the lock, and settles.
+func (c *conduit) handOverLocked(now time.Time, cause event.HandOverCause) {
 	m, ok := c.m.(*session.Session)
 	if !ok {
 		c.m.End(now, session.EndedShutdown, wire.CodeRestart)
@@ -291,7 +246,7 @@ func (c *conduit) handsOver(now time.Time, cause event.HandOverCause) {
 	}
 }
 
-func (c *conduit) handingOver() bool {
+func (c *conduit) isHandingOver() bool {
 	c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
@@ -309,7 +264,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if !ok {
 		end = time.Now().Add(handedWait)
 	}
-	err := s.handAllOver(end)
+	err := s.empty(&drain.Facts{Schedule: drain.Schedule{Stragglers: time.Until(end)}, Began: time.Now(), Refusing: true})
 	s.die()
 	// Only now: a peer takes a closed port for a dead owner.
 	herr := errors.Join(s.http.Shutdown(ctx), s.peerHTTP.Shutdown(ctx))

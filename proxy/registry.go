@@ -17,6 +17,8 @@ type registry struct {
 	plain    map[*conduit]struct{}
 	adopting map[wire.SessionID]chan struct{} // closed when the adoption is decided
 	closed   bool                             // nothing new is taken
+	created  int                              // conduits that were ever registered
+	changed  chan struct{}                    // closed when there is a new one, or none left; nil: nobody waits
 
 	gone, plainGone session.Counters // of the ended ones
 }
@@ -39,6 +41,8 @@ func (r *registry) add(c *conduit) bool {
 	} else {
 		r.plain[c] = struct{}{}
 	}
+	r.created++
+	r.notify()
 	return true
 }
 
@@ -50,12 +54,37 @@ func (r *registry) remove(c *conduit) {
 	if c.plain {
 		delete(r.plain, c)
 		addCounters(&r.plainGone, c.m.Counters())
-		return
+	} else {
+		if r.sessions[c.id] == c {
+			delete(r.sessions, c.id)
+		}
+		addCounters(&r.gone, c.m.Counters())
 	}
-	if r.sessions[c.id] == c {
-		delete(r.sessions, c.id)
+	if len(r.sessions) == 0 {
+		r.notify()
 	}
-	addCounters(&r.gone, c.m.Counters())
+}
+
+// notify wakes those who wait for a change. The caller holds mu.
+func (r *registry) notify() {
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
+}
+
+// counts are how many conduits there are.
+type counts struct{ resilient, plain, created int }
+
+// count returns how many conduits there are, and a channel that is closed when
+// a new one comes or no session is left.
+func (r *registry) count() (n counts, changed <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.changed == nil {
+		r.changed = make(chan struct{})
+	}
+	return counts{len(r.sessions), len(r.plain), r.created}, r.changed
 }
 
 // has tells whether the session lives here.

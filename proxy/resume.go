@@ -126,7 +126,7 @@ func (h *arrival) reattach(c *conduit, t *wire.Token) {
 // when the hand-over had begun is sent away.
 func (h *arrival) leaves(c *conduit) bool {
 	tunnelled := h.client != nil
-	if !tunnelled && !c.handingOver() || tunnelled && !h.s.Draining() {
+	if !tunnelled && !c.isHandingOver() || tunnelled && !h.s.Draining() {
 		return false
 	}
 	wait := time.NewTimer(handedWait)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/config"
+	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store/natsstore"
@@ -146,7 +147,7 @@ func (s *sidecar) drain(ctx context.Context) error {
 	if s.leases != nil {
 		s.leases.SetDraining(true)
 	}
-	return s.proxy.Drain(ctx, proxy.Plan(s.cfg.DrainTime()))
+	return s.proxy.Drain(ctx, drain.Plan(s.cfg.DrainTime()))
 }
 
 // stop hands over what is left and closes everything.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store"
@@ -218,7 +219,7 @@ func TestKeysRotate(t *testing.T) {
 		soon(t, "the pod notices", func() bool { return f.pods[i].Stats().Attached == 0 })
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		if err := f.pods[i].Drain(ctx, proxy.Schedule{Move: 50 * time.Millisecond, Stragglers: 2 * time.Second}); err != nil {
+		if err := f.pods[i].Drain(ctx, drain.Schedule{Move: 50 * time.Millisecond, Stragglers: 2 * time.Second}); err != nil {
 			t.Fatal(err)
 		}
 		v.to.Store(int64(i + 1))

@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -65,7 +66,7 @@ func TestDrainMovesClients(t *testing.T) {
 		stubborn.to.Store(1)
 	}()
 	time.Sleep(300 * time.Millisecond)
-	if err := f.pods[0].Drain(t.Context(), proxy.Schedule{Notice: 200 * time.Millisecond, Move: 3 * time.Second, Stragglers: 3 * time.Second}); err != nil {
+	if err := f.pods[0].Drain(t.Context(), drain.Schedule{Notice: 200 * time.Millisecond, Move: 3 * time.Second, Stragglers: 3 * time.Second}); err != nil {
 		t.Error(err)
 	}
 	if st := f.pods[0].Stats(); st.Attached+st.Detached+st.Plain != 0 {
@@ -114,7 +115,7 @@ func TestMoveIsSlow(t *testing.T) {
 	traffic := make(chan error, 1)
 	go func() { traffic <- v.both(t.Context(), total, 10*time.Millisecond) }()
 	time.Sleep(200 * time.Millisecond)
-	if err := f.pods[0].Drain(t.Context(), proxy.Schedule{Move: 5 * time.Second, Stragglers: 2 * time.Second}); err != nil {
+	if err := f.pods[0].Drain(t.Context(), drain.Schedule{Move: 5 * time.Second, Stragglers: 2 * time.Second}); err != nil {
 		t.Error(err)
 	}
 	if err := <-traffic; err != nil {
@@ -132,7 +133,7 @@ func TestMoveIsSlow(t *testing.T) {
 }
 
 // schedule is of the tests in virtual time.
-var schedule = proxy.Schedule{Notice: 5 * time.Second, Move: 18 * time.Second, Stragglers: 2 * time.Second}
+var schedule = drain.Schedule{Notice: 5 * time.Second, Move: 18 * time.Second, Stragglers: 2 * time.Second}
 
 // drains begins a drain and returns what it ends with, and when.
 func (p *pod) drains(t *testing.T) (done chan error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store"
 )
@@ -191,7 +192,7 @@ func TestOwnerHandedOver(t *testing.T) {
 	o := lostOwner(t, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if err := o.f.pods[0].Drain(ctx, proxy.Schedule{Move: 100 * time.Millisecond, Stragglers: time.Second}); err != nil {
+	if err := o.f.pods[0].Drain(ctx, drain.Schedule{Move: 100 * time.Millisecond, Stragglers: time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	if st, err := o.f.store.Load(ctx, storeID(t, o.id)); err != nil || !st.Handed || st.Gap {

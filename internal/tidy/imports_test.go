@@ -40,8 +40,8 @@ var layers = []layer{
 		"store/storetest":  nil,
 	},
 	{ // Decisions over what the machine and the journal say, and what is reported.
-		"internal/admission": nil,
-		"event":              nil,
+		"internal/admission": nil, "internal/drain": nil,
+		"event": nil,
 	},
 	{ // What the proxy is made of.
 		"internal/transport": {"github.com/valyala/bytebufferpool", "golang.org/x/sys"},
