@@ -7,10 +7,10 @@ type LeaseState int
 
 const (
 	// LeaseUnknown: nothing is known, since the journal is out of reach or its
-	// updates have not come yet. Nobody adopts; the client tries again.
+	// updates have not come yet. No sidecar adopts; the client tries again.
 	LeaseUnknown LeaseState = iota
-	// LeaseLive: it renewed its lease within the lease's time. Its sessions are
-	// its own.
+	// LeaseLive: it renewed its lease in time. Clients are forwarded to it, and
+	// its sessions are adopted only when it was unreachable for a lease's time.
 	LeaseLive
 	// LeaseGone: it has no lease, it released it, or the lease ran out. Its
 	// sessions may be adopted.
