@@ -14,8 +14,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
-
-	"github.com/wsresilience/wsresilience/internal/demo"
 )
 
 // Exit codes.
@@ -34,7 +32,7 @@ commands:
   drain     hand all sessions of the sidecar in this pod over and wait until that
             is done: for a preStop hook ([-timeout 30s])
   demo      show it here: two pods and two clients, while the network breaks and
-            pods are killed and drained
+            pods are killed and drained (runs wsresilience-demo)
   config    print the effective settings, secrets masked, and check them
   version   print the version
   help      print this and all settings
@@ -87,7 +85,7 @@ func command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	case "drain":
 		return drainCommand(ctx, args, environ, stdout, stderr)
 	case "demo":
-		return demo.Command(ctx, args, stdout, stderr)
+		return demoCommand(ctx, args, environ, stderr)
 	case "config":
 		if refuseArgs(name, args, stderr) {
 			return exitUsage

@@ -3,6 +3,8 @@ package demo
 import (
 	"slices"
 	"sync"
+
+	"github.com/wsresilience/wsresilience/internal/lab/ledger"
 )
 
 // audience is everybody who keeps a tally of the same pods: the terminal, and
@@ -41,10 +43,10 @@ func (w *audience) all() []*tally {
 	return append([]*tally{w.terminal}, w.visitors...)
 }
 
-// report hands a line of an app to the tally that it concerns.
-func (w *audience) report(line string) {
+// report hands a record of an app to the tally that it concerns.
+func (w *audience) report(r ledger.Record) {
 	for _, t := range w.all() {
-		if t.report(line) {
+		if t.report(r) {
 			return
 		}
 	}
@@ -91,7 +93,7 @@ func (w *audience) watch(change int) {
 	}
 }
 
-// watching tells whether a page is open.
+// watching reports whether a page is open.
 func (w *audience) watching() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/faultlink"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // The faults of a visitor's network.
@@ -104,7 +105,7 @@ func (v *visitor) during(kind faultKind, d time.Duration, fail, mend func()) boo
 	v.fault, v.faulty = kind, time.Now().Add(d)
 	fail()
 	v.work.Go(func() {
-		sleep(v.life, d)
+		_ = proc.Sleep(v.life, d)
 		mend()
 		v.mu.Lock()
 		defer v.mu.Unlock()
@@ -138,7 +139,7 @@ func (v *visitor) auto(on bool) {
 	ctx, v.stopAuto = context.WithCancel(v.life)
 	v.work.Go(func() {
 		for {
-			sleep(ctx, leastPause+rand.N(mostPause-leastPause))
+			_ = proc.Sleep(ctx, leastPause+rand.N(mostPause-leastPause))
 			if ctx.Err() != nil {
 				return
 			}

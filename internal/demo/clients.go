@@ -14,6 +14,8 @@ import (
 
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/backoff"
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // dialTimeout is how long both clients give a handshake. It is longer than any
@@ -71,7 +73,7 @@ func (p *plainClient) run(ctx, producer context.Context) {
 			p.tally.disconnected(plain)
 		}
 		pause, _ := wait.Next()
-		sleep(ctx, pause)
+		_ = proc.Sleep(ctx, pause)
 	}
 }
 
@@ -125,78 +127,58 @@ func (p *plainClient) write(ctx context.Context, c *websocket.Conn) {
 // resilientClient is the same with package client, which needs no queue, no
 // backoff and no watch over the connection around it.
 type resilientClient struct {
+	*lab.Client
 	tally *tally
-	conn  *client.Conn
+	ended chan error // once: why the session ended, nil if this side closed it
 }
 
 func newResilientClient(ctx context.Context, url string, t *tally) (*resilientClient, error) {
-	c, _, err := client.Dial(ctx, url, &client.Options{
+	r := &resilientClient{tally: t, ended: make(chan error, 1)}
+	var err error
+	r.Client, err = lab.Dial(ctx, url, &client.Options{
 		HandshakeTimeout: dialTimeout,
-		Adopt:            true, // watch handles EventAdopted, and there is nothing to restore
+		Adopt:            true, // event handles EventAdopted, and there is nothing to restore
 		Backoff:          client.Backoff{Max: resumeBackoffMax},
-	}) //nolint:bodyclose // as above
-	if err != nil {
-		return nil, err
-	}
-	if !c.Resilient() {
-		_ = c.CloseNow()
-		return nil, errors.New("the sidecar offered the resilient client no session")
-	}
-	t.connected(resilient)
-	return &resilientClient{t, c}, nil
-}
-
-// run lasts until the session is over, and sends no new messages once
-// producer ends. The error says why, and is nil if this side closed it.
-func (r *resilientClient) run(producer context.Context) error {
-	var others sync.WaitGroup
-	defer others.Wait()
-	producer, stop := context.WithCancel(producer)
-	defer stop()
-	others.Go(func() {
-		r.tally.produce(producer, resilient, func(msg []byte) {
-			// Not bound to producer: a number that was given out must be sent.
-			// Write fails when the session is over, and that is Read's news.
-			_ = r.conn.Write(context.Background(), client.MessageText, msg)
-		})
+	}, lab.On{
+		Message: func(_ time.Time, msg []byte) { t.hear(resilient, msg) },
+		Event:   r.event,
+		Over:    r.over,
 	})
-	others.Go(r.watch)
-	for {
-		_, msg, err := r.conn.Read(context.Background())
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("the resilient client's session ended: %w", err)
-		}
-		r.tally.hear(resilient, msg)
+	if err == nil {
+		t.connected(resilient)
 	}
+	return r, err
 }
 
-// watch follows what becomes of the connection, until the session is over.
-func (r *resilientClient) watch() {
-	for e := range r.conn.Events() {
-		switch {
-		case e.Kind == client.EventState && e.State == client.StateReconnecting:
-			r.tally.disconnected(resilient)
-		case e.Kind == client.EventResumed:
-			r.tally.connected(resilient)
-		case e.Kind == client.EventAdopted:
-			r.tally.adopted(e.Reason)
-		case e.Kind == client.EventGoAway:
-			r.tally.say("resilient: asked to move")
-		case e.Kind == client.EventReset:
-			r.tally.say("resilient: the session is lost: %s", e.Reason)
-		}
-	}
+// produce sends messages until ctx ends.
+func (r *resilientClient) produce(ctx context.Context) {
+	r.tally.produce(ctx, resilient, func(msg []byte) {
+		// Not bound to ctx: a number that was given out must be sent. Write
+		// fails when the session is over, which r.over is told.
+		_ = r.Write(context.Background(), client.MessageText, msg)
+	})
 }
 
-// sleep returns after d, or when ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
+func (r *resilientClient) over(err error) {
+	if errors.Is(err, net.ErrClosed) {
+		r.ended <- nil
+		return
+	}
+	r.ended <- fmt.Errorf("the resilient client's session ended: %w", err)
+}
+
+// event follows what becomes of the connection, until the session is over.
+func (r *resilientClient) event(_ time.Time, e client.Event) {
+	switch {
+	case e.Kind == client.EventState && e.State == client.StateReconnecting:
+		r.tally.disconnected(resilient)
+	case e.Kind == client.EventResumed:
+		r.tally.connected(resilient)
+	case e.Kind == client.EventAdopted:
+		r.tally.adopted(e.Reason)
+	case e.Kind == client.EventGoAway:
+		r.tally.say("resilient: asked to move")
+	case e.Kind == client.EventReset:
+		r.tally.say("resilient: the session is lost: %s", e.Reason)
 	}
 }

@@ -1,6 +1,6 @@
 // Package demo shows what the sidecar is for: an app behind a sidecar, twice,
-// two clients, and everything that goes wrong between them. Pods are processes
-// of the sidecar's own program, so that a kill is one.
+// two clients, and everything that goes wrong between them. Sidecars and apps
+// are processes, so that a kill is one.
 package demo
 
 import (
@@ -17,6 +17,10 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
+	"github.com/wsresilience/wsresilience/internal/program"
 )
 
 // Exit codes, those of the sidecar.
@@ -25,6 +29,9 @@ const (
 	exitFailed = 1
 	exitUsage  = 2
 )
+
+// loopback is where everything listens.
+const loopback = "127.0.0.1"
 
 // What the demo's flags may say.
 const (
@@ -51,13 +58,14 @@ const (
 	quietTime = 10 * (linkLatency + linkJitter)
 )
 
-const usage = `usage: wsresilience-sidecar demo [-page 127.0.0.1:15800] [-for 30s] [-every 2s] [-kill 11s] [-drain 14s] [-rate 20]
+const usage = `usage: wsresilience-demo [-page 127.0.0.1:15800] [-for 30s] [-every 2s] [-kill 11s] [-drain 14s] [-rate 20]
+       wsresilience-sidecar demo, with the same flags
 
 Two pods, each an app behind a sidecar, share a journal. Apps and clients send
 each other numbered messages. A plain client and a resilient one talk to the
 pods over a network that is cut again and again; pods are killed, and drained
 as in a rolling update, and replaced. Watch what each client loses. All of it
-runs on loopback addresses, in processes of this program, and is gone
+runs on loopback addresses, in processes of its own, and is gone
 afterwards. In a terminal there are keys to kill, drain and cut by hand.
 
 The address that is printed first is a page that shows the same in a browser: a
@@ -82,7 +90,7 @@ type options struct {
 	page      string // the address of the page; "": none
 	pageGiven bool   // it was asked for, and another one will not do
 
-	program string // the sidecar's, which pods and apps are processes of
+	sidecar string // the program; "": it is looked for
 }
 
 // parse reads the flags. The error has been printed, and is flag.ErrHelp
@@ -97,6 +105,7 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	flags.DurationVar(&o.drain, "drain", 14*time.Second, "`time` between two drains of a pod; 0: never")
 	flags.IntVar(&o.rate, "rate", 20, "`messages` a second, for each client and direction")
 	flags.StringVar(&o.page, "page", pageAddress, "`address` of the page, on this machine; \"\": no page. If the default is taken, another port is")
+	flags.StringVar(&o.sidecar, "sidecar", "", "`file` of the sidecar; \"\": beside this program, built from the source, or in PATH")
 	err := flags.Parse(args)
 	flags.Visit(func(f *flag.Flag) { o.pageGiven = o.pageGiven || f.Name == "page" })
 	if errors.Is(err, flag.ErrHelp) {
@@ -109,7 +118,7 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 		err = o.check(flags.Args())
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "wsresilience-sidecar: demo: %v (demo -h)\n", err)
+		fmt.Fprintf(stderr, "wsresilience-demo: %v (-h for help)\n", err)
 	}
 	return o, err
 }
@@ -134,35 +143,28 @@ func (o *options) check(rest []string) error {
 	return nil
 }
 
-// isLoopback tells whether an address is one that only this machine reaches.
+// isLoopback reports whether an address is one that only this machine reaches.
 func isLoopback(address string) bool {
 	at, err := netip.ParseAddrPort(address)
 	return err == nil && at.Addr().IsLoopback()
 }
 
-// Command is the sidecar's command of this name: it shows what the sidecar is
-// for, until ctx ends or -for is over, and returns the exit code. It runs in
-// the sidecar's program, and starts more of it.
+// Command is the whole command: it shows what the sidecar is for, until ctx
+// ends or -for is over, and returns the exit code.
 func Command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == appArg {
-		return appCommand(args[1:], os.Stdin, stdout, stderr)
-	}
-	program, err := os.Executable()
-	if err != nil {
-		fmt.Fprintf(stderr, "wsresilience-sidecar: demo: %v\n", err)
-		return exitFailed
-	}
-	return command(ctx, program, args, stdout, stderr)
-}
-
-func command(ctx context.Context, program string, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stdout, stderr)
-	o.program = program
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case err != nil:
 		return exitUsage
+	}
+	if o.sidecar == "" {
+		o.sidecar, err = program.Find(ctx, lab.SidecarName)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "wsresilience-demo: %v\n", err)
+		return exitFailed
 	}
 	// A terminal that is closed, or a pipe that nobody reads any more, must
 	// not leave the data folder behind. SIGPIPE is no signal to wait for,
@@ -180,7 +182,7 @@ func command(ctx context.Context, program string, args []string, stdout, stderr 
 		err = errors.New("the resilient client did not get what it was promised, which is a bug")
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "wsresilience-sidecar: demo: %v\n", err)
+		fmt.Fprintf(stderr, "wsresilience-demo: %v\n", err)
 		return exitFailed
 	}
 	return exitOK
@@ -213,12 +215,8 @@ func run(ctx context.Context, o options, v *view) (end standing, err error) {
 	return end, nil
 }
 
-// await returns when reached does, or ctx ends.
-func await(ctx context.Context, reached func() bool) {
-	for ctx.Err() == nil && !reached() {
-		sleep(ctx, settlePace)
-	}
-}
+// await returns when reached is true, or ctx ends.
+func await(ctx context.Context, reached func() bool) { lab.Await(ctx, settlePace, reached) }
 
 // show draws until the function that it returns is called.
 func (v *view) show(t *tally) (stop func()) {
@@ -230,7 +228,7 @@ func (v *view) show(t *tally) (stop func()) {
 		for ctx.Err() == nil {
 			s := t.standing()
 			v.draw(&s)
-			sleep(ctx, v.pace())
+			_ = proc.Sleep(ctx, v.pace())
 		}
 	})
 	return func() {

@@ -5,51 +5,46 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
-// built is the sidecar's program, which the demo starts.
-var built = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "wsresilience-demo-test")
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(folder, "sidecar")
-	out, err := exec.Command("go", "build", "-o", program, "../../cmd/wsresilience-sidecar").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return program, nil
-})
+// built is the sidecar that the demo starts.
+var built = proc.Binary{Name: lab.SidecarName}
 
 func TestMain(m *testing.M) {
-	program, err := built()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "build:", err)
+	proc.RunRole(lab.Roles)
+	if _, err := built.Path(context.Background()); err != nil { // before a test moves TMPDIR
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	code := m.Run()
-	os.RemoveAll(filepath.Dir(program))
+	built.Remove()
 	os.Exit(code)
 }
 
 func sidecar(t *testing.T) string {
 	t.Helper()
-	program, err := built()
+	file, err := built.Path(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return program
+	return file
+}
+
+// command runs the demo with a sidecar that is built once.
+func command(t *testing.T, ctx context.Context, stdout, stderr io.Writer, args ...string) int {
+	t.Helper()
+	return Command(ctx, append([]string{"-sidecar", sidecar(t)}, args...), stdout, stderr)
 }
 
 // The whole demo, on real sockets: the plain client loses messages, the
@@ -61,7 +56,7 @@ func TestDemo(t *testing.T) {
 	stop() // what waits for signals is started once and stays
 	goroutines := runtime.NumGoroutine()
 	var stdout, stderr strings.Builder
-	code := command(t.Context(), sidecar(t), []string{"-for", "5s", "-every", "700ms", "-kill", "1s", "-drain", "1500ms", "-rate", "50"}, &stdout, &stderr)
+	code := command(t, t.Context(), &stdout, &stderr, "-for", "5s", "-every", "700ms", "-kill", "1s", "-drain", "1500ms", "-rate", "50")
 	out := stdout.String()
 	if code != exitOK || stderr.Len() > 0 {
 		t.Fatalf("exit code %d, stderr %q, output:\n%s", code, stderr.String(), out)
@@ -131,7 +126,7 @@ func TestDemoEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	out := &signalling{signal: cancel}
 	var stderr strings.Builder
-	if code := command(ctx, sidecar(t), []string{"-every", "1m", "-kill", "0", "-drain", "0", "-page", ""}, out, &stderr); code != exitOK {
+	if code := command(t, ctx, out, &stderr, "-every", "1m", "-kill", "0", "-drain", "0", "-page", ""); code != exitOK {
 		t.Fatalf("exit code %d, stderr %q, output:\n%s", code, stderr.String(), out.String())
 	}
 	if !strings.Contains(out.String(), "0 cuts, 0 kills, 0 drains in") {
@@ -162,7 +157,7 @@ func TestDemoEndsWithItsReader(t *testing.T) {
 	r, w := io.Pipe()
 	_ = r.Close()
 	var stderr strings.Builder
-	if code := command(t.Context(), sidecar(t), []string{"-every", "1m", "-kill", "0", "-drain", "0"}, w, &stderr); code != exitOK {
+	if code := command(t, t.Context(), w, &stderr, "-every", "1m", "-kill", "0", "-drain", "0"); code != exitOK {
 		t.Errorf("exit code %d, stderr %q", code, stderr.String())
 	}
 	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
@@ -192,7 +187,7 @@ func TestDemoFlags(t *testing.T) {
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			var stdout, stderr strings.Builder
-			code := command(t.Context(), sidecar(t), strings.Fields(tt.args), &stdout, &stderr)
+			code := command(t, t.Context(), &stdout, &stderr, strings.Fields(tt.args)...)
 			if code != tt.code || !strings.Contains(stdout.String(), tt.stdout) || !strings.Contains(stderr.String(), tt.stderr) {
 				t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
 			}

@@ -2,16 +2,16 @@ package demo
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // replaceAfter is how long a pod is missed before another one is started.
@@ -20,15 +20,16 @@ const replaceAfter = time.Second
 // fleet is the demo's pods: so many of them, each replaced when it ends.
 type fleet struct {
 	// Immutable.
-	watched *audience
-	environ []string
-	life    context.Context // ends with the demo
-	end     context.CancelFunc
-	http    *http.Client
-	work    sync.WaitGroup
+	watched  *audience
+	starter  *proc.Starter
+	settings []string        // of all sidecars
+	life     context.Context // ends with the demo
+	end      context.CancelFunc
+	work     sync.WaitGroup
 
 	mu      sync.Mutex
 	pods    [replicas]*pod
+	turn    int // of the pod that the next connection goes to
 	started int // pods, ever
 	apps    int // and apps
 	busy    bool
@@ -36,18 +37,16 @@ type fleet struct {
 }
 
 // newFleet starts the pods. They are ready when it returns.
-func newFleet(ctx context.Context, w *audience, journal string) (*fleet, error) {
-	key := make([]byte, keyring.KeySize)
-	if _, err := rand.Read(key); err != nil {
-		return nil, err
-	}
-	f := &fleet{watched: w, environ: podEnviron(journal, base64.StdEncoding.EncodeToString(key)), http: &http.Client{Transport: &http.Transport{}}}
+func newFleet(ctx context.Context, w *audience, starter *proc.Starter, journal *lab.NATS) (*fleet, error) {
+	f := &fleet{watched: w, starter: starter, settings: append(journal.Settings(), podSettings()...)}
 	f.life, f.end = context.WithCancel(context.Background())
 	var starting sync.WaitGroup
 	var errs [replicas]error
 	for slot := range replicas {
-		p := f.place(slot)
-		starting.Go(func() { errs[slot] = p.start(ctx, f.environ, f.appNumber) })
+		p, err := f.place(slot)
+		if errs[slot] = err; err == nil {
+			starting.Go(func() { errs[slot] = p.start(ctx, f.appNumber) })
+		}
 	}
 	starting.Wait()
 	if err := errors.Join(errs[:]...); err != nil {
@@ -59,12 +58,12 @@ func newFleet(ctx context.Context, w *audience, journal string) (*fleet, error) 
 	return f, nil
 }
 
-// podEnviron are the settings that all sidecars share. Heartbeats are quick,
-// so that one can watch how a half-open connection is found, and a lease is as
-// short as it may be.
-func podEnviron(journal, key string) []string {
+// podSettings are those that all sidecars share. Heartbeats are quick, so that one can
+// watch how a half-open connection is found, and a lease is as short as it may
+// be.
+func podSettings() []string {
 	return []string{
-		"WSR_NATS_URL=" + journal, "WSR_NATS_REPLICAS=1", "WSR_TOKEN_KEYS=" + key,
+		"WSR_TOKEN_KEYS=" + base64.StdEncoding.EncodeToString(keyring.Generate()),
 		"WSR_ADOPT=auto", "WSR_LEASE_TTL=2s", fmt.Sprintf("WSR_DRAIN_SECONDS=%d", podDrain/time.Second),
 		"WSR_LOG_LEVEL=error", "WSR_LOG_FORMAT=text",
 		"WSR_HEARTBEAT_BASE=300ms", "WSR_HEARTBEAT_MIN=250ms", "WSR_HEARTBEAT_MAX=1s",
@@ -72,13 +71,15 @@ func podEnviron(journal, key string) []string {
 }
 
 // place puts a new pod into a slot.
-func (f *fleet) place(slot int) *pod {
+func (f *fleet) place(slot int) (*pod, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.started++
-	p := &pod{number: f.started, watched: f.watched, state: podStarting, http: f.http}
-	f.pods[slot] = p
-	return p
+	p, err := newPod(f.started, f.watched, f.starter, f.settings)
+	if err == nil {
+		f.pods[slot] = p
+	}
+	return p, err
 }
 
 func (f *fleet) appNumber() int {
@@ -101,14 +102,28 @@ func (f *fleet) ready() (addresses []string) {
 	for _, p := range f.all() {
 		switch p.is() {
 		case podUp:
-			addresses = append(addresses, p.address)
+			addresses = append(addresses, p.Addr)
 		case podDraining:
-			if p.ready(f.life) {
-				addresses = append(addresses, p.address)
+			if p.Ready(f.life) {
+				addresses = append(addresses, p.Addr)
 			}
 		}
 	}
 	return addresses
+}
+
+// inTurn lists the same, from another one on each time, so that a client that
+// comes back meets another pod.
+func (f *fleet) inTurn() []string {
+	addresses := f.ready()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turn++
+	if len(addresses) == 0 {
+		return nil
+	}
+	first := f.turn % len(addresses)
+	return append(addresses[first:], addresses[:first]...)
 }
 
 // nearest lists the same, and first the pod that has the session of a tally's
@@ -116,7 +131,7 @@ func (f *fleet) ready() (addresses []string) {
 func (f *fleet) nearest(t *tally) []string {
 	addresses, holder := f.ready(), t.holder(resilient)
 	for _, p := range f.all() {
-		if i := slices.Index(addresses, p.address); i > 0 && p.runs(holder) {
+		if i := slices.Index(addresses, p.Addr); i > 0 && p.runs(holder) {
 			addresses[0], addresses[i] = addresses[i], addresses[0]
 		}
 	}
@@ -139,19 +154,19 @@ func (f *fleet) watch(slot int) {
 		if v, ok := f.all()[slot].look(f.life); ok {
 			f.watched.terminal.watch(slot, v)
 		}
-		sleep(f.life, lookEvery)
+		_ = proc.Sleep(f.life, lookEvery)
 	}
 }
 
 // send lets the app that has a user's socket send a message.
 func (f *fleet) send(t *tally, u user) {
-	sock, app, ok := t.socket(u)
+	sock, ok := t.socket(u)
 	if !ok {
 		return
 	}
 	for _, p := range f.all() {
-		if p.runs(app) {
-			_, _ = p.process().child.stdin.Write([]byte(sock + "\n")) // it may be dead, which its reports tell
+		if p.runs(lab.AppOf(sock)) {
+			p.App().Send(sock) // it may be dead, which its records tell
 		}
 	}
 }
@@ -216,25 +231,27 @@ func (f *fleet) drain(t *tally) bool {
 func (f *fleet) restart(t *tally) bool {
 	return f.during(t, func(_ int, p *pod) error {
 		f.watched.fault(restartFault, "%s: its app is killed and starts again", p.name())
-		return p.restart(f.appNumber())
+		return p.restart(f.life, f.appNumber())
 	})
 }
 
 // replace starts another pod in a slot.
 func (f *fleet) replace(slot int) error {
-	sleep(f.life, replaceAfter)
-	if f.life.Err() != nil {
+	if proc.Sleep(f.life, replaceAfter) != nil {
 		return nil //nolint:nilerr // the demo ends, and nothing is missing
 	}
-	p := f.place(slot)
-	if err := p.start(f.life, f.environ, f.appNumber); err != nil {
+	p, err := f.place(slot)
+	if err != nil {
+		return err
+	}
+	if err := p.start(f.life, f.appNumber); err != nil {
 		return err
 	}
 	f.watched.say("%s: ready", p.name())
 	return nil
 }
 
-// idle tells whether nothing is done with any pod.
+// idle reports whether nothing is done with any pod.
 func (f *fleet) idle() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -257,6 +274,5 @@ func (f *fleet) close() error {
 			p.kill()
 		}
 	}
-	f.http.CloseIdleConnections()
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/faultlink"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // The demo's network, where nothing is cut.
@@ -33,8 +34,7 @@ type cutter struct {
 // run cuts again and again until ctx ends, and leaves the link whole.
 func (c *cutter) run(ctx context.Context) {
 	for {
-		sleep(ctx, c.every)
-		if ctx.Err() != nil {
+		if proc.Sleep(ctx, c.every) != nil {
 			return
 		}
 		c.cut(ctx)
@@ -71,6 +71,6 @@ func (c *cutter) silence(ctx context.Context) {
 	d := most/2 + rand.N(most/2)
 	c.tally.fault(cutFault, "cut: silence for %s", d.Round(100*time.Millisecond))
 	c.link.Silence()
-	sleep(ctx, d)
+	_ = proc.Sleep(ctx, d)
 	c.link.Heal()
 }

@@ -85,7 +85,7 @@ func (p *page) handler(files fs.FS, at *net.TCPAddr) http.Handler {
 	})
 }
 
-// isPageHost tells whether a request was meant for the page. Another host that
+// isPageHost reports whether a request was meant for the page. Another host that
 // leads here is a name of somebody who wants to read it in a foreign page (DNS
 // rebinding).
 func isPageHost(host string, at *net.TCPAddr) bool {
@@ -145,11 +145,12 @@ func (v *visitor) pressed(w http.ResponseWriter, r *http.Request) {
 
 // close ends all visits and returns when nothing is left of the server.
 func (p *page) close() error {
-	err := p.visitors.close()
+	p.visitors.close()
 	ctx, cancel := context.WithTimeout(context.Background(), pageEnd)
 	defer cancel()
-	if p.server.Shutdown(ctx) != nil {
-		err = errors.Join(err, p.server.Close())
+	err := p.server.Shutdown(ctx)
+	if err != nil {
+		err = p.server.Close()
 	}
 	p.serving.Wait()
 	return err

@@ -19,7 +19,7 @@ import (
 func openStage(t *testing.T) (*stage, *audience) {
 	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
-	w := newAudience(newTally(options{rate: 50, page: "127.0.0.1:0", pageGiven: true, program: sidecar(t)}))
+	w := newAudience(newTally(options{rate: 50, page: "127.0.0.1:0", pageGiven: true, sidecar: sidecar(t)}))
 	s, err := newStage(t.Context(), w)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // faultPace is how often a fault that is due is tried while it has to wait for
@@ -96,9 +98,9 @@ func perform(ctx context.Context, routines ...*routine) {
 	routines = slices.DeleteFunc(routines, func(r *routine) bool { return r.every == 0 })
 	for len(routines) > 0 && ctx.Err() == nil {
 		next := slices.MinFunc(routines, func(a, b *routine) int { return a.due.Compare(b.due) })
-		sleep(ctx, time.Until(next.due))
+		_ = proc.Sleep(ctx, time.Until(next.due))
 		for ctx.Err() == nil && !next.fault() {
-			sleep(ctx, faultPace)
+			_ = proc.Sleep(ctx, faultPace)
 		}
 		next.due = next.due.Add(next.every)
 	}

@@ -1,94 +1,65 @@
 package demo
 
 import (
-	"fmt"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/ledger"
 )
 
-// What an app reports of a socket, as the first field of a line. The second
-// one names the socket.
+// Limits of what is remembered.
 const (
-	reportOpened = "opened" // with the user
-	reportWrites = "writes" // before it does, so that a crash hides nothing
-	reportFailed = "failed" // what it was about to write was refused
-	reportUnsent = "unsent" // the socket was closed before it could write
-	reportRead   = "read"   // with what
-	reportClosed = "closed"
+	// maxSockets bounds the app sockets of a user whose messages are still told
+	// apart: a minute's worth and more.
+	maxSockets = 64
+
+	// lastWords bounds, as a time at the demo's rate in seconds, what may go
+	// down with an app that was killed. WSR_PERSIST_AFTER is far below it, so
+	// that a slow machine is not blamed on the sidecar.
+	lastWords = 2
 )
 
-// socketName names a socket of an app, and appOf returns that app's number.
-func socketName(app, n int) string { return fmt.Sprintf("%d.%d", app, n) }
-
-func appOf(sock string) (int, error) {
-	app, _, _ := strings.Cut(sock, ".")
-	return strconv.Atoi(app)
-}
-
-// report takes a line of an app, and tells whether it was about a client of
-// this tally. One that no app writes is ignored: it may have been killed while
-// it wrote it.
-func (t *tally) report(line string) (ours bool) {
-	fields := strings.Fields(line)
-	if len(fields) < 2 {
-		return false
-	}
-	app, err := appOf(fields[1])
-	if err != nil {
-		return false
-	}
+// report takes a record of an app, and reports whether it was about a client
+// of this tally.
+func (t *tally) report(r ledger.Record) (ours bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	u, l := t.find(fields, app)
-	if l == nil {
-		return false
-	}
-	switch fields[0] {
-	case reportOpened:
-		t.books[u].forget(t.rules(u))
-	case reportWrites:
-		l.wrote()
-	case reportFailed:
-		l.failed()
-		t.books[u].unsent++
-	case reportUnsent:
-		t.books[u].unsent++
-	case reportRead:
-		t.read(u, l, numberRead(fields))
-	case reportClosed:
-		l.closed = true
-	}
-	return true
-}
-
-// find returns the life that a report is about. The caller holds mu.
-func (t *tally) find(fields []string, app int) (user, *life) {
-	if fields[0] == reportOpened && len(fields) > 2 {
-		if u, visitor, ok := userNamed(fields[2]); ok && visitor == t.visitor {
-			return u, t.books[u].life(fields[1], app, t.killed[app])
-		}
-	}
 	for u := range users {
-		for _, l := range t.books[u].lives {
-			if l.sock == fields[1] {
-				return u, l
-			}
+		b := &t.books[u]
+		if r.Key != t.key(u) && !b.Has(r.Sock) {
+			continue
 		}
+		t.take(u, r)
+		return true
 	}
-	return 0, nil
+	return false
 }
 
-// numberRead is what an app read: 0, which was never sent, if it is no number.
-func numberRead(fields []string) uint64 {
-	if len(fields) < 3 {
-		return 0
+// take enters a record into a user's book. The caller holds mu.
+func (t *tally) take(u user, r ledger.Record) {
+	b, s := &t.books[u], t.socketOf(u, r.Sock)
+	switch r.Kind {
+	case ledger.Opened:
+		b.Forget(maxSockets, t.rules(u))
+	case ledger.Read:
+		if t.visitor != "" {
+			b.Accept(r.N) // numbers are given out in a browser
+		}
+		t.last = time.Now()
 	}
-	n, err := strconv.ParseUint(fields[2], 10, 64)
-	if err != nil {
-		return 0
+	first := !s.HasRead()
+	missing := b.Take(r)
+	if missing > 0 && t.visitor == "" && (u == plain || !first) { // an app before it may not have told all yet
+		t.note("%s: %s missing on the way from it", u, plural(missing, "message"))
 	}
-	return n
+}
+
+// socketOf returns the account of a socket. The caller holds mu.
+func (t *tally) socketOf(u user, id uint32) *ledger.Socket {
+	s := t.books[u].Socket(id)
+	s.Killed = s.Killed || t.killed[lab.AppOf(id)]
+	return s
 }
 
 // kills notes, before it happens, that an app is killed.
@@ -97,33 +68,44 @@ func (t *tally) kills(app int) {
 	defer t.mu.Unlock()
 	t.killed[app] = true
 	for u := range users {
-		for _, l := range t.books[u].lives {
-			l.killed = l.killed || l.app == app
+		for _, s := range t.books[u].Sockets() {
+			s.Killed = s.Killed || lab.AppOf(s.ID) == app
 		}
 	}
 }
 
-// socket returns the socket that a message for a user goes to, and its app.
-// When there is none the message is counted as not sent.
-func (t *tally) socket(u user) (sock string, app int, ok bool) {
+// newest returns the open socket that the app would write to, or nil. The
+// caller holds mu.
+func (t *tally) newest(u user) *ledger.Socket {
+	for _, s := range slices.Backward(t.books[u].Sockets()) {
+		if !s.Closed && !s.Killed {
+			return s
+		}
+	}
+	return nil
+}
+
+// socket returns the socket that a message for a user goes to. When there is
+// none the message is counted as not sent.
+func (t *tally) socket(u user) (sock uint32, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := t.books[u].newest()
-	if l == nil {
-		if t.visitor == "" || t.books[u].opened > 0 { // a browser takes its time to begin
-			t.books[u].unsent++
+	s, b := t.newest(u), &t.books[u]
+	if s == nil {
+		if t.visitor == "" || b.Known() > 0 { // a browser takes its time to begin
+			b.Unsent++
 		}
-		return "", 0, false
+		return 0, false
 	}
-	return l.sock, l.app, true
+	return s.ID, true
 }
 
 // holder is the app that has a user's newest socket, 0 if none has.
 func (t *tally) holder(u user) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if l := t.books[u].newest(); l != nil {
-		return l.app
+	if s := t.newest(u); s != nil {
+		return lab.AppOf(s.ID)
 	}
 	return 0
 }
@@ -135,58 +117,33 @@ func (t *tally) settle() {
 	t.snap.settling = true
 }
 
-// A mark is how far a user's messages were.
-type mark struct {
-	life    int    // the newest
-	out, in uint64 // sent, over that life and by the user
-}
-
-func (b *book) mark() mark {
-	m := mark{life: b.opened, in: b.in.sent}
-	if n := len(b.lives); n > 0 {
-		m.out = b.lives[n-1].out.sent
-	}
-	return m
-}
-
-// passed tells whether something that was sent after m has arrived, both ways.
-func (b *book) passed(m mark) bool {
-	for _, l := range b.lives {
-		later := l.order > m.life && l.out.highest > 0
-		if later || l.order == m.life && l.out.highest > m.out {
-			return b.in.highest > m.in
-		}
-	}
-	return false
-}
-
-// fresh returns a function which tells whether something that was sent after
+// fresh returns a function that reports whether something that was sent after
 // now has arrived, from and to every user. What was sent before, and is not
 // under way over a connection that is still to die, has arrived as well.
 func (t *tally) fresh() func() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var marks [users]mark
+	var marks [users]ledger.Mark
 	for u := range users {
-		marks[u] = t.books[u].mark()
+		marks[u] = t.books[u].Mark()
 	}
 	return func() bool {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		return t.books[plain].passed(marks[plain]) && t.books[resilient].passed(marks[resilient])
+		return t.books[plain].Passed(marks[plain]) && t.books[resilient].Passed(marks[resilient])
 	}
 }
 
-// quiet tells whether everything has arrived, save what will never: nothing
+// quiet reports whether everything has arrived, save what will never: nothing
 // has come for a while although the resilient client waits for nothing.
 func (t *tally) quiet() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b := &t.books[resilient]
 	v := t.rules(resilient)
-	v.finished = true
-	counts := b.counts(v)
-	complete := counts[toClient].clean() && counts[toApp].clean() && b.in.highest == b.in.sent
+	v.Final = true
+	out, in := b.Counts(v)
+	complete := out.Clean() && in.Clean() && b.Reached() == b.Sent()
 	return complete && time.Since(t.last) > quietTime
 }
 
@@ -195,7 +152,4 @@ func (t *tally) finish() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.finished = true
-	for u := range users {
-		t.books[u].in.finish()
-	}
 }

@@ -3,12 +3,13 @@ package demo
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/wsresilience/wsresilience/internal/faultlink"
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // stage is everything that takes part: clients, network, balancer, pods, and
@@ -37,24 +38,22 @@ func (s *stage) open(ctx context.Context, w *audience) error {
 		return err
 	}
 	s.later(func() error { return os.RemoveAll(folder) })
-	journal, err := runJournal(folder)
+	starter := new(proc.Starter)
+	journal, err := lab.StartNATS(ctx, starter, 1, folder, nil)
 	if err != nil {
 		return err
 	}
-	s.later(func() error { stopJournal(journal); return nil })
-	if s.fleet, err = newFleet(ctx, w, journal.ClientURL()); err != nil {
+	s.later(func() error { journal.Close(); return nil })
+	if s.fleet, err = newFleet(ctx, w, starter, journal); err != nil {
 		return err
 	}
 	s.later(s.fleet.close)
-	b, err := newBalancer(s.fleet.ready, false)
+	b, err := lab.NewBalancer(s.fleet.inTurn, loopback)
 	if err != nil {
 		return err
 	}
-	s.later(b.close)
-	if s.link, err = faultlink.New("127.0.0.1:0", b.listener.Addr().String(), rand.Float64); err != nil {
-		return err
-	}
-	s.later(func() error { s.link.Close(); return nil })
+	s.later(func() error { b.Close(); return nil })
+	s.link = b.Link(0)
 	s.link.SetLatency(linkLatency, linkJitter)
 
 	var producer context.Context
@@ -84,28 +83,34 @@ func (s *stage) openPage(w *audience) error {
 func (s *stage) feed(producer context.Context, t *tally) {
 	var feeds sync.WaitGroup
 	for u := range users {
-		feeds.Go(func() { t.pace(producer, func() { s.fleet.send(t, u) }) })
+		feeds.Go(func() { lab.Pace(producer, t.options.rate, func() { s.fleet.send(t, u) }) })
 	}
 	s.later(func() error { feeds.Wait(); return nil })
 }
 
 // openClients connects both clients through the link.
 func (s *stage) openClients(ctx, producer context.Context, t *tally) error {
-	address := func(u user) string { return fmt.Sprintf("ws://%s/?user=%s", s.link.Addr(), u) }
+	address := func(u user) string { return lab.StreamURL(s.link.Addr(), t.key(u), 0) }
 	r, err := newResilientClient(ctx, address(resilient), t)
 	if err != nil {
 		return err
 	}
 	var over context.CancelFunc
 	s.ended, over = context.WithCancel(context.Background())
-	why := make(chan error, 1)
+	var sending sync.WaitGroup
+	sending.Go(func() { r.produce(producer) })
+	ended := make(chan error, 1)
 	go func() {
-		why <- r.run(producer)
+		r.Wait()
+		ended <- <-r.ended
 		over()
 	}()
 	s.later(func() error {
-		err := r.conn.Close(1000, "the demo is over")
-		if earlier := <-why; earlier != nil {
+		err := r.Close(1000, "the demo is over")
+		earlier := <-ended
+		s.stopProducer()
+		sending.Wait()
+		if earlier != nil {
 			return earlier
 		}
 		return err
@@ -127,8 +132,8 @@ func (s *stage) close() error {
 		s.stopProducer()
 	}
 	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
+	for _, closer := range slices.Backward(s.closers) {
+		errs = append(errs, closer())
 	}
 	return errors.Join(errs...)
 }

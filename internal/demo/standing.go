@@ -1,8 +1,9 @@
 package demo
 
 import (
-	"strings"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab/ledger"
 )
 
 // user is one of the demo's two clients.
@@ -16,28 +17,6 @@ const (
 
 func (u user) String() string { return [...]string{"plain", "resilient"}[u] }
 
-// of names a visitor's user; "" is the terminal, whose users have just a name.
-func (u user) of(visitor string) string {
-	if visitor == "" {
-		return u.String()
-	}
-	return u.String() + "." + visitor
-}
-
-// userNamed returns the user of a query parameter, and whose it is.
-func userNamed(name string) (u user, visitor string, ok bool) {
-	name, visitor, dotted := strings.Cut(name, ".")
-	if dotted && !isVisitorName(visitor) {
-		return 0, "", false
-	}
-	for u := range users {
-		if u.String() == name {
-			return u, visitor, true
-		}
-	}
-	return 0, "", false
-}
-
 // direction is that of a message, as the app and its users see it.
 type direction int
 
@@ -46,33 +25,18 @@ const (
 	toApp
 )
 
-// count is what became of the messages of one direction.
+// count is what became of the messages of one direction. What a crash may do
+// (DESIGN §4), for the resilient client only, is its Tail, the last words to and
+// from an app that was killed, and Again, what a killed app and its successor
+// both read.
 type count struct {
-	sent, received              uint64
-	lost, duplicated, reordered uint64
-	unsent                      uint64 // no app had a socket of this user to write it to
-
-	// What a crash may do (DESIGN §4), for the resilient client only:
-	// gone are the last words to and from an app that was killed, repeated
-	// is what a killed app and its successor both read.
-	gone, repeated uint64
+	ledger.Count
+	unsent int // no app had a socket of this user to write it to
 }
 
 func (c *count) add(d count) {
-	c.sent += d.sent
-	c.received += d.received
-	c.lost += d.lost
-	c.duplicated += d.duplicated
-	c.reordered += d.reordered
+	c.Add(d.Count)
 	c.unsent += d.unsent
-	c.gone += d.gone
-	c.repeated += d.repeated
-}
-
-// clean tells that everything arrived once and in order, but for what a crash
-// may do.
-func (c *count) clean() bool {
-	return c.received+c.gone == c.sent && c.lost == 0 && c.duplicated == 0 && c.reordered == 0
 }
 
 // account is what happened to one user.
@@ -83,7 +47,7 @@ type account struct {
 	adoptions int           // the app's socket was a new one
 	wait      time.Duration // the longest time between two messages to the client
 	heard     time.Time     // when the last one came
-	held      uint64        // how many had come before the connection broke
+	held      int           // how many had come before the connection broke
 	broken    time.Time     // when the last of them came
 }
 
@@ -152,8 +116,8 @@ func (s *standing) count(kind faultKind) {
 	}
 }
 
-// clean tells that a user's messages all arrived as promised.
+// clean reports whether a user's messages all arrived as promised.
 func (s *standing) clean(u user) bool {
 	a := &s.accounts[u]
-	return a.counts[toClient].clean() && a.counts[toApp].clean()
+	return a.counts[toClient].Clean() && a.counts[toApp].Clean()
 }

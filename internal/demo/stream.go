@@ -68,7 +68,7 @@ type networkPicture struct {
 type clientPicture struct {
 	Pod    string        `json:"pod"` // that has its app socket, "" if none
 	Lives  []lifePicture `json:"lives"`
-	Unsent uint64        `json:"unsent"` // no app had a socket to write them to
+	Unsent int           `json:"unsent"` // no app had a socket to write them to
 	In     countPicture  `json:"in"`     // what the apps read
 }
 
@@ -76,17 +76,17 @@ type clientPicture struct {
 type lifePicture struct {
 	Socket string `json:"socket"`
 	Order  int    `json:"order"`
-	Told   uint64 `json:"told"` // written by the app
+	Told   uint32 `json:"told"` // written by the app
 	Killed bool   `json:"killed"`
 }
 
 type countPicture struct {
-	Received   uint64 `json:"received"`
-	Lost       uint64 `json:"lost"`
-	Duplicated uint64 `json:"duplicated"`
-	Reordered  uint64 `json:"reordered"`
-	Gone       uint64 `json:"gone"`
-	Repeated   uint64 `json:"repeated"`
+	Received   int `json:"received"`
+	Lost       int `json:"lost"`
+	Duplicated int `json:"duplicated"`
+	Reordered  int `json:"reordered"`
+	Gone       int `json:"gone"`
+	Repeated   int `json:"repeated"`
 }
 
 type notePicture struct {
@@ -117,13 +117,13 @@ func (t *tally) picture(u user) clientPicture {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b := &t.books[u]
-	in := b.counts(t.rules(u))[toApp]
+	_, in := b.Counts(t.rules(u))
 	c := clientPicture{
-		Lives: make([]lifePicture, 0, len(b.lives)), Unsent: b.unsent,
-		In: countPicture{in.received, in.lost, in.duplicated, in.reordered, in.gone, in.repeated},
+		Lives: make([]lifePicture, 0, len(b.Sockets())), Unsent: b.Unsent,
+		In: countPicture{in.Got, in.Lost, in.Doubled, in.Reordered, in.Tail, in.Again},
 	}
-	for _, l := range b.lives {
-		c.Lives = append(c.Lives, lifePicture{l.sock, l.order, l.told, l.killed})
+	for _, s := range b.Sockets() {
+		c.Lives = append(c.Lives, lifePicture{strconv.FormatUint(uint64(s.ID), 10), s.Order, s.Wrote, s.Killed})
 	}
 	return c
 }

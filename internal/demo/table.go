@@ -38,17 +38,17 @@ func table(s *standing, p palette) string {
 func rows(b *strings.Builder, s *standing, p palette) {
 	for _, row := range []struct {
 		name  string
-		value func(*count) uint64
+		value func(*count) int
 		wrong bool // anything but 0 is
 	}{
-		{"sent", func(c *count) uint64 { return c.sent }, false},
-		{"received", func(c *count) uint64 { return c.received }, false},
-		{"lost", func(c *count) uint64 { return c.lost }, true},
-		{"duplicated", func(c *count) uint64 { return c.duplicated }, true},
-		{"out of order", func(c *count) uint64 { return c.reordered }, true},
-		{"no app socket", func(c *count) uint64 { return c.unsent }, false},
-		{"killed: gone", func(c *count) uint64 { return c.gone }, false},
-		{"killed: twice", func(c *count) uint64 { return c.repeated }, false},
+		{"sent", func(c *count) int { return c.Sent }, false},
+		{"received", func(c *count) int { return c.Got }, false},
+		{"lost", func(c *count) int { return c.Lost }, true},
+		{"duplicated", func(c *count) int { return c.Doubled }, true},
+		{"out of order", func(c *count) int { return c.Reordered }, true},
+		{"no app socket", func(c *count) int { return c.unsent }, false},
+		{"killed: gone", func(c *count) int { return c.Tail }, false},
+		{"killed: twice", func(c *count) int { return c.Again }, false},
 	} {
 		fmt.Fprintf(b, nameColumn, row.name)
 		for i, width := range [...]int{14, 12, 20, 12} {
@@ -74,16 +74,16 @@ func state(_ user, a *account) string {
 
 func comebacks(u user, a *account) string {
 	if u == plain {
-		return plural(uint64(a.comebacks), "reconnect")
+		return plural(a.comebacks, "reconnect")
 	}
-	return plural(uint64(a.comebacks), "resume") + ", " + plural(uint64(a.adoptions), "adoption")
+	return plural(a.comebacks, "resume") + ", " + plural(a.adoptions, "adoption")
 }
 
 // faults counts what was done to them.
 func faults(s *standing) string {
-	text := plural(uint64(s.cuts), "cut") + ", " + plural(uint64(s.kills), "kill") + ", " + plural(uint64(s.drains), "drain")
+	text := plural(s.cuts, "cut") + ", " + plural(s.kills, "kill") + ", " + plural(s.drains, "drain")
 	if s.restarts > 0 {
-		text += ", " + plural(uint64(s.restarts), "app restart")
+		text += ", " + plural(s.restarts, "app restart")
 	}
 	return text
 }
@@ -95,7 +95,7 @@ func statusLine(s *standing) string {
 	for u := range users {
 		a := &s.accounts[u]
 		c := a.total()
-		fmt.Fprintf(&b, " | %s: lost %d of %d, duplicated %d, %s", u, c.lost, c.sent, c.duplicated, comebacks(u, a))
+		fmt.Fprintf(&b, " | %s: lost %d of %d, duplicated %d, %s", u, c.Lost, c.Sent, c.Doubled, comebacks(u, a))
 	}
 	return b.String()
 }
@@ -107,10 +107,10 @@ func verdict(s *standing) string {
 	for u := range users {
 		c := s.accounts[u].total()
 		fmt.Fprintf(&b, "%-9s  lost %d, duplicated %d, of %s; %d more found no app socket\n",
-			u, c.lost, c.duplicated, plural(c.sent, "message"), c.unsent)
+			u, c.Lost, c.Doubled, plural(c.Sent, "message"), c.unsent)
 	}
 	if c := s.accounts[resilient].total(); s.kills+s.restarts > 0 {
-		fmt.Fprintf(&b, "after a kill, promised at-least-once to the app: %d came twice; gone with the killed app: %d\n", c.repeated, c.gone)
+		fmt.Fprintf(&b, "after a kill, promised at-least-once to the app: %d came twice; gone with the killed app: %d\n", c.Again, c.Tail)
 	}
 	return b.String()
 }
@@ -128,7 +128,7 @@ func clock(d time.Duration) string {
 }
 
 // plural prints a number of things whose name takes an s.
-func plural(n uint64, name string) string {
+func plural(n int, name string) string {
 	if n == 1 {
 		return "1 " + name
 	}

@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/ledger"
 )
 
 // tally gathers what the apps, the clients, the pods and the network tell. It
@@ -17,66 +18,72 @@ type tally struct {
 	options options
 	started time.Time
 	visitor string // whose clients it is about; "" is the terminal
+	keys    uint32 // the users' in the apps' records begin here
 
 	// Guarded by mu.
 	mu       sync.Mutex
 	snap     standing
-	books    [users]book
+	books    [users]ledger.Book
 	noted    int          // notes, ever
 	killed   map[int]bool // apps
 	finished bool
 	last     time.Time // when any message came
 }
 
+// terminalKeys is where the keys of the terminal's users begin. A visitor's
+// are above.
+const terminalKeys = 1
+
 func newTally(o options) *tally {
-	return &tally{options: o, started: time.Now(), snap: standing{options: o}, killed: map[int]bool{}}
+	return &tally{options: o, started: time.Now(), keys: terminalKeys, snap: standing{options: o}, killed: map[int]bool{}}
 }
 
-// rules are those by which a user's book is judged. The caller holds mu.
-func (t *tally) rules(u user) verdictRules {
-	return verdictRules{promised: u == resilient, lastWords: uint64(lastWords * t.options.rate), finished: t.finished}
-}
+// key is what a user's app sockets are known by.
+func (t *tally) key(u user) uint32 { return t.keys + uint32(u) }
 
-// pace calls beat at the demo's rate until ctx ends. One that takes longer
-// holds up the next ones, as it would in any program.
-func (t *tally) pace(ctx context.Context, beat func()) {
-	ticker := time.NewTicker(time.Second / time.Duration(t.options.rate))
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			beat()
-		}
+// rules are those by which a user's book is judged: the plain client was
+// promised nothing. The caller holds mu.
+func (t *tally) rules(u user) ledger.Rules {
+	r := ledger.Rules{Final: t.finished, OnlyKilled: true}
+	if u == resilient {
+		r.LastWords = uint32(lastWords * t.options.rate)
 	}
+	return r
+}
+
+// counts judges a user's book. What no app and no client can have sent counts
+// as a duplicate. The caller holds mu.
+func (t *tally) counts(u user) [2]count {
+	b := &t.books[u]
+	out, in := b.Counts(t.rules(u))
+	out.Doubled += b.Alien
+	return [2]count{toClient: {out, b.Unsent}, toApp: {in, 0}}
 }
 
 // produce hands a user's numbered messages to send until ctx ends.
 func (t *tally) produce(ctx context.Context, u user, send func(p []byte)) {
-	t.pace(ctx, func() {
+	lab.Pace(ctx, t.options.rate, func() {
 		t.mu.Lock()
-		n := t.books[u].in.next()
+		n := t.books[u].Next()
+		t.books[u].Accept(n) // that it is sent is for the client to see to
 		t.mu.Unlock()
-		send(strconv.AppendUint(nil, n, 10))
+		send(ledger.Tag{Stream: t.key(u), N: n}.Append(nil))
 	})
 }
 
-// hear counts a message that came to a client: the name of the app's socket,
-// and a number. Anything else was never sent.
+// hear counts a message that came to a client. Anything but a tag was never
+// sent.
 func (t *tally) hear(u user, p []byte) {
-	sock, number, _ := strings.Cut(string(p), " ")
-	n, err1 := strconv.ParseUint(number, 10, 64)
-	app, err2 := appOf(sock)
+	tag, ok := ledger.ParseTag(p)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b, a := &t.books[u], &t.snap.accounts[u]
-	if err1 != nil || err2 != nil || n == 0 {
-		b.past.duplicated++
+	if !ok {
+		b.Alien++
 		return
 	}
-	l := b.life(sock, app, t.killed[app])
-	if missing := b.hear(l, n); missing > 0 {
+	t.socketOf(u, tag.Stream)
+	if missing := b.Heard(tag); missing > 0 {
 		t.note("%s: %s missing on the way to it", u, plural(missing, "message"))
 	}
 	t.last = time.Now()
@@ -84,20 +91,6 @@ func (t *tally) hear(u user, p []byte) {
 		a.wait = max(a.wait, t.last.Sub(a.heard))
 	}
 	a.heard = t.last
-}
-
-// read counts a message that came to an app.
-func (t *tally) read(u user, l *life, n uint64) {
-	b := &t.books[u]
-	if t.visitor != "" {
-		b.in.sent = max(b.in.sent, n) // numbers are given out in a browser
-	}
-	first := l.first == 0
-	missing := b.read(l, n)
-	if missing > 0 && t.visitor == "" && (u == plain || !first) { // an app before it may not have told all yet
-		t.note("%s: %s missing on the way from it", u, plural(missing, "message"))
-	}
-	t.last = time.Now()
 }
 
 // connected notes the first connection of a user, or a later one.
@@ -139,17 +132,16 @@ func (t *tally) away(u user) time.Duration {
 }
 
 // pending is what a user has to catch up with. The caller holds mu.
-func (t *tally) pending(u user) uint64 {
-	c := t.books[u].counts(t.rules(u))[toClient]
-	return c.sent - min(c.sent, t.snap.accounts[u].held+c.gone)
+func (t *tally) pending(u user) int {
+	c := t.counts(u)[toClient]
+	return max(0, c.Sent-t.snap.accounts[u].held-c.Tail)
 }
 
 func (t *tally) disconnected(u user) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := &t.snap.accounts[u]
-	c := t.books[u].counts(t.rules(u))[toClient]
-	a.connected, a.held, a.broken = false, c.received, a.heard
+	a.connected, a.held, a.broken = false, t.counts(u)[toClient].Got, a.heard
 }
 
 // fault notes that something was broken, and counts it.
@@ -187,21 +179,21 @@ func (t *tally) watch(slot int, v podView) {
 	t.snap.pods[slot] = v
 }
 
-// hasKeys tells whether somebody can press some.
+// hasKeys notes whether somebody can press some.
 func (t *tally) hasKeys(yes bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.snap.keys = yes
 }
 
-// hasPage tells where a browser finds the demo.
+// hasPage notes where a browser finds the demo.
 func (t *tally) hasPage(url string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.snap.page = url
 }
 
-// isWatched tells whether a browser shows the demo.
+// isWatched notes whether a browser shows the demo.
 func (t *tally) isWatched(yes bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -216,7 +208,7 @@ func (t *tally) standing() standing {
 	s.elapsed = time.Since(t.started)
 	s.notes = slices.Clone(s.notes)
 	for u := range users {
-		s.accounts[u].counts = t.books[u].counts(t.rules(u))
+		s.accounts[u].counts = t.counts(u)
 	}
 	return s
 }

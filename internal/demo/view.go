@@ -145,5 +145,5 @@ func podLine(v *podView, p palette) string {
 		ink = palette{strong: p.bad, end: p.end}
 	}
 	return fmt.Sprintf("%-10s%s%-10s%s%s, %s, %s", v.name, ink.strong, v.state, ink.end,
-		plural(uint64(v.sessions), "session"), plural(uint64(v.plain), "plain connection"), plural(uint64(v.tunnels), "tunnel"))
+		plural(v.sessions, "session"), plural(v.plain, "plain connection"), plural(v.tunnels, "tunnel"))
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/wsresilience/wsresilience/internal/lab/ledger"
 )
 
 var update = flag.Bool("update", false, "write the golden files of the demo's views anew")
@@ -29,15 +31,15 @@ func sampleSnapshot() *standing {
 	}
 	s.accounts[plain] = account{
 		counts: [2]count{
-			{sent: 1660, received: 1203, lost: 456, reordered: 2, unsent: 112},
-			{sent: 1661, received: 1502, lost: 159, duplicated: 1},
+			{Count: ledger.Count{Sent: 1660, Got: 1203, Lost: 456, Reordered: 2}, unsent: 112},
+			{Count: ledger.Count{Sent: 1661, Got: 1502, Lost: 159, Doubled: 1}},
 		},
 		comebacks: 30, wait: 2449 * time.Millisecond,
 	}
 	s.accounts[resilient] = account{
 		counts: [2]count{
-			{sent: 1661, received: 1660, unsent: 3, gone: 1},
-			{sent: 1661, received: 1661, repeated: 2},
+			{Count: ledger.Count{Sent: 1661, Got: 1660, Tail: 1}, unsent: 3},
+			{Count: ledger.Count{Sent: 1661, Got: 1661, Again: 2}},
 		},
 		connected: true, comebacks: 1, adoptions: 8, wait: 1238 * time.Millisecond,
 	}

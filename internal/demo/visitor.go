@@ -3,19 +3,14 @@ package demo
 import (
 	"context"
 	"crypto/rand"
-	mathrand "math/rand/v2"
-	"regexp"
+	"encoding/binary"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/faultlink"
+	"github.com/wsresilience/wsresilience/internal/lab"
 )
-
-// visitorNames are those of visitors, which nobody can guess.
-var visitorNames = regexp.MustCompile(`^[a-z0-9]{20,32}$`)
-
-func isVisitorName(name string) bool { return visitorNames.MatchString(name) }
 
 // visitor is one who looks at the page: a browser with a plain and a resilient
 // client. It has a tally and a network of its own, so that whoever else looks
@@ -29,7 +24,7 @@ type visitor struct {
 	tally    *tally
 	fleet    *fleet
 	link     *faultlink.Link
-	balancer *balancer
+	balancer *lab.Balancer
 	life     context.Context
 	end      context.CancelFunc
 	work     sync.WaitGroup
@@ -44,29 +39,34 @@ type visitor struct {
 
 func newVisitor(f *fleet) (*visitor, error) {
 	v := &visitor{name: strings.ToLower(rand.Text()), tally: newTally(f.watched.options), fleet: f, absent: time.Now()}
-	v.tally.visitor = v.name
+	v.tally.visitor, v.tally.keys = v.name, visitorKeys()
 	var err error
 	// A balancer that sends a user to the same pod again is nothing unusual, and
 	// lets both clients meet the same fate: the pod that is killed has both.
-	if v.balancer, err = newBalancer(func() []string { return f.nearest(v.tally) }, true); err != nil {
+	if v.balancer, err = lab.NewBalancer(func() []string { return f.nearest(v.tally) }, loopback); err != nil {
 		return nil, err
 	}
-	if v.link, err = faultlink.New("127.0.0.1:0", v.balancer.listener.Addr().String(), mathrand.Float64); err != nil {
-		_ = v.balancer.close()
-		return nil, err
-	}
+	v.link = v.balancer.Link(0)
 	v.link.SetLatency(linkLatency, linkJitter)
 	v.life, v.end = context.WithCancel(context.Background())
 	f.watched.join(v.tally)
 	for u := range users {
-		v.work.Go(func() { v.tally.pace(v.life, func() { f.send(v.tally, u) }) })
+		v.work.Go(func() { lab.Pace(v.life, v.tally.options.rate, func() { f.send(v.tally, u) }) })
 	}
 	return v, nil
 }
 
 // address is where a client of this visitor connects.
 func (v *visitor) address(u user) string {
-	return "ws://" + v.link.Addr() + "/?user=" + u.of(v.name)
+	return lab.StreamURL(v.link.Addr(), v.tally.key(u), 0)
+}
+
+// visitorKeys draws where the keys of a visitor's users begin: nobody guesses
+// another visitor's.
+func visitorKeys() uint32 {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return max(binary.BigEndian.Uint32(b[:])&^1, terminalKeys+uint32(users))
 }
 
 // attach begins a stream to the visitor's page, and detach ends it.
@@ -96,11 +96,10 @@ func (v *visitor) away() time.Duration {
 }
 
 // close ends the visit, and the visitor's connections.
-func (v *visitor) close() error {
+func (v *visitor) close() {
 	v.auto(false)
 	v.end()
 	v.fleet.watched.leave(v.tally)
 	v.work.Wait()
-	v.link.Close()
-	return v.balancer.close()
+	v.balancer.Close()
 }

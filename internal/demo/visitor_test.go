@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/lab/ledger"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // One visit from its beginning to its end, with a Go client in the browser's
@@ -97,7 +99,7 @@ func startVisitor(t *testing.T, url string) (heard func() int) {
 	running.Go(func() {
 		for n := 1; ctx.Err() == nil; n++ {
 			_ = c.Write(context.Background(), client.MessageText, strconv.AppendInt(nil, int64(n), 10))
-			sleep(ctx, 20*time.Millisecond)
+			_ = proc.Sleep(ctx, 20*time.Millisecond)
 		}
 	})
 	running.Go(func() {
@@ -226,22 +228,27 @@ func TestAlone(t *testing.T) {
 func TestAudience(t *testing.T) {
 	w := newAudience(newTally(options{rate: 10}))
 	v := newTally(options{rate: 10})
-	v.visitor = strings.Repeat("v", 26)
-	if _, _, ok := v.socket(resilient); ok {
+	v.visitor, v.keys = strings.Repeat("v", 26), 10
+	if _, ok := v.socket(resilient); ok {
 		t.Error("a socket before there is one")
 	}
 	w.join(v)
-	for _, line := range []string{
-		"opened 1.1 resilient", "opened 1.2 resilient." + v.visitor, "opened 1.3 resilient.somebody",
-		"read 1.2 1", "read 1.2 3", "writes 1.2", "read 1.3 1",
+	const app = 1 << 16 // the first socket of app 1, and two more
+	terminal, ours, stranger := w.terminal.key(resilient), v.key(resilient), uint32(99)
+	for _, r := range []ledger.Record{
+		{Kind: ledger.Opened, Sock: app + 1, Key: terminal}, {Kind: ledger.Opened, Sock: app + 2, Key: ours},
+		{Kind: ledger.Opened, Sock: app + 3, Key: stranger},
+		{Kind: ledger.Read, Sock: app + 2, Key: ours, N: 1}, {Kind: ledger.Read, Sock: app + 2, Key: ours, N: 3},
+		{Kind: ledger.Writes, Sock: app + 2, Key: ours, N: 1}, {Kind: ledger.Read, Sock: app + 3, Key: stranger, N: 1},
+		{Kind: ledger.Unsent, Sock: app + 3}, // of a socket that is gone nobody knows the key
 	} {
-		w.report(line)
+		w.report(r)
 	}
 	p := v.picture(resilient)
 	if want := (countPicture{Received: 2, Lost: 1}); p.In != want || p.Unsent != 0 {
 		t.Errorf("got %+v, want %+v", p, want)
 	}
-	if len(p.Lives) != 1 || p.Lives[0] != (lifePicture{Socket: "1.2", Order: 1, Told: 1}) {
+	if len(p.Lives) != 1 || p.Lives[0] != (lifePicture{Socket: "65538", Order: 1, Told: 1}) {
 		t.Errorf("lives %+v", p.Lives)
 	}
 	if in := w.terminal.picture(resilient).In; in != (countPicture{}) {

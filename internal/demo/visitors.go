@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 const (
@@ -38,7 +40,7 @@ func newVisitors(f *fleet) *visitors {
 	r.work.Go(func() {
 		for r.life.Err() == nil {
 			r.sweep(visitorGrace)
-			sleep(r.life, time.Second)
+			_ = proc.Sleep(r.life, time.Second)
 		}
 	})
 	return r
@@ -86,20 +88,18 @@ func (r *visitors) sweep(grace time.Duration) {
 	}
 	r.mu.Unlock()
 	for _, v := range over {
-		_ = v.close() // its listener was open, which is all that could be wrong
+		v.close()
 	}
 }
 
 // close ends all visits.
-func (r *visitors) close() error {
+func (r *visitors) close() {
 	r.end()
 	r.work.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var errs []error
 	for name, v := range r.byName {
-		errs = append(errs, v.close())
+		v.close()
 		delete(r.byName, name)
 	}
-	return errors.Join(errs...)
 }

@@ -26,8 +26,9 @@ import (
 )
 
 const (
-	// sockBits is how many sockets one app may have: its number stands above.
-	sockBits = 18
+	// sockBits is how many sockets one app may have at a time: the number of the
+	// app stands above.
+	sockBits = 16
 
 	// appListen is how long an app tries to get an address that another process
 	// may still have.
@@ -261,7 +262,7 @@ func (a *app) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	defer func() { _ = c.Close() }()
 	s := &stream{
-		app: a, conn: c, id: uint32(a.spec.Number)<<sockBits | a.opened.Add(1), key: uint32(key),
+		app: a, conn: c, id: uint32(a.spec.Number)<<sockBits | a.opened.Add(1)&(1<<sockBits-1), key: uint32(key),
 		due: make(chan struct{}, appBacklog), over: make(chan struct{}),
 	}
 	a.mu.Lock()

@@ -101,11 +101,11 @@ func (p *Pod) HealNATS() {
 
 // Close kills both processes, paused ones too, as the crash of a machine does.
 func (p *Pod) Close() {
+	if p.Process != nil {
+		p.Kill() // first: it must not see its app die
+	}
 	if a := p.App(); a != nil {
 		a.Kill()
-	}
-	if p.Process != nil {
-		p.Kill()
 	}
 	if p.peer != nil {
 		p.peer.Close()

@@ -58,7 +58,7 @@ var layers = []layer{
 	{ // The parties of an experiment.
 		"internal/lab": anything,
 	},
-	{ // What the sidecar shows of itself.
+	{ // What the sidecar is for, shown.
 		"internal/demo": anything,
 		// What the injector does with a cluster, and a cluster for its tests.
 		"k8s/admission": anything, "k8s/certs": anything, "k8s/cluster": anything, "k8s/manifest": anything, "k8s/redirect": anything,
@@ -116,9 +116,10 @@ func TestImportsPointDownward(t *testing.T) {
 	}
 }
 
-// TestSidecarIsFreeOfKubernetes: the sidecar runs in every pod, so it links
-// nothing of a client library that is larger than itself.
-func TestSidecarIsFreeOfKubernetes(t *testing.T) {
+// TestSidecarLinks: the sidecar runs in every pod, so it links nothing of a
+// client library that is larger than itself, and nothing that is for
+// experiments or for the other end of a connection.
+func TestSidecarLinks(t *testing.T) {
 	const sidecar = "cmd/wsresilience-sidecar"
 	if !exists(sidecar) {
 		return
@@ -133,9 +134,18 @@ func TestSidecarIsFreeOfKubernetes(t *testing.T) {
 	if !slices.Contains(deps, module+"/proxy") {
 		t.Errorf("the sidecar does not link proxy: is the list right?")
 	}
+	never := []string{"k8s.io", "sigs.k8s.io"}
+	for _, ours := range []string{"client", "internal/demo", "internal/faultlink", "internal/lab"} {
+		if !exists(ours) {
+			t.Errorf("there is no %s: is the list right?", ours)
+		}
+		never = append(never, module+"/"+ours)
+	}
 	for _, dep := range deps {
-		if strings.HasPrefix(dep, "k8s.io/") || strings.HasPrefix(dep, "sigs.k8s.io/") {
-			t.Errorf("the sidecar links %s", dep)
+		for _, not := range never {
+			if strings.HasPrefix(dep+"/", not+"/") {
+				t.Errorf("the sidecar links %s", dep)
+			}
 		}
 	}
 }

@@ -62,6 +62,9 @@ type Socket struct {
 	heard, read      numbers
 }
 
+// HasRead reports whether the app read anything.
+func (s *Socket) HasRead() bool { return s.read.count > 0 }
+
 // A Book is all that is known of one session. What the client and the
 // different apps report comes by different ways, so nothing relies on the order
 // in which they are told. The zero value is ready; it is not safe for

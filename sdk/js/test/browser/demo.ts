@@ -3,7 +3,7 @@ import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { Child, program } from "../rig/process.ts";
 import { startBrowser, until } from "../rig.ts";
 
-/** The demo as people start it, and a browser to look at its page with. */
+/** The demo, and a browser to look at its page with. */
 export interface Demo {
   readonly url: string;
   /** The end of what it printed. */
@@ -13,11 +13,10 @@ export interface Demo {
 
 /** Starts the demo for a test, on a port that is free. */
 export async function demo(flags: readonly string[], act: (demo: Demo) => Promise<void>): Promise<void> {
-  const file = program("sidecar", "./cmd/wsresilience-sidecar");
-  const child = new Child(file, ["demo", "-page", "127.0.0.1:0", ...flags], { ...process.env } as Record<
-    string,
-    string
-  >);
+  const sidecar = program("sidecar", "./cmd/wsresilience-sidecar");
+  const file = program("demo", "./cmd/wsresilience-demo");
+  const args = ["-sidecar", sidecar, "-page", "127.0.0.1:0", ...flags];
+  const child = new Child(file, args, { ...process.env } as Record<string, string>);
   const browser = await startBrowser();
   const visits: Visit[] = [];
   try {

@@ -1,0 +1,17 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestDemoIsElsewhere: without the demo's program it says where that is.
+func TestDemoIsElsewhere(t *testing.T) {
+	folder := t.TempDir()
+	t.Chdir(folder)
+	t.Setenv("PATH", folder)
+	var stdout, stderr strings.Builder
+	if code := command(t.Context(), []string{"demo"}, nil, &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "cmd/wsresilience-demo@latest") {
+		t.Errorf("exit code %d, stderr %q", code, stderr.String())
+	}
+}
