@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -42,10 +43,7 @@ type podRequest struct {
 // readRequest reads everything before it stops, so that one error names all
 // mistakes.
 func readRequest(pod *corev1.Pod, defaults map[string]string, s Settings) *podRequest {
-	r := &podRequest{mode: s.Mode, native: s.Cluster.since(minorNativeSidecar), env: map[string]string{}, sources: map[string]string{}}
-	if r.mode == "" {
-		r.mode = ModeNamed
-	}
+	r := &podRequest{mode: cmp.Or(s.Mode, ModeNamed), native: s.Cluster.since(minorNativeSidecar), env: map[string]string{}, sources: map[string]string{}}
 	if s.Resources != nil {
 		r.resources = *s.Resources.DeepCopy()
 	} else {

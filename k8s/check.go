@@ -16,7 +16,7 @@ func (s Settings) Check() []*InvalidError {
 	default:
 		request.fail("imagePullPolicy", string(s.ImagePullPolicy), "Always, IfNotPresent, Never")
 	}
-	if len(validation.IsDNS1123Subdomain(s.secret())) > 0 {
+	if len(validation.IsDNS1123Subdomain(s.SecretName())) > 0 {
 		request.fail("secret", s.Secret, "the name of a Secret")
 	}
 	if s.DataSize != nil && s.DataSize.Sign() <= 0 {

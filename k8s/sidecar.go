@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -48,18 +49,14 @@ func (r *podRequest) addSidecar(pod *corev1.Pod, app appPort, s Settings) string
 	return hex.EncodeToString(sum[:8])
 }
 
-func (s Settings) secret() string {
-	if s.Secret != "" {
-		return s.Secret
-	}
-	return "wsresilience"
-}
+// defaultSecret is the default of Settings.Secret.
+const defaultSecret = "wsresilience"
+
+// SecretName is the name of the Secret that the sidecar reads.
+func (s Settings) SecretName() string { return cmp.Or(s.Secret, defaultSecret) }
 
 func (s Settings) pullPolicy() corev1.PullPolicy {
-	if s.ImagePullPolicy != "" {
-		return s.ImagePullPolicy
-	}
-	return corev1.PullIfNotPresent
+	return cmp.Or(s.ImagePullPolicy, corev1.PullIfNotPresent)
 }
 
 // volume is the one that the sidecar mounts: the folder of an embedded journal,
@@ -84,7 +81,7 @@ func (s Settings) volume() *corev1.Volume {
 	}
 	mode := int32(0o444) // the kubelet makes the files root's
 	return &corev1.Volume{Name: SecretVolume, VolumeSource: corev1.VolumeSource{
-		Secret: &corev1.SecretVolumeSource{SecretName: s.secret(), Items: items, DefaultMode: &mode},
+		Secret: &corev1.SecretVolumeSource{SecretName: s.SecretName(), Items: items, DefaultMode: &mode},
 	}}
 }
 
@@ -124,7 +121,7 @@ func (r *podRequest) environment(app appPort, s Settings) []corev1.EnvVar {
 		return &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: path}}
 	}
 	secret := func(key string) *corev1.EnvVarSource {
-		return &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: s.secret()}, Key: key}}
+		return &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: s.SecretName()}, Key: key}}
 	}
 	env := []corev1.EnvVar{
 		{Name: "POD_IP", ValueFrom: field("status.podIP")},

@@ -13,9 +13,6 @@ import (
 	"github.com/wsresilience/wsresilience/k8s"
 )
 
-// defaultSecret is the default of k8s.Settings.Secret.
-const defaultSecret = "wsresilience"
-
 // Config is the file that the webhook reads (YAML, no unknown keys). The chart
 // writes it; `inject -settings` reads the same one.
 type Config struct {
@@ -117,12 +114,4 @@ func (c *Config) check() error {
 		wrong("secrets.nats", "", "the name of a Secret with nats-url, since sidecar.nats is true; or set secrets.natsURL")
 	}
 	return errors.Join(problems...)
-}
-
-// secretName is what the sidecars' Secret is called.
-func (c *Config) secretName() string {
-	if c.Sidecar.Secret != "" {
-		return c.Sidecar.Secret
-	}
-	return defaultSecret
 }

@@ -15,7 +15,7 @@ sidecar: {image: "wsresilience:1", nats: true}
 `
 
 func TestConfig(t *testing.T) {
-	if c, err := parseConfig([]byte(goodConfig)); err != nil || c.Sidecar.Image != "wsresilience:1" || c.secretName() != "wsresilience" {
+	if c, err := parseConfig([]byte(goodConfig)); err != nil || c.Sidecar.Image != "wsresilience:1" || c.Sidecar.SecretName() != "wsresilience" {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	tests := []struct{ name, from, to, want string }{

@@ -189,7 +189,7 @@ func (s *server) admissionCluster() admission.Cluster {
 	c := clusterView{Client: s.client, Events: &cluster.Events{Client: s.client, Instance: instance}}
 	if s.config.Secrets.Managed {
 		c.secrets = &cluster.Secrets{
-			Client: s.client, Name: s.config.secretName(),
+			Client: s.client, Name: s.config.Sidecar.SecretName(),
 			Namespace: s.config.Namespace, NATS: s.config.Secrets.NATS, URL: s.config.Secrets.NATSURL,
 		}
 	}
