@@ -50,7 +50,7 @@ type conduit struct {
 	born    monotime.Time
 
 	legs  [2]leg             // the first two: one object is cheaper than five
-	again *againHandshake    // nil: the session has one app socket only
+	saved *savedHandshake    // nil: the session has one app socket only
 	place transport.Affinity // of its sockets
 
 	slot int // the alarms': in their queue, from 1; 0: in none

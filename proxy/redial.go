@@ -7,51 +7,16 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
-	"github.com/wsresilience/wsresilience/internal/backoff"
+	"github.com/wsresilience/wsresilience/internal/redial"
 	"github.com/wsresilience/wsresilience/session"
 )
 
-// redialMost is the longest pause between attempts to reach an app that
-// restarts. An app that is back should not wait for its clients.
-const redialMost = 2 * time.Second
-
-// appSettled is how long a new app socket must have lived for its end to be an
-// accident. One that ends sooner ends for a reason: the app stumbles, or
-// somebody else took the client's place there, and took it from us.
-const appSettled = 10 * time.Second
-
-// relapse counts app sockets that ended soon after they were made.
-type relapse struct {
-	back  time.Time // when the newest was made
-	count int
-	since time.Time // of the first
-}
-
-// note takes the end of an app socket.
-func (r *relapse) note(now time.Time) {
-	if r.back.IsZero() || now.Sub(r.back) >= appSettled {
-		r.count = 0
-		return
-	}
-	if r.count++; r.count == 1 {
-		r.since = now
-	}
-}
-
-// awayRelapses is how often it is tried while nobody is there to miss the app.
-const awayRelapses = 3
-
-// hopeless tells whether to leave it.
-func (r *relapse) hopeless(now time.Time, attached bool, patience time.Duration) bool {
-	return r.count > 0 && now.Sub(r.since) >= patience || !attached && r.count >= awayRelapses
-}
-
-// An againHandshake is a client's handshake, kept so that it can be made once
+// A savedHandshake is a client's handshake, kept so that it can be made once
 // more with the app while the client is held. It never leaves this process.
-type againHandshake struct {
+type savedHandshake struct {
 	request *http.Request
 	offer   appHandshake
-	relapse relapse
+	history redial.History
 }
 
 // keepHandshake keeps the handshake of a session that may get another app
@@ -62,7 +27,7 @@ func (c *conduit) keepHandshake(h *arrival, hs appHandshake, start session.Start
 	}
 	hs.Scheme = h.scheme()
 	r := h.r
-	c.again = &againHandshake{
+	c.saved = &savedHandshake{
 		request: &http.Request{
 			Method: r.Method, RequestURI: r.RequestURI, URL: r.URL, Host: r.Host,
 			Header: r.Header.Clone(), RemoteAddr: r.RemoteAddr,
@@ -74,26 +39,19 @@ func (c *conduit) keepHandshake(h *arrival, hs appHandshake, start session.Start
 // redial looks for the app until it is back, or for Config.AppRetry. The
 // caller holds the lock and settles.
 func (c *conduit) redial() {
-	now := time.Now()
+	began := time.Now()
+	var search redial.Search
 	m, ok := c.m.(*session.Session)
-	if c.again != nil {
-		c.again.relapse.note(now)
+	if ok = ok && c.saved != nil; ok {
+		search, ok = c.saved.history.Lost(began, m.Attached(), c.srv.cfg.AppRetry, rand.Float64)
 	}
-	if !ok || c.again == nil || c.again.relapse.hopeless(now, m.Attached(), c.srv.cfg.AppRetry) {
+	if !ok {
 		c.observe(event.Event{Kind: event.AppRestarted, Restart: event.RestartGaveUp})
-		c.giveUp(now)
+		c.giveUp(began)
 		return
 	}
-	series := backoff.New(backoff.Policy{Max: redialMost}, rand.Float64)
-	var pause time.Duration
-	for range c.again.relapse.count {
-		pause, _ = series.Next()
-	}
 	c.srv.work.Go(func() {
-		began := time.Now()
-		ctx, cancel := context.WithTimeout(c.srv.life, c.srv.cfg.AppRetry)
-		defer cancel()
-		app := c.await(ctx, pause, &series)
+		app := c.await(&search)
 		now := c.enter()
 		defer c.leave()
 		outcome := event.RestartOK
@@ -102,23 +60,26 @@ func (c *conduit) redial() {
 			c.giveUp(now)
 			c.settle(now)
 		}
-		c.observe(event.Event{Kind: event.AppRestarted, Restart: outcome, Took: time.Since(began)})
+		c.observe(event.Event{Kind: event.AppRestarted, Restart: outcome, Took: now.Sub(began)})
 	})
 }
 
 // await returns the app's fresh socket, or nil if there is none to be had.
-func (c *conduit) await(ctx context.Context, pause time.Duration, series *backoff.Backoff) *appConn {
+func (c *conduit) await(search *redial.Search) *appConn {
+	ctx, cancel := context.WithDeadline(c.srv.life, search.End)
+	defer cancel()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(pause):
+		case <-time.After(time.Until(search.Due)):
 		}
 		if !c.waitsForApp() {
 			return nil
 		}
 		began := time.Now()
-		app, resp, err := c.srv.upstream.upgrade(ctx, c.again.request, c.again.offer)
+		app, resp, err := c.srv.upstream.upgrade(ctx, c.saved.request, c.saved.offer)
+		status := 0
 		switch {
 		case err == nil && resp == nil:
 			c.dialled(event.AppOK, began)
@@ -128,11 +89,11 @@ func (c *conduit) await(ctx context.Context, pause time.Duration, series *backof
 		default:
 			resp.Body.Close()
 			c.dialled(event.AppRefused, began)
-			if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-				return nil // its credentials are out of date: the client has to come itself
-			}
+			status = resp.StatusCode
 		}
-		pause, _ = series.Next()
+		if !search.Failed(time.Now(), status) {
+			return nil
+		}
 	}
 }
 
@@ -152,7 +113,7 @@ func (c *conduit) takeApp(now time.Time, app *appConn) bool {
 		app.Conn.Close()
 		return false
 	}
-	c.again.relapse.back = now
+	c.saved.history.Made(now)
 	c.app = c.newLeg(app.Conn)
 	c.settle(now)
 	if c.app != nil {

@@ -1,0 +1,87 @@
+package redial
+
+import (
+	"testing"
+	"time"
+)
+
+const patience = 30 * time.Second
+
+var start = time.Unix(1_800_000_000, 0)
+
+func middle() float64 { return 0.5 } // no jitter
+
+// TestLost plays the ends of app sockets: each line is one, and whether it is
+// worth to look for another and how long the first attempt waits.
+func TestLost(t *testing.T) {
+	type end struct {
+		at       time.Duration // of the end, since the session began
+		attached bool
+		wait     time.Duration // -1: it is given up
+		back     time.Duration // when the app is back
+	}
+	for name, ends := range map[string][]end{
+		"accidents": {
+			{time.Second, true, 0, 2 * time.Second},
+			{12 * time.Second, true, 0, 13 * time.Second},
+			{23 * time.Second, false, 0, 24 * time.Second},
+		},
+		"a crash loop is slowed down, and given up after the patience": {
+			{time.Second, true, 0, 2 * time.Second},
+			{3 * time.Second, true, 100 * time.Millisecond, 4 * time.Second},
+			{5 * time.Second, true, 200 * time.Millisecond, 6 * time.Second},
+			{7 * time.Second, true, 400 * time.Millisecond, 8 * time.Second},
+			{9 * time.Second, true, 800 * time.Millisecond, 15 * time.Second},
+			{17 * time.Second, true, 1600 * time.Millisecond, 20 * time.Second},
+			{22 * time.Second, true, 2 * time.Second, 30 * time.Second},
+			{33 * time.Second, true, -1, 0},
+		},
+		"without a client it is given up sooner": {
+			{time.Second, false, 0, 2 * time.Second},
+			{3 * time.Second, false, 100 * time.Millisecond, 4 * time.Second},
+			{5 * time.Second, false, 200 * time.Millisecond, 6 * time.Second},
+			{7 * time.Second, false, -1, 0},
+		},
+		"a socket that lives ends a crash loop": {
+			{time.Second, true, 0, 2 * time.Second},
+			{3 * time.Second, true, 100 * time.Millisecond, 4 * time.Second},
+			{14 * time.Second, true, 0, 15 * time.Second},
+			{16 * time.Second, true, 100 * time.Millisecond, 17 * time.Second},
+		},
+	} {
+		var h History
+		for i, e := range ends {
+			now := start.Add(e.at)
+			s, ok := h.Lost(now, e.attached, patience, middle)
+			wait := s.Due.Sub(now)
+			if !ok {
+				wait = -1
+			}
+			if wait != e.wait || ok && s.End != now.Add(patience) {
+				t.Errorf("%s: end %d: waits %v until %v, want %v", name, i+1, wait, s.End, e.wait)
+			}
+			h.Made(start.Add(e.back))
+		}
+	}
+}
+
+func TestFailed(t *testing.T) {
+	var h History
+	s, _ := h.Lost(start, true, patience, middle)
+	now := start
+	for i, want := range []time.Duration{100, 200, 400, 800, 1600, 2000, 2000} {
+		if ok := s.Failed(now, i%2*503); !ok || s.Due.Sub(now) != want*time.Millisecond {
+			t.Errorf("attempt %d: %v, %v, want %v ms", i+1, s.Due.Sub(now), ok, int64(want))
+		}
+		now = s.Due
+	}
+	if s.Failed(s.End, 0) {
+		t.Error("it goes on behind the end")
+	}
+	for _, status := range []int{401, 403} {
+		s, _ := h.Lost(start, true, patience, middle)
+		if s.Failed(start, status) {
+			t.Errorf("%d: it goes on", status)
+		}
+	}
+}
