@@ -75,7 +75,7 @@ func check(ctx context.Context, url, caFile, namespace string) (time.Duration, e
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return 0, fmt.Errorf("%s: no certificate in it", caFile)
+		return 0, fmt.Errorf("-ca-file %s: no certificate in it; allowed is PEM with one or more", caFile)
 	}
 	review := checkReview(namespace)
 	body, err := json.Marshal(review)

@@ -220,7 +220,7 @@ func (s *server) followVersion(ctx context.Context) {
 		next := versionEvery
 		if err := s.askVersion(ctx); err != nil && ctx.Err() == nil {
 			s.metrics.ClusterError("version")
-			s.log.Error("version of the cluster", "error", err.Error())
+			s.log.Error("the version of the cluster could not be read; sidecar.cluster.minor sets it", "error", err.Error(), "retry", versionRetry.String())
 			next = versionRetry
 		}
 		select {

@@ -21,7 +21,7 @@ func (s *sidecar) keys() (*keyring.Ring, error) {
 		return keyring.New(s.cfg.TokenKeys)
 	}
 	if !s.cfg.Embedded() {
-		s.log.Warn("WSR_TOKEN_KEYS is not set: sessions cannot be resumed after a restart or by another pod")
+		s.log.Warn("WSR_TOKEN_KEYS is not set: sessions cannot be resumed after a restart or by another pod; give all pods the same key (openssl rand -base64 32)")
 		return keyring.New(s.cfg.TokenKeys)
 	}
 	path := filepath.Join(s.cfg.DataDir, keyFile)

@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
 
@@ -84,7 +83,7 @@ func peerTLS(c *config.Config) (*tls.Config, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, errors.New("WSR_PEER_CA: no certificate in it")
+		return nil, fmt.Errorf("WSR_PEER_CA=%q: no certificate in it; allowed: PEM with one or more", c.PeerCA)
 	}
 	t := &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, ClientCAs: roots, MinVersion: tls.VersionTLS13}
 	if names := cert.Leaf.DNSNames; len(names) > 0 {

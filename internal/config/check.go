@@ -71,11 +71,11 @@ func (l *loader) contradictions() {
 		// per direction beyond it. It only has to fit in memory.
 		{c.MaxMessage > c.MemoryBudget, "one message is larger than the budget for all windows",
 			[]string{"WSR_MAX_MESSAGE", "WSR_MEMORY_BUDGET"}},
-		{c.HeartbeatMin > c.HeartbeatBase || c.HeartbeatBase > c.HeartbeatMax, "least, base and most are not in this order",
+		{c.HeartbeatMin > c.HeartbeatBase || c.HeartbeatBase > c.HeartbeatMax, "min, base and max are not in this order",
 			[]string{"WSR_HEARTBEAT_MIN", "WSR_HEARTBEAT_BASE", "WSR_HEARTBEAT_MAX"}},
 		{c.SessionTTL < c.HeartbeatMax, "a session would expire before one heartbeat",
 			[]string{"WSR_SESSION_TTL", "WSR_HEARTBEAT_MAX"}},
-		{c.SessionTTLGoingAway > c.SessionTTL, "the shorter wait is longer than the session's",
+		{c.SessionTTLGoingAway > c.SessionTTL, "a client that left with 1001 would have longer to come back than any other",
 			[]string{"WSR_SESSION_TTL_GOING_AWAY", "WSR_SESSION_TTL"}},
 		{(c.TLSCert == "") != (c.TLSKey == ""), "one is of no use without the other",
 			[]string{"WSR_TLS_CERT", "WSR_TLS_KEY"}},
@@ -114,14 +114,14 @@ func (l *loader) describe(names []string) string {
 	return strings.Join(list, ", ")
 }
 
-// needsServer notes settings of an external NATS without its address.
+// needsServer refuses settings of an external NATS without its address.
 func (l *loader) needsServer() {
 	if l.given["WSR_NATS_URL"] {
 		return
 	}
 	for _, name := range []string{"WSR_NATS_CREDS", "WSR_NATS_NKEY", "WSR_NATS_CA", "WSR_NATS_REPLICAS"} {
 		if l.given[name] {
-			l.conflict("set, but the journal is embedded", name, "WSR_NATS_URL")
+			l.conflict("set, but the journal is embedded unless WSR_NATS_URL is set too", name, "WSR_NATS_URL")
 		}
 	}
 }

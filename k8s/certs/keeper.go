@@ -72,7 +72,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := k.reconcile(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			k.Log.Error("certificate", "error", err.Error())
+			k.Log.Error("the certificate could not be checked or renewed; trying again", "error", err.Error())
 			if k.Failed != nil {
 				k.Failed()
 			}
@@ -102,7 +102,7 @@ func (k *Keeper) Ready() error {
 	case time.Now().After(k.Expiry()):
 		return fmt.Errorf("the certificate expired at %v", k.Expiry().UTC())
 	case !k.trusted.Load():
-		return fmt.Errorf("the CA bundle of the webhooks of %s is not in place", k.Webhook)
+		return fmt.Errorf("the webhooks of %s do not have the CA bundle yet", k.Webhook)
 	}
 	return nil
 }
