@@ -10,7 +10,7 @@ import (
 	"github.com/wsresilience/wsresilience/k8s"
 )
 
-// reaches tells whether a pod may connect to a port that a policy guards.
+// reaches reports whether a pod may connect to a port that a policy guards.
 func reaches(t *testing.T, p *networkingv1.NetworkPolicy, port string, ns, pod map[string]string) bool {
 	t.Helper()
 	for _, rule := range p.Spec.Ingress {

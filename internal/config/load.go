@@ -54,7 +54,7 @@ func newLoader() *loader {
 	}
 }
 
-// fail notes a problem with one variable.
+// fail records a problem with one variable.
 func (l *loader) fail(f *field, why string) {
 	l.bad[f.variable] = true
 	p := Problem{Names: []string{f.variable}, Why: why, Allowed: f.allowed()}
@@ -65,7 +65,7 @@ func (l *loader) fail(f *field, why string) {
 	l.problems = append(l.problems, p)
 }
 
-// conflict notes that variables contradict each other, unless one of them is
+// conflict records that variables contradict each other, unless one of them is
 // wrong by itself.
 func (l *loader) conflict(why string, names ...string) {
 	if slices.ContainsFunc(names, func(n string) bool { return l.bad[n] }) {
@@ -111,7 +111,7 @@ func (l *loader) read(environ []string) {
 	}
 }
 
-// refuseUnknown notes variables with our prefix that do not exist: a typing
+// refuseUnknown records variables with our prefix that do not exist: a typing
 // error would otherwise leave a default in force, unseen.
 func (l *loader) refuseUnknown() {
 	var known, unknown []string

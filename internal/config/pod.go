@@ -43,7 +43,7 @@ func Validate(environ []string) (*Config, error) {
 	return l.cfg, nil
 }
 
-// refuseFiles notes settings that name a file.
+// refuseFiles records settings that name a file.
 func (l *loader) refuseFiles() {
 	const variable = "WSR_SNAPSHOT_RULES"
 	rules := l.cfg.SnapshotRules
