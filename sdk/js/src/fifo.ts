@@ -1,14 +1,10 @@
-/** So many places in front may be empty before the rest is moved up. */
+/** So many places in front may be empty before the items are moved up. */
 const SLACK = 1024;
 
 /** A queue. Taking from the front is cheap however long it is, while `shift` of a long array moves all of it. */
 export class Fifo<T> {
   private items: (T | undefined)[] = [];
   private front = 0;
-
-  constructor(items: T[] = []) {
-    this.items = items;
-  }
 
   get length(): number {
     return this.items.length - this.front;
@@ -30,6 +26,11 @@ export class Fifo<T> {
       this.items = this.rest();
       this.front = 0;
     }
+  }
+
+  clear(): void {
+    this.items = [];
+    this.front = 0;
   }
 
   /** Returns all items. */

@@ -6,7 +6,7 @@ import type { Data } from "./store.ts";
 /** What a message counts in the sidecar's window besides its payload (PROTOCOL §5.3). */
 const MESSAGE_OVERHEAD = 16;
 
-/** Whom to tell what became of a message. */
+/** The promise of `deliver`. */
 export interface Receipt {
   resolve(): void;
   reject(reason: Error): void;
@@ -24,44 +24,48 @@ export interface Entry {
  * The messages that the sidecar has not acknowledged.
  *
  * Positions inside are its own. A sidecar that adopted the session may count differently (PROTOCOL §8.3);
- * `shift` is what to add for the wire.
+ * `shift` is what to add for the number on the wire.
  */
 export class Outbox {
   /** Bytes of all that is not acknowledged. */
   bytes = 0;
   /** Bytes of what was never given to a transport. */
   queued = 0;
-  /** Bytes that may be under way, each message counted with its overhead. */
+  /** Bytes that may be in flight, each message counted with its overhead. */
   limit = 0;
   shift = 0;
-  /** Last message. */
+  /** Position of the last message. */
   head = 0;
   acked = 0;
-  /** Last one that a former life of the page may have sent. */
+  /** Position of the last message that the page before a reload may have sent. */
   inherited = 0;
-  /** Last one on this connection. */
+  /** Position of the last message that was sent on this connection. */
   private sent = 0;
-  /** Last one on any connection. */
+  /** The same on any connection. */
   private highest = 0;
-  /** Sent on this connection and not acknowledged, and what those cost in the window. */
-  private flying = new Fifo<Entry>();
-  private flight = 0;
-  /** To be sent on this connection; also what is acknowledged and was announced there (PROTOCOL §8.2). */
-  private waiting = new Fifo<Entry>();
+  /**
+   * In order of their positions, which count up by one: first `inFlight` entries that were sent on this
+   * connection and are not acknowledged, then those to be sent. After a resume with early data the sidecar may
+   * acknowledge what was not yet sent on this connection, and that must still be sent (PROTOCOL §8.2).
+   */
+  private readonly entries = new Fifo<Entry>();
+  private inFlight = 0;
+  /** What those cost in the sidecar's window. */
+  private flightBytes = 0;
 
-  /** Counts what waits from another position: a session begins. */
+  /** Counts the messages from another position: a session starts. */
   rebase(position: number, limit: number): void {
     this.head = this.acked = this.sent = this.highest = this.inherited = position;
     this.shift = 0;
     this.limit = limit;
-    for (const entry of this.waiting.rest()) {
+    for (const entry of this.entries.rest()) {
       entry.position = this.head = add(this.head, 1);
     }
   }
 
   /** Whether every message was given to this connection. */
   get idle(): boolean {
-    return !this.waiting.length;
+    return this.inFlight === this.entries.length;
   }
 
   /** How many messages wait for an acknowledgement. */
@@ -69,12 +73,12 @@ export class Outbox {
     return distance(this.acked, this.head);
   }
 
-  /** The wire's number of the last message on this connection. */
+  /** The number on the wire of the last message that was sent on this connection. */
   get sentSeq(): number {
     return add(this.sent, this.shift);
   }
 
-  /** The wire's number of the first message that is not acknowledged. */
+  /** The number on the wire of the first message that is not acknowledged. */
   get nextSeq(): number {
     return add(this.acked, this.shift + 1);
   }
@@ -82,24 +86,18 @@ export class Outbox {
   /** Appends a message. */
   push(data: Data | Blob, size: number, receipt?: Receipt): Entry {
     const entry = { position: (this.head = add(this.head, 1)), data, size, receipt };
-    this.waiting.push(entry);
+    this.entries.push(entry);
     this.bytes += size;
     this.queued += size;
     return entry;
   }
 
-  /** Begins a connection whose peer has what is up to `position`, which a former life of the page may have sent. */
+  /** Starts a connection whose peer has what is up to `position`, which the page before a reload may have sent. */
   restart(position: number): void {
-    this.waiting = new Fifo(this.entries());
-    this.flying = new Fifo();
-    this.flight = 0;
-    this.settle(position);
-    for (
-      let entry = this.waiting.peek();
-      entry && lessEq(entry.position, position);
-      entry = this.waiting.peek()
-    ) {
-      this.waiting.drop();
+    this.acknowledge(position);
+    this.inFlight = this.flightBytes = 0;
+    for (let entry: Entry | undefined; (entry = this.upTo(position)); ) {
+      this.entries.drop();
       this.queued -= this.hasSent(entry.position) ? 0 : entry.size;
     }
     this.sent = position;
@@ -107,45 +105,42 @@ export class Outbox {
     this.head = later(this.head, position);
   }
 
-  /** Whether everything up to `position` may have been sent by us. */
+  /** Whether this page may have sent everything up to `position`. */
   hasSent(position: number): boolean {
     return lessEq(position, this.highest);
   }
 
-  /** Takes an acknowledgement in the wire's numbers; false says that it is of what was not sent. */
+  /** Handles an acknowledgement, `seq` being the number on the wire; false: that was not sent. */
   ack(seq: number): boolean {
     const position = add(seq, -this.shift);
     if (!this.hasSent(position)) {
       return false;
     }
-    this.settle(position);
-    for (
-      let entry = this.flying.peek();
-      entry && lessEq(entry.position, position);
-      entry = this.flying.peek()
-    ) {
-      this.flying.drop();
-      this.flight -= entry.size + MESSAGE_OVERHEAD;
+    this.acknowledge(position);
+    for (let entry: Entry | undefined; this.inFlight && (entry = this.upTo(position)); ) {
+      this.entries.drop();
+      this.inFlight--;
+      this.flightBytes -= entry.size + MESSAGE_OVERHEAD;
     }
     return true;
   }
 
-  /** Returns the next message for this connection, if the sidecar's window has room; one may always fly (§5.3). */
+  /** Returns the next message for this connection, if the sidecar's window has room; one may always be sent (§5.3). */
   take(): Data | null {
-    const entry = this.waiting.peek();
+    const entry = this.entries.peek(this.inFlight);
     if (!entry || entry.data instanceof Blob) {
       return null;
     }
-    const acked = lessEq(entry.position, this.acked);
-    const flight = this.flight + entry.size + MESSAGE_OVERHEAD;
-    if (!acked) {
-      if (this.flight && flight > this.limit) {
+    if (lessEq(entry.position, this.acked)) {
+      this.entries.drop();
+    } else {
+      const bytes = this.flightBytes + entry.size + MESSAGE_OVERHEAD;
+      if (this.inFlight && bytes > this.limit) {
         return null;
       }
-      this.flight = flight;
-      this.flying.push(entry);
+      this.inFlight++;
+      this.flightBytes = bytes;
     }
-    this.waiting.drop();
     this.sent = entry.position;
     if (less(this.highest, this.sent)) {
       this.highest = this.sent;
@@ -154,40 +149,36 @@ export class Outbox {
     return entry.data;
   }
 
-  /** Empties it: the session is over. Returns what was not acknowledged, and tells those who wait for it. */
+  /** Empties it: the session is over. Rejects the receipts, and returns what was not acknowledged. */
   fail(why: string): Unacknowledged[] {
-    const left = this.entries().filter(({ position }) => less(this.acked, position));
-    this.flying = new Fifo();
-    this.waiting = new Fifo();
-    this.bytes = this.queued = this.flight = 0;
+    const left = this.entries.rest().filter(({ position }) => less(this.acked, position));
+    this.entries.clear();
+    this.bytes = this.queued = this.inFlight = this.flightBytes = 0;
     return left.map(({ position, data, receipt }) => {
       receipt?.reject(new DOMException(`wsresilience: deliver: session ${why}`, "AbortError"));
       return { data, sent: lessEq(position, later(this.highest, this.inherited)) };
     });
   }
 
-  private entries(): Entry[] {
-    return this.flying.rest().concat(this.waiting.rest());
+  /** Returns the nth entry from the front, if it is among those up to `position`. */
+  private upTo(position: number, n?: number): Entry | undefined {
+    const entry = this.entries.peek(n);
+    return entry && lessEq(entry.position, position) ? entry : undefined;
   }
 
-  /** Notes that what is up to `position` is acknowledged. */
-  private settle(position: number): void {
-    for (const list of [this.flying, this.waiting]) {
-      for (
-        let i = 0, entry = list.peek();
-        entry && lessEq(entry.position, position);
-        entry = list.peek(++i)
-      ) {
-        if (less(this.acked, entry.position)) {
-          this.bytes -= entry.size;
-          entry.receipt?.resolve();
-        }
+  /** Notes that what is up to `position` is acknowledged, and resolves the receipts. */
+  private acknowledge(position: number): void {
+    for (let n = 0, entry: Entry | undefined; (entry = this.upTo(position, n)); n++) {
+      if (less(this.acked, entry.position)) {
+        this.bytes -= entry.size;
+        entry.receipt?.resolve();
       }
     }
     this.acked = later(this.acked, position);
   }
 }
 
+/** Returns the later of two positions. */
 function later(a: number, b: number): number {
   return less(a, b) ? b : a;
 }

@@ -29,4 +29,8 @@ test("a queue gives back what was put in, in order, and moves up in between", ()
     assert.equal(queue.peek(queue.length), undefined);
   }
   assert.equal(queue.length, 0);
+  queue.push(1);
+  queue.clear();
+  assert.equal(queue.peek(), undefined);
+  assert.deepEqual(queue.rest(), []);
 });
