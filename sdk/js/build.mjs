@@ -31,9 +31,6 @@ const late = (extension) => ({
     ),
 });
 
-/** For the core alone: the persistence may say the same names of the platform's objects. */
-const mangleProps = new RegExp(`^(?:${(await internalNames(join(sdk, "src"))).join("|")})$`);
-
 const settings = {
   absWorkingDir: sdk,
   bundle: true,
@@ -44,8 +41,7 @@ const settings = {
 };
 
 /** Each entry is a file of its own: the two share nothing but types. */
-async function scripts(folder, format, extension, platform) {
-  await mkdir(folder, { recursive: true });
+async function scripts(folder, format, extension, platform, mangleProps) {
   for (const entry of ENTRIES) {
     const { outputFiles } = await build({
       ...settings,
@@ -56,31 +52,26 @@ async function scripts(folder, format, extension, platform) {
       format,
       platform,
       plugins: [late(extension)],
+      sourcemap: "linked", // with the sources in it
       write: false,
     });
-    for (const { path, text } of outputFiles) {
-      await writeFile(path, format === "esm" ? await squeeze(text) : text);
-    }
+    const file = entry + extension;
+    const [{ text: map }, { text: code }] = outputFiles;
+    const short = format === "esm" ? await squeeze(code, map, file) : { code, map };
+    await writeFile(join(folder, file), `${short.code.trimEnd()}\n`);
+    await writeFile(join(folder, `${file}.map`), short.map);
   }
 }
 
 /**
- * Shortens what esbuild does not. Functions used once stay where they are: wrapped in a call they cost more.
- * `unsafe` expects what holds here: nobody has replaced the language's own constructors. What tells Node the
- * names of a CommonJS file would not survive.
+ * Shortens what esbuild does not, by nothing that Terser calls unsafe: what is published must do what the source
+ * does. Functions used once stay where they are: wrapped in a call they cost more. What tells Node the names of
+ * a CommonJS file would not survive.
  */
-async function squeeze(script) {
-  const compress = {
-    passes: 3,
-    pure_getters: true,
-    reduce_funcs: false,
-    sequences: false,
-    unsafe: true,
-    unsafe_arrows: true,
-    unsafe_comps: true,
-  };
-  const { code } = await minify(script, { module: true, ecma: 2022, compress });
-  return `${code}\n`;
+async function squeeze(script, map, file) {
+  const compress = { passes: 3, reduce_funcs: false, sequences: false };
+  const sourceMap = { content: map, url: `${file}.map`, includeSources: true };
+  return minify(script, { module: true, ecma: 2022, compress, sourceMap });
 }
 
 /** Declarations name the files beside them, by the extensions that those have in the package. */
@@ -116,15 +107,18 @@ async function declarations(folder) {
 /** The demo page serves the core alone: nothing is kept across its reloads. */
 async function page() {
   await mkdir(dirname(demo), { recursive: true });
-  await writeFile(demo, `${BANNER}\n${await readFile(join(folder, "index.js"), "utf8")}`);
+  const script = await readFile(join(folder, "index.js"), "utf8");
+  await writeFile(demo, `${BANNER}\n${script.replace(/^\/\/# sourceMappingURL=.*\n/m, "")}`);
 }
 
 const folder = join(sdk, "dist");
 await rm(folder, { recursive: true, force: true });
+await mkdir(folder, { recursive: true });
+await declarations(folder);
+const mangleProps = new RegExp(`^(?:${(await internalNames(join(sdk, "src"), folder)).join("|")})$`);
 await Promise.all([
-  scripts(folder, "esm", ".js", "neutral"),
-  scripts(folder, "cjs", ".cjs", "node"), // which tells Node's ESM loader what names a CommonJS file exports
-  mkdir(folder, { recursive: true }).then(() => declarations(folder)),
+  scripts(folder, "esm", ".js", "neutral", mangleProps),
+  scripts(folder, "cjs", ".cjs", "node", mangleProps), // Node's ESM loader is told what a CommonJS file exports
   copyFile(join(sdk, "../../LICENSE"), join(sdk, "LICENSE")), // npm packs only what is in the package's folder
 ]);
 await page();

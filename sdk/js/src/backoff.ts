@@ -12,29 +12,29 @@ const FACTOR = 2;
  * wait is between nothing and twice its mean, within the limits.
  */
 export class Backoff {
-  private readonly base: number;
-  private readonly max: number;
-  private readonly random: () => number;
+  readonly #base: number;
+  readonly #max: number;
+  readonly #random: () => number;
   /** Mean of the next wait. */
-  private mean: number;
+  #mean: number;
 
   /** `base` is the mean of the first wait and `max` the longest, in ms; `random` is like Math.random. */
   constructor(base: number, max: number, random: () => number) {
-    this.max = clamp(max, MAX_WAIT);
-    this.base = this.mean = clamp(base, this.max);
-    this.random = random;
+    this.#max = clamp(max, MAX_WAIT);
+    this.#base = this.#mean = clamp(base, this.#max);
+    this.#random = random;
   }
 
   /** How long to wait before the next attempt, in ms. */
   next(): number {
-    const wait = this.mean * 2 * this.random();
-    this.mean = Math.min(this.mean * FACTOR, this.max);
-    return clamp(wait, this.max);
+    const wait = this.#mean * 2 * this.#random();
+    this.#mean = Math.min(this.#mean * FACTOR, this.#max);
+    return clamp(wait, this.#max);
   }
 
   /** Starts anew: an attempt was a success. */
   reset(): void {
-    this.mean = this.base;
+    this.#mean = this.#base;
   }
 }
 

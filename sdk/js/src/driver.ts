@@ -56,37 +56,37 @@ export class Driver {
   url = "";
   extensions = "";
 
-  private readonly target: Target;
-  private readonly settings: Settings;
-  private readonly dispatch: (output: Event | AppMessage) => void;
-  private readonly connections = new Set<Connection>();
-  private readonly unwatch: () => void;
-  private store: Store | null = null;
-  private timer: ReturnType<typeof setTimeout> | undefined;
-  private due = NEVER;
-  private clockOffset = Date.now() - clock();
-  private failures = 0;
+  readonly #target: Target;
+  readonly #settings: Settings;
+  readonly #dispatch: (output: Event | AppMessage) => void;
+  readonly #connections = new Set<Connection>();
+  readonly #unwatch: () => void;
+  #store: Store | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #due = NEVER;
+  #clockOffset = Date.now() - clock();
+  #failures = 0;
   /** The server has spoken `wsr.v1`. */
-  private speaksWsr = false;
-  private dispatching = false;
+  #speaksWsr = false;
+  #dispatching = false;
   /** The page has offered subprotocols. */
-  private hasProtocols = false;
+  #hasProtocols = false;
 
   /** Throws what the transport's constructor throws, if `target` consists of values. */
   constructor(target: Target, settings: Settings, act: (output: Event | AppMessage) => void) {
     this.machine = new Machine(settings, Math.random);
-    this.target = target;
-    this.settings = settings;
-    this.dispatch = act;
+    this.#target = target;
+    this.#settings = settings;
+    this.#dispatch = act;
     if (settings.persist) {
-      void this.openStore(settings.persist);
+      void this.#openStore(settings.persist);
     } else {
-      this.flush();
+      this.#flush();
     }
-    this.unwatch = watch(
-      () => this.perform(wake),
-      () => this.perform(thaw),
-      () => this.pageGone(),
+    this.#unwatch = watch(
+      () => this.#perform(wake),
+      () => this.#perform(thaw),
+      () => this.#pageGone(),
     );
   }
 
@@ -104,9 +104,9 @@ export class Driver {
     const ready = (bytes: Data) => {
       entry.data = bytes;
       if (!this.machine.plain) {
-        this.store?.put({ position: entry.position, data: bytes });
+        this.#store?.put({ position: entry.position, data: bytes });
       }
-      this.flush();
+      this.#flush();
     };
     if (!(data instanceof Blob)) {
       ready(data);
@@ -120,40 +120,40 @@ export class Driver {
 
   close(code: number, reason: string): void {
     close(this.machine, clock(), code, reason);
-    this.flush();
+    this.#flush();
   }
 
   // The state on disk.
 
-  private async openStore({ name, open }: NonNullable<Settings["persist"]>): Promise<void> {
+  async #openStore({ name, open }: NonNullable<Settings["persist"]>): Promise<void> {
     try {
       const claim = open ?? (await import("./persist.ts")).open;
       if (this.machine.state === "closed") {
         return; // closed meanwhile: what is saved stays for the next page
       }
       const store = await claim(name);
-      this.store = store;
+      this.#store = store;
       this.machine.durable = true;
       if (store.restored) {
         restore(this.machine, clock(), Date.now(), store.restored, sizeOf);
       }
     } catch {
-      this.storeFailed();
+      this.#storeFailed();
     }
-    this.perform();
+    this.#perform();
   }
 
-  private save(): void {
+  #save(): void {
     const saved = snapshot(this.machine, clock(), Date.now());
-    this.store?.save(saved).then(
-      () => this.perform((m) => snapshotSaved(m, saved)),
-      () => this.perform(() => this.storeFailed()),
+    this.#store?.save(saved).then(
+      () => this.#perform((m) => snapshotSaved(m, saved)),
+      () => this.#perform(() => this.#storeFailed()),
     );
   }
 
   /** The disk fails: the session goes on without it, after `error`. */
-  private storeFailed(): void {
-    this.store = null;
+  #storeFailed(): void {
+    this.#store = null;
     this.machine.durable = this.machine.blocked = false;
     emit(this.machine, "error");
   }
@@ -161,34 +161,34 @@ export class Driver {
   // What is pending.
 
   /** Changes the machine, dispatches its outputs, and performs what is pending. */
-  private perform(change?: (machine: Machine, now: number) => void, late = 0): void {
+  #perform(change?: (machine: Machine, now: number) => void, late = 0): void {
     change?.(this.machine, clock());
-    if (this.dispatching) {
+    if (this.#dispatching) {
       return; // called by a listener of the page: the loop below goes on
     }
-    this.dispatching = true;
+    this.#dispatching = true;
     try {
       for (let o: Event | AppMessage | undefined; (o = this.machine.outputs.shift()); ) {
         if (!(o instanceof Event)) {
-          this.dispatch(o);
+          this.#dispatch(o);
           dispatched(this.machine, clock(), o.seq, o.data.length, isHidden() ? 0 : ACK_DELAY);
-        } else if (o.type !== "open" || !this.noProtocolChosen()) {
+        } else if (o.type !== "open" || !this.#noProtocolChosen()) {
           if (o.type === "reset") {
-            this.store?.clear(); // before the page's listener, which may send what is for the next session
+            this.#store?.clear(); // before the page's listener, which may send what is for the next session
           }
-          this.dispatch(o);
+          this.#dispatch(o);
         }
       }
     } finally {
-      this.dispatching = false;
-      this.flush(late);
+      this.#dispatching = false;
+      this.#flush(late);
     }
   }
 
   /** The handshake has failed if the app chose none of the subprotocols that it was offered (WHATWG). */
-  private noProtocolChosen(): boolean {
+  #noProtocolChosen(): boolean {
     const { plain, current: connection, protocol } = this.machine;
-    const fails = this.hasProtocols && !plain && !protocol;
+    const fails = this.#hasProtocols && !plain && !protocol;
     if (fails) {
       connection?.socket?.send(encodeClose(CODE.normal, ""));
       end(this.machine, CODE.abnormal, "");
@@ -197,101 +197,97 @@ export class Driver {
   }
 
   /** Performs what is pending, except outputs, which are dispatched in a task of our own. */
-  private flush(late = 0): void {
+  #flush(late = 0): void {
     const { machine } = this;
-    if (this.dispatching) {
+    if (this.#dispatching) {
       return;
     }
     const drift = Date.now() - clock();
-    if (drift - this.clockOffset > SLEEP_STEP) {
+    if (drift - this.#clockOffset > SLEEP_STEP) {
       wake(machine, clock());
     }
-    this.clockOffset = drift;
+    this.#clockOffset = drift;
     if (wantDial(machine, clock())) {
-      this.dial();
+      this.#dial();
     }
     let at = tick(machine, clock(), late);
     if (wantDial(machine, clock())) {
       at = isOffline(this.url) ? clock() + OFFLINE_POLL : 0;
     }
     if (machine.saveDue) {
-      this.save();
+      this.#save();
     }
-    for (const connection of this.connections) {
-      this.service(connection);
+    for (const connection of this.#connections) {
+      this.#service(connection);
     }
     if (machine.state === "closed") {
-      this.unwatch?.();
-      void this.store?.close();
-      this.store = null;
+      this.#unwatch?.();
+      void this.#store?.close();
+      this.#store = null;
     }
-    this.armTimer(machine.outputs.length > 0 ? 0 : at);
+    this.#armTimer(machine.outputs.length > 0 ? 0 : at);
   }
 
-  private armTimer(at: number): void {
-    if (at !== this.due) {
-      clearTimeout(this.timer);
-      this.due = at;
+  #armTimer(at: number): void {
+    if (at !== this.#due) {
+      clearTimeout(this.#timer);
+      this.#due = at;
       if (at < NEVER) {
-        this.timer = setTimeout(() => this.timerFired(), Math.min(Math.max(0, at - clock()), MAX_TIMER));
+        this.#timer = setTimeout(() => this.#timerFired(), Math.min(Math.max(0, at - clock()), MAX_TIMER));
       }
     }
   }
 
-  private timerFired(): void {
-    const late = this.due && clock() - this.due;
-    this.due = NEVER;
-    this.perform(undefined, late);
+  #timerFired(): void {
+    const late = this.#due && clock() - this.#due;
+    this.#due = NEVER;
+    this.#perform(undefined, late);
   }
 
   /** As with any WebSocket, the app is told that the page went away, unless the session is saved for the next one. */
-  private pageGone(): void {
-    if (!this.store && !this.machine.plain) {
+  #pageGone(): void {
+    if (!this.#store && !this.machine.plain) {
       this.close(CODE.goingAway, "");
     }
   }
 
   // Connections.
 
-  private dial(): void {
-    const { machine, target } = this;
+  #dial(): void {
+    const { machine } = this;
+    const { url, protocols } = this.#target;
     if ((machine.opened || machine.token) && isOffline(this.url)) {
       return;
     }
     const connection = beginDial(machine, clock());
-    this.connections.add(connection);
-    const ask = this.failures >= PROBE_FROM && this.failures % DIAL_EVERY > 0;
+    this.#connections.add(connection);
+    const ask = this.#failures >= PROBE_FROM && this.#failures % DIAL_EVERY > 0;
     // Only in the constructor can values throw that are not valid, and it does not wait for a disk.
-    if (!ask && !this.settings.persist && isValue(target.url) && isValue(target.protocols)) {
-      this.connect(connection, target.url, target.protocols);
+    if (!ask && !this.#settings.persist && isValue(url) && isValue(protocols)) {
+      this.#connect(connection, url, protocols);
     } else {
-      this.prepare(connection, ask).catch((e) => this.dialFailed(connection, `${e}`));
+      this.#prepare(connection, ask).catch((e) => this.#dialFailed(connection, `${e}`));
     }
   }
 
-  private async prepare(connection: Connection, ask: boolean): Promise<void> {
-    const [url, protocols] = await Promise.all([fresh(this.target.url), fresh(this.target.protocols)]);
+  async #prepare(connection: Connection, ask: boolean): Promise<void> {
+    const [url, protocols] = await Promise.all([fresh(this.#target.url), fresh(this.#target.protocols)]);
     if (ask) {
       await reachable(this.url);
     }
     if (!connection.closed) {
-      this.connect(connection, url, protocols);
+      this.#connect(connection, url, protocols);
     }
   }
 
-  private connect(
-    connection: Connection,
-    url: string | URL,
-    app: string | string[],
-    withoutUs = false,
-  ): void {
-    const { adopt, webSocket = globalThis.WebSocket as WebSocketConstructor | undefined } = this.settings;
+  #connect(connection: Connection, url: string | URL, app: string | string[], withoutUs = false): void {
+    const { adopt, webSocket = globalThis.WebSocket as WebSocketConstructor | undefined } = this.#settings;
     if (!webSocket) {
       throw new Error("wsresilience: no WebSocket here: pass option webSocket");
     }
     const place = `${url}`.replace(/\?.*/, ""); // the query may be a ticket
     const protocols = app === Object(app) ? [...app] : [`${app}`];
-    this.hasProtocols = protocols.length > 0;
+    this.#hasProtocols = protocols.length > 0;
     offer(this.machine, connection);
     const resilient = !withoutUs && (!!connection.resume || !plainServers.has(place));
     const offered = resilient ? subprotocols(protocols, !!adopt, connection.resume) : protocols;
@@ -303,31 +299,31 @@ export class Driver {
       if (!resilient) {
         plainServers.add(place);
       }
-      this.perform(() => this.opened(connection, socket));
+      this.#perform(() => this.#opened(connection, socket));
     };
     socket.onmessage = ({ data }: { data: string | ArrayBuffer }) =>
-      this.perform((m, now) =>
+      this.#perform((m, now) =>
         receive(m, now, connection, typeof data === "string" ? data : new Uint8Array(data)),
       );
     socket.onerror = () => {}; // `close` follows
     socket.onclose = ({ code, reason, wasClean }: CloseEvent) => {
       if (connection.opened) {
-        this.perform((m, now) => broken(m, now, connection, code, reason, wasClean));
-      } else if (!resilient || connection.resume || this.speaksWsr) {
-        this.dialFailed(connection, reason);
+        this.#perform((m, now) => broken(m, now, connection, code, reason, wasClean));
+      } else if (!resilient || connection.resume || this.#speaksWsr) {
+        this.#dialFailed(connection, reason);
       } else {
         // PROTOCOL §2.3: browsers fail a connection if the server chose no subprotocol, as most servers do.
-        this.connect(connection, url, app, true);
+        this.#connect(connection, url, app, true);
       }
     };
   }
 
-  private opened(connection: Connection, { protocol, extensions }: Transport): void {
+  #opened(connection: Connection, { protocol, extensions }: Transport): void {
     const { machine } = this;
-    this.failures = 0;
+    this.#failures = 0;
     this.extensions ||= extensions;
     if (protocol === SUBPROTOCOL) {
-      this.speaksWsr = true;
+      this.#speaksWsr = true;
       attach(machine, clock(), connection);
     } else if (connection.resume) {
       // Another server, perhaps during a roll-out. The next may be a sidecar.
@@ -337,17 +333,17 @@ export class Driver {
     }
   }
 
-  private dialFailed(connection: Connection, reason: string): void {
-    this.failures++;
-    this.perform((m, now) => broken(m, now, connection, CODE.abnormal, reason, false));
+  #dialFailed(connection: Connection, reason: string): void {
+    this.#failures++;
+    this.#perform((m, now) => broken(m, now, connection, CODE.abnormal, reason, false));
   }
 
-  private service(connection: Connection): void {
+  #service(connection: Connection): void {
     const { socket } = connection;
     const { plain, closing } = this.machine;
     if (connection.closed) {
       // Browsers may need minutes to notice that a socket is dead, so its end is not waited for.
-      this.connections.delete(connection);
+      this.#connections.delete(connection);
       if (socket) {
         socket.onopen = socket.onmessage = socket.onclose = null;
         closeSocket(socket, connection.closed.code, connection.closed.reason);

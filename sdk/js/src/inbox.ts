@@ -5,7 +5,7 @@ const ACK_MESSAGES = 32;
 const ACK_BYTES = 64 << 10;
 
 /** A time that never comes. */
-export const NEVER = Number.POSITIVE_INFINITY;
+export const NEVER = 1 / 0;
 
 /**
  * What was received. A message is dispatched to the page as soon as it is here, so there is no queue, and
@@ -17,8 +17,8 @@ export class Inbox {
   /** When an ack is due. */
   due = NEVER;
 
-  private acked = 0;
-  private bytes = 0;
+  #acked = 0;
+  #bytes = 0;
 
   start(position: number): void {
     this.received = position;
@@ -28,16 +28,16 @@ export class Inbox {
   /** Notes that message `seq` was dispatched; its ack may wait for others until `by`. */
   dispatched(now: number, seq: number, size: number, by: number): void {
     this.received = seq;
-    this.bytes += size;
-    const full = distance(this.acked, seq) >= ACK_MESSAGES || this.bytes >= ACK_BYTES;
+    this.#bytes += size;
+    const full = distance(this.#acked, seq) >= ACK_MESSAGES || this.#bytes >= ACK_BYTES;
     this.due = Math.min(this.due, full ? now : by);
   }
 
   /** Notes that what is up to `seq` was acknowledged. */
   acknowledged(seq: number): void {
-    this.acked = seq;
+    this.#acked = seq;
     if (seq === this.received) {
-      this.bytes = 0;
+      this.#bytes = 0;
       this.due = NEVER;
     }
   }

@@ -40,32 +40,32 @@ export class Outbox {
   /** Position of the last message that the page before a reload may have sent. */
   inherited = 0;
   /** Position of the last message that was sent on this connection. */
-  private sent = 0;
+  #sent = 0;
   /** The same on any connection. */
-  private highest = 0;
+  #highest = 0;
   /**
    * In order of their positions, which count up by one: first `inFlight` entries that were sent on this
    * connection and are not acknowledged, then those to be sent. After a resume with early data the sidecar may
    * acknowledge what was not yet sent on this connection, and that must still be sent (PROTOCOL §8.2).
    */
-  private readonly entries = new Fifo<Entry>();
-  private inFlight = 0;
+  readonly #entries = new Fifo<Entry>();
+  #inFlight = 0;
   /** What those cost in the sidecar's window. */
-  private flightBytes = 0;
+  #flightBytes = 0;
 
   /** Counts the messages from another position: a session starts. */
   rebase(position: number, limit: number): void {
-    this.head = this.acked = this.sent = this.highest = this.inherited = position;
+    this.head = this.acked = this.#sent = this.#highest = this.inherited = position;
     this.shift = 0;
     this.limit = limit;
-    for (const entry of this.entries.rest()) {
+    for (const entry of this.#entries.rest()) {
       entry.position = this.head = add(this.head, 1);
     }
   }
 
   /** Whether every message was given to this connection. */
   get idle(): boolean {
-    return this.inFlight === this.entries.length;
+    return this.#inFlight === this.#entries.length;
   }
 
   /** How many messages wait for an acknowledgement. */
@@ -75,7 +75,7 @@ export class Outbox {
 
   /** The number on the wire of the last message that was sent on this connection. */
   get sentSeq(): number {
-    return add(this.sent, this.shift);
+    return add(this.#sent, this.shift);
   }
 
   /** The number on the wire of the first message that is not acknowledged. */
@@ -86,7 +86,7 @@ export class Outbox {
   /** Appends a message. */
   push(data: Data | Blob, size: number, receipt?: Receipt): Entry {
     const entry = { position: (this.head = add(this.head, 1)), data, size, receipt };
-    this.entries.push(entry);
+    this.#entries.push(entry);
     this.bytes += size;
     this.queued += size;
     return entry;
@@ -94,20 +94,20 @@ export class Outbox {
 
   /** Starts a connection whose peer has what is up to `position`, which the page before a reload may have sent. */
   restart(position: number): void {
-    this.acknowledge(position);
-    this.inFlight = this.flightBytes = 0;
-    for (let entry: Entry | undefined; (entry = this.upTo(position)); ) {
-      this.entries.drop();
+    this.#acknowledge(position);
+    this.#inFlight = this.#flightBytes = 0;
+    for (let entry: Entry | undefined; (entry = this.#upTo(position)); ) {
+      this.#entries.drop();
       this.queued -= this.hasSent(entry.position) ? 0 : entry.size;
     }
-    this.sent = position;
-    this.highest = later(this.highest, position);
+    this.#sent = position;
+    this.#highest = later(this.#highest, position);
     this.head = later(this.head, position);
   }
 
   /** Whether this page may have sent everything up to `position`. */
   hasSent(position: number): boolean {
-    return lessEq(position, this.highest);
+    return lessEq(position, this.#highest);
   }
 
   /** Handles an acknowledgement, `seq` being the number on the wire; false: that was not sent. */
@@ -116,34 +116,34 @@ export class Outbox {
     if (!this.hasSent(position)) {
       return false;
     }
-    this.acknowledge(position);
-    for (let entry: Entry | undefined; this.inFlight && (entry = this.upTo(position)); ) {
-      this.entries.drop();
-      this.inFlight--;
-      this.flightBytes -= entry.size + MESSAGE_OVERHEAD;
+    this.#acknowledge(position);
+    for (let entry: Entry | undefined; this.#inFlight && (entry = this.#upTo(position)); ) {
+      this.#entries.drop();
+      this.#inFlight--;
+      this.#flightBytes -= entry.size + MESSAGE_OVERHEAD;
     }
     return true;
   }
 
   /** Returns the next message for this connection, if the sidecar's window has room; one may always be sent (§5.3). */
   take(): Data | null {
-    const entry = this.entries.peek(this.inFlight);
+    const entry = this.#entries.peek(this.#inFlight);
     if (!entry || entry.data instanceof Blob) {
       return null;
     }
     if (lessEq(entry.position, this.acked)) {
-      this.entries.drop();
+      this.#entries.drop();
     } else {
-      const bytes = this.flightBytes + entry.size + MESSAGE_OVERHEAD;
-      if (this.inFlight && bytes > this.limit) {
+      const bytes = this.#flightBytes + entry.size + MESSAGE_OVERHEAD;
+      if (this.#inFlight && bytes > this.limit) {
         return null;
       }
-      this.inFlight++;
-      this.flightBytes = bytes;
+      this.#inFlight++;
+      this.#flightBytes = bytes;
     }
-    this.sent = entry.position;
-    if (less(this.highest, this.sent)) {
-      this.highest = this.sent;
+    this.#sent = entry.position;
+    if (less(this.#highest, this.#sent)) {
+      this.#highest = this.#sent;
       this.queued -= entry.size;
     }
     return entry.data;
@@ -151,24 +151,24 @@ export class Outbox {
 
   /** Empties it: the session is over. Rejects the receipts, and returns what was not acknowledged. */
   fail(why: string): Unacknowledged[] {
-    const left = this.entries.rest().filter(({ position }) => less(this.acked, position));
-    this.entries.clear();
-    this.bytes = this.queued = this.inFlight = this.flightBytes = 0;
+    const left = this.#entries.rest().filter(({ position }) => less(this.acked, position));
+    this.#entries.clear();
+    this.bytes = this.queued = this.#inFlight = this.#flightBytes = 0;
     return left.map(({ position, data, receipt }) => {
       receipt?.reject(new DOMException(`wsresilience: deliver: session ${why}`, "AbortError"));
-      return { data, sent: lessEq(position, later(this.highest, this.inherited)) };
+      return { data, sent: lessEq(position, later(this.#highest, this.inherited)) };
     });
   }
 
   /** Returns the nth entry from the front, if it is among those up to `position`. */
-  private upTo(position: number, n?: number): Entry | undefined {
-    const entry = this.entries.peek(n);
+  #upTo(position: number, n?: number): Entry | undefined {
+    const entry = this.#entries.peek(n);
     return entry && lessEq(entry.position, position) ? entry : undefined;
   }
 
   /** Notes that what is up to `position` is acknowledged, and resolves the receipts. */
-  private acknowledge(position: number): void {
-    for (let n = 0, entry: Entry | undefined; (entry = this.upTo(position, n)); n++) {
+  #acknowledge(position: number): void {
+    for (let n = 0, entry: Entry | undefined; (entry = this.#upTo(position, n)); n++) {
       if (less(this.acked, entry.position)) {
         this.bytes -= entry.size;
         entry.receipt?.resolve();

@@ -46,9 +46,21 @@ test("the package holds what is used, and nothing else", () => {
       "README.md",
       "package.json",
       ...declarations.flatMap((name) => [`dist/${name}.d.ts`, `dist/${name}.d.cts`]),
-      ...scripts.flatMap((name) => [`dist/${name}.js`, `dist/${name}.cjs`]),
+      ...scripts.flatMap((name) =>
+        [".js", ".cjs"].flatMap((end) => [`dist/${name}${end}`, `dist/${name}${end}.map`]),
+      ),
     ].sort(),
   );
+});
+
+test("the source maps hold the sources", () => {
+  for (const name of ["index.js", "index.cjs", "persist.js", "persist.cjs"]) {
+    const read = (file: string): string => readFileSync(join(installed, "dist", file), "utf8");
+    assert.equal(read(name).match(/^\/\/# sourceMappingURL=(.*)$/m)?.[1], `${name}.map`);
+    const { sources, sourcesContent } = JSON.parse(read(`${name}.map`));
+    const at = sources.indexOf("../src/serial.ts");
+    assert.equal(sourcesContent[at], readFileSync(join(sdk, "src/serial.ts"), "utf8"), `${sources}`);
+  }
 });
 
 /** Says a word to the app, prints what comes back, and which database the persistence asked for. */
@@ -59,7 +71,7 @@ const WORDS = `
   const socket = new ResilientWebSocket(process.argv[2], [], options);
   socket.onopen = () => socket.send("hello");
   socket.onmessage = ({ data }) => { console.log(data); socket.close(); };
-  socket.onclose = ({ code }) => console.log("closed", code, socket.resilient);
+  socket.onclose = ({ code }) => console.log(ResilientWebSocket.name, "closed", code, socket.resilient);
 `;
 
 const IMPORTS = {
@@ -89,7 +101,7 @@ for (const [file, imports] of Object.entries(IMPORTS)) {
     const lines = stdout.trim().split("\n");
     assert.equal(lines.filter((line) => line === "opens wsresilience-unlocked").length, 2, stdout);
     assert.ok(lines.includes("wsresilience: persist: IndexedDB cannot be opened"), stdout);
-    assert.deepEqual(lines.slice(-2), ["hello!", "closed 1005 false"]);
+    assert.deepEqual(lines.slice(-2), ["hello!", "ResilientWebSocket closed 1005 false"]);
   });
 }
 

@@ -1,14 +1,11 @@
-// Drop-in conformance: the same table for a browser's WebSocket, which shows that the table is right, and for
-// ours; each before the app itself and before a sidecar.
-import assert from "node:assert/strict";
+// Drop-in conformance in a browser: the same table for its WebSocket, which shows that the table is right, and
+// for ours; each before the app itself and before a sidecar.
 import { after, before, describe, test } from "node:test";
-import { WebSocket } from "ws";
-import { ResilientWebSocket } from "../../src/index.ts";
 import { freePort } from "../rig/port.ts";
 import { openPage, type Rig, type Site, startBrowser, startRig, startSite } from "../rig.ts";
 import { TableApp } from "./app.ts";
+import { judge } from "./judge.ts";
 import type { Globals } from "./page.ts";
-import { type Outcome, runTable } from "./table.ts";
 
 /** Shared buffers are there in isolated pages only. */
 const ISOLATED = {
@@ -25,14 +22,6 @@ let nowhere = "";
 before(async () => {
   nowhere = `ws://127.0.0.1:${await freePort()}/`;
 });
-
-/** Makes each outcome a test. */
-async function judge(t: { test: typeof test }, outcomes: readonly Outcome[]): Promise<void> {
-  assert.ok(outcomes.length > 50, `${outcomes.length} cases`);
-  for (const { name, error } of outcomes) {
-    await t.test(name, () => assert.equal(error, ""));
-  }
-}
 
 for (const sidecar of [false, true]) {
   describe(sidecar ? "through a sidecar" : "to the app itself", () => {
@@ -62,17 +51,5 @@ for (const sidecar of [false, true]) {
         await judge(t, outcomes);
       });
     }
-
-    test("ours in Node, over ws", async (t) => {
-      const outcomes = await runTable({
-        type: ResilientWebSocket,
-        more: [{ webSocket: WebSocket }],
-        base: rig.url,
-        nowhere,
-        ended: (url) => app.ended(url),
-        page: false,
-      });
-      await judge(t, outcomes);
-    });
   });
 }

@@ -1,7 +1,7 @@
 import { WebSocket } from "ws";
 import type { AdoptedEvent, Options, ResetEvent, ResumedEvent } from "../../src/index.ts";
-import { ResilientWebSocket } from "../../src/index.ts";
 import type { Rig } from "../rig.ts";
+import { ResilientWebSocket } from "./class.ts";
 import { until } from "./until.ts";
 
 /** Quick for tests: a rig has one client, and nothing is gained by sparing a server that is down. */
