@@ -4,7 +4,7 @@
 import { ResilientWebSocket } from "./wsresilience.js";
 
 /** The app's socket may be replaced: there is nothing to restore. The longest waits are those of the plain client. */
-const options = { adopt: true, backoffMax: 1000, connectTimeout: 4000 };
+const options = { adopt: true, maxReconnectDelay: 1000, connectTimeout: 4000 };
 
 export class ResilientClient {
   #socket;

@@ -20,7 +20,7 @@ export function useResilientWebSocket(url: string, onMessage: (data: unknown) =>
 
   useEffect(() => {
     const connect = () => {
-      const current = new ResilientWebSocket(url, [], { retryFirst: true });
+      const current = new ResilientWebSocket(url, [], { retryInitialConnect: true });
       socket.current = current;
       current.onmessage = ({ data }) => listener.current(data);
       current.onstatechange = (event) => setState(event.state);

@@ -53,7 +53,7 @@ export interface Unacknowledged {
   readonly sent: boolean;
 }
 
-/** The session is lost. `close` follows, or with the option `renew` a new session. */
+/** The session is lost. `close` follows, or with the option `newSessionAfterReset` a new session. */
 export interface ResetEvent extends Event {
   readonly type: "reset";
   readonly reason: LostReason;

@@ -85,7 +85,7 @@ export class Machine {
   constructor(settings: Settings, random: () => number) {
     this.settings = settings;
     this.random = random;
-    this.backoff = new Backoff(settings.backoffBase, settings.backoffMax, random);
+    this.backoff = new Backoff(settings.reconnectDelay, settings.maxReconnectDelay, random);
   }
 }
 
@@ -138,7 +138,7 @@ export function lost(m: Machine, now: number, reason: LostReason): void {
     return;
   }
   emit(m, "reset", { reason, unacknowledged: m.out.fail(reason) });
-  if (closing || (m.opened && !m.settings.renew)) {
+  if (closing || (m.opened && !m.settings.newSessionAfterReset)) {
     end(m, reason === "superseded" ? CODE.superseded : CODE.reset, `session lost: ${reason}`, false);
     return;
   }
@@ -178,7 +178,7 @@ export function drop(
   connection.closed = { code, reason };
   if (connection === m.next) {
     m.next = null;
-    if (m.opened || m.token || m.settings.retryFirst) {
+    if (m.opened || m.token || m.settings.retryInitialConnect) {
       m.dialAt = now + m.backoff.next();
     } else {
       end(m, CODE.abnormal, reason);

@@ -34,7 +34,7 @@ export interface Options {
   adopt?: boolean | ((event: AdoptedEvent) => void | Promise<void>);
 
   /** After `reset` a new session is started instead of closing. Default: false. */
-  renew?: boolean;
+  newSessionAfterReset?: boolean;
 
   /**
    * Keeps the outbox and the session in IndexedDB under this name, so that a reload, or another visit after a
@@ -45,7 +45,7 @@ export interface Options {
   persist?: { name: string; open?: OpenStore };
 
   /** The first connection is tried again and again, with backoff, instead of once. Default: false. */
-  retryFirst?: boolean;
+  retryInitialConnect?: boolean;
 
   /** Messages that `send` takes before the app has them; `send` throws above. Default: 65,536. */
   outboxMessages?: number;
@@ -57,10 +57,10 @@ export interface Options {
   connectTimeout?: number;
 
   /** Milliseconds: the first wait between attempts to resume, after an immediate one. Default: 100. */
-  backoffBase?: number;
+  reconnectDelay?: number;
 
   /** Milliseconds: the longest wait between two attempts. Default: 30,000. */
-  backoffMax?: number;
+  maxReconnectDelay?: number;
 
   /** The transport. Default: the global WebSocket at the time of the call. In Node 20, pass that of `ws`. */
   webSocket?: WebSocketConstructor;
@@ -71,12 +71,12 @@ export type Settings = Options &
   Required<
     Pick<
       Options,
-      | "renew"
-      | "retryFirst"
+      | "newSessionAfterReset"
+      | "retryInitialConnect"
       | "outboxMessages"
       | "outboxBytes"
       | "connectTimeout"
-      | "backoffBase"
-      | "backoffMax"
+      | "reconnectDelay"
+      | "maxReconnectDelay"
     >
   >;

@@ -16,13 +16,13 @@ import { CODE } from "./wire.ts";
 
 /** Options says what they are. */
 const DEFAULTS = {
-  renew: false,
-  retryFirst: false,
+  newSessionAfterReset: false,
+  retryInitialConnect: false,
   outboxMessages: 65_536,
   outboxBytes: 16 << 20,
   connectTimeout: 10_000,
-  backoffBase: 100,
-  backoffMax: 30_000,
+  reconnectDelay: 100,
+  maxReconnectDelay: 30_000,
 } as const;
 
 const OPEN = 1;

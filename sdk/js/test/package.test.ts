@@ -109,7 +109,7 @@ for (const [file, imports] of Object.entries(IMPORTS)) {
 const TYPED = `
   import { ResilientWebSocket, type Options, type State, type Store } from "wsresilience";
   import { open } from "wsresilience/persist";
-  const options: Options = { adopt: true, backoffBase: 5, persist: { name: "outbox", open } };
+  const options: Options = { adopt: true, reconnectDelay: 5, persist: { name: "outbox", open } };
   const socket: WebSocket = new ResilientWebSocket("ws://localhost", ["a"], options);
   const resilient = new ResilientWebSocket(async () => new URL("ws://localhost"));
   resilient.addEventListener("resumed", ({ away }) => away.toFixed());
@@ -120,7 +120,7 @@ const TYPED = `
   // @ts-expect-error: that is no event of ours
   resilient.onresume = null;
   // @ts-expect-error: an option has no other type
-  new ResilientWebSocket("ws://localhost", [], { renew: 1 });
+  new ResilientWebSocket("ws://localhost", [], { newSessionAfterReset: 1 });
 `;
 
 test("ES modules and CommonJS compile against the declarations", async () => {

@@ -11,7 +11,7 @@ export interface Recording {
 }
 
 /** Waits between dials are short: there is one client, and nothing is gained by sparing a server. */
-const QUICK: sdk.Options = { backoffBase: 20, backoffMax: 200 };
+const QUICK: sdk.Options = { reconnectDelay: 20, maxReconnectDelay: 200 };
 
 /** Opens a socket and records it as `recording`. */
 export function record(url: string, options: sdk.Options = {}): Recording {

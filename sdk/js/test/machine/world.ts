@@ -17,8 +17,13 @@ import { carried, message } from "./message.ts";
 import { type Attachment, Sidecar, WINDOW } from "./sidecar.ts";
 
 const SETTINGS = {
-  ...{ backoffBase: 100, backoffMax: 2000, connectTimeout: 10_000 },
-  ...{ outboxMessages: 1 << 16, outboxBytes: 1 << 24, retryFirst: true, renew: false },
+  ...{ reconnectDelay: 100, maxReconnectDelay: 2000, connectTimeout: 10_000 },
+  ...{
+    outboxMessages: 1 << 16,
+    outboxBytes: 1 << 24,
+    retryInitialConnect: true,
+    newSessionAfterReset: false,
+  },
 };
 
 /** Messages that the page leaves unacknowledged at most: it looks at `unacknowledged`. */

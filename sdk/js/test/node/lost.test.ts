@@ -71,10 +71,10 @@ test("while the sidecar cannot tell, the client tries again and loses nothing; t
     );
   }));
 
-test("renew begins a new session after a reset", () =>
+test("newSessionAfterReset begins a new session after a reset", () =>
   withRig({}, (other) =>
     withRig({}, async (rig) => {
-      const client = await open(rig, { renew: true });
+      const client = await open(rig, { newSessionAfterReset: true });
       const { sessionId } = client.socket;
       await rig.proxy.down(true);
       rig.proxy.cut();

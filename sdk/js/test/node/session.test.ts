@@ -165,7 +165,7 @@ test("credentials are fresh at every dial", async () => {
   client.close();
 });
 
-test("a refusal by the app is final, unless retryFirst says otherwise", async () => {
+test("a refusal by the app is final, unless retryInitialConnect says otherwise", async () => {
   const shut = await startRig({ app: { refuse: 401 } });
   try {
     const once = new Client(shut);
@@ -174,7 +174,7 @@ test("a refusal by the app is final, unless retryFirst says otherwise", async ()
     assert.deepEqual(once.events, ["error", "close"]);
     assert.ok(shut.proxy.accepted <= 2, "a second try, without our subprotocols, and no third");
 
-    const patient = new Client(shut, { retryFirst: true });
+    const patient = new Client(shut, { retryInitialConnect: true });
     await until(() => shut.proxy.accepted > 6, "more tries");
     assert.equal(patient.socket.state, "connecting");
     delete shut.app.options.refuse;

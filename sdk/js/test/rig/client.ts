@@ -5,7 +5,7 @@ import { ResilientWebSocket } from "./class.ts";
 import { until } from "./until.ts";
 
 /** Quick for tests: a rig has one client, and nothing is gained by sparing a server that is down. */
-const QUICK: Options = { backoffBase: 20, backoffMax: 200, webSocket: WebSocket };
+const QUICK: Options = { reconnectDelay: 20, maxReconnectDelay: 200, webSocket: WebSocket };
 
 /** A ResilientWebSocket in Node that keeps all that it hears. */
 export class Client {

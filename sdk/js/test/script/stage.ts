@@ -34,8 +34,13 @@ export class Stage {
   /** With 0.5, backoff and the moment of a move are in the middle of what they may be. */
   readonly machine = new Machine(
     {
-      ...{ backoffBase: 100, backoffMax: 30_000, connectTimeout: 10_000 },
-      ...{ outboxMessages: 1 << 16, outboxBytes: 1 << 24, retryFirst: false, renew: false },
+      ...{ reconnectDelay: 100, maxReconnectDelay: 30_000, connectTimeout: 10_000 },
+      ...{
+        outboxMessages: 1 << 16,
+        outboxBytes: 1 << 24,
+        retryInitialConnect: false,
+        newSessionAfterReset: false,
+      },
     },
     () => 0.5,
   );
