@@ -10,20 +10,12 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// prefixWindow is how much of a compressed message is usually enough to
-// inflate its first four bytes; a longer deflate header costs a second look.
-const prefixWindow = 1 << 10
-
 // startsWithMagic reports whether a deflated payload, not masked, inflates to
 // something that starts with the magic. Only such a message needs to be
 // inflated as a whole.
 func startsWithMagic(payload []byte) bool {
 	var buf [len(wire.Magic)]byte
-	head := payload[:min(len(payload), prefixWindow)]
-	got, err := deflate.Prefix(buf[:0], head, len(wire.Magic))
-	if len(got) < len(wire.Magic) && len(head) < len(payload) {
-		got, err = deflate.Prefix(buf[:0], payload, len(wire.Magic))
-	}
+	got, err := deflate.Prefix(buf[:0], payload, len(wire.Magic))
 	// Whether the rest is sound is for the endpoint to judge (I10); a message
 	// that is not ours so far passes.
 	return err == nil && wire.IsMagic(got)

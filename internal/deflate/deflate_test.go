@@ -179,15 +179,6 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-func BenchmarkPrefix(b *testing.B) {
-	payload := compress(b, samples()[4], flate.DefaultCompression)
-	dst := make([]byte, 0, 8)
-	b.ReportAllocs()
-	for b.Loop() {
-		_, _ = Prefix(dst, payload, 5)
-	}
-}
-
 func BenchmarkInflate(b *testing.B) {
 	payload := compress(b, samples()[4][:1024], flate.DefaultCompression)
 	dst := make([]byte, 0, 2048)
