@@ -8,6 +8,8 @@ import (
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/internal/peer"
+	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
@@ -83,20 +85,26 @@ const (
 	stalePause = 2 * time.Millisecond // 4, 8, 16 and 32 ms, from the second on
 )
 
-// gone tells whether an owner that does not answer may be replaced. What it
-// still does then is refused by the journal (I5), so a wrong answer costs the
-// session its app socket and nothing else.
-func (h *arrival) gone(owner string, end tunnelEnd) bool {
-	if end != tunnelSilent {
+// gone reports whether an owner that does not answer may be replaced.
+func (h *arrival) gone(owner string, end peer.Result) bool {
+	return ownerGone(end, h.s.lease(owner), h.s.peers.SilentFor(owner), h.s.cfg.LeaseTTL)
+}
+
+// ownerGone reports whether an owner may be replaced that was asked with the
+// result end and has been silent for that long. What it still does then is
+// refused by the journal (I5), so a wrong answer costs the session its app socket
+// and nothing else.
+func ownerGone(end peer.Result, lease store.LeaseState, silent, ttl time.Duration) bool {
+	if end != peer.Unreachable {
 		return true
 	}
-	switch h.s.lease(owner) {
+	switch lease {
 	case store.LeaseGone:
 		return true
 	case store.LeaseLive:
 		// It lives, and we cannot reach it: nor perhaps can anybody whom the
 		// client gets to.
-		return h.s.silentFor(owner) > h.s.cfg.LeaseTTL
+		return silent > ttl
 	}
 	return false
 }
@@ -111,7 +119,7 @@ func (s *Server) lease(owner string) store.LeaseState {
 // adoptable tells why a session cannot be adopted, or 0.
 func (h *arrival) adoptable(t *wire.Token, state *store.State, err error, asked owners) wire.ResetReason {
 	switch {
-	case errors.Is(err, store.ErrNotFound) && asked[t.Owner] == tunnelSilent && h.s.lease(t.Owner) != store.LeaseGone:
+	case errors.Is(err, store.ErrNotFound) && asked[t.Owner] == peer.Unreachable && h.s.lease(t.Owner) != store.LeaseGone:
 		return wire.ResetTryAgain // its owner may not have got to writing it down
 	case err != nil:
 		return h.failure(t, err)
@@ -152,7 +160,7 @@ func (h *arrival) adoptState(t *wire.Token, state *store.State) {
 			start.Tracker, start.AppReplaceableIfRestored = nil, false
 		}
 	}
-	var app *appConn
+	var app *upgrade.AppConn
 	hs := h.handshake()
 	if !state.Closed && (start.AppReplaceable || start.AppReplaceableIfRestored && start.Tracker.Complete()) {
 		if app = h.dialApp(hs); app == nil {
@@ -174,13 +182,13 @@ func (h *arrival) start(id wire.SessionID) session.Start {
 }
 
 // handshake is what the app of a resilient session is offered.
-func (h *arrival) handshake() appHandshake {
-	return appHandshake{Protocols: h.offer.App, Offers: h.req.Offers}
+func (h *arrival) handshake() upgrade.Offer {
+	return upgrade.Offer{Protocols: h.offer.App, Offers: h.req.Offers}
 }
 
 // adoptWith makes the session anew, around app or, if that is nil, around
 // what is left to be delivered.
-func (h *arrival) adoptWith(t *wire.Token, start session.Start, state *store.State, app *appConn, hs appHandshake) {
+func (h *arrival) adoptWith(t *wire.Token, start session.Start, state *store.State, app *upgrade.AppConn, hs upgrade.Offer) {
 	s := h.s
 	c := &conduit{srv: s, id: t.Session, born: monotime.At(h.began)}
 	var header http.Header

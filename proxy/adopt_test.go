@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -26,27 +27,22 @@ func adopter(lease store.LeaseState) *arrival {
 // When an owner may be replaced.
 func TestOwnerIsGone(t *testing.T) {
 	for _, tc := range []struct {
-		end    tunnelEnd
+		end    peer.Result
 		lease  store.LeaseState
 		silent time.Duration // for how long it was out of reach
 		want   bool
 	}{
-		{tunnelRefused, store.LeaseLive, 0, true},
-		{tunnelRefused, store.LeaseUnknown, 0, true},
-		{tunnelElsewhere, store.LeaseLive, 0, true},
-		{tunnelSilent, store.LeaseGone, 0, true},
-		{tunnelSilent, store.LeaseLive, 0, false},
-		{tunnelSilent, store.LeaseLive, 59 * time.Second, false},
-		{tunnelSilent, store.LeaseLive, 61 * time.Second, true},
-		{tunnelSilent, store.LeaseUnknown, 0, false},
-		{tunnelSilent, store.LeaseUnknown, 9 * time.Minute, false},
+		{peer.Refused, store.LeaseLive, 0, true},
+		{peer.Refused, store.LeaseUnknown, 0, true},
+		{peer.NotOwner, store.LeaseLive, 0, true},
+		{peer.Unreachable, store.LeaseGone, 0, true},
+		{peer.Unreachable, store.LeaseLive, 0, false},
+		{peer.Unreachable, store.LeaseLive, 59 * time.Second, false},
+		{peer.Unreachable, store.LeaseLive, 61 * time.Second, true},
+		{peer.Unreachable, store.LeaseUnknown, 0, false},
+		{peer.Unreachable, store.LeaseUnknown, 9 * time.Minute, false},
 	} {
-		h := adopter(tc.lease)
-		if tc.silent > 0 {
-			now := time.Now()
-			h.s.peers.news = map[string]*peerNews{"a:1": {since: now.Add(-tc.silent), last: now}}
-		}
-		if got := h.gone("a:1", tc.end); got != tc.want {
+		if got := ownerGone(tc.end, tc.lease, tc.silent, time.Minute); got != tc.want {
 			t.Errorf("%v, lease %v, silent for %v: %v, want %v", tc.end, tc.lease, tc.silent, got, tc.want)
 		}
 	}
@@ -69,7 +65,7 @@ func TestAdoptable(t *testing.T) {
 		state *store.State
 		err   error
 		lease store.LeaseState
-		end   tunnelEnd
+		end   peer.Result
 		want  wire.ResetReason
 	}{
 		"good":                   {state: good(nil)},
@@ -82,10 +78,10 @@ func TestAdoptable(t *testing.T) {
 		"token used up":          {state: good(func(st *store.State) { st.Proven = 8 }), want: wire.ResetToken},
 		"token of an old epoch":  {state: good(func(st *store.State) { st.Epoch, st.ProvenEpoch, st.Proven = 4, 4, 0 }), want: wire.ResetToken},
 		"adopted, not shown yet": {state: good(func(st *store.State) { st.Epoch = 4 })},
-		"not found, owner gone":  {err: store.ErrNotFound, end: tunnelSilent, lease: store.LeaseGone, want: wire.ResetUnknown},
-		"not found, asked":       {err: store.ErrNotFound, end: tunnelElsewhere, lease: store.LeaseLive, want: wire.ResetUnknown},
-		"not found, owner lives": {err: store.ErrNotFound, end: tunnelSilent, lease: store.LeaseLive, want: wire.ResetTryAgain},
-		"not found, unknown":     {err: store.ErrNotFound, end: tunnelSilent, lease: store.LeaseUnknown, want: wire.ResetTryAgain},
+		"not found, owner gone":  {err: store.ErrNotFound, end: peer.Unreachable, lease: store.LeaseGone, want: wire.ResetUnknown},
+		"not found, asked":       {err: store.ErrNotFound, end: peer.NotOwner, lease: store.LeaseLive, want: wire.ResetUnknown},
+		"not found, owner lives": {err: store.ErrNotFound, end: peer.Unreachable, lease: store.LeaseLive, want: wire.ResetTryAgain},
+		"not found, unknown":     {err: store.ErrNotFound, end: peer.Unreachable, lease: store.LeaseUnknown, want: wire.ResetTryAgain},
 		"away":                   {err: fmt.Errorf("x: %w", store.ErrUnavailable), want: wire.ResetTryAgain},
 		"full":                   {err: store.ErrFull, want: wire.ResetTryAgain},
 		"corrupt":                {err: store.ErrCorrupt, want: wire.ResetLost},

@@ -16,6 +16,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -47,7 +48,7 @@ func echoFrames(c net.Conn, size int) {
 		return
 	}
 	_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+
-		acceptKey(r.Header.Get("Sec-WebSocket-Key"))+"\r\n\r\n")
+		upgrade.AcceptKey(r.Header.Get("Sec-WebSocket-Key"))+"\r\n\r\n")
 	in := make([]byte, size+6) // 2 header, 4 mask
 	out := make([]byte, size+2)
 	for {

@@ -14,6 +14,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/proxytest"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -36,11 +37,11 @@ func appAttacks() []attack {
 }
 
 // appScene is a sidecar in front of an app that gives one answer.
-func appScene(t *testing.T, app *rawApp) *scene {
+func appScene(t *testing.T, app *proxytest.RawApp) *scene {
 	t.Helper()
 	sc := &scene{t: t, watch: newWatch(), app: &witness{}}
 	good := newScene(t, nil) // another sidecar of the process, which must not notice
-	cfg := Config{Upstream: app.url(), Tokens: good.ring, Observer: sc.watch}
+	cfg := Config{Upstream: app.URL(), Tokens: good.ring, Observer: sc.watch}
 	sc.srv, sc.addr = serveAttacked(t, cfg, nil)
 	t.Cleanup(func() {
 		if sc.watch.count("panicked") != 0 {
@@ -57,11 +58,11 @@ var bothOffers = []string{"chat", "chat, wsr.v1"}
 func refusedAnswers(t *testing.T, answers map[string]string) {
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
-			app := newRawApp(t, answerText(answer))
+			app := proxytest.NewRawApp(t, proxytest.AnswerText(answer))
 			sc := appScene(t, app)
 			for _, protocols := range bothOffers {
 				sc.open("/", protocols).wantStatus(http.StatusBadGateway)
-				app.wantClosed(t, "")
+				app.WantClosed(t, "")
 			}
 		})
 	}
@@ -82,11 +83,11 @@ func brokenSwitches() map[string]string {
 
 func unaskedChoices() map[string]string {
 	return map[string]string{
-		"extension":        switched + "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
-		"subprotocol":      switched + "Sec-WebSocket-Protocol: mqtt\r\n\r\n",
-		"ours":             switched + "Sec-WebSocket-Protocol: wsr.v1\r\n\r\n",
-		"two subprotocols": switched + "Sec-WebSocket-Protocol: chat, chat\r\n\r\n",
-		"two lines":        switched + "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
+		"extension":        proxytest.Switched + "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+		"subprotocol":      proxytest.Switched + "Sec-WebSocket-Protocol: mqtt\r\n\r\n",
+		"ours":             proxytest.Switched + "Sec-WebSocket-Protocol: wsr.v1\r\n\r\n",
+		"two subprotocols": proxytest.Switched + "Sec-WebSocket-Protocol: chat, chat\r\n\r\n",
+		"two lines":        proxytest.Switched + "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
 	}
 }
 
@@ -102,16 +103,16 @@ func noHTTP() map[string]string {
 // informational answers are skipped up to a bound.
 func oddHeads(t *testing.T) {
 	refusedAnswers(t, map[string]string{
-		"endless 1xx": strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 50) + switched + "\r\n",
+		"endless 1xx": strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 50) + proxytest.Switched + "\r\n",
 	})
 	for name, answer := range map[string]string{
-		"length":  switched + "Content-Length: 5\r\n\r\n",
-		"chunked": switched + "Transfer-Encoding: chunked\r\n\r\n",
-		"1xx":     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 199 X\r\n\r\n" + switched + "\r\n",
-		"twice":   switched + "\r\n" + switched + "\r\n",
+		"length":  proxytest.Switched + "Content-Length: 5\r\n\r\n",
+		"chunked": proxytest.Switched + "Transfer-Encoding: chunked\r\n\r\n",
+		"1xx":     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 199 X\r\n\r\n" + proxytest.Switched + "\r\n",
+		"twice":   proxytest.Switched + "\r\n" + proxytest.Switched + "\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			sc := appScene(t, newRawApp(t, answerText(answer+"\x81\x05Hello")))
+			sc := appScene(t, proxytest.NewRawApp(t, proxytest.AnswerText(answer+"\x81\x05Hello")))
 			for _, protocols := range bothOffers {
 				p := sc.open("/", protocols)
 				p.resilient = strings.Contains(protocols, "wsr")
@@ -144,7 +145,7 @@ func oddHeads(t *testing.T) {
 }
 
 func framesBehindSwitch(t *testing.T) {
-	sc := appScene(t, newRawApp(t, answerText(switched+"\r\n\x81\x03one\x01\x01t\x80\x02wo\x82\x05three")))
+	sc := appScene(t, proxytest.NewRawApp(t, proxytest.AnswerText(proxytest.Switched+"\r\n\x81\x03one\x01\x01t\x80\x02wo\x82\x05three")))
 	for _, protocols := range bothOffers {
 		p := sc.open("/", protocols)
 		p.resilient = strings.Contains(protocols, "wsr")
@@ -161,8 +162,8 @@ func framesBehindSwitch(t *testing.T) {
 func appBreaks(t *testing.T, frames []byte, toApp []ws.StatusCode, toClient ws.StatusCode) {
 	t.Helper()
 	told := make(chan []byte, 2)
-	app := newRawApp(t, func(c net.Conn, r *http.Request) {
-		answerText(switched+"\r\n"+string(frames))(c, r)
+	app := proxytest.NewRawApp(t, func(c net.Conn, r *http.Request) {
+		proxytest.AnswerText(proxytest.Switched+"\r\n"+string(frames))(c, r)
 		_ = c.SetReadDeadline(time.Now().Add(attackPatience))
 		rest, _ := io.ReadAll(c)
 		told <- rest
@@ -211,7 +212,7 @@ func malformedByApp(t *testing.T) {
 // closesByApp: a close frame that may not be is 1014 to a resilient client,
 // and passes to a plain one.
 func closesByApp(t *testing.T, b []byte) {
-	sc := appScene(t, newRawApp(t, answerText(switched+"\r\n"+string(b))))
+	sc := appScene(t, proxytest.NewRawApp(t, proxytest.AnswerText(proxytest.Switched+"\r\n"+string(b))))
 	p := sc.open("/", "chat, wsr.v1")
 	p.resilient = true
 	p.readWelcome()
@@ -249,7 +250,7 @@ func unmask(b []byte) (out []byte) {
 func endlessByApp(t *testing.T) {
 	for _, s := range []string{"82 7f 4000000000000000", "82 7f 0000000280000000", "82 7f 0000000000100001"} {
 		header := unspaced(t, s)
-		app := newRawApp(t, answerText(switched+"\r\n"+string(header)))
+		app := proxytest.NewRawApp(t, proxytest.AnswerText(proxytest.Switched+"\r\n"+string(header)))
 		sc := appScene(t, app)
 		used := allocated(func() {
 			p := sc.open("/", "chat, wsr.v1")
@@ -271,7 +272,7 @@ func endlessByApp(t *testing.T) {
 		}
 	}
 	part := append([]byte{0x00, 0x7e, 0x40, 0x00}, make([]byte, 1<<14)...)
-	appEnds := newRawApp(t, answerText(switched+"\r\n\x02\x00"+strings.Repeat(string(part), 100)))
+	appEnds := proxytest.NewRawApp(t, proxytest.AnswerText(proxytest.Switched+"\r\n\x02\x00"+strings.Repeat(string(part), 100)))
 	p := appScene(t, appEnds).open("/", "chat, wsr.v1")
 	p.resilient = true
 	p.readWelcome()
@@ -280,12 +281,10 @@ func endlessByApp(t *testing.T) {
 }
 
 // silentApps: an app that hangs up is a 502. One that drips or is silent is a
-// 504 after handshakeTimeout, which TestSlowAnswer shows in virtual time.
+// 504 when the handshake has lasted too long, which TestSlowAnswer of
+// internal/upgrade shows.
 func silentApps(t *testing.T) {
-	if handshakeTimeout > 10*time.Second {
-		t.Errorf("an app may take %v", handshakeTimeout)
-	}
-	app := newRawApp(t, func(c net.Conn, _ *http.Request) {
+	app := proxytest.NewRawApp(t, func(c net.Conn, _ *http.Request) {
 		_ = c.(*net.TCPConn).SetLinger(0)
 		c.Close()
 	})
@@ -305,8 +304,8 @@ func silentApps(t *testing.T) {
 // appVanishes: the end of an app without a close frame is never a 1000.
 func appVanishes(t *testing.T) {
 	for _, linger := range []int{-1, 0} { // FIN, RST
-		sc := appScene(t, newRawApp(t, func(c net.Conn, r *http.Request) {
-			answerText(switched+"\r\n\x81\x02hi")(c, r)
+		sc := appScene(t, proxytest.NewRawApp(t, func(c net.Conn, r *http.Request) {
+			proxytest.AnswerText(proxytest.Switched+"\r\n\x81\x02hi")(c, r)
 			if linger == 0 {
 				time.Sleep(50 * time.Millisecond) // RST may destroy what was sent
 			}
@@ -332,7 +331,7 @@ func appVanishes(t *testing.T) {
 
 // redirect: it is the client's to follow, or not.
 func redirect(t *testing.T) {
-	app := newRawApp(t, answerText("HTTP/1.1 301 Moved Permanently\r\nLocation: http://attacker.example/\r\nContent-Length: 0\r\n\r\n"))
+	app := proxytest.NewRawApp(t, proxytest.AnswerText("HTTP/1.1 301 Moved Permanently\r\nLocation: http://attacker.example/\r\nContent-Length: 0\r\n\r\n"))
 	sc := appScene(t, app)
 	for _, protocols := range bothOffers {
 		p := sc.open("/", protocols)
@@ -340,16 +339,16 @@ func redirect(t *testing.T) {
 		if got := p.resp.Header.Get("Location"); got != "http://attacker.example/" {
 			t.Errorf("Location %q", got)
 		}
-		app.wantClosed(t, "")
+		app.WantClosed(t, "")
 	}
 }
 
 func richSwitch(t *testing.T) {
-	answer := switched + "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
+	answer := proxytest.Switched + "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
 	for i := range 50 {
 		answer += fmt.Sprintf("X-Field-%d: %d\r\n", i, i)
 	}
-	sc := appScene(t, newRawApp(t, answerText(answer+"\r\n")))
+	sc := appScene(t, proxytest.NewRawApp(t, proxytest.AnswerText(answer+"\r\n")))
 	for _, protocols := range bothOffers {
 		p := sc.open("/", protocols)
 		p.wantStatus(http.StatusSwitchingProtocols)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/proxytest"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -209,10 +210,10 @@ func everyTypeInEveryState(t *testing.T) {
 	}
 }
 
-func statesOfSession() map[string]func(*testing.T, *scene) *peer {
-	return map[string]func(*testing.T, *scene) *peer{
-		"fresh":         func(_ *testing.T, sc *scene) *peer { return sc.resilient("/mute") },
-		"unread":        func(_ *testing.T, sc *scene) *peer { return sc.open("/mute", "wsr, wsr.v1") },
+func statesOfSession() map[string]func(*testing.T, *scene) *testClient {
+	return map[string]func(*testing.T, *scene) *testClient{
+		"fresh":         func(_ *testing.T, sc *scene) *testClient { return sc.resilient("/mute") },
+		"unread":        func(_ *testing.T, sc *scene) *testClient { return sc.open("/mute", "wsr, wsr.v1") },
 		"resumed":       resumedPeer,
 		"app closed":    appClosedPeer,
 		"client closed": clientClosedPeer,
@@ -249,7 +250,7 @@ func whatFollows(state, message string) string {
 	return taken
 }
 
-func resumedPeer(t *testing.T, sc *scene) *peer {
+func resumedPeer(t *testing.T, sc *scene) *testClient {
 	p := sc.resilient("/mute")
 	p.conn.Close()
 	q, how := p.back()
@@ -260,7 +261,7 @@ func resumedPeer(t *testing.T, sc *scene) *peer {
 }
 
 // appClosedPeer has heard CLOSE and did not answer yet.
-func appClosedPeer(t *testing.T, sc *scene) *peer {
+func appClosedPeer(t *testing.T, sc *scene) *testClient {
 	p := sc.resilient("/says-goodbye")
 	sc.app.call("/says-goodbye").speak(frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte("\x10\xe1done")))
 	wantSessionClose(t, p, 4321)
@@ -268,7 +269,7 @@ func appClosedPeer(t *testing.T, sc *scene) *peer {
 }
 
 // clientClosedPeer has said CLOSE, which the app does not answer.
-func clientClosedPeer(_ *testing.T, sc *scene) *peer {
+func clientClosedPeer(_ *testing.T, sc *scene) *testClient {
 	p := sc.resilient("/mute")
 	p.control(wire.AppendClose(nil, 1000, ""))
 	return p
@@ -290,7 +291,7 @@ func dataLikeControl(t *testing.T) {
 		escaped := string(wire.AppendEscape(nil)) + s
 		binary.write(masked(ws.OpBinary, []byte(escaped)))
 		squeezed.write(maskedDeflated(deflated([]byte(escaped))))
-		for _, p := range []*peer{binary, squeezed} {
+		for _, p := range []*testClient{binary, squeezed} {
 			p.sent++
 			if got := p.hear(); got != escaped {
 				t.Errorf("%q came back as %q", escaped, got)
@@ -311,7 +312,7 @@ func dataLikeControl(t *testing.T) {
 	if got := binary.hear(); got != string(wire.AppendAck(nil, 99)) {
 		t.Errorf("text came back as %q", got)
 	}
-	for _, p := range []*peer{plain, binary, squeezed} {
+	for _, p := range []*testClient{plain, binary, squeezed} {
 		p.conn.Close()
 	}
 }
@@ -393,7 +394,7 @@ func framesBeforeTheAnswer(t *testing.T) {
 	sc := newScene(t, nil)
 	p := sc.resilient("/early")
 	p.echo("mine")
-	head := strings.TrimSuffix(strings.Replace(upgradeHead, "/chat?x=1", "/early", 1), "\r\n") + "\r\nSec-WebSocket-Protocol: wsr.v1, wsr.resume." + p.welcome.Token + ".1.2\r\n\r\n"
+	head := strings.TrimSuffix(strings.Replace(proxytest.UpgradeHead, "/chat?x=1", "/early", 1), "\r\n") + "\r\nSec-WebSocket-Protocol: wsr.v1, wsr.resume." + p.welcome.Token + ".1.2\r\n\r\n"
 	early := string(masked(ws.OpText, []byte("injected")))
 	q := sc.openWith("/early", head+early)
 	q.wantStatus(http.StatusBadRequest)

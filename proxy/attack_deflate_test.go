@@ -94,7 +94,7 @@ func bombFromApp(t *testing.T) {
 }
 
 // wantSessionClose reads CLOSE with this code, past data.
-func wantSessionClose(t *testing.T, p *peer, want ws.StatusCode) {
+func wantSessionClose(t *testing.T, p *testClient, want ws.StatusCode) {
 	t.Helper()
 	for {
 		h, msg, err := p.frame()

@@ -125,7 +125,7 @@ func (m malformed) resiliently(sc *scene, path, frames string) {
 }
 
 // both plays an attack by a plain and by a resilient client.
-func both(t *testing.T, sc *scene, play func(t *testing.T, p *peer)) {
+func both(t *testing.T, sc *scene, play func(t *testing.T, p *testClient)) {
 	t.Run("plain", func(t *testing.T) {
 		p := sc.plain("/attacked-plain")
 		p.t = t
@@ -144,7 +144,7 @@ func both(t *testing.T, sc *scene, play func(t *testing.T, p *peer)) {
 // and at the end of a message.
 func brokenText(t *testing.T) {
 	sc := newScene(t, nil)
-	both(t, sc, func(t *testing.T, p *peer) {
+	both(t, sc, func(t *testing.T, p *testClient) {
 		for _, s := range []string{"\xc3\x28", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "\xffWSR\x02", "cut \xe2\x82"} {
 			p.echo(s)
 		}
@@ -219,7 +219,7 @@ func afterClose(t *testing.T) {
 // maskedRequest: bytes that spell a request under the mask are a payload.
 func maskedRequest(t *testing.T) {
 	sc := newScene(t, nil)
-	both(t, sc, func(t *testing.T, p *peer) {
+	both(t, sc, func(t *testing.T, p *testClient) {
 		text := "GET / HTTP/1.1\r\nHost: inner\r\n\r\n"
 		p.hex("81 9f 00000000" + hex.EncodeToString([]byte(text)))
 		p.sent++

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/proxytest"
 )
 
 func headAttacks() []attack {
@@ -107,7 +109,7 @@ func foreignOrigins(t *testing.T) {
 	sc := newScene(t, nil)
 	origins := []string{"https://evil", "null", "https://good.evil.com", "https://good:443.", "HTTPS://GOOD"}
 	for _, origin := range origins {
-		for _, p := range []*peer{sc.plain("/origin", "Origin: "+origin), sc.resilient("/origin", "Origin: "+origin)} {
+		for _, p := range []*testClient{sc.plain("/origin", "Origin: "+origin), sc.resilient("/origin", "Origin: "+origin)} {
 			if got := sc.app.call("/origin").head["Origin"]; len(got) != 1 || got[0] != origin {
 				t.Errorf("the app judges the origin %q, the client said %q", got, origin)
 			}
@@ -117,8 +119,8 @@ func foreignOrigins(t *testing.T) {
 	if p := sc.open("/origin", "", "Origin: a", "Origin: b"); p.resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("two origins: status %d", p.resp.StatusCode)
 	}
-	refuses := newRawApp(t, answerText("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nevil"))
-	_, addr := serveAttacked(t, Config{Upstream: refuses.url(), Tokens: sc.ring}, nil)
+	refuses := proxytest.NewRawApp(t, proxytest.AnswerText("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nevil"))
+	_, addr := serveAttacked(t, Config{Upstream: refuses.URL(), Tokens: sc.ring}, nil)
 	for _, protocols := range []string{"", "wsr, wsr.v1"} {
 		p := (&scene{t: t, addr: addr}).open("/", protocols, "Origin: https://evil")
 		if body, _ := io.ReadAll(p.resp.Body); p.resp.StatusCode != http.StatusForbidden || string(body) != "evil" {

@@ -17,12 +17,13 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/proxytest"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// A peer is a client that can misbehave: it sends any bytes, and reads
+// A testClient is a client that can misbehave: it sends any bytes, and reads
 // frames one by one.
-type peer struct {
+type testClient struct {
 	t    testing.TB
 	sc   *scene
 	path string
@@ -42,9 +43,9 @@ type peer struct {
 
 // open sends an upgrade request and reads the answer. extra are header lines;
 // protocols may be empty.
-func (sc *scene) open(path, protocols string, extra ...string) *peer {
+func (sc *scene) open(path, protocols string, extra ...string) *testClient {
 	sc.t.Helper()
-	head := "GET " + path + " HTTP/1.1\r\nHost: app.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + sampleKey + "\r\n"
+	head := "GET " + path + " HTTP/1.1\r\nHost: app.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + proxytest.SampleKey + "\r\n"
 	if protocols != "" {
 		head += "Sec-WebSocket-Protocol: " + protocols + "\r\n"
 	}
@@ -55,14 +56,14 @@ func (sc *scene) open(path, protocols string, extra ...string) *peer {
 }
 
 // openWith sends bytes that begin with a request.
-func (sc *scene) openWith(path, head string) *peer {
+func (sc *scene) openWith(path, head string) *testClient {
 	sc.t.Helper()
 	conn, err := net.Dial("tcp", sc.addr)
 	if err != nil {
 		sc.t.Fatal(err)
 	}
 	sc.t.Cleanup(func() { conn.Close() })
-	p := &peer{t: sc.t, sc: sc, path: strings.SplitN(path, "?", 2)[0], conn: conn, br: bufio.NewReader(conn)}
+	p := &testClient{t: sc.t, sc: sc, path: strings.SplitN(path, "?", 2)[0], conn: conn, br: bufio.NewReader(conn)}
 	p.write([]byte(head))
 	_ = conn.SetReadDeadline(time.Now().Add(attackPatience))
 	if p.resp, err = http.ReadResponse(p.br, nil); err != nil {
@@ -72,7 +73,7 @@ func (sc *scene) openWith(path, head string) *peer {
 }
 
 // plain is a client that does not know us.
-func (sc *scene) plain(path string, extra ...string) *peer {
+func (sc *scene) plain(path string, extra ...string) *testClient {
 	sc.t.Helper()
 	p := sc.open(path, "", extra...)
 	p.wantStatus(http.StatusSwitchingProtocols)
@@ -80,7 +81,7 @@ func (sc *scene) plain(path string, extra ...string) *peer {
 }
 
 // resilient is a client with a new session.
-func (sc *scene) resilient(path string, extra ...string) *peer {
+func (sc *scene) resilient(path string, extra ...string) *testClient {
 	sc.t.Helper()
 	p := sc.open(path, "wsr, wsr.v1", extra...)
 	p.wantStatus(http.StatusSwitchingProtocols)
@@ -91,14 +92,14 @@ func (sc *scene) resilient(path string, extra ...string) *peer {
 
 // resume is what a client gets for a token: a status that is not 101, the
 // reason of RESET, or the status of WELCOME.
-func (sc *scene) resume(path, token string, received, next uint32, extra ...string) (*peer, string) {
+func (sc *scene) resume(path, token string, received, next uint32, extra ...string) (*testClient, string) {
 	sc.t.Helper()
 	p := sc.open(path, fmt.Sprintf("wsr, wsr.v1, wsr.resume.%s.%d.%d", token, received, next), extra...)
 	return p, p.verdict()
 }
 
 // verdict reads how a resume went.
-func (p *peer) verdict() string {
+func (p *testClient) verdict() string {
 	p.t.Helper()
 	if p.resp.StatusCode != http.StatusSwitchingProtocols {
 		p.conn.Close()
@@ -118,21 +119,21 @@ func (p *peer) verdict() string {
 }
 
 // back is resume with what this peer was told and counted.
-func (p *peer) back(extra ...string) (*peer, string) {
+func (p *testClient) back(extra ...string) (*testClient, string) {
 	p.t.Helper()
 	q, how := p.sc.resume(p.path, p.welcome.Token, p.got, p.sent+1, extra...)
 	q.sent, q.got = p.sent, p.got
 	return q, how
 }
 
-func (p *peer) wantStatus(want int) {
+func (p *testClient) wantStatus(want int) {
 	p.t.Helper()
 	if p.resp.StatusCode != want {
 		p.t.Fatalf("status %d, want %d", p.resp.StatusCode, want)
 	}
 }
 
-func (p *peer) readWelcome() {
+func (p *testClient) readWelcome() {
 	p.t.Helper()
 	_, msg, err := p.frame()
 	if err != nil {
@@ -141,7 +142,7 @@ func (p *peer) readWelcome() {
 	p.accept(msg)
 }
 
-func (p *peer) accept(msg []byte) {
+func (p *testClient) accept(msg []byte) {
 	p.t.Helper()
 	w, err := wire.ParseWelcome(msg)
 	if err != nil {
@@ -152,13 +153,13 @@ func (p *peer) accept(msg []byte) {
 }
 
 // write sends bytes as they are; a peer that was closed may not take them.
-func (p *peer) write(b []byte) {
+func (p *testClient) write(b []byte) {
 	_ = p.conn.SetWriteDeadline(time.Now().Add(attackPatience))
 	_, _ = p.conn.Write(b)
 }
 
 // hex sends bytes; blanks do not count.
-func (p *peer) hex(s string) {
+func (p *testClient) hex(s string) {
 	p.t.Helper()
 	p.write(unspaced(p.t, s))
 }
@@ -178,7 +179,7 @@ func masked(opcode ws.OpCode, payload []byte) []byte {
 }
 
 // say sends a text message.
-func (p *peer) say(text string) {
+func (p *testClient) say(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sent++
@@ -186,10 +187,10 @@ func (p *peer) say(text string) {
 }
 
 // control sends one of our messages.
-func (p *peer) control(msg []byte) { p.write(masked(ws.OpBinary, msg)) }
+func (p *testClient) control(msg []byte) { p.write(masked(ws.OpBinary, msg)) }
 
 // frame reads one frame.
-func (p *peer) frame() (h frame.Header, payload []byte, err error) {
+func (p *testClient) frame() (h frame.Header, payload []byte, err error) {
 	_ = p.conn.SetReadDeadline(time.Now().Add(attackPatience))
 	rules := frame.Rules{Rsv: frame.RSV1}
 	for n := 2; ; n++ {
@@ -215,7 +216,7 @@ func (p *peer) frame() (h frame.Header, payload []byte, err error) {
 
 // next is the next data message, past everything else. Heartbeats are
 // answered.
-func (p *peer) next() (string, error) {
+func (p *testClient) next() (string, error) {
 	for {
 		h, payload, err := p.frame()
 		switch {
@@ -237,7 +238,7 @@ func (p *peer) next() (string, error) {
 }
 
 // ours tells whether a message is one of ours, ESCAPED aside.
-func (p *peer) ours(h frame.Header, msg []byte) bool {
+func (p *testClient) ours(h frame.Header, msg []byte) bool {
 	t, ok := wire.TypeOf(msg)
 	if !ok || h.OpCode != ws.OpBinary || h.Rsv != 0 || t == wire.Escaped {
 		return false
@@ -253,7 +254,7 @@ func (p *peer) ours(h frame.Header, msg []byte) bool {
 }
 
 // hear is next that must come.
-func (p *peer) hear() string {
+func (p *testClient) hear() string {
 	p.t.Helper()
 	s, err := p.next()
 	if err != nil {
@@ -263,7 +264,7 @@ func (p *peer) hear() string {
 }
 
 // echo says something and hears it again.
-func (p *peer) echo(text string) {
+func (p *testClient) echo(text string) {
 	p.t.Helper()
 	p.say(text)
 	if p.data == nil {
@@ -283,7 +284,7 @@ func (p *peer) echo(text string) {
 }
 
 // listen reads in the background.
-func (p *peer) listen() {
+func (p *testClient) listen() {
 	p.data = make(chan string, 16)
 	go func() {
 		defer close(p.data)
@@ -304,7 +305,7 @@ func (p *peer) listen() {
 // wantClose reads up to the end of the connection, which must come with this
 // code; 1006 is an end without a close frame. The app's data on the way is
 // skipped.
-func (p *peer) wantClose(want ws.StatusCode) (reason string) {
+func (p *testClient) wantClose(want ws.StatusCode) (reason string) {
 	p.t.Helper()
 	code := ws.StatusAbnormalClosure
 	for {
@@ -331,7 +332,7 @@ func (p *peer) wantClose(want ws.StatusCode) (reason string) {
 
 // wantHeartbeatAnswer shows that the connection lives: the sidecar answers a
 // HEARTBEAT whose counts are right.
-func (p *peer) wantHeartbeatAnswer(seq uint32) {
+func (p *testClient) wantHeartbeatAnswer(seq uint32) {
 	p.t.Helper()
 	p.control(beatOf(wire.Heartbeat, seq, p.sent, p.got))
 	for {

@@ -38,7 +38,7 @@ type scene struct {
 	ring    *keyring.Ring
 	journal *countedLog
 
-	others []*peer
+	others []*testClient
 }
 
 // attackPatience is how long a step may take on a busy machine.
@@ -64,7 +64,7 @@ func setScene(t *testing.T, change func(*Config), tune func(*Server)) *scene {
 		change(&cfg)
 	}
 	sc.srv, sc.addr = serveAttacked(t, cfg, tune)
-	sc.others = []*peer{sc.plain("/other"), sc.resilient("/other")}
+	sc.others = []*testClient{sc.plain("/other"), sc.resilient("/other")}
 	for _, p := range sc.others {
 		p.listen()
 	}

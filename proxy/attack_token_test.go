@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/internal/proxytest"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/store/storetest"
 	"github.com/wsresilience/wsresilience/wire"
@@ -39,7 +40,7 @@ func tokenAttacks() []attack {
 // A victim is a session that others want. Every attempt fails alike: RESET 2,
 // no look into the journal, and the victim stays connected to its app.
 type victim struct {
-	*peer
+	*testClient
 	sc *scene
 }
 
@@ -96,7 +97,7 @@ func inventedTokens(t *testing.T) {
 	for _, token := range []string{"", "%41%41", "%2541", "\U0001F600", "a=", "a+/b", strings.Repeat("A", wire.MaxToken+1)} {
 		v.refused(token, "400")
 	}
-	if p := sc.openWith("/", strings.TrimSuffix(upgradeHead, "\r\n")+"\r\nSec-WebSocket-Protocol: wsr.v1, wsr.resume.a\x00b.0.0\r\n\r\n"); p.resp.StatusCode != http.StatusBadRequest {
+	if p := sc.openWith("/", strings.TrimSuffix(proxytest.UpgradeHead, "\r\n")+"\r\nSec-WebSocket-Protocol: wsr.v1, wsr.resume.a\x00b.0.0\r\n\r\n"); p.resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("NUL: status %d", p.resp.StatusCode)
 	}
 	if p := sc.open("/", "wsr.v1, wsr.resume."+strings.Repeat("A", 64<<10)+".0.0"); p.resp.StatusCode < 400 || p.resp.StatusCode > 431 {
@@ -348,7 +349,7 @@ func tokenAfterClose(t *testing.T) {
 	sc := newScene(t, nil)
 	v := newVictim(sc)
 	v.control(wire.AppendClose(nil, 1000, "bye"))
-	wantSessionClose(t, v.peer, 1000)
+	wantSessionClose(t, v.testClient, 1000)
 	v.wantClose(1000)
 	eventually(t, "the session ends", func() bool { return sc.watch.count("ended resilient closed") == 1 })
 	for range 2 {

@@ -14,6 +14,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/upgrade"
 )
 
 // A witness is an app that keeps all that reaches it. What it does with a
@@ -132,7 +133,7 @@ func (w *witness) serve(conn net.Conn) {
 
 func witnessAnswer(r *http.Request) string {
 	answer := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-		acceptKey(r.Header.Get("Sec-WebSocket-Key")) + "\r\n"
+		upgrade.AcceptKey(r.Header.Get("Sec-WebSocket-Key")) + "\r\n"
 	if first, _, _ := strings.Cut(r.Header.Get("Sec-WebSocket-Protocol"), ","); first != "" {
 		answer += "Sec-WebSocket-Protocol: " + first + "\r\n"
 	}

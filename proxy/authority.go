@@ -2,17 +2,14 @@ package proxy
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"hash"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -31,51 +28,26 @@ const (
 	maxAskBody = 4 << 10
 )
 
-// A digest hashes lists such that no two different ones look alike: every
-// text is preceded by its length, every list by its name and its number.
-type digest struct{ hash.Hash }
-
-func newDigest() digest { return digest{sha256.New()} }
-
-func (d digest) add(name string, values []string) {
-	d.text(name)
-	d.number(len(values))
-	for _, v := range values {
-		d.text(v)
-	}
-}
-
-func (d digest) text(s string) {
-	d.number(len(s))
-	_, _ = io.WriteString(d, s) // a hash takes everything
-}
-
-func (d digest) number(n int) {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(n))
-	_, _ = d.Write(b[:])
-}
-
 // binding is the hash of what a token is bound to: the Origin always, and what
 // Config.Bind lists, each as it came with this request (PROTOCOL §8.4). The
 // order of the list does not matter, so that pods need not agree on it.
 func (h *arrival) binding() (b [16]byte) {
-	d := newDigest()
+	d := upgrade.NewDigest()
 	origin := slices.Clone(h.r.Header["Origin"])
 	for i := range origin {
 		origin[i] = strings.ToLower(origin[i])
 	}
-	d.add("origin", origin)
+	d.Add("origin", origin)
 	list := slices.Sorted(slices.Values(h.s.cfg.Bind))
 	for _, entry := range slices.Compact(list) {
 		kind, name, _ := strings.Cut(entry, ":")
 		switch kind {
 		case "authorization":
-			d.add(entry, h.r.Header["Authorization"])
+			d.Add(entry, h.r.Header["Authorization"])
 		case "cookie":
-			d.add(entry, cookieValues(h.r.Header["Cookie"], name))
+			d.Add(entry, cookieValues(h.r.Header["Cookie"], name))
 		case "header":
-			d.add("header:"+http.CanonicalHeaderKey(name), h.r.Header.Values(name))
+			d.Add("header:"+http.CanonicalHeaderKey(name), h.r.Header.Values(name))
 		}
 	}
 	copy(b[:], d.Sum(nil))
@@ -116,7 +88,7 @@ func (h *arrival) authorised(ctx context.Context) wire.ResetReason {
 	status, err := h.ask(ctx)
 	switch {
 	case err != nil:
-		h.s.log.Warn("app did not answer about a resume", "error", quiet(err))
+		h.s.log.Warn("app did not answer about a resume", "error", upgrade.Quiet(err))
 		return wire.ResetTryAgain
 	case status >= 200 && status < 300:
 		return 0
@@ -131,13 +103,12 @@ func (h *arrival) authorised(ctx context.Context) wire.ResetReason {
 // ask makes the request and returns the answer's status. It goes out by the
 // transport of plain HTTP: nothing is followed, connections are kept.
 func (h *arrival) ask(ctx context.Context) (status int, err error) {
-	target, err := url.Parse("http://" + h.s.upstream.host() + h.s.cfg.ResumeAuth)
+	target, err := url.Parse("http://" + h.s.upstream.Host() + h.s.cfg.ResumeAuth)
 	if err != nil {
 		return 0, err
 	}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: takeConn})
 	r := (&http.Request{Method: http.MethodGet, URL: target, Host: h.r.Host, Header: h.askHeader()}).WithContext(ctx)
-	resp, err := h.s.passthrough.transport.RoundTrip(r)
+	resp, err := h.s.passthrough.Ask(r)
 	if err != nil {
 		return 0, err
 	}
@@ -150,7 +121,7 @@ func (h *arrival) ask(ctx context.Context) (status int, err error) {
 // sees cookies and credentials but no token (I9), and as what other proxies
 // that ask call the original request.
 func (h *arrival) askHeader() http.Header {
-	header := forwardHeader(h.r, h.scheme())
+	header := upgrade.ForwardHeader(h.r, h.scheme)
 	for name := range header {
 		if strings.HasPrefix(name, "Sec-Websocket-") || name == "Content-Length" {
 			delete(header, name)

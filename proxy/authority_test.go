@@ -2,15 +2,18 @@ package proxy
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/proxytest"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -84,12 +87,12 @@ func asker(t *testing.T, fn http.HandlerFunc) *arrival {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.passthrough.close)
+	t.Cleanup(s.passthrough.Close)
 	r := &http.Request{
 		Method: http.MethodGet, RequestURI: "/chat?x=1", URL: &url.URL{Path: "/chat"}, Host: "app.example", RemoteAddr: "192.0.2.7:1",
 		Header: http.Header{
 			"Cookie": {"sid=1"}, "Authorization": {"Bearer x"}, "Connection": {"Upgrade"}, "Upgrade": {"websocket"},
-			"Sec-Websocket-Key": {sampleKey}, "Sec-Websocket-Protocol": {"wsr.v1, wsr.resume.secret.1.2"}, "X-Forwarded-Uri": {"/forged"},
+			"Sec-Websocket-Key": {proxytest.SampleKey}, "Sec-Websocket-Protocol": {"wsr.v1, wsr.resume.secret.1.2"}, "X-Forwarded-Uri": {"/forged"},
 		},
 	}
 	return &arrival{s: s, r: r}
@@ -137,7 +140,7 @@ func TestAuthorityHears(t *testing.T) {
 
 func TestAuthorityOutOfReach(t *testing.T) {
 	h := asker(t, nil)
-	h.s.upstream.address = "127.0.0.1:1"
+	h.s.upstream.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
 	if got := h.authorised(t.Context()); got != wire.ResetTryAgain {
 		t.Errorf("unreachable: %s", got)
 	}

@@ -41,7 +41,7 @@ func newCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, e
 	return c, nil
 }
 
-// config is for the listener under guardHeads. HTTP/2 is for browsers that
+// config is for the listener under httpguard.Guard. HTTP/2 is for browsers that
 // fetch much; for a WebSocket they come again with HTTP/1.1, which is the only
 // protocol where we offer one.
 func (c *certificate) config() *tls.Config {

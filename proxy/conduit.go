@@ -13,6 +13,7 @@ import (
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/transport"
+	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -46,7 +47,7 @@ type conduit struct {
 	plain   bool
 	id      wire.SessionID // of a resilient session
 	journal journal
-	deflate *deflateParams // what the app's socket negotiated
+	deflate *upgrade.DeflateParams // what the app's socket negotiated
 	born    monotime.Time
 
 	legs  [2]leg             // the first two: one object is cheaper than five

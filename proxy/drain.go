@@ -95,7 +95,7 @@ func (s *Server) empty(f *drain.Facts) error {
 	var moves []func()
 	for {
 		n, changed := s.sessions.count()
-		f.Now, f.Resilient, f.Plain, f.Created, f.Tunnels = time.Now(), n.resilient, n.plain, n.created, s.tunnels.count()
+		f.Now, f.Resilient, f.Plain, f.Created, f.Tunnels = time.Now(), n.resilient, n.plain, n.created, s.peers.Count()
 		switch step := drain.Next(f).(type) {
 		case drain.Wait:
 			if !s.rest(step.Until, changed) {
@@ -148,8 +148,8 @@ func (s *Server) moves(last time.Time) (moves []func()) {
 	for _, c := range s.sessions.all() {
 		moves = append(moves, func() { c.sendGoAway(last) })
 	}
-	for _, t := range s.tunnels.all() {
-		moves = append(moves, t.close)
+	for _, t := range s.peers.Tunnels() {
+		moves = append(moves, t.Close)
 	}
 	rand.Shuffle(len(moves), func(i, j int) { moves[i], moves[j] = moves[j], moves[i] })
 	return moves
@@ -271,7 +271,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.sessions.all() {
 		c.kill()
 	}
-	s.tunnels.closeAll()
+	s.peers.CloseAll()
 	if errors.Is(herr, context.DeadlineExceeded) || errors.Is(herr, context.Canceled) {
 		// Streams of events never end by themselves; the grace was theirs.
 		s.log.Warn("HTTP requests were still open when the grace was over")
@@ -279,7 +279,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		err = herr
 	}
 	_, _ = s.http.Close(), s.peerHTTP.Close()
-	s.passthrough.close()
+	s.passthrough.Close()
 	s.work.Wait()
 	s.sockets.Close()
 	return err

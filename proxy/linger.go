@@ -9,6 +9,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -32,9 +33,9 @@ func (h *arrival) plainKey() (id wire.SessionID, ok bool) {
 	if len(values) != 1 || len(values[0]) < minPlainKey {
 		return id, false
 	}
-	d := newDigest()
-	d.add("plain", values)
-	d.add("place", []string{h.r.Host, h.r.URL.Path, strings.ToLower(h.req.Origin)})
+	d := upgrade.NewDigest()
+	d.Add("plain", values)
+	d.Add("place", []string{h.r.Host, h.r.URL.Path, strings.ToLower(h.req.Origin)})
 	copy(id[:], d.Sum(nil))
 	return id, true
 }
@@ -87,7 +88,7 @@ func (h *arrival) rejoin(c *conduit) {
 	switch h.permission(h.r.Context()) {
 	case 0:
 	case wire.ResetUnauthorised:
-		h.refuse(&refusal{http.StatusForbidden, "not authorised", event.RefusedResume})
+		h.refuse(&upgrade.Refusal{Status: http.StatusForbidden, Reason: "not authorised", Label: event.RefusedResume})
 		return
 	default:
 		h.later("the app could not be asked", event.RefusedResume)
@@ -95,7 +96,7 @@ func (h *arrival) rejoin(c *conduit) {
 	}
 	protocol := c.subprotocol()
 	if protocol != "" && !slices.Contains(h.offer.App, protocol) {
-		h.refuse(&refusal{http.StatusBadRequest, "the session has another subprotocol", event.RefusedProtocols})
+		h.refuse(&upgrade.Refusal{Status: http.StatusBadRequest, Reason: "the session has another subprotocol", Label: event.RefusedProtocols})
 		return
 	}
 	extensions, compressed := h.extensions(c.deflate)

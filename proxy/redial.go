@@ -8,6 +8,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/redial"
+	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
 )
 
@@ -15,17 +16,17 @@ import (
 // more with the app while the client is held. It never leaves this process.
 type savedHandshake struct {
 	request *http.Request
-	offer   appHandshake
+	offer   upgrade.Offer
 	history redial.History
 }
 
 // keepHandshake keeps the handshake of a session that may get another app
 // socket.
-func (c *conduit) keepHandshake(h *arrival, hs appHandshake, start session.Start) {
+func (c *conduit) keepHandshake(h *arrival, hs upgrade.Offer, start session.Start) {
 	if c.srv.cfg.AppRetry <= 0 || !start.AppReplaceable && !start.AppReplaceableIfRestored {
 		return
 	}
-	hs.Scheme = h.scheme()
+	hs.Scheme = h.scheme
 	r := h.r
 	c.saved = &savedHandshake{
 		request: &http.Request{
@@ -65,7 +66,7 @@ func (c *conduit) redial() {
 }
 
 // await returns the app's fresh socket, or nil if there is none to be had.
-func (c *conduit) await(search *redial.Search) *appConn {
+func (c *conduit) await(search *redial.Search) *upgrade.AppConn {
 	ctx, cancel := context.WithDeadline(c.srv.life, search.End)
 	defer cancel()
 	for {
@@ -78,7 +79,7 @@ func (c *conduit) await(search *redial.Search) *appConn {
 			return nil
 		}
 		began := time.Now()
-		app, resp, err := c.srv.upstream.upgrade(ctx, c.saved.request, c.saved.offer)
+		app, resp, err := c.srv.upstream.Dial(ctx, c.saved.request, c.saved.offer)
 		status := 0
 		switch {
 		case err == nil && resp == nil:
@@ -106,7 +107,7 @@ func (c *conduit) waitsForApp() bool {
 
 // takeApp gives the session its new socket. An app that compresses otherwise
 // than before is not what the client was answered for.
-func (c *conduit) takeApp(now time.Time, app *appConn) bool {
+func (c *conduit) takeApp(now time.Time, app *upgrade.AppConn) bool {
 	m, ok := c.m.(*session.Session)
 	same := (app.Deflate == nil) == (c.deflate == nil)
 	if !ok || !same || !m.AppBack(now, app.Subprotocol, app.Deflate != nil) {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/peer"
+	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/wire"
@@ -26,8 +28,9 @@ const (
 // or from the journal. Whatever is wrong with a token, the answer is the same
 // and nothing happens to the session that it names.
 func (h *arrival) resume() {
-	if p, ok := h.s.openProof(h.r); ok {
-		h.restoreClient(p)
+	if p, ok := h.s.peers.OpenProof(h.r); ok {
+		p.Restore(h.r)
+		h.scheme, h.forwarded = p.Scheme(), true
 	}
 	t, err := wire.OpenToken(h.s.cfg.Tokens, h.offer.Resume.Token, time.Now())
 	if err != nil || t.Binding != h.binding() {
@@ -35,7 +38,7 @@ func (h *arrival) resume() {
 		return
 	}
 	h.session = t.Session
-	asked := owners{h.s.cfg.Advertise: tunnelElsewhere}
+	asked := owners{h.s.cfg.Advertise: peer.NotOwner}
 	ask := t.Owner // saves the look into the journal in the common case
 	for range resumeTries {
 		if ask != "" && h.pass(ask, asked, t) {
@@ -48,7 +51,7 @@ func (h *arrival) resume() {
 			return
 		case done == nil:
 			return // the client is gone
-		case h.client != nil:
+		case h.forwarded:
 			done()
 			h.refuse(misdirected)
 			return
@@ -64,26 +67,26 @@ func (h *arrival) resume() {
 }
 
 // misdirected tells another sidecar that the session is not here.
-var misdirected = &refusal{421, "the session is not here", event.RefusedMisdirected}
+var misdirected = &upgrade.Refusal{Status: 421, Reason: "the session is not here", Label: event.RefusedMisdirected}
 
-func (h *arrival) refuse(ref *refusal) { h.s.refuse(h.w, ref) }
+func (h *arrival) refuse(ref *upgrade.Refusal) { h.s.refuse(h.w, ref) }
 
 // owners are the sidecars that were asked for the session, and what came of
 // it.
-type owners map[string]tunnelEnd
+type owners map[string]peer.Result
 
 // pass hands the client to the session's owner. It returns false when that
 // cannot serve it. A request that was forwarded once goes no further, and a
 // session that is here needs nobody else.
 func (h *arrival) pass(owner string, asked owners, t *wire.Token) bool {
-	if _, before := asked[owner]; before || h.client != nil || h.s.sessions.has(t.Session) {
+	if _, before := asked[owner]; before || h.forwarded || h.s.sessions.has(t.Session) {
 		return false
 	}
 	began := time.Now()
-	end := h.tunnel(owner)
+	end := h.s.peers.Forward(h.w, h.r, h.scheme, owner)
 	asked[owner] = end
-	h.s.observe(event.Event{Kind: event.Forwarded, Session: h.session, Forward: end.outcome(), Took: time.Since(began)})
-	return end == tunnelServed
+	h.s.observe(event.Event{Kind: event.Forwarded, Session: h.session, Forward: end, Took: time.Since(began)})
+	return end == peer.Served
 }
 
 // position is what the client says it has.
@@ -125,7 +128,7 @@ func (h *arrival) reattach(c *conduit, t *wire.Token) {
 // client has come to another one that can adopt it. One that came here itself
 // when the hand-over had begun is sent away.
 func (h *arrival) leaves(c *conduit) bool {
-	tunnelled := h.client != nil
+	tunnelled := h.forwarded
 	if !tunnelled && !c.isHandingOver() || tunnelled && !h.s.Draining() {
 		return false
 	}

@@ -22,8 +22,12 @@ import (
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/httpguard"
 	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/internal/passthrough"
+	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/internal/transport"
+	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/snapshot"
@@ -106,8 +110,8 @@ type Server struct {
 	cfg         Config
 	session     session.Config
 	echo        session.Config // of clients without wsr.v1: nothing of theirs is journaled
-	upstream    *upstream
-	passthrough *passthrough
+	upstream    *upgrade.App
+	passthrough *passthrough.Handler
 	scheme      string
 	tls         *tls.Config // nil: none
 	http        *http.Server
@@ -119,8 +123,7 @@ type Server struct {
 	alarms      alarms
 	sockets     transport.Sockets
 	sessions    registry
-	tunnels     tunnels
-	peers       peers
+	peers       *peer.Forwarder
 	asking      chan struct{}  // questions to the app before a resume, under way
 	work        sync.WaitGroup // appends and dials under way
 	leaving     leaving
@@ -134,12 +137,12 @@ type Server struct {
 
 // New makes a server. It opens nothing yet.
 func New(cfg Config) (*Server, error) {
-	up, err := parseUpstream(cfg.Upstream)
+	up, err := upgrade.ParseApp(cfg.Upstream)
 	if err != nil {
 		return nil, err
 	}
 	if cfg.DialApp != nil {
-		up.dialer = cfg.DialApp
+		up.Dialer = cfg.DialApp
 	}
 	if cfg.Tokens == nil {
 		return nil, errors.New("proxy: Config.Tokens is nil: tokens could not be sealed")
@@ -171,7 +174,8 @@ func New(cfg Config) (*Server, error) {
 		}
 		s.scheme, s.tls = "https", cert.config()
 	}
-	s.passthrough = newPassthrough(up, cfg.Logger, passthroughConfig{Scheme: s.scheme})
+	s.passthrough = passthrough.New(up, cfg.Logger, s.scheme)
+	s.peers = peer.New(s.peerConfig())
 	s.asking = make(chan struct{}, maxAsking)
 	s.http, s.peerHTTP = s.newHTTP(s.serve), s.newHTTP(s.servePeer)
 	return s, nil
@@ -183,7 +187,7 @@ func (s *Server) newHTTP(handler http.HandlerFunc) *http.Server {
 		Handler:           handler,
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       clientIdle,
-		MaxHeaderBytes:    maxHeadBytes,
+		MaxHeaderBytes:    httpguard.MaxHeadBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		Protocols:         new(http.Protocols),
 	}
@@ -227,7 +231,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if s.tls != nil {
 		l = tls.NewListener(l, s.tls)
 	}
-	if err := s.http.Serve(guardHeads(l)); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(httpguard.Guard(l)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("proxy: serve %s: %w", l.Addr(), err)
 	}
 	return nil

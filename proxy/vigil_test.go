@@ -64,7 +64,7 @@ type zombie struct {
 	*scene
 	other *scene
 	store *awayStore
-	p     *peer // a client of /says or /echo
+	p     *testClient // a client of /says or /echo
 }
 
 type awayStore struct {

@@ -13,6 +13,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/transport"
+	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -20,21 +21,21 @@ import (
 
 // serve is the whole port: plain HTTP, plain WebSocket, resilient WebSocket.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	if !isUpgrade(r) {
+	if !upgrade.Requested(r) {
 		s.passthrough.ServeHTTP(w, r)
 		return
 	}
-	req, ref := checkUpgrade(r)
+	req, ref := upgrade.Parse(r)
 	if ref != nil {
 		s.refuse(w, ref)
 		return
 	}
 	offer, err := wire.ParseOffer(req.Protocols)
 	if err != nil {
-		s.refuse(w, &refusal{http.StatusBadRequest, "the wsr entries of Sec-WebSocket-Protocol are malformed", event.RefusedOffer})
+		s.refuse(w, &upgrade.Refusal{Status: http.StatusBadRequest, Reason: "the wsr entries of Sec-WebSocket-Protocol are malformed", Label: event.RefusedOffer})
 		return
 	}
-	h := &arrival{s: s, w: w, r: r, req: req, offer: offer, began: time.Now()}
+	h := &arrival{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme}
 	if offer.Resume == nil && s.leaving.refuses() {
 		h.later("this pod is about to stop", event.RefusedDraining)
 		return
@@ -49,47 +50,48 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) refuse(w http.ResponseWriter, ref *refusal) {
+func (s *Server) refuse(w http.ResponseWriter, ref *upgrade.Refusal) {
 	s.observe(event.Event{Kind: event.Refused, Refusal: ref.Label})
-	ref.write(w)
+	ref.Write(w)
 }
 
 // later refuses a client that may have more luck in a moment, or elsewhere.
 func (h *arrival) later(reason string, label event.Refusal) {
 	h.w.Header().Set("Retry-After", "10")
-	h.refuse(&refusal{http.StatusServiceUnavailable, reason, label})
+	h.refuse(&upgrade.Refusal{Status: http.StatusServiceUnavailable, Reason: reason, Label: label})
 }
 
 // An arrival is one upgrade request on its way to a conduit.
 type arrival struct {
-	s     *Server
-	w     http.ResponseWriter
-	r     *http.Request
-	req   *upgradeRequest
-	offer wire.Offer
-	began time.Time
+	s      *Server
+	w      http.ResponseWriter
+	r      *http.Request
+	req    *upgrade.Request
+	offer  wire.Offer
+	began  time.Time
+	scheme string // of the client's own connection: http or https
 
-	session wire.SessionID // that a valid token names
-	client  *proof         // what another sidecar tells of the client; nil: it came itself
+	session   wire.SessionID // that a valid token names
+	forwarded bool           // by another sidecar; otherwise the client came itself
 }
 
 // dialApp makes the handshake with the app. When the app refuses, the client
 // has its answer already, and the result is nil.
-func (h *arrival) dialApp(hs appHandshake) *appConn {
-	hs.Scheme = h.scheme()
+func (h *arrival) dialApp(hs upgrade.Offer) *upgrade.AppConn {
+	hs.Scheme = h.scheme
 	began := time.Now()
-	app, resp, err := h.s.upstream.upgrade(h.r.Context(), h.r, hs)
+	app, resp, err := h.s.upstream.Dial(h.r.Context(), h.r, hs)
 	took := time.Since(began)
-	var ue *upstreamError
+	var ue *upgrade.AppError
 	switch {
 	case errors.As(err, &ue):
 		h.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
 		h.s.log.Warn("app handshake failed", "error", err)
-		h.s.refuse(h.w, ue.refusal())
+		h.s.refuse(h.w, ue.Refusal())
 		return nil
 	case resp != nil:
 		h.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
-		if err := passRefusal(h.w, resp); err != nil {
+		if err := upgrade.PassRefusal(h.w, resp); err != nil {
 			h.s.log.Debug("app's refusal was cut short", "error", err)
 		}
 		return nil
@@ -98,29 +100,13 @@ func (h *arrival) dialApp(hs appHandshake) *appConn {
 	return app
 }
 
-// accept takes the client's connection and completes its handshake. A client
-// that sent bytes before it was answered is refused: RFC 6455 §4.1 forbids
-// it, and what they are cannot be known (RFC 9931).
+// accept completes the client's handshake and takes its connection.
 func (h *arrival) accept(protocol, extensions string, header http.Header) (net.Conn, error) {
-	conn, early, err := hijack(h.w)
-	if err != nil {
-		return nil, err
-	}
-	answer := h.req.appendSwitch(nil, protocol, extensions, header)
-	if len(early) > 0 {
+	conn, err := upgrade.Answer(h.w, h.req.AppendSwitch(nil, protocol, extensions, header))
+	if errors.Is(err, upgrade.ErrEarly) {
 		h.s.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly})
-		answer = []byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-		err = errors.New("proxy: client sent bytes before it was answered")
 	}
-	_ = conn.SetDeadline(time.Now().Add(headTimeout))
-	if _, werr := conn.Write(answer); err == nil {
-		err = werr
-	}
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, conn.SetDeadline(time.Time{})
+	return conn, err
 }
 
 // plain joins a client that did not negotiate wsr.v1 with the app.
@@ -132,7 +118,7 @@ func (h *arrival) plain() {
 	}
 	// Without entries of ours to strip, the client's own offer passes as it
 	// is.
-	hs := appHandshake{Verbatim: len(h.offer.App) == len(h.req.Protocols), Protocols: h.offer.App, Offers: h.req.Offers}
+	hs := upgrade.Offer{Verbatim: len(h.offer.App) == len(h.req.Protocols), Protocols: h.offer.App, Offers: h.req.Offers}
 	app := h.dialApp(hs)
 	if app == nil {
 		return
@@ -221,11 +207,11 @@ func (c *conduit) abandonUnregistered() {
 
 // extensions is the answer to the client's offers for an app that compresses
 // by d, and whether the client's leg is compressed.
-func (h *arrival) extensions(d *deflateParams) (string, bool) {
+func (h *arrival) extensions(d *upgrade.DeflateParams) (string, bool) {
 	if d == nil {
 		return "", false
 	}
-	return d.answerFor(h.req.Offers)
+	return d.AnswerFor(h.req.Offers)
 }
 
 // reset tells a client that its session cannot be resumed (PROTOCOL §4.8). It

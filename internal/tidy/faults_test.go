@@ -14,7 +14,7 @@ import (
 // chaos). What stands in brackets says why something of a row is not shown.
 var faults = map[string]string{
 	"F01": "internal/endtoend.TestCutAtEveryByte internal/endtoend.TestManyCuts chaos.cuts",
-	"F02": "internal/endtoend.TestManyCuts proxy.TestTunnelHalfClose chaos.cuts",
+	"F02": "internal/endtoend.TestManyCuts internal/peer.TestTunnelHalfClose chaos.cuts",
 	"F04": "internal/endtoend.TestManyCuts client.TestSilence script.heartbeats",
 	"F05": "script.overlap internal/endtoend.TestManyResumeAtOnce",
 	"F06": "session.FuzzSessionBytes internal/frame.FuzzMessagesCuts internal/endtoend.TestCutAtEveryByte",
@@ -45,7 +45,7 @@ var faults = map[string]string{
 	"F35": "store.FuzzAssemble store.TestPartsDoNotMix",
 	"F36": "internal/endtoend.TestStoreAway internal/endtoend.TestStrictStoreAway chaos.natsaway",
 	"F37": "chaos.peers chaos.natsaway",
-	"F39": "proxy.TestProofExpires proxy.TestProofFromTheFuture proxy.TestAttacks [timers are monotonic; clocks are not stepped here]",
+	"F39": "internal/peer.TestProofExpires internal/peer.TestProofFromTheFuture proxy.TestAttacks [timers are monotonic; clocks are not stepped here]",
 	"F40": "client.TestStalledProcess heartbeat.TestScenes script.ownership",
 	"F41": "client.TestStalledProcess heartbeat.TestScenes",
 	"F42": "proxy.TestAttacks [memory: row C of the attacks; limits of descriptors come with the second driver]",
@@ -55,7 +55,7 @@ var faults = map[string]string{
 	"F47": "script.going_away script.expiry",
 	"F48": "script.expiry",
 	"F49": "script.app_breaks script.app_violations internal/endtoend.TestAppCloses internal/endtoend.TestAppRestarts chaos.apprestart",
-	"F50": "script.slow_app script.client_closes_app_silent proxy.TestSlowAnswer",
+	"F50": "script.slow_app script.client_closes_app_silent internal/upgrade.TestSlowAnswer",
 	"F51": "internal/endtoend.TestAppRestartsWhileClientIsAway internal/endtoend.TestClientComesBackBeforeApp",
 	"F53": "script.client_closes_twice client.TestCloseByClient",
 	"F54": "script.crossing client.TestCrossingCloses",

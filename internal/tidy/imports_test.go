@@ -43,11 +43,20 @@ var layers = []layer{
 		"internal/admission": nil, "internal/drain": nil, "internal/redial": nil,
 		"event": nil,
 	},
-	{ // What the proxy is made of.
+	{ // What the proxy is made of: sockets, HTTP/1 heads,
 		"internal/transport": {"github.com/valyala/bytebufferpool", "golang.org/x/sys"},
+		"internal/httpguard": nil,
+		"internal/proxytest": nil, // both ends of a proxy for tests
+	},
+	{ // both handshakes,
+		"internal/upgrade": nil,
+	},
+	{ // plain HTTP, and the way to other sidecars.
+		"internal/passthrough": nil,
+		"internal/peer":        {"golang.org/x/sys"},
 	},
 	{ // Sockets, operating, the Go client.
-		"proxy":   {"github.com/gobwas/ws", "golang.org/x/sys"},
+		"proxy":   {"github.com/gobwas/ws"},
 		"client":  {"github.com/gobwas/ws", "golang.org/x/net"},
 		"observe": {"github.com/prometheus/client_golang"},
 		"k8s":     {"k8s.io/api/", "k8s.io/apimachinery/"},

@@ -1,0 +1,133 @@
+package peer
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// dialTimeout bounds a connect to another sidecar, which is in the same
+// cluster.
+const dialTimeout = time.Second
+
+// keepAlive finds a host that is gone under an idle tunnel.
+const keepAlive = 15 * time.Second
+
+// dial connects to another sidecar.
+func (f *Forwarder) dial(ctx context.Context, owner string) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
+	conn, err := dialer.DialContext(ctx, "tcp", owner)
+	if err != nil {
+		return nil, fmt.Errorf("peer: dial owner: %w", err)
+	}
+	config, err := f.clientTLS(owner)
+	if err == nil && config == nil {
+		return conn, nil
+	}
+	if err == nil {
+		secured := tls.Client(conn, config)
+		if err = secured.HandshakeContext(ctx); err == nil {
+			return secured, nil
+		}
+	}
+	conn.Close()
+	return nil, fmt.Errorf("peer: TLS with owner %s: %w", owner, err)
+}
+
+// clientTLS is how owner is spoken to; nil means plain TCP. Sidecars with a
+// port of their own for each other authenticate both ways. Otherwise the port
+// is the clients', and its certificate proves that the peer has the secret
+// that the pods of a deployment share.
+func (f *Forwarder) clientTLS(owner string) (*tls.Config, error) {
+	if f.cfg.TLS == nil {
+		if f.cfg.Shared == nil {
+			return nil, nil
+		}
+		pair, err := f.cfg.Shared()
+		if err != nil {
+			return nil, err
+		}
+		return f.cert.config(pair)
+	}
+	c := f.cfg.TLS.Clone()
+	c.NextProtos = []string{"http/1.1"}
+	if c.ServerName == "" {
+		c.ServerName, _, _ = net.SplitHostPort(owner) // validOwner
+	}
+	return c, nil
+}
+
+// A peerCertificate is what peers must present where the port's own
+// certificate is shared: one for a name of it, by the same hands. It is made
+// anew when the certificate is another. It is safe for concurrent use.
+type peerCertificate struct {
+	mu   sync.Mutex
+	pair *tls.Certificate
+	made *tls.Config
+}
+
+func (p *peerCertificate) config(pair *tls.Certificate) (*tls.Config, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pair == pair {
+		return p.made, nil
+	}
+	name, err := certificateName(pair.Leaf)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool() // a container without any
+	}
+	for _, der := range pair.Certificate {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("peer: certificate chain: %w", err)
+		}
+		roots.AddCert(c)
+	}
+	p.pair = pair
+	p.made = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: name, NextProtos: []string{"http/1.1"}}
+	return p.made, nil
+}
+
+// certificateName is a name that leaf is valid for. Of a wildcard it is one
+// that the wildcard stands for.
+func certificateName(leaf *x509.Certificate) (string, error) {
+	switch {
+	case len(leaf.DNSNames) > 0:
+		return strings.Replace(leaf.DNSNames[0], "*", "wsr", 1), nil
+	case len(leaf.IPAddresses) > 0:
+		return leaf.IPAddresses[0].String(), nil
+	}
+	return "", errors.New("peer: certificate has neither a DNS name nor an IP address, so that peers with it cannot be verified")
+}
+
+// ServerTLS returns the TLS of a port that is for sidecars only, of the
+// configuration that they also dial with: both sides authenticate. Without a CA
+// that peers' certificates are from it fails, since every certificate of a
+// public CA would do.
+func ServerTLS(c *tls.Config) (*tls.Config, error) {
+	if c == nil || c.ClientCAs == nil && c.RootCAs == nil {
+		return nil, errors.New("peer: the configuration names no CA that peers' certificates are from")
+	}
+	c = c.Clone()
+	c.ClientAuth = tls.RequireAndVerifyClientCert
+	if c.ClientCAs == nil {
+		c.ClientCAs = c.RootCAs
+	}
+	c.NextProtos = []string{"http/1.1"}
+	return c, nil
+}
+
+// Distrust marks the answer to a request without a good proof, so that the peer
+// does not take it for the app's.
+func Distrust(answer http.Header) { answer.Set(proofHeader, "distrusted") }

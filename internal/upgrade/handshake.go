@@ -1,0 +1,344 @@
+package upgrade
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/httpguard"
+)
+
+// Implementation limits on the app's answer.
+const (
+	// handshakeTimeout bounds dialling, writing and reading the head of the
+	// answer together, so that a head that drips ends too (U09).
+	handshakeTimeout = 10 * time.Second
+
+	// MaxAnswerBytes bounds the head of the answer with all informational
+	// ones before it.
+	MaxAnswerBytes = 64 << 10
+
+	// maxInformational bounds the 1xx answers that are skipped before the
+	// one that counts; net/http allows as many.
+	maxInformational = 5
+)
+
+// Offer is what the app is offered.
+type Offer struct {
+	Scheme string // of the client's connection: http or https
+
+	// Verbatim passes the client's own subprotocols and extensions on; it is
+	// for plain clients. The two fields below are then not looked at.
+	Verbatim  bool
+	Protocols []string        // the app's own
+	Offers    []DeflateParams // the client's; context takeover is taken out
+}
+
+// An AppConn is the app's side of a WebSocket connection whose handshake is
+// done.
+type AppConn struct {
+	Conn        net.Conn
+	Early       []byte         // frames that came with the 101: read these first
+	Header      http.Header    // of the 101, to pass on: Set-Cookie and the like
+	Subprotocol string         // what the app chose, or empty
+	Extensions  string         // likewise, as the app wrote it
+	Deflate     *DeflateParams // nil if messages are not compressed
+}
+
+// An AppError says that the app gave no usable answer. Status is for the
+// client, Err only for the log.
+type AppError struct {
+	Status int // 502 or 504
+	Err    error
+}
+
+func (e *AppError) Error() string { return e.Err.Error() }
+func (e *AppError) Unwrap() error { return e.Err }
+
+// Refusal is what the client is told.
+func (e *AppError) Refusal() *Refusal {
+	if e.Status == http.StatusGatewayTimeout {
+		return &Refusal{e.Status, "The application did not answer in time.", event.RefusedUpstreamTimeout}
+	}
+	return &Refusal{e.Status, "The application could not be reached or gave an invalid answer.", event.RefusedUpstream}
+}
+
+// Dial makes the client's handshake with the app: the client's own
+// request, its key included, with the offer of hs. Exactly one of its results
+// is set: a connection; the app's refusal, to be passed on with PassRefusal;
+// or an *AppError. r must have passed Parse. ctx ends the
+// handshake, and the body of a refusal; it has no hold on the connection.
+func (u *App) Dial(ctx context.Context, r *http.Request, hs Offer) (*AppConn, *http.Response, error) {
+	limited, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	conn, err := u.Connect(limited)
+	if err != nil {
+		return nil, nil, handshakeError(err)
+	}
+	stop := context.AfterFunc(limited, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	offer := handshakeHeader(r, hs)
+	bound := &boundedReader{r: conn, left: MaxAnswerBytes}
+	br := bufio.NewReader(bound)
+	resp, err := exchange(conn, br, r, offer)
+	if !stop() { // time was up first, whatever the reading made of that
+		err = fmt.Errorf("upgrade: handshake with upstream %s: %w", u.address, context.Cause(limited))
+	}
+	if err != nil {
+		conn.Close()
+		return nil, nil, handshakeError(err)
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		bound.left = -1
+		resp.Body = newRefusalBody(ctx, resp.Body, conn)
+		return nil, resp, nil
+	}
+	app, err := checkSwitch(resp, offer)
+	if err != nil {
+		conn.Close()
+		return nil, nil, handshakeError(err)
+	}
+	early, _ := br.Peek(br.Buffered()) // what is buffered can be peeked at
+	app.Conn, app.Early = conn, slices.Clone(early)
+	return app, nil, nil
+}
+
+// handshakeError sorts a failure by its status.
+func handshakeError(err error) error {
+	e := &AppError{http.StatusBadGateway, err}
+	var timeout net.Error
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
+		e.Status = http.StatusGatewayTimeout
+	}
+	return e
+}
+
+// Quiet takes out of net/http's errors about an answer what they quote of it,
+// so that they may be logged (I9).
+func Quiet(err error) error {
+	var header textproto.ProtocolError
+	if errors.As(err, &header) {
+		return errors.New("malformed header")
+	}
+	if before, _, quotes := strings.Cut(err.Error(), `"`); quotes {
+		return errors.New(strings.TrimSpace(before))
+	}
+	return err
+}
+
+// handshakeHeader is the header of the request to the app.
+func handshakeHeader(r *http.Request, hs Offer) http.Header {
+	h := ForwardHeader(r, hs.Scheme)
+	h.Set("Connection", "Upgrade")
+	h.Set("Upgrade", "websocket")
+	h.Del("Content-Length") // it was 0 (Parse)
+	if hs.Verbatim {
+		return h
+	}
+	h.Del("Sec-Websocket-Protocol")
+	h.Del("Sec-Websocket-Extensions")
+	if len(hs.Protocols) > 0 {
+		h.Set("Sec-Websocket-Protocol", strings.Join(hs.Protocols, ", "))
+	}
+	if len(hs.Offers) > 0 {
+		h.Set("Sec-Websocket-Extensions", extensionHeader(withoutTakeover(hs.Offers)))
+	}
+	return h
+}
+
+// RequestHead is what the app reads. net/http has refused every target, Host
+// and value that would not stand in one line.
+func RequestHead(r *http.Request, header http.Header) []byte {
+	b := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n", r.RequestURI, r.Host)
+	return append(appendHeader(b, header), "\r\n"...)
+}
+
+// exchange writes the request and reads the head of the answer.
+func exchange(conn net.Conn, br *bufio.Reader, r *http.Request, offer http.Header) (*http.Response, error) {
+	if _, err := conn.Write(RequestHead(r, offer)); err != nil {
+		return nil, fmt.Errorf("upgrade: write handshake to upstream: %w", err)
+	}
+	for range maxInformational + 1 {
+		// The request tells ReadResponse only the method.
+		resp, err := http.ReadResponse(br, &http.Request{Method: http.MethodGet})
+		if err != nil {
+			return nil, fmt.Errorf("upgrade: read handshake answer from upstream: %w", Quiet(err))
+		}
+		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
+			return resp, nil
+		}
+	}
+	return nil, fmt.Errorf("upgrade: upstream sent more than %d informational answers", maxInformational)
+}
+
+// checkSwitch checks a 101 as a client must (RFC 6455 §4.1).
+func checkSwitch(resp *http.Response, offer http.Header) (*AppConn, error) {
+	h := resp.Header
+	switch {
+	case !resp.ProtoAtLeast(1, 1):
+		return nil, fmt.Errorf("upgrade: upstream answered 101 in %q", resp.Proto)
+	case len(resp.TransferEncoding) > 0 || len(h["Content-Length"]) > 0 && h.Get("Content-Length") != "0":
+		return nil, errors.New("upgrade: upstream answered 101 with a body")
+	case len(h["Upgrade"]) != 1 || !strings.EqualFold(h["Upgrade"][0], "websocket"):
+		return nil, errors.New("upgrade: upstream answered 101 without Upgrade: websocket")
+	case !httpguard.HasToken(h["Connection"], "upgrade"):
+		return nil, errors.New("upgrade: upstream answered 101 without Connection: Upgrade")
+	case len(h["Sec-Websocket-Accept"]) != 1 || h["Sec-Websocket-Accept"][0] != AcceptKey(offer.Get("Sec-Websocket-Key")):
+		return nil, errors.New("upgrade: upstream answered 101 with a Sec-WebSocket-Accept for another key")
+	}
+	app := &AppConn{Extensions: strings.Join(h["Sec-Websocket-Extensions"], ", ")}
+	if chosen := h["Sec-Websocket-Protocol"]; len(chosen) > 0 {
+		offered, _ := parseProtocols(offer["Sec-Websocket-Protocol"]) // checked before
+		if len(chosen) > 1 || !slices.Contains(offered, chosen[0]) {
+			return nil, errors.New("upgrade: upstream chose a subprotocol that was not offered")
+		}
+		app.Subprotocol = chosen[0]
+	}
+	var err error
+	if app.Deflate, err = checkExtensions(offer["Sec-Websocket-Extensions"], h["Sec-Websocket-Extensions"]); err != nil {
+		return nil, err
+	}
+	app.Header, err = switchHeader(h)
+	return app, err
+}
+
+// switchHeader is what of the app's 101 is for the client. It is written as
+// it stands, so that a bare CR in a value would split our own head.
+func switchHeader(h http.Header) (http.Header, error) {
+	out := h.Clone()
+	for _, name := range hopByHop {
+		delete(out, name)
+	}
+	delete(out, "Content-Length")
+	for name, values := range out {
+		if strings.HasPrefix(name, "Sec-Websocket-") {
+			delete(out, name)
+		}
+		for _, v := range values {
+			if !httpguard.IsToken(name) || !isFieldValue(v) {
+				return nil, fmt.Errorf("upgrade: upstream answered 101 with a bad header %q", name)
+			}
+		}
+	}
+	return out, nil
+}
+
+// isFieldValue refuses control characters (RFC 9110 §5.5).
+func isFieldValue(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// AcceptKey is Sec-WebSocket-Accept for a key (RFC 6455 §4.2.2 item 5.4).
+func AcceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func appendField(dst []byte, name, value string) []byte {
+	dst = append(append(dst, name...), ": "...)
+	return append(append(dst, value...), "\r\n"...)
+}
+
+// appendHeader appends h sorted, so that the same handshake has the same
+// bytes.
+func appendHeader(dst []byte, h http.Header) []byte {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		for _, v := range h[name] {
+			dst = appendField(dst, name, v)
+		}
+	}
+	return dst
+}
+
+// PassRefusal hands the app's answer on unchanged and closes the client's
+// connection: bytes that followed the upgrade are not a request (RFC 9931).
+func PassRefusal(w http.ResponseWriter, resp *http.Response) error {
+	defer resp.Body.Close()
+	h := w.Header()
+	h["Content-Type"] = nil // net/http would guess one
+	for name, values := range resp.Header {
+		h[name] = values
+	}
+	for _, name := range hopByHop {
+		delete(h, name)
+	}
+	if resp.StatusCode == http.StatusUpgradeRequired {
+		h["Upgrade"] = resp.Header["Upgrade"] // RFC 9110 §15.5.22 wants it
+	}
+	h.Set("Connection", "close")
+	w.WriteHeader(resp.StatusCode)
+	_, err := io.Copy(flushWriter{w, http.NewResponseController(w)}, resp.Body)
+	for name, values := range resp.Trailer {
+		h[http.TrailerPrefix+name] = values
+	}
+	return err
+}
+
+// A flushWriter sends each piece at once: a refusal may be slow too.
+type flushWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (f flushWriter) Write(p []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(p)
+	if err == nil {
+		err = f.control.Flush()
+	}
+	return n, err
+}
+
+// A boundedReader fails once left bytes were read; below 0 there is no bound.
+type boundedReader struct {
+	r    io.Reader
+	left int
+}
+
+// ErrAnswerTooBig is an answer whose head is above MaxAnswerBytes.
+var ErrAnswerTooBig = fmt.Errorf("head above %d bytes", MaxAnswerBytes)
+
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return b.r.Read(p)
+	}
+	if b.left == 0 {
+		return 0, ErrAnswerTooBig
+	}
+	n, err := b.r.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// A refusalBody closes its connection when it is closed or its context ends.
+type refusalBody struct {
+	io.ReadCloser
+	conn net.Conn
+	stop func() bool
+}
+
+func newRefusalBody(ctx context.Context, body io.ReadCloser, conn net.Conn) *refusalBody {
+	return &refusalBody{body, conn, context.AfterFunc(ctx, func() { conn.Close() })}
+}
+
+func (b *refusalBody) Close() error {
+	b.stop()
+	// Closing the body itself would first read it to its end, which may
+	// never come.
+	return b.conn.Close()
+}

@@ -1,0 +1,51 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/httpguard"
+	"github.com/wsresilience/wsresilience/internal/peer"
+	"github.com/wsresilience/wsresilience/internal/upgrade"
+)
+
+// peerConfig is how other sidecars are reached.
+func (s *Server) peerConfig() peer.Config {
+	c := peer.Config{
+		Self: s.cfg.Advertise, Proofs: s.cfg.Proofs, TLS: s.cfg.PeerTLS, Logger: s.log,
+		Early: func() { s.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly}) },
+	}
+	if s.tls != nil {
+		c.Shared = func() (*tls.Certificate, error) { return s.tls.GetCertificate(nil) } // certificate.current, which asks nothing
+	}
+	return c
+}
+
+// ServePeers accepts connections of other sidecars on l, by mutual TLS, until
+// Shutdown, and closes l. It returns nil after Shutdown, and otherwise why it
+// ended. Config.PeerTLS must be set, with the CAs of its peers.
+func (s *Server) ServePeers(l net.Listener) error {
+	c, err := peer.ServerTLS(s.cfg.PeerTLS)
+	if err != nil {
+		l.Close()
+		return fmt.Errorf("proxy: serve peers: %w", err)
+	}
+	if err := s.peerHTTP.Serve(httpguard.Guard(tls.NewListener(l, c))); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("proxy: serve peers %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// servePeer is the port for peers: forwarded requests and nothing else.
+func (s *Server) servePeer(w http.ResponseWriter, r *http.Request) {
+	if _, ok := s.peers.OpenProof(r); !ok || !upgrade.Requested(r) {
+		peer.Distrust(w.Header())
+		s.refuse(w, &upgrade.Refusal{Status: http.StatusForbidden, Reason: "only sidecars with a valid proof", Label: event.RefusedProof})
+		return
+	}
+	s.serve(w, r)
+}
