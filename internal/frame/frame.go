@@ -163,9 +163,21 @@ func Append(dst []byte, h ws.Header, payload []byte) []byte {
 	return dst
 }
 
+// minVectorMask is the size from which the vector code of gobwas/ws is faster:
+// BenchmarkMask.
+const minVectorMask = 64
+
 // Mask masks or unmasks b in place; b[0] is byte number offset of the payload
 // (RFC 6455 §5.3).
 func Mask(b []byte, key [4]byte, offset int) {
+	if len(b) < minVectorMask {
+		maskWords(b, key, offset)
+		return
+	}
+	ws.Cipher(b, key, offset)
+}
+
+func maskWords(b []byte, key [4]byte, offset int) {
 	k := uint64(key[offset&3]) | uint64(key[(offset+1)&3])<<8 | uint64(key[(offset+2)&3])<<16 | uint64(key[(offset+3)&3])<<24
 	k |= k << 32
 	for len(b) >= 8 {
