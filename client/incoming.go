@@ -1,10 +1,8 @@
 package client
 
 import (
-	"encoding/binary"
 	"errors"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 
@@ -156,16 +154,10 @@ func (m *machine) data(now time.Time, conn *connection, typ MessageType, p []byt
 // closeFrameReceived handles a close frame. It ends the connection, and of a
 // plain one the session (RFC 6455 §5.5.1).
 func (m *machine) closeFrameReceived(now time.Time, conn *connection, p []byte) {
-	code, reason := ws.StatusNoStatusRcvd, ""
-	if len(p) > 0 {
-		code = 0
-		if len(p) >= 2 {
-			code, reason = ws.StatusCode(binary.BigEndian.Uint16(p)), string(p[2:])
-		}
-		if !wire.ValidFrameCode(code) || !utf8.ValidString(reason) {
-			m.drop(now, conn, &wire.CloseError{Code: ws.StatusProtocolError, Reason: "bad close frame"}, true)
-			return
-		}
+	code, reason, err := wire.ParseClosePayload(p)
+	if err != nil {
+		m.drop(now, conn, err, true)
+		return
 	}
 	ce := &wire.CloseError{Code: code, Reason: reason, Remote: true}
 	switch {

@@ -134,8 +134,7 @@ func (m *machine) appendCloseFrame(dst []byte, ce *wire.CloseError) []byte {
 	case ce.Code == ws.StatusNoStatusRcvd:
 		return m.appendFrame(dst, ws.OpClose, nil)
 	}
-	p := binary.BigEndian.AppendUint16(nil, uint16(ce.Code))
-	return m.appendFrame(dst, ws.OpClose, append(p, wire.CutReason(ce.Reason)...))
+	return m.appendFrame(dst, ws.OpClose, wire.AppendClosePayload(nil, ce.Code, ce.Reason))
 }
 
 // ackDue is inbox.AckDue for conn, limited to what may be acknowledged there.

@@ -189,8 +189,7 @@ func (s *Session) farewell(dst []byte, why *wire.CloseError) []byte {
 }
 
 func appendClose(dst []byte, h ws.Header, code ws.StatusCode, reason string) []byte {
-	p := append([]byte{byte(code >> 8), byte(code)}, wire.CutReason(reason)...)
-	return frame.Append(dst, h, p)
+	return frame.Append(dst, h, wire.AppendClosePayload(nil, code, reason))
 }
 
 // inflateWindow rewrites what is kept for a connection that reads no

@@ -3,7 +3,6 @@ package session
 import (
 	"encoding/binary"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 
@@ -122,7 +121,7 @@ func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 			s.pong(now, m.Payload())
 		}
 	case ws.OpClose:
-		code, reason, err := closePayload(m.Payload())
+		code, reason, err := wire.ParseClosePayload(m.Payload())
 		if err != nil {
 			s.dropClient(now, err)
 			return
@@ -133,24 +132,6 @@ func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 		}
 		s.dropClient(now, &wire.CloseError{Code: code, Reason: reason, Remote: true})
 	}
-}
-
-// closePayload reads a close frame, RFC 6455 §5.5.1.
-func closePayload(p []byte) (code ws.StatusCode, reason string, err *wire.CloseError) {
-	if len(p) == 0 {
-		return ws.StatusNoStatusRcvd, "", nil
-	}
-	if len(p) == 1 {
-		return 0, "", &wire.CloseError{Code: ws.StatusProtocolError, Reason: "close frame of one byte"}
-	}
-	if code = ws.StatusCode(binary.BigEndian.Uint16(p)); !wire.ValidFrameCode(code) {
-		return 0, "", &wire.CloseError{Code: ws.StatusProtocolError, Reason: "close code that may not be sent"}
-	}
-	if !utf8.Valid(p[2:]) {
-		// In CLOSE it would be a violation of ours, at every resume (PROTOCOL §4.7).
-		return 0, "", &wire.CloseError{Code: ws.StatusProtocolError, Reason: "close reason that is not UTF-8"}
-	}
-	return code, string(p[2:]), nil
 }
 
 // deliver passes one inbound data message on, or drops one that came before.

@@ -60,7 +60,7 @@ func (s *Session) appMessage(now time.Time, m *frame.Message) {
 		}
 	case ws.OpPong:
 	case ws.OpClose:
-		code, reason, cerr := closePayload(m.Payload())
+		code, reason, cerr := wire.ParseClosePayload(m.Payload())
 		if cerr != nil {
 			s.appBroke(now, frame.ProtocolError(cerr.Reason))
 			return

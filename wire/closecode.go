@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"fmt"
 	"unicode/utf8"
 
@@ -54,6 +55,31 @@ func (e *CloseError) Error() string {
 		who = "peer"
 	}
 	return fmt.Sprintf("%s closed: %d %s", who, e.Code, e.Reason)
+}
+
+// AppendClosePayload appends the payload of a close frame (RFC 6455 §5.5.1). A
+// reason that is too long is cut at a character.
+func AppendClosePayload(dst []byte, code ws.StatusCode, reason string) []byte {
+	return append(binary.BigEndian.AppendUint16(dst, uint16(code)), CutReason(reason)...)
+}
+
+// ParseClosePayload reads the payload of a close frame; an empty one has code
+// 1005. The error says what to close the connection with.
+func ParseClosePayload(p []byte) (code ws.StatusCode, reason string, err *CloseError) {
+	if len(p) == 0 {
+		return ws.StatusNoStatusRcvd, "", nil
+	}
+	if len(p) == 1 {
+		return 0, "", &CloseError{Code: ws.StatusProtocolError, Reason: "close frame of one byte"}
+	}
+	if code = ws.StatusCode(binary.BigEndian.Uint16(p)); !ValidFrameCode(code) {
+		return 0, "", &CloseError{Code: ws.StatusProtocolError, Reason: "close code that may not be sent"}
+	}
+	if !validReason(p[2:]) {
+		// In CLOSE it would be a violation of ours, at every resume (PROTOCOL §4.7).
+		return 0, "", &CloseError{Code: ws.StatusProtocolError, Reason: "close reason that is not UTF-8"}
+	}
+	return code, string(p[2:]), nil
 }
 
 // CutReason shortens a close reason to MaxCloseReason bytes without cutting a
