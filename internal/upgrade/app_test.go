@@ -32,7 +32,7 @@ func TestParseUpstream(t *testing.T) {
 		{"unix:/", "", "absolute"},
 		{"unix:/run//app", "", "absolute"},
 		{"unix:/run/a\x00b", "", "zero byte"},
-		{"unix:/" + strings.Repeat("x", maxSocketPath), "", "at most 107"},
+		{"unix:/" + strings.Repeat("x", 107), "", "at most 107"},
 	} {
 		u, err := ParseApp(tc.give)
 		if tc.why == "" {
