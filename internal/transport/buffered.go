@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// buffered is the transport of any net.Conn: TLS, pipes in tests, other
+// bufferedConn is the transport of any net.Conn: TLS, pipes in tests, other
 // systems. Its write would wait, so a second goroutine writes from a buffer.
-type buffered struct {
+type bufferedConn struct {
 	reader
 
 	mu      sync.Mutex
@@ -22,25 +22,25 @@ type buffered struct {
 	written bool // the writer has ended
 }
 
-// writeSize bounds what a buffered takes before the socket has. It is
+// writeSize bounds what a bufferedConn takes before the socket has. It is
 // small, since for a slow peer it stands beside the window.
 const writeSize = 32 << 10
 
-func newBuffered(conn net.Conn, s Sink, b *bufferPool) *buffered {
-	t := new(buffered)
+func newBufferedConn(conn net.Conn, s Sink, b *bufferPool) *bufferedConn {
+	t := new(bufferedConn)
 	t.reader.init(conn, s, b)
 	t.some.L = &t.mu
 	return t
 }
 
 // Start implements Conn.
-func (t *buffered) Start(early []byte) {
+func (t *bufferedConn) Start(early []byte) {
 	t.began = true
 	go t.loop(early, t.read)
 	go t.writeLoop()
 }
 
-func (t *buffered) read() error {
+func (t *bufferedConn) read() error {
 	n, err := t.conn.Read(t.in.space())
 	t.in.fill(n)
 	if n > 0 && err == io.EOF {
@@ -52,7 +52,7 @@ func (t *buffered) read() error {
 	return err
 }
 
-func (t *buffered) waitWritten() {
+func (t *bufferedConn) waitWritten() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for !t.written {
@@ -61,7 +61,7 @@ func (t *buffered) waitWritten() {
 }
 
 // Write implements Conn.
-func (t *buffered) Write(parts [][]byte) (n int) {
+func (t *bufferedConn) Write(parts [][]byte) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range parts {
@@ -78,7 +78,7 @@ func (t *buffered) Write(parts [][]byte) (n int) {
 }
 
 // writeLoop writes until the transport is shut or broken.
-func (t *buffered) writeLoop() {
+func (t *bufferedConn) writeLoop() {
 	defer t.endWriting()
 	for {
 		b, ok := t.next()
@@ -101,7 +101,7 @@ func (t *buffered) writeLoop() {
 
 // endWriting lets the socket be closed, and closes it if the reader, which
 // does so otherwise, ended before Finish.
-func (t *buffered) endWriting() {
+func (t *bufferedConn) endWriting() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.written = true
@@ -112,7 +112,7 @@ func (t *buffered) endWriting() {
 }
 
 // next waits for bytes to write. There are none when none will come.
-func (t *buffered) next() (b []byte, ok bool) {
+func (t *bufferedConn) next() (b []byte, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(t.out) == 0 && !t.shut && !t.aborted {
@@ -125,9 +125,9 @@ func (t *buffered) next() (b []byte, ok bool) {
 	return b, true
 }
 
-// wrote takes the buffer back, unless an idle socket would hold it, and tells
+// wrote takes the buffer back, unless an idle socket would hold it, and reports
 // whether the sink waits for room.
-func (t *buffered) wrote(b []byte) (writable bool) {
+func (t *bufferedConn) wrote(b []byte) (writable bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if cap(b) <= 1024 || len(t.out) > 0 {
@@ -139,7 +139,7 @@ func (t *buffered) wrote(b []byte) (writable bool) {
 }
 
 // Shut implements Conn.
-func (t *buffered) Shut() {
+func (t *bufferedConn) Shut() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.shut = true
@@ -147,7 +147,7 @@ func (t *buffered) Shut() {
 }
 
 // Finish implements Conn.
-func (t *buffered) Finish() {
+func (t *bufferedConn) Finish() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	// A peer that reads nothing would keep the writer, and so the socket.
@@ -163,7 +163,7 @@ func (t *buffered) Finish() {
 }
 
 // Abort implements Conn.
-func (t *buffered) Abort() {
+func (t *bufferedConn) Abort() {
 	t.mu.Lock()
 	t.aborted = true
 	t.some.Broadcast()

@@ -29,7 +29,7 @@ func TestFinishIsBounded(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
 		conn := closingConn{near, make(chan struct{})}
-		tr := newBuffered(conn, Discard{}, new(bufferPool))
+		tr := newBufferedConn(conn, Discard{}, new(bufferPool))
 		tr.Start(nil)
 		if n := tr.Write([][]byte{[]byte("farewell")}); n != 8 {
 			t.Fatalf("took %d bytes", n)
@@ -64,7 +64,7 @@ func (c alertConn) Close() error {
 // Abort is called under a session's lock and waits for nothing.
 func TestAbortSaysNoGoodbye(t *testing.T) {
 	near, far := net.Pipe()
-	tr := newBuffered(alertConn{near, t}, Discard{}, new(bufferPool))
+	tr := newBufferedConn(alertConn{near, t}, Discard{}, new(bufferPool))
 	tr.Abort()
 	if _, err := far.Read(make([]byte, 1)); err != io.EOF {
 		t.Fatalf("the other end reads %v, want EOF", err)

@@ -308,11 +308,11 @@ var contract = []struct {
 
 func TestTransportContract(t *testing.T) {
 	kinds := map[string]func(net.Conn, Sink, *Sockets) Conn{
-		"conn": func(c net.Conn, s Sink, all *Sockets) Conn { return newBuffered(c, s, &all.buffers) },
+		"conn": func(c net.Conn, s Sink, all *Sockets) Conn { return newBufferedConn(c, s, &all.buffers) },
 	}
 	if runtime.GOOS == "linux" {
-		kinds["polled"] = func(c net.Conn, s Sink, all *Sockets) Conn { return newPolled(c, s, &all.buffers) }
-		kinds["looped"] = func(c net.Conn, s Sink, all *Sockets) Conn {
+		kinds["netpoll"] = func(c net.Conn, s Sink, all *Sockets) Conn { return newNetpollConn(c, s, &all.buffers) }
+		kinds["epoll"] = func(c net.Conn, s Sink, all *Sockets) Conn {
 			return openEpoll(c, s, all, nil, nil)
 		}
 	}
@@ -613,7 +613,7 @@ func failBeforeStart(r *rig) {
 	r.reset()
 	r.writeUntilBroken()
 	r.own(func() { r.t.Start(nil) })
-	if _, late := r.t.(*buffered); late {
+	if _, late := r.t.(*bufferedConn); late {
 		r.until("Gone", func() bool { return len(r.gone) == 1 }) // it has not written yet, so that a FIN may come first
 		return
 	}

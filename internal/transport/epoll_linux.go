@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// looped is the transport of a TCP or Unix socket on an event loop. It costs an
+// epollConn is the transport of a TCP or Unix socket on an event loop. It costs an
 // idle connection this struct and nothing else: no goroutine, no timer, no
 // buffer. The descriptor is its own, so that the runtime does not poll it too,
 // and only the loop closes it.
-type looped struct {
+type epollConn struct {
 	// Immutable.
 	fd   int
 	sink Sink
@@ -27,7 +27,7 @@ type looped struct {
 	refeed atomic.Bool          // reading begins or was resumed: what is left is offered
 	short  atomic.Bool          // Writable is owed
 	room   atomic.Uint32        // counts edges of room: one may come while Write writes
-	called atomic.Bool          // in loop.called
+	posted atomic.Bool          // in loop.posted
 
 	// Owned by the loop's goroutine; early is Start's before.
 	early   []byte
@@ -44,7 +44,7 @@ type looped struct {
 
 // Memory is room for one transport, so that whoever owns it has it in the same
 // object. The zero value is ready; it is used once.
-type Memory struct{ conn looped }
+type Memory struct{ conn epollConn }
 
 func openEpoll(conn net.Conn, sink Sink, s *Sockets, at *Affinity, own *Memory) Conn {
 	if at == nil {
@@ -53,13 +53,13 @@ func openEpoll(conn net.Conn, sink Sink, s *Sockets, at *Affinity, own *Memory) 
 	if own == nil {
 		own = new(Memory)
 	}
-	return newLooped(conn, sink, &s.buffers, &s.loops, at, &own.conn)
+	return newEpollConn(conn, sink, &s.buffers, &s.loops, at, &own.conn)
 }
 
-// newLooped moves a connection to the loop, as t, which is zero. It returns nil
+// newEpollConn moves a connection to the loop, as t, which is zero. It returns nil
 // and leaves the connection alone if that has no descriptor, or there are no
 // more to be had.
-func newLooped(conn net.Conn, s Sink, b *bufferPool, among *loops, at *Affinity, t *looped) Conn {
+func newEpollConn(conn net.Conn, s Sink, b *bufferPool, among *loops, at *Affinity, t *epollConn) Conn {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
 		return nil
@@ -84,19 +84,19 @@ func newLooped(conn net.Conn, s Sink, b *bufferPool, among *loops, at *Affinity,
 	return t
 }
 
-// call makes the loop look at the socket soon. It does not wait.
-func (t *looped) call() { t.home.Load().call(t) }
+// post makes the loop look at the socket soon. It does not wait.
+func (t *epollConn) post() { t.home.Load().post(t) }
 
 // Start implements Conn.
-func (t *looped) Start(early []byte) {
+func (t *epollConn) Start(early []byte) {
 	t.early = early
 	t.refeed.Store(true)
 	t.began.Store(true)
-	t.call()
+	t.post()
 }
 
 // Write implements Conn.
-func (t *looped) Write(parts [][]byte) (wrote int) {
+func (t *epollConn) Write(parts [][]byte) (wrote int) {
 	edges := t.room.Load()
 	for rest := parts; len(rest) > 0; {
 		batch := rest[:min(maxBatch, len(rest))]
@@ -110,7 +110,7 @@ func (t *looped) Write(parts [][]byte) (wrote int) {
 		if n < size(batch) {
 			t.short.Store(true)
 			if t.room.Load() != edges {
-				t.call() // an edge passed before the loop knew that it is awaited
+				t.post() // an edge passed before the loop knew that it is awaited
 			}
 			return wrote
 		}
@@ -120,7 +120,7 @@ func (t *looped) Write(parts [][]byte) (wrote int) {
 
 // Pause implements Conn. The order of the two stores lets the loop see
 // refeed whenever it has seen the end of a pause.
-func (t *looped) Pause(on bool) {
+func (t *epollConn) Pause(on bool) {
 	if t.paused.Load() == on {
 		return
 	}
@@ -129,38 +129,38 @@ func (t *looped) Pause(on bool) {
 	}
 	t.paused.Store(on)
 	if !on {
-		t.call()
+		t.post()
 	}
 }
 
 // Shut implements Conn.
-func (t *looped) Shut() {
+func (t *epollConn) Shut() {
 	t.shut.Store(true)
-	t.call()
+	t.post()
 }
 
 // Finish implements Conn.
-func (t *looped) Finish() {
+func (t *epollConn) Finish() {
 	t.shut.Store(true)
 	t.state.Store(readDiscards)
-	t.call()
+	t.post()
 }
 
 // Abort implements Conn.
-func (t *looped) Abort() {
+func (t *epollConn) Abort() {
 	t.state.Store(readClosed)
-	t.call()
+	t.post()
 }
 
 // fail makes the loop report Gone: a write has failed.
-func (t *looped) fail() {
+func (t *epollConn) fail() {
 	if t.state.CompareAndSwap(readOpen, readFailed) {
-		t.call()
+		t.post()
 	}
 }
 
 // look acts on what the owner wants.
-func (t *looped) look() {
+func (t *epollConn) look() {
 	if t.closed {
 		return
 	}
@@ -190,7 +190,7 @@ func (t *looped) look() {
 }
 
 // watch begins to hear of the socket, once the owner has begun.
-func (t *looped) watch(state int32) bool {
+func (t *epollConn) watch(state int32) bool {
 	if !t.began.Load() && state != readDiscards {
 		return false
 	}
@@ -203,10 +203,10 @@ func (t *looped) watch(state int32) bool {
 	return true
 }
 
-// moves follows the session to another loop, if it is to be on one, and tells
+// moves follows the session to another loop, if it is to be on one, and reports
 // whether it did. The kernel tells the new loop anew what there is to read and
 // whether there is room.
-func (t *looped) moves() bool {
+func (t *epollConn) moves() bool {
 	home, to := t.home.Load(), t.at.loop.Load()
 	if home == to {
 		return false
@@ -217,12 +217,12 @@ func (t *looped) moves() bool {
 		_ = unix.EpollCtl(home.poll, unix.EPOLL_CTL_DEL, t.fd, nil) // it was there
 	}
 	t.home.Store(to)
-	to.call(t)
+	to.post(t)
 	return true
 }
 
 // event acts on what the kernel says of the socket.
-func (t *looped) event(events uint32) {
+func (t *epollConn) event(events uint32) {
 	if t.moves() {
 		return
 	}
@@ -239,19 +239,19 @@ func (t *looped) event(events uint32) {
 	}
 }
 
-func (t *looped) writable() {
+func (t *epollConn) writable() {
 	if t.short.Load() && t.state.Load() == readOpen {
 		t.short.Store(false)
 		t.sink.Writable()
 	}
 }
 
-// open tells whether the sink is to hear of bytes.
-func (t *looped) open() bool { return !t.paused.Load() && t.state.Load() == readOpen }
+// open reports whether the sink is to hear of bytes.
+func (t *epollConn) open() bool { return !t.paused.Load() && t.state.Load() == readOpen }
 
-// offers tells whether the sink takes what is read. It has to have what is left
+// offers reports whether the sink takes what is read. It has to have what is left
 // over first: behind that may be the end.
-func (t *looped) offers() bool {
+func (t *epollConn) offers() bool {
 	if !t.open() {
 		return false
 	}
@@ -264,7 +264,7 @@ func (t *looped) offers() bool {
 
 // read reads once and offers it, unless a pause, or the owner, says otherwise.
 // What it leaves in the kernel comes when the other sockets had their turn.
-func (t *looped) read() {
+func (t *epollConn) read() {
 	discards := t.state.Load() == readDiscards
 	if !t.ready || t.again || t.ended || t.closed || !discards && !t.offers() {
 		return
@@ -309,7 +309,7 @@ func (t *looped) read() {
 
 // gone tells that no more bytes come. The owner decides when the socket is
 // closed, since it may still want to write.
-func (t *looped) gone(broken bool) {
+func (t *epollConn) gone(broken bool) {
 	if t.ended {
 		return
 	}
@@ -323,7 +323,7 @@ func (t *looped) gone(broken bool) {
 }
 
 // discard reads to the end and closes then, or after lingerClose.
-func (t *looped) discard() {
+func (t *epollConn) discard() {
 	t.in.drop()
 	if t.ended {
 		t.close()
@@ -339,12 +339,12 @@ func (t *looped) discard() {
 
 // reset closes the socket with RST, if there is something that the peer has
 // not read.
-func (t *looped) reset() {
+func (t *epollConn) reset() {
 	_ = unix.SetsockoptLinger(t.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	t.close()
 }
 
-func (t *looped) close() {
+func (t *epollConn) close() {
 	if t.closed {
 		return
 	}

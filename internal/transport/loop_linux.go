@@ -53,20 +53,20 @@ func (s *loops) pick() *loop {
 	if s.closed {
 		return nil
 	}
-	if l := s.calmest(); l != nil && (l.load() < busyEnough || len(s.all) >= maxLoops()) {
+	if l := s.leastLoaded(); l != nil && (l.load() < busyEnough || len(s.all) >= maxLoops()) {
 		return l
 	}
 	return s.grow()
 }
 
-// relief returns a loop that has time for sessions of a busy one, or nil.
-func (s *loops) relief(of *loop) *loop {
+// lessBusy returns a loop that has time for sessions of a busy one, or nil.
+func (s *loops) lessBusy(than *loop) *loop {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil
 	}
-	if l := s.calmest(); l != of && l.load() < busyEnough {
+	if l := s.leastLoaded(); l != than && l.load() < busyEnough {
 		return l
 	}
 	if len(s.all) < maxLoops() {
@@ -75,23 +75,23 @@ func (s *loops) relief(of *loop) *loop {
 	return nil
 }
 
-// calmest returns the first loop that is not busy, or else the least busy.
-func (s *loops) calmest() (calmest *loop) {
+// leastLoaded returns the first loop that is not busy, or else the least busy.
+func (s *loops) leastLoaded() (leastLoaded *loop) {
 	for _, l := range s.all {
 		if l.load() < busyEnough {
 			return l
 		}
-		if calmest == nil || l.load() < calmest.load() {
-			calmest = l
+		if leastLoaded == nil || l.load() < leastLoaded.load() {
+			leastLoaded = l
 		}
 	}
-	return calmest
+	return leastLoaded
 }
 
 func (s *loops) grow() *loop {
 	l, err := newLoop(s)
 	if err != nil {
-		return s.calmest() // out of descriptors: those that are there share
+		return s.leastLoaded() // out of descriptors: those that are there share
 	}
 	s.all = append(s.all, l)
 	return l
@@ -105,7 +105,7 @@ func (s *loops) close() {
 	for _, l := range s.all {
 		l.stop()
 	}
-	s.mu.Unlock() // a loop may look for relief yet
+	s.mu.Unlock() // a loop may look for another one yet
 	s.running.Wait()
 }
 
@@ -134,38 +134,38 @@ func (a *Affinity) find(among *loops) *loop {
 // said and was not acted upon is kept in the socket.
 type loop struct {
 	// Immutable.
-	poll   int      // the epoll instance
-	bell   int      // an eventfd that ends its wait
-	porter int      // another one, which watches poll while the loop is idle
-	file   *os.File // the porter as the runtime polls it
-	ready  syscall.RawConn
-	pollFn func(uintptr) bool // polled, bound once
-	among  *loops
+	poll     int      // the epoll instance
+	wakefd   int      // an eventfd that ends its wait
+	idlePoll int      // a second epoll, which watches poll while the loop is idle
+	file     *os.File // idlePoll as the runtime polls it
+	ready    syscall.RawConn
+	pollFn   func(uintptr) bool // pollOnce, bound once
+	among    *loops
 
 	// Owned by the loop's goroutine.
 	events  [loopEvents]unix.EpollEvent
 	got     int  // of events, in this round
 	idle    bool // it sleeps as a goroutine: see setIdle
 	buf     []byte
-	sockets []*looped // by descriptor
-	again   []*looped // have more to read, when the others had their turn
-	turn    []*looped // was again, and is served in this round
-	spare   []*looped // was called, and is empty
+	sockets []*epollConn // by descriptor
+	again   []*epollConn // have more to read, when the others had their turn
+	turn    []*epollConn // was again, and is served in this round
+	spare   []*epollConn // an earlier posted, empty
 	meter   meter
 	rested  time.Time // when others could run
 
 	asleep atomic.Bool   // waits in the kernel, or is about to
 	busy   atomic.Uint32 // what the meter said, in percent
 
-	mu      sync.Mutex // guards the rest
-	called  []*looped  // somebody wants the loop to look at them
-	stopped bool       // it is to end
-	ended   bool       // it has
+	mu      sync.Mutex   // guards the rest
+	posted  []*epollConn // the loop is asked to look at them
+	stopped bool         // it is to end
+	ended   bool         // it has
 }
 
 func newLoop(among *loops) (_ *loop, err error) {
-	l := &loop{poll: -1, bell: -1, porter: -1, among: among, buf: make([]byte, loopBuffer)}
-	l.pollFn = l.polled
+	l := &loop{poll: -1, wakefd: -1, idlePoll: -1, among: among, buf: make([]byte, loopBuffer)}
+	l.pollFn = l.pollOnce
 	defer func() {
 		if err != nil {
 			l.release()
@@ -174,21 +174,21 @@ func newLoop(among *loops) (_ *loop, err error) {
 	if l.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, err
 	}
-	if l.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+	if l.wakefd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, err
 	}
-	if err = unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, l.bell, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(l.bell)}); err != nil {
+	if err = unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, l.wakefd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(l.wakefd)}); err != nil {
 		return nil, err
 	}
-	if l.porter, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+	if l.idlePoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, err
 	}
 	// Now, since the kernel looks at all that poll has when it is added.
-	if err = unix.EpollCtl(l.porter, unix.EPOLL_CTL_ADD, l.poll, &unix.EpollEvent{}); err != nil {
+	if err = unix.EpollCtl(l.idlePoll, unix.EPOLL_CTL_ADD, l.poll, &unix.EpollEvent{}); err != nil {
 		return nil, err
 	}
-	_ = unix.SetNonblock(l.porter, true) // so that os.NewFile has the runtime poll it
-	l.file = os.NewFile(uintptr(l.porter), "epoll")
+	_ = unix.SetNonblock(l.idlePoll, true) // so that os.NewFile has the runtime poll it
+	l.file = os.NewFile(uintptr(l.idlePoll), "epoll")
 	if err = l.file.SetReadDeadline(time.Time{}); err != nil {
 		return nil, err // it does not
 	}
@@ -201,9 +201,9 @@ func newLoop(among *loops) (_ *loop, err error) {
 
 // release closes the loop's own descriptors.
 func (l *loop) release() {
-	own := []int{l.poll, l.bell, l.porter}
+	own := []int{l.poll, l.wakefd, l.idlePoll}
 	if l.file != nil {
-		_ = l.file.Close() // the porter
+		_ = l.file.Close() // idlePoll
 		own = own[:2]
 	}
 	for _, fd := range own {
@@ -217,7 +217,7 @@ func (l *loop) run() {
 	l.meter.since = time.Now()
 	for {
 		events := l.wait()
-		l.tend(time.Now(), events)
+		l.housekeep(time.Now(), events)
 		l.again, l.turn = l.turn, l.again // who has a turn to come gets no other by an event
 		for i := range events {
 			l.event(&events[i])
@@ -230,20 +230,20 @@ func (l *loop) run() {
 		}
 		clear(l.turn)
 		l.turn = l.turn[:0]
-		if l.answer() {
+		if l.runPosted() {
 			l.end()
 			return
 		}
 	}
 }
 
-// tend is for what concerns the loop itself.
-func (l *loop) tend(now time.Time, events []unix.EpollEvent) {
+// housekeep measures the load, and acts on it.
+func (l *loop) housekeep(now time.Time, events []unix.EpollEvent) {
 	if busy, ok := l.meter.read(now); ok {
 		l.busy.Store(busy)
 		l.setIdle(busy < busyBrisk)
 		if busy > busyTooMuch {
-			l.shed(events)
+			l.rebalance(events)
 		}
 	}
 	if now.Sub(l.rested) > maxStretch {
@@ -255,12 +255,12 @@ func (l *loop) tend(now time.Time, events []unix.EpollEvent) {
 // wait returns what happened. It looks before it sleeps: under load there
 // always is something.
 func (l *loop) wait() []unix.EpollEvent {
-	if l.polled(0) || len(l.again) > 0 {
+	if l.pollOnce(0) || len(l.again) > 0 {
 		return l.events[:l.got]
 	}
 	l.asleep.Store(true)
 	defer l.asleep.Store(false)
-	if l.hasCalls() {
+	if l.hasPosted() {
 		return nil
 	}
 	began := time.Now()
@@ -279,7 +279,7 @@ func (l *loop) wait() []unix.EpollEvent {
 // is back soonest, or as a goroutine that the runtime wakes. Whenever a thread
 // comes back from the kernel, the scheduler begins to look after all of them for
 // a while, which would cost an idle sidecar more than its heartbeats. And while
-// the loop is busy the porter does not watch, since the kernel would wake it for
+// the loop is busy, idlePoll does not watch, since the kernel would wake it for
 // every event.
 func (l *loop) setIdle(idle bool) {
 	if idle == l.idle {
@@ -289,13 +289,13 @@ func (l *loop) setIdle(idle bool) {
 	if idle {
 		watches.Events = unix.EPOLLIN | edgesOnly
 	}
-	if unix.EpollCtl(l.porter, unix.EPOLL_CTL_MOD, l.poll, &watches) == nil {
+	if unix.EpollCtl(l.idlePoll, unix.EPOLL_CTL_MOD, l.poll, &watches) == nil {
 		l.idle = idle
 	}
 }
 
-// polled asks the kernel for events, and tells whether there are any.
-func (l *loop) polled(uintptr) bool {
+// pollOnce asks the kernel for events, and reports whether there are any.
+func (l *loop) pollOnce(uintptr) bool {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.poll), uintptr(unsafe.Pointer(&l.events)), loopEvents, 0, 0, 0)
 	if l.got = int(n); errno != 0 {
 		l.got = 0
@@ -312,10 +312,10 @@ func (l *loop) load() uint32 {
 	return l.busy.Load()
 }
 
-// shed gives half of the sessions that want something now to a loop that has
+// rebalance gives half of the sessions that want something now to a loop that has
 // time. Their sockets follow when they have an event.
-func (l *loop) shed(events []unix.EpollEvent) {
-	to := l.among.relief(l)
+func (l *loop) rebalance(events []unix.EpollEvent) {
+	to := l.among.lessBusy(l)
 	if to == nil {
 		return
 	}
@@ -327,9 +327,9 @@ func (l *loop) shed(events []unix.EpollEvent) {
 }
 
 func (l *loop) event(e *unix.EpollEvent) {
-	if int(e.Fd) == l.bell {
+	if int(e.Fd) == l.wakefd {
 		var count [8]byte
-		_, _ = unix.Read(l.bell, count[:])
+		_, _ = unix.Read(l.wakefd, count[:])
 		return
 	}
 	if t := l.socket(e.Fd); t != nil {
@@ -338,7 +338,7 @@ func (l *loop) event(e *unix.EpollEvent) {
 }
 
 // socket is nil for one that was closed, or moved, since the kernel spoke of it.
-func (l *loop) socket(fd int32) *looped {
+func (l *loop) socket(fd int32) *epollConn {
 	if int(fd) >= len(l.sockets) {
 		return nil
 	}
@@ -349,7 +349,7 @@ func (l *loop) socket(fd int32) *looped {
 const edgesOnly = 1 << 31
 
 // watch begins to hear of a socket.
-func (l *loop) watch(t *looped) error {
+func (l *loop) watch(t *epollConn) error {
 	const both = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | edgesOnly
 	for len(l.sockets) <= t.fd {
 		l.sockets = append(l.sockets, nil)
@@ -359,59 +359,59 @@ func (l *loop) watch(t *looped) error {
 }
 
 // forget hears no more of a socket.
-func (l *loop) forget(t *looped) {
+func (l *loop) forget(t *epollConn) {
 	if l.socket(int32(t.fd)) == t {
 		l.sockets[t.fd] = nil
 	}
 }
 
-// call makes the loop look at t soon. It does not wait.
-func (l *loop) call(t *looped) {
-	if t.called.Swap(true) {
+// post makes the loop look at t soon. It does not wait.
+func (l *loop) post(t *epollConn) {
+	if t.posted.Swap(true) {
 		return
 	}
 	l.mu.Lock()
 	if l.ended {
 		l.mu.Unlock()
-		l.late(t)
+		l.postAfterClose(t)
 		return
 	}
-	l.called = append(l.called, t)
-	l.ring()
+	l.posted = append(l.posted, t)
+	l.wakeLocked()
 	l.mu.Unlock()
 }
 
-// ring ends the loop's wait. The caller holds mu, so that the bell is still
-// the loop's.
-func (l *loop) ring() {
+// wakeLocked ends the loop's wait. Under mu the wakefd is still the loop's.
+func (l *loop) wakeLocked() {
 	if l.asleep.Swap(false) {
 		one := [8]byte{1}
-		_, _ = unix.Write(l.bell, one[:]) // the counter is never full
+		_, _ = unix.Write(l.wakefd, one[:]) // the counter is never full
 	}
 }
 
-func (l *loop) hasCalls() bool {
+func (l *loop) hasPosted() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.called) > 0 || l.stopped
+	return len(l.posted) > 0 || l.stopped
 }
 
-// answer looks at those who called, and tells whether the loop is to end.
-func (l *loop) answer() (stopped bool) {
+// runPosted looks at the sockets that were posted, and reports whether the loop
+// is to end.
+func (l *loop) runPosted() (stopped bool) {
 	l.mu.Lock()
-	called := l.called
-	l.called, stopped = l.spare, l.stopped
+	posted := l.posted
+	l.posted, stopped = l.spare, l.stopped
 	l.mu.Unlock()
-	for _, t := range called {
-		t.called.Store(false)
+	for _, t := range posted {
+		t.posted.Store(false)
 		if home := t.home.Load(); home != l {
-			home.call(t) // it has moved
+			home.post(t) // it has moved
 			continue
 		}
 		t.look()
 	}
-	clear(called)
-	l.spare = called[:0]
+	clear(posted)
+	l.spare = posted[:0]
 	return stopped
 }
 
@@ -420,7 +420,7 @@ func (l *loop) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stopped = true
-	l.ring()
+	l.wakeLocked()
 }
 
 // end closes all that the loop has.
@@ -432,21 +432,21 @@ func (l *loop) end() {
 	}
 	l.mu.Lock()
 	l.ended = true
-	called := l.called
-	l.called = nil
+	posted := l.posted
+	l.posted = nil
 	l.release()
 	l.mu.Unlock()
-	for _, t := range called {
-		l.late(t)
+	for _, t := range posted {
+		l.postAfterClose(t)
 	}
 }
 
-// late is for a socket that called when the loop had ended. The lock stands in
+// postAfterClose is post for a loop that has ended. The lock stands in
 // for the loop's goroutine.
-func (l *loop) late(t *looped) {
+func (l *loop) postAfterClose(t *epollConn) {
 	if home := t.home.Load(); home != l {
-		t.called.Store(false)
-		home.call(t) // it has moved before
+		t.posted.Store(false)
+		home.post(t) // it has moved before
 		return
 	}
 	l.mu.Lock()

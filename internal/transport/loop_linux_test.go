@@ -33,7 +33,7 @@ func newJoint(t *testing.T, ls *loops, a, b net.Conn) *joint {
 	pool := new(bufferPool)
 	for i, c := range []net.Conn{a, b} {
 		e := &jointEnd{j: j}
-		if e.t = newLooped(c, e, pool, ls, &j.at, new(looped)); e.t == nil {
+		if e.t = newEpollConn(c, e, pool, ls, &j.at, new(epollConn)); e.t == nil {
 			t.Fatal("no transport")
 		}
 		j.ends[i] = e
@@ -215,7 +215,7 @@ func TestLoopIsFair(t *testing.T) {
 	at := new(Affinity)
 	pool := new(bufferPool)
 	open := func(c net.Conn, turn func(n int)) Conn {
-		tr := newLooped(c, flooded{turn: turn}, pool, &ls, at, new(looped))
+		tr := newEpollConn(c, flooded{turn: turn}, pool, &ls, at, new(epollConn))
 		if tr == nil {
 			t.Fatal("no transport")
 		}
@@ -324,12 +324,12 @@ func TestReadsStayLarge(t *testing.T) {
 	var got []byte
 	var offers []int
 	done := make(chan struct{})
-	tr := newLooped(near, whole{size: 1000, heard: func(offered, used []byte) {
+	tr := newEpollConn(near, whole{size: 1000, heard: func(offered, used []byte) {
 		offers = append(offers, len(offered))
 		if got = append(got, used...); len(got) == len(sent) {
 			close(done)
 		}
-	}}, new(bufferPool), &ls, new(Affinity), new(looped))
+	}}, new(bufferPool), &ls, new(Affinity), new(epollConn))
 	tr.Start(nil)
 	select {
 	case <-done:
@@ -357,7 +357,7 @@ func TestLoopsClose(t *testing.T) {
 		var peers []net.Conn
 		for range each {
 			near, far := network(t, "unix")
-			all, peers = append(all, newLooped(near, Discard{}, pool, &ls, at, new(looped))), append(peers, far)
+			all, peers = append(all, newEpollConn(near, Discard{}, pool, &ls, at, new(epollConn))), append(peers, far)
 		}
 		for i, tr := range all {
 			switch i % 4 {
@@ -389,7 +389,7 @@ func TestLoopsClose(t *testing.T) {
 		near, far := network(t, "unix")
 		defer near.Close()
 		defer far.Close()
-		if newLooped(near, Discard{}, pool, &ls, new(Affinity), new(looped)) != nil {
+		if newEpollConn(near, Discard{}, pool, &ls, new(Affinity), new(epollConn)) != nil {
 			t.Error("loops that were closed take a socket")
 		}
 	})

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// polled is the transport of a socket that the runtime polls: TCP and Unix.
+// netpollConn is the transport of a socket that the runtime polls: TCP and Unix.
 // A write is one system call on the caller's thread that never waits, and a
 // reader that waits holds no buffer.
-type polled struct {
+type netpollConn struct {
 	reader
 	raw   syscall.RawConn
 	awake atomic.Bool // a goroutine waits for room
@@ -27,7 +27,7 @@ type polled struct {
 	failed  error
 }
 
-func newPolled(conn net.Conn, s Sink, b *bufferPool) Conn {
+func newNetpollConn(conn net.Conn, s Sink, b *bufferPool) Conn {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
 		return nil
@@ -36,19 +36,19 @@ func newPolled(conn net.Conn, s Sink, b *bufferPool) Conn {
 	if err != nil {
 		return nil
 	}
-	t := &polled{raw: raw}
+	t := &netpollConn{raw: raw}
 	t.reader.init(conn, s, b)
 	t.readFn, t.writeFn = t.readOnce, t.writeOnce
 	return t
 }
 
 // Start implements Conn.
-func (t *polled) Start(early []byte) {
+func (t *netpollConn) Start(early []byte) {
 	t.began = true
 	go t.loop(early, t.read)
 }
 
-func (t *polled) read() error {
+func (t *netpollConn) read() error {
 	if err := t.raw.Read(t.readFn); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (t *polled) read() error {
 
 // readOnce tries one read. While there is nothing, it gives the buffer back
 // before the runtime waits.
-func (t *polled) readOnce(fd uintptr) bool {
+func (t *netpollConn) readOnce(fd uintptr) bool {
 	n, errno := readSocket(int(fd), t.in.space())
 	if errno == unix.EAGAIN {
 		t.in.trim()
@@ -76,7 +76,7 @@ func (t *polled) readOnce(fd uintptr) bool {
 }
 
 // Write implements Conn.
-func (t *polled) Write(parts [][]byte) int {
+func (t *netpollConn) Write(parts [][]byte) int {
 	t.parts, t.wrote, t.failed = parts, 0, nil
 	err := t.raw.Write(t.writeFn)
 	t.parts = nil
@@ -91,7 +91,7 @@ func (t *polled) Write(parts [][]byte) int {
 }
 
 // writeOnce writes until all is taken or the socket is full.
-func (t *polled) writeOnce(fd uintptr) bool {
+func (t *netpollConn) writeOnce(fd uintptr) bool {
 	for rest := t.parts; len(rest) > 0; {
 		batch := rest[:min(maxBatch, len(rest))]
 		rest = rest[len(batch):]
@@ -109,7 +109,7 @@ func (t *polled) writeOnce(fd uintptr) bool {
 
 // waitRoom waits until the socket takes bytes again. The poll closes the gap
 // between the failed write and the runtime's waiting for an edge.
-func (t *polled) waitRoom() {
+func (t *netpollConn) waitRoom() {
 	err := t.raw.Write(func(fd uintptr) bool {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 		n, err := unix.Poll(p, 0)
@@ -122,10 +122,10 @@ func (t *polled) waitRoom() {
 }
 
 // Shut implements Conn.
-func (t *polled) Shut() { _ = CloseWrite(t.conn) }
+func (t *netpollConn) Shut() { _ = CloseWrite(t.conn) }
 
 // Finish implements Conn.
-func (t *polled) Finish() {
+func (t *netpollConn) Finish() {
 	t.Shut()
 	if t.discard() {
 		t.conn.Close()

@@ -9,7 +9,7 @@ import "net"
 
 func openEpoll(net.Conn, Sink, *Sockets, *Affinity, *Memory) Conn { return nil }
 
-func newPolled(net.Conn, Sink, *bufferPool) Conn { return nil }
+func newNetpollConn(net.Conn, Sink, *bufferPool) Conn { return nil }
 
 // Affinity is empty where there are no event loops.
 type Affinity struct{}

@@ -93,10 +93,10 @@ func (s *Sockets) Open(conn net.Conn, sink Sink, at *Affinity, own *Memory) Conn
 			return t
 		}
 	}
-	if t := newPolled(conn, sink, &s.buffers); t != nil {
+	if t := newNetpollConn(conn, sink, &s.buffers); t != nil {
 		return t
 	}
-	return newBuffered(conn, sink, &s.buffers)
+	return newBufferedConn(conn, sink, &s.buffers)
 }
 
 // Close ends the event loops, and closes the sockets that are left on them. It
