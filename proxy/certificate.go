@@ -94,7 +94,7 @@ func (c *certificate) stat() (files [2]os.FileInfo, err error) {
 	return files, nil
 }
 
-// same tells whether files are the ones that were read last.
+// same reports whether files are the ones that were read last.
 func (c *certificate) same(files [2]os.FileInfo) bool {
 	for i, f := range files {
 		old := c.tried[i]

@@ -50,11 +50,11 @@ type conduit struct {
 	deflate *upgrade.DeflateParams // what the app's socket negotiated
 	born    monotime.Time
 
-	legs  [2]leg             // the first two: one object is cheaper than five
+	legs  [2]leg             // the first client and app, inline: a session is one allocation
 	saved *savedHandshake    // nil: the session has one app socket only
 	place transport.Affinity // of its sockets
 
-	slot int // the alarms': in their queue, from 1; 0: in none
+	slot int // in the queue of timers, from 1; 0: not in it. Guarded by timers.mu
 
 	mu     sync.Mutex // guards the rest and the machine
 	m      machine
@@ -66,7 +66,7 @@ type conduit struct {
 	beats  uint64        // answered heartbeats that were reported
 	link   heartbeat.State
 	ended  chan struct{} // closed at the end, if somebody waits for it
-	stall  uint32        // the vigil's count that the session knows of
+	stalls uint32        // of this process, at the last step
 	asked  monotime.Time // when the client was last asked to move; 0: never
 }
 
@@ -100,8 +100,8 @@ func (c *conduit) spareLeg() *leg {
 func (c *conduit) enter() time.Time {
 	c.mu.Lock()
 	now := time.Now()
-	if n := c.srv.vigil.stalls(now); n != c.stall {
-		c.wake(now, n)
+	if n := c.srv.stallDetector.stalls(now); n != c.stalls {
+		c.suspectOwnershipLocked(now, n)
 	}
 	return now
 }
@@ -325,7 +325,7 @@ func (c *conduit) arm(now, deadline time.Time) {
 	if deadline.Sub(now) > coarse {
 		at = at.Next(grid)
 	}
-	c.srv.alarms.set(c, at)
+	c.srv.timers.set(c, at)
 }
 
 // Timers that are further away than coarse, as heartbeats are, fire on a grid,
@@ -338,7 +338,7 @@ const (
 
 func (c *conduit) stopTimer() {
 	c.armed = 0
-	c.srv.alarms.stop(c)
+	c.srv.timers.stop(c)
 }
 
 // finish reports the end, once.
@@ -372,11 +372,11 @@ func (c *conduit) persist(rec *store.Record) {
 		c.srv.appends.Add(-1)
 		now := c.enter()
 		defer c.leave()
-		doubted := c.doubted()
+		ownershipSuspect := c.ownershipSuspect()
 		c.m.Persisted(now, r)
 		c.settle(now)
 		switch {
-		case !doubted || c.doubted():
+		case !ownershipSuspect || c.ownershipSuspect():
 		case r == session.PersistRefused:
 			c.observe(event.Event{Kind: event.OwnershipChecked, Ownership: event.OwnershipFenced})
 		default:
@@ -385,8 +385,8 @@ func (c *conduit) persist(rec *store.Record) {
 	})
 }
 
-// doubted tells whether it is not known whether the session is ours.
-func (c *conduit) doubted() bool {
+// ownershipSuspect reports whether another sidecar may own the session by now.
+func (c *conduit) ownershipSuspect() bool {
 	m, ok := c.m.(*session.Session)
 	return ok && m.OwnershipSuspect()
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// leaving is how far a sidecar is on its way out. It is safe for concurrent
+// drainState is how far a sidecar is on its way out. It is safe for concurrent
 // use.
-type leaving struct {
+type drainState struct {
 	draining atomic.Bool // sessions are handed over
 	closed   atomic.Bool // nobody new is taken
 
@@ -28,34 +28,34 @@ type leaving struct {
 	err   error         // then
 }
 
-func (l *leaving) refuses() bool { return l.closed.Load() }
+func (d *drainState) refusing() bool { return d.closed.Load() }
 
 // begin makes the caller the one who drains, unless there is one.
-func (l *leaving) begin() (mine bool, done chan struct{}) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.done == nil {
-		l.done = make(chan struct{})
+func (d *drainState) begin() (mine bool, done chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done == nil {
+		d.done = make(chan struct{})
 	}
-	mine = l.since.IsZero()
+	mine = d.since.IsZero()
 	if mine {
-		l.since = time.Now()
+		d.since = time.Now()
 	}
-	return mine, l.done
+	return mine, d.done
 }
 
 // DrainingSince tells when the drain began; zero if there is none.
 func (s *Server) DrainingSince() time.Time {
-	s.leaving.mu.Lock()
-	defer s.leaving.mu.Unlock()
-	return s.leaving.since
+	s.drainState.mu.Lock()
+	defer s.drainState.mu.Unlock()
+	return s.drainState.since
 }
 
-// Draining tells whether the sessions of this sidecar are being handed over.
-func (s *Server) Draining() bool { return s.leaving.draining.Load() }
+// Draining reports whether the sessions of this sidecar are being handed over.
+func (s *Server) Draining() bool { return s.drainState.draining.Load() }
 
-// Accepting tells whether new clients are taken.
-func (s *Server) Accepting() bool { return !s.leaving.refuses() }
+// Accepting reports whether new clients are taken.
+func (s *Server) Accepting() bool { return !s.drainState.refusing() }
 
 // Drain hands every session over (DESIGN §4.1) and returns when that is
 // done, at the latest when the schedule is through. First everybody is still
@@ -64,16 +64,16 @@ func (s *Server) Accepting() bool { return !s.leaving.refuses() }
 // there; at last plain clients are closed with 1012. If a drain is under way already, Drain waits for its
 // end. When ctx ends it returns and the drain goes on.
 func (s *Server) Drain(ctx context.Context, plan drain.Schedule) error {
-	mine, done := s.leaving.begin()
+	mine, done := s.drainState.begin()
 	if mine {
 		s.work.Go(func() {
-			s.leaving.err = s.drain(plan)
+			s.drainState.err = s.drain(plan)
 			close(done)
 		})
 	}
 	select {
 	case <-done:
-		return s.leaving.err
+		return s.drainState.err
 	case <-ctx.Done():
 		return fmt.Errorf("proxy: drain: %w", context.Cause(ctx))
 	}
@@ -82,7 +82,7 @@ func (s *Server) Drain(ctx context.Context, plan drain.Schedule) error {
 func (s *Server) drain(plan drain.Schedule) error {
 	f := drain.Facts{Schedule: plan, Peers: s.cfg.Peers != nil, Began: time.Now()}
 	s.log.Info("draining", "audit", true, "sessions", len(s.sessions.all()), "limit", time.Until(f.End()).Round(time.Second).String())
-	s.leaving.draining.Store(true)
+	s.drainState.draining.Store(true)
 	s.beginHandOver()
 	err := s.empty(&f)
 	s.log.Info("drained", "audit", true, "left", len(s.sessions.all()))
@@ -102,7 +102,7 @@ func (s *Server) empty(f *drain.Facts) error {
 				return context.Cause(s.life)
 			}
 		case drain.Refuse:
-			s.leaving.closed.Store(true)
+			s.drainState.closed.Store(true)
 			f.Refusing = true
 		case drain.List:
 			moves = s.moves(f.Moving())
@@ -257,8 +257,8 @@ func (c *conduit) isHandingOver() bool {
 // requests and appends under way, and closes the listeners. When ctx ends it
 // cuts what is left; sessions that were not handed over by then are an error.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.leaving.draining.Store(true)
-	s.leaving.closed.Store(true)
+	s.drainState.draining.Store(true)
+	s.drainState.closed.Store(true)
 	s.sessions.close()
 	end, ok := ctx.Deadline()
 	if !ok {

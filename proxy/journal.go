@@ -15,11 +15,11 @@ import (
 // session goes on from memory meanwhile and the append is tried again.
 const appendTimeout = 5 * time.Second
 
-// manyAppends under way are as many as a journal takes well at a time.
-const manyAppends = 16
+// busyAppends under way are as many as a journal takes well at a time.
+const busyAppends = 16
 
-// journalBusy tells whether the journal has that much to do.
-func (s *Server) journalBusy() bool { return s.appends.Load() >= manyAppends }
+// journalBusy reports whether the journal has that much to do.
+func (s *Server) journalBusy() bool { return s.appends.Load() >= busyAppends }
 
 // journal is one session's place in the store. Only one goroutine uses it at
 // a time, since a session has one append in flight.
@@ -78,7 +78,7 @@ func (c *conduit) writesAgain() {
 	}
 }
 
-// StoreAway tells whether the journal cannot be written at present.
+// StoreAway reports whether the journal cannot be written at present.
 func (s *Server) StoreAway() bool { return s.journalAway.Load() }
 
 // SetStoreAvailable tells that the journal can be written again, or cannot,

@@ -87,7 +87,7 @@ func (r *registry) count() (n counts, changed <-chan struct{}) {
 	return counts{len(r.sessions), len(r.plain), r.created}, r.changed
 }
 
-// has tells whether the session lives here.
+// has reports whether the session lives here.
 func (r *registry) has(id wire.SessionID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -99,7 +99,7 @@ type Config struct {
 // Peers is what is known of the sidecars that share the journal. It is safe
 // for concurrent use and does not wait.
 type Peers interface {
-	// Lease tells whether a sidecar, named by its address, lives.
+	// Lease reports whether a sidecar, named by its address, lives.
 	Lease(owner string) store.LeaseState
 }
 
@@ -120,16 +120,16 @@ type Server struct {
 	log         *slog.Logger
 	pool        *seqwindow.Pool
 
-	alarms      alarms
-	sockets     transport.Sockets
-	sessions    registry
-	peers       *peer.Forwarder
-	asking      chan struct{}  // questions to the app before a resume, under way
-	work        sync.WaitGroup // appends and dials under way
-	leaving     leaving
-	vigil       vigil
-	journalAway atomic.Bool
-	appends     atomic.Int32 // under way
+	timers        timers
+	sockets       transport.Sockets
+	sessions      registry
+	peers         *peer.Forwarder
+	asking        chan struct{}  // questions to the app before a resume, under way
+	work          sync.WaitGroup // appends and dials under way
+	drainState    drainState
+	stallDetector stallDetector
+	journalAway   atomic.Bool
+	appends       atomic.Int32 // under way
 
 	life context.Context // ends with Shutdown
 	die  context.CancelFunc
@@ -151,7 +151,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger}
 	s.life, s.die = context.WithCancel(context.Background())
 	if cfg.Peers != nil {
-		s.vigil.start(time.Now(), cfg.LeaseTTL/2)
+		s.stallDetector.start(time.Now(), cfg.LeaseTTL/2)
 	}
 	s.pool = seqwindow.NewPool(cfg.MemoryBudget)
 	s.sockets.Driver = cfg.Driver
@@ -226,7 +226,7 @@ func setDefault[T int | time.Duration](v *T, standard T) {
 // after Shutdown, and otherwise why it ended.
 func (s *Server) Serve(l net.Listener) error {
 	if s.cfg.Peers != nil {
-		go s.vigil.watch(s.life.Done())
+		go s.stallDetector.watch(s.life.Done())
 	}
 	if s.tls != nil {
 		l = tls.NewListener(l, s.tls)

@@ -36,7 +36,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := &arrival{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme}
-	if offer.Resume == nil && s.leaving.refuses() {
+	if offer.Resume == nil && s.drainState.refusing() {
 		h.later("this pod is about to stop", event.RefusedDraining)
 		return
 	}

@@ -19,8 +19,8 @@ import (
 )
 
 // One stall is counted once, however many find it, and no stall is none.
-func TestVigilCounts(t *testing.T) {
-	var v vigil
+func TestStallDetectorCounts(t *testing.T) {
+	var v stallDetector
 	began := time.Now()
 	v.start(began, 10*time.Second)
 	if n := v.stalls(began.Add(10 * time.Second)); n != 0 {
@@ -37,16 +37,16 @@ func TestVigilCounts(t *testing.T) {
 	if n := v.stalls(began.Add(22 * time.Second)); n != 2 {
 		t.Errorf("%d stalls, want a second one", n)
 	}
-	var off vigil
+	var off stallDetector
 	if n := off.stalls(began.Add(time.Hour)); n != 0 {
 		t.Errorf("%d stalls where nobody adopts", n)
 	}
 }
 
 // A process that runs sees no stall.
-func TestVigilWatches(t *testing.T) {
+func TestStallDetectorWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var v vigil
+		var v stallDetector
 		v.start(time.Now(), 10*time.Second)
 		stop := make(chan struct{})
 		go v.watch(stop)
@@ -112,7 +112,7 @@ func newZombie(t *testing.T, path string) *zombie {
 }
 
 // wakes is the moment at which the process runs again.
-func (z *zombie) wakes() { z.srv.vigil.count.Add(1) }
+func (z *zombie) wakes() { z.srv.stallDetector.count.Add(1) }
 
 // The session was adopted meanwhile: whatever wakes the old owner up, its app
 // and its client hear nothing of it any more but the end.

@@ -18,12 +18,12 @@ type ticked struct {
 
 func (m *ticked) Tick(now time.Time) { m.at = append(m.at, now) }
 
-func alarmed(s *Server) (*conduit, *ticked) {
+func timed(s *Server) (*conduit, *ticked) {
 	m := new(ticked)
 	return &conduit{srv: s, plain: true, m: m}, m
 }
 
-func TestAlarms(t *testing.T) {
+func TestTimers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		s := new(Server)
@@ -38,12 +38,12 @@ func TestAlarms(t *testing.T) {
 				}
 			}
 		}
-		a, am := alarmed(s)
-		b, bm := alarmed(s)
-		c, cm := alarmed(s)
-		d, dm := alarmed(s)
+		a, am := timed(s)
+		b, bm := timed(s)
+		c, cm := timed(s)
+		d, dm := timed(s)
 		set := func(c *conduit, millis int) {
-			s.alarms.set(c, monotime.At(start.Add(time.Duration(millis)*time.Millisecond)))
+			s.timers.set(c, monotime.At(start.Add(time.Duration(millis)*time.Millisecond)))
 		}
 		set(a, 30)
 		set(b, 10)
@@ -51,8 +51,8 @@ func TestAlarms(t *testing.T) {
 		set(d, 5)
 		set(c, 40) // later
 		set(a, 7)  // sooner
-		s.alarms.stop(d)
-		s.alarms.stop(d)
+		s.timers.stop(d)
+		s.timers.stop(d)
 		time.Sleep(50 * time.Millisecond)
 		synctest.Wait()
 		want("sooner", am, 7*time.Millisecond)
@@ -67,13 +67,13 @@ func TestAlarms(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		synctest.Wait()
 		want("again", am, 7*time.Millisecond, 60*time.Millisecond)
-		if s.alarms.queue.Len() != 0 {
-			t.Errorf("%d wait yet", s.alarms.queue.Len())
+		if s.timers.queue.Len() != 0 {
+			t.Errorf("%d wait yet", s.timers.queue.Len())
 		}
 	})
 }
 
-// Whatever the order in which alarms are set, moved and stopped, each is called
+// Whatever the order in which timers are set, moved and stopped, each is called
 // when it was last set for.
 func TestManyAlarms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -83,18 +83,18 @@ func TestManyAlarms(t *testing.T) {
 		machines := make([]*ticked, len(all))
 		due := make([]time.Duration, len(all))
 		for i := range all {
-			all[i], machines[i] = alarmed(s)
+			all[i], machines[i] = timed(s)
 		}
 		r := rand.New(rand.NewPCG(1, 2))
 		for range 20 * len(all) {
 			i := r.IntN(len(all))
 			if r.IntN(4) == 0 {
-				s.alarms.stop(all[i])
+				s.timers.stop(all[i])
 				due[i] = 0
 				continue
 			}
 			due[i] = time.Duration(1+r.IntN(1000)) * time.Millisecond
-			s.alarms.set(all[i], monotime.At(start.Add(due[i])))
+			s.timers.set(all[i], monotime.At(start.Add(due[i])))
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
@@ -115,21 +115,21 @@ func TestManyAlarms(t *testing.T) {
 }
 
 // Far ones are called on a grid, and so together.
-func TestAlarmsOnAGrid(t *testing.T) {
+func TestTimersOnAGrid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		s := new(Server)
 		for i := range 40 {
-			c, _ := alarmed(s)
+			c, _ := timed(s)
 			c.mu.Lock()
 			c.arm(start, start.Add(15*time.Second+time.Duration(i)*time.Millisecond/2))
 			c.mu.Unlock()
 		}
 		last, called := monotime.Time(0), 0
 		first := func() monotime.Time {
-			s.alarms.mu.Lock()
-			defer s.alarms.mu.Unlock()
-			return s.alarms.queue.first()
+			s.timers.mu.Lock()
+			defer s.timers.mu.Unlock()
+			return s.timers.queue.first()
 		}
 		for due := first(); due != 0; due = first() {
 			if due == last {
