@@ -2,10 +2,7 @@ package session
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,78 +12,28 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/script"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-var update = flag.Bool("update", false, "rewrite the expected output of the scripts in testdata")
-
-// TestScripts plays the scenarios of testdata/*.txt. A script begins with
-// prose, then has steps: a command, a line of dashes, and what the session
-// does about it. Time passes only by the command wait.
+// TestScripts plays the scenarios of testdata/*.txt. Time passes only by the
+// command wait.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, string(text))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != string(text) {
-				t.Fatalf("%s:\n%s", file, diff(string(text), got))
+	script.Run(t, "testdata/*.txt", func(t *testing.T) func([]string) []string {
+		st := newStage(t)
+		t.Cleanup(func() {
+			if n := st.cfg.Pool.InUse(); st.s != nil && st.s.Done() && n != 0 {
+				t.Errorf("an ended session holds %d bytes", n)
 			}
 		})
-	}
-}
-
-// diff shows the first line that differs, with its surroundings.
-func diff(want, got string) string {
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	for i := range min(len(w), len(g)) {
-		if w[i] != g[i] {
-			from := max(0, i-6)
-			return fmt.Sprintf("line %d\n%s\nwant: %s\ngot:  %s", i+1, strings.Join(w[from:i], "\n"), w[i], g[i])
+		return func(command []string) []string {
+			st.log = st.log[:0]
+			st.do(command)
+			return st.log
 		}
-	}
-	return fmt.Sprintf("%d lines, want %d\n%s", len(g), len(w), got)
-}
-
-// play runs a script and returns it with what really happened.
-func play(t *testing.T, text string) string {
-	var b strings.Builder
-	st := newStage(t)
-	lines := strings.Split(text, "\n")
-	for i := 0; i < len(lines); i++ {
-		line := lines[i]
-		b.WriteString(line + "\n")
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		st.log = st.log[:0]
-		st.do(strings.Fields(line))
-		b.WriteString("----\n")
-		for _, l := range st.log {
-			b.WriteString(l + "\n")
-		}
-		for i+1 < len(lines) && lines[i+1] != "" {
-			i++ // the output that was expected
-		}
-	}
-	if n := st.cfg.Pool.InUse(); st.s != nil && st.s.Done() && n != 0 {
-		t.Errorf("an ended session holds %d bytes", n)
-	}
-	return strings.TrimSuffix(b.String(), "\n")
+	})
 }
 
 // stage is a driver without sockets: it records what would be written.

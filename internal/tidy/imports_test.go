@@ -22,6 +22,7 @@ var layers = []layer{
 		"internal/backoff": nil, "internal/frame": {"github.com/gobwas/ws"}, "internal/deflate": nil, "internal/keyring": nil,
 		"snapshot":         nil,
 		"internal/program": nil,
+		"internal/script":  nil, // scenarios as text, for tests
 		// For experiments: a network that breaks, processes, accounts, statistics.
 		"internal/faultlink": nil, "internal/lab/ledger": nil, "internal/lab/stats": nil,
 	},
