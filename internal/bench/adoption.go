@@ -7,6 +7,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -55,11 +56,11 @@ func (r *rig) adoptFrom(servers int, upstream string, o *options) ([]adoptRow, e
 	if err := fillJournal(r.ctx, p.journal, o.logged); err != nil {
 		return nil, err
 	}
-	f, err := gather(2*o.resumes, func() (*peer, error) { return speak(p.sidecars[0].Addr) })
+	f, err := load.Gather(2*o.resumes, func() (*load.Peer, error) { return speak(p.sidecars[0].Addr) })
 	if err != nil {
 		return nil, p.failure(err)
 	}
-	defer f.cut()
+	defer f.Cut()
 	if err := p.awaitJournaled(r, f); err != nil {
 		return nil, err
 	}
@@ -75,21 +76,21 @@ func (r *rig) adoptFrom(servers int, upstream string, o *options) ([]adoptRow, e
 
 // speak opens a session and leaves its echo unread, so that the journal gets
 // it and an adoption has to bring it back.
-func speak(addr string) (*peer, error) {
-	p, err := dialPeer(addr, wire.Offer{Resilient: true, Adopt: true})
+func speak(addr string) (*load.Peer, error) {
+	p, err := load.DialPeer(addr, wire.Offer{Resilient: true, Adopt: true})
 	if err != nil {
 		return nil, err
 	}
-	p.sent++
-	return p, p.write(ws.OpBinary, []byte("hello"))
+	p.Sent++
+	return p, p.Write(ws.OpBinary, []byte("hello"))
 }
 
 // adopt brings a fleet back, row.width at a time.
-func (p *pods) adopt(r *rig, row *adoptRow, f fleet) error {
+func (p *pods) adopt(r *rig, row *adoptRow, f load.Fleet) error {
 	row.lookups, row.adopted = make([]float64, len(f)), make([]float64, len(f))
 	var next atomic.Int64
 	began := time.Now()
-	err := each(min(row.width, len(f)), func(int) error {
+	err := load.Each(min(row.width, len(f)), func(int) error {
 		for {
 			i := int(next.Add(1)) - 1
 			if i >= len(f) {
@@ -107,10 +108,10 @@ func (p *pods) adopt(r *rig, row *adoptRow, f fleet) error {
 
 // adoptOne times the look-up alone and the adoption, in ms. Which of them is
 // first takes turns: what the second reads, the server has just read.
-func (p *pods) adoptOne(r *rig, c *peer, lookFirst bool) (lookup, adopted float64, err error) {
+func (p *pods) adoptOne(r *rig, c *load.Peer, lookFirst bool) (lookup, adopted float64, err error) {
 	look := func() error {
 		began := time.Now()
-		_, err := p.journal.Load(r.ctx, store.ID(c.welcome.Session))
+		_, err := p.journal.Load(r.ctx, store.ID(c.Welcome.Session))
 		lookup = stats.Millis(time.Since(began))
 		return err
 	}
@@ -119,14 +120,14 @@ func (p *pods) adoptOne(r *rig, c *peer, lookFirst bool) (lookup, adopted float6
 			return 0, 0, err
 		}
 	}
-	if err := c.comeBack(p.sidecars[1].Addr, wire.StatusAdopted); err != nil {
+	if err := c.ComeBack(p.sidecars[1].Addr, wire.StatusAdopted); err != nil {
 		return 0, 0, err
 	}
-	adopted = stats.Millis(c.greeted)
-	if w := c.welcome; w.Reason != wire.AdoptOwnerLost {
+	adopted = stats.Millis(c.Greeted)
+	if w := c.Welcome; w.Reason != wire.AdoptOwnerLost {
 		return 0, 0, fmt.Errorf("adopted because of %v, want %v", w.Reason, wire.AdoptOwnerLost)
 	}
-	if got, err := c.next(); err != nil || string(got) != "hello" {
+	if got, err := c.Next(); err != nil || string(got) != "hello" {
 		return 0, 0, fmt.Errorf("replay of the unread message: %q, %w", got, err)
 	}
 	if lookFirst {

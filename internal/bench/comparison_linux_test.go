@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -61,7 +62,7 @@ func TestContests(t *testing.T) {
 	defer c.Kill()
 	for _, contest := range contests(&contestOptions{rounds: 2}) {
 		for addr, p := range map[string]*contestant{app: nil, forward: {Process: c, addr: forward}} {
-			s, err := gatherSwarm(addr, 5, wire.Offer{})
+			s, err := load.GatherSwarm(addr, 5, wire.Offer{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +73,7 @@ func TestContests(t *testing.T) {
 			if p != nil && used.total <= 0 {
 				t.Errorf("%s: the forwarder used %v", contest.name, used.total)
 			}
-			if err := s.leave(); err != nil {
+			if err := s.Leave(); err != nil {
 				t.Errorf("%s: %v", contest.name, err)
 			}
 		}
@@ -88,32 +89,32 @@ func TestSwarmSpeaksTheProtocol(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer side.Kill()
-	s, err := gatherSwarm(side.Addr, 3, wire.Offer{Resilient: true})
+	s, err := load.GatherSwarm(side.Addr, 3, wire.Offer{Resilient: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	beats := 0
-	for _, p := range s.fleet {
-		p.onBeat = func() { beats++ }
+	for _, p := range s.Fleet {
+		p.OnBeat = func() { beats++ }
 	}
-	if err := s.trips(300, make([]byte, 64)); err != nil {
+	if err := s.Trips(300, make([]byte, 64)); err != nil {
 		t.Fatal(err)
 	}
 	if beats < 300/7-3 {
 		t.Errorf("%d heartbeats in 300 messages, the fake sends one in 7", beats)
 	}
-	if err := s.trips(30, make([]byte, 100_000)); err != nil {
+	if err := s.Trips(30, make([]byte, 100_000)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.rest(2 * ackDelay); err != nil { // nothing is left unacknowledged
+	if err := s.Rest(2 * load.AckDelay); err != nil { // nothing is left unacknowledged
 		t.Fatal(err)
 	}
-	for i, p := range s.fleet {
-		if p.acked != p.received || p.received == 0 {
-			t.Errorf("peer %d: %d of %d acknowledged", i+1, p.acked, p.received)
+	for i, p := range s.Fleet {
+		if p.Acked != p.Received || p.Received == 0 {
+			t.Errorf("peer %d: %d of %d acknowledged", i+1, p.Acked, p.Received)
 		}
 	}
-	if err := s.leave(); err != nil {
+	if err := s.Leave(); err != nil {
 		t.Error(err)
 	}
 }

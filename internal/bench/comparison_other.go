@@ -5,11 +5,8 @@ package main
 import (
 	"context"
 	"errors"
-	"net"
 )
 
 var errLinux = errors.New("bench: the comparison needs Linux")
 
 func compare(context.Context, []string) (int, error) { return 0, errLinux }
-
-func serveApp(net.Listener) error { return errLinux }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
 
@@ -17,7 +18,7 @@ type contest struct {
 	turns int // rounds; 0: the run's
 
 	// run makes n units on connections that are open and warm.
-	run func(s *swarm, n int) error
+	run func(s *load.Swarm, n int) error
 }
 
 // A score is what one rival needed in a contest, by round.
@@ -30,22 +31,22 @@ type score struct {
 
 // contests are those in which processor time per message counts.
 func contests(o *contestOptions) []contest {
-	trips := func(size int) func(*swarm, int) error {
+	trips := func(size int) func(*load.Swarm, int) error {
 		payload := make([]byte, size)
-		return func(s *swarm, n int) error { return s.trips(n, payload) }
+		return func(s *load.Swarm, n int) error { return s.Trips(n, payload) }
 	}
 	all := []contest{
 		{name: "echo 64 B, 1 connection", unit: "round trip", conns: 1, n: 12_000, run: trips(64)},
 		{name: "echo 64 B, 64 connections", unit: "round trip", conns: 64, n: 60_000, run: trips(64)},
 		{name: "echo 64 B, 512 connections", unit: "round trip", conns: 512, n: 60_000, run: trips(64)},
 		{name: "echo 16 KiB, 64 connections", unit: "round trip", conns: 64, n: 20_000, run: trips(16 << 10)},
-		{name: "flood 256 B, 16 connections", unit: "message", conns: 16, n: 800_000, run: func(s *swarm, n int) error {
-			each := n / len(s.fleet)
-			return s.order(each*len(s.fleet), s.fleet, fmt.Sprintf("flood %d 256", each))
+		{name: "flood 256 B, 16 connections", unit: "message", conns: 16, n: 800_000, run: func(s *load.Swarm, n int) error {
+			each := n / len(s.Fleet)
+			return s.Order(each*len(s.Fleet), s.Fleet, fmt.Sprintf("flood %d 256", each))
 		}},
-		{name: "fan-out 256 B, 5,000 connections", unit: "message", conns: 5000, n: 100_000, turns: 3, run: func(s *swarm, n int) error {
-			for range n / len(s.fleet) {
-				if err := s.order(len(s.fleet), s.fleet[:1], "fan 256"); err != nil {
+		{name: "fan-out 256 B, 5,000 connections", unit: "message", conns: 5000, n: 100_000, turns: 3, run: func(s *load.Swarm, n int) error {
+			for range n / len(s.Fleet) {
+				if err := s.Order(len(s.Fleet), s.Fleet[:1], "fan 256"); err != nil {
 					return err
 				}
 			}
@@ -94,7 +95,7 @@ func (r *rig) hold(c *contest, also []rival) (scores []score, err error) {
 			if i < len(list) {
 				addr, offer, p = running[i].addr, list[i].offer, running[i]
 			}
-			s, err := gatherSwarm(addr, c.conns, offer)
+			s, err := load.GatherSwarm(addr, c.conns, offer)
 			if err != nil {
 				return nil, fmt.Errorf("%s, %s, round %d: %w", c.name, scores[i].rival, round, err)
 			}
@@ -103,7 +104,7 @@ func (r *rig) hold(c *contest, also []rival) (scores []score, err error) {
 				n = max(c.n/warmShare, 2*c.conns)
 			}
 			got, took, err := p.turn(c, s, n)
-			if err = errors.Join(err, r.ctx.Err(), s.leave()); err != nil {
+			if err = errors.Join(err, r.ctx.Err(), s.Leave()); err != nil {
 				return nil, fmt.Errorf("%s, %s: %w", c.name, scores[i].rival, err)
 			}
 			if round > 0 {
@@ -119,7 +120,7 @@ const direct = "no proxy"
 
 // turn runs the units and returns what the proxy used; without one, only the
 // time.
-func (p *contestant) turn(c *contest, s *swarm, n int) (usage, time.Duration, error) {
+func (p *contestant) turn(c *contest, s *load.Swarm, n int) (usage, time.Duration, error) {
 	if err := c.run(s, max(n/20, c.conns)); err != nil { // every connection is warm
 		return usage{}, 0, err
 	}

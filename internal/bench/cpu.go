@@ -1,9 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/measure"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
@@ -91,4 +96,39 @@ func reportCPU(rep *report, rows []cpuRow, o *options) {
 		t = append(t, line)
 	}
 	rep.table(t)
+}
+
+// warmTrips are made on each connection before anything is measured.
+const warmTrips = 20
+
+// A turn is one subject's part of a round: fresh connections, warmed up, and
+// then a fixed number of round trips, of which the processor time that pid
+// used is returned.
+func turn(ctx context.Context, pid int, addr string, s *subject, o *options) (used time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, load.TurnLimit)
+	defer cancel()
+	f, err := load.DialFleet(addr, o.connections, s.offer)
+	if err != nil {
+		return 0, err
+	}
+	defer context.AfterFunc(ctx, f.Cut)()
+	payload := make([]byte, o.size)
+	if err := f.Trips(warmTrips*o.connections, payload); err != nil {
+		return 0, err
+	}
+	before, err := measure.CpuTime(pid)
+	if err != nil {
+		return 0, err
+	}
+	if err := f.Trips(o.messages, payload); err != nil {
+		return 0, errors.Join(err, ctx.Err())
+	}
+	after, err := measure.CpuTime(pid)
+	if err != nil {
+		return 0, err
+	}
+	if err := f.Close(); err != nil {
+		return 0, fmt.Errorf("bench: end of the turn: %w", err)
+	}
+	return after - before, nil
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -91,20 +92,20 @@ func (r *rig) durable(upstream string, persist time.Duration) ([]phase, error) {
 
 // follow accounts for the whole life of some sessions at addr.
 func (l *ledger) follow(r *rig, addr string, persist time.Duration) ([]phase, error) {
-	var f fleet
-	defer func() { f.cut() }()
+	var f load.Fleet
+	defer func() { f.Cut() }()
 	rows := []phase{
 		{name: "opened", due: talkers}, {name: "echo, 1 in flight"},
 		{name: fmt.Sprintf("flood, %d in flight", floodFlight)}, {name: "closed", due: 2 * talkers},
 	}
 	for i, do := range []func(*phase) error{
 		func(*phase) (err error) {
-			f, err = gather(talkers, func() (*peer, error) { return dialPeer(addr, wire.Offer{Resilient: true}) })
+			f, err = load.Gather(talkers, func() (*load.Peer, error) { return load.DialPeer(addr, wire.Offer{Resilient: true}) })
 			return err
 		},
-		func(ph *phase) error { return f.talk(r, ph, 1) },
-		func(ph *phase) error { return f.talk(r, ph, floodFlight) },
-		func(*phase) error { return f.close() },
+		func(ph *phase) error { return ph.talk(r, f, 1) },
+		func(ph *phase) error { return ph.talk(r, f, floodFlight) },
+		func(*phase) error { return f.Close() },
 	} {
 		rows[i].persist = persist
 		if err := l.account(r, &rows[i], do); err != nil {
@@ -115,21 +116,21 @@ func (l *ledger) follow(r *rig, addr string, persist time.Duration) ([]phase, er
 }
 
 // talk keeps flight messages of each peer on their way, for a while.
-func (f fleet) talk(r *rig, ph *phase, flight int) error {
+func (ph *phase) talk(r *rig, f load.Fleet, flight int) error {
 	end := time.Now().Add(min(talkTime, r.patience))
 	payload := make([]byte, 64)
-	return each(len(f), func(i int) error {
-		w := witness{peer: f[i], limit: ph.persist}
+	return load.Each(len(f), func(i int) error {
+		w := load.Witness{Peer: f[i], Limit: ph.persist}
 		for first := true; first || time.Now().Before(end); first = false {
-			if err := w.burst(payload, flight); err != nil {
+			if err := w.Burst(payload, flight); err != nil {
 				return err
 			}
 		}
-		if err := w.confirm(); err != nil {
+		if err := w.Confirm(); err != nil {
 			return err
 		}
-		atomic.AddInt64(&ph.messages, w.messages)
-		atomic.AddInt64(&ph.late, w.late)
+		atomic.AddInt64(&ph.messages, w.Messages)
+		atomic.AddInt64(&ph.late, w.Late)
 		return nil
 	})
 }
@@ -163,7 +164,7 @@ func (l *ledger) account(r *rig, ph *phase, do func(*phase) error) error {
 func reportDurability(rep *report, rows []phase) {
 	rep.section("Writes to the journal",
 		fmt.Sprintf("%d sessions whose clients acknowledge within %v. Due: the claim of a new session, the app's close and the end of an old one.",
-			talkers, ackDelay),
+			talkers, load.AckDelay),
 		"Late: acknowledged after WSR_PERSIST_AFTER, as far as the client can tell; only those may be written. Stored: by JetStream, in the journal's streams; leases apart.")
 	t := table{{"sessions", "WSR_PERSIST_AFTER", "messages", "late", "due", "records", "messages in them", "stored", "leases", ""}}
 	for _, p := range rows {

@@ -5,6 +5,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/measure"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -70,19 +72,19 @@ func (r *rig) idle(rv *rival, n int, watch time.Duration) (row idleRow, err erro
 	if err != nil {
 		return row, err
 	}
-	s, err := gatherSwarm(p.addr, n, rv.offer)
+	s, err := load.GatherSwarm(p.addr, n, rv.offer)
 	if err != nil {
 		return row, p.Failure(err.Error())
 	}
-	defer s.cut()
-	if err := s.rest(settleIdle); err != nil { // what the opening left to do is over
+	defer s.Cut()
+	if err := s.Rest(settleIdle); err != nil { // what the opening left to do is over
 		return row, err
 	}
 	before, err := p.used()
 	if err != nil {
 		return row, err
 	}
-	if err := s.rest(watch); err != nil {
+	if err := s.Rest(watch); err != nil {
 		return row, err
 	}
 	after, err := p.used()
@@ -101,6 +103,6 @@ func (p *contestant) weigh() (bytes int64, heap float64, err error) {
 	if bytes, err = p.weight(); err != nil || p.admin == "" {
 		return bytes, 0, err
 	}
-	m, err := scrape(p.admin)
+	m, err := measure.Scrape(p.admin)
 	return bytes, m["go_memstats_heap_inuse_bytes"], err
 }

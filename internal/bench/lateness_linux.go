@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/measure"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -61,14 +63,14 @@ func (r *rig) lateness(rv *rival, n, rate int, lasts time.Duration) (row latenes
 		return row, err
 	}
 	defer c.end()
-	s, err := gatherSwarm(c.addr, n, wire.Offer{Resilient: true})
+	s, err := load.GatherSwarm(c.addr, n, wire.Offer{Resilient: true})
 	if err != nil {
 		return row, c.Failure(err.Error())
 	}
-	defer s.cut()
-	last := make(map[*peer]time.Time, n)
-	for _, p := range s.fleet {
-		p.onBeat = func() {
+	defer s.Cut()
+	last := make(map[*load.Peer]time.Time, n)
+	for _, p := range s.Fleet {
+		p.OnBeat = func() {
 			now := time.Now()
 			if before, ok := last[p]; ok {
 				row.late = append(row.late, stats.Millis(now.Sub(before)-beatInterval))
@@ -77,7 +79,7 @@ func (r *rig) lateness(rv *rival, n, rate int, lasts time.Duration) (row latenes
 			row.beats++
 		}
 	}
-	m, err := scrape(c.admin)
+	m, err := measure.Scrape(c.admin)
 	if err != nil {
 		return row, err
 	}
@@ -103,7 +105,7 @@ func (g *collections) watch(admin string) (stop func() error) {
 	go func() {
 		var before map[string]float64
 		for {
-			m, err := scrape(admin)
+			m, err := measure.Scrape(admin)
 			if err != nil {
 				over <- err
 				return

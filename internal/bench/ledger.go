@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wsresilience/wsresilience/internal/bench/measure"
 )
 
 // journalStreams is how the names of the journal's streams begin.
@@ -57,7 +59,7 @@ func (l *ledger) read(ctx context.Context) (b balance, err error) {
 	if err := streams.Err(); err != nil {
 		return b, fmt.Errorf("bench: streams: %w", err)
 	}
-	text, err := readMetrics(l.admin)
+	text, err := measure.ReadMetrics(l.admin)
 	if err != nil {
 		return b, err
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/measure"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -43,9 +45,9 @@ func (m *memoryRow) perSession(n int) float64 { return float64(m.full-m.fresh) /
 type weighing struct {
 	memoryRow
 	process *proc.Process
-	join    func() (*peer, error)
+	join    func() (*load.Peer, error)
 
-	fleet   fleet
+	fleet   load.Fleet
 	resting sync.WaitGroup
 	mu      sync.Mutex
 	broke   error // why the first one could not rest
@@ -94,7 +96,7 @@ func (r *rig) weighings(upstream string) (list []*weighing, stop func(), err err
 			return list, stop, err
 		}
 		list = append(list, &weighing{memoryRow: memoryRow{name: s.name}, process: c,
-			join: func() (*peer, error) { return greetPeer(addr, s.offer) }})
+			join: func() (*load.Peer, error) { return load.GreetPeer(addr, s.offer) }})
 	}
 	if r.sidecar == "" {
 		return list, stop, nil
@@ -129,7 +131,7 @@ func (r *rig) weighAll(list []*weighing, to func(*weighing) *int64, rest time.Du
 		return err
 	}
 	for _, w := range list {
-		bytes, err := resident(w.process.Pid())
+		bytes, err := measure.Resident(w.process.Pid())
 		if err == nil {
 			err = w.disturbed()
 		}
@@ -145,11 +147,11 @@ func (r *rig) weighAll(list []*weighing, to func(*weighing) *int64, rest time.Du
 // then they acknowledge nothing, so that what the journal takes of a message
 // is in the sum.
 func (w *weighing) fill(n int) (err error) {
-	if w.fleet, err = gather(n, w.join); err != nil {
+	if w.fleet, err = load.Gather(n, w.join); err != nil {
 		return err
 	}
 	for _, p := range w.fleet {
-		w.resting.Go(func() { w.disturb(p.rest()) })
+		w.resting.Go(func() { w.disturb(p.Rest()) })
 	}
 	return nil
 }
@@ -172,7 +174,7 @@ func (w *weighing) disturbed() error {
 // clear ends the rest. All sessions must still have been there.
 func (w *weighing) clear() error {
 	err := w.disturbed()
-	w.fleet.cut()
+	w.fleet.Cut()
 	w.resting.Wait()
 	return err
 }

@@ -5,6 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+
+	"github.com/wsresilience/wsresilience/internal/bench/load"
 )
 
 // options are the flags. The defaults are what make bench runs and the
@@ -61,8 +63,8 @@ func (o *options) check() error {
 	if o.connections < 1 || o.rounds < 1 || o.sessions < 1 || o.messages < o.connections {
 		return errors.New("bench: -connections, -rounds and -sessions must be above 0, -messages at least -connections")
 	}
-	if o.size < 0 || o.size > maxMessage {
-		return fmt.Errorf("bench: -size %d: want 0 to %d", o.size, maxMessage)
+	if o.size < 0 || o.size > load.MaxMessage {
+		return fmt.Errorf("bench: -size %d: want 0 to %d", o.size, load.MaxMessage)
 	}
 	if o.logged < 0 || o.resumes < 1 || o.cluster < 1 || o.cluster > 5 {
 		return errors.New("bench: -logged must not be negative, -resumes above 0, -cluster 1 to 5")

@@ -10,6 +10,7 @@ import (
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -18,7 +19,7 @@ import (
 // that is late, for whatever reason, counts from the moment at which it was
 // due: what is slow cannot hide by slowing the load down.
 type pace struct {
-	swarm *swarm
+	swarm *load.Swarm
 	every time.Duration
 	size  int // payload, at least 8: it carries the moment it was due
 	n     int
@@ -47,7 +48,7 @@ func (p *pace) run() error {
 		return err
 	}
 	defer func() { _ = unix.Close(timer) }()
-	if err := p.swarm.poll.add(timer, timerKey); err != nil {
+	if err := p.swarm.Poll.Add(timer, load.TimerKey); err != nil {
 		return err
 	}
 	now, err := monotonic()
@@ -60,9 +61,9 @@ func (p *pace) run() error {
 	if err := unix.TimerfdSettime(timer, unix.TFD_TIMER_ABSTIME, &setting, nil); err != nil {
 		return err
 	}
-	p.swarm.take, p.swarm.tick = p.take, func() error { return p.send(timer) }
-	defer func() { p.swarm.take, p.swarm.tick = nil, nil }()
-	return p.swarm.until(func() bool { return p.back == p.n })
+	p.swarm.Take, p.swarm.Tick = p.take, func() error { return p.send(timer) }
+	defer func() { p.swarm.Take, p.swarm.Tick = nil, nil }()
+	return p.swarm.Until(func() bool { return p.back == p.n })
 }
 
 // send sends what is due by now.
@@ -73,16 +74,16 @@ func (p *pace) send(timer int) error {
 	}
 	for k := binary.NativeEndian.Uint64(ticks[:]); k > 0 && p.due < p.n; k-- {
 		binary.LittleEndian.PutUint64(p.payload, uint64(p.began+int64(p.due)*p.every.Nanoseconds()))
-		to := p.swarm.fleet[p.due%len(p.swarm.fleet)]
+		to := p.swarm.Fleet[p.due%len(p.swarm.Fleet)]
 		p.due++
-		if err := to.say(ws.OpBinary, p.payload); err != nil {
+		if err := to.Say(ws.OpBinary, p.payload); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *pace) take(_ *peer, got []byte) error {
+func (p *pace) take(_ *load.Peer, got []byte) error {
 	now, err := monotonic()
 	if err != nil {
 		return err
@@ -155,11 +156,11 @@ func (r *rig) contendLatency(pg *page, o *contestOptions) error {
 }
 
 func (r *rig) pace(addr string, offer wire.Offer, n int) ([]float64, error) {
-	s, err := gatherSwarm(addr, 1, offer)
+	s, err := load.GatherSwarm(addr, 1, offer)
 	if err != nil {
 		return nil, err
 	}
 	p := pace{swarm: s, every: paceEvery, size: 64, n: n}
 	err = p.run()
-	return p.delays, errors.Join(err, r.ctx.Err(), s.leave())
+	return p.delays, errors.Join(err, r.ctx.Err(), s.Leave())
 }

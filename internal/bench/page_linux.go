@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/measure"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
 
@@ -35,7 +36,7 @@ func newPage(r *rig, args []string, o *contestOptions) *page {
 	facts := table{{"", ""},
 		{"command", strings.TrimSpace("`go run ./internal/bench proxy "+strings.Join(args, " ")) + "`"},
 		{"day", time.Now().UTC().Format(time.DateOnly)},
-		{"processor", fmt.Sprintf("%s, %d usable", parseModel(cpuinfo), runtime.NumCPU())},
+		{"processor", fmt.Sprintf("%s, %d usable", measure.ParseModel(cpuinfo), runtime.NumCPU())},
 		{"system", runtime.GOOS + "/" + runtime.GOARCH + " " + strings.TrimSpace(string(kernel))},
 		{"Go", runtime.Version()},
 		{"nginx", version(r.nginx, "-v")},

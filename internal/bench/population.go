@@ -10,6 +10,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/store"
 )
@@ -34,7 +35,7 @@ const journaledLimit = 30 * time.Second
 // snapshot.
 func fillJournal(ctx context.Context, j store.Store, n int) error {
 	var next atomic.Int64
-	return each(fillWidth, func(int) error {
+	return load.Each(fillWidth, func(int) error {
 		for {
 			i := int(next.Add(1)) - 1
 			if i >= n {
@@ -72,11 +73,11 @@ func fillOne(ctx context.Context, j store.Store, i int) error {
 
 // awaitJournaled waits until the unread message of every session is in the
 // journal.
-func (p *pods) awaitJournaled(r *rig, f fleet) error {
+func (p *pods) awaitJournaled(r *rig, f load.Fleet) error {
 	limit := time.Now().Add(journaledLimit)
 	for i, c := range f {
 		for {
-			state, err := p.journal.Load(r.ctx, store.ID(c.welcome.Session))
+			state, err := p.journal.Load(r.ctx, store.ID(c.Welcome.Session))
 			if err == nil && len(state.Frames) == 1 {
 				break
 			}

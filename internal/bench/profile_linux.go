@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/measure"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
@@ -65,12 +67,12 @@ func (r *rig) profile(pg *page, rv *rival, upstream string, n int, hot *strings.
 		return nil, err
 	}
 	defer p.end()
-	s, err := gatherSwarm(p.addr, profiledConns, rv.offer)
+	s, err := load.GatherSwarm(p.addr, profiledConns, rv.offer)
 	if err != nil {
 		return nil, err
 	}
-	defer s.cut()
-	load := func() error { return s.trips(n, make([]byte, 64)) }
+	defer s.Cut()
+	load := func() error { return s.Trips(n, make([]byte, 64)) }
 	if err := load(); err != nil {
 		return nil, err
 	}
@@ -110,7 +112,7 @@ func (p *contestant) allocations(load func() error, n int) (float64, error) {
 				return 0, err
 			}
 		}
-		m, err := scrape(p.admin)
+		m, err := measure.Scrape(p.admin)
 		if err != nil {
 			return 0, err
 		}
@@ -137,8 +139,8 @@ func (r *rig) trace(strace string, p *contestant, load func() error, n int) (str
 	if err != nil {
 		return "", err
 	}
-	counts, err := parseStrace(text)
-	return perMessage(counts, n), err
+	counts, err := measure.ParseStrace(text)
+	return measure.PerMessage(counts, n), err
 }
 
 // sample asks perf where the time goes.

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/wsresilience/wsresilience/internal/bench/measure"
 )
 
 // A report is the output of a run and its verdict.
@@ -24,7 +26,7 @@ func (rep *report) header(args []string) {
 	cpuinfo, _ := os.ReadFile("/proc/cpuinfo")
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	fmt.Fprintf(rep.w, "command    %s\n", strings.Join(append([]string{"bench"}, args...), " "))
-	fmt.Fprintf(rep.w, "processor  %s, %d usable\n", parseModel(cpuinfo), runtime.NumCPU())
+	fmt.Fprintf(rep.w, "processor  %s, %d usable\n", measure.ParseModel(cpuinfo), runtime.NumCPU())
 	fmt.Fprintf(rep.w, "system     %s/%s %s\n", runtime.GOOS, runtime.GOARCH, strings.TrimSpace(string(kernel)))
 	fmt.Fprintf(rep.w, "go         %s\n", runtime.Version())
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/measure"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -32,7 +34,7 @@ type resumeRow struct {
 // A pathRow is what messages cost on the way to their owner.
 type pathRow struct {
 	name    string
-	fleet   fleet
+	fleet   load.Fleet
 	owner   []float64 // µs of processor time per round trip, by round
 	passing []float64 // of the sidecar that passes them on
 	alone   []float64 // µs of a round trip with nothing else under way
@@ -77,25 +79,25 @@ func (r *rig) measureResume(o *options) (*resumed, error) {
 
 // throughTunnel opens a session at the first sidecar and resumes it through
 // the second.
-func (p *pods) throughTunnel() (*peer, error) {
-	c, err := greetPeer(p.sidecars[0].Addr, wire.Offer{Resilient: true})
+func (p *pods) throughTunnel() (*load.Peer, error) {
+	c, err := load.GreetPeer(p.sidecars[0].Addr, wire.Offer{Resilient: true})
 	if err != nil {
 		return nil, err
 	}
-	return c, c.comeBack(p.sidecars[1].Addr, wire.StatusResumed)
+	return c, c.ComeBack(p.sidecars[1].Addr, wire.StatusResumed)
 }
 
 // timeResumes takes turns, so that all rows feel the same moments of the
 // machine.
 func (p *pods) timeResumes(o *options) ([]resumeRow, error) {
 	owner, other := p.sidecars[0].Addr, p.sidecars[1].Addr
-	var pools [2]fleet
+	var pools [2]load.Fleet
 	for i := range pools {
 		var err error
-		if pools[i], err = dialFleet(owner, resumePool, wire.Offer{Resilient: true}); err != nil {
+		if pools[i], err = load.DialFleet(owner, resumePool, wire.Offer{Resilient: true}); err != nil {
 			return nil, err
 		}
-		defer pools[i].cut()
+		defer pools[i].Cut()
 	}
 	rows := []resumeRow{
 		{name: "fresh WebSocket, plain client", once: func(int) (time.Duration, error) { return dialOnce(owner, wire.Offer{}) }},
@@ -117,33 +119,33 @@ func (p *pods) timeResumes(o *options) ([]resumeRow, error) {
 
 // dialOnce opens what it closes again.
 func dialOnce(addr string, offer wire.Offer) (time.Duration, error) {
-	p, err := dialPeer(addr, offer)
+	p, err := load.DialPeer(addr, offer)
 	if err != nil {
 		return 0, err
 	}
-	return p.greeted, p.close()
+	return p.Greeted, p.Close()
 }
 
 // resumeOnce makes sure by a round trip that it is the session.
-func resumeOnce(p *peer, addr string) (time.Duration, error) {
-	if err := p.comeBack(addr, wire.StatusResumed); err != nil {
+func resumeOnce(p *load.Peer, addr string) (time.Duration, error) {
+	if err := p.ComeBack(addr, wire.StatusResumed); err != nil {
 		return 0, err
 	}
-	return p.greeted, p.roundTrip([]byte("still here"))
+	return p.Greeted, p.RoundTrip([]byte("still here"))
 }
 
 // weighPaths sends the same load to the owner directly and through a tunnel.
 func (p *pods) weighPaths(o *options) ([]pathRow, error) {
 	paths := []pathRow{{name: "directly"}, {name: "through a tunnel"}}
-	for i, join := range []func() (*peer, error){
-		func() (*peer, error) { return greetPeer(p.sidecars[0].Addr, wire.Offer{Resilient: true}) },
+	for i, join := range []func() (*load.Peer, error){
+		func() (*load.Peer, error) { return load.GreetPeer(p.sidecars[0].Addr, wire.Offer{Resilient: true}) },
 		p.throughTunnel,
 	} {
 		var err error
-		if paths[i].fleet, err = gather(o.connections, join); err != nil {
+		if paths[i].fleet, err = load.Gather(o.connections, join); err != nil {
 			return nil, err
 		}
-		defer paths[i].fleet.cut()
+		defer paths[i].fleet.Cut()
 	}
 	payload := make([]byte, o.size)
 	for round := -1; round < o.rounds; round++ {
@@ -166,15 +168,15 @@ func (p *pods) weighRound(path *pathRow, trips int, payload []byte, counts bool)
 	var before, after [2]time.Duration
 	var err error
 	for i := range before {
-		if before[i], err = cpuTime(p.sidecars[i].Pid()); err != nil {
+		if before[i], err = measure.CpuTime(p.sidecars[i].Pid()); err != nil {
 			return err
 		}
 	}
-	if err := path.fleet.trips(trips, payload); err != nil {
+	if err := path.fleet.Trips(trips, payload); err != nil {
 		return err
 	}
 	for i := range after {
-		if after[i], err = cpuTime(p.sidecars[i].Pid()); err != nil {
+		if after[i], err = measure.CpuTime(p.sidecars[i].Pid()); err != nil {
 			return err
 		}
 	}
@@ -189,7 +191,7 @@ func (p *pods) weighRound(path *pathRow, trips int, payload []byte, counts bool)
 func (p *pathRow) timeAlone(payload []byte) error {
 	for range aloneTrips {
 		began := time.Now()
-		if err := p.fleet[0].roundTrip(payload); err != nil {
+		if err := p.fleet[0].RoundTrip(payload); err != nil {
 			return fmt.Errorf("bench: one connection %s: %w", p.name, err)
 		}
 		p.alone = append(p.alone, 1e3*stats.Millis(time.Since(began)))

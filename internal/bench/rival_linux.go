@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wsresilience/wsresilience/internal/bench/measure"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -182,7 +183,7 @@ func (p *contestant) used() (u usage, err error) {
 		return u, err
 	}
 	for _, pid := range pids {
-		total, err := cpuTime(pid)
+		total, err := measure.CpuTime(pid)
 		if err != nil {
 			return u, err
 		}
@@ -190,7 +191,7 @@ func (p *contestant) used() (u usage, err error) {
 		if err != nil {
 			return u, err
 		}
-		user, system, err := parseTimes(b)
+		user, system, err := measure.ParseTimes(b)
 		if err != nil {
 			return u, err
 		}
@@ -206,7 +207,7 @@ func (p *contestant) weight() (sum int64, err error) {
 		return 0, err
 	}
 	for _, pid := range pids {
-		n, err := resident(pid)
+		n, err := measure.Resident(pid)
 		if err != nil {
 			return 0, err
 		}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/lab"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
@@ -20,13 +21,13 @@ import (
 // and those of the lab.
 func roles() map[string]proc.Role {
 	all := maps.Clone(lab.Roles)
-	all["echo"] = func([]string) error { return listen(serveEcho) }
-	all["bare-app"] = func([]string) error { return listen(serveApp) }
+	all["echo"] = func([]string) error { return listen(load.ServeEcho) }
+	all["bare-app"] = func([]string) error { return listen(load.ServeApp) }
 	all["forward"] = func(args []string) error {
-		if len(args) != 2 || copiers[args[0]] == nil {
+		if len(args) != 2 || load.Copiers[args[0]] == nil {
 			return fmt.Errorf("bench: forward %q: want loop or copy, and a target", args)
 		}
-		return listen(func(ln net.Listener) error { return serveForward(ln, args[1], copiers[args[0]]) })
+		return listen(func(ln net.Listener) error { return load.ServeForward(ln, args[1], load.Copiers[args[0]]) })
 	}
 	return all
 }

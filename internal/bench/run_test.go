@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -76,21 +77,21 @@ func TestForwarders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer echo.Kill()
-	for kind := range copiers {
+	for kind := range load.Copiers {
 		c, addr, err := r.startRole("forward", kind, upstream)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := dialFleet(addr, 3, wire.Offer{})
+		f, err := load.DialFleet(addr, 3, wire.Offer{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, size := range []int{0, 64, 3000, 200_000} {
-			if err := f.trips(30, make([]byte, size)); err != nil {
+			if err := f.Trips(30, make([]byte, size)); err != nil {
 				t.Errorf("%s, %d bytes: %v", kind, size, err)
 			}
 		}
-		if err := f.close(); err != nil {
+		if err := f.Close(); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
 		c.Kill()

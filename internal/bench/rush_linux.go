@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -61,26 +62,26 @@ func (r *rig) rush(rv *rival, n int, row *rushRow) error {
 		return err
 	}
 	defer p.end()
-	f, err := dialFleet(p.addr, n, rv.offer)
+	f, err := load.DialFleet(p.addr, n, rv.offer)
 	if err != nil {
 		return p.Failure(err.Error())
 	}
-	defer f.cut()
-	teller, err := dialFleet(upstream, 1, wire.Offer{}) // straight to the app
+	defer f.Cut()
+	teller, err := load.DialFleet(upstream, 1, wire.Offer{}) // straight to the app
 	if err != nil {
 		return err
 	}
-	s, err := newSwarm(teller)
+	s, err := load.NewSwarm(teller)
 	if err != nil {
 		return err
 	}
-	defer s.cut()
-	f.cut()
+	defer s.Cut()
+	f.Cut()
 	if err := r.settle(settleFresh); err != nil { // the sidecar notices
 		return err
 	}
 	for range rushMissed {
-		if err := s.order(1, s.fleet, fmt.Sprint("fan ", rushSize)); err != nil {
+		if err := s.Order(1, s.Fleet, fmt.Sprint("fan ", rushSize)); err != nil {
 			return err
 		}
 	}
@@ -90,20 +91,20 @@ func (r *rig) rush(rv *rival, n int, row *rushRow) error {
 	return p.comeBack(f, row)
 }
 
-func (p *contestant) comeBack(f fleet, row *rushRow) error {
+func (p *contestant) comeBack(f load.Fleet, row *rushRow) error {
 	before, err := p.used()
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	next := make(chan *peer, len(f))
+	next := make(chan *load.Peer, len(f))
 	for _, c := range f {
 		next <- c
 	}
 	close(next)
-	err = each(rushWidth, func(int) error {
+	err = load.Each(rushWidth, func(int) error {
 		for c := range next {
-			if err := c.catchUp(p.addr); err != nil {
+			if err := catchUp(c, p.addr); err != nil {
 				return err
 			}
 		}
@@ -119,12 +120,12 @@ func (p *contestant) comeBack(f fleet, row *rushRow) error {
 }
 
 // catchUp resumes and takes what was missed.
-func (p *peer) catchUp(addr string) error {
-	if err := p.comeBack(addr, wire.StatusResumed); err != nil {
+func catchUp(p *load.Peer, addr string) error {
+	if err := p.ComeBack(addr, wire.StatusResumed); err != nil {
 		return err
 	}
 	for i := range rushMissed {
-		got, err := p.next()
+		got, err := p.Next()
 		if err != nil {
 			return fmt.Errorf("replay of message %d: %w", i+1, err)
 		}
@@ -132,5 +133,5 @@ func (p *peer) catchUp(addr string) error {
 			return fmt.Errorf("bench: replay of %d bytes, want %d", len(got), rushSize)
 		}
 	}
-	return p.ack()
+	return p.Ack()
 }

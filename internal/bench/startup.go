@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/measure"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -78,9 +80,9 @@ func (r *rig) timeUsed(m *startup, upstream string, o *options) error {
 	if err != nil {
 		return err
 	}
-	f, err := dialFleet(s.Addr, min(usedSessions, o.sessions), wire.Offer{Resilient: true})
+	f, err := load.DialFleet(s.Addr, min(usedSessions, o.sessions), wire.Offer{Resilient: true})
 	if err == nil {
-		f.cut()
+		f.Cut()
 		err = r.settle(settleFresh) // beyond WSR_PERSIST_AFTER
 	}
 	stop(s.Process)
@@ -109,7 +111,7 @@ func (r *rig) weighFresh(upstream string, more ...string) (int64, error) {
 	if err := r.settle(settleFresh); err != nil {
 		return 0, err
 	}
-	return resident(s.Pid())
+	return measure.Resident(s.Pid())
 }
 
 // weighExternal does so with a NATS server outside, in this process.

@@ -66,7 +66,7 @@ var layers = []layer{
 		"internal/lab/proc": nil,
 	},
 	{ // The parties of an experiment.
-		"internal/lab": anything,
+		"internal/lab": anything, "internal/bench/load": anything, "internal/bench/measure": nil, "internal/bench/fake": anything,
 	},
 	{ // What the sidecar is for, shown.
 		"internal/demo": anything,

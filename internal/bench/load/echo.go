@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"bufio"
@@ -14,11 +14,11 @@ import (
 )
 
 // errPage means that a readiness check asked for a page, and got one.
-var errPage = errors.New("bench: a page was asked for")
+var errPage = errors.New("load: a page was asked for")
 
 // serveEcho is the app of every measurement: a WebSocket server that returns
 // each message and does nothing else.
-func serveEcho(ln net.Listener) error {
+func ServeEcho(ln net.Listener) error {
 	for {
 		conn, err := ln.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -64,7 +64,7 @@ func acceptUpgrade(conn net.Conn, r *bufio.Reader) error {
 
 // echoFrames returns each complete message in in[:have] and reads on.
 func echoFrames(conn net.Conn, in []byte, have int) error {
-	messages := frame.Messages{Rules: frame.Rules{Masked: true}, Max: maxMessage, Buffers: new(frame.Buffers)}
+	messages := frame.Messages{Rules: frame.Rules{Masked: true}, Max: MaxMessage, Buffers: new(frame.Buffers)}
 	var out []byte
 	for {
 		used := 0

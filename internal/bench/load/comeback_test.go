@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"bufio"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/internal/bench/fake"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -20,24 +21,24 @@ func TestPeerComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
 		defer client.Close()
-		f := &fake{conn: server, resilient: true, beatEvery: 5}
+		f := &fake.Sidecar{Conn: server, Resilient: true, BeatEvery: 5}
 		go func() {
 			defer server.Close()
-			if err := f.accept(); err != nil {
+			if err := f.Accept(); err != nil {
 				t.Error(err)
 				return
 			}
-			_ = f.serve()
+			_ = f.Serve()
 		}()
-		p := &peer{resilient: true, sent: 7, received: 9, welcome: &wire.WelcomeMessage{Token: "t"}}
+		p := &Peer{resilient: true, Sent: 7, Received: 9, Welcome: &wire.WelcomeMessage{Token: "t"}}
 		if err := p.resume(client, wire.StatusResumed); err != nil {
 			t.Fatal(err)
 		}
-		if r := f.resume; r == nil || r.Received != 9 || r.Next != 8 || r.Token != "t" {
+		if r := f.Resume; r == nil || r.Received != 9 || r.Next != 8 || r.Token != "t" {
 			t.Errorf("asked for %+v", r)
 		}
 		trips(t, p, 12, 0) // with heartbeats that count both directions
-		if err := p.close(); err != nil {
+		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -71,9 +72,9 @@ func TestComingBackIsJudged(t *testing.T) {
 			server.Write(frame.Append([]byte(answer), ws.Header{Fin: true, OpCode: ws.OpBinary}, c.msg))
 			io.Copy(io.Discard, server) // the peer answers a WELCOME that fits
 		}()
-		p := &peer{resilient: true, received: 9, welcome: &wire.WelcomeMessage{Token: "t", Session: session}}
+		p := &Peer{resilient: true, Received: 9, Welcome: &wire.WelcomeMessage{Token: "t", Session: session}}
 		err := p.resume(client, wire.StatusResumed)
-		if c.want == "" && (err != nil || p.welcome.Token != "t2") || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+		if c.want == "" && (err != nil || p.Welcome.Token != "t2") || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
 		client.Close()

@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ type copier func(dst, src *net.TCPConn) error
 
 // copiers are the two ways in which one writes a plain forwarder in Go. The
 // cheaper one is the reference.
-var copiers = map[string]copier{"loop": copyLoop, "copy": copyIO}
+var Copiers = map[string]copier{"loop": copyLoop, "copy": copyIO}
 
 func copyLoop(dst, src *net.TCPConn) error {
 	buf := make([]byte, forwardBytes)
@@ -43,7 +43,7 @@ func copyIO(dst, src *net.TCPConn) error {
 
 // serveForward is the plain goroutine TCP forwarder that the sidecar is held
 // against: two goroutines a connection and nothing else.
-func serveForward(ln net.Listener, target string, move copier) error {
+func ServeForward(ln net.Listener, target string, move copier) error {
 	for {
 		client, err := ln.Accept()
 		if errors.Is(err, net.ErrClosed) {

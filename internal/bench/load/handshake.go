@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"bufio"
@@ -33,7 +33,7 @@ func acceptKey(key string) string {
 }
 
 // dialPeer connects, upgrades and, if resilient, waits for WELCOME.
-func dialPeer(addr string, offer wire.Offer) (*peer, error) {
+func DialPeer(addr string, offer wire.Offer) (*Peer, error) {
 	conn, err := net.DialTimeout("tcp", addr, dialLimit)
 	if err != nil {
 		return nil, err
@@ -41,12 +41,12 @@ func dialPeer(addr string, offer wire.Offer) (*peer, error) {
 	p, err := upgrade(conn, offer)
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("bench: upgrade at %s: %w", addr, err)
+		return nil, fmt.Errorf("load: upgrade at %s: %w", addr, err)
 	}
 	return p, nil
 }
 
-func upgrade(conn net.Conn, offer wire.Offer) (*peer, error) {
+func upgrade(conn net.Conn, offer wire.Offer) (*Peer, error) {
 	began := time.Now()
 	early, err := ask(conn, &offer)
 	if err != nil {
@@ -56,7 +56,7 @@ func upgrade(conn net.Conn, offer wire.Offer) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.adopt, p.greeted = offer.Adopt, time.Since(began)
+	p.adopt, p.Greeted = offer.Adopt, time.Since(began)
 	return p, conn.SetDeadline(time.Time{})
 }
 

@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"errors"
@@ -11,30 +11,30 @@ import (
 )
 
 // use begins to read from a connection; early is what came with the answer.
-func (p *peer) use(conn net.Conn, early []byte) {
+func (p *Peer) use(conn net.Conn, early []byte) {
 	p.conn = conn
-	p.messages = frame.Messages{Max: maxMessage, Buffers: new(frame.Buffers)}
+	p.messages = frame.Messages{Max: MaxMessage, Buffers: new(frame.Buffers)}
 	p.in = make([]byte, max(readBytes, len(early)))
 	p.start, p.end = 0, copy(p.in, early)
 }
 
 // greet waits for WELCOME. RESET is an error with its reason.
-func (p *peer) greet() error {
+func (p *Peer) greet() error {
 	m, err := p.message()
 	if err != nil {
 		return err
 	}
 	if reason, err := wire.ParseReset(m.Payload()); err == nil {
-		return fmt.Errorf("bench: RESET %d", reason)
+		return fmt.Errorf("load: RESET %d", reason)
 	}
-	p.welcome, err = wire.ParseWelcome(m.Payload())
+	p.Welcome, err = wire.ParseWelcome(m.Payload())
 	return err
 }
 
 // comeBack gives up the connection and resumes the session at addr: it wants
 // the status and everything after the last message that it received. The time
 // from the request to WELCOME is p.greeted.
-func (p *peer) comeBack(addr string, want wire.Status) error {
+func (p *Peer) ComeBack(addr string, want wire.Status) error {
 	p.conn.Close()
 	conn, err := net.DialTimeout("tcp", addr, dialLimit)
 	if err != nil {
@@ -42,21 +42,21 @@ func (p *peer) comeBack(addr string, want wire.Status) error {
 	}
 	if err := p.resume(conn, want); err != nil {
 		conn.Close()
-		return fmt.Errorf("bench: resume at %s: %w", addr, err)
+		return fmt.Errorf("load: resume at %s: %w", addr, err)
 	}
 	return nil
 }
 
-func (p *peer) resume(conn net.Conn, want wire.Status) error {
+func (p *Peer) resume(conn net.Conn, want wire.Status) error {
 	if !p.resilient {
 		return errors.New("a plain client has no session")
 	}
-	session := p.welcome.Session
+	session := p.Welcome.Session
 	began := time.Now()
 	early, err := ask(conn, &wire.Offer{
 		Resilient: true, Adopt: p.adopt,
 		// All that was sent is done: the echo of it came, or will.
-		Resume: &wire.Resume{Token: p.welcome.Token, Received: p.received, Next: p.sent + 1},
+		Resume: &wire.Resume{Token: p.Welcome.Token, Received: p.Received, Next: p.Sent + 1},
 	})
 	if err != nil {
 		return err
@@ -65,11 +65,11 @@ func (p *peer) resume(conn net.Conn, want wire.Status) error {
 	if err := p.greet(); err != nil {
 		return err
 	}
-	p.greeted = time.Since(began)
-	p.acked = p.received // the request said so
-	if w := p.welcome; w.Status != want || w.Session != session || w.NextOutbound != p.received+1 {
+	p.Greeted = time.Since(began)
+	p.Acked = p.Received // the request said so
+	if w := p.Welcome; w.Status != want || w.Session != session || w.NextOutbound != p.Received+1 {
 		return fmt.Errorf("WELCOME %v of session %v, next outbound %d; want %v, %v, %d",
-			w.Status, w.Session, w.NextOutbound, want, session, p.received+1)
+			w.Status, w.Session, w.NextOutbound, want, session, p.Received+1)
 	}
 	return conn.SetDeadline(time.Time{})
 }

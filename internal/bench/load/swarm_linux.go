@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"errors"
@@ -26,47 +26,47 @@ const (
 	owedTick = 5 * time.Millisecond
 
 	// timerKey is no index of the fleet.
-	timerKey = -1
+	TimerKey = -1
 )
 
 // A swarm is a fleet that one thread drives. It reads what is ready, hands out
 // the data messages, and acknowledges as a client library does, which includes
 // what is overdue on connections that went quiet.
-type swarm struct {
-	fleet fleet
-	poll  *poller
-	owed  []*peer // have messages to acknowledge, the longest owed first
-	take  func(p *peer, payload []byte) error
-	tick  func() error // when a timer that is watched too is due
+type Swarm struct {
+	Fleet Fleet
+	Poll  *poller
+	owed  []*Peer // have messages to acknowledge, the longest owed first
+	Take  func(p *Peer, payload []byte) error
+	Tick  func() error // when a timer that is watched too is due
 }
 
 // gatherSwarm opens n connections with a round trip behind each.
-func gatherSwarm(addr string, n int, offer wire.Offer) (*swarm, error) {
-	f, err := dialFleet(addr, n, offer)
+func GatherSwarm(addr string, n int, offer wire.Offer) (*Swarm, error) {
+	f, err := DialFleet(addr, n, offer)
 	if err != nil {
 		return nil, err
 	}
-	return newSwarm(f)
+	return NewSwarm(f)
 }
 
-func newSwarm(f fleet) (*swarm, error) {
-	s := &swarm{fleet: f}
+func NewSwarm(f Fleet) (*Swarm, error) {
+	s := &Swarm{Fleet: f}
 	var err error
-	if s.poll, err = newPoller(); err != nil {
-		f.cut()
+	if s.Poll, err = newPoller(); err != nil {
+		f.Cut()
 		return nil, err
 	}
 	for i, p := range f {
 		sock, err := detach(p.conn)
 		if err == nil {
 			p.conn = sock
-			err = s.poll.add(sock.fd, i)
+			err = s.Poll.Add(sock.fd, i)
 		}
 		if err != nil {
-			s.cut()
+			s.Cut()
 			return nil, err
 		}
-		if p.received != p.acked {
+		if p.Received != p.Acked {
 			s.owed = append(s.owed, p)
 		}
 	}
@@ -75,19 +75,19 @@ func newSwarm(f fleet) (*swarm, error) {
 
 // step waits at most for the limit and serves what came. It returns whether
 // anything did.
-func (s *swarm) step(limit time.Duration) (bool, error) {
+func (s *Swarm) step(limit time.Duration) (bool, error) {
 	if len(s.owed) > 0 {
 		limit = min(limit, owedTick)
 	}
-	ready, err := s.poll.wait(limit)
+	ready, err := s.Poll.wait(limit)
 	if err != nil {
 		return false, err
 	}
 	for _, e := range ready {
-		if e.Fd == timerKey {
-			err = s.tick()
+		if e.Fd == TimerKey {
+			err = s.Tick()
 		} else {
-			err = s.read(s.fleet[e.Fd])
+			err = s.read(s.Fleet[e.Fd])
 		}
 		if err != nil {
 			return true, err
@@ -97,7 +97,7 @@ func (s *swarm) step(limit time.Duration) (bool, error) {
 }
 
 // read takes what one read brings.
-func (s *swarm) read(p *peer) error {
+func (s *Swarm) read(p *Peer) error {
 	n, err := p.conn.Read(p.in[p.end:])
 	if err == errAgain {
 		return nil
@@ -124,28 +124,28 @@ func (s *swarm) read(p *peer) error {
 	}
 }
 
-func (s *swarm) message(p *peer, m *frame.Message) error {
+func (s *Swarm) message(p *Peer, m *frame.Message) error {
 	data, err := p.sort(m)
 	if err != nil || !data {
 		return err
 	}
-	if p.resilient && p.received == p.acked+1 {
+	if p.resilient && p.Received == p.Acked+1 {
 		s.owed = append(s.owed, p)
 	}
-	if s.take == nil {
-		return errors.New("bench: data on an idle connection")
+	if s.Take == nil {
+		return errors.New("load: data on an idle connection")
 	}
-	if err := s.take(p, m.Payload()); err != nil {
+	if err := s.Take(p, m.Payload()); err != nil {
 		return err
 	}
 	return p.ackIfDue(p.first) // by count; the time is for settle
 }
 
 // settle acknowledges what is overdue.
-func (s *swarm) settle(now time.Time) error {
+func (s *Swarm) settle(now time.Time) error {
 	for len(s.owed) > 0 {
 		p := s.owed[0]
-		if p.received != p.acked && now.Sub(p.first) < ackDelay {
+		if p.Received != p.Acked && now.Sub(p.first) < AckDelay {
 			return nil
 		}
 		s.owed = s.owed[1:]
@@ -157,7 +157,7 @@ func (s *swarm) settle(now time.Time) error {
 }
 
 // until steps until done, and fails when nothing comes any more.
-func (s *swarm) until(done func() bool) error {
+func (s *Swarm) Until(done func() bool) error {
 	began := time.Now()
 	last := began
 	for !done() {
@@ -168,15 +168,15 @@ func (s *swarm) until(done func() bool) error {
 		if came {
 			last = time.Now()
 		}
-		if time.Since(last) > swarmPatience || time.Since(began) > turnLimit {
-			return fmt.Errorf("bench: no end after %v, and nothing came for %v", time.Since(began), time.Since(last))
+		if time.Since(last) > swarmPatience || time.Since(began) > TurnLimit {
+			return fmt.Errorf("load: no end after %v, and nothing came for %v", time.Since(began), time.Since(last))
 		}
 	}
 	return nil
 }
 
 // rest answers heartbeats for a time.
-func (s *swarm) rest(d time.Duration) error {
+func (s *Swarm) Rest(d time.Duration) error {
 	for end := time.Now().Add(d); ; {
 		left := time.Until(end)
 		if left <= 0 {
@@ -189,80 +189,80 @@ func (s *swarm) rest(d time.Duration) error {
 }
 
 // trips makes a number of round trips, one in flight on each connection.
-func (s *swarm) trips(total int, payload []byte) error {
+func (s *Swarm) Trips(total int, payload []byte) error {
 	started, open := 0, 0
-	begin := func(p *peer) error {
+	begin := func(p *Peer) error {
 		if started >= total {
 			return nil
 		}
 		started++
 		open++
-		return p.say(ws.OpBinary, payload)
+		return p.Say(ws.OpBinary, payload)
 	}
-	s.take = func(p *peer, got []byte) error {
+	s.Take = func(p *Peer, got []byte) error {
 		if open--; len(got) != len(payload) {
-			return fmt.Errorf("bench: echo of %d bytes, sent %d", len(got), len(payload))
+			return fmt.Errorf("load: echo of %d bytes, sent %d", len(got), len(payload))
 		}
 		return begin(p)
 	}
-	defer func() { s.take = nil }()
-	for _, p := range s.fleet {
+	defer func() { s.Take = nil }()
+	for _, p := range s.Fleet {
 		if err := begin(p); err != nil {
 			return err
 		}
 	}
-	return s.until(func() bool { return open == 0 })
+	return s.Until(func() bool { return open == 0 })
 }
 
 // order sends the app an order, and waits until n messages came of it.
-func (s *swarm) order(n int, to fleet, text string) error {
+func (s *Swarm) Order(n int, to Fleet, text string) error {
 	left := n
-	s.take = func(*peer, []byte) error { left--; return nil }
-	defer func() { s.take = nil }()
+	s.Take = func(*Peer, []byte) error { left--; return nil }
+	defer func() { s.Take = nil }()
 	for _, p := range to {
-		if err := p.say(ws.OpText, []byte(text)); err != nil {
+		if err := p.Say(ws.OpText, []byte(text)); err != nil {
 			return err
 		}
 	}
-	return s.until(func() bool { return left <= 0 })
+	return s.Until(func() bool { return left <= 0 })
 }
 
 // leave ends all sessions, so that nothing of them is in the next turn.
-func (s *swarm) leave() error {
-	defer s.cut()
-	for _, p := range s.fleet {
+func (s *Swarm) Leave() error {
+	defer s.Cut()
+	for _, p := range s.Fleet {
 		message, opcode := []byte{byte(ws.StatusNormalClosure >> 8), byte(ws.StatusNormalClosure & 0xff)}, ws.OpClose
 		if p.resilient {
-			if err := p.ack(); err != nil {
+			if err := p.Ack(); err != nil {
 				return err
 			}
 			message, opcode = wire.AppendClose(nil, ws.StatusNormalClosure, ""), ws.OpBinary
 		}
-		if err := p.write(opcode, message); err != nil {
+		if err := p.Write(opcode, message); err != nil {
 			return err
 		}
 	}
 	gone := make(map[int32]bool)
-	for end := time.Now().Add(leaveLimit); len(gone) < len(s.fleet) && time.Now().Before(end); {
-		ready, err := s.poll.wait(time.Until(end))
+	for end := time.Now().Add(leaveLimit); len(gone) < len(s.Fleet) && time.Now().Before(end); {
+		ready, err := s.Poll.wait(time.Until(end))
 		if err != nil {
 			return err
 		}
 		for _, e := range ready {
-			if p := s.fleet[e.Fd]; !gone[e.Fd] && s.read(p) != nil {
+			if p := s.Fleet[e.Fd]; !gone[e.Fd] && s.read(p) != nil {
 				gone[e.Fd] = true // it answered, or hung up
-				_ = unix.EpollCtl(s.poll.fd, unix.EPOLL_CTL_DEL, p.conn.(*socket).fd, nil)
+				_ = unix.EpollCtl(s.Poll.fd, unix.EPOLL_CTL_DEL, p.conn.(*socket).fd, nil)
 			}
 		}
 	}
-	if left := len(s.fleet) - len(gone); left > 0 {
-		return fmt.Errorf("bench: %d sessions did not end within %v", left, leaveLimit)
+	if left := len(s.Fleet) - len(gone); left > 0 {
+		return fmt.Errorf("load: %d sessions did not end within %v", left, leaveLimit)
 	}
 	return nil
 }
 
 // cut closes the connections.
-func (s *swarm) cut() {
-	s.fleet.cut()
-	s.poll.close()
+func (s *Swarm) Cut() {
+	s.Fleet.Cut()
+	s.Poll.close()
 }

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"slices"
@@ -17,7 +17,7 @@ const straceText = `strace: Process 5 attached
 `
 
 func TestParseStrace(t *testing.T) {
-	got, err := parseStrace([]byte(straceText))
+	got, err := ParseStrace([]byte(straceText))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,10 +25,10 @@ func TestParseStrace(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if text := perMessage(got, 100_000); text != "read 1.500, write 1.000, epoll_pwait 0.020" {
+	if text := PerMessage(got, 100_000); text != "read 1.500, write 1.000, epoll_pwait 0.020" {
 		t.Errorf("got %q", text)
 	}
-	if _, err := parseStrace([]byte("1 2 3 many write")); err == nil {
+	if _, err := ParseStrace([]byte("1 2 3 many write")); err == nil {
 		t.Error("no error for a count that is none")
 	}
 }
@@ -36,7 +36,7 @@ func TestParseStrace(t *testing.T) {
 func FuzzParseStrace(f *testing.F) {
 	f.Add([]byte(straceText))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		counts, err := parseStrace(text)
+		counts, err := ParseStrace(text)
 		for i, c := range counts {
 			if err != nil || c.calls < 0 || c.name == "" || i > 0 && counts[i-1].calls < c.calls {
 				t.Fatalf("%v, %v", counts, err)

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ type callCount struct {
 }
 
 // parseStrace reads the table of strace -c, the most frequent call first.
-func parseStrace(text []byte) ([]callCount, error) {
+func ParseStrace(text []byte) ([]callCount, error) {
 	var counts []callCount
 	for line := range bytes.Lines(text) {
 		// "% time seconds usecs/call calls [errors] syscall"
@@ -26,7 +26,7 @@ func parseStrace(text []byte) ([]callCount, error) {
 		}
 		n, err := strconv.Atoi(f[3])
 		if err != nil || n < 0 {
-			return nil, fmt.Errorf("bench: strace line %q: no number of calls", line)
+			return nil, fmt.Errorf("measure: strace line %q: no number of calls", line)
 		}
 		counts = append(counts, callCount{f[len(f)-1], n})
 	}
@@ -36,7 +36,7 @@ func parseStrace(text []byte) ([]callCount, error) {
 
 // perMessage writes the counts divided by the messages; what is rarer than one
 // in a thousand is left out.
-func perMessage(counts []callCount, n int) string {
+func PerMessage(counts []callCount, n int) string {
 	var parts []string
 	for _, c := range counts {
 		if each := float64(c.calls) / float64(n); each >= 0.001 {

@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"bytes"
@@ -15,11 +15,11 @@ const stampGrain = time.Millisecond
 // see one arrive, but an answer to what was sent after it shows that it did.
 // So an age is taken from before the message can have existed until its
 // acknowledgement must have been processed, and is never too short.
-type witness struct {
-	peer     *peer
-	limit    time.Duration // WSR_PERSIST_AFTER
-	messages int64
-	late     int64
+type Witness struct {
+	Peer     *Peer
+	Limit    time.Duration // WSR_PERSIST_AFTER
+	Messages int64
+	Late     int64
 
 	open  batch // not acknowledged yet
 	acked batch // acknowledged, and not known to have arrived
@@ -31,16 +31,16 @@ type batch struct {
 }
 
 // burst asks for n messages and takes them, acknowledging as ever.
-func (w *witness) burst(payload []byte, n int) error {
-	p, began := w.peer, time.Now()
-	p.sent += uint32(n)
+func (w *Witness) Burst(payload []byte, n int) error {
+	p, began := w.Peer, time.Now()
+	p.Sent += uint32(n)
 	if err := p.repeat(ws.OpBinary, payload, n); err != nil {
 		return err
 	}
 	for i := range n {
-		got, err := p.next()
+		got, err := p.Next()
 		if err == nil && !bytes.Equal(got, payload) {
-			err = fmt.Errorf("bench: message %d of a burst: %d bytes, want %d", i+1, len(got), len(payload))
+			err = fmt.Errorf("load: message %d of a burst: %d bytes, want %d", i+1, len(got), len(payload))
 		}
 		if err != nil {
 			return err
@@ -56,13 +56,13 @@ func (w *witness) burst(payload []byte, n int) error {
 }
 
 // took counts a burst that began then, and what its acknowledgements covered.
-func (w *witness) took(began time.Time, n int64) {
-	w.messages += n
+func (w *Witness) took(began time.Time, n int64) {
+	w.Messages += n
 	if w.open.n == 0 {
 		w.open.since = began
 	}
 	w.open.n += n
-	left := int64(w.peer.received - w.peer.acked)
+	left := int64(w.Peer.Received - w.Peer.Acked)
 	if left == w.open.n {
 		return
 	}
@@ -74,22 +74,22 @@ func (w *witness) took(began time.Time, n int64) {
 }
 
 // arrived notes that the acknowledgements sent so far were processed by now.
-func (w *witness) arrived(now time.Time) {
-	if w.acked.n > 0 && now.Sub(w.acked.since) >= w.limit-stampGrain {
-		w.late += w.acked.n
+func (w *Witness) arrived(now time.Time) {
+	if w.acked.n > 0 && now.Sub(w.acked.since) >= w.Limit-stampGrain {
+		w.Late += w.acked.n
 	}
 	w.acked = batch{}
 }
 
 // confirm acknowledges the rest and waits until that must have been processed:
 // the sidecar answers a ping in its turn.
-func (w *witness) confirm() error {
-	p := w.peer
-	if err := p.ack(); err != nil {
+func (w *Witness) Confirm() error {
+	p := w.Peer
+	if err := p.Ack(); err != nil {
 		return err
 	}
 	w.took(time.Now(), 0)
-	if err := p.write(ws.OpPing, nil); err != nil {
+	if err := p.Write(ws.OpPing, nil); err != nil {
 		return err
 	}
 	for {
@@ -102,7 +102,7 @@ func (w *witness) confirm() error {
 			return nil
 		}
 		if data, err := p.sort(&m); data || err != nil {
-			return fmt.Errorf("bench: in place of a pong: data %v, %w", data, err)
+			return fmt.Errorf("load: in place of a pong: data %v, %w", data, err)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"errors"
@@ -23,7 +23,7 @@ func detach(conn net.Conn) (*socket, error) {
 	defer conn.Close()
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
-		return nil, fmt.Errorf("bench: %T is no TCP connection", conn)
+		return nil, fmt.Errorf("load: %T is no TCP connection", conn)
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
@@ -93,7 +93,7 @@ func newPoller() (*poller, error) {
 }
 
 // add watches a socket; wait names it by its key.
-func (p *poller) add(fd, key int) error {
+func (p *poller) Add(fd, key int) error {
 	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(key)})
 }
 

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"bytes"
@@ -12,15 +12,15 @@ import (
 const metricsLimit = 4 << 20
 
 // scrape reads the metrics of a sidecar, each by its name with its labels.
-func scrape(admin string) (map[string]float64, error) {
-	text, err := readMetrics(admin)
+func Scrape(admin string) (map[string]float64, error) {
+	text, err := ReadMetrics(admin)
 	if err != nil {
 		return nil, err
 	}
 	return parseMetrics(text)
 }
 
-func readMetrics(admin string) ([]byte, error) {
+func ReadMetrics(admin string) ([]byte, error) {
 	answer, err := http.Get("http://" + admin + "/metrics")
 	if err != nil {
 		return nil, err
@@ -39,11 +39,11 @@ func parseMetrics(text []byte) (map[string]float64, error) {
 		}
 		cut := bytes.LastIndexByte(line, ' ')
 		if cut < 0 {
-			return nil, fmt.Errorf("bench: metric %q: no value", line)
+			return nil, fmt.Errorf("measure: metric %q: no value", line)
 		}
 		value, err := strconv.ParseFloat(string(line[cut+1:]), 64)
 		if err != nil {
-			return nil, fmt.Errorf("bench: metric %q: %w", line, err)
+			return nil, fmt.Errorf("measure: metric %q: %w", line, err)
 		}
 		m[string(bytes.TrimSpace(line[:cut]))] = value
 	}

@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"bufio"
@@ -38,12 +38,12 @@ type guest struct {
 }
 
 // serveApp serves until the listener breaks.
-func serveApp(ln net.Listener) error {
+func ServeApp(ln net.Listener) error {
 	poll, err := newPoller()
 	if err != nil {
 		return err
 	}
-	a := &app{poll: poll, guests: make(map[int]*guest), nothing: make([]byte, maxMessage)}
+	a := &app{poll: poll, guests: make(map[int]*guest), nothing: make([]byte, MaxMessage)}
 	over := make(chan error, 1)
 	go func() { over <- a.serve() }()
 	for {
@@ -73,12 +73,12 @@ func (a *app) admit(conn net.Conn) error {
 		return err
 	}
 	g := &guest{socket: s, in: make([]byte, max(readBytes, 2*len(early)))}
-	g.messages = frame.Messages{Rules: frame.Rules{Masked: true}, Max: maxMessage, Buffers: new(frame.Buffers)}
+	g.messages = frame.Messages{Rules: frame.Rules{Masked: true}, Max: MaxMessage, Buffers: new(frame.Buffers)}
 	g.have = copy(g.in, early)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.guests[s.fd] = g
-	return a.poll.add(s.fd, s.fd)
+	return a.poll.Add(s.fd, s.fd)
 }
 
 func (a *app) serve() error {
@@ -141,12 +141,12 @@ func (a *app) obey(g *guest, m *frame.Message) error {
 	order := append([]byte(nil), m.Payload()...)
 	frame.Mask(order, m.Mask, 0)
 	var n, size int
-	if _, err := fmt.Sscanf(string(order), "flood %d %d", &n, &size); err == nil && size <= maxMessage {
+	if _, err := fmt.Sscanf(string(order), "flood %d %d", &n, &size); err == nil && size <= MaxMessage {
 		go a.flood(g, n, size)
 		return nil
 	}
-	if _, err := fmt.Sscanf(string(order), "fan %d", &size); err != nil || size > maxMessage {
-		return fmt.Errorf("bench: order %q: unknown", order)
+	if _, err := fmt.Sscanf(string(order), "fan %d", &size); err != nil || size > MaxMessage {
+		return fmt.Errorf("load: order %q: unknown", order)
 	}
 	one := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, a.nothing[:size])
 	a.mu.Lock()

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"os"
@@ -49,7 +49,7 @@ func TestParseModel(t *testing.T) {
 		"processor\t: 0\nmodel name\t: Some CPU: 3 GHz\nmodel name\t: Other\n": "Some CPU: 3 GHz",
 		"Processor: arm\n": "unknown",
 	} {
-		if got := parseModel([]byte(text)); got != want {
+		if got := ParseModel([]byte(text)); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
@@ -57,20 +57,20 @@ func TestParseModel(t *testing.T) {
 
 // The real files of this process parse, and its time moves on.
 func TestOwnProcess(t *testing.T) {
-	before, err := cpuTime(os.Getpid())
+	before, err := CpuTime(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
 	after := before
 	for x := 0; after == before; x++ {
-		if after, err = cpuTime(os.Getpid()); err != nil {
+		if after, err = CpuTime(os.Getpid()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if after < before {
 		t.Errorf("time went from %v to %v", before, after)
 	}
-	if rss, err := resident(os.Getpid()); err != nil || rss < 1<<20 {
+	if rss, err := Resident(os.Getpid()); err != nil || rss < 1<<20 {
 		t.Errorf("resident %d, %v", rss, err)
 	}
 	b, err := os.ReadFile("/proc/self/stat")
@@ -103,6 +103,6 @@ func FuzzProc(f *testing.F) {
 		if n, err := parseResident(b); n < 0 || err != nil && n != 0 {
 			t.Errorf("parseResident: %v, %v", n, err)
 		}
-		parseModel(b)
+		ParseModel(b)
 	})
 }

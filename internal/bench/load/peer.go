@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"bytes"
@@ -17,12 +17,12 @@ import (
 // PROTOCOL §5.1 asks for 32 messages, and 25 ms with room for a late clock.
 const (
 	ackMessages = 32
-	ackDelay    = 20 * time.Millisecond
+	AckDelay    = 20 * time.Millisecond
 
 	// From these on an acknowledgement goes with a message that is written
 	// anyway, as the Go client does it.
 	rideMessages = ackMessages * 3 / 4
-	rideDelay    = ackDelay * 3 / 4
+	rideDelay    = AckDelay * 3 / 4
 )
 
 // Implementation limits of the load client.
@@ -31,18 +31,18 @@ const (
 	readBytes = 2 << 10
 
 	// maxMessage is above any -size that makes sense here.
-	maxMessage = 1 << 20
+	MaxMessage = 1 << 20
 )
 
 // A peer is one connection of the load, plain or resilient. It spends as
 // little as it can, since it shares the processors with what is measured. It
 // is not safe for concurrent use.
-type peer struct {
+type Peer struct {
 	conn      net.Conn
 	resilient bool
 	adopt     bool                 // it offers wsr.adopt
-	welcome   *wire.WelcomeMessage // the newest; nil for a plain peer
-	greeted   time.Duration        // from the newest request to its WELCOME, or to 101 if plain
+	Welcome   *wire.WelcomeMessage // the newest; nil for a plain peer
+	Greeted   time.Duration        // from the newest request to its WELCOME, or to 101 if plain
 
 	messages frame.Messages
 	in       []byte // in[start:end] was read and not yet consumed
@@ -50,18 +50,18 @@ type peer struct {
 	end      int
 	out      []byte
 
-	sent     uint32 // seq of the last data message to the sidecar
-	received uint32 // and from it
-	acked    uint32
+	Sent     uint32 // seq of the last data message to the sidecar
+	Received uint32 // and from it
+	Acked    uint32
 	first    time.Time // when the first message came that is not acked
 	told     time.Time // when acked was told
-	onBeat   func()    // hears of every HEARTBEAT; may be nil
+	OnBeat   func()    // hears of every HEARTBEAT; may be nil
 }
 
 // newPeer takes a connection whose upgrade is done; early is what followed
 // the answer. A resilient peer waits for WELCOME.
-func newPeer(conn net.Conn, early []byte, resilient bool) (*peer, error) {
-	p := &peer{resilient: resilient}
+func newPeer(conn net.Conn, early []byte, resilient bool) (*Peer, error) {
+	p := &Peer{resilient: resilient}
 	p.use(conn, early)
 	if !resilient {
 		return p, nil
@@ -69,30 +69,30 @@ func newPeer(conn net.Conn, early []byte, resilient bool) (*peer, error) {
 	if err := p.greet(); err != nil {
 		return nil, err
 	}
-	if p.welcome.Status != wire.StatusNew || p.welcome.NextOutbound != 1 {
-		return nil, fmt.Errorf("bench: WELCOME of a new session says %v, next outbound %d", p.welcome.Status, p.welcome.NextOutbound)
+	if p.Welcome.Status != wire.StatusNew || p.Welcome.NextOutbound != 1 {
+		return nil, fmt.Errorf("load: WELCOME of a new session says %v, next outbound %d", p.Welcome.Status, p.Welcome.NextOutbound)
 	}
 	return p, nil
 }
 
 // roundTrip sends one data message and wants it back.
-func (p *peer) roundTrip(payload []byte) error {
-	if err := p.say(ws.OpBinary, payload); err != nil {
+func (p *Peer) RoundTrip(payload []byte) error {
+	if err := p.Say(ws.OpBinary, payload); err != nil {
 		return err
 	}
-	got, err := p.next()
+	got, err := p.Next()
 	if err != nil {
 		return err
 	}
 	if !bytes.Equal(got, payload) {
-		return fmt.Errorf("bench: echo of message %d: sent %d bytes, got %d others", p.sent, len(payload), len(got))
+		return fmt.Errorf("load: echo of message %d: sent %d bytes, got %d others", p.Sent, len(payload), len(got))
 	}
 	return p.ackIfDue(time.Now())
 }
 
 // next returns the payload of the next data message, valid until the next
 // call, and answers what comes before it.
-func (p *peer) next() ([]byte, error) {
+func (p *Peer) Next() ([]byte, error) {
 	for {
 		m, err := p.message()
 		if err != nil {
@@ -105,31 +105,31 @@ func (p *peer) next() ([]byte, error) {
 }
 
 // sort answers pings and control messages, and tells whether m is data.
-func (p *peer) sort(m *frame.Message) (data bool, err error) {
+func (p *Peer) sort(m *frame.Message) (data bool, err error) {
 	switch m.OpCode {
 	case ws.OpPing:
-		return false, p.write(ws.OpPong, m.Payload())
+		return false, p.Write(ws.OpPong, m.Payload())
 	case ws.OpPong:
 		return false, nil
 	case ws.OpClose:
-		return false, fmt.Errorf("bench: peer closed: % x", m.Payload())
+		return false, fmt.Errorf("load: peer closed: % x", m.Payload())
 	}
 	if p.resilient && m.OpCode == ws.OpBinary && wire.IsMagic(m.Payload()) {
 		return false, p.control(m.Payload())
 	}
-	if p.received++; p.received == p.acked+1 {
+	if p.Received++; p.Received == p.Acked+1 {
 		p.first = time.Now()
 	}
 	return true, nil
 }
 
 // control handles a control message of a session under way (PROTOCOL §4).
-func (p *peer) control(msg []byte) error {
+func (p *Peer) control(msg []byte) error {
 	switch t, _ := wire.TypeOf(msg); t {
 	case wire.Ack:
 		seq, err := wire.ParseAck(msg)
-		if err == nil && int32(p.sent-seq) < 0 {
-			err = fmt.Errorf("bench: ACK %d of %d messages", seq, p.sent)
+		if err == nil && int32(p.Sent-seq) < 0 {
+			err = fmt.Errorf("load: ACK %d of %d messages", seq, p.Sent)
 		}
 		return err
 	case wire.Heartbeat:
@@ -137,14 +137,14 @@ func (p *peer) control(msg []byte) error {
 		if err != nil {
 			return err
 		}
-		if b.Sent != p.received {
-			return fmt.Errorf("bench: HEARTBEAT counts %d messages, %d came", b.Sent, p.received)
+		if b.Sent != p.Received {
+			return fmt.Errorf("load: HEARTBEAT counts %d messages, %d came", b.Sent, p.Received)
 		}
-		if p.onBeat != nil {
-			p.onBeat()
+		if p.OnBeat != nil {
+			p.OnBeat()
 		}
-		b.Sent, b.Ack = p.sent, p.tell(time.Now())
-		return p.write(ws.OpBinary, wire.AppendBeat(nil, wire.HeartbeatAck, b))
+		b.Sent, b.Ack = p.Sent, p.tell(time.Now())
+		return p.Write(ws.OpBinary, wire.AppendBeat(nil, wire.HeartbeatAck, b))
 	case wire.Close:
 		code, reason, err := wire.ParseClose(msg)
 		if err == nil {
@@ -154,80 +154,80 @@ func (p *peer) control(msg []byte) error {
 	case wire.GoAway:
 		return nil
 	default:
-		return fmt.Errorf("bench: %v in the middle of a session", t)
+		return fmt.Errorf("load: %v in the middle of a session", t)
 	}
 }
 
 // ackIfDue acknowledges in a message of its own, as a client library does
 // that does not wait for its application to speak.
-func (p *peer) ackIfDue(now time.Time) error {
-	due := p.received-p.acked >= ackMessages || p.received != p.acked && now.Sub(p.first) >= ackDelay
+func (p *Peer) ackIfDue(now time.Time) error {
+	due := p.Received-p.Acked >= ackMessages || p.Received != p.Acked && now.Sub(p.first) >= AckDelay
 	if !p.resilient || !due {
 		return nil
 	}
-	return p.ack()
+	return p.Ack()
 }
 
-func (p *peer) ack() error {
-	return p.write(ws.OpBinary, wire.AppendAck(make([]byte, 0, 16), p.tell(time.Now())))
+func (p *Peer) Ack() error {
+	return p.Write(ws.OpBinary, wire.AppendAck(make([]byte, 0, 16), p.tell(time.Now())))
 }
 
 // tell returns what is acknowledged now.
-func (p *peer) tell(now time.Time) uint32 {
-	p.acked, p.told = p.received, now
-	return p.acked
+func (p *Peer) tell(now time.Time) uint32 {
+	p.Acked, p.told = p.Received, now
+	return p.Acked
 }
 
 // rest acknowledges what is open and then stays connected, answering
 // heartbeats and pings, until the connection ends.
-func (p *peer) rest() error {
+func (p *Peer) Rest() error {
 	if p.resilient {
-		if err := p.ack(); err != nil {
+		if err := p.Ack(); err != nil {
 			return err
 		}
 	}
-	if _, err := p.next(); err != nil {
+	if _, err := p.Next(); err != nil {
 		return err
 	}
-	return errors.New("bench: data on an idle connection")
+	return errors.New("load: data on an idle connection")
 }
 
 // close ends the session and not only the connection, so that the sidecar
 // holds nothing of it in the next round.
-func (p *peer) close() error {
+func (p *Peer) Close() error {
 	defer p.conn.Close()
 	if err := p.conn.SetDeadline(time.Now().Add(closeLimit)); err != nil {
 		return err
 	}
 	if !p.resilient {
-		return p.write(ws.OpClose, []byte{byte(ws.StatusNormalClosure >> 8), byte(ws.StatusNormalClosure & 0xff)})
+		return p.Write(ws.OpClose, []byte{byte(ws.StatusNormalClosure >> 8), byte(ws.StatusNormalClosure & 0xff)})
 	}
-	if err := p.ack(); err != nil {
+	if err := p.Ack(); err != nil {
 		return err
 	}
-	if err := p.write(ws.OpBinary, wire.AppendClose(nil, ws.StatusNormalClosure, "")); err != nil {
+	if err := p.Write(ws.OpBinary, wire.AppendClose(nil, ws.StatusNormalClosure, "")); err != nil {
 		return err
 	}
-	_, err := p.next()
+	_, err := p.Next()
 	var closed *wire.CloseError
 	if errors.As(err, &closed) {
 		return nil
 	}
-	return fmt.Errorf("bench: CLOSE was not answered: %w", err)
+	return fmt.Errorf("load: CLOSE was not answered: %w", err)
 }
 
 // rides has the rule of seqwindow.Receiver.ShouldPiggyback.
-func (p *peer) rides(now time.Time) bool {
+func (p *Peer) rides(now time.Time) bool {
 	last := p.told
 	if last.IsZero() {
 		last = p.first
 	}
-	return p.received != p.acked && (p.received-p.acked >= rideMessages || now.Sub(last) >= rideDelay)
+	return p.Received != p.Acked && (p.Received-p.Acked >= rideMessages || now.Sub(last) >= rideDelay)
 }
 
 // say sends one data message, and an acknowledgement before it if one rides.
-func (p *peer) say(opcode ws.OpCode, payload []byte) error {
-	p.sent++
+func (p *Peer) Say(opcode ws.OpCode, payload []byte) error {
+	p.Sent++
 	p.out = p.out[:0]
 	if now := time.Now(); p.resilient && p.rides(now) {
 		p.out = frame.Append(p.out, header(ws.OpBinary), wire.AppendAck(make([]byte, 0, 16), p.tell(now)))
@@ -244,10 +244,10 @@ func header(opcode ws.OpCode) ws.Header {
 }
 
 // write sends one frame.
-func (p *peer) write(opcode ws.OpCode, payload []byte) error { return p.repeat(opcode, payload, 1) }
+func (p *Peer) Write(opcode ws.OpCode, payload []byte) error { return p.repeat(opcode, payload, 1) }
 
 // repeat sends the same frame n times in one go.
-func (p *peer) repeat(opcode ws.OpCode, payload []byte, n int) error {
+func (p *Peer) repeat(opcode ws.OpCode, payload []byte, n int) error {
 	p.out = p.out[:0]
 	for range n {
 		p.out = frame.Append(p.out, header(opcode), payload)
@@ -257,7 +257,7 @@ func (p *peer) repeat(opcode ws.OpCode, payload []byte, n int) error {
 }
 
 // message reads until a message is complete.
-func (p *peer) message() (frame.Message, error) {
+func (p *Peer) message() (frame.Message, error) {
 	for {
 		m, n, ok, err := p.messages.Next(p.in[p.start:p.end])
 		p.start += n
@@ -274,7 +274,7 @@ func (p *peer) message() (frame.Message, error) {
 }
 
 // makeRoom moves what is left to the front, and doubles a buffer that is full.
-func (p *peer) makeRoom() {
+func (p *Peer) makeRoom() {
 	if p.start > 0 {
 		p.end = copy(p.in, p.in[p.start:p.end])
 		p.start = 0

@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"bytes"
@@ -10,32 +10,33 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/internal/bench/fake"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
 // withFake runs a script with a load client against a fake over a pipe, in
 // virtual time, and returns when both are done.
-func withFake(t *testing.T, f *fake, script func(t *testing.T, p *peer)) {
+func withFake(t *testing.T, f *fake.Sidecar, script func(t *testing.T, p *Peer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
-		f.conn = server
+		f.Conn = server
 		over := make(chan error, 1)
-		resilient := f.resilient
+		resilient := f.Resilient
 		go func() {
-			if err := f.accept(); err != nil {
+			if err := f.Accept(); err != nil {
 				over <- err
 				return
 			}
-			over <- f.serve()
+			over <- f.Serve()
 		}()
 		p, err := upgrade(client, wire.Offer{Resilient: resilient})
 		if err != nil {
 			t.Fatal(err)
 		}
 		script(t, p)
-		if err := p.close(); err != nil {
+		if err := p.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
 		if err := <-over; err != nil {
@@ -45,10 +46,10 @@ func withFake(t *testing.T, f *fake, script func(t *testing.T, p *peer)) {
 	})
 }
 
-func trips(t *testing.T, p *peer, n int, every time.Duration) {
+func trips(t *testing.T, p *Peer, n int, every time.Duration) {
 	t.Helper()
 	for i := range n {
-		if err := p.roundTrip(bytes.Repeat([]byte{byte(i)}, 64)); err != nil {
+		if err := p.RoundTrip(bytes.Repeat([]byte{byte(i)}, 64)); err != nil {
 			t.Fatalf("round trip %d: %v", i+1, err)
 		}
 		time.Sleep(every) // of the bubble
@@ -56,58 +57,58 @@ func trips(t *testing.T, p *peer, n int, every time.Duration) {
 }
 
 func TestPeerAcksByCount(t *testing.T) {
-	f := &fake{resilient: true}
-	withFake(t, f, func(t *testing.T, p *peer) { trips(t, p, 100, 0) })
+	f := &fake.Sidecar{Resilient: true}
+	withFake(t, f, func(t *testing.T, p *Peer) { trips(t, p, 100, 0) })
 	// With the messages that follow 24, 48, 72 and 96, and the rest before CLOSE.
-	if len(f.acks) != 5 || f.acks[0].seq != 24 || f.acks[3].seq != 96 || f.acks[4].seq != 100 {
-		t.Errorf("acks %v", f.acks)
+	if len(f.Acks) != 5 || f.Acks[0].Seq != 24 || f.Acks[3].Seq != 96 || f.Acks[4].Seq != 100 {
+		t.Errorf("acks %v", f.Acks)
 	}
 }
 
 func TestPeerAcksByTime(t *testing.T) {
-	f := &fake{resilient: true}
-	withFake(t, f, func(t *testing.T, p *peer) { trips(t, p, 40, 7*time.Millisecond) })
-	for i, a := range f.acks[:len(f.acks)-1] {
+	f := &fake.Sidecar{Resilient: true}
+	withFake(t, f, func(t *testing.T, p *Peer) { trips(t, p, 40, 7*time.Millisecond) })
+	for i, a := range f.Acks[:len(f.Acks)-1] {
 		// Messages come at 0, 7, 14, 21 ms: with the fourth goes what is due soon,
 		// and with every third from then on.
-		if want := uint32(3 * (i + 1)); a.seq != want {
-			t.Errorf("ack %d of message %d, want %d", i, a.seq, want)
+		if want := uint32(3 * (i + 1)); a.Seq != want {
+			t.Errorf("ack %d of message %d, want %d", i, a.Seq, want)
 		}
 	}
-	if len(f.acks) != 14 {
-		t.Errorf("%d acks, want 13 and that before CLOSE", len(f.acks))
+	if len(f.Acks) != 14 {
+		t.Errorf("%d acks, want 13 and that before CLOSE", len(f.Acks))
 	}
 }
 
 func TestPeerAnswersHeartbeats(t *testing.T) {
-	f := &fake{resilient: true, beatEvery: 10}
-	withFake(t, f, func(t *testing.T, p *peer) { trips(t, p, 100, 0) })
-	if f.beats != 10 || f.pongs != 10 {
-		t.Errorf("%d heartbeats and %d pings answered, want 10 each", f.beats, f.pongs)
+	f := &fake.Sidecar{Resilient: true, BeatEvery: 10}
+	withFake(t, f, func(t *testing.T, p *Peer) { trips(t, p, 100, 0) })
+	if f.Beats != 10 || f.Pongs != 10 {
+		t.Errorf("%d heartbeats and %d pings answered, want 10 each", f.Beats, f.Pongs)
 	}
 }
 
 func TestPlainPeer(t *testing.T) {
-	f := &fake{beatEvery: 3}
-	withFake(t, f, func(t *testing.T, p *peer) { trips(t, p, 30, time.Second) })
-	if f.received != 30 || f.pongs != 10 || !f.closed {
-		t.Errorf("%d messages, %d pongs, closed %v", f.received, f.pongs, f.closed)
+	f := &fake.Sidecar{BeatEvery: 3}
+	withFake(t, f, func(t *testing.T, p *Peer) { trips(t, p, 30, time.Second) })
+	if f.Received != 30 || f.Pongs != 10 || !f.Closed {
+		t.Errorf("%d messages, %d pongs, closed %v", f.Received, f.Pongs, f.Closed)
 	}
 }
 
 // A plain client's data may look like our control messages.
 func TestPlainPeerDoesNotInterpret(t *testing.T) {
-	withFake(t, &fake{}, func(t *testing.T, p *peer) {
-		if err := p.roundTrip(wire.AppendAck(nil, 9)); err != nil {
+	withFake(t, &fake.Sidecar{}, func(t *testing.T, p *Peer) {
+		if err := p.RoundTrip(wire.AppendAck(nil, 9)); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
 func TestPeerLargeMessage(t *testing.T) {
-	withFake(t, &fake{resilient: true}, func(t *testing.T, p *peer) {
+	withFake(t, &fake.Sidecar{Resilient: true}, func(t *testing.T, p *Peer) {
 		for _, n := range []int{0, 1, 125, 126, readBytes, 1 << 16, 300_000} {
-			if err := p.roundTrip(bytes.Repeat([]byte("x"), n)); err != nil {
+			if err := p.RoundTrip(bytes.Repeat([]byte("x"), n)); err != nil {
 				t.Errorf("%d bytes: %v", n, err)
 			}
 		}
@@ -144,7 +145,7 @@ func TestPeerNoticesFaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := p.roundTrip([]byte("hello")); err == nil || !strings.Contains(err.Error(), c.want) {
+			if err := p.RoundTrip([]byte("hello")); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})

@@ -1,0 +1,105 @@
+// Package load is both ends of what the benchmarks send through a proxy: clients
+// that cost as little as they can, since they share the processors with what is
+// measured, an app that does, and plain forwarders to compare with.
+package load
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// dialWidth is how many connections are opened at the same time: below any
+// listen backlog.
+const dialWidth = 16
+
+// turnLimit ends a turn of load that hangs. One takes seconds.
+const TurnLimit = 5 * time.Minute
+
+// A fleet is many peers.
+type Fleet []*Peer
+
+// dialFleet opens n connections, each with one round trip behind it.
+func DialFleet(addr string, n int, offer wire.Offer) (Fleet, error) {
+	return Gather(n, func() (*Peer, error) { return GreetPeer(addr, offer) })
+}
+
+// greetPeer opens a connection and makes one round trip on it.
+func GreetPeer(addr string, offer wire.Offer) (*Peer, error) {
+	p, err := DialPeer(addr, offer)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.RoundTrip([]byte("hello"))
+}
+
+// gather makes a fleet of n, dialWidth at a time.
+func Gather(n int, join func() (*Peer, error)) (Fleet, error) {
+	f := make(Fleet, n)
+	var next atomic.Int64
+	err := Each(dialWidth, func(int) error {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= n {
+				return nil
+			}
+			var err error
+			if f[i], err = join(); err != nil {
+				return err
+			}
+		}
+	})
+	if err != nil {
+		f.Cut()
+		return nil, err
+	}
+	return f, nil
+}
+
+// trips makes a number of round trips, spread over the peers so that all of
+// them end together.
+func (f Fleet) Trips(total int, payload []byte) error {
+	var tickets atomic.Int64
+	return Each(len(f), func(i int) error {
+		for tickets.Add(1) <= int64(total) {
+			if err := f[i].RoundTrip(payload); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// close ends all sessions.
+func (f Fleet) Close() error {
+	return Each(len(f), func(i int) error { return f[i].Close() })
+}
+
+// cut closes the connections and leaves sessions to the sidecar. Peers that
+// were never dialled are nil.
+func (f Fleet) Cut() {
+	for _, p := range f {
+		if p != nil {
+			p.conn.Close()
+		}
+	}
+}
+
+// each runs n calls at the same time and joins their errors; the first is
+// enough to read.
+func Each(n int, call func(i int) error) error {
+	var wg sync.WaitGroup
+	var once sync.Once
+	var first error
+	for i := range n {
+		wg.Go(func() {
+			if err := call(i); err != nil {
+				once.Do(func() { first = err })
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}
