@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"regexp"
@@ -150,6 +151,7 @@ var rows = []row{
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, store.ErrUnavailable) }, Refuse{wire.ResetTryAgain, store.ErrUnavailable}},
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrUnavailable) }, Refuse{wire.ResetTryAgain, store.ErrUnavailable}},
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrFull) }, Refuse{wire.ResetTryAgain, store.ErrFull}},
+		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, context.Canceled) }, Refuse{wire.ResetTryAgain, context.Canceled}},
 	}},
 	{"the journal says that the session is over", "RESET 1", []example{
 		{NotOwner, func(_ *Policy, f *Facts) { st := record(); st.Kind = store.End; read(f, st, nil) }, Refuse{Reason: wire.ResetUnknown}},
@@ -157,6 +159,16 @@ var rows = []row{
 	{"the token was never sent, or the client is known to have a newer one (§8.4)", "RESET 2", []example{
 		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Epoch = 2; read(f, record(), nil) }, Refuse{Reason: wire.ResetToken}},
 		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Generation = 2; read(f, record(), nil) }, Refuse{wire.ResetToken, ErrTokenReused}},
+		{NotOwner, func(_ *Policy, f *Facts) {
+			st := record()
+			st.Epoch, st.ProvenEpoch, st.Proven = 2, 2, 0
+			read(f, st, nil)
+		}, Refuse{wire.ResetToken, ErrTokenReused}},
+		{NotOwner, func(_ *Policy, f *Facts) {
+			st := record()
+			st.Proven, st.OutAcked = 4, 11
+			read(f, st, nil)
+		}, Refuse{wire.ResetToken, ErrTokenReused}},
 		{0, func(_ *Policy, f *Facts) { f.Token.Owner = ""; f.Token.Generation = 2; read(f, record(), nil) }, Refuse{wire.ResetToken, ErrTokenReused}},
 	}},
 	{"the journal lacks messages that the client lacks", "RESET 3", []example{
@@ -243,6 +255,7 @@ var rows = []row{
 	}},
 	{"none of these", "WELCOME *adopted*", []example{
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil) }, Adopt{}},
+		{NotOwner, func(_ *Policy, f *Facts) { st := record(); st.Epoch = 2; read(f, st, nil) }, Adopt{}}, // its token did not arrive
 		{NotOwner, func(p *Policy, f *Facts) { p.Authorize = true; read(f, record(), nil); f.Authorized(0) }, Adopt{}},
 		{0, func(_ *Policy, f *Facts) {
 			f.Token.Owner = self
