@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -31,23 +32,23 @@ const (
 // binding is the hash of what a token is bound to: the Origin always, and what
 // Config.Bind lists, each as it came with this request (PROTOCOL §8.4). The
 // order of the list does not matter, so that pods need not agree on it.
-func (h *arrival) binding() (b [16]byte) {
+func binding(r *http.Request, bind []string) (b [16]byte) {
 	d := upgrade.NewDigest()
-	origin := slices.Clone(h.r.Header["Origin"])
+	origin := slices.Clone(r.Header["Origin"])
 	for i := range origin {
 		origin[i] = strings.ToLower(origin[i])
 	}
 	d.Add("origin", origin)
-	list := slices.Sorted(slices.Values(h.s.cfg.Bind))
+	list := slices.Sorted(slices.Values(bind))
 	for _, entry := range slices.Compact(list) {
 		kind, name, _ := strings.Cut(entry, ":")
 		switch kind {
 		case "authorization":
-			d.Add(entry, h.r.Header["Authorization"])
+			d.Add(entry, r.Header["Authorization"])
 		case "cookie":
-			d.Add(entry, cookieValues(h.r.Header["Cookie"], name))
+			d.Add(entry, cookieValues(r.Header["Cookie"], name))
 		case "header":
-			d.Add("header:"+http.CanonicalHeaderKey(name), h.r.Header.Values(name))
+			d.Add("header:"+http.CanonicalHeaderKey(name), r.Header.Values(name))
 		}
 	}
 	copy(b[:], d.Sum(nil))
@@ -68,32 +69,46 @@ func cookieValues(lines []string, name string) (values []string) {
 	return values
 }
 
-// authorised asks the app whether the client may still have its session, if
-// Config.ResumeAuth says so: a token outlives a logout, and only the app knows
-// of that. It returns 0 for yes. An app that cannot tell now is no reason to
-// end a session: the client keeps everything and tries again.
-func (h *arrival) authorised(ctx context.Context) wire.ResetReason {
-	if h.s.cfg.ResumeAuth == "" {
+// authorizeResume asks the app whether the client may still have its session,
+// if Config.ResumeAuth says so: a token outlives a logout, and only the app
+// knows of that. It returns 0 for yes. An app that cannot tell now is no reason
+// to end a session: the client keeps everything and tries again.
+func (q *request) authorizeResume(ctx context.Context) wire.ResetReason {
+	if q.s.cfg.ResumeAuth == "" {
 		return 0
 	}
+	answer, reason := event.AppOK, q.s.askApp(ctx, q.r, q.scheme)
+	switch reason {
+	case 0:
+	case wire.ResetUnauthorised:
+		answer = event.AppRefused
+	default:
+		answer = event.AppFailed
+	}
+	q.s.observe(event.Event{Kind: event.Authorised, Session: q.session, Answer: answer})
+	return reason
+}
+
+// askApp waits for its turn, asks, and says what the answer means.
+func (s *Server) askApp(ctx context.Context, r *http.Request, scheme string) wire.ResetReason {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	select {
-	case h.s.asking <- struct{}{}:
-		defer func() { <-h.s.asking }()
+	case s.asking <- struct{}{}:
+		defer func() { <-s.asking }()
 	case <-ctx.Done():
-		h.s.log.Warn("app was not asked about a resume: too many questions under way")
+		s.log.Warn("app was not asked about a resume: too many questions under way")
 		return wire.ResetTryAgain
 	}
-	status, err := h.ask(ctx)
+	status, err := s.ask(ctx, r, scheme)
 	switch {
 	case err != nil:
-		h.s.log.Warn("app did not answer about a resume", "error", upgrade.Quiet(err))
+		s.log.Warn("app did not answer about a resume", "error", upgrade.Quiet(err))
 		return wire.ResetTryAgain
 	case status >= 200 && status < 300:
 		return 0
 	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
-		h.s.log.Warn("app could not tell about a resume", "status", status)
+		s.log.Warn("app could not tell about a resume", "status", status)
 		return wire.ResetTryAgain
 	}
 	// A redirect is one to a login page.
@@ -102,13 +117,13 @@ func (h *arrival) authorised(ctx context.Context) wire.ResetReason {
 
 // ask makes the request and returns the answer's status. It goes out by the
 // transport of plain HTTP: nothing is followed, connections are kept.
-func (h *arrival) ask(ctx context.Context) (status int, err error) {
-	target, err := url.Parse("http://" + h.s.upstream.Host() + h.s.cfg.ResumeAuth)
+func (s *Server) ask(ctx context.Context, of *http.Request, scheme string) (status int, err error) {
+	target, err := url.Parse("http://" + s.upstream.Host() + s.cfg.ResumeAuth)
 	if err != nil {
 		return 0, err
 	}
-	r := (&http.Request{Method: http.MethodGet, URL: target, Host: h.r.Host, Header: h.askHeader()}).WithContext(ctx)
-	resp, err := h.s.passthrough.Ask(r)
+	r := (&http.Request{Method: http.MethodGet, URL: target, Host: of.Host, Header: askHeader(of, scheme)}).WithContext(ctx)
+	resp, err := s.passthrough.Ask(r)
 	if err != nil {
 		return 0, err
 	}
@@ -120,14 +135,14 @@ func (h *arrival) ask(ctx context.Context) (status int, err error) {
 // askHeader is the client's header without the handshake, so that the app
 // sees cookies and credentials but no token (I9), and as what other proxies
 // that ask call the original request.
-func (h *arrival) askHeader() http.Header {
-	header := upgrade.ForwardHeader(h.r, h.scheme)
+func askHeader(r *http.Request, scheme string) http.Header {
+	header := upgrade.ForwardHeader(r, scheme)
 	for name := range header {
 		if strings.HasPrefix(name, "Sec-Websocket-") || name == "Content-Length" {
 			delete(header, name)
 		}
 	}
 	header.Set("X-Forwarded-Method", http.MethodGet)
-	header.Set("X-Forwarded-Uri", h.r.RequestURI)
+	header.Set("X-Forwarded-Uri", r.RequestURI)
 	return header
 }

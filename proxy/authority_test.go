@@ -18,8 +18,7 @@ import (
 )
 
 func bindingOf(bind []string, header http.Header) [16]byte {
-	h := &arrival{s: &Server{cfg: Config{Bind: bind}}, r: &http.Request{Header: header}}
-	return h.binding()
+	return binding(&http.Request{Header: header}, bind)
 }
 
 // No two of these requests may have the same binding.
@@ -78,8 +77,8 @@ func TestBindingsAgree(t *testing.T) {
 	}
 }
 
-// asker is an arrival at a server whose app answers questions with fn.
-func asker(t *testing.T, fn http.HandlerFunc) *arrival {
+// asker is a request at a server whose app answers questions with fn.
+func asker(t *testing.T, fn http.HandlerFunc) *request {
 	t.Helper()
 	app := httptest.NewServer(fn)
 	t.Cleanup(app.Close)
@@ -95,7 +94,7 @@ func asker(t *testing.T, fn http.HandlerFunc) *arrival {
 			"Sec-Websocket-Key": {proxytest.SampleKey}, "Sec-Websocket-Protocol": {"wsr.v1, wsr.resume.secret.1.2"}, "X-Forwarded-Uri": {"/forged"},
 		},
 	}
-	return &arrival{s: s, r: r}
+	return &request{s: s, r: r}
 }
 
 func TestAuthorised(t *testing.T) {
@@ -111,7 +110,7 @@ func TestAuthorised(t *testing.T) {
 			w.Header().Set("Location", "/login")
 			w.WriteHeader(status)
 		})
-		if got := h.authorised(t.Context()); got != want {
+		if got := h.authorizeResume(t.Context()); got != want {
 			t.Errorf("%d: %s, want %s", status, got, want)
 		}
 	}
@@ -121,7 +120,7 @@ func TestAuthorised(t *testing.T) {
 func TestAuthorityHears(t *testing.T) {
 	heard := make(chan *http.Request, 1)
 	h := asker(t, func(_ http.ResponseWriter, r *http.Request) { heard <- r })
-	if got := h.authorised(t.Context()); got != 0 {
+	if got := h.authorizeResume(t.Context()); got != 0 {
 		t.Fatal(got)
 	}
 	r := <-heard
@@ -141,17 +140,17 @@ func TestAuthorityHears(t *testing.T) {
 func TestAuthorityOutOfReach(t *testing.T) {
 	h := asker(t, nil)
 	h.s.upstream.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
-	if got := h.authorised(t.Context()); got != wire.ResetTryAgain {
+	if got := h.authorizeResume(t.Context()); got != wire.ResetTryAgain {
 		t.Errorf("unreachable: %s", got)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	stuck := asker(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	if got := stuck.authorised(ctx); got != wire.ResetTryAgain {
+	if got := stuck.authorizeResume(ctx); got != wire.ResetTryAgain {
 		t.Errorf("no answer: %s", got)
 	}
-	nobody := &arrival{s: &Server{}}
-	if got := nobody.authorised(t.Context()); got != 0 {
+	nobody := &request{s: &Server{}}
+	if got := nobody.authorizeResume(t.Context()); got != 0 {
 		t.Errorf("nobody to ask: %s", got)
 	}
 }
@@ -169,7 +168,7 @@ func TestAuthorityIsNotFlooded(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 1000 {
 		wg.Go(func() {
-			if got := h.authorised(t.Context()); got != 0 {
+			if got := h.authorizeResume(t.Context()); got != 0 {
 				t.Errorf("%s", got)
 			}
 		})

@@ -262,7 +262,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.sessions.close()
 	end, ok := ctx.Deadline()
 	if !ok {
-		end = time.Now().Add(handedWait)
+		end = time.Now().Add(handOverTimeout)
 	}
 	err := s.empty(&drain.Facts{Schedule: drain.Schedule{Stragglers: time.Until(end)}, Began: time.Now(), Refusing: true})
 	s.die()

@@ -21,52 +21,52 @@ const minPlainKey = 16
 // plainKey returns the id of the session that a client without wsr.v1 means,
 // if Config.PlainResume says how it tells and it does. The id is a hash, so
 // that what the client says is kept nowhere, and of its Origin too.
-func (h *arrival) plainKey() (id wire.SessionID, ok bool) {
-	kind, name, _ := strings.Cut(h.s.cfg.PlainResume, ":")
+func plainKey(r *http.Request, by string) (id wire.SessionID, ok bool) {
+	kind, name, _ := strings.Cut(by, ":")
 	var values []string
 	switch kind {
 	case "query":
-		values = h.r.URL.Query()[name]
+		values = r.URL.Query()[name]
 	case "cookie":
-		values = cookieValues(h.r.Header["Cookie"], name)
+		values = cookieValues(r.Header["Cookie"], name)
 	}
 	if len(values) != 1 || len(values[0]) < minPlainKey {
 		return id, false
 	}
 	d := upgrade.NewDigest()
 	d.Add("plain", values)
-	d.Add("place", []string{h.r.Host, h.r.URL.Path, strings.ToLower(h.req.Origin)})
+	d.Add("place", []string{r.Host, r.URL.Path, strings.ToLower(r.Header.Get("Origin"))})
 	copy(id[:], d.Sum(nil))
 	return id, true
 }
 
 // linger joins a client without wsr.v1 with the session that it names, or
 // begins it.
-func (h *arrival) linger(id wire.SessionID) {
-	c, done := h.s.sessions.find(id, h.r.Context().Done())
+func (q *request) linger(id wire.SessionID) {
+	c, done := q.s.sessions.find(id, q.r.Context().Done())
 	switch {
 	case c != nil:
-		h.rejoin(c)
+		q.rejoin(c)
 	case done != nil:
 		defer done()
-		h.beginLinger(id)
+		q.beginLinger(id)
 	}
 }
 
-func (h *arrival) beginLinger(id wire.SessionID) {
-	s := h.s
-	app := h.dialApp(h.handshake())
+func (q *request) beginLinger(id wire.SessionID) {
+	s := q.s
+	app := q.dialApp(q.handshake())
 	if app == nil {
 		return
 	}
-	extensions, compressed := h.extensions(app.Deflate)
-	conn, err := h.accept(app.Subprotocol, extensions, app.Header)
+	extensions, compressed := q.extensions(app.Deflate)
+	conn, err := q.accept(app.Subprotocol, extensions, app.Header)
 	if err != nil {
 		app.Conn.Close()
 		return
 	}
 	now := time.Now()
-	c := &conduit{srv: s, id: id, born: monotime.At(h.began), deflate: app.Deflate}
+	c := &conduit{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate}
 	m := session.New(&s.echo, now, session.Start{
 		ID: id, Subprotocol: app.Subprotocol, Extensions: extensions, Deflate: app.Deflate != nil, Echo: true,
 	})
@@ -84,23 +84,23 @@ func (h *arrival) beginLinger(id wire.SessionID) {
 
 // rejoin is reattach for a client without wsr.v1, whom nothing can be told but
 // by HTTP.
-func (h *arrival) rejoin(c *conduit) {
-	switch h.permission(h.r.Context()) {
+func (q *request) rejoin(c *conduit) {
+	switch q.authorizeResume(q.r.Context()) {
 	case 0:
 	case wire.ResetUnauthorised:
-		h.refuse(&upgrade.Refusal{Status: http.StatusForbidden, Reason: "not authorised", Label: event.RefusedResume})
+		q.refuse(&upgrade.Refusal{Status: http.StatusForbidden, Reason: "not authorised", Label: event.RefusedResume})
 		return
 	default:
-		h.later("the app could not be asked", event.RefusedResume)
+		q.later("the app could not be asked", event.RefusedResume)
 		return
 	}
 	protocol := c.subprotocol()
-	if protocol != "" && !slices.Contains(h.offer.App, protocol) {
-		h.refuse(&upgrade.Refusal{Status: http.StatusBadRequest, Reason: "the session has another subprotocol", Label: event.RefusedProtocols})
+	if protocol != "" && !slices.Contains(q.offer.App, protocol) {
+		q.refuse(&upgrade.Refusal{Status: http.StatusBadRequest, Reason: "the session has another subprotocol", Label: event.RefusedProtocols})
 		return
 	}
-	extensions, compressed := h.extensions(c.deflate)
-	conn, err := h.accept(protocol, extensions, nil)
+	extensions, compressed := q.extensions(c.deflate)
+	conn, err := q.accept(protocol, extensions, nil)
 	if err != nil {
 		return
 	}
@@ -109,7 +109,7 @@ func (h *arrival) rejoin(c *conduit) {
 		return
 	}
 	c.accepted(event.Plain)
-	c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeResumed, Took: time.Since(h.began)})
+	c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeResumed, Took: time.Since(q.began)})
 }
 
 func (c *conduit) subprotocol() string {

@@ -22,7 +22,7 @@ type savedHandshake struct {
 
 // keepHandshake keeps the handshake of a session that may get another app
 // socket.
-func (c *conduit) keepHandshake(h *arrival, hs upgrade.Offer, start session.Start) {
+func (c *conduit) keepHandshake(h *request, hs upgrade.Offer, start session.Start) {
 	if c.srv.cfg.AppRetry <= 0 || !start.AppReplaceable && !start.AppReplaceableIfRestored {
 		return
 	}

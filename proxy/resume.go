@@ -2,191 +2,215 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/admission"
 	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// Implementation limits of a resume.
-const (
-	// resumeTries bounds how often a resume looks again because the session
-	// moved meanwhile. Each look follows a move, which takes longer than it.
-	resumeTries = 5
+// handOverTimeout is how long a client that came by another sidecar waits for
+// its session to be handed over: the app's answer (1 s) and some appends.
+const handOverTimeout = 5 * time.Second
 
-	// handedWait is how long a client that came by another sidecar waits for
-	// its session to be handed over: the app's answer (1 s) and some appends.
-	handedWait = 5 * time.Second
-)
+// A resume brings a client back to its session: here, at its owner by a
+// tunnel, or from the journal. It performs the steps that package admission
+// decides on.
+type resume struct {
+	*request
+	facts admission.Facts
 
-// resume brings a client back to its session: here, at its owner by a tunnel,
-// or from the journal. Whatever is wrong with a token, the answer is the same
-// and nothing happens to the session that it names.
-func (h *arrival) resume() {
-	if p, ok := h.s.peers.OpenProof(h.r); ok {
-		p.Restore(h.r)
-		h.scheme, h.forwarded = p.Scheme(), true
+	found   *conduit        // by Look
+	release func()          // lets others adopt the session here; nil: nobody is kept from it
+	journal context.Context // bounds the calls of the journal since Load
+	cancel  func()          // of journal; nil: there is none
+}
+
+// resume answers an upgrade that names a session. Whatever is wrong with a
+// token, the answer is the same and nothing happens to the session that it
+// names.
+func (q *request) resume() {
+	if p, ok := q.s.peers.OpenProof(q.r); ok {
+		p.Restore(q.r)
+		q.scheme, q.forwarded = p.Scheme(), true
 	}
-	t, err := wire.OpenToken(h.s.cfg.Tokens, h.offer.Resume.Token, time.Now())
-	if err != nil || t.Binding != h.binding() {
-		h.reset(wire.ResetToken)
-		return
+	r := &resume{request: q, facts: admission.Facts{Forwarded: q.forwarded, Position: session.Position{
+		Received: seqwindow.Serial(q.offer.Resume.Received),
+		Next:     seqwindow.Serial(q.offer.Resume.Next),
+	}}}
+	t, err := wire.OpenToken(q.s.cfg.Tokens, q.offer.Resume.Token, time.Now())
+	if err == nil && t.Binding == binding(q.r, q.s.cfg.Bind) {
+		r.facts.Token, q.session = t, t.Session
 	}
-	h.session = t.Session
-	asked := owners{h.s.cfg.Advertise: peer.NotOwner}
-	ask := t.Owner // saves the look into the journal in the common case
-	for range resumeTries {
-		if ask != "" && h.pass(ask, asked, t) {
-			return
-		}
-		c, done := h.s.sessions.find(t.Session, h.r.Context().Done())
-		switch {
-		case c != nil:
-			h.reattach(c, t)
-			return
-		case done == nil:
-			return // the client is gone
-		case h.forwarded:
-			done()
-			h.refuse(misdirected)
-			return
-		}
-		var decided bool
-		ask, decided = h.adopt(t, asked)
-		done()
-		if decided {
-			return
-		}
+	defer r.letGo()
+	for r.perform(q.s.admission.Next(r.now())) {
 	}
-	h.reset(wire.ResetTryAgain)
+}
+
+// now returns the facts as they are at this moment.
+func (r *resume) now() *admission.Facts {
+	f := &r.facts
+	f.Now, f.Draining = time.Now(), r.s.Draining()
+	f.Here = f.Token != nil && r.s.sessions.has(r.session)
+	f.HandingOver = r.found != nil && r.found.isHandingOver()
+	return f
+}
+
+// perform takes a step, and reports whether another one follows.
+func (r *resume) perform(step admission.Step) bool {
+	f := &r.facts
+	switch step := step.(type) {
+	case admission.Forward:
+		return r.forward(step.Owner)
+	case admission.Look:
+		return r.look()
+	case admission.Load:
+		r.load()
+	case admission.Authorize:
+		f.Authorized(r.authorizeResume(r.context()))
+	case admission.HandOver:
+		return r.handOver()
+	case admission.Adopt:
+		return r.adopt()
+	case admission.Attach:
+		r.attach()
+		return false
+	case admission.Misdirect:
+		r.refuse(misdirected)
+		return false
+	case admission.Refuse:
+		r.report(step.Cause)
+		r.reset(step.Reason)
+		return false
+	}
+	return true
+}
+
+// letGo ends what Look and Load have begun.
+func (r *resume) letGo() {
+	if r.release != nil {
+		r.release()
+	}
+	if r.cancel != nil {
+		r.cancel()
+	}
+	r.found, r.release, r.journal, r.cancel = nil, nil, nil, nil
+}
+
+// context bounds what is asked of the journal and, before it, of the app.
+func (r *resume) context() context.Context {
+	if r.journal != nil {
+		return r.journal
+	}
+	return r.r.Context()
 }
 
 // misdirected tells another sidecar that the session is not here.
 var misdirected = &upgrade.Refusal{Status: 421, Reason: "the session is not here", Label: event.RefusedMisdirected}
 
-func (h *arrival) refuse(ref *upgrade.Refusal) { h.s.refuse(h.w, ref) }
-
-// owners are the sidecars that were asked for the session, and what came of
-// it.
-type owners map[string]peer.Result
-
-// pass hands the client to the session's owner. It returns false when that
-// cannot serve it. A request that was forwarded once goes no further, and a
-// session that is here needs nobody else.
-func (h *arrival) pass(owner string, asked owners, t *wire.Token) bool {
-	if _, before := asked[owner]; before || h.forwarded || h.s.sessions.has(t.Session) {
-		return false
-	}
+// forward passes the client on to the session's owner.
+func (r *resume) forward(owner string) bool {
+	r.letGo()
 	began := time.Now()
-	end := h.s.peers.Forward(h.w, h.r, h.scheme, owner)
-	asked[owner] = end
-	h.s.observe(event.Event{Kind: event.Forwarded, Session: h.session, Forward: end, Took: time.Since(began)})
-	return end == peer.Served
-}
-
-// position is what the client says it has.
-func (h *arrival) position() session.Position {
-	return session.Position{
-		Received: seqwindow.Serial(h.offer.Resume.Received),
-		Next:     seqwindow.Serial(h.offer.Resume.Next),
-	}
-}
-
-// reattach joins the client's new connection with a session that lives here.
-// The session is asked twice: before the handshake is answered, so that a
-// refused client disturbs nobody, and after, since it may have ended.
-func (h *arrival) reattach(c *conduit, t *wire.Token) {
-	if reason := c.check(t, h.position()); reason != 0 {
-		h.reset(reason)
-		return
-	}
-	if !h.allowed(h.r.Context()) || h.leaves(c) {
-		return
-	}
-	if h.r.Context().Err() != nil {
-		return // whoever came has gone on, and may be attached by now
-	}
-	extensions, compressed := h.extensions(c.deflate)
-	conn, err := h.accept(wire.Subprotocol, extensions, nil)
-	if err != nil {
-		return
-	}
-	if reason := c.attach(conn, t, h.position(), compressed); reason != 0 {
-		h.sayReset(conn, reason)
-		return
-	}
-	c.accepted(event.Resilient)
-	c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeResumed, Took: time.Since(h.began)})
-}
-
-// leaves hands the session over, if this sidecar is about to stop and the
-// client has come to another one that can adopt it. One that came here itself
-// when the hand-over had begun is sent away.
-func (h *arrival) leaves(c *conduit) bool {
-	tunnelled := h.forwarded
-	if !tunnelled && !c.isHandingOver() || tunnelled && !h.s.Draining() {
+	result := r.s.peers.Forward(r.w, r.r, r.scheme, owner)
+	r.s.observe(event.Event{Kind: event.Forwarded, Session: r.session, Forward: result, Took: time.Since(began)})
+	switch result {
+	case peer.NotOwner:
+		r.facts.Answered(owner, admission.NotOwner)
+	case peer.Refused:
+		r.facts.Answered(owner, admission.Refused)
+	case peer.Unreachable:
+		r.facts.Answered(owner, admission.Unreachable)
+	default:
 		return false
 	}
-	wait := time.NewTimer(handedWait)
-	defer wait.Stop()
-	select {
-	case <-c.handOver(event.HandOverMoved):
-		if tunnelled {
-			h.refuse(misdirected)
-			return true
-		}
-	case <-wait.C:
-	case <-h.r.Context().Done():
-		return true
-	}
-	h.reset(wire.ResetTryAgain)
 	return true
 }
 
-// allowed asks the app, where it is to be asked, and answers the client that
-// may not have its session.
-func (h *arrival) allowed(ctx context.Context) bool {
-	reason := h.permission(ctx)
-	if reason != 0 {
-		h.reset(reason)
-	}
-	return reason == 0
-}
-
-// permission is what the app says of a resume, counted; 0 where it is not
-// asked.
-func (h *arrival) permission(ctx context.Context) wire.ResetReason {
-	if h.s.cfg.ResumeAuth == "" {
-		return 0
-	}
-	outcome := event.AppOK
-	reason := h.authorised(ctx)
-	switch reason {
-	case 0:
-	case wire.ResetUnauthorised:
-		outcome = event.AppRefused
+// look finds the session here, or keeps others from adopting it here. The
+// session is asked twice whether it can be resumed: before the handshake is
+// answered, so that a refused client disturbs nobody, and after, since it may
+// have ended.
+func (r *resume) look() bool {
+	r.letGo()
+	r.found, r.release = r.s.sessions.find(r.session, r.r.Context().Done())
+	switch {
+	case r.found != nil:
+		r.facts.Looked(admission.Found, r.found.check(r.facts.Token, r.facts.Position))
+	case r.release != nil:
+		r.facts.Looked(admission.Absent, 0)
 	default:
-		outcome = event.AppFailed
+		return false // the client is gone
 	}
-	h.s.observe(event.Event{Kind: event.Authorised, Session: h.session, Answer: outcome})
-	return reason
+	return true
 }
 
-// check tells why a resume cannot be, or 0.
+// handOver gives the session up for the sidecar that the client has come to,
+// or waits until that is done for another one.
+func (r *resume) handOver() bool {
+	wait := time.NewTimer(handOverTimeout)
+	defer wait.Stop()
+	select {
+	case <-r.found.handOver(event.HandOverMoved):
+		r.facts.HandOver = admission.HandedOver
+	case <-wait.C:
+		r.facts.HandOver = admission.HandOverLate
+	case <-r.r.Context().Done():
+		return false
+	}
+	return true
+}
+
+// attach joins the client's new connection with the session that was found.
+func (r *resume) attach() {
+	if r.r.Context().Err() != nil {
+		return // the client has gone on, and may be attached by now
+	}
+	c := r.found
+	extensions, compressed := r.extensions(c.deflate)
+	conn, err := r.accept(wire.Subprotocol, extensions, nil)
+	if err != nil {
+		return
+	}
+	if reason := c.attach(conn, r.facts.Token, r.facts.Position, compressed); reason != 0 {
+		r.sayReset(conn, reason)
+		return
+	}
+	c.accepted(event.Resilient)
+	c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeResumed, Took: time.Since(r.began)})
+}
+
+// report tells operators why a client cannot have its session, where that is
+// for them to know.
+func (r *resume) report(cause error) {
+	switch {
+	case cause == nil:
+	case errors.Is(cause, admission.ErrTokenReused):
+		r.s.tokenReused(r.facts.Token)
+	case errors.Is(cause, store.ErrCorrupt):
+		r.s.log.Error("journal of a session cannot be read", "session", r.session.String(), "error", cause)
+	default:
+		r.s.log.Warn("session cannot be adopted now", "session", r.session.String(), "error", cause)
+	}
+}
+
+// check returns why the session cannot be resumed, or 0.
 func (c *conduit) check(t *wire.Token, at session.Position) wire.ResetReason {
 	c.enter()
 	defer c.leave()
-	_, reason := c.resumable(t, at)
+	_, reason := c.resumableLocked(t, at)
 	return reason
 }
 
-// resumable returns the session, or why it cannot be resumed.
-func (c *conduit) resumable(t *wire.Token, at session.Position) (*session.Session, wire.ResetReason) {
+// resumableLocked returns the session, or why it cannot be resumed.
+func (c *conduit) resumableLocked(t *wire.Token, at session.Position) (*session.Session, wire.ResetReason) {
 	m, ok := c.m.(*session.Session)
 	switch {
 	case !ok || c.over && m.Moved():
@@ -196,24 +220,22 @@ func (c *conduit) resumable(t *wire.Token, at session.Position) (*session.Sessio
 	case m.OwnershipSuspect():
 		return nil, wire.ResetTryAgain
 	}
-	if reason := c.srv.judge(m.Token(t.Epoch, t.Generation), t); reason != 0 {
-		return nil, reason
+	switch m.Token(t.Epoch, t.Generation) {
+	case session.TokenUnknown:
+		return nil, wire.ResetToken
+	case session.TokenReused:
+		c.srv.tokenReused(t)
+		return nil, wire.ResetToken
 	}
 	return m, m.Check(at)
 }
 
-// judge turns a verdict on a token into an answer. One that was used up is
-// the sign of a copy, and somebody should look.
-func (s *Server) judge(v session.TokenVerdict, t *wire.Token) wire.ResetReason {
-	switch v {
-	case session.TokenValid:
-		return 0
-	case session.TokenReused:
-		s.observe(event.Event{Kind: event.TokenReused, Session: t.Session})
-		s.log.Warn("a resume token came that was used up: there may be a copy of it", "audit", true,
-			"session", t.Session.String(), "epoch", t.Epoch, "generation", t.Generation)
-	}
-	return wire.ResetToken
+// tokenReused reports a token that was used up. It is the sign of a copy, and
+// an operator should look.
+func (s *Server) tokenReused(t *wire.Token) {
+	s.observe(event.Event{Kind: event.TokenReused, Session: t.Session})
+	s.log.Warn("a resume token came that was used up: there may be a copy of it", "audit", true,
+		"session", t.Session.String(), "epoch", t.Epoch, "generation", t.Generation)
 }
 
 // attach makes conn the session's connection, or tells why not. The one
@@ -221,11 +243,11 @@ func (s *Server) judge(v session.TokenVerdict, t *wire.Token) wire.ResetReason {
 func (c *conduit) attach(conn net.Conn, t *wire.Token, at session.Position, compressed bool) wire.ResetReason {
 	now := c.enter()
 	defer c.leave()
-	m, reason := c.resumable(t, at)
+	m, reason := c.resumableLocked(t, at)
 	if reason == 0 && m.Attached() {
 		m.Supersede(now)
 		c.settle(now)
-		m, reason = c.resumable(t, at)
+		m, reason = c.resumableLocked(t, at)
 	}
 	if reason != 0 {
 		return reason

@@ -21,6 +21,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/admission"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
 	"github.com/wsresilience/wsresilience/internal/monotime"
@@ -112,6 +113,7 @@ type Server struct {
 	echo        session.Config // of clients without wsr.v1: nothing of theirs is journaled
 	upstream    *upgrade.App
 	passthrough *passthrough.Handler
+	admission   admission.Policy
 	scheme      string
 	tls         *tls.Config // nil: none
 	http        *http.Server
@@ -176,6 +178,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.passthrough = passthrough.New(up, cfg.Logger, s.scheme)
 	s.peers = peer.New(s.peerConfig())
+	s.admission = admission.Policy{
+		Self: cfg.Advertise, Journal: cfg.Store != nil, Authorize: cfg.ResumeAuth != "",
+		SessionTTL: cfg.SessionTTL, LeaseTTL: cfg.LeaseTTL,
+	}
 	s.asking = make(chan struct{}, maxAsking)
 	s.http, s.peerHTTP = s.newHTTP(s.serve), s.newHTTP(s.servePeer)
 	return s, nil

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -35,18 +34,18 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, &upgrade.Refusal{Status: http.StatusBadRequest, Reason: "the wsr entries of Sec-WebSocket-Protocol are malformed", Label: event.RefusedOffer})
 		return
 	}
-	h := &arrival{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme}
+	q := &request{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme}
 	if offer.Resume == nil && s.drainState.refusing() {
-		h.later("this pod is about to stop", event.RefusedDraining)
+		q.later("this pod is about to stop", event.RefusedDraining)
 		return
 	}
 	switch {
 	case !offer.Resilient, !s.cfg.Resilient(r.URL.Path):
-		h.plain()
+		q.plain()
 	case offer.Resume == nil:
-		h.fresh()
+		q.fresh()
 	default:
-		h.resume()
+		q.resume()
 	}
 }
 
@@ -55,14 +54,16 @@ func (s *Server) refuse(w http.ResponseWriter, ref *upgrade.Refusal) {
 	ref.Write(w)
 }
 
+func (q *request) refuse(ref *upgrade.Refusal) { q.s.refuse(q.w, ref) }
+
 // later refuses a client that may have more luck in a moment, or elsewhere.
-func (h *arrival) later(reason string, label event.Refusal) {
-	h.w.Header().Set("Retry-After", "10")
-	h.refuse(&upgrade.Refusal{Status: http.StatusServiceUnavailable, Reason: reason, Label: label})
+func (q *request) later(reason string, label event.Refusal) {
+	q.w.Header().Set("Retry-After", "10")
+	q.refuse(&upgrade.Refusal{Status: http.StatusServiceUnavailable, Reason: reason, Label: label})
 }
 
-// An arrival is one upgrade request on its way to a conduit.
-type arrival struct {
+// A request is one upgrade in progress.
+type request struct {
 	s      *Server
 	w      http.ResponseWriter
 	r      *http.Request
@@ -77,58 +78,58 @@ type arrival struct {
 
 // dialApp makes the handshake with the app. When the app refuses, the client
 // has its answer already, and the result is nil.
-func (h *arrival) dialApp(hs upgrade.Offer) *upgrade.AppConn {
-	hs.Scheme = h.scheme
+func (q *request) dialApp(hs upgrade.Offer) *upgrade.AppConn {
+	hs.Scheme = q.scheme
 	began := time.Now()
-	app, resp, err := h.s.upstream.Dial(h.r.Context(), h.r, hs)
+	app, resp, err := q.s.upstream.Dial(q.r.Context(), q.r, hs)
 	took := time.Since(began)
 	var ue *upgrade.AppError
 	switch {
 	case errors.As(err, &ue):
-		h.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
-		h.s.log.Warn("app handshake failed", "error", err)
-		h.s.refuse(h.w, ue.Refusal())
+		q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
+		q.s.log.Warn("app handshake failed", "error", err)
+		q.s.refuse(q.w, ue.Refusal())
 		return nil
 	case resp != nil:
-		h.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
-		if err := upgrade.PassRefusal(h.w, resp); err != nil {
-			h.s.log.Debug("app's refusal was cut short", "error", err)
+		q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
+		if err := upgrade.PassRefusal(q.w, resp); err != nil {
+			q.s.log.Debug("app's refusal was cut short", "error", err)
 		}
 		return nil
 	}
-	h.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppOK, Took: took})
+	q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppOK, Took: took})
 	return app
 }
 
 // accept completes the client's handshake and takes its connection.
-func (h *arrival) accept(protocol, extensions string, header http.Header) (net.Conn, error) {
-	conn, err := upgrade.Answer(h.w, h.req.AppendSwitch(nil, protocol, extensions, header))
+func (q *request) accept(protocol, extensions string, header http.Header) (net.Conn, error) {
+	conn, err := upgrade.Answer(q.w, q.req.AppendSwitch(nil, protocol, extensions, header))
 	if errors.Is(err, upgrade.ErrEarly) {
-		h.s.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly})
+		q.s.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly})
 	}
 	return conn, err
 }
 
 // plain joins a client that did not negotiate wsr.v1 with the app.
-func (h *arrival) plain() {
-	s := h.s
-	if id, ok := h.plainKey(); ok {
-		h.linger(id)
+func (q *request) plain() {
+	s := q.s
+	if id, ok := plainKey(q.r, q.s.cfg.PlainResume); ok {
+		q.linger(id)
 		return
 	}
 	// Without entries of ours to strip, the client's own offer passes as it
 	// is.
-	hs := upgrade.Offer{Verbatim: len(h.offer.App) == len(h.req.Protocols), Protocols: h.offer.App, Offers: h.req.Offers}
-	app := h.dialApp(hs)
+	hs := upgrade.Offer{Verbatim: len(q.offer.App) == len(q.req.Protocols), Protocols: q.offer.App, Offers: q.req.Offers}
+	app := q.dialApp(hs)
 	if app == nil {
 		return
 	}
-	conn, err := h.accept(app.Subprotocol, app.Extensions, app.Header)
+	conn, err := q.accept(app.Subprotocol, app.Extensions, app.Header)
 	if err != nil {
 		app.Conn.Close()
 		return
 	}
-	c := &conduit{srv: s, plain: true, born: monotime.At(h.began)}
+	c := &conduit{srv: s, plain: true, born: monotime.At(q.began)}
 	c.m = session.NewPlain(&s.session, time.Now(), app.Extensions != "")
 	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
 	if !s.sessions.add(c) {
@@ -157,33 +158,33 @@ func (c *conduit) start(early []byte) {
 }
 
 // fresh begins a resilient session.
-func (h *arrival) fresh() {
-	s := h.s
+func (q *request) fresh() {
+	s := q.s
 	if s.StoreAway() && s.cfg.StrictStore {
-		h.later("the journal is out of reach", event.RefusedJournal)
+		q.later("the journal is out of reach", event.RefusedJournal)
 		return
 	}
 	if s.session.Scarce() {
-		h.later("out of session memory", event.RefusedMemory)
+		q.later("out of session memory", event.RefusedMemory)
 		return
 	}
-	hs := h.handshake()
-	app := h.dialApp(hs)
+	hs := q.handshake()
+	app := q.dialApp(hs)
 	if app == nil {
 		return
 	}
-	extensions, compressed := h.extensions(app.Deflate)
-	conn, err := h.accept(wire.Subprotocol, extensions, app.Header)
+	extensions, compressed := q.extensions(app.Deflate)
+	conn, err := q.accept(wire.Subprotocol, extensions, app.Header)
 	if err != nil {
 		app.Conn.Close()
 		return
 	}
 	now := time.Now()
 	id := newSessionID()
-	c := &conduit{srv: s, id: id, born: monotime.At(h.began), deflate: app.Deflate}
-	start := h.start(id)
+	c := &conduit{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate}
+	start := q.start(id)
 	start.Subprotocol, start.Extensions, start.Deflate = app.Subprotocol, extensions, app.Deflate != nil
-	c.keepHandshake(h, hs, start)
+	c.keepHandshake(q, hs, start)
 	m := session.New(&s.session, now, start)
 	c.m, c.journal.writer = m, store.NewWriter()
 	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
@@ -207,39 +208,34 @@ func (c *conduit) abandonUnregistered() {
 
 // extensions is the answer to the client's offers for an app that compresses
 // by d, and whether the client's leg is compressed.
-func (h *arrival) extensions(d *upgrade.DeflateParams) (string, bool) {
+func (q *request) extensions(d *upgrade.DeflateParams) (string, bool) {
 	if d == nil {
 		return "", false
 	}
-	return d.AnswerFor(h.req.Offers)
+	return d.AnswerFor(q.req.Offers)
 }
 
 // reset tells a client that its session cannot be resumed (PROTOCOL §4.8). It
 // is said on an accepted connection, since a page never learns why a
 // handshake failed.
-func (h *arrival) reset(reason wire.ResetReason) {
-	conn, err := h.accept(wire.Subprotocol, "", nil)
+func (q *request) reset(reason wire.ResetReason) {
+	conn, err := q.accept(wire.Subprotocol, "", nil)
 	if err != nil {
 		return
 	}
-	h.sayReset(conn, reason)
+	q.sayReset(conn, reason)
 }
 
 // sayReset is reset on a connection that was accepted already.
-func (h *arrival) sayReset(conn net.Conn, reason wire.ResetReason) {
-	h.s.observe(event.Event{Kind: event.Resumed, Session: h.session, Resume: event.ResumeReset, Reset: reason, Took: time.Since(h.began)})
+func (q *request) sayReset(conn net.Conn, reason wire.ResetReason) {
+	q.s.observe(event.Event{Kind: event.Resumed, Session: q.session, Resume: event.ResumeReset, Reset: reason, Took: time.Since(q.began)})
 	b := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, wire.AppendReset(nil, reason))
 	b = frame.Append(b, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
-	t := h.s.sockets.Open(conn, transport.Discard{}, nil, nil) // early data of a session that is no more goes nowhere
+	t := q.s.sockets.Open(conn, transport.Discard{}, nil, nil) // early data of a session that is no more goes nowhere
 	t.Start(nil)
 	if t.Write([][]byte{b}) < len(b) {
 		t.Abort()
 		return
 	}
 	t.Finish()
-}
-
-// context bounds the journal calls of an arrival.
-func (h *arrival) context() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(h.r.Context(), appendTimeout)
 }
