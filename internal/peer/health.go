@@ -6,17 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
-)
 
-// Implementation limits of what is remembered of other sidecars.
-const (
-	// healthTTL is how long one attempt speaks for others: long enough for a
-	// crowd that comes back at once, and below a client's patience.
-	healthTTL = time.Second
-
-	// outageTTL is how long it is remembered since when an owner is silent.
-	// It is far beyond any lease.
-	outageTTL = 10 * time.Minute
+	"github.com/wsresilience/wsresilience/internal/admission"
 )
 
 // health remembers which sidecars do not answer, so that of a crowd of clients
@@ -27,29 +18,27 @@ type health struct {
 	peers map[string]*peerHealth
 }
 
-// peerHealth is what is known of one address. Times are monotonic.
+// peerHealth is what is known of one address.
 type peerHealth struct {
-	trying  chan struct{} // closed when the attempt to connect is over; nil: none
-	reached time.Time     // when somebody listened there last
-	heard   time.Time     // when it answered a request last
-	since   time.Time     // of the first silence after that; zero: none
-	last    time.Time     // of the newest silence
+	admission.Contact
+	trying chan struct{} // closed when the attempt to connect is over; nil: none
 }
 
 // admit lets one caller try to connect while the others wait for what comes
-// of it; where somebody listens they need not. Without ok the owner was found
-// silent just now, or ctx is over. With it, done must be called with what came
+// of it; where a process listens they need not. Without ok the owner could not
+// be reached just now, or ctx is over. With it, done must be called with what came
 // of connecting.
 func (p *health) admit(ctx context.Context, owner string) (done func(error), ok bool) {
 	for {
+		now := time.Now()
 		p.mu.Lock()
 		n := p.getLocked(owner)
 		wait := n.trying
 		switch {
-		case n.fresh(n.last):
+		case n.Down(now):
 			p.mu.Unlock()
 			return nil, false
-		case n.fresh(n.reached):
+		case n.Up(now):
 			p.mu.Unlock()
 			return func(err error) { p.connected(ctx, owner, err) }, true
 		case wait == nil:
@@ -73,17 +62,15 @@ func (p *health) admit(ctx context.Context, owner string) (done func(error), ok 
 	}
 }
 
-// fresh reports whether what happened at t still counts.
-func (n *peerHealth) fresh(t time.Time) bool { return !t.IsZero() && time.Since(t) < healthTTL }
-
 // getLocked returns what is known of owner. A new entry is the moment to forget
 // old ones.
 func (p *health) getLocked(owner string) *peerHealth {
 	if n := p.peers[owner]; n != nil {
 		return n
 	}
+	now := time.Now()
 	for address, n := range p.peers {
-		if n.trying == nil && !n.fresh(n.reached) && !n.silent() {
+		if n.trying == nil && n.Forgettable(now) {
 			delete(p.peers, address)
 		}
 	}
@@ -95,10 +82,6 @@ func (p *health) getLocked(owner string) *peerHealth {
 	return n
 }
 
-func (n *peerHealth) silent() bool {
-	return !n.since.IsZero() && time.Since(n.last) < outageTTL
-}
-
 // connected notes what came of connecting. A client that went away meanwhile
 // tells nothing, and a refusal is an answer of the host's.
 func (p *health) connected(ctx context.Context, owner string, err error) {
@@ -106,7 +89,7 @@ func (p *health) connected(ctx context.Context, owner string, err error) {
 	case err == nil, errors.Is(err, syscall.ECONNREFUSED):
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.getLocked(owner).reached = time.Now()
+		p.getLocked(owner).Connected(time.Now())
 	case ctx.Err() == nil:
 		p.noAnswer(owner, time.Now())
 	}
@@ -116,30 +99,22 @@ func (p *health) connected(ctx context.Context, owner string, err error) {
 func (p *health) answered(owner string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := p.getLocked(owner)
-	n.heard, n.since, n.last = time.Now(), time.Time{}, time.Time{}
+	p.getLocked(owner).Answered(time.Now())
 }
 
-// noAnswer notes that owner did not answer what was begun then. When it has
-// answered somebody else since, one session hangs there and not the sidecar.
+// noAnswer notes that owner did not answer what was begun then.
 func (p *health) noAnswer(owner string, began time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := p.getLocked(owner)
-	if n.heard.After(began) {
-		return
-	}
-	if n.last = time.Now(); n.since.IsZero() {
-		n.since = n.last
-	}
+	p.getLocked(owner).Failed(time.Now(), began)
 }
 
 // silentFor is SilentFor of a Forwarder.
 func (p *health) silentFor(owner string) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := p.peers[owner]; n != nil && n.silent() {
-		return time.Since(n.since)
+	if n := p.peers[owner]; n != nil {
+		return n.UnreachableFor(time.Now())
 	}
 	return 0
 }

@@ -86,11 +86,11 @@ func TestPeerHealth(t *testing.T) {
 		if !attempt(dead) || attempt(dead) {
 			t.Error("bad news must stop the next")
 		}
-		time.Sleep(healthTTL)
-		if p.silentFor("a:1") != healthTTL || p.silentFor("b:1") != 0 {
+		time.Sleep(time.Second)
+		if p.silentFor("a:1") != time.Second || p.silentFor("b:1") != 0 {
 			t.Errorf("silent for %v and %v", p.silentFor("a:1"), p.silentFor("b:1"))
 		}
-		if !attempt(syscall.ECONNREFUSED) || p.silentFor("a:1") != healthTTL {
+		if !attempt(syscall.ECONNREFUSED) || p.silentFor("a:1") != time.Second {
 			t.Error("a refusal is no answer, and no silence")
 		}
 		p.answered("a:1")
@@ -104,7 +104,7 @@ func TestPeerHealth(t *testing.T) {
 			t.Error("one session that hangs makes its sidecar silent")
 		}
 		p.noAnswer("a:1", time.Now().Add(time.Millisecond))
-		time.Sleep(outageTTL)
+		time.Sleep(10 * time.Minute)
 		if p.silentFor("a:1") != 0 {
 			t.Error("silence is not forgotten")
 		}

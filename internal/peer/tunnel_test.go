@@ -378,7 +378,7 @@ func TestTunnelCrowd(t *testing.T) {
 		wg.Go(func() { g.ask(t, "") })
 	}
 	wg.Wait()
-	if took := time.Since(began); took > healthTTL {
+	if took := time.Since(began); took > time.Second {
 		t.Errorf("it took %v", took)
 	}
 	mu.Lock()
