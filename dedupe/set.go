@@ -47,8 +47,8 @@ func New[K comparable](capacity int, maxAge time.Duration) *Set[K] {
 	return s
 }
 
-// Add holds id from now on and says whether it was fresh. For one that is
-// already held it says false and changes nothing: a repetition must not
+// Add holds id from now on and reports whether it was fresh. For one that is
+// already held it returns false and changes nothing: a repetition must not
 // lengthen the life of what it repeats. A now before that of an earlier Add
 // counts as that one.
 func (s *Set[K]) Add(now time.Time, id K) (fresh bool) {
@@ -76,13 +76,13 @@ func (s *Set[K]) Add(now time.Time, id K) (fresh bool) {
 	return true
 }
 
-// Contains says whether id is held and, at now, not expired.
+// Contains reports whether id is held and, at now, not expired.
 func (s *Set[K]) Contains(now time.Time, id K) bool {
 	i, held := s.index[id]
 	return held && !s.expired(now, i)
 }
 
-// Remove forgets id and says whether it was held. What was removed is fresh
+// Remove forgets id and reports whether it was held. What was removed is fresh
 // again.
 func (s *Set[K]) Remove(id K) bool {
 	i, held := s.index[id]

@@ -9,7 +9,7 @@ import (
 
 // Implementation limits of a monitor.
 const (
-	// StallSlack is how late a Tick may come before the lateness itself says
+	// StallSlack is how late a Tick may come before the lateness itself means
 	// that this process was stalled (suspended, starved, stopped in a
 	// debugger), while answers piled up unread. It is half the shortest
 	// default interval; a driver's timers must be finer than this.
@@ -21,7 +21,7 @@ const (
 	maxOutstanding = 4
 )
 
-// ErrUnknown says that an answer belongs to no beat that is waiting for one:
+// ErrUnknown means that an answer belongs to no beat that is waiting for one:
 // it was never sent, is already answered or older than an answered one, was
 // sent on an earlier connection, or came back with another timestamp. It is
 // dropped and audited, and is no reason to close the link (PROTOCOL §4.5).
@@ -29,7 +29,7 @@ var ErrUnknown = errors.New("heartbeat: answer: matches no outstanding beat")
 
 // Monitor watches one link. It lives in every session, so it is a small value
 // and allocates nothing. Init makes it usable; the owner then arms one timer
-// to Deadline, calls Tick when it fires, and does what the Verdict says:
+// to Deadline, calls Tick when it fires, and acts on the Verdict:
 //
 //	VerdictSend  Next(now, …), send the payload, arm the timer again
 //	VerdictDead  close the connection, Disconnected()
@@ -49,7 +49,7 @@ type Monitor struct {
 
 	rtt    RTT
 	loss   Loss
-	misses int32 // missed in a row, not yet told to loss
+	misses int32 // missed in a row, not yet counted by loss
 	state  State
 	open   bool // the latest beat has no outcome yet
 	heard  bool // something came from the peer since the latest beat
@@ -72,7 +72,7 @@ func (m *Monitor) Init(cfg *Config, now time.Time) {
 // beat on.
 func (m *Monitor) Configure(cfg *Config) { m.cfg = cfg }
 
-// Connected says that the handshake is done, or that a session was resumed
+// Connected notes that the handshake is done, or that a session was resumed
 // on a new connection. Beats of an earlier connection are forgotten without a
 // verdict on them; the round-trip time and the loss are kept, since a client
 // mostly comes back over the path it had.
@@ -82,7 +82,7 @@ func (m *Monitor) Connected(now time.Time) {
 	m.due = monotime.At(now.Add(m.Interval()))
 }
 
-// Disconnected says that there is no connection: nothing is due any more.
+// Disconnected notes that there is no connection: nothing is due any more.
 func (m *Monitor) Disconnected() {
 	m.forget()
 	m.state = StateDisconnected
@@ -97,7 +97,7 @@ func (m *Monitor) Deadline() time.Time {
 	return m.due.Time()
 }
 
-// Tick says what is due at now. Before the Deadline that is nothing. From the
+// Tick returns what is due at now. Before the Deadline that is nothing. From the
 // Deadline on, VerdictSend is repeated until Next is called, while a beat is
 // judged only once.
 func (m *Monitor) Tick(now time.Time) Verdict {
@@ -175,7 +175,7 @@ func (m *Monitor) Answer(now time.Time, p Payload) error {
 	return nil
 }
 
-// Heard says that the peer is alive: a byte came from it, or its TCP made room
+// Heard notes that the peer is alive: a byte came from it, or its TCP made room
 // in a send buffer that was full. A beat that is queued behind slow data is
 // therefore never missed. No instant is needed, so the data path reads no
 // clock for it.
@@ -206,7 +206,7 @@ func (m *Monitor) Interval() time.Duration {
 	return m.cfg.Interval(m.rtt.Mean(), m.loss.Ratio())
 }
 
-// stalled says whether what is due should have been done so long ago that
+// stalled reports whether what is due should have been done so long ago that
 // this process must have been stalled.
 func (m *Monitor) stalled(now time.Time) bool { return now.Sub(m.due.Time()) > StallSlack }
 

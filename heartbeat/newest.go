@@ -2,7 +2,7 @@ package heartbeat
 
 import "errors"
 
-// ErrStale says that a beat is a repetition, or older than one already seen.
+// ErrStale means that a beat is a repetition, or older than one already seen.
 var ErrStale = errors.New("heartbeat: seq: not newer than the last accepted")
 
 // Newest is the receiver's check on incoming beats. It makes three promises:

@@ -20,7 +20,7 @@ import (
 //	| seq   | ts_ms         | crc8 |
 //
 // Thirteen bytes fit any WebSocket control frame, which may carry 125 (RFC
-// 6455 section 5.5), so the same payload rides in HEARTBEAT and in a Ping.
+// 6455 section 5.5), so HEARTBEAT and a Ping carry the same payload.
 const (
 	// PayloadSize is the length of every payload.
 	PayloadSize = 13
@@ -30,9 +30,9 @@ const (
 )
 
 var (
-	// ErrLength says that a payload is not PayloadSize bytes long.
+	// ErrLength means that a payload is not PayloadSize bytes long.
 	ErrLength = errors.New("heartbeat: payload length: not 13 bytes")
-	// ErrCRC says that a payload was damaged, or was never one of ours: to a
+	// ErrCRC means that a payload was damaged, or was never one of ours: to a
 	// plain client's sidecar any Pong may come, unasked and with any content.
 	ErrCRC = errors.New("heartbeat: payload crc8: does not match the content")
 )

@@ -32,7 +32,7 @@ const (
 	// Eight span 40 s of the default interval and cost a session 32 bytes.
 	deviationWindow = 8
 
-	// maxSample is the longest round trip that is told apart: 71 minutes, so
+	// maxSample is the longest round trip that is measured: 71 minutes, so
 	// that a sample fits 32 bits of microseconds.
 	maxSample = math.MaxUint32 * time.Microsecond
 )
@@ -90,7 +90,7 @@ func (r *RTT) Deviation() time.Duration {
 	return time.Duration(math.Sqrt(squares/n) * float64(time.Microsecond))
 }
 
-// Late says whether an answer after sample degrades the link. Without an
+// Late reports whether an answer after sample degrades the link. Without an
 // earlier sample there is nothing to be late against.
 func (r *RTT) Late(sample time.Duration) bool {
 	return r.count > 0 && sample > max(lateFactor*r.mean, lateFloor)

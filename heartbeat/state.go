@@ -51,10 +51,10 @@ func (s State) String() string {
 	return "State(" + strconv.Itoa(int(s)) + ")"
 }
 
-// live says whether beats flow in this state.
+// live reports whether beats flow in this state.
 func (s State) live() bool { return s == StateConnected || s == StateDegraded }
 
-// watched says whether anything can become due in this state.
+// watched reports whether anything can become due in this state.
 func (s State) watched() bool { return s == StateHandshaking || s.live() }
 
 // Verdict is what Monitor.Tick asks of the link's owner.
@@ -63,8 +63,8 @@ type Verdict uint8
 const (
 	// VerdictNone asks for nothing: call Tick again at the Deadline.
 	VerdictNone Verdict = iota
-	// VerdictSend says that a beat is due: call Next and send what it returns.
+	// VerdictSend means that a beat is due: call Next and send what it returns.
 	VerdictSend
-	// VerdictDead says to stop using the link. It is given once.
+	// VerdictDead means that the link must not be used any more. It is given once.
 	VerdictDead
 )

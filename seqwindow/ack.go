@@ -6,11 +6,11 @@ import (
 )
 
 var (
-	// ErrBeyond says that the peer claims a message that was never sent to it
+	// ErrBeyond means that the peer claims a message that was never sent to it
 	// (PROTOCOL §4.3, §8.2). It is the peer's fault.
 	ErrBeyond = errors.New("beyond what was sent")
 
-	// ErrLost says that the peer lacks a message that it, or its predecessor,
+	// ErrLost means that the peer lacks a message that it, or its predecessor,
 	// has acknowledged: the message is gone and the session cannot be resumed
 	// (PROTOCOL §8.2).
 	ErrLost = errors.New("messages before the window are gone")
@@ -52,12 +52,12 @@ func (s *Sender) Rewind(received Serial) error {
 func (s *Sender) release(n Serial) {
 	if n == s.head {
 		s.drop()
-		s.acked, s.sent, s.marked = n, n, n
+		s.acked, s.sent, s.journaled = n, n, n
 		return
 	}
 	first := s.front.c
 	for s.acked != n {
-		size, _ := s.front.open()
+		size, _ := s.front.readHeader()
 		s.front.skip(size)
 		s.bytes -= size
 		s.acked++
@@ -69,14 +69,14 @@ func (s *Sender) release(n Serial) {
 	s.follow()
 }
 
-// follow moves the cursor and the mark to the front when the front has passed
+// follow moves the cursor and the end of what is journaled to the front when the front has passed
 // or reached them, since the chunk they stood in may be gone. A cursor inside
 // message acked+1 stays: that message is held.
 func (s *Sender) follow() {
 	if Less(s.sent, s.acked) || s.sent == s.acked && s.left == 0 {
 		s.sent, s.cursor, s.left = s.acked, s.front, 0
 	}
-	if LessEq(s.marked, s.acked) {
-		s.marked, s.mark = s.acked, s.front
+	if LessEq(s.journaled, s.acked) {
+		s.journaled, s.journaledEnd = s.acked, s.front
 	}
 }

@@ -22,7 +22,7 @@ const (
 	chunkData = chunkSize - chunkOverhead
 )
 
-// ErrBudget says that the memory budget of all sessions is used up. Nothing was
+// ErrBudget means that the memory budget of all sessions is used up. Nothing was
 // lost: the caller stops reading until an acknowledgement frees memory (I6).
 var ErrBudget = errors.New("seqwindow: memory budget is used up")
 

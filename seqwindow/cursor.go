@@ -24,7 +24,7 @@ func (s *Sender) Pending(dst [][]byte, limit int) [][]byte {
 	p, seq, left := s.cursor, s.sent, int(s.left)
 	for total := 0; left > 0 || seq != s.head; {
 		if left == 0 {
-			left, _ = p.open()
+			left, _ = p.readHeader()
 		}
 		b := p.take(left)
 		if total += len(b); total > limit && total > len(b) {
@@ -38,7 +38,7 @@ func (s *Sender) Pending(dst [][]byte, limit int) [][]byte {
 	return dst
 }
 
-// Advance says that n of the bytes that Pending showed have been written. It
+// Advance notes that n of the bytes that Pending returned were written. It
 // panics when n is more than what was unsent.
 func (s *Sender) Advance(n int) {
 	for n > 0 {
@@ -46,7 +46,7 @@ func (s *Sender) Advance(n int) {
 			if !s.Unsent() {
 				panic(fmt.Sprintf("seqwindow: advance %d bytes beyond message %d, the last", n, s.head))
 			}
-			size, _ := s.cursor.open()
+			size, _ := s.cursor.readHeader()
 			s.left = uint32(size)
 		}
 		step := min(n, int(s.left))

@@ -10,14 +10,14 @@ import (
 // plain indexes counted from the first message of the session. Nothing in it
 // wraps, spans or is freed.
 type model struct {
-	limits  Limits
-	base    Serial // serial before the first message
-	msgs    []modelMessage
-	acked   int // how many messages, counted from the first
-	sent    int
-	highest int
-	marked  int
-	written int // bytes of message sent+1 that are written
+	limits    Limits
+	base      Serial // serial before the first message
+	msgs      []modelMessage
+	acked     int // how many messages, counted from the first
+	sent      int
+	highest   int
+	journaled int
+	written   int // bytes of message sent+1 that are written
 }
 
 type modelMessage struct {
@@ -56,7 +56,7 @@ func (m *model) advance(n int) {
 
 func (m *model) release(i int) {
 	m.acked = max(m.acked, i)
-	m.marked = max(m.marked, m.acked)
+	m.journaled = max(m.journaled, m.acked)
 }
 
 // pair runs the same operations on a Sender and on the model.
@@ -179,7 +179,7 @@ func (p *pair) markTo(i int) {
 	p.t.Helper()
 	i = min(i, len(p.m.msgs))
 	p.s.SetJournaled(p.m.serial(i))
-	p.m.marked = max(i, p.m.acked)
+	p.m.journaled = max(i, p.m.acked)
 	p.check()
 }
 
@@ -203,7 +203,7 @@ func (p *pair) reset() {
 func (p *pair) settle() {
 	p.t.Helper()
 	n := len(p.m.msgs)
-	p.m.acked, p.m.sent, p.m.highest, p.m.marked, p.m.written = n, n, n, n, 0
+	p.m.acked, p.m.sent, p.m.highest, p.m.journaled, p.m.written = n, n, n, n, 0
 	p.check()
 }
 
@@ -215,7 +215,7 @@ func (p *pair) check() {
 	equal(p.t, "Acked", s.Acked(), m.serial(m.acked))
 	equal(p.t, "Sent", s.Sent(), m.serial(m.sent))
 	equal(p.t, "Reach", s.HighestSent(), m.serial(m.highest))
-	equal(p.t, "Marked", s.Journaled(), m.serial(m.marked))
+	equal(p.t, "Journaled", s.Journaled(), m.serial(m.journaled))
 	equal(p.t, "Len", s.Len(), n-m.acked)
 	equal(p.t, "Bytes", s.Bytes(), m.bytes())
 	equal(p.t, "Empty", s.Empty(), n == m.acked)
@@ -226,7 +226,7 @@ func (p *pair) check() {
 	}
 	p.checkPending()
 	p.checkEach(m.acked)
-	p.checkEach(m.marked)
+	p.checkEach(m.journaled)
 	p.checkEach((m.acked + n) / 2)
 	p.checkMemory()
 }
@@ -267,11 +267,11 @@ func (p *pair) checkEach(after int) {
 		return true
 	})
 	equal(p.t, "Each end", i, len(p.m.msgs))
-	seq, stamp, ok := p.s.OldestUnmarked()
-	equal(p.t, "OldestUnmarked ok", ok, p.m.marked < len(p.m.msgs))
+	seq, stamp, ok := p.s.OldestUnjournaled()
+	equal(p.t, "OldestUnjournaled ok", ok, p.m.journaled < len(p.m.msgs))
 	if ok {
-		equal(p.t, "OldestUnmarked seq", seq, p.m.serial(p.m.marked+1))
-		equal(p.t, "OldestUnmarked stamp", stamp, p.m.msgs[p.m.marked].stamp)
+		equal(p.t, "OldestUnjournaled seq", seq, p.m.serial(p.m.journaled+1))
+		equal(p.t, "OldestUnjournaled stamp", stamp, p.m.msgs[p.m.journaled].stamp)
 	}
 }
 

@@ -22,16 +22,16 @@ func (p *position) begin() {
 	}
 }
 
-// open reads the header at p and moves behind it.
-func (p *position) open() (size int, stamp uint32) {
+// readHeader reads the header at p and moves behind it.
+func (p *position) readHeader() (size int, stamp uint32) {
 	p.begin()
 	h := p.c.data[p.off : p.off+headerSize]
 	p.off += headerSize
 	return int(binary.BigEndian.Uint32(h)), binary.BigEndian.Uint32(h[4:])
 }
 
-// seal writes a header at p and moves behind it.
-func (p *position) seal(size int, stamp uint32) {
+// writeHeader writes a header at p and moves behind it.
+func (p *position) writeHeader(size int, stamp uint32) {
 	p.begin()
 	h := p.c.data[p.off : p.off+headerSize]
 	p.off += headerSize

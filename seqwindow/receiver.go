@@ -14,7 +14,7 @@ const (
 	DefaultAckDelay    = 200 * time.Millisecond
 )
 
-// AckPolicy says when an acknowledgement is due: after so many messages, so
+// AckPolicy is when an acknowledgement is due: after so many messages, so
 // many bytes, or so long after the first message that has not been
 // acknowledged, whichever comes first. What is zero takes its default; a
 // negative value makes every message due at once.
@@ -24,7 +24,7 @@ type AckPolicy struct {
 	Delay    time.Duration
 }
 
-// Verdict is what a receiver thinks of a message's serial.
+// Verdict is what a message's serial means to a receiver.
 type Verdict uint8
 
 const (
@@ -52,7 +52,7 @@ func (v Verdict) String() string {
 
 // Receiver is the receiving side of one direction. A message goes through three
 // positions: received (it is here), handled (its consumer took it), acked (the
-// peer was told). The second never passes the first, nor the third the second
+// acknowledgement was sent). The second never passes the first, nor the third the second
 // (I3). Receiver is for one owner at a time.
 type Receiver struct {
 	// Policy may be shared by many receivers. Nil is all defaults.
@@ -63,7 +63,7 @@ type Receiver struct {
 	acked    Serial
 	bytes    int           // handled since acked
 	since    monotime.Time // when the first message after acked was handled
-	told     monotime.Time // when acked was told; 0: never
+	ackedAt  monotime.Time // when acked was sent; 0: never
 }
 
 // Init sets all three positions; the next message has received+1. Policy stays.
@@ -118,13 +118,13 @@ func (r *Receiver) AckDue(now time.Time) (Serial, bool) {
 	return r.handled, !at.IsZero() && !now.Before(at)
 }
 
-// ShouldPiggyback tells whether an acknowledgement had better go with a message that
-// is written anyway, before it has to go alone: three quarters of one of the
+// ShouldPiggyback reports whether an acknowledgement should go with a message
+// that is written anyway, before it has to go alone: three quarters of one of the
 // limits are reached, that of the delay counted from the last acknowledgement, if
 // there was one. Where one message answers another, no acknowledgement then has
 // to go alone.
 func (r *Receiver) ShouldPiggyback(now time.Time) bool {
-	last := r.told
+	last := r.ackedAt
 	if last == 0 {
 		last = r.since
 	}
@@ -143,7 +143,7 @@ func (r *Receiver) AckDeadline() time.Time {
 	return r.since.Time().Add(max(0, r.delay()))
 }
 
-// reaches tells whether so much waits as a part of the limits allows.
+// reaches reports whether so much waits as a part of the limits allows.
 func (r *Receiver) reaches(part, of int) bool {
 	messages, bytes := DefaultAckMessages, DefaultAckBytes
 	if p := r.Policy; p != nil {
@@ -169,7 +169,7 @@ func (r *Receiver) Acked(now time.Time, n Serial) {
 	if !LessEq(n, r.handled) {
 		panic(fmt.Sprintf("seqwindow: acknowledged %d: handled only %d", n, r.handled))
 	}
-	r.acked, r.told = n, monotime.At(now)
+	r.acked, r.ackedAt = n, monotime.At(now)
 	if n == r.handled {
 		r.bytes, r.since = 0, 0
 	}

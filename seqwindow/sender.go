@@ -21,7 +21,7 @@ const (
 	maxMessage = math.MaxInt32 - headerSize
 )
 
-// ErrFull says that a window has reached one of its limits. Nothing was lost:
+// ErrFull means that a window has reached one of its limits. Nothing was lost:
 // the caller stops reading until an acknowledgement makes room (I6).
 var ErrFull = errors.New("seqwindow: window is full")
 
@@ -47,10 +47,10 @@ func (l Limits) withDefaults() Limits {
 }
 
 // Sender is the window of unacknowledged messages of one direction, and the
-// queue of those that are still to be written: the cursor marks what the
-// current connection has taken, and the mark what the journal has.
+// queue of those that are still to be written. It knows what the current
+// connection has taken, and what the journal has.
 //
-//	acked <= sent <= highest <= head,  acked <= marked <= head
+//	acked <= sent <= highest <= head,  acked <= journaled <= head
 //
 // A message stays until it is acknowledged (I4); nothing is held while the
 // window is empty. Init comes first. Sender is for one owner at a time.
@@ -59,24 +59,23 @@ func (l Limits) withDefaults() Limits {
 // memory, which goes to other sessions when their message leaves the window.
 // Ack cannot take a message that Advance has not passed, so it never pulls
 // memory from under a write. Rewind and Reset can: the writes of the old
-// connection must have returned before, and what they wrote must have been told
-// to Advance, or an honest peer would seem to claim too much.
+// connection must have returned before, and Advance must know what they wrote, or an honest peer would seem to claim too much.
 type Sender struct {
 	pool   *Pool
 	limits Limits
 	bytes  int
 
-	front  position // first message not acknowledged; all zero while empty
-	tail   position // where the next record goes
-	cursor position // what the connection takes next
-	mark   position // end of the message marked
+	front        position // first message not acknowledged; all zero while empty
+	tail         position // where the next record goes
+	cursor       position // what the connection takes next
+	journaledEnd position // end of the message journaled
 
-	acked   Serial
-	sent    Serial // last message wholly written to this connection
-	highest Serial // last message wholly written to any connection (Reach)
-	marked  Serial
-	head    Serial // last message appended
-	left    uint32 // bytes of message sent+1 not yet written, when begun
+	acked     Serial
+	sent      Serial // last message wholly written to this connection
+	highest   Serial // last message wholly written to any connection (HighestSent)
+	journaled Serial // last message that the journal has
+	head      Serial // last message appended
+	left      uint32 // bytes of message sent+1 not yet written, when begun
 }
 
 // Init makes s an empty window: the next message appended gets acked+1. It must
@@ -88,7 +87,7 @@ func (s *Sender) Init(pool *Pool, limits Limits, acked Serial) {
 
 // startAt makes seq the last message that is done, in every respect.
 func (s *Sender) startAt(seq Serial) {
-	s.acked, s.sent, s.highest, s.marked, s.head = seq, seq, seq, seq, seq
+	s.acked, s.sent, s.highest, s.journaled, s.head = seq, seq, seq, seq, seq
 }
 
 // Head returns the last message appended.
@@ -99,6 +98,10 @@ func (s *Sender) Acked() Serial { return s.acked }
 
 // Sent returns the last message wholly written to the current connection.
 func (s *Sender) Sent() Serial { return s.sent }
+
+// HighestSent returns the last message that was ever wholly written to a
+// connection: a peer that resumes can have no more than that.
+func (s *Sender) HighestSent() Serial { return s.highest }
 
 // Len returns the number of messages held.
 func (s *Sender) Len() int { return int(s.head - s.acked) }
@@ -138,7 +141,7 @@ func (s *Sender) AppendV(parts [][]byte, stamp uint32) error {
 	if !s.grow(headerSize + size) {
 		return ErrBudget
 	}
-	s.tail.seal(size, stamp)
+	s.tail.writeHeader(size, stamp)
 	for _, b := range parts {
 		s.tail.write(b)
 	}
@@ -166,7 +169,7 @@ func (s *Sender) grow(n int) bool {
 		return true
 	}
 	start := position{c: list}
-	s.front, s.tail, s.cursor, s.mark = start, start, start, start
+	s.front, s.tail, s.cursor, s.journaledEnd = start, start, start, start
 	return true
 }
 
@@ -179,8 +182,8 @@ func (s *Sender) Skip(n int) {
 	s.startAt(Add(s.head, n))
 }
 
-// Extend raises the limits, for a session that takes what is left of a stream
-// that ends, or what another owner has taken so. It never lowers them.
+// Extend raises the limits, for a session that takes the rest of a stream
+// that ends, or adopts what another owner took so. It never lowers them.
 func (s *Sender) Extend(messages, bytes int) {
 	s.limits.Messages, s.limits.Bytes = max(s.limits.Messages, messages), max(s.limits.Bytes, bytes)
 }
@@ -195,6 +198,6 @@ func (s *Sender) Reset() {
 // drop frees all chunks.
 func (s *Sender) drop() {
 	s.pool.putUntil(s.front.c, nil)
-	s.front, s.tail, s.cursor, s.mark = position{}, position{}, position{}, position{}
+	s.front, s.tail, s.cursor, s.journaledEnd = position{}, position{}, position{}, position{}
 	s.bytes, s.left = 0, 0
 }

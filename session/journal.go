@@ -204,7 +204,7 @@ func (s *Session) mayWait(now time.Time) bool {
 	if s.cfg.Busy == nil || !s.client.attached || s.journal.due || s.handover.ready || s.context.unsaved() {
 		return false
 	}
-	_, stamp, ok := s.window.OldestUnmarked()
+	_, stamp, ok := s.window.OldestUnjournaled()
 	return ok && s.age(now, stamp) < s.cfg.PersistAfter+maxBusyWait && s.cfg.Busy()
 }
 
@@ -258,7 +258,7 @@ func (s *Session) overdue(now time.Time) seqwindow.Serial {
 	if !s.client.attached || s.handover.ready {
 		return s.window.Head()
 	}
-	if _, stamp, ok := s.window.OldestUnmarked(); !ok || s.age(now, stamp) < s.cfg.PersistAfter {
+	if _, stamp, ok := s.window.OldestUnjournaled(); !ok || s.age(now, stamp) < s.cfg.PersistAfter {
 		return cut
 	}
 	s.window.Each(cut, func(seq seqwindow.Serial, stamp uint32, _ [][]byte) bool {
@@ -284,7 +284,7 @@ func (s *Session) journalDeadline() monotime.Time {
 	}
 	var d deadline
 	d.add(j.refresh)
-	if _, stamp, ok := s.window.OldestUnmarked(); ok {
+	if _, stamp, ok := s.window.OldestUnjournaled(); ok {
 		d.add(s.started.Add(time.Duration(stamp)*time.Millisecond + s.cfg.PersistAfter))
 	}
 	if j.due {

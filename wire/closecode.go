@@ -41,8 +41,8 @@ func ValidSessionCode(code ws.StatusCode) bool {
 }
 
 // A CloseError is why a connection ends: the code that its close frame bears
-// and words for the log. Remote tells who concluded it: true if the peer said
-// so, false if we did.
+// and words for the log. Remote is true if the peer closed, false
+// if we did.
 type CloseError struct {
 	Code   ws.StatusCode
 	Reason string

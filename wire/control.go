@@ -61,7 +61,7 @@ func ParseBeat(msg []byte, t Type) (b Beat, err error) {
 	return b, nil
 }
 
-// GoAwayReason says why a client should move (PROTOCOL §4.6).
+// GoAwayReason is why a client should move (PROTOCOL §4.6).
 type GoAwayReason byte
 
 const (
@@ -117,7 +117,7 @@ func ParseClose(msg []byte) (code ws.StatusCode, reason string, err error) {
 	return code, string(b[2:]), nil
 }
 
-// ResetReason says why a session cannot be resumed (PROTOCOL §4.8).
+// ResetReason is why a session cannot be resumed (PROTOCOL §4.8).
 type ResetReason byte
 
 const (

@@ -19,7 +19,7 @@ const (
 // ErrOffer is wrapped by the errors of ParseOffer; the answer is 400.
 var ErrOffer = errors.New("bad wsr offer")
 
-// An Offer is what a client's subprotocol list says.
+// An Offer is a client's subprotocol list, taken apart.
 type Offer struct {
 	App       []string // the app's own protocols, in order
 	Resilient bool     // wsr.v1 is among them
@@ -126,7 +126,7 @@ func (o *Offer) Protocols() []string {
 	return list
 }
 
-// IsOwn tells whether a subprotocol entry is one of ours, which an app's code
+// IsOwn reports whether a subprotocol entry is one of ours, which an app's code
 // must not offer by itself.
 func IsOwn(protocol string) bool {
 	return protocol == Decoy || strings.HasPrefix(protocol, ownPrefix)

@@ -77,7 +77,7 @@ func TypeOf(msg []byte) (Type, bool) {
 	return Type(msg[len(Magic)]), true
 }
 
-// IsMagic tells whether a binary message starts with the magic.
+// IsMagic reports whether a binary message starts with the magic.
 func IsMagic(msg []byte) bool {
 	return len(msg) >= len(Magic) && string(msg[:len(Magic)]) == Magic
 }

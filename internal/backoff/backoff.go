@@ -4,7 +4,7 @@ package backoff
 
 import "time"
 
-// Protocol constants: no wait is outside these, whatever a Policy says.
+// Protocol constants: no wait is outside these, whatever a Policy asks for.
 const (
 	// Shortest keeps a peer that refuses at once from being dialled in a loop.
 	Shortest = 100 * time.Millisecond
@@ -21,7 +21,7 @@ const (
 	defaultJitter = 0.25
 )
 
-// Policy says how the waits grow. The zero value is the default.
+// Policy is how the waits grow. The zero value is the default.
 type Policy struct {
 	// Base is the first wait before jitter; 100 ms by default.
 	Base time.Duration

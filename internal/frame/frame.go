@@ -102,8 +102,8 @@ func (r Rules) Parse(p []byte) (h Header, err error) {
 	return h, nil
 }
 
-// maxLength keeps Total from overflowing. Nobody lives to see such a frame's
-// end, so what its true length was does not matter.
+// maxLength keeps Total from overflowing. Such a frame is never
+// received whole, so its true length does not matter.
 const maxLength = 1<<63 - 1 - ws.MaxHeaderSize
 
 // check judges the first two bytes.
@@ -210,5 +210,5 @@ func (f *Flow) Next(h *Header) error {
 	return nil
 }
 
-// Open tells whether a fragmented message is under way.
+// Open reports whether a fragmented message is under way.
 func (f *Flow) Open() bool { return f.open }

@@ -23,7 +23,7 @@ type Message struct {
 // Payload is the message's payload, still masked if the header says so.
 func (m *Message) Payload() []byte { return m.Raw[m.Size:] }
 
-// Compressed tells whether the payload is deflated (RFC 7692).
+// Compressed reports whether the payload is deflated (RFC 7692).
 func (m *Message) Compressed() bool { return m.Rsv1() }
 
 // Messages cuts a stream of bytes into messages. A message that came as one
@@ -84,7 +84,7 @@ func (m *Messages) Next(p []byte) (msg Message, n int, ok bool, err error) {
 	}
 }
 
-// admit refuses a message as soon as a header tells that it will be too big,
+// admit refuses a message as soon as a header shows that it will be too big,
 // before a byte of it is kept, and a frame out of order before it is waited
 // for.
 func (m *Messages) admit(h *Header) error {

@@ -4,36 +4,36 @@ import "fmt"
 
 // Journaled returns the last message that the journal has, or that needs none
 // because it is acknowledged.
-func (s *Sender) Journaled() Serial { return s.marked }
+func (s *Sender) Journaled() Serial { return s.journaled }
 
-// SetJournaled moves the mark: all messages up to seq are in the journal. A mark
-// before Acked means Acked. Going back is allowed, for a journal that has to be
-// written anew. A mark beyond Head panics.
+// SetJournaled notes that the journal has all messages up to seq. A seq before
+// Acked means Acked. Going back is allowed, for a journal that has to be
+// written anew. A seq beyond Head panics.
 func (s *Sender) SetJournaled(seq Serial) {
 	if Less(seq, s.acked) {
 		seq = s.acked
 	}
 	if !LessEq(seq, s.head) {
-		panic(fmt.Sprintf("seqwindow: mark %d: head is %d", seq, s.head))
+		panic(fmt.Sprintf("seqwindow: journaled %d: head is %d", seq, s.head))
 	}
-	s.mark = s.after(seq)
-	s.marked = seq
+	s.journaledEnd = s.after(seq)
+	s.journaled = seq
 }
 
-// OldestUnmarked returns the first message after the mark and its stamp: its
+// OldestUnjournaled returns the first message that the journal lacks, and its stamp: its
 // age decides when the journal is due (WSR_PERSIST_AFTER).
-func (s *Sender) OldestUnmarked() (seq Serial, stamp uint32, ok bool) {
-	if s.marked == s.head {
+func (s *Sender) OldestUnjournaled() (seq Serial, stamp uint32, ok bool) {
+	if s.journaled == s.head {
 		return 0, 0, false
 	}
-	p := s.mark
-	_, stamp = p.open()
-	return s.marked + 1, stamp, true
+	p := s.journaledEnd
+	_, stamp = p.readHeader()
+	return s.journaled + 1, stamp, true
 }
 
 // Each shows the messages after the given one, or all when that is before
 // Acked, in order, until fn returns false. The parts are valid during the call
-// only, and fn must not change the window. Starting at Acked or from Marked on
+// only, and fn must not change the window. Starting at Acked or from Journaled on
 // costs nothing, elsewhere a walk over the headers.
 func (s *Sender) Each(after Serial, fn func(seq Serial, stamp uint32, parts [][]byte) bool) {
 	if Less(after, s.acked) {
@@ -47,7 +47,7 @@ func (s *Sender) Each(after Serial, fn func(seq Serial, stamp uint32, parts [][]
 	p := s.after(after)
 	for seq := after; seq != s.head; {
 		seq++
-		size, stamp := p.open()
+		size, stamp := p.readHeader()
 		*parts = p.appendBody((*parts)[:0], size)
 		if !fn(seq, stamp, *parts) {
 			return
@@ -58,11 +58,11 @@ func (s *Sender) Each(after Serial, fn func(seq Serial, stamp uint32, parts [][]
 // after returns the end of message seq, which is held or is Acked.
 func (s *Sender) after(seq Serial) position {
 	p, at := s.front, s.acked
-	if LessEq(s.marked, seq) {
-		p, at = s.mark, s.marked
+	if LessEq(s.journaled, seq) {
+		p, at = s.journaledEnd, s.journaled
 	}
 	for ; at != seq; at++ {
-		size, _ := p.open()
+		size, _ := p.readHeader()
 		p.skip(size)
 	}
 	return p
