@@ -124,7 +124,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 	extensions, compressed := r.extensions(c.deflate)
 	start.Extensions = extensions
 	now := time.Now()
-	m, reason := session.Adopt(&s.session, now, start, state, r.facts.Position, app != nil)
+	m, reason := session.Adopt(&s.session, now, session.Adoption{Start: start, State: state, Position: r.facts.Position, AppOpen: app != nil})
 	if reason != 0 {
 		if c.app != nil {
 			c.app.t.Abort()

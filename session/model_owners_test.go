@@ -212,7 +212,7 @@ func (m *sim) adopt() {
 	dial := !state.Closed && (start.AppReplaceable || start.AppReplaceableIfRestored && start.Tracker.Complete())
 	at := m.position()
 	m.cfg = m.config()
-	s, reason := Adopt(m.cfg, m.now, start, state, at, dial)
+	s, reason := Adopt(m.cfg, m.now, Adoption{Start: start, State: state, Position: at, AppOpen: dial})
 	if reason != 0 {
 		m.t.Fatalf("adoption with %+v of %+v is refused: %v", at, state.Record, reason)
 	}

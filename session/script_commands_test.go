@@ -120,7 +120,7 @@ func (st *stage) adopt(f []string) {
 	_, noApp := a["noapp"]
 	_, state.Handed = a["handed"]
 	_, state.Unclean = a["unclean"]
-	s, reason := Adopt(st.cfg, st.now, st.start(f), state, at, !noApp)
+	s, reason := Adopt(st.cfg, st.now, Adoption{Start: st.start(f), State: state, Position: at, AppOpen: !noApp})
 	if reason != 0 {
 		st.say("RESET %v", reason)
 		return

@@ -214,47 +214,6 @@ func New(cfg *Config, now time.Time, st Start) *Session {
 	return s
 }
 
-// Adopt returns the session that a journal holds (PROTOCOL §8.3). state was
-// taken over: its epoch is ours. received and next are the client's
-// positions. appOpen reports whether a fresh app socket was dialled; without
-// one the session delivers what is left and closes with 1012. A reason other
-// than 0 means that it cannot go on.
-func Adopt(cfg *Config, now time.Time, st Start, state *store.State, at Position, appOpen bool) (*Session, wire.ResetReason) {
-	if seqwindow.Less(at.Received, seqwindow.Serial(state.OutAcked)) || state.Gap {
-		return nil, wire.ResetLost
-	}
-	s := newSession(cfg, now, st)
-	s.epoch = state.Epoch
-	s.confirmedToken = tokenOrder{state.ProvenEpoch, state.Proven}
-	s.adopted, s.announcedAt = wire.AdoptOwnerLost, tokenOrder{s.epoch, 1}
-	switch {
-	case state.Handed && state.Unclean:
-		s.adopted = wire.AdoptAppRestarted
-	case state.Handed:
-		s.adopted = wire.AdoptDrained
-	}
-	s.app.open = appOpen
-	inbound := seqwindow.Serial(state.InAcked)
-	if at.Next != 0 && seqwindow.Less(inbound, at.Next-1) {
-		inbound = at.Next - 1
-	}
-	if reason := s.restore(state, at.Received, inbound); reason != 0 {
-		s.window.Reset()
-		return nil, reason
-	}
-	if appOpen {
-		s.context.restore(now, s)
-	}
-	s.journal.restored(state.N)
-	switch {
-	case state.Closed:
-		s.closing = closing{byApp: true, code: ws.StatusCode(state.CloseCode), reason: state.CloseReason}
-	case !appOpen:
-		s.closing = closing{byApp: true, code: wire.CodeRestart, reason: "session adopted without its app"}
-	}
-	return s, 0
-}
-
 func newSession(cfg *Config, now time.Time, st Start) *Session {
 	s := &Session{cfg: cfg, id: st.ID, started: monotime.At(now), subprotocol: st.Subprotocol, extensions: st.Extensions, binding: st.Binding}
 	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Buffers: cfg.Buffers}
@@ -288,34 +247,6 @@ func (s *Session) start(outbound, inbound seqwindow.Serial) {
 // windowLimit is what a window holds at most: that and one message (I6).
 func (s *Session) windowLimit() int {
 	return s.cfg.WindowBytes + s.cfg.MaxMessage + ws.MaxHeaderSize + wire.EscapeLen
-}
-
-// restore fills the window with what the journal has beyond received.
-func (s *Session) restore(state *store.State, received, inbound seqwindow.Serial) wire.ResetReason {
-	s.start(received, inbound)
-	size := 0
-	for _, f := range state.Frames {
-		size += len(f.Data)
-	}
-	s.window.Extend(len(state.Frames), size) // a hand-over may have taken more than a window holds
-	for _, f := range state.Frames {
-		seq := seqwindow.Serial(f.Seq)
-		if seqwindow.LessEq(seq, received) {
-			continue
-		}
-		if seq != s.window.Head()+1 {
-			return wire.ResetLost
-		}
-		if s.window.Append(f.Data, 0) != nil {
-			return wire.ResetTryAgain
-		}
-	}
-	if seqwindow.Less(s.window.Head(), seqwindow.Serial(state.OutHead)) {
-		return wire.ResetLost
-	}
-	s.window.SetJournaled(s.window.Head())
-	s.client.replayEnd = s.window.Head()
-	return 0
 }
 
 // ID returns the session's id.

@@ -1,0 +1,101 @@
+package session
+
+import (
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Adoption is what is known when a session is taken from a journal.
+type Adoption struct {
+	Start
+	State    *store.State // claimed: its epoch is this owner's
+	Position Position     // of the client
+	AppOpen  bool         // a fresh app socket was dialled
+}
+
+// Adopt returns the session that a journal holds (PROTOCOL §8.3). Without a
+// fresh app socket it replays what is unacknowledged and closes with 1012. A
+// reason other than 0 means that it cannot go on.
+func Adopt(cfg *Config, now time.Time, a Adoption) (*Session, wire.ResetReason) {
+	state := a.State
+	// "RESET 3: received before what is kept" (PROTOCOL §8.2).
+	if seqwindow.Less(a.Position.Received, seqwindow.Serial(state.OutAcked)) || state.Gap {
+		return nil, wire.ResetLost
+	}
+	s := newSession(cfg, now, a.Start)
+	s.epoch = state.Epoch
+	s.confirmedToken = tokenOrder{state.ProvenEpoch, state.Proven}
+	s.adopted, s.announcedAt = adoptReason(state), tokenOrder{s.epoch, 1}
+	s.app.open = a.AppOpen
+	// "Inbound, the client's next counts if it is ahead of the journal"
+	// (PROTOCOL §8.3).
+	inbound := seqwindow.Serial(state.InAcked)
+	if next := a.Position.Next; next != 0 && seqwindow.Less(inbound, next-1) {
+		inbound = next - 1
+	}
+	if reason := s.restore(state, a.Position.Received, inbound); reason != 0 {
+		s.window.Reset()
+		return nil, reason
+	}
+	if a.AppOpen {
+		s.context.restore(now, s)
+	}
+	s.journal.restored(state.N)
+	switch {
+	case state.Closed:
+		s.closing = closing{byApp: true, code: ws.StatusCode(state.CloseCode), reason: state.CloseReason}
+	case !a.AppOpen:
+		// "Otherwise the sidecar says WELCOME adopted, replays what is
+		// unacknowledged, and sends CLOSE 1012" (PROTOCOL §8.3).
+		s.closing = closing{byApp: true, code: wire.CodeRestart, reason: "session adopted without its app"}
+	}
+	return s, 0
+}
+
+// adoptReason is what the client is told of the adoption: that nothing is
+// missing only if the former owner handed the session over, and its app had
+// closed its socket (PROTOCOL §8.3).
+func adoptReason(state *store.State) wire.AdoptReason {
+	switch {
+	case state.Handed && state.Unclean:
+		return wire.AdoptAppRestarted
+	case state.Handed:
+		return wire.AdoptDrained
+	}
+	return wire.AdoptOwnerLost
+}
+
+// restore fills the window with what the journal has beyond received: "outbound
+// numbering continues after the higher of the client's received and the
+// journal's last message" (PROTOCOL §8.3).
+func (s *Session) restore(state *store.State, received, inbound seqwindow.Serial) wire.ResetReason {
+	s.start(received, inbound)
+	size := 0
+	for _, f := range state.Frames {
+		size += len(f.Data)
+	}
+	s.window.Extend(len(state.Frames), size) // a hand-over may have taken more than a window holds
+	for _, f := range state.Frames {
+		seq := seqwindow.Serial(f.Seq)
+		if seqwindow.LessEq(seq, received) {
+			continue
+		}
+		if seq != s.window.Head()+1 {
+			return wire.ResetLost
+		}
+		if s.window.Append(f.Data, 0) != nil {
+			return wire.ResetTryAgain
+		}
+	}
+	if seqwindow.Less(s.window.Head(), seqwindow.Serial(state.OutHead)) {
+		return wire.ResetLost
+	}
+	s.window.SetJournaled(s.window.Head())
+	s.client.replayEnd = s.window.Head()
+	return 0
+}
