@@ -80,7 +80,7 @@ func (c *conduit) await(search *redial.Search) *upgrade.AppConn {
 		}
 		began := time.Now()
 		app, resp, err := c.srv.upstream.Dial(ctx, c.saved.request, c.saved.offer)
-		status := 0
+		denied := false
 		switch {
 		case err == nil && resp == nil:
 			c.dialled(event.AppOK, began)
@@ -90,9 +90,9 @@ func (c *conduit) await(search *redial.Search) *upgrade.AppConn {
 		default:
 			resp.Body.Close()
 			c.dialled(event.AppRefused, began)
-			status = resp.StatusCode
+			denied = resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden
 		}
-		if !search.Failed(time.Now(), status) {
+		if !search.Failed(time.Now(), denied) {
 			return nil
 		}
 	}

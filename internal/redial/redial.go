@@ -4,7 +4,6 @@
 package redial
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/backoff"
@@ -69,12 +68,12 @@ type Search struct {
 	pauses backoff.Backoff
 }
 
-// Failed notes that an attempt failed: status is what the app refused the
-// handshake with, 0 if it did not answer. It sets Due anew, or reports false
-// if other attempts would fail too.
-func (s *Search) Failed(now time.Time, status int) bool {
-	if status == http.StatusUnauthorized || status == http.StatusForbidden {
-		return false // the client's credentials are out of date: it has to come itself
+// Failed notes that an attempt failed; denied means that the app did not accept
+// the client's credentials. It sets Due anew, or reports false if other
+// attempts would fail too.
+func (s *Search) Failed(now time.Time, denied bool) bool {
+	if denied {
+		return false // the credentials are out of date: the client has to come itself
 	}
 	pause, _ := s.pauses.Next()
 	s.Due = now.Add(pause)

@@ -70,18 +70,16 @@ func TestFailed(t *testing.T) {
 	s, _ := h.Lost(start, true, patience, middle)
 	now := start
 	for i, want := range []time.Duration{100, 200, 400, 800, 1600, 2000, 2000} {
-		if ok := s.Failed(now, i%2*503); !ok || s.Due.Sub(now) != want*time.Millisecond {
+		if ok := s.Failed(now, false); !ok || s.Due.Sub(now) != want*time.Millisecond {
 			t.Errorf("attempt %d: %v, %v, want %v ms", i+1, s.Due.Sub(now), ok, int64(want))
 		}
 		now = s.Due
 	}
-	if s.Failed(s.End, 0) {
+	if s.Failed(s.End, false) {
 		t.Error("it goes on behind the end")
 	}
-	for _, status := range []int{401, 403} {
-		s, _ := h.Lost(start, true, patience, middle)
-		if s.Failed(start, status) {
-			t.Errorf("%d: it goes on", status)
-		}
+	s, _ = h.Lost(start, true, patience, middle)
+	if s.Failed(start, true) {
+		t.Error("it goes on with credentials that the app does not accept")
 	}
 }
