@@ -1,5 +1,5 @@
 // Package event is what a sidecar reports of its work: the proxy makes events,
-// and whoever counts, logs or traces them observes. What they say is in types,
+// and what counts, logs or traces them is an Observer. What they say is in types,
 // so that the compiler knows every value that a metric's label can have.
 package event
 
@@ -43,7 +43,7 @@ type Event struct {
 	Err       error            // Journaled: nil, or wraps one of store's
 }
 
-// A Kind is what an Event tells of.
+// A Kind is what an Event is about.
 type Kind uint8
 
 const (

@@ -131,7 +131,7 @@ type ForwardOutcome uint8
 const (
 	ForwardServed      ForwardOutcome = iota // the client has the owner's answer, or is gone
 	ForwardNotOwner                          // the owner does not have the session
-	ForwardRefused                           // nobody listens there
+	ForwardRefused                           // no process listens there
 	ForwardUnreachable                       // no answer in time, no route, no TLS, or no sidecar
 )
 

@@ -8,9 +8,9 @@ import (
 	"net/http"
 )
 
-// listMost bounds the list of sessions: what fits an answer and a screen. One
+// maxListed bounds the list of sessions: what fits an answer and a screen. One
 // that is not in it is found by its id.
-const listMost = 1000
+const maxListed = 1000
 
 // Admin is the admin endpoint. It is for operators and probes, so it does not
 // belong on an address that clients reach. Its functions may be called
@@ -26,7 +26,7 @@ type Admin struct {
 	// done. When one is under way it waits for that; when its context ends, it
 	// returns and the drain goes on.
 	Drain func(context.Context) error
-	// DrainState tells how far that is. It goes with Drain.
+	// DrainState returns how far that is. It goes with Drain.
 	DrainState func() DrainState
 
 	// Sessions lists up to limit sessions, in a form that encodes to JSON.
@@ -37,7 +37,7 @@ type Admin struct {
 	Snapshot func(id string) (any, bool)
 }
 
-// A route is one path of the endpoint. help is a line for a person.
+// A route is one path of the endpoint. help is a line for operators.
 type route struct {
 	path, help string
 	get, post  http.HandlerFunc
@@ -54,7 +54,7 @@ func (a Admin) routes() []route {
 			get: a.getDrain, post: a.postDrain})
 	}
 	if a.Sessions != nil {
-		list = append(list, route{path: "/sessions", help: fmt.Sprintf("up to %d sessions", listMost), get: a.sessions})
+		list = append(list, route{path: "/sessions", help: fmt.Sprintf("up to %d sessions", maxListed), get: a.sessions})
 	}
 	if a.Snapshot != nil {
 		list = append(list, route{path: "/sessions/{id}/snapshot", help: "what a fresh app socket would hear, payloads masked", get: a.snapshot})
@@ -98,7 +98,7 @@ func (a Admin) readyz(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, "ready\n")
 }
 
-func (a Admin) sessions(w http.ResponseWriter, _ *http.Request) { answerJSON(w, a.Sessions(listMost)) }
+func (a Admin) sessions(w http.ResponseWriter, _ *http.Request) { answerJSON(w, a.Sessions(maxListed)) }
 
 func (a Admin) snapshot(w http.ResponseWriter, r *http.Request) {
 	entries, ok := a.Snapshot(r.PathValue("id"))
@@ -113,7 +113,7 @@ func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, text) // whoever asked has gone
+	_, _ = io.WriteString(w, text) // the client has gone
 }
 
 // answerJSON writes a value that is known to have a JSON form.
@@ -125,5 +125,5 @@ func answerJSON(w http.ResponseWriter, value any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(append(text, '\n')) // whoever asked has gone
+	_, _ = w.Write(append(text, '\n')) // the client has gone
 }

@@ -67,7 +67,7 @@ func TestAdminSessions(t *testing.T) {
 			t.Errorf("%s %s: %d %s %q, want %d %s with %q", tt.method, tt.path, w.Code, w.Header().Get("Content-Type"), w.Body, tt.status, tt.kind, tt.body)
 		}
 	}
-	if asked != listMost {
-		t.Errorf("%d sessions were asked for, want %d", asked, listMost)
+	if asked != maxListed {
+		t.Errorf("%d sessions were asked for, want %d", asked, maxListed)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// progressEvery is how often whoever waits for a drain hears of it.
+// progressEvery is how often a client that waits for a drain hears of it.
 const progressEvery = time.Second
 
 // DrainState is how far a drain has come.
@@ -19,7 +19,7 @@ type DrainState struct {
 	Since    time.Time `json:"since,omitzero"` // when the drain began
 }
 
-// String tells what is left, for a person.
+// String says what is left, for operators.
 func (s DrainState) String() string {
 	return fmt.Sprintf("%d sessions, %d plain connections and %d tunnels are left", s.Sessions, s.Plain, s.Tunnels)
 }
@@ -60,7 +60,7 @@ func (a Admin) followDrain(w http.ResponseWriter, r *http.Request) {
 	defer ticker.Stop()
 	answer(w, http.StatusOK, a.DrainState().String()+"\n")
 	for {
-		_ = http.NewResponseController(w).Flush() // whoever asked may have gone, which ends Drain
+		_ = http.NewResponseController(w).Flush() // the client may have gone, which ends Drain
 		select {
 		case <-ticker.C:
 			_, _ = fmt.Fprintln(w, a.DrainState())
@@ -81,7 +81,7 @@ func outcome(err error) string {
 
 func (a Admin) getDrain(w http.ResponseWriter, _ *http.Request) { answerJSON(w, a.DrainState()) }
 
-// fromPage tells whether a browser sent the request on behalf of a page.
+// fromPage reports whether a browser sent the request on behalf of a page.
 // Every browser puts Origin on a POST, whatever makes it, and newer ones say
 // besides where it comes from.
 func fromPage(r *http.Request) bool {

@@ -11,7 +11,7 @@ import (
 
 // NewLogger returns a logger that writes to w: in JSON, or as text if format
 // is "text", or is empty and w is a terminal. What must not be logged (I9) is
-// redacted, whoever passes it. Put a Writer in between where w may block.
+// redacted, whatever passes it. Put a Writer in between where w may block.
 func NewLogger(w io.Writer, level slog.Leveler, format string, terminal bool) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: redact}
 	if format == "text" || format == "" && terminal {
@@ -23,7 +23,7 @@ func NewLogger(w io.Writer, level slog.Leveler, format string, terminal bool) *s
 // redacted stands where a value was.
 const redacted = "[redacted]"
 
-// Names of attributes and groups whose values nobody may read in a log. The
+// Names of attributes and groups whose values must not be in a log. The
 // first list matches anywhere in a name, since such names come with all kinds
 // of prefixes; the second only whole names, which are parts of harmless ones.
 var (
@@ -33,7 +33,7 @@ var (
 	secretNames = []string{"key", "keys", "body", "message", "data", "frame", "query", "seed", "binding", "sec-websocket-protocol"}
 )
 
-// sensitive tells whether a name is that of a secret.
+// sensitive reports whether a name is that of a secret.
 func sensitive(name string) bool {
 	name = strings.ToLower(name)
 	return slices.Contains(secretNames, name) ||

@@ -31,7 +31,7 @@ func (m *Metrics) movement(e *event.Event) {
 func (m *Metrics) pods() {
 	m.forwarded = newSet(m.counter("wsr_tunnel_requests_total", "Resumes that were passed on to the sidecar that owns the session.", "outcome"), event.Values[event.ForwardOutcome]())
 	m.forwardTime = m.histogram("wsr_tunnel_answer_seconds", "Time until the owner answered a resume that was passed on to it.", networkBuckets).WithLabelValues()
-	m.reused = m.counter("wsr_token_reuse_total", "Old tokens that came although their client was known to have a newer one. More than a few: somebody copies tokens.").WithLabelValues()
+	m.reused = m.counter("wsr_token_reuse_total", "Old tokens that came although their client was known to have a newer one. More than a few: tokens are being copied.").WithLabelValues()
 	m.restarted = newSet(m.counter("wsr_app_restarts_total", "Sessions that were held because their app socket broke.", "outcome"), event.Values[event.RestartOutcome]())
 	m.restartTime = m.histogram("wsr_app_restart_seconds", "Time that sessions were held until the app was back.", networkBuckets).WithLabelValues()
 	m.handedOver = newSet(m.counter("wsr_sessions_handed_over_total", "Sessions that were given up, complete, for another sidecar to adopt.", "cause"), event.Values[event.HandOverCause]())

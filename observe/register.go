@@ -29,7 +29,7 @@ func New() *Metrics {
 	m.registry.MustRegister(m.traffic, buildInfo(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "wsr_log_lines_dropped_total", Help: "Writes to the log that were dropped because nobody read them.",
+			Name: "wsr_log_lines_dropped_total", Help: "Writes to the log that were dropped because they were not read fast enough.",
 		}, m.linesDropped))
 	m.connections()
 	m.resumes()

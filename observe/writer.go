@@ -17,7 +17,7 @@ const (
 	flushWait = 2 * time.Second
 )
 
-// ErrLogStuck means that Close gave up on lines that nobody reads.
+// ErrLogStuck means that Close gave up on lines that are not read.
 var ErrLogStuck = errors.New("observe: log output is stuck, its last lines are lost")
 
 // A Writer passes lines on to a slower one without ever blocking: when a

@@ -9,7 +9,7 @@ import (
 )
 
 // registry knows every conduit of this sidecar. It is safe for concurrent
-// use. Whoever holds a conduit's lock may take the registry's, never the other
+// use. A holder of a conduit's lock may take the registry's, never the other
 // way round.
 type registry struct {
 	mu       sync.Mutex
@@ -18,7 +18,7 @@ type registry struct {
 	adopting map[wire.SessionID]chan struct{} // closed when the adoption is decided
 	closed   bool                             // nothing new is taken
 	created  int                              // conduits that were ever registered
-	changed  chan struct{}                    // closed when there is a new one, or none left; nil: nobody waits
+	changed  chan struct{}                    // closed when there is a new one, or none left; nil: none waits
 
 	gone, plainGone session.Counters // of the ended ones
 }

@@ -28,7 +28,7 @@ type resume struct {
 	facts admission.Facts
 
 	found   *conduit        // by Look
-	release func()          // lets others adopt the session here; nil: nobody is kept from it
+	release func()          // lets others adopt the session here; nil: none are kept from it
 	journal context.Context // bounds the calls of the journal since Load
 	cancel  func()          // of journal; nil: there is none
 }
@@ -136,7 +136,7 @@ func (r *resume) forward(owner string) bool {
 
 // look finds the session here, or keeps others from adopting it here. The
 // session is asked twice whether it can be resumed: before the handshake is
-// answered, so that a refused client disturbs nobody, and after, since it may
+// answered, so that a refused client changes nothing, and after, since it may
 // have ended.
 func (r *resume) look() bool {
 	r.letGo()
@@ -238,7 +238,7 @@ func (s *Server) tokenReused(t *wire.Token) {
 		"session", t.Session.String(), "epoch", t.Epoch, "generation", t.Generation)
 }
 
-// attach makes conn the session's connection, or tells why not. The one
+// attach makes conn the session's connection, or returns why not. The one
 // before it, however alive it looks, is closed first (PROTOCOL §8.1).
 func (c *conduit) attach(conn net.Conn, t *wire.Token, at session.Position, compressed bool) wire.ResetReason {
 	now := c.enter()

@@ -75,7 +75,7 @@ const (
 	// NotOwner: the owner does not have the session, or its address leads
 	// nowhere.
 	NotOwner Answer = 1 + iota
-	// Refused: nobody listens at its address. The process is gone.
+	// Refused: no process listens at its address.
 	Refused
 	// Unreachable: no answer in time, no route, no TLS, or no answer of a
 	// sidecar. Whether the owner lives is not known.
@@ -106,7 +106,7 @@ const (
 // Liveness is what is known of an owner beside its answers.
 type Liveness struct {
 	Lease       store.LeaseState
-	Unreachable time.Duration // for how long nobody has reached it; 0: not known to be so
+	Unreachable time.Duration // for how long it has not answered; 0: not known
 }
 
 // A Step is what the caller does next: one of the types below.
@@ -117,8 +117,8 @@ type (
 	// Forward passes the client on to Owner. If that takes it, the resume is
 	// over; otherwise Answered notes why not.
 	Forward struct{ Owner string }
-	// Look looks for the session on this sidecar, and waits for whoever is
-	// adopting it here. Then comes Looked.
+	// Look looks for the session on this sidecar, and waits for a
+	// resume that is adopting it here. Then comes Looked.
 	Look struct{}
 	// Load reads the session's state from the journal. Then comes Read.
 	Load struct{}

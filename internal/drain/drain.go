@@ -116,7 +116,7 @@ func Next(f *Facts) Step {
 	case !f.Now.Before(f.Moving()):
 		return stragglers(f)
 	case !f.Peers:
-		return Wait{f.Moving()} // nobody could take them over: they are left alone
+		return Wait{f.Moving()} // no sidecar could take them over: they are left alone
 	case f.Listed.IsZero():
 		return List{}
 	case f.Resilient+f.Tunnels > 0:
@@ -141,7 +141,7 @@ func move(f *Facts) Step {
 	case !f.Now.Before(f.NextAsk):
 		return Remind{}
 	case f.Resilient == 0:
-		next = f.Now // nobody tells when the last tunnel ends
+		next = f.Now // the end of the last tunnel is not signalled
 	}
 	if soonest := f.Now.Add(pace); next.Before(soonest) {
 		next = soonest
