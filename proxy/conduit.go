@@ -357,7 +357,7 @@ func (c *conduit) finish(why session.Ending) {
 // heard of the end: a resume that finds neither the session nor its end would
 // adopt it.
 func (c *conduit) forget() {
-	if m, ok := c.m.(*session.Session); c.over && !c.gone && (!ok || m.Told()) {
+	if m, ok := c.m.(*session.Session); c.over && !c.gone && (!ok || m.EndJournaled()) {
 		c.gone = true
 		c.srv.sessions.remove(c)
 	}

@@ -46,8 +46,8 @@ const (
 	TokenValid TokenVerdict = iota
 	// TokenUnknown was never sent.
 	TokenUnknown
-	// TokenReused came although the client has shown that it has a newer one:
-	// somebody else holds a copy.
+	// TokenReused came although the client has shown that it has a newer one: the
+	// token was copied.
 	TokenReused
 )
 
@@ -74,9 +74,11 @@ func (v TokenVerdict) String() string {
 	return "unknown"
 }
 
-func judge(token, proven, newest tokenOrder) TokenVerdict {
+func judge(token, confirmed, newest tokenOrder) TokenVerdict {
+	// "Valid are the newest that the client is known to have [...] and those sent
+	// since" (PROTOCOL §8.4).
 	switch {
-	case token.before(proven):
+	case token.before(confirmed):
 		return TokenReused
 	case newest.before(token):
 		return TokenUnknown
@@ -103,11 +105,13 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 	if err := s.window.Rewind(at.Received); err != nil {
 		panic(err) // Check allowed it
 	}
+	// "A connection whose client leg has no compression gets such a message
+	// inflated" (PROTOCOL §2.4).
 	if !deflate && (s.app.deflate || s.adopted != 0) && !s.inflateWindow() {
 		return wire.ResetLost
 	}
 	if s.adopted != 0 && s.confirmedToken.before(s.announcedAt) {
-		status = wire.StatusAdopted // the client came with a token from before: it was not told yet
+		status = wire.StatusAdopted // its token is from before the adoption: it has not read that WELCOME
 	}
 	c := &s.client
 	c.attached, c.blocked = true, false
@@ -133,11 +137,14 @@ func (s *Session) dropClient(now time.Time, why *wire.CloseError) {
 		return
 	}
 	s.client.drop = why
-	linger := s.cfg.TTL
+	// "After a bare 1001 the session is kept for WSR_SESSION_TTL_GOING_AWAY only,
+	// and after any bare close of a client that has not shown yet that it read
+	// WELCOME" (PROTOCOL §7).
+	ttl := s.cfg.TTL
 	if why.Remote && (why.Code == ws.StatusGoingAway || !s.clientHasToken()) {
-		linger = min(linger, s.cfg.TTLGoingAway)
+		ttl = min(ttl, s.cfg.TTLGoingAway)
 	}
-	s.detach(now, linger)
+	s.detach(now, ttl)
 }
 
 // clientHasToken reports whether the client has shown that it read a WELCOME,
@@ -145,7 +152,7 @@ func (s *Session) dropClient(now time.Time, why *wire.CloseError) {
 // back.
 func (s *Session) clientHasToken() bool { return s.confirmedToken.generation > 0 }
 
-// ClientGone tells that the attached connection broke, or ended without a
+// ClientGone notes that the attached connection broke, or ended without a
 // close frame.
 func (s *Session) ClientGone(now time.Time, _ bool) {
 	if s.client.attached {
@@ -153,18 +160,19 @@ func (s *Session) ClientGone(now time.Time, _ bool) {
 	}
 }
 
-// Supersede ends the attached connection for a newer one (PROTOCOL §8.1).
+// Supersede ends the attached connection: "the newer connection wins" (PROTOCOL
+// §8.1).
 func (s *Session) Supersede(now time.Time) {
 	s.dropClient(now, &wire.CloseError{Code: wire.CodeSuperseded, Reason: "superseded"})
 }
 
-func (s *Session) detach(now time.Time, linger time.Duration) {
+func (s *Session) detach(now time.Time, ttl time.Duration) {
 	s.client.attached = false
 	s.client.in.Reset()
-	s.client.expires = monotime.At(now.Add(linger))
+	s.client.expires = monotime.At(now.Add(ttl))
 	s.client.beat.Disconnected()
 	s.context.setAttached(now, false, s)
-	s.journal.detached(now.Add(linger - s.cfg.TTL))
+	s.journal.detached(now.Add(ttl - s.cfg.TTL))
 	if s.closing.byClient && s.closing.byApp {
 		s.end(EndedClosed)
 	}

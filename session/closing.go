@@ -10,8 +10,8 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// clientClosed acts on CLOSE from the client: the answer to ours, or its own
-// wish (PROTOCOL §7).
+// clientClosed acts on CLOSE from the client: the answer to ours, or the first of
+// the two. "Crossing CLOSEs answer each other" (PROTOCOL §7).
 func (s *Session) clientClosed(now time.Time, code ws.StatusCode, reason string) {
 	c := &s.closing
 	if c.byClient {
@@ -41,7 +41,7 @@ func (s *Session) appEnded(now time.Time, code ws.StatusCode, reason string) {
 	}
 }
 
-// AppGone tells that the app's socket broke or ended.
+// AppGone notes that the app's socket broke or ended.
 func (s *Session) AppGone(now time.Time, broken bool) {
 	s.app.control, s.app.writeClosed = nil, true
 	s.handover.unclean = s.handover.unclean || broken && s.handover.begun && !s.handover.ready
@@ -74,7 +74,7 @@ func (s *Session) settleClose(now time.Time) {
 		s.appEnded(now, s.restart.code, s.restart.reason)
 	case c.byClient && !c.byApp && !c.toApp && s.queue.Empty() && s.app.lentN == 0:
 		if c.code == ws.StatusAbnormalClosure {
-			s.app.control, c.toApp = nil, true // it sees a connection that breaks
+			s.app.control, c.toApp = nil, true // the app sees a connection that breaks
 			s.appEnded(now, ws.StatusAbnormalClosure, c.reason)
 			return
 		}
@@ -85,13 +85,13 @@ func (s *Session) settleClose(now time.Time) {
 	}
 }
 
-// closeDue tells that all data is out, and CLOSE is to be said to the client.
+// closeDue reports whether CLOSE is to be sent: "after all data" (PROTOCOL §7).
 func (s *Session) closeDue() bool {
 	c := &s.closing
 	return c.byApp && !c.sent && !s.window.Unsent() && c.ended == 0
 }
 
-// composeClose says CLOSE to the client.
+// composeClose sends CLOSE to the client.
 func (s *Session) composeClose(now time.Time) {
 	c := &s.closing
 	if !s.closeDue() {

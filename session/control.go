@@ -61,7 +61,8 @@ func (s *Session) violation(now time.Time, reason string) {
 	s.dropClient(now, &wire.CloseError{Code: wire.CodeViolation, Reason: reason})
 }
 
-// acknowledged lets messages go that the client has dispatched.
+// acknowledged drops the messages that the client has dispatched. "Violation: an
+// ack of what was not sent yet" (PROTOCOL §4.3).
 func (s *Session) acknowledged(now time.Time, seq uint32) {
 	if _, err := s.window.Ack(seqwindow.Serial(seq)); err != nil {
 		s.violation(now, "acknowledgement of what was not sent")
@@ -70,11 +71,14 @@ func (s *Session) acknowledged(now time.Time, seq uint32) {
 
 // clientBeat acts on HEARTBEAT and HEARTBEAT_ACK (PROTOCOL §4.4, §4.5).
 func (s *Session) clientBeat(now time.Time, t wire.Type, b *wire.Beat) {
+	// "Violation: sent differs from the receiver's count."
 	if seqwindow.Serial(b.Sent) != s.client.last {
 		s.violation(now, "count of sent messages differs")
 		return
 	}
 	s.acknowledged(now, b.Ack)
+	// "A payload with a bad CRC or a seq that is not newer is dropped and not
+	// answered; sent and ack still count."
 	p, err := heartbeat.ParsePayload(b.Payload[:])
 	switch {
 	case err != nil:
@@ -92,7 +96,7 @@ func (s *Session) clientBeat(now time.Time, t wire.Type, b *wire.Beat) {
 	}
 }
 
-// tickLink judges the connection.
+// tickLink sends a heartbeat that is due, or ends a dead connection.
 func (s *Session) tickLink(now time.Time) {
 	switch s.client.beat.Tick(now) {
 	case heartbeat.VerdictSend:
@@ -125,7 +129,7 @@ func (s *Session) composeControl(now time.Time) {
 	var buf [64]byte
 	ack, due := s.ackDue(now)
 	if s.closeDue() {
-		// The client would not learn of it any more (PROTOCOL §7).
+		// "CLOSE after all data, and before it an ACK if one is owed" (PROTOCOL §7).
 		due = !s.inbox.AckDeadline().IsZero()
 	}
 	beat := wire.Beat{Sent: uint32(s.window.Sent()), Ack: uint32(ack)}
@@ -150,14 +154,14 @@ func (s *Session) composeControl(now time.Time) {
 	s.composeClose(now)
 }
 
-// ackDue returns the acknowledgement that may be told, and whether it is due.
+// ackDue returns the acknowledgement that may be sent, and whether it is due.
 func (s *Session) ackDue(now time.Time) (seqwindow.Serial, bool) {
 	ack, due := s.inbox.AckDue(now)
-	if s.window.Unsent() { // it need not go alone
+	if s.window.Unsent() { // it goes in front of a message (PROTOCOL §5.1)
 		due = due || s.inbox.ShouldPiggyback(now)
 	}
-	told := s.context.ackable(ack)
-	return told, due && told == ack
+	ackable := s.context.ackable(ack)
+	return ackable, due && ackable == ack
 }
 
 // control queues one control message in its frame.
@@ -188,8 +192,8 @@ func (s *Session) appendWelcome(dst []byte, now time.Time) []byte {
 		s.client.welcomeGeneration = s.generation
 	}
 	if s.client.awaitsWelcome && !s.client.rewelcome {
-		// It starts behind the ack that it reads here. What came and was not
-		// handed over yet it says again, and that is dropped.
+		// The client counts from the ack that it reads here. It sends again what
+		// came and was not handed over yet, and that is dropped.
 		s.client.last = ack
 	}
 	s.inbox.Acked(now, ack)

@@ -67,8 +67,8 @@ func framingError(err error) *wire.CloseError {
 }
 
 // clientMessage sorts what came: control frames, control messages, data.
-// place is where an inPlace message stands in the caller's bytes.
-func (s *Session) clientMessage(now time.Time, m *frame.Message, inPlace bool, place []byte) {
+// span is where an inPlace message stands in the caller's bytes.
+func (s *Session) clientMessage(now time.Time, m *frame.Message, inPlace bool, span []byte) {
 	if m.OpCode.IsControl() {
 		s.clientControlFrame(now, m)
 		return
@@ -85,9 +85,9 @@ func (s *Session) clientMessage(now time.Time, m *frame.Message, inPlace bool, p
 		}
 	}
 	if !inPlace {
-		place = nil
+		span = nil
 	}
-	s.deliver(now, m.Raw, place)
+	s.deliver(now, m.Raw, span)
 }
 
 // magicWord is the magic as it stands in a message.
@@ -127,7 +127,7 @@ func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 			return
 		}
 		if s.echo != nil && code != ws.StatusGoingAway {
-			s.clientClosed(now, code, reason) // it means the conversation
+			s.clientClosed(now, code, reason) // it has no CLOSE: its close frame ends the session
 			return
 		}
 		s.dropClient(now, &wire.CloseError{Code: code, Reason: reason, Remote: true})
@@ -135,8 +135,8 @@ func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 }
 
 // deliver passes one inbound data message on, or drops one that came before.
-// place is where raw stands in the driver's bytes, nil if nowhere.
-func (s *Session) deliver(now time.Time, raw, place []byte) {
+// span is where raw stands in the driver's bytes, nil if nowhere.
+func (s *Session) deliver(now time.Time, raw, span []byte) {
 	s.client.last++
 	if s.client.awaitsWelcome {
 		s.ConfirmToken(s.epoch, s.client.welcomeGeneration)
@@ -153,11 +153,11 @@ func (s *Session) deliver(now time.Time, raw, place []byte) {
 	s.counters.InBytes += uint64(len(raw))
 	if s.handover.begun || !s.app.open && !s.restart.lost {
 		// The app is gone: nobody will read it. It stays unacknowledged and
-		// the CLOSE that is under way tells the client so.
+		// the CLOSE that is under way ends the session.
 		return
 	}
-	if place != nil && s.queue.Empty() && !s.app.blocked && s.app.open && !s.context.tracks() {
-		s.lend(place)
+	if span != nil && s.queue.Empty() && !s.app.blocked && s.app.open && !s.context.tracks() {
+		s.lend(span)
 		return
 	}
 	s.queueLent(now)
@@ -248,7 +248,7 @@ func (s *Session) composeApp(o *Output) {
 	o.ToApp = append(o.ToApp, s.app.lent...)
 }
 
-// AppWrote tells that the app's socket took the first n bytes of ToApp. What
+// AppWrote notes that the app's socket took the first n bytes of ToApp. What
 // it took is handed over and may be acknowledged (I3).
 func (s *Session) AppWrote(now time.Time, n int) {
 	s.app.blocked = n < int(s.app.offered)
@@ -305,7 +305,7 @@ func (s *Session) handed(now time.Time, bytes int) {
 	}
 }
 
-// AppWritable tells that the app's socket takes bytes again.
+// AppWritable notes that the app's socket takes bytes again.
 func (s *Session) AppWritable() { s.app.blocked = false }
 
 // consume removes the first n bytes of a queue, at most all of it, and

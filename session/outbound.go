@@ -127,7 +127,7 @@ func (s *Session) composeClient(now time.Time, o *Output) {
 	}
 }
 
-// ClientWrote tells that the connection took the first n bytes of ToClient.
+// ClientWrote notes that the connection took the first n bytes of ToClient.
 func (s *Session) ClientWrote(n int) {
 	s.client.blocked = n < int(s.client.offered)
 	if !s.window.MidMessage() {
@@ -147,7 +147,7 @@ func (s *Session) ClientWrote(n int) {
 	}
 }
 
-// ClientWritable tells that the connection takes bytes again.
+// ClientWritable notes that the connection takes bytes again.
 func (s *Session) ClientWritable() {
 	s.client.blocked = false
 	s.client.beat.Heard() // a peer that takes bytes lives

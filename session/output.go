@@ -41,21 +41,20 @@ type Output struct {
 	CloseApp    bool
 	AppFarewell []byte
 
-	// RedialApp says, once, that the session waits for a fresh app socket. The
+	// RedialApp is set once when the session waits for a fresh app socket. The
 	// driver dials the app again and calls AppBack, or AppGivenUp.
 	RedialApp bool
 
-	// ShutClient and ShutApp tell a leg that no more bytes come (FIN), once;
-	// it is still read.
+	// ShutClient and ShutApp close a leg for writing (FIN), once; it is still
+	// read.
 	ShutClient, ShutApp bool
 
-	// Ended says why the session is over, once. Its memory is given back
-	// already. The driver goes on until Done, since the journal may have to
-	// hear of the end.
+	// Ended is why the session is over, once. Its memory is given back already.
+	// The driver goes on until Done, since the end may have to be journaled.
 	Ended Ending
 
-	// PauseClient and PauseApp tell the driver to stop reading a leg, until
-	// an Output says otherwise. They are states and not events.
+	// PauseClient and PauseApp stop the reading of a leg, until an Output in
+	// which they are false. They are states and not events.
 	PauseClient, PauseApp bool
 
 	// Deadline is when Tick wants to be called; zero means never. It is known
@@ -83,7 +82,7 @@ func size(parts [][]byte) (n int) {
 	return n
 }
 
-// Output tells what to do next. It overwrites all of o.
+// Output returns what to do next. It overwrites all of o.
 func (s *Session) Output(now time.Time, o *Output) {
 	o.reset()
 	if s.ownership.open {
@@ -146,10 +145,10 @@ func (s *Session) Done() bool {
 	return s.closing.ended != 0 && s.closing.reported && !s.app.open && s.journal.idle()
 }
 
-// Told reports whether the journal has heard of the session's end, or need not.
-func (s *Session) Told() bool { return s.closing.ended != 0 && s.journal.idle() }
+// EndJournaled reports whether the journal has the session's end, or needs none.
+func (s *Session) EndJournaled() bool { return s.closing.ended != 0 && s.journal.idle() }
 
-// deadline is the earliest moment at which something is due.
+// deadline is the earliest instant at which something is due.
 func (s *Session) deadline() time.Time {
 	var d deadline
 	if s.closing.ended != 0 {
@@ -173,13 +172,13 @@ func (s *Session) deadline() time.Time {
 	return d.at.Time()
 }
 
-// deadline collects the earliest of several moments, of which zero ones do
+// deadline collects the earliest of several instants, of which zero ones do
 // not count.
 type deadline struct{ at monotime.Time }
 
-func (d *deadline) add(m monotime.Time) {
-	if m != 0 && (d.at == 0 || m < d.at) {
-		d.at = m
+func (d *deadline) add(at monotime.Time) {
+	if at != 0 && (d.at == 0 || at < d.at) {
+		d.at = at
 	}
 }
 
