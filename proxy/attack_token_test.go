@@ -80,7 +80,7 @@ func (v *victim) untouched() {
 // edited is the victim's token with something changed, sealed by our keys.
 func (v *victim) edited(change func(*wire.Token)) string {
 	v.t.Helper()
-	tok, err := wire.OpenToken(v.sc.ring, v.welcome.Token, time.Now())
+	tok, err := wire.OpenToken(v.sc.ring, v.welcome.Token)
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -124,12 +124,22 @@ func flippedBits(t *testing.T) {
 func expiredTokens(t *testing.T) {
 	sc := newScene(t, nil)
 	v := newVictim(sc)
-	v.refused(v.edited(func(tok *wire.Token) { tok.Expires = time.Now().Add(-time.Millisecond) }), "reset token")
-	v.refused(v.edited(func(tok *wire.Token) { tok.Expires = time.UnixMilli(0) }), "reset token")
-	v.untouched()
+	unknown := func(tok *wire.Token) { tok.Session[0] ^= 1 }
+	v.refused(v.edited(unknown), "reset unknown")
+	for _, expires := range []time.Time{time.Now().Add(-time.Millisecond), time.UnixMilli(0)} {
+		v.refused(v.edited(func(tok *wire.Token) { unknown(tok); tok.Expires = expires }), "reset token")
+	}
+	v.echo("still mine")
+	// A connection that lived for longer than its token.
+	old := v.edited(func(tok *wire.Token) { tok.Expires = time.Now().Add(-24 * time.Hour) })
+	p, how := sc.resume("/victim", old, 2, 3, "Origin: https://good")
+	if how != "resumed" {
+		t.Fatalf("a token whose session lives: %s", how)
+	}
+	v.testClient = p
 	// Of a pod whose clock is ahead: issued in the future is no fault.
 	good := v.edited(func(tok *wire.Token) { tok.Issued = time.Now().Add(5 * time.Minute) })
-	if _, how := sc.resume("/victim", good, 1, 2, "Origin: https://good"); how != "resumed" {
+	if _, how := sc.resume("/victim", good, 2, 3, "Origin: https://good"); how != "resumed" {
 		t.Errorf("a token of five minutes ahead: %s", how)
 	}
 }
@@ -251,7 +261,7 @@ func otherDeployment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tok, _ := wire.OpenToken(sc.ring, v.welcome.Token, time.Now())
+	tok, _ := wire.OpenToken(sc.ring, v.welcome.Token)
 	v.refused(wire.SealToken(ring, tok), "reset token")
 	v.refused(wire.SealToken(sc.ring.Derive("other"), tok), "reset token")
 	v.untouched()
@@ -411,7 +421,7 @@ func rotatedKeys(t *testing.T) {
 	}
 	q.sent, q.got = 1, 1
 	q.echo("again")
-	if _, err := wire.OpenToken(mustRing(t, rings["new"]), q.welcome.Token, time.Now()); err != nil {
+	if _, err := wire.OpenToken(mustRing(t, rings["new"]), q.welcome.Token); err != nil {
 		t.Errorf("the next token is not sealed by the first key: %v", err)
 	}
 	q.conn.Close()

@@ -45,7 +45,7 @@ func (q *request) resume() {
 		Received: seqwindow.Serial(q.offer.Resume.Received),
 		Next:     seqwindow.Serial(q.offer.Resume.Next),
 	}}}
-	t, err := wire.OpenToken(q.s.cfg.Tokens, q.offer.Resume.Token, time.Now())
+	t, err := wire.OpenToken(q.s.cfg.Tokens, q.offer.Resume.Token)
 	if err == nil && t.Binding == binding(q.r, q.s.cfg.Bind) {
 		r.facts.Token, q.session = t, t.Session
 	}
@@ -73,6 +73,9 @@ func (r *resume) perform(step admission.Step) bool {
 		return r.look()
 	case admission.Load:
 		r.load()
+	case admission.Release:
+		r.found.replaced()
+		f.Released()
 	case admission.Authorize:
 		f.Authorized(r.authorizeResume(r.context()))
 	case admission.HandOver:
@@ -143,7 +146,7 @@ func (r *resume) look() bool {
 	r.found, r.release = r.s.sessions.find(r.session, r.r.Context().Done())
 	switch {
 	case r.found != nil:
-		r.facts.Looked(admission.Found, r.found.check(r.facts.Token, r.facts.Position))
+		r.facts.Looked(r.found.check(r.facts.Token, r.facts.Position))
 	case r.release != nil:
 		r.facts.Looked(admission.Absent, 0)
 	default:
@@ -201,12 +204,32 @@ func (r *resume) report(cause error) {
 	}
 }
 
-// check returns why the session cannot be resumed, or 0.
-func (c *conduit) check(t *wire.Token, at session.Position) wire.ResetReason {
+// check reports whether the session is this sidecar's, as far as can be known,
+// and why it cannot be resumed, or 0.
+func (c *conduit) check(t *wire.Token, at session.Position) (admission.LookResult, wire.ResetReason) {
 	c.enter()
 	defer c.leave()
+	if m, ok := c.m.(*session.Session); ok && m.Token(t.Epoch, t.Generation) == session.TokenNewer {
+		return admission.Replaced, 0 // whatever became of it here
+	}
 	_, reason := c.resumableLocked(t, at)
-	return reason
+	return admission.Found, reason
+}
+
+// replaced lets go of a session that another sidecar has adopted, as a token
+// shows. The registry forgets it at once, and not when the journal answers.
+func (c *conduit) replaced() {
+	now := c.enter()
+	defer c.leave()
+	if m, ok := c.m.(*session.Session); ok {
+		c.srv.log.Info("a token shows that the session was adopted elsewhere", "session", m.ID().String(), "epoch", m.Epoch())
+		m.Replaced(now)
+		c.settle(now)
+	}
+	if !c.gone {
+		c.gone = true
+		c.srv.sessions.remove(c)
+	}
 }
 
 // resumableLocked returns the session, or why it cannot be resumed.

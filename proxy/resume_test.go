@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/session"
@@ -80,16 +79,16 @@ func TestResumeOfOneThatLeft(t *testing.T) {
 			if found == nil {
 				t.Fatal("no session")
 			}
-			token, err := wire.OpenToken(sc.srv.cfg.Tokens, p.welcome.Token, time.Now())
+			token, err := wire.OpenToken(sc.srv.cfg.Tokens, p.welcome.Token)
 			if err != nil {
 				t.Fatal(err)
 			}
 			at := session.Position{Received: 1, Next: 2}
-			if reason := found.check(token, at); reason != 0 {
+			if _, reason := found.check(token, at); reason != 0 {
 				t.Fatalf("before it left: %v", reason)
 			}
 			leave(found)
-			if reason := found.check(token, at); reason != wire.ResetTryAgain {
+			if _, reason := found.check(token, at); reason != wire.ResetTryAgain {
 				t.Errorf("before the handshake: %v, want try again", reason)
 			}
 			if reason := found.attach(nil, token, at, false); reason != wire.ResetTryAgain {

@@ -49,6 +49,9 @@ const (
 	// TokenReused came although the client has shown that it has a newer one: the
 	// token was copied.
 	TokenReused
+	// TokenNewer is of a higher epoch: the session has been adopted by another
+	// owner.
+	TokenNewer
 )
 
 // Token judges a token of this epoch and generation. How many an earlier owner
@@ -70,6 +73,8 @@ func (v TokenVerdict) String() string {
 		return "valid"
 	case TokenReused:
 		return "reused"
+	case TokenNewer:
+		return "newer"
 	}
 	return "unknown"
 }
@@ -80,6 +85,8 @@ func judge(token, confirmed, newest tokenOrder) TokenVerdict {
 	switch {
 	case token.before(confirmed):
 		return TokenReused
+	case newest.epoch < token.epoch:
+		return TokenNewer
 	case newest.before(token):
 		return TokenUnknown
 	}

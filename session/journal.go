@@ -84,6 +84,9 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 	j := &s.journal
 	rec := j.inFlight
 	j.inFlight = nil
+	if !j.begun {
+		return // it was Replaced meanwhile
+	}
 	switch r {
 	case PersistRefused:
 		j.final = true

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 // ownershipCheck is under way when the process was stopped for so long that
@@ -27,6 +28,14 @@ func (s *Session) SuspectOwnership() {
 
 // OwnershipSuspect reports whether an ownership check is under way.
 func (s *Session) OwnershipSuspect() bool { return s.ownership.open }
+
+// Replaced notes that another owner has adopted the session, as the token of a
+// higher epoch proves (PROTOCOL §8.4). It ends here as when the journal refuses
+// a record, and the journal is told nothing more (I5).
+func (s *Session) Replaced(now time.Time) {
+	s.journal.final, s.journal.begun, s.journal.retry = true, false, 0
+	s.End(now, EndedFenced, wire.CodeRestart)
+}
 
 // confirmed notes that record n was accepted: we are the owner.
 func (s *Session) confirmed(now time.Time, n uint32) {

@@ -72,6 +72,9 @@ func (st *stage) do(f []string) {
 	case "suspect":
 		st.s.SuspectOwnership()
 		st.settle()
+	case "replaced":
+		st.s.Replaced(st.now)
+		st.settle()
 	case "held":
 		st.say("%d bytes in windows, %d in chunks", st.s.Held(), st.cfg.Pool.InUse())
 	case "records":

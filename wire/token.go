@@ -66,9 +66,12 @@ func SealToken(s Sealer, t *Token) string {
 	return base64.RawURLEncoding.EncodeToString(s.Seal(nil, b, []byte(tokenAAD)))
 }
 
-// OpenToken reads a token and checks its expiry against now. Every error
-// wraps ErrToken.
-func OpenToken(s Sealer, text string, now time.Time) (*Token, error) {
+// Expired reports whether the token is past its time. Where its session lives,
+// that does not matter (PROTOCOL §8.4).
+func (t *Token) Expired(now time.Time) bool { return !now.Before(t.Expires) }
+
+// OpenToken reads a token, be it expired or not. Every error wraps ErrToken.
+func OpenToken(s Sealer, text string) (*Token, error) {
 	if len(text) > MaxToken {
 		return nil, fmt.Errorf("%w: %d characters", ErrToken, len(text))
 	}
@@ -85,7 +88,7 @@ func OpenToken(s Sealer, text string, now time.Time) (*Token, error) {
 	if len(b) < tokenFixed || b[0] != tokenVersion || int(b[tokenFixed-1]) != len(b)-tokenFixed {
 		return nil, fmt.Errorf("%w: version or length unknown", ErrToken)
 	}
-	t := &Token{
+	return &Token{
 		Session:    SessionID(b[1:17]),
 		Epoch:      binary.BigEndian.Uint32(b[17:]),
 		Generation: binary.BigEndian.Uint32(b[21:]),
@@ -93,9 +96,5 @@ func OpenToken(s Sealer, text string, now time.Time) (*Token, error) {
 		Expires:    time.UnixMilli(int64(binary.BigEndian.Uint64(b[33:]))),
 		Binding:    [16]byte(b[41:57]),
 		Owner:      string(b[tokenFixed:]),
-	}
-	if !now.Before(t.Expires) {
-		return nil, fmt.Errorf("%w: expired", ErrToken)
-	}
-	return t, nil
+	}, nil
 }

@@ -91,6 +91,9 @@ const (
 	// Absent: it does not, and the caller has kept this sidecar from adopting
 	// it for anybody else meanwhile.
 	Absent
+	// Replaced: it lived here, and the token is of a higher epoch: another
+	// sidecar has adopted it.
+	Replaced
 )
 
 // A HandOverResult is whether a session was given up in time.
@@ -122,6 +125,10 @@ type (
 	Look struct{}
 	// Load reads the session's state from the journal. Then comes Read.
 	Load struct{}
+	// Release ends the session that is here, as if the journal had refused a
+	// record of it, so that neither Look nor Facts.Here find it again. Then
+	// comes Released.
+	Release struct{}
 	// Authorize asks the app whether the client may still have its session.
 	// Then comes Authorized.
 	Authorize struct{}
@@ -151,6 +158,7 @@ type (
 func (Forward) step()   {}
 func (Look) step()      {}
 func (Load) step()      {}
+func (Release) step()   {}
 func (Authorize) step() {}
 func (HandOver) step()  {}
 func (Adopt) step()     {}
@@ -179,6 +187,9 @@ func (f *Facts) Looked(r LookResult, unfit wire.ResetReason) {
 	f.Looks++
 	f.Look, f.Unfit = r, unfit
 }
+
+// Released notes that the session that was here is not any more.
+func (f *Facts) Released() { f.again() }
 
 // Read notes what Load found.
 func (f *Facts) Read(record *store.State, err error) {

@@ -15,13 +15,16 @@ import (
 func (p *Policy) Next(f *Facts) Step {
 	switch {
 	case f.Token == nil:
-		// "the token does not open, is past its time, or is bound to another request"
+		// "the token does not open, or is bound to another request"
 		return Refuse{Reason: wire.ResetToken}
 	case f.Look == Found:
 		return p.found(f)
 	case f.Look == Absent:
 		return p.absent(f)
-	case f.Looks == 0 && p.mayAsk(f, f.Token.Owner):
+	case f.Look == Replaced:
+		// "the session is here, and the token is of a higher epoch"
+		return Release{}
+	case p.mayAsk(f, f.Token.Owner):
 		// "the session is not here, and the token names another sidecar that
 		// was not asked": that saves the look into the journal in the common
 		// case.
@@ -117,7 +120,11 @@ func (p *Policy) absent(f *Facts) Step {
 // unread decides on a session whose state cannot be had.
 func (p *Policy) unread(f *Facts) Step {
 	unheard := f.Answers[f.Token.Owner] == Unreachable && f.Owner.Lease != store.LeaseGone
-	if errors.Is(f.LoadErr, store.ErrNotFound) && unheard {
+	switch unknown := errors.Is(f.LoadErr, store.ErrNotFound); {
+	case unknown && f.Token.Expired(f.Now):
+		// "the journal does not know the session, and the token is past its time"
+		return Refuse{Reason: wire.ResetToken}
+	case unknown && unheard:
 		// "the journal does not know the session, and the token's owner cannot
 		// be reached and its lease is not over": it may not have got to
 		// writing it down.
@@ -150,6 +157,9 @@ func (p *Policy) adoptable(f *Facts) (reason wire.ResetReason, cause error) {
 	}
 	// "the token was never sent, or the client is known to have a newer one"
 	switch session.JudgeToken(st, f.Token.Epoch, f.Token.Generation) {
+	case session.TokenNewer:
+		// "the journal does not know the token's epoch"
+		return wire.ResetTryAgain, nil
 	case session.TokenUnknown:
 		return wire.ResetToken, nil
 	case session.TokenReused:

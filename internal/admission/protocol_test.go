@@ -31,7 +31,7 @@ func policy() *Policy {
 func facts(a Answer) *Facts {
 	f := &Facts{
 		Now:      now,
-		Token:    &wire.Token{Owner: owner, Epoch: 1, Generation: 3},
+		Token:    &wire.Token{Owner: owner, Epoch: 1, Generation: 3, Expires: now.Add(time.Hour)},
 		Position: session.Position{Received: 10, Next: 5},
 	}
 	if a != 0 {
@@ -75,7 +75,7 @@ type example struct {
 }
 
 var rows = []row{
-	{"the token does not open, is past its time, or is bound to another request", "RESET 2", []example{
+	{"the token does not open, or is bound to another request", "RESET 2", []example{
 		{0, func(_ *Policy, f *Facts) { f.Token = nil }, Refuse{Reason: wire.ResetToken}},
 	}},
 	{"the session is not here, and the token names another sidecar that was not asked", "is passed on", []example{
@@ -87,6 +87,16 @@ var rows = []row{
 		{0, func(_ *Policy, f *Facts) { f.Token.Owner = self }, Look{}},
 		{0, func(_ *Policy, f *Facts) { f.Token.Owner = "" }, Look{}},
 		{NotOwner, func(*Policy, *Facts) {}, Look{}},
+	}},
+	{"the session is here, and the token is of a higher epoch", "this sidecar lets go of it, and looks again", []example{
+		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0) }, Release{}},
+		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0); f.Forwarded = true }, Release{}},
+		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0); f.Draining = true }, Release{}},
+		{0, func(p *Policy, f *Facts) { p.Journal = false; f.Looked(Replaced, 0) }, Release{}},
+		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0); f.Released() }, Forward{owner}},
+		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0); f.Released(); f.Forwarded = true }, Look{}},
+		{0, func(_ *Policy, f *Facts) { f.Token.Owner = self; f.Looked(Replaced, 0); f.Released() }, Look{}},
+		{NotOwner, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0); f.Released() }, Look{}},
 	}},
 	{"the session is here, and token or positions do not fit it", "RESET 1, 2, 3 or 5", []example{
 		{0, func(_ *Policy, f *Facts) { f.Looked(Found, wire.ResetUnknown) }, Refuse{Reason: wire.ResetUnknown}},
@@ -131,6 +141,10 @@ var rows = []row{
 	{"there is no journal", "RESET 1", []example{
 		{NotOwner, func(p *Policy, f *Facts) { p.Journal = false; f.Looked(Absent, 0) }, Refuse{Reason: wire.ResetUnknown}},
 	}},
+	{"the journal does not know the session, and the token is past its time", "RESET 2", []example{
+		{Unreachable, func(_ *Policy, f *Facts) { f.Token.Expires = now; read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetToken}},
+		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Expires = now; read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetToken}},
+	}},
 	{"the journal does not know the session, and the token's owner cannot be reached and its lease is not over", "RESET 5", []example{
 		{Unreachable, func(_ *Policy, f *Facts) { f.Looked(Absent, 0) }, Load{}},
 		{Unreachable, func(_ *Policy, f *Facts) { read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetTryAgain}},
@@ -156,8 +170,12 @@ var rows = []row{
 	{"the journal says that the session is over", "RESET 1", []example{
 		{NotOwner, func(_ *Policy, f *Facts) { st := record(); st.Kind = store.End; read(f, st, nil) }, Refuse{Reason: wire.ResetUnknown}},
 	}},
+	{"the journal does not know the token's epoch", "RESET 5", []example{
+		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Epoch = 2; read(f, record(), nil) }, Refuse{Reason: wire.ResetTryAgain}},
+		{Unreachable, func(_ *Policy, f *Facts) { f.Token.Epoch = 2; read(f, record(), nil) }, Refuse{Reason: wire.ResetTryAgain}},
+	}},
 	{"the token was never sent, or the client is known to have a newer one (§8.4)", "RESET 2", []example{
-		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Epoch = 2; read(f, record(), nil) }, Refuse{Reason: wire.ResetToken}},
+		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Epoch = 0; read(f, record(), nil) }, Refuse{wire.ResetToken, ErrTokenReused}},
 		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Generation = 2; read(f, record(), nil) }, Refuse{wire.ResetToken, ErrTokenReused}},
 		{NotOwner, func(_ *Policy, f *Facts) {
 			st := record()

@@ -79,6 +79,12 @@ func (w *walker) take(f Facts, step Step, steps int) {
 		then(func(f *Facts) { f.Looked(Absent, 0) })
 		then(func(f *Facts) { f.Looked(Found, 0) })
 		then(func(f *Facts) { f.Looked(Found, wire.ResetLost) })
+		then(func(f *Facts) { f.Looked(Replaced, 0) })
+	case Release:
+		if f.Look != Replaced {
+			w.t.Fatalf("let go of what is not replaced: %+v", f)
+		}
+		then(func(f *Facts) { f.Released() })
 	case Load:
 		for _, err := range []error{store.ErrNotFound, store.ErrCorrupt, store.ErrUnavailable} {
 			w.loaded(then, nil, err)
