@@ -11,4 +11,4 @@ export type {
 } from "./events.ts";
 export type { Fresh, Options, WebSocketConstructor } from "./options.ts";
 export { ResilientWebSocket } from "./resilient-websocket.ts";
-export type { Data, Kept, OpenStore, Restored, Saved, Store } from "./store.ts";
+export type { Data, OpenStore, Restored, Saved, SavedMessage, Store } from "./store.ts";

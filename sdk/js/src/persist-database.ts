@@ -14,7 +14,7 @@ const MESSAGES = "messages";
 export interface Place {
   readonly name: string;
   readonly id: string;
-  /** Whose it is, where there are no Web Locks; "" is nobody's. */
+  /** Which tab has it, where there are no Web Locks; "" is none. */
   readonly owner: string;
   /** Wall clock, ms: the owner was alive. */
   readonly touched: number;

@@ -1,6 +1,6 @@
 import { failure, type Place, rowsOf, type Tables, transact } from "./persist-database.ts";
 import { add, less } from "./serial.ts";
-import type { Kept, Restored, Saved, Store } from "./store.ts";
+import type { Restored, Saved, SavedMessage, Store } from "./store.ts";
 
 /** A place that is this tab's. */
 export interface Claim {
@@ -18,27 +18,27 @@ type Write = (tables: Tables) => void;
 /** What a tab keeps in its place. */
 export class PlaceStore implements Store {
   readonly restored: Restored | null;
-  private readonly claim: Claim;
-  private place: Place;
-  private queue: Write[] = [];
+  readonly #claim: Claim;
+  #place: Place;
+  #queue: Write[] = [];
   /** The transaction that will take what is queued. */
-  private next: Promise<void> | null = null;
-  private failed: Error | null = null;
+  #next: Promise<void> | null = null;
+  #failed: Error | null = null;
 
   constructor(claim: Claim) {
-    this.claim = claim;
-    this.place = claim.place;
+    this.#claim = claim;
+    this.#place = claim.place;
     this.restored = claim.restored;
   }
 
-  put({ position, data }: Kept): void {
-    const row = { place: this.place.id, position, data };
-    this.write(({ messages }) => messages.put(row)).catch(() => {}); // `save` tells
+  put({ position, data }: SavedMessage): void {
+    const row = { place: this.#place.id, position, data };
+    this.#write(({ messages }) => messages.put(row)).catch(() => {}); // `save` rejects
   }
 
   save(saved: Saved): Promise<void> {
-    const { id, saved: before } = this.place;
-    return this.update(saved, (messages) => {
+    const { id, saved: before } = this.#place;
+    return this.#update(saved, (messages) => {
       if (before && less(before.acked, saved.acked)) {
         for (const range of ranges(id, add(before.acked, 1), saved.acked)) {
           messages.delete(range);
@@ -48,11 +48,11 @@ export class PlaceStore implements Store {
   }
 
   clear(): void {
-    this.update(null, (messages) => messages.delete(rowsOf(this.place.id))).catch(() => {});
+    this.#update(null, (messages) => messages.delete(rowsOf(this.#place.id))).catch(() => {});
   }
 
   async close(): Promise<void> {
-    const { name, id, saved } = this.place;
+    const { name, id, saved } = this.#place;
     if (saved && saved === this.restored?.saved) {
       // This life never got as far as the session that it found: that stays for the next one.
       this.leave();
@@ -61,16 +61,16 @@ export class PlaceStore implements Store {
         places.delete([name, id]);
         messages.delete(rowsOf(id));
       };
-      await this.write(forget).catch(() => {}); // what cannot be deleted expires
+      await this.#write(forget).catch(() => {}); // what cannot be deleted expires
     }
-    this.failed ??= failure("closed");
-    this.claim.db.close();
-    this.claim.release();
+    this.#failed ??= failure("closed");
+    this.#claim.db.close();
+    this.#claim.release();
   }
 
   /** Says that the owner is alive. */
   touch(): void {
-    this.update(this.place.saved, () => {}).catch(() => {});
+    this.#update(this.#place.saved, () => {}).catch(() => {});
   }
 
   /**
@@ -79,7 +79,7 @@ export class PlaceStore implements Store {
    * in a row of the owner's own.
    */
   leave(): void {
-    const { db, place, unlocked: guarded } = this.claim;
+    const { db, place, unlocked: guarded } = this.#claim;
     if (!guarded) {
       return;
     }
@@ -89,9 +89,9 @@ export class PlaceStore implements Store {
     }).catch(() => {});
   }
 
-  private update(saved: Saved | null, forget: (messages: IDBObjectStore) => void): Promise<void> {
-    const place = (this.place = { ...this.place, touched: Date.now(), saved });
-    return this.write(({ places, messages }) => {
+  #update(saved: Saved | null, forget: (messages: IDBObjectStore) => void): Promise<void> {
+    const place = (this.#place = { ...this.#place, touched: Date.now(), saved });
+    return this.#write(({ places, messages }) => {
       places.put(place);
       forget(messages);
     });
@@ -101,32 +101,32 @@ export class PlaceStore implements Store {
    * Queues a write. All that one task has queued is one transaction, which begins when the task ends and does
    * not wait for those before it: the browser has it then, and a tab that crashes loses nothing.
    */
-  private write(write: Write): Promise<void> {
-    if (this.failed) {
-      return Promise.reject(this.failed);
+  #write(write: Write): Promise<void> {
+    if (this.#failed) {
+      return Promise.reject(this.#failed);
     }
-    this.queue.push(write);
-    this.next ??= Promise.resolve().then(() => this.flush());
-    return this.next;
+    this.#queue.push(write);
+    this.#next ??= Promise.resolve().then(() => this.#flush());
+    return this.#next;
   }
 
-  private async flush(): Promise<void> {
-    const writes = this.queue;
-    this.queue = [];
-    this.next = null;
+  async #flush(): Promise<void> {
+    const writes = this.#queue;
+    this.#queue = [];
+    this.#next = null;
     try {
-      await this.transact(writes);
+      await this.#transact(writes);
     } catch (error) {
-      this.fail(error);
+      this.#fail(error);
     }
     // Of transactions that were under way together, one may have failed and the next succeeded.
-    if (this.failed) {
-      throw this.failed;
+    if (this.#failed) {
+      throw this.#failed;
     }
   }
 
-  private transact(writes: readonly Write[]): Promise<void> {
-    const { db, place, unlocked: guarded } = this.claim;
+  #transact(writes: readonly Write[]): Promise<void> {
+    const { db, place, unlocked: guarded } = this.#claim;
     return transact(db, (tables) => {
       const all = () => {
         for (const write of writes) {
@@ -151,16 +151,16 @@ export class PlaceStore implements Store {
    * Takes nothing more. What is on disk falls behind from here on, and a later life must not go on with it: it
    * would ask for messages that the sidecar has forgotten. So it is deleted, which mostly works on a full disk.
    */
-  private fail(error: unknown): void {
-    if (!this.failed) {
-      this.failed = failure("the disk does not keep the session any more", error);
-      const { id } = this.place;
-      const place = { ...this.place, saved: null };
+  #fail(error: unknown): void {
+    if (!this.#failed) {
+      this.#failed = failure("the disk does not keep the session any more", error);
+      const { id } = this.#place;
+      const place = { ...this.#place, saved: null };
       const forget: Write = ({ places, messages }) => {
         messages.delete(rowsOf(id));
         places.put(place);
       };
-      this.transact([forget]).catch(() => {});
+      this.#transact([forget]).catch(() => {});
     }
   }
 }

@@ -10,14 +10,14 @@ import {
 } from "./persist-database.ts";
 import { type Claim, PlaceStore } from "./persist-place.ts";
 import { add } from "./serial.ts";
-import type { Data, Kept, OpenStore, Restored, Saved } from "./store.ts";
+import type { Data, OpenStore, Restored, Saved, SavedMessage } from "./store.ts";
 
 /** How many places of one name are looked at: more tabs than anybody has, and a limit to what `open` costs. */
 const MAX_PLACES = 64;
 
 /**
  * How long a place with messages is kept after its session has expired, in ms. Whoever comes back within a
- * week is told what was never acknowledged; later nobody wants to know, and the disk is not ours.
+ * week gets what was never acknowledged; after that the disk is freed.
  */
 const KEEP_UNACKED = 7 * 24 * 3_600_000;
 
@@ -57,7 +57,7 @@ export const open: OpenStore = async (name) => {
         return locks ? new PlaceStore(claim) : keepAlive(claim);
       }
     }
-    throw new Error("the lock of a new place is held"); // somebody takes our locks' names
+    throw new Error("the lock of a new place is held"); // another program uses our locks' names
   } catch (error) {
     db.close();
     throw failure("no place in IndexedDB", error);
@@ -133,12 +133,12 @@ function isDead({ owner, touched }: Place): boolean {
 }
 
 /**
- * Puts together what a former life left. The messages follow `acked` without a hole: the app must not get
+ * Puts together what the page before a reload has saved. The messages follow `acked` without a hole: the app must not get
  * what comes after one that is missing.
  */
 function restore(saved: Saved, rows: readonly Row[]): Restored {
   const data = new Map(rows.map((row) => [row.position, row.data]));
-  const messages: Kept[] = [];
+  const messages: SavedMessage[] = [];
   let position = add(saved.acked, 1);
   for (let found: Data | undefined; (found = data.get(position)) !== undefined; position = add(position, 1)) {
     messages.push({ position, data: found });

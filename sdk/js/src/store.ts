@@ -18,7 +18,7 @@ export interface Saved {
 }
 
 /** A message of the outbox; positions count up by one (uint32, RFC 1982) from `acked` + 1. */
-export interface Kept {
+export interface SavedMessage {
   readonly position: number;
   readonly data: Data;
 }
@@ -26,7 +26,7 @@ export interface Kept {
 /** What the page before a reload, or a crash, has saved. */
 export interface Restored {
   readonly saved: Saved;
-  readonly messages: readonly Kept[];
+  readonly messages: readonly SavedMessage[];
 }
 
 /**
@@ -40,7 +40,7 @@ export interface Store {
   /** What was found there, or null. It does not change. */
   readonly restored: Restored | null;
   /** Keeps a message of the outbox. */
-  put(message: Kept): void;
+  put(message: SavedMessage): void;
   /** Keeps the state, and forgets the messages up to `saved.acked`. Resolves when it and all before it are on disk. */
   save(saved: Saved): Promise<void>;
   /** Forgets everything: the session is over. The place stays this tab's. */

@@ -53,6 +53,27 @@ test("the package holds what is used, and nothing else", () => {
   );
 });
 
+test("no name of the platform or of the declarations is shortened", async () => {
+  const { internalNames } = await import(join(sdk, "mangle.mjs"));
+  const names: string[] = await internalNames(join(sdk, "src"), join(installed, "dist"));
+  const objects = [Array, String, Map, Promise, Uint8Array, DataView, Event, EventTarget, AbortController];
+  const members = objects.flatMap((type) => Object.getOwnPropertyNames(type.prototype));
+  assert.ok(names.includes("newestBeat") && members.includes("find"));
+  const options = [
+    "persist",
+    "outboxBytes",
+    "maxReconnectDelay",
+    "unacknowledged",
+    "sessionId",
+    "acked",
+    "bufferedAmount",
+  ];
+  const shortened = [...members, ...Object.getOwnPropertyNames(globalThis), ...options].filter((name) =>
+    names.includes(name),
+  );
+  assert.deepEqual(shortened, []);
+});
+
 test("the source maps hold the sources", () => {
   for (const name of ["index.js", "index.cjs", "persist.js", "persist.cjs"]) {
     const read = (file: string): string => readFileSync(join(installed, "dist", file), "utf8");

@@ -1,5 +1,5 @@
 import type { Page } from "playwright-core";
-import type { Kept, OpenStore, Saved, Store } from "../../src/store.ts";
+import type { OpenStore, Saved, SavedMessage, Store } from "../../src/store.ts";
 import { openPage, type Site, startBrowser, startSite } from "../rig.ts";
 
 declare global {
@@ -58,7 +58,10 @@ export class Place {
   put(...messages: Plain[]): Promise<void> {
     return this.page.evaluate((all) => {
       for (const [position, data] of all) {
-        const kept: Kept = { position, data: typeof data === "string" ? data : Uint8Array.from(data) };
+        const kept: SavedMessage = {
+          position,
+          data: typeof data === "string" ? data : Uint8Array.from(data),
+        };
         store.put(kept);
       }
     }, messages);

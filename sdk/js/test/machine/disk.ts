@@ -1,8 +1,8 @@
 import { add } from "../../src/serial.ts";
-import type { Data, Kept, Restored, Saved } from "../../src/store.ts";
+import type { Data, Restored, Saved, SavedMessage } from "../../src/store.ts";
 import type { Chance } from "./chance.ts";
 
-type Write = Kept | Saved;
+type Write = SavedMessage | Saved;
 
 /** A disk that takes writes in their order and some time later, and says so of those that save the state. */
 export class Disk {
@@ -35,14 +35,14 @@ export class Disk {
     this.pending.length = 0;
     const saved = this.written.filter(isSaved).at(-1)!;
     // What is acknowledged was forgotten, and with positions that count up by one the rest is found by them.
-    const messages = new Map<number, Kept>();
+    const messages = new Map<number, SavedMessage>();
     for (const write of this.written) {
       if ("position" in write) {
         messages.set(write.position, write);
       }
     }
-    const left: Kept[] = [];
-    for (let kept: Kept | undefined; (kept = messages.get(add(saved.acked, left.length + 1))); ) {
+    const left: SavedMessage[] = [];
+    for (let kept: SavedMessage | undefined; (kept = messages.get(add(saved.acked, left.length + 1))); ) {
       left.push(kept);
     }
     this.written.length = 0;
