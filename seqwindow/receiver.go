@@ -1,6 +1,7 @@
 package seqwindow
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -147,7 +148,7 @@ func (r *Receiver) AckDeadline() time.Time {
 func (r *Receiver) reaches(part, of int) bool {
 	messages, bytes := DefaultAckMessages, DefaultAckBytes
 	if p := r.Policy; p != nil {
-		messages, bytes = orDefault(p.Messages, messages), orDefault(p.Bytes, bytes)
+		messages, bytes = cmp.Or(p.Messages, messages), cmp.Or(p.Bytes, bytes)
 	}
 	return of*int(r.handled-r.acked) >= part*messages || of*r.bytes >= part*bytes
 }
@@ -156,7 +157,7 @@ func (r *Receiver) delay() time.Duration {
 	if r.Policy == nil {
 		return DefaultAckDelay
 	}
-	return orDefault(r.Policy.Delay, DefaultAckDelay)
+	return cmp.Or(r.Policy.Delay, DefaultAckDelay)
 }
 
 // Acked notes that an acknowledgement of n went out, by itself or in another
@@ -173,11 +174,4 @@ func (r *Receiver) Acked(now time.Time, n Serial) {
 	if n == r.handled {
 		r.bytes, r.since = 0, 0
 	}
-}
-
-func orDefault[T int | time.Duration](v, def T) T {
-	if v == 0 {
-		return def
-	}
-	return v
 }

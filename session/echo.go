@@ -66,7 +66,7 @@ func (s *Session) AttachEcho(now time.Time, deflate bool) wire.ResetReason {
 // composeEcho makes the control frames that are due.
 func (s *Session) composeEcho(now time.Time) {
 	ack, _ := s.inbox.AckDue(now)
-	s.inbox.Acked(now, ack) // there is nobody to be told
+	s.inbox.Acked(now, ack) // no acknowledgement is sent to this client
 	if s.client.beatDue {
 		s.client.beatDue = false
 		s.ping(heartbeat.AppendPayload(nil, s.client.beat.Latest()))

@@ -152,8 +152,8 @@ func (s *Session) deliver(now time.Time, raw, span []byte) {
 	s.counters.InMessages++
 	s.counters.InBytes += uint64(len(raw))
 	if s.handover.begun || !s.app.open && !s.restart.lost {
-		// The app is gone: nobody will read it. It stays unacknowledged and
-		// the CLOSE that is under way ends the session.
+		// The app reads nothing more. The message stays unacknowledged, and the
+		// CLOSE or the hand-over that is under way settles it.
 		return
 	}
 	if span != nil && s.queue.Empty() && !s.app.blocked && s.app.open && !s.context.tracks() {

@@ -20,7 +20,7 @@ func (m *sim) settle() {
 		o := anothers(&m.lent)
 		m.s.Output(m.now, o)
 		if m.s.OwnershipSuspect() && (len(o.ToApp) > 0 || len(o.ToClient) > 0 || o.CloseClient != nil || o.CloseApp || o.RedialApp) {
-			m.t.Fatalf("in doubt of its ownership, the session acts: %+v (I5)", o)
+			m.t.Fatalf("during an ownership check, the session acts: %+v (I5)", o)
 		}
 		if len(o.ToApp) > 0 {
 			n := accept(&m.app.room, o.ToApp, &m.app.got)

@@ -74,9 +74,9 @@ func (m *sim) persisted(n int) {
 		m.chain.head = r.OutHead
 		m.leaky = m.leaky && r.Kind == store.Claim
 	}
-	doubted := m.s.OwnershipSuspect()
-	if m.s.Persisted(m.now, result); doubted && r == m.before && !m.s.OwnershipSuspect() && !r.Handed {
-		m.t.Fatalf("record %d.%d, older than the doubt, ends it (I5)", r.Epoch, r.N)
+	suspect := m.s.OwnershipSuspect()
+	if m.s.Persisted(m.now, result); suspect && r == m.before && !m.s.OwnershipSuspect() && !r.Handed {
+		m.t.Fatalf("record %d.%d, older than the check, ends it (I5)", r.Epoch, r.N)
 	}
 	m.settle()
 }
@@ -101,7 +101,7 @@ func (m *sim) ended(why Ending) {
 	m.app.open = false
 }
 
-// crash ends the owner. stored tells what became of the record in flight.
+// crash ends the owner. stored is what became of the record in flight.
 func (m *sim) crash(stored bool) {
 	if m.s == nil || len(m.chain.all) == 0 {
 		return // nobody would know of the session
@@ -116,7 +116,7 @@ func (m *sim) crash(stored bool) {
 	m.app.open = false
 }
 
-// fence tells an owner that doubted that it is none: it does not say a word
+// fence tells an owner under an ownership check that it is none: it does not write a word
 // more to either side, but for their end.
 func (m *sim) fence(s *Session) {
 	for range 100 {

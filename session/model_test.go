@@ -28,7 +28,7 @@ const (
 
 // sim is a session between a well-behaved client, a well-behaved app, sockets
 // that take what they like, a network that is cut, a journal that fails and
-// owners that leave, crash or doubt. Messages have numbers of their own, by
+// owners that leave, crash or are suspended. Messages have numbers of their own, by
 // which whoever receives one knows whether it is the next.
 type sim struct {
 	t     *testing.T
@@ -43,7 +43,7 @@ type sim struct {
 	over   bool     // the conversation has ended
 	rec    *store.Record
 	chain  chain
-	before *store.Record // in flight when the last doubt began
+	before *store.Record // in flight when the last ownership check began
 	leaky  bool          // an append failed: acknowledgements were not withheld
 	blind  bool          // and an owner crashed, so that a part of the context may be lost
 
