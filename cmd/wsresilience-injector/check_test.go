@@ -2,27 +2,22 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/wsresilience/wsresilience/internal/lab/certs"
 	"github.com/wsresilience/wsresilience/k8s"
 )
 
@@ -130,19 +125,10 @@ func TestCheckTrustsOnlyTheAuthority(t *testing.T) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that is given up
 	server.StartTLS()
 	defer server.Close()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	raw, err := x509.CreateCertificate(rand.Reader, other, other, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for text, want := range map[string]string{
-		"":               "no certificate in it",
-		"no certificate": "no certificate in it",
-		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})): "unknown authority",
+		"":                               "no certificate in it",
+		"no certificate":                 "no certificate in it",
+		string(certs.NewAuthority().PEM): "unknown authority",
 	} {
 		file := filepath.Join(t.TempDir(), "ca.crt")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -2,14 +2,8 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
-	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,11 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/wsresilience/wsresilience/internal/lab/certs"
 	"github.com/wsresilience/wsresilience/k8s"
 	"github.com/wsresilience/wsresilience/k8s/cluster/clustertest"
 )
@@ -117,16 +111,14 @@ func testOwnCertificate(t *testing.T, binary string) {
 // testCertificateDir: with somebody else's certificate the injector keeps none,
 // and leaves the webhooks alone.
 func testCertificateDir(t *testing.T, binary string) {
-	dir, ca := t.TempDir(), writeCertificate(t)
-	for name, content := range ca {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	dir, pair := t.TempDir(), certs.SelfSigned("injector.wsresilience.svc")
+	if _, _, err := pair.Write(dir); err != nil {
+		t.Fatal(err)
 	}
 	config := strings.NewReplacer("{secret: certificate}", "{dir: "+strconv.Quote(dir)+"}", "webhook: injector\n", "").Replace(goodConfig)
 	server := shop(t)
 	p := startProcess(t, binary, config, server)
-	p.ca = func() []byte { return ca["tls.crt"] }
+	p.ca = func() []byte { return pair.Cert }
 	if response := p.ask(t, realReview()); !response.Allowed || response.Patch == nil {
 		t.Errorf("%+v", response)
 	}
@@ -135,31 +127,6 @@ func testCertificateDir(t *testing.T, binary string) {
 		if strings.Contains(call, "mutatingwebhookconfigurations") || strings.HasSuffix(call, "/namespaces/wsresilience/secrets") {
 			t.Errorf("call %s", call)
 		}
-	}
-}
-
-// writeCertificate is a certificate that vouches for itself, and its key.
-func writeCertificate(t *testing.T) map[string][]byte {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"injector.wsresilience.svc"},
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return map[string][]byte{
-		"tls.crt": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
-		"tls.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}),
 	}
 }
 

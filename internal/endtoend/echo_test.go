@@ -2,17 +2,10 @@ package endtoend
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,6 +13,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/faultlink"
+	"github.com/wsresilience/wsresilience/internal/lab/certs"
 	"github.com/wsresilience/wsresilience/proxy"
 )
 
@@ -83,9 +77,13 @@ func TestEchoOverUnixSocket(t *testing.T) {
 func TestEchoOverTLS(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(gorillaEcho))
 	defer backend.Close()
-	certFile, keyFile, pool := certificate(t)
+	pair := certs.SelfSigned("localhost")
+	certFile, keyFile, err := pair.Write(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := newStageAt(t, backend.URL, func(c *proxy.Config) { c.TLSCert, c.TLSKey = certFile, keyFile })
-	c, _, err := client.Dial(t.Context(), "wss://"+s.link.Addr()+"/", &client.Options{TLSConfig: &tls.Config{RootCAs: pool, ServerName: "localhost"}})
+	c, _, err := client.Dial(t.Context(), "wss://"+s.link.Addr()+"/", &client.Options{TLSConfig: &tls.Config{RootCAs: pair.Pool(), ServerName: "localhost"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,36 +92,4 @@ func TestEchoOverTLS(t *testing.T) {
 		t.Fatal("the session is not resilient")
 	}
 	echo(t, c, func() { s.link.Cut(faultlink.RST) })
-}
-
-// certificate makes a self-signed pair for localhost.
-func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	if err := os.WriteFile(certFile, certPEM, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	pool = x509.NewCertPool()
-	pool.AppendCertsFromPEM(certPEM)
-	return certFile, keyFile, pool
 }

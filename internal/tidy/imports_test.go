@@ -24,7 +24,7 @@ var layers = []layer{
 		"internal/program": nil,
 		"internal/script":  nil, // scenarios as text, for tests
 		// For experiments: a network that breaks, processes, accounts, statistics.
-		"internal/faultlink": nil, "internal/lab/ledger": nil, "internal/lab/stats": nil,
+		"internal/faultlink": nil, "internal/lab/certs": nil, "internal/lab/ledger": nil, "internal/lab/stats": nil,
 	},
 	{ // Formats and contracts.
 		"wire": {"github.com/gobwas/ws"}, "store": nil,

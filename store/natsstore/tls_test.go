@@ -1,16 +1,8 @@
 package natsstore
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,63 +11,26 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"github.com/wsresilience/wsresilience/internal/lab/certs"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/store/storetest"
 )
 
 // An authority signs the certificates of a test.
 type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	*certs.Authority
 	file string // PEM
 }
 
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
-	a := &authority{key: newKey(t)}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	a.file = writeSecret(t, "ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	return a
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
+	a := certs.NewAuthority()
+	return &authority{a, writeSecret(t, "ca.pem", a.PEM)}
 }
 
 // config is a server's, for the name or address and until the time.
-func (a *authority) config(t *testing.T, name string, until time.Time) *tls.Config {
-	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	if ip := net.ParseIP(name); ip != nil {
-		template.IPAddresses = []net.IP{ip}
-	} else {
-		template.DNSNames = []string{name}
-	}
-	key := newKey(t)
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+func (a *authority) config(name string, until time.Time) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{a.IssueUntil(until, name).TLS()}}
 }
 
 // writeSecret writes a file as an operator mounts it.
@@ -138,7 +93,7 @@ func startTLS(t *testing.T, config *tls.Config) string {
 
 func TestTLS(t *testing.T) {
 	ours, other, later := newAuthority(t), newAuthority(t), time.Now().Add(time.Hour)
-	good := startTLS(t, ours.config(t, "127.0.0.1", later))
+	good := startTLS(t, ours.config("127.0.0.1", later))
 	for _, scheme := range []string{"tls://", "nats://", ""} {
 		cfg := externalConfig(t, scheme+good)
 		cfg.CAFile = ours.file
@@ -153,7 +108,7 @@ func TestTLS(t *testing.T) {
 	cfg.CAFile = other.file
 	mustRefuse(t, cfg, "CA file "+other.file, "unknown authority")
 
-	cfg = externalConfig(t, startTLS(t, ours.config(t, "nats.example", later)))
+	cfg = externalConfig(t, startTLS(t, ours.config("nats.example", later)))
 	cfg.CAFile = ours.file
 	mustRefuse(t, cfg, "server's certificate", "127.0.0.1")
 
@@ -167,7 +122,7 @@ func TestTLS(t *testing.T) {
 // start meanwhile serve from memory, as with a server that is away.
 func TestTLSExpired(t *testing.T) {
 	ours := newAuthority(t)
-	cfg := externalConfig(t, startTLS(t, ours.config(t, "127.0.0.1", time.Now().Add(-time.Minute))))
+	cfg := externalConfig(t, startTLS(t, ours.config("127.0.0.1", time.Now().Add(-time.Minute))))
 	cfg.CAFile, cfg.Timeout = ours.file, 500*time.Millisecond
 	s := mustOpen(t, cfg)
 	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrUnavailable) {
