@@ -60,23 +60,24 @@ func TestStream(t *testing.T) {
 			defer a.Kill()
 			const sock = 3<<sockBits | 1
 			c := open(t, StreamURL(a.Addr, 7, 0))
+			recorded := func(n int) {
+				t.Helper()
+				err := proc.Until(t.Context(), 10*time.Second, time.Millisecond, func() bool {
+					b, _ := os.ReadFile(file)
+					return len(records)+len(b)/ledger.RecordBytes == n
+				})
+				if err != nil {
+					t.Fatalf("%d records: %v", n, err)
+				}
+			}
+			recorded(1) // the app may answer the handshake before it knows the socket
 			a.Send(sock)
 			wantMessage(t, c, fmt.Sprint(sock, " 1"))
 			a.Send(sock)
 			wantMessage(t, c, fmt.Sprint(sock, " 2"))
 			for i, text := range []string{"7 1", "2", "6 3", "soon"} {
 				write(t, c, text)
-				if file == "" { // the order among reads and writes is the test's
-					for len(records) < 4+i {
-						time.Sleep(time.Millisecond)
-					}
-				}
-			}
-			if file != "" {
-				size := func() bool { b, _ := os.ReadFile(file); return len(b) == 7*ledger.RecordBytes }
-				if err := proc.Until(t.Context(), 10*time.Second, time.Millisecond, size); err != nil {
-					t.Fatal(err)
-				}
+				recorded(4 + i) // the order of reads and writes is the test's
 			}
 			a.Kill()
 			if AppOf(sock) != 3 {

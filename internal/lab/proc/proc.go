@@ -116,9 +116,11 @@ func (p *Process) Tell(line string) {
 func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
 
 // Kill is kill -9 of the process and what it started, and returns when it is
-// gone.
+// gone. One that has ended is left alone: its number may be another's by now.
 func (p *Process) Kill() {
-	kill(p.cmd)
+	if !p.Ended() {
+		kill(p.cmd)
+	}
 	<-p.over
 }
 
