@@ -32,12 +32,19 @@ func floodAttacks() []attack {
 // most is how much the process may hold more after an attack.
 const most = 2 << 20
 
-// wantHeap fails when much more is held than before.
+// wantHeap fails when much more is held than before. What is allocated while
+// the collector marks counts as in use until its next round, however short its
+// life: the app's own frames, as long as a flood is still in the kernel's
+// buffers. So it is looked at until that has passed; what is held stays.
 func wantHeap(t *testing.T, before int64, slack int64) {
 	t.Helper()
-	if held := heapInUse() - before; held > slack {
-		t.Errorf("%d KiB more are held, at most %d", held>>10, slack>>10)
+	var held int64
+	for end := time.Now().Add(attackPatience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if held = heapInUse() - before; held <= slack {
+			return
+		}
 	}
+	t.Errorf("%d KiB more are held, at most %d", held>>10, slack>>10)
 }
 
 // fragmentBomb: fragments without an end cost their payload. The message
