@@ -112,6 +112,10 @@ func (p *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Header.Del("Upgrade")
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = clientBody{r.Body}
+		// Or net/http would take the rest of the body for itself when the
+		// answer begins, and close it, while it is still on its way to the
+		// app. HTTP/2 is full duplex anyway, and says so by an error.
+		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
 	// net/http would guess a type for an answer that has none.
 	w.Header()["Content-Type"] = nil

@@ -163,6 +163,28 @@ func TestPassthroughTrailers(t *testing.T) {
 	}
 }
 
+// An app may answer before it has read the request's body. It gets the rest of
+// it all the same.
+func TestPassthroughEarlyAnswer(t *testing.T) {
+	a := proxytest.NewApp(t, func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		_ = control.EnableFullDuplex()
+		_ = control.Flush()
+		_, _ = io.Copy(w, r.Body)
+	})
+	c := proxytest.Dial(t, newFront(t, a.URL).addr)
+	c.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello")
+	resp, err := http.ReadResponse(c.Reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	c.Send("world")
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "helloworld" {
+		t.Errorf("%q came back, %v", body, err)
+	}
+}
+
 // 100 MB each way must cost no more memory than a small share of it.
 func TestPassthroughLargeBodies(t *testing.T) {
 	const size = 100 << 20
@@ -215,7 +237,10 @@ func TestPassthroughHTTP2(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, _ := io.ReadAll(resp.Body)
+			got, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Errorf("%s: read answer: %v", proto, err)
+			}
 			resp.Body.Close()
 			if want := proto + " /a%2fb?q body trailers"; string(got) != want || resp.Proto != proto {
 				t.Errorf("%s: %q by %s, want %q", proto, got, resp.Proto, want)
