@@ -162,7 +162,7 @@ func (s *Server) beginHandOver() {
 	}
 }
 
-func (c *conduit) drains() {
+func (c *sessionDriver) drains() {
 	c.enter()
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok {
@@ -172,7 +172,7 @@ func (c *conduit) drains() {
 
 // sendGoAway tells the client to come elsewhere. A session without a client
 // is handed over at once.
-func (c *conduit) sendGoAway(last time.Time) {
+func (c *sessionDriver) sendGoAway(last time.Time) {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
@@ -207,7 +207,7 @@ func (s *Server) remind(last time.Time) (next time.Time) {
 
 // nextGoAway is when the client is to be asked again; zero for a plain one,
 // which is never asked.
-func (c *conduit) nextGoAway() time.Time {
+func (c *sessionDriver) nextGoAway() time.Time {
 	c.enter()
 	defer c.leave()
 	if c.plain {
@@ -218,7 +218,7 @@ func (c *conduit) nextGoAway() time.Time {
 
 // handOver gives the session up and returns a channel that is closed when it
 // is over here. A plain connection is closed.
-func (c *conduit) handOver(cause event.HandOverCause) <-chan struct{} {
+func (c *sessionDriver) handOver(cause event.HandOverCause) <-chan struct{} {
 	now := c.enter()
 	defer c.leave()
 	if c.ended == nil {
@@ -233,7 +233,7 @@ func (c *conduit) handOver(cause event.HandOverCause) <-chan struct{} {
 }
 
 // handOverLocked is handOver for a caller that holds the lock, and settles.
-func (c *conduit) handOverLocked(now time.Time, cause event.HandOverCause) {
+func (c *sessionDriver) handOverLocked(now time.Time, cause event.HandOverCause) {
 	m, ok := c.m.(*session.Session)
 	if !ok {
 		c.m.End(now, session.EndedShutdown, wire.CodeRestart)
@@ -246,7 +246,7 @@ func (c *conduit) handOverLocked(now time.Time, cause event.HandOverCause) {
 	}
 }
 
-func (c *conduit) isHandingOver() bool {
+func (c *sessionDriver) isHandingOver() bool {
 	c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)

@@ -32,7 +32,7 @@ func (s *Server) Sessions(limit int) []SessionView {
 	return list
 }
 
-func (c *conduit) view() (SessionView, bool) {
+func (c *sessionDriver) view() (SessionView, bool) {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)

@@ -29,7 +29,7 @@ type journal struct {
 }
 
 // append writes a record behind the session's newest.
-func (c *conduit) append(rec *store.Record) session.PersistResult {
+func (c *sessionDriver) append(rec *store.Record) session.PersistResult {
 	ctx, cancel := context.WithTimeout(context.Background(), appendTimeout)
 	defer cancel()
 	j := &c.journal
@@ -51,7 +51,7 @@ func (c *conduit) append(rec *store.Record) session.PersistResult {
 }
 
 // refind looks where the chain of records stands after some of it was lost.
-func (c *conduit) refind(ctx context.Context, rec *store.Record) session.PersistResult {
+func (c *sessionDriver) refind(ctx context.Context, rec *store.Record) session.PersistResult {
 	c.srv.log.Warn("journal lost records of a session; writing them again", "session", c.id.String())
 	j := &c.journal
 	st, err := c.srv.cfg.Store.Load(ctx, store.ID(c.id))
@@ -69,7 +69,7 @@ func (c *conduit) refind(ctx context.Context, rec *store.Record) session.Persist
 }
 
 // writesAgain ends the pause that follows failed appends.
-func (c *conduit) writesAgain() {
+func (c *sessionDriver) writesAgain() {
 	now := c.enter()
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok {

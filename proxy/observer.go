@@ -14,19 +14,19 @@ func (s *Server) observe(e event.Event) {
 }
 
 // observe tells the observer of something that happened to c's session.
-func (c *conduit) observe(e event.Event) {
+func (c *sessionDriver) observe(e event.Event) {
 	e.Session = c.id
 	c.srv.observe(e)
 }
 
-func (c *conduit) accepted(kind event.ClientKind) {
+func (c *sessionDriver) accepted(kind event.ClientKind) {
 	c.observe(event.Event{Kind: event.Accepted, Client: kind})
 }
 
-func (c *conduit) began(kind event.ClientKind) {
+func (c *sessionDriver) began(kind event.ClientKind) {
 	c.observe(event.Event{Kind: event.Began, Client: kind})
 }
 
-func (c *conduit) dialled(answer event.AppAnswer, began time.Time) {
+func (c *sessionDriver) dialled(answer event.AppAnswer, began time.Time) {
 	c.observe(event.Event{Kind: event.Dialled, Answer: answer, Took: time.Since(began)})
 }

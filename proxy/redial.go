@@ -22,7 +22,7 @@ type savedHandshake struct {
 
 // keepHandshake keeps the handshake of a session that may get another app
 // socket.
-func (c *conduit) keepHandshake(h *request, hs upgrade.Offer, start session.Start) {
+func (c *sessionDriver) keepHandshake(h *request, hs upgrade.Offer, start session.Start) {
 	if c.srv.cfg.AppRetry <= 0 || !start.AppReplaceable && !start.AppReplaceableIfRestored {
 		return
 	}
@@ -39,7 +39,7 @@ func (c *conduit) keepHandshake(h *request, hs upgrade.Offer, start session.Star
 
 // redial looks for the app until it is back, or for Config.AppRetry. The
 // caller holds the lock and settles.
-func (c *conduit) redial() {
+func (c *sessionDriver) redial() {
 	began := time.Now()
 	var search redial.Search
 	m, ok := c.m.(*session.Session)
@@ -66,7 +66,7 @@ func (c *conduit) redial() {
 }
 
 // await returns the app's fresh socket, or nil if there is none to be had.
-func (c *conduit) await(search *redial.Search) *upgrade.AppConn {
+func (c *sessionDriver) await(search *redial.Search) *upgrade.AppConn {
 	ctx, cancel := context.WithDeadline(c.srv.life, search.End)
 	defer cancel()
 	for {
@@ -98,7 +98,7 @@ func (c *conduit) await(search *redial.Search) *upgrade.AppConn {
 	}
 }
 
-func (c *conduit) waitsForApp() bool {
+func (c *sessionDriver) waitsForApp() bool {
 	c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
@@ -107,7 +107,7 @@ func (c *conduit) waitsForApp() bool {
 
 // takeApp gives the session its new socket. An app that compresses otherwise
 // than before is not what the client was answered for.
-func (c *conduit) takeApp(now time.Time, app *upgrade.AppConn) bool {
+func (c *sessionDriver) takeApp(now time.Time, app *upgrade.AppConn) bool {
 	m, ok := c.m.(*session.Session)
 	same := (app.Deflate == nil) == (c.deflate == nil)
 	if !ok || !same || !m.AppBack(now, app.Subprotocol, app.Deflate != nil) {
@@ -125,7 +125,7 @@ func (c *conduit) takeApp(now time.Time, app *upgrade.AppConn) bool {
 
 // giveUp tells the session that there is no other socket. The caller holds the
 // lock and settles.
-func (c *conduit) giveUp(now time.Time) {
+func (c *sessionDriver) giveUp(now time.Time) {
 	if m, ok := c.m.(*session.Session); ok {
 		m.AppGivenUp(now)
 	}

@@ -8,29 +8,29 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// registry knows every conduit of this sidecar. It is safe for concurrent
-// use. A holder of a conduit's lock may take the registry's, never the other
+// registry knows every driver of this sidecar. It is safe for concurrent
+// use. A holder of a session's lock may take the registry's, never the other
 // way round.
 type registry struct {
 	mu       sync.Mutex
-	sessions map[wire.SessionID]*conduit
-	plain    map[*conduit]struct{}
+	sessions map[wire.SessionID]*sessionDriver
+	plain    map[*sessionDriver]struct{}
 	adopting map[wire.SessionID]chan struct{} // closed when the adoption is decided
 	closed   bool                             // nothing new is taken
-	created  int                              // conduits that were ever registered
+	created  int                              // drivers that were ever registered
 	changed  chan struct{}                    // closed when there is a new one, or none left; nil: none waits
 
 	gone, plainGone session.Counters // of the ended ones
 }
 
 func (r *registry) init() {
-	r.sessions = make(map[wire.SessionID]*conduit)
-	r.plain = make(map[*conduit]struct{})
+	r.sessions = make(map[wire.SessionID]*sessionDriver)
+	r.plain = make(map[*sessionDriver]struct{})
 	r.adopting = make(map[wire.SessionID]chan struct{})
 }
 
-// add registers a conduit, and fails when the sidecar is stopping.
-func (r *registry) add(c *conduit) bool {
+// add registers a driver, and fails when the sidecar is stopping.
+func (r *registry) add(c *sessionDriver) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -46,9 +46,9 @@ func (r *registry) add(c *conduit) bool {
 	return true
 }
 
-// remove forgets an ended conduit; its counters stay in the totals. The
-// caller holds the conduit's lock.
-func (r *registry) remove(c *conduit) {
+// remove forgets an ended driver; its counters stay in the totals. The
+// caller holds the session's lock.
+func (r *registry) remove(c *sessionDriver) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c.plain {
@@ -73,10 +73,10 @@ func (r *registry) notify() {
 	}
 }
 
-// counts are how many conduits there are.
+// counts are how many drivers there are.
 type counts struct{ resilient, plain, created int }
 
-// count returns how many conduits there are, and a channel that is closed when
+// count returns how many drivers there are, and a channel that is closed when
 // a new one comes or no session is left.
 func (r *registry) count() (n counts, changed <-chan struct{}) {
 	r.mu.Lock()
@@ -94,9 +94,9 @@ func (r *registry) has(id wire.SessionID) bool {
 	return r.sessions[id] != nil
 }
 
-// find returns the session's conduit, or, if there is none, makes the caller
+// find returns the session's driver, or, if there is none, makes the caller
 // the one who adopts it: others who ask wait until done is called.
-func (r *registry) find(id wire.SessionID, abort <-chan struct{}) (c *conduit, done func()) {
+func (r *registry) find(id wire.SessionID, abort <-chan struct{}) (c *sessionDriver, done func()) {
 	for {
 		r.mu.Lock()
 		if c := r.sessions[id]; c != nil {
@@ -124,8 +124,8 @@ func (r *registry) find(id wire.SessionID, abort <-chan struct{}) (c *conduit, d
 	}
 }
 
-// all returns every conduit that lives.
-func (r *registry) all() (list []*conduit) {
+// all returns every driver that lives.
+func (r *registry) all() (list []*sessionDriver) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.sessions {

@@ -27,7 +27,7 @@ type resume struct {
 	*request
 	facts admission.Facts
 
-	found   *conduit        // by Look
+	found   *sessionDriver  // by Look
 	release func()          // lets others adopt the session here; nil: none are kept from it
 	journal context.Context // bounds the calls of the journal since Load
 	cancel  func()          // of journal; nil: there is none
@@ -206,7 +206,7 @@ func (r *resume) report(cause error) {
 
 // check reports whether the session is this sidecar's, as far as can be known,
 // and why it cannot be resumed, or 0.
-func (c *conduit) check(t *wire.Token, at session.Position) (admission.LookResult, wire.ResetReason) {
+func (c *sessionDriver) check(t *wire.Token, at session.Position) (admission.LookResult, wire.ResetReason) {
 	c.enter()
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok && m.Token(t.Epoch, t.Generation) == session.TokenNewer {
@@ -218,7 +218,7 @@ func (c *conduit) check(t *wire.Token, at session.Position) (admission.LookResul
 
 // replaced lets go of a session that another sidecar has adopted, as a token
 // shows. The registry forgets it at once, and not when the journal answers.
-func (c *conduit) replaced() {
+func (c *sessionDriver) replaced() {
 	now := c.enter()
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok {
@@ -233,7 +233,7 @@ func (c *conduit) replaced() {
 }
 
 // resumableLocked returns the session, or why it cannot be resumed.
-func (c *conduit) resumableLocked(t *wire.Token, at session.Position) (*session.Session, wire.ResetReason) {
+func (c *sessionDriver) resumableLocked(t *wire.Token, at session.Position) (*session.Session, wire.ResetReason) {
 	m, ok := c.m.(*session.Session)
 	switch {
 	case !ok || c.over && m.Moved():
@@ -263,7 +263,7 @@ func (s *Server) tokenReused(t *wire.Token) {
 
 // attach makes conn the session's connection, or returns why not. The one
 // before it, however alive it looks, is closed first (PROTOCOL §8.1).
-func (c *conduit) attach(conn net.Conn, t *wire.Token, at session.Position, compressed bool) wire.ResetReason {
+func (c *sessionDriver) attach(conn net.Conn, t *wire.Token, at session.Position, compressed bool) wire.ResetReason {
 	now := c.enter()
 	defer c.leave()
 	m, reason := c.resumableLocked(t, at)
@@ -285,7 +285,7 @@ func (c *conduit) attach(conn net.Conn, t *wire.Token, at session.Position, comp
 
 // join starts the connection that the session has attached, unless that was
 // its end too.
-func (c *conduit) join(now time.Time, conn net.Conn) {
+func (c *sessionDriver) join(now time.Time, conn net.Conn) {
 	c.client = c.newLeg(conn)
 	c.settle(now)
 	if c.client != nil {

@@ -60,15 +60,15 @@ func TestResumeBeforeTheEndIsWritten(t *testing.T) {
 // A resume may have found the session just before it left. It lives on in the
 // journal, so its client must not be told to forget it.
 func TestResumeOfOneThatLeft(t *testing.T) {
-	leave := map[string]func(*conduit){
-		"handed over": func(c *conduit) { <-c.handOver(event.HandOverDetached) },
-		"fenced": func(c *conduit) {
+	leave := map[string]func(*sessionDriver){
+		"handed over": func(c *sessionDriver) { <-c.handOver(event.HandOverDetached) },
+		"fenced": func(c *sessionDriver) {
 			now := c.enter()
 			defer c.leave()
 			c.m.Persisted(now, session.PersistRefused)
 			c.settle(now)
 		},
-		"killed": (*conduit).kill,
+		"killed": (*sessionDriver).kill,
 	}
 	for name, leave := range leave {
 		t.Run(name, func(t *testing.T) {

@@ -243,15 +243,15 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// kill drops a conduit that did not come to its end in time.
-func (c *conduit) kill() {
+// kill drops a driver that did not come to its end in time.
+func (c *sessionDriver) kill() {
 	c.enter()
 	defer c.leave()
 	c.abandon(session.EndedKilled)
 }
 
-// ended is called by a conduit, under its lock, when its session is over.
-func (s *Server) ended(c *conduit, why session.Ending) {
+// ended is called by a driver, under its lock, when its session is over.
+func (s *Server) ended(c *sessionDriver, why session.Ending) {
 	kind := event.Resilient
 	if c.plain {
 		kind = event.Plain

@@ -71,7 +71,7 @@ func (d *stallDetector) watch(stop <-chan struct{}) {
 }
 
 // suspectOwnershipLocked makes the session find out whether it is still ours.
-func (c *conduit) suspectOwnershipLocked(now time.Time, stalls uint32) {
+func (c *sessionDriver) suspectOwnershipLocked(now time.Time, stalls uint32) {
 	c.stalls = stalls
 	if m, ok := c.m.(*session.Session); ok && !c.over {
 		m.SuspectOwnership()

@@ -8,21 +8,21 @@ import (
 	"github.com/wsresilience/wsresilience/internal/monotime"
 )
 
-// timers wake conduits when something is due. All have one timer of the runtime
+// timers wake drivers when something is due. All have one timer of the runtime
 // together: one each, and the function it calls, would be two more small objects
 // for every idle session, each keeping a page of the heap from being given back.
-// It is safe for concurrent use. Whoever holds a conduit's lock may take the
+// It is safe for concurrent use. Whoever holds a session's lock may take the
 // timers', never the other way round.
 type timers struct {
-	mu    sync.Mutex // guards the rest, and slot of every conduit
+	mu    sync.Mutex // guards the rest, and slot of every driver
 	queue timerQueue
 	timer *time.Timer
-	next  monotime.Time // when timer fires; 0 if it does not
-	spare []*conduit    // memory for what take returns
+	next  monotime.Time    // when timer fires; 0 if it does not
+	spare []*sessionDriver // memory for what take returns
 }
 
 // set schedules c.tick for due, replacing an earlier time.
-func (t *timers) set(c *conduit, due monotime.Time) {
+func (t *timers) set(c *sessionDriver, due monotime.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if slot := c.slot; slot == 0 {
@@ -36,7 +36,7 @@ func (t *timers) set(c *conduit, due monotime.Time) {
 }
 
 // stop cancels it. A tick that has fired already may still run.
-func (t *timers) stop(c *conduit) {
+func (t *timers) stop(c *sessionDriver) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if c.slot != 0 {
@@ -73,14 +73,14 @@ func (t *timers) fire() {
 }
 
 // take removes the sessions that are due from the queue, and returns them.
-func (t *timers) take() []*conduit {
+func (t *timers) take() []*sessionDriver {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	due := t.spare
 	t.spare = nil
 	now := monotime.Now()
 	for at := t.queue.first(); at != 0 && at <= now; at = t.queue.first() {
-		due = append(due, heap.Pop(&t.queue).(*conduit))
+		due = append(due, heap.Pop(&t.queue).(*sessionDriver))
 	}
 	t.next = 0
 	t.armLocked()
@@ -95,7 +95,7 @@ type timerQueue struct {
 
 type timer struct {
 	due monotime.Time
-	c   *conduit
+	c   *sessionDriver
 }
 
 // first is when somebody is due; 0 if nobody waits.
@@ -115,7 +115,7 @@ func (q *timerQueue) Swap(i, j int) {
 }
 
 func (q *timerQueue) Push(x any) {
-	c := x.(*conduit)
+	c := x.(*sessionDriver)
 	q.list = append(q.list, timer{q.due, c})
 	c.slot = len(q.list)
 }

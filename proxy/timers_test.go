@@ -18,9 +18,9 @@ type ticked struct {
 
 func (m *ticked) Tick(now time.Time) { m.at = append(m.at, now) }
 
-func timed(s *Server) (*conduit, *ticked) {
+func timed(s *Server) (*sessionDriver, *ticked) {
 	m := new(ticked)
-	return &conduit{srv: s, plain: true, m: m}, m
+	return &sessionDriver{srv: s, plain: true, m: m}, m
 }
 
 func TestTimers(t *testing.T) {
@@ -42,7 +42,7 @@ func TestTimers(t *testing.T) {
 		b, bm := timed(s)
 		c, cm := timed(s)
 		d, dm := timed(s)
-		set := func(c *conduit, millis int) {
+		set := func(c *sessionDriver, millis int) {
 			s.timers.set(c, monotime.At(start.Add(time.Duration(millis)*time.Millisecond)))
 		}
 		set(a, 30)
@@ -79,7 +79,7 @@ func TestManyAlarms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		s := new(Server)
-		all := make([]*conduit, 500)
+		all := make([]*sessionDriver, 500)
 		machines := make([]*ticked, len(all))
 		due := make([]time.Duration, len(all))
 		for i := range all {
@@ -108,7 +108,7 @@ func TestManyAlarms(t *testing.T) {
 				got = append(got, at.Sub(start))
 			}
 			if !slices.Equal(got, want) {
-				t.Fatalf("conduit %d: called after %v, want %v", i, got, want)
+				t.Fatalf("timer %d: called after %v, want %v", i, got, want)
 			}
 		}
 	})

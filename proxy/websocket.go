@@ -114,7 +114,7 @@ func (q *request) accept(protocol, extensions string, header http.Header) (net.C
 func (q *request) plain() {
 	s := q.s
 	if id, ok := plainKey(q.r, q.s.cfg.PlainResume); ok {
-		q.linger(id)
+		q.plainResume(id)
 		return
 	}
 	// Without entries of ours to strip, the client's own offer passes as it
@@ -129,7 +129,7 @@ func (q *request) plain() {
 		app.Conn.Close()
 		return
 	}
-	c := &conduit{srv: s, plain: true, born: monotime.At(q.began)}
+	c := &sessionDriver{srv: s, plain: true, born: monotime.At(q.began)}
 	c.m = session.NewPlain(&s.session, time.Now(), app.Extensions != "")
 	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
 	if !s.sessions.add(c) {
@@ -142,7 +142,7 @@ func (q *request) plain() {
 }
 
 // start begins to read both legs.
-func (c *conduit) start(early []byte) {
+func (c *sessionDriver) start(early []byte) {
 	now := c.enter()
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok && c.srv.Draining() {
@@ -181,7 +181,7 @@ func (q *request) fresh() {
 	}
 	now := time.Now()
 	id := newSessionID()
-	c := &conduit{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate}
+	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate}
 	start := q.start(id)
 	start.Subprotocol, start.Extensions, start.Deflate = app.Subprotocol, extensions, app.Deflate != nil
 	c.keepHandshake(q, hs, start)
@@ -198,8 +198,8 @@ func (q *request) fresh() {
 	c.start(app.Early)
 }
 
-// abandonUnregistered is for a conduit that came too late: the sidecar stops.
-func (c *conduit) abandonUnregistered() {
+// abandonUnregistered is for a driver that came too late: the sidecar stops.
+func (c *sessionDriver) abandonUnregistered() {
 	c.client.t.Abort()
 	if c.app != nil {
 		c.app.t.Abort()

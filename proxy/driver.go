@@ -19,7 +19,7 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// A machine is what a conduit drives: session.Session or session.Plain.
+// A machine is what a driver drives: session.Session or session.Plain.
 type machine interface {
 	FromClient(now time.Time, p []byte) (used int)
 	FromApp(now time.Time, p []byte) (used int)
@@ -38,10 +38,10 @@ type machine interface {
 	Link() *heartbeat.Monitor
 }
 
-// A conduit joins a machine to its sockets, its timer and its journal. Bytes
+// A sessionDriver joins a machine to its sockets, its timer and its journal. Bytes
 // that a reader got go through the machine and into the write call on the
-// reader's own thread, under the conduit's lock; nothing in here waits.
-type conduit struct {
+// reader's own thread, under the session's lock; nothing in here waits.
+type sessionDriver struct {
 	// Immutable.
 	srv     *Server
 	plain   bool
@@ -70,16 +70,16 @@ type conduit struct {
 	asked  monotime.Time // when the client was last asked to move; 0: never
 }
 
-// A leg is one socket of a conduit, and the sink of its transport. A leg that
-// the conduit has let go of is deaf.
+// A leg is one socket of a driver, and the sink of its transport. A leg that
+// the driver has let go of is deaf.
 type leg struct {
-	c   *conduit
+	c   *sessionDriver
 	t   transport.Conn
 	own transport.Memory // of t, if it is of the usual kind
 }
 
-// newLeg makes a leg; the caller puts it into the conduit and starts it.
-func (c *conduit) newLeg(conn net.Conn) *leg {
+// newLeg makes a leg; the caller puts it into the driver and starts it.
+func (c *sessionDriver) newLeg(conn net.Conn) *leg {
 	l := c.spareLeg()
 	l.c = c
 	l.t = c.srv.sockets.Open(conn, l, &c.place, &l.own)
@@ -87,7 +87,7 @@ func (c *conduit) newLeg(conn net.Conn) *leg {
 }
 
 // spareLeg returns one that was never used.
-func (c *conduit) spareLeg() *leg {
+func (c *sessionDriver) spareLeg() *leg {
 	for i := range c.legs {
 		if l := &c.legs[i]; l.c == nil {
 			return l
@@ -97,7 +97,7 @@ func (c *conduit) spareLeg() *leg {
 }
 
 // enter begins a step: it takes the lock. The returned time is the step's.
-func (c *conduit) enter() time.Time {
+func (c *sessionDriver) enter() time.Time {
 	c.mu.Lock()
 	now := time.Now()
 	if n := c.srv.stallDetector.stalls(now); n != c.stalls {
@@ -108,7 +108,7 @@ func (c *conduit) enter() time.Time {
 
 // leave ends a step. A broken invariant of one session ends that session and
 // nothing else (I8).
-func (c *conduit) leave() {
+func (c *sessionDriver) leave() {
 	if r := recover(); r != nil {
 		c.observe(event.Event{Kind: event.Panicked})
 		c.srv.log.Error("session broke an invariant", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
@@ -119,7 +119,7 @@ func (c *conduit) leave() {
 
 // abandon drops everything without asking the machine what it still wants.
 // Only its counters are read, so that the totals do not shrink.
-func (c *conduit) abandon(why session.Ending) {
+func (c *sessionDriver) abandon(why session.Ending) {
 	for _, l := range []*leg{c.client, c.app} {
 		if l != nil {
 			l.t.Abort()
@@ -198,7 +198,7 @@ func (l *leg) Gone(broken bool) {
 }
 
 // tick is the timer's call.
-func (c *conduit) tick() {
+func (c *sessionDriver) tick() {
 	now := c.enter()
 	defer c.leave()
 	c.armed = 0
@@ -208,7 +208,7 @@ func (c *conduit) tick() {
 }
 
 // reportLink tells what the heartbeats found out since the last time.
-func (c *conduit) reportLink() {
+func (c *sessionDriver) reportLink() {
 	link := c.m.Link()
 	if n := c.m.Counters().BeatsHeard; n != c.beats {
 		c.beats = n
@@ -221,12 +221,12 @@ func (c *conduit) reportLink() {
 	}
 }
 
-// outputs are what conduits act on, each for the time of a step.
+// outputs are what drivers act on, each for the time of a step.
 var outputs = sync.Pool{New: func() any { return new(session.Output) }}
 
 // settle acts on the machine's Outputs, in the order that their type demands,
 // until there is nothing left to do.
-func (c *conduit) settle(now time.Time) {
+func (c *sessionDriver) settle(now time.Time) {
 	o := outputs.Get().(*session.Output)
 	defer outputs.Put(o)
 	for {
@@ -249,7 +249,7 @@ func (c *conduit) settle(now time.Time) {
 }
 
 // perform does what is rare.
-func (c *conduit) perform(o *session.Output) {
+func (c *sessionDriver) perform(o *session.Output) {
 	if o.Persist != nil {
 		c.persist(o.Persist)
 	}
@@ -309,7 +309,7 @@ func (l *leg) close(farewell []byte) {
 // arm makes sure that the timer fires no later than deadline. It is left
 // alone when it fires earlier: tick then finds nothing due and arms it anew,
 // which is cheaper than moving it with every message.
-func (c *conduit) arm(now, deadline time.Time) {
+func (c *sessionDriver) arm(now, deadline time.Time) {
 	if c.over && c.m.Done() {
 		c.stopTimer()
 		return
@@ -336,13 +336,13 @@ const (
 	grid   = 40 * time.Millisecond
 )
 
-func (c *conduit) stopTimer() {
+func (c *sessionDriver) stopTimer() {
 	c.armed = 0
 	c.srv.timers.stop(c)
 }
 
 // finish reports the end, once.
-func (c *conduit) finish(why session.Ending) {
+func (c *sessionDriver) finish(why session.Ending) {
 	if c.over {
 		return
 	}
@@ -356,7 +356,7 @@ func (c *conduit) finish(why session.Ending) {
 // forget takes an ended session out of the registry, once the journal has
 // heard of the end: a resume that finds neither the session nor its end would
 // adopt it.
-func (c *conduit) forget() {
+func (c *sessionDriver) forget() {
 	if m, ok := c.m.(*session.Session); c.over && !c.gone && (!ok || m.EndJournaled()) {
 		c.gone = true
 		c.srv.sessions.remove(c)
@@ -365,7 +365,7 @@ func (c *conduit) forget() {
 
 // persist appends a record off this thread; the machine asks for one at a
 // time.
-func (c *conduit) persist(rec *store.Record) {
+func (c *sessionDriver) persist(rec *store.Record) {
 	c.srv.appends.Add(1)
 	c.srv.work.Go(func() {
 		r := c.append(rec)
@@ -386,7 +386,7 @@ func (c *conduit) persist(rec *store.Record) {
 }
 
 // ownershipSuspect reports whether another sidecar may own the session by now.
-func (c *conduit) ownershipSuspect() bool {
+func (c *sessionDriver) ownershipSuspect() bool {
 	m, ok := c.m.(*session.Session)
 	return ok && m.OwnershipSuspect()
 }

@@ -40,20 +40,20 @@ func plainKey(r *http.Request, by string) (id wire.SessionID, ok bool) {
 	return id, true
 }
 
-// linger joins a client without wsr.v1 with the session that it names, or
+// plainResume joins a client without wsr.v1 with the session that it names, or
 // begins it.
-func (q *request) linger(id wire.SessionID) {
+func (q *request) plainResume(id wire.SessionID) {
 	c, done := q.s.sessions.find(id, q.r.Context().Done())
 	switch {
 	case c != nil:
 		q.rejoin(c)
 	case done != nil:
 		defer done()
-		q.beginLinger(id)
+		q.beginPlainResume(id)
 	}
 }
 
-func (q *request) beginLinger(id wire.SessionID) {
+func (q *request) beginPlainResume(id wire.SessionID) {
 	s := q.s
 	app := q.dialApp(q.handshake())
 	if app == nil {
@@ -66,7 +66,7 @@ func (q *request) beginLinger(id wire.SessionID) {
 		return
 	}
 	now := time.Now()
-	c := &conduit{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate}
+	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate}
 	m := session.New(&s.echo, now, session.Start{
 		ID: id, Subprotocol: app.Subprotocol, Extensions: extensions, Deflate: app.Deflate != nil, Echo: true,
 	})
@@ -84,7 +84,7 @@ func (q *request) beginLinger(id wire.SessionID) {
 
 // rejoin is reattach for a client without wsr.v1, whom nothing can be told but
 // by HTTP.
-func (q *request) rejoin(c *conduit) {
+func (q *request) rejoin(c *sessionDriver) {
 	switch q.authorizeResume(q.r.Context()) {
 	case 0:
 	case wire.ResetUnauthorised:
@@ -112,7 +112,7 @@ func (q *request) rejoin(c *conduit) {
 	c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeResumed, Took: time.Since(q.began)})
 }
 
-func (c *conduit) subprotocol() string {
+func (c *sessionDriver) subprotocol() string {
 	c.enter()
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok {
@@ -121,7 +121,7 @@ func (c *conduit) subprotocol() string {
 	return ""
 }
 
-func (c *conduit) attachEcho(conn net.Conn, compressed bool) bool {
+func (c *sessionDriver) attachEcho(conn net.Conn, compressed bool) bool {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
