@@ -151,8 +151,8 @@ func (ss *sessions) each(f func(*session)) {
 
 func interval(rate float64) time.Duration { return time.Duration(float64(time.Second) / rate) }
 
-// openAttempts is how often a first connection is tried: nobody promises it,
-// and what is looked at comes later.
+// openAttempts is how often a first connection is tried: no promise
+// covers it, and what is looked at comes later.
 const openAttempts = 5
 
 // open opens all sessions, and then lets them talk.

@@ -142,7 +142,7 @@ func (s *stage) startApp(ctx context.Context, p *lab.Pod) error {
 	return p.StartApp(ctx, lab.AppSpec{Addr: net.JoinHostPort(host, appPort), Number: s.bed.apps, Records: file}, nil)
 }
 
-// watchReadiness is the endpoint controller: it tells the balancer. Like a
+// watchReadiness is the endpoint controller: it updates the balancer. Like a
 // kubelet it believes the third failure in a row; it asks more often, since ten
 // seconds would only make the scenarios longer.
 func (s *stage) watchReadiness(ctx context.Context) {
@@ -243,7 +243,7 @@ func (s *stage) until(ctx context.Context, limit time.Duration, what string, don
 	return nil
 }
 
-// say tells the spectator what happens.
+// say writes what happens to standard error.
 func (s *stage) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%7.2fs %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
 }

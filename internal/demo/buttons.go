@@ -69,7 +69,7 @@ func (v *visitor) cut(d time.Duration) bool {
 		_ = v.link.Down(true) // a listener closes
 		v.link.Cut(faultlink.RST)
 	}, func() {
-		// The port may have been given to a connection of somebody else's,
+		// The port may have been given to a connection of another program,
 		// which will not have it for long.
 		await(v.life, func() bool { return v.link.Down(false) == nil })
 		v.tally.say("network: whole again")
@@ -114,7 +114,7 @@ func (v *visitor) during(kind faultKind, d time.Duration, fail, mend func()) boo
 	return true
 }
 
-// trouble tells how the network is, and for how long it will be so.
+// trouble returns what is wrong with the network, and for how long yet.
 func (v *visitor) trouble() (kind faultKind, left time.Duration) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

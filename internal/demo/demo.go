@@ -190,9 +190,9 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // run runs the demo from its beginning to its end and returns how it
 // ended. Nothing of it is left afterwards.
-func run(ctx context.Context, o options, v *view) (end standing, err error) {
+func run(ctx context.Context, o options, v *view) (end snapshot, err error) {
 	t := newTally(o)
-	w := newAudience(t)
+	w := newTallies(t)
 	s, err := newStage(ctx, w)
 	if err != nil {
 		return end, err
@@ -210,7 +210,7 @@ func run(ctx context.Context, o options, v *view) (end standing, err error) {
 	stopView := v.show(t)
 	(&play{s, w, t, &cutter{link: s.link, tally: t, every: o.every}}).run(ctx, k)
 	stopView()
-	end = t.standing()
+	end = t.snapshot()
 	v.end(&end)
 	return end, nil
 }
@@ -222,11 +222,11 @@ func await(ctx context.Context, reached func() bool) { lab.Await(ctx, settlePace
 func (v *view) show(t *tally) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var drawer sync.WaitGroup
-	first := t.standing()
+	first := t.snapshot()
 	v.begin(&first)
 	drawer.Go(func() {
 		for ctx.Err() == nil {
-			s := t.standing()
+			s := t.snapshot()
 			v.draw(&s)
 			_ = proc.Sleep(ctx, v.pace())
 		}

@@ -20,7 +20,7 @@ const replaceAfter = time.Second
 // fleet is the demo's pods: so many of them, each replaced when it ends.
 type fleet struct {
 	// Immutable.
-	watched  *audience
+	watched  *tallies
 	starter  *proc.Starter
 	settings []string        // of all sidecars
 	life     context.Context // ends with the demo
@@ -37,7 +37,7 @@ type fleet struct {
 }
 
 // newFleet starts the pods. They are ready when it returns.
-func newFleet(ctx context.Context, w *audience, starter *proc.Starter, journal *lab.NATS) (*fleet, error) {
+func newFleet(ctx context.Context, w *tallies, starter *proc.Starter, journal *lab.NATS) (*fleet, error) {
 	f := &fleet{watched: w, starter: starter, settings: append(journal.Settings(), podSettings()...)}
 	f.life, f.end = context.WithCancel(context.Background())
 	var starting sync.WaitGroup

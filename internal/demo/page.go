@@ -15,7 +15,7 @@ import (
 
 const (
 	// pageAddress is where the page is found unless -page says otherwise or
-	// somebody else is there.
+	// another program is there.
 	pageAddress = "127.0.0.1:15800"
 
 	// pagePatience bounds what a browser takes for a request's header, and
@@ -41,7 +41,7 @@ type page struct {
 }
 
 // servePage listens and serves.
-func servePage(w *audience, f *fleet) (*page, error) {
+func servePage(w *tallies, f *fleet) (*page, error) {
 	l, err := net.Listen("tcp", w.options.page)
 	if err != nil && w.options.page == pageAddress && !w.options.pageGiven {
 		l, err = net.Listen("tcp", "127.0.0.1:0")
@@ -86,7 +86,7 @@ func (p *page) handler(files fs.FS, at *net.TCPAddr) http.Handler {
 }
 
 // isPageHost reports whether a request was meant for the page. Another host that
-// leads here is a name of somebody who wants to read it in a foreign page (DNS
+// leads here is a name that an attacker chose, to read it in a foreign page (DNS
 // rebinding).
 func isPageHost(host string, at *net.TCPAddr) bool {
 	name, port, err := net.SplitHostPort(host)
@@ -108,7 +108,7 @@ func (p *page) known(act func(*visitor, http.ResponseWriter, *http.Request)) htt
 	}
 }
 
-// visit begins one, and tells the browser what it needs.
+// visit begins one, and answers with what the browser needs.
 func (p *page) visit(w http.ResponseWriter, _ *http.Request) {
 	v, err := p.visitors.open()
 	if err != nil {

@@ -16,10 +16,10 @@ import (
 )
 
 // openStage is a stage with a page, and nothing that is broken by itself.
-func openStage(t *testing.T) (*stage, *audience) {
+func openStage(t *testing.T) (*stage, *tallies) {
 	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
-	w := newAudience(newTally(options{rate: 50, page: "127.0.0.1:0", pageGiven: true, sidecar: sidecar(t)}))
+	w := newTallies(newTally(options{rate: 50, page: "127.0.0.1:0", pageGiven: true, sidecar: sidecar(t)}))
 	s, err := newStage(t.Context(), w)
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +218,7 @@ func TestPagePortIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	w := newAudience(newTally(options{rate: 1, page: l.Addr().String(), pageGiven: true}))
+	w := newTallies(newTally(options{rate: 1, page: l.Addr().String(), pageGiven: true}))
 	if p, err := servePage(w, &fleet{watched: w}); err == nil {
 		_ = p.close()
 		t.Error("it was asked for this port, and took another one")

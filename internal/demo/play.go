@@ -15,10 +15,10 @@ const faultPace = 100 * time.Millisecond
 
 // play is what happens on a stage.
 type play struct {
-	stage    *stage
-	audience *audience
-	tally    *tally // the terminal's
-	cuts     *cutter
+	stage   *stage
+	tallies *tallies
+	tally   *tally // the terminal's
+	cuts    *cutter
 }
 
 // run breaks things until ctx ends, and then comes to an end at which every
@@ -55,15 +55,15 @@ func (p *play) restart() bool { return p.stage.fleet.restart(p.tally) }
 // presses buttons there wants to see what those do. It begins anew after that.
 func (p *play) alone(ctx context.Context, act func(context.Context)) {
 	for ctx.Err() == nil {
-		await(ctx, func() bool { return !p.audience.watching() })
+		await(ctx, func() bool { return !p.tallies.watching() })
 		acting, stop := context.WithCancel(ctx)
 		var interrupter sync.WaitGroup
 		interrupter.Go(func() {
-			await(acting, p.audience.watching)
+			await(acting, p.tallies.watching)
 			stop()
 		})
 		act(acting)
-		await(acting, p.audience.watching) // there may be nothing to do
+		await(acting, p.tallies.watching) // there may be nothing to do
 		stop()
 		interrupter.Wait()
 	}

@@ -42,7 +42,7 @@ const (
 type pod struct {
 	*lab.Pod // its addresses do not change once it is up
 	number   int
-	watched  *audience
+	watched  *tallies
 
 	mu    sync.Mutex
 	state string
@@ -138,7 +138,7 @@ func (p *pod) drain(ctx context.Context) error {
 	err := p.Drain(ctx, drainLimit)
 	p.becomes(podDead)
 	_ = p.Terminate(podStop) // it is seen by what it did not do
-	p.Close()                // nobody needs the app any more
+	p.Close()                // the app has no client any more
 	return err
 }
 
@@ -163,7 +163,7 @@ func (p *pod) runs(app int) bool {
 }
 
 // newPod gives a pod its addresses and settings.
-func newPod(number int, w *audience, starter *proc.Starter, settings []string) (*pod, error) {
+func newPod(number int, w *tallies, starter *proc.Starter, settings []string) (*pod, error) {
 	of, err := lab.NewPod(starter, "")
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ type stage struct {
 }
 
 // newStage opens a stage and starts the clients, or leaves nothing behind.
-func newStage(ctx context.Context, w *audience) (*stage, error) {
+func newStage(ctx context.Context, w *tallies) (*stage, error) {
 	s := &stage{}
 	if err := s.open(ctx, w); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -32,7 +32,7 @@ func newStage(ctx context.Context, w *audience) (*stage, error) {
 	return s, nil
 }
 
-func (s *stage) open(ctx context.Context, w *audience) error {
+func (s *stage) open(ctx context.Context, w *tallies) error {
 	folder, err := os.MkdirTemp("", "wsresilience-demo-")
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (s *stage) open(ctx context.Context, w *audience) error {
 }
 
 // openPage serves the page, unless it is not wanted.
-func (s *stage) openPage(w *audience) error {
+func (s *stage) openPage(w *tallies) error {
 	if w.options.page == "" {
 		return nil
 	}

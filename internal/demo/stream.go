@@ -12,7 +12,7 @@ import (
 // is as exact as that.
 const tellEvery = 100 * time.Millisecond
 
-// stream tells a visitor's page how things are, as server-sent events, until
+// stream sends a visitor's page how things are, as server-sent events, until
 // the page or the visit is gone. It does not take the way over the network that
 // is broken.
 func (v *visitor) stream(w http.ResponseWriter, r *http.Request) {
@@ -99,7 +99,7 @@ func (v *visitor) picture(told *int) picture {
 	p := picture{Busy: !v.fleet.idle(), Auto: v.isAuto()}
 	kind, left := v.trouble()
 	p.Network = networkPicture{kind, left.Milliseconds()}
-	s := v.fleet.watched.terminal.standing()
+	s := v.fleet.watched.terminal.snapshot()
 	for i := range s.pods {
 		pod := &s.pods[i]
 		p.Pods = append(p.Pods, podPicture{pod.name, pod.state, pod.sessions, pod.plain})

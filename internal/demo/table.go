@@ -14,7 +14,7 @@ const (
 )
 
 // table sets the two clients side by side.
-func table(s *standing, p palette) string {
+func table(s *snapshot, p palette) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, p.strong+nameColumn+factColumn+p.end, "", "plain WebSocket", "resilient client")
 	fmt.Fprintf(&b, nameColumn+"%14s%12s%20s%12s\n", "messages", "to client", "to app", "to client", "to app")
@@ -35,7 +35,7 @@ func table(s *standing, p palette) string {
 
 // rows are the table's numbers. The last three are no faults of the sidecar's:
 // an app had no socket to write to, or was killed (DESIGN §4).
-func rows(b *strings.Builder, s *standing, p palette) {
+func rows(b *strings.Builder, s *snapshot, p palette) {
 	for _, row := range []struct {
 		name  string
 		value func(*count) int
@@ -80,7 +80,7 @@ func comebacks(u user, a *account) string {
 }
 
 // faults counts what was done to them.
-func faults(s *standing) string {
+func faults(s *snapshot) string {
 	text := plural(s.cuts, "cut") + ", " + plural(s.kills, "kill") + ", " + plural(s.drains, "drain")
 	if s.restarts > 0 {
 		text += ", " + plural(s.restarts, "app restart")
@@ -88,8 +88,8 @@ func faults(s *standing) string {
 	return text
 }
 
-// statusLine is a standing where there is no terminal.
-func statusLine(s *standing) string {
+// statusLine is a snapshot for where there is no terminal.
+func statusLine(s *snapshot) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s", clock(s.elapsed), faults(s))
 	for u := range users {
@@ -101,7 +101,7 @@ func statusLine(s *standing) string {
 }
 
 // verdict is the end of the story.
-func verdict(s *standing) string {
+func verdict(s *snapshot) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s in %s\n", faults(s), s.elapsed.Round(time.Second))
 	for u := range users {

@@ -22,7 +22,7 @@ type tally struct {
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	snap     standing
+	snap     snapshot
 	books    [users]ledger.Book
 	noted    int          // notes, ever
 	killed   map[int]bool // apps
@@ -35,7 +35,7 @@ type tally struct {
 const terminalKeys = 1
 
 func newTally(o options) *tally {
-	return &tally{options: o, started: time.Now(), keys: terminalKeys, snap: standing{options: o}, killed: map[int]bool{}}
+	return &tally{options: o, started: time.Now(), keys: terminalKeys, snap: snapshot{options: o}, killed: map[int]bool{}}
 }
 
 // key is what a user's app sockets are known by.
@@ -179,7 +179,7 @@ func (t *tally) watch(slot int, v podView) {
 	t.snap.pods[slot] = v
 }
 
-// hasKeys notes whether somebody can press some.
+// hasKeys notes whether the terminal has keys to press.
 func (t *tally) hasKeys(yes bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -200,8 +200,8 @@ func (t *tally) isWatched(yes bool) {
 	t.snap.watched = yes
 }
 
-// standing returns a copy that stays as it is.
-func (t *tally) standing() standing {
+// snapshot returns a copy that stays as it is.
+func (t *tally) snapshot() snapshot {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.snap

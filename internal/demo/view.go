@@ -30,7 +30,7 @@ func colours() palette {
 	return palette{strong: "\x1b[1m", good: "\x1b[1;32m", bad: "\x1b[1;31m", end: "\x1b[0m"}
 }
 
-// outlet calls broken when its writer fails: nobody is watching any more.
+// outlet calls broken when its writer fails: its reader is gone.
 type outlet struct {
 	io.Writer
 	broken func()
@@ -51,7 +51,7 @@ type view struct {
 	drawn    int // lines of the frame on the screen
 }
 
-func (v *view) begin(s *standing) {
+func (v *view) begin(s *snapshot) {
 	if v.terminal {
 		fmt.Fprint(v.out, ansiBegin)
 		return
@@ -70,7 +70,7 @@ func (v *view) pace() time.Duration {
 }
 
 // draw shows s in place of what was drawn before, or as one more line.
-func (v *view) draw(s *standing) {
+func (v *view) draw(s *snapshot) {
 	if !v.terminal {
 		fmt.Fprintln(v.out, statusLine(s))
 		return
@@ -86,8 +86,8 @@ func (v *view) draw(s *standing) {
 	v.drawn = strings.Count(frame, "\n")
 }
 
-// end shows the last standing and what it means.
-func (v *view) end(s *standing) {
+// end shows the last snapshot and the verdict.
+func (v *view) end(s *snapshot) {
 	if v.terminal {
 		v.draw(s)
 		fmt.Fprint(v.out, ansiEnd)
@@ -97,7 +97,7 @@ func (v *view) end(s *standing) {
 	fmt.Fprint(v.out, "\n", verdict(s))
 }
 
-func topology(s *standing) string {
+func topology(s *snapshot) string {
 	if s.watched {
 		return "a page is open: nothing is broken by itself meanwhile"
 	}
@@ -106,7 +106,7 @@ func topology(s *standing) string {
 
 // dashboard is a frame of at most 80×23, the notes apart, which are cut off
 // at the screen's edge.
-func dashboard(s *standing, p palette) string {
+func dashboard(s *snapshot, p palette) string {
 	var b strings.Builder
 	hint := "ctrl-C stops"
 	switch {

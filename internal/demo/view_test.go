@@ -15,8 +15,8 @@ import (
 var update = flag.Bool("update", false, "write the golden files of the demo's views anew")
 
 // sampleSnapshot is a moment with something in every place.
-func sampleSnapshot() *standing {
-	s := &standing{
+func sampleSnapshot() *snapshot {
+	s := &snapshot{
 		options: options{every: 2 * time.Second, rate: 20},
 		elapsed: 83 * time.Second, cuts: 31, kills: 7, drains: 1, keys: true,
 		pods: [replicas]podView{
@@ -80,8 +80,8 @@ func TestDashboardFits(t *testing.T) {
 	full := sampleSnapshot()
 	full.notes = make([]note, maxNotes)
 	full.page = "http://127.0.0.1:15800/"
-	empty := &standing{options: full.options}
-	for _, s := range []*standing{full, empty} {
+	empty := &snapshot{options: full.options}
+	for _, s := range []*snapshot{full, empty} {
 		lines := strings.SplitAfter(dashboard(s, palette{}), "\n")
 		if n := len(lines) - 1; n != strings.Count(dashboard(full, palette{}), "\n") || n > 23 {
 			t.Errorf("%d lines", n)

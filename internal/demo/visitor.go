@@ -13,8 +13,8 @@ import (
 )
 
 // visitor is one who looks at the page: a browser with a plain and a resilient
-// client. It has a tally and a network of its own, so that whoever else looks
-// cuts nothing here, and shares the pods with everybody.
+// client. It has a tally and a network of its own, so that another visitor
+// cuts nothing here, and shares the pods with all.
 //
 // What its clients send and receive is counted where they are. The tally knows
 // what the apps wrote for them and read from them.

@@ -19,7 +19,7 @@ import (
 // place: each button does what it says, and the resilient client loses nothing.
 func TestVisit(t *testing.T) {
 	s, w := openStage(t)
-	url := w.terminal.standing().page
+	url := w.terminal.snapshot().page
 	story := beginVisit(t, url)
 	if story.Rate != 50 || story.LastWords != lastWords*50 {
 		t.Errorf("told %+v", story)
@@ -27,7 +27,7 @@ func TestVisit(t *testing.T) {
 	pictures, stop := follow(t, url, story.Name)
 	heard := startVisitor(t, story.Resilient)
 	wait(t, "messages both ways", pictures, func(p *picture) bool { return p.Lanes[resilient].In.Received > 20 && heard() > 20 })
-	if !w.watching() || !w.terminal.standing().watched {
+	if !w.watching() || !w.terminal.snapshot().watched {
 		t.Error("nobody knows that a page is open")
 	}
 	button := func(name string) (status int) {
@@ -136,7 +136,7 @@ func startVisitor(t *testing.T, url string) (heard func() int) {
 // There is room for so many, and who is gone makes room.
 func TestVisitorsAreBounded(t *testing.T) {
 	_, w := openStage(t)
-	url := w.terminal.standing().page
+	url := w.terminal.snapshot().page
 	var stops []func()
 	var first visitStory
 	for i := range maxVisitors {
@@ -168,7 +168,7 @@ func TestVisitorsAreBounded(t *testing.T) {
 // With auto something happens, until it is switched off.
 func TestAuto(t *testing.T) {
 	_, w := openStage(t)
-	url := w.terminal.standing().page
+	url := w.terminal.snapshot().page
 	story := beginVisit(t, url)
 	pictures, _ := follow(t, url, story.Name)
 	auto := url + "visit/" + story.Name + "/auto"
@@ -191,8 +191,8 @@ func TestAuto(t *testing.T) {
 func TestAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		w := newAudience(newTally(options{rate: 1}))
-		p := &play{audience: w, tally: w.terminal}
+		w := newTallies(newTally(options{rate: 1}))
+		p := &play{tallies: w, tally: w.terminal}
 		acts, acting := 0, false
 		var running sync.WaitGroup
 		running.Go(func() {
@@ -225,8 +225,8 @@ func TestAlone(t *testing.T) {
 }
 
 // What an app reports goes to whom it concerns.
-func TestAudience(t *testing.T) {
-	w := newAudience(newTally(options{rate: 10}))
+func TestTallies(t *testing.T) {
+	w := newTallies(newTally(options{rate: 10}))
 	v := newTally(options{rate: 10})
 	v.visitor, v.keys = strings.Repeat("v", 26), 10
 	if _, ok := v.socket(resilient); ok {
@@ -259,7 +259,7 @@ func TestAudience(t *testing.T) {
 	if notes, n := v.since(0); n != 1 || len(notes) != 1 || notes[0] != (notePicture{killFault, "pod 1: killed"}) {
 		t.Errorf("notes %v, %d", notes, n)
 	}
-	if !v.picture(resilient).Lives[0].Killed || w.terminal.standing().kills != 1 {
+	if !v.picture(resilient).Lives[0].Killed || w.terminal.snapshot().kills != 1 {
 		t.Error("a kill hits everybody")
 	}
 	for range maxNotes + 3 {

@@ -33,7 +33,7 @@ const (
 	// target is told nothing. This is what a phone that changed its network
 	// leaves behind.
 	DropClient
-	// Mute tells neither end anything: what they still write is swallowed
+	// Mute lets neither end notice: what they still write is swallowed
 	// until both have closed.
 	Mute
 )

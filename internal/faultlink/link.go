@@ -167,7 +167,7 @@ func (l *Link) SetLatency(latency, jitter time.Duration) {
 }
 
 // Down(true) refuses new connections; live ones go on. Down(false) accepts
-// again at the same address, and fails if somebody took it meanwhile.
+// again at the same address, and fails if it was taken meanwhile.
 func (l *Link) Down(down bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -141,8 +141,7 @@ type app struct {
 	sockets map[uint32]*stream
 }
 
-// appRole serves until standard input ends, which it does when whoever started
-// it is gone.
+// appRole serves until standard input ends, which it does when the lab is gone.
 func appRole(args []string) error {
 	a := &app{records: os.Stdout, stopped: make(chan struct{}), sockets: map[uint32]*stream{}}
 	if err := json.Unmarshal([]byte(strings.Join(args, " ")), &a.spec); err != nil {

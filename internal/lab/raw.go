@@ -18,7 +18,7 @@ import (
 const handshakeLimit = 60 * time.Second
 
 // A Raw is one raw connection that speaks wsr.v1 by hand: it acknowledges
-// nothing by itself, so that nobody learns which tokens it has read.
+// nothing by itself, so that the sidecar does not learn which tokens it has read.
 type Raw struct {
 	key  uint32
 	conn *websocket.Conn

@@ -184,7 +184,7 @@ func (b *Book) Take(r Record) (missing int) {
 func (b *Book) took(s *Socket, r Record) (missing int) {
 	s.lastRead = max(s.lastRead, r.At)
 	if r.N == 0 {
-		b.extra.Doubled++ // nobody sent it
+		b.extra.Doubled++ // it was never sent
 		return 0
 	}
 	high, highHere := b.in.highest(), s.read.highest()
@@ -277,7 +277,7 @@ func (b *Book) outbound(s *Socket, r Rules, replaced bool) Count {
 	high := s.heard.highest()
 	c := Count{Sent: int(max(s.Wrote, high)), Got: int(s.heard.count), Lost: s.heard.holes(high)}
 	if r.Final && high > s.Wrote {
-		c.Doubled += int(high - s.Wrote) // nobody wrote those
+		c.Doubled += int(high - s.Wrote) // no app wrote those
 	}
 	if s.Order >= b.spoken && !r.Final {
 		return c // the rest may be under way
@@ -309,7 +309,7 @@ func (b *Book) inbound(r Rules) Count {
 		}
 	}
 	if never := int(b.in.count) - c.Got; never > 0 {
-		c.Doubled += never // nobody sent those
+		c.Doubled += never // those were never sent
 	}
 	if r.OnlyKilled {
 		c.Tail = b.unread(last, r.LastWords)

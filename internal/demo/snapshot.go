@@ -66,7 +66,7 @@ const (
 // note is one line of the story.
 type note struct {
 	at   time.Duration // since the start
-	kind faultKind     // "" unless it tells of one
+	kind faultKind     // "" unless it is about one
 	text string
 }
 
@@ -88,11 +88,11 @@ type podView struct {
 	sessions, plain, tunnels int
 }
 
-// standing is all that a view shows.
-type standing struct {
+// snapshot is all that a view shows.
+type snapshot struct {
 	options                       options
 	elapsed                       time.Duration
-	keys                          bool // somebody can press some
+	keys                          bool // the terminal has some
 	cuts, kills, drains, restarts int
 	settling                      bool   // no more faults: what is under way may arrive
 	page                          string // where a browser finds it, "" if nowhere
@@ -103,7 +103,7 @@ type standing struct {
 }
 
 // count notes one more fault.
-func (s *standing) count(kind faultKind) {
+func (s *snapshot) count(kind faultKind) {
 	switch kind {
 	case cutFault, halfFault:
 		s.cuts++
@@ -117,7 +117,7 @@ func (s *standing) count(kind faultKind) {
 }
 
 // clean reports whether a user's messages all arrived as promised.
-func (s *standing) clean(u user) bool {
+func (s *snapshot) clean(u user) bool {
 	a := &s.accounts[u]
 	return a.counts[toClient].Clean() && a.counts[toApp].Clean()
 }
