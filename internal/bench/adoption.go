@@ -8,6 +8,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -31,44 +32,44 @@ type adoptRow struct {
 	duration time.Duration
 }
 
-func (r *rig) measureAdoption(o *options) ([]adoptRow, error) {
-	echo, upstream, err := r.startRole("echo")
+func measureAdoption(r *rig.Rig, o *options) ([]adoptRow, error) {
+	echo, upstream, err := r.StartRole("echo")
 	if err != nil {
 		return nil, err
 	}
 	defer echo.Kill()
-	rows, err := r.adoptFrom(1, upstream, o)
+	rows, err := adoptFrom(r, 1, upstream, o)
 	if err != nil || o.cluster == 1 {
 		return rows, err
 	}
-	more, err := r.adoptFrom(o.cluster, upstream, o)
+	more, err := adoptFrom(r, o.cluster, upstream, o)
 	return append(rows, more...), err
 }
 
 // adoptFrom fills the journal, kills the sidecar that has the sessions, and
 // has their clients come to the other one: first each after the one before.
-func (r *rig) adoptFrom(servers int, upstream string, o *options) ([]adoptRow, error) {
-	p, err := r.startPods(2, servers, upstream)
+func adoptFrom(r *rig.Rig, servers int, upstream string, o *options) ([]adoptRow, error) {
+	p, err := r.StartPods(2, servers, upstream)
 	if err != nil {
 		return nil, err
 	}
-	defer p.kill()
-	if err := fillJournal(r.ctx, p.journal, o.logged); err != nil {
+	defer p.Kill()
+	if err := fillJournal(r.Ctx, p.Journal, o.logged); err != nil {
 		return nil, err
 	}
-	f, err := load.Gather(2*o.resumes, func() (*load.Peer, error) { return speak(p.sidecars[0].Addr) })
+	f, err := load.Gather(2*o.resumes, func() (*load.Peer, error) { return speak(p.Sidecars[0].Addr) })
 	if err != nil {
-		return nil, p.failure(err)
+		return nil, p.Failure(err)
 	}
 	defer f.Cut()
-	if err := p.awaitJournaled(r, f); err != nil {
+	if err := awaitJournaled(p, r, f); err != nil {
 		return nil, err
 	}
-	p.sidecars[0].Kill()
+	p.Sidecars[0].Kill()
 	rows := []adoptRow{{servers: servers, width: 1}, {servers: servers, width: adoptWidth}}
 	for i := range rows {
-		if err := p.adopt(r, &rows[i], f[i*o.resumes:(i+1)*o.resumes]); err != nil {
-			return nil, p.failure(err)
+		if err := adopt(p, r, &rows[i], f[i*o.resumes:(i+1)*o.resumes]); err != nil {
+			return nil, p.Failure(err)
 		}
 	}
 	return rows, nil
@@ -86,7 +87,7 @@ func speak(addr string) (*load.Peer, error) {
 }
 
 // adopt brings a fleet back, row.width at a time.
-func (p *pods) adopt(r *rig, row *adoptRow, f load.Fleet) error {
+func adopt(p *rig.Pods, r *rig.Rig, row *adoptRow, f load.Fleet) error {
 	row.lookups, row.adopted = make([]float64, len(f)), make([]float64, len(f))
 	var next atomic.Int64
 	began := time.Now()
@@ -97,7 +98,7 @@ func (p *pods) adopt(r *rig, row *adoptRow, f load.Fleet) error {
 				return nil
 			}
 			var err error
-			if row.lookups[i], row.adopted[i], err = p.adoptOne(r, f[i], i%2 == 0); err != nil {
+			if row.lookups[i], row.adopted[i], err = adoptOne(p, r, f[i], i%2 == 0); err != nil {
 				return fmt.Errorf("bench: adoption %d: %w", i+1, err)
 			}
 		}
@@ -108,10 +109,10 @@ func (p *pods) adopt(r *rig, row *adoptRow, f load.Fleet) error {
 
 // adoptOne times the look-up alone and the adoption, in ms. Which of them is
 // first takes turns: what the second reads, the server has just read.
-func (p *pods) adoptOne(r *rig, c *load.Peer, lookFirst bool) (lookup, adopted float64, err error) {
+func adoptOne(p *rig.Pods, r *rig.Rig, c *load.Peer, lookFirst bool) (lookup, adopted float64, err error) {
 	look := func() error {
 		began := time.Now()
-		_, err := p.journal.Load(r.ctx, store.ID(c.Welcome.Session))
+		_, err := p.Journal.Load(r.Ctx, store.ID(c.Welcome.Session))
 		lookup = stats.Millis(time.Since(began))
 		return err
 	}
@@ -120,7 +121,7 @@ func (p *pods) adoptOne(r *rig, c *load.Peer, lookFirst bool) (lookup, adopted f
 			return 0, 0, err
 		}
 	}
-	if err := c.ComeBack(p.sidecars[1].Addr, wire.StatusAdopted); err != nil {
+	if err := c.ComeBack(p.Sidecars[1].Addr, wire.StatusAdopted); err != nil {
 		return 0, 0, err
 	}
 	adopted = stats.Millis(c.Greeted)

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 )
 
 // idleSessions are weighed at once.
@@ -81,21 +83,21 @@ func compare(ctx context.Context, args []string) (int, error) {
 	if err := raiseDescriptors(descriptorRoom); err != nil {
 		return 0, err
 	}
-	r, err := newRig(ctx)
+	r, err := rig.NewRig(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = os.RemoveAll(r.Dir) }()
-	if err := r.requireProxies(); err != nil {
+	defer r.Close()
+	if err := r.RequireProxies(); err != nil {
 		return 0, err
 	}
-	if r.sidecar = o.sidecar; r.sidecar == "" {
-		if err := r.buildSidecar(); err != nil {
+	if r.Sidecar = o.sidecar; r.Sidecar == "" {
+		if err := r.BuildSidecar(); err != nil {
 			return 0, err
 		}
 	}
 	pg := newPage(r, args, &o)
-	if err := r.contend(pg, &o); err != nil {
+	if err := contend(r, pg, &o); err != nil {
 		return 0, err
 	}
 	fmt.Print(pg.markdown())
@@ -123,23 +125,23 @@ func (pg *page) write(dir string) error {
 
 // contend runs the parts in order, and writes the page after each: a run takes
 // long enough to be interrupted.
-func (r *rig) contend(pg *page, o *contestOptions) error {
+func contend(r *rig.Rig, pg *page, o *contestOptions) error {
 	steps := []struct {
 		name string
-		run  func(*page, *contestOptions) error
+		run  func(*rig.Rig, *page, *contestOptions) error
 	}{
-		{"cpu", r.contendCPU},
-		{"resume", r.contendResume},
-		{"latency", r.contendLatency},
-		{"lateness", r.contendLateness},
-		{"idle", r.contendIdle},
-		{"profile", r.contendProfile},
+		{"cpu", contendCPU},
+		{"resume", contendResume},
+		{"latency", contendLatency},
+		{"lateness", contendLateness},
+		{"idle", contendIdle},
+		{"profile", contendProfile},
 	}
 	for _, step := range steps {
 		if !o.wants(step.name) {
 			continue
 		}
-		if err := step.run(pg, o); err != nil {
+		if err := step.run(r, pg, o); err != nil {
 			return err
 		}
 		if err := pg.write(o.out); err != nil {
@@ -149,14 +151,14 @@ func (r *rig) contend(pg *page, o *contestOptions) error {
 	return nil
 }
 
-func (r *rig) contendCPU(pg *page, o *contestOptions) error {
+func contendCPU(r *rig.Rig, pg *page, o *contestOptions) error {
 	var also []rival
 	for _, command := range o.also {
 		also = append(also, another(strings.Fields(command)))
 	}
 	for _, c := range contests(o) {
 		fmt.Fprintln(os.Stderr, "bench:", c.name)
-		scores, err := r.hold(&c, also)
+		scores, err := hold(r, &c, also)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -36,14 +37,14 @@ func TestContestOptions(t *testing.T) {
 }
 
 // testApp starts the app and whatever it needs.
-func testApp(t *testing.T) (*rig, *proc.Process, string) {
+func testApp(t *testing.T) (*rig.Rig, *proc.Process, string) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{Starter: proc.Starter{Dir: t.TempDir()}, ctx: t.Context(), sidecar: self, patience: 10 * time.Millisecond}
-	up, addr, err := r.startRole("bare-app")
+	r := &rig.Rig{Starter: proc.Starter{Dir: t.TempDir()}, Ctx: t.Context(), Sidecar: self, Patience: 10 * time.Millisecond}
+	up, addr, err := r.StartRole("bare-app")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func testApp(t *testing.T) (*rig, *proc.Process, string) {
 // forwarder, whose processor time is seen.
 func TestContests(t *testing.T) {
 	r, _, app := testApp(t)
-	c, forward, err := r.startRole("forward", "loop", app)
+	c, forward, err := r.StartRole("forward", "loop", app)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +85,7 @@ func TestContests(t *testing.T) {
 // between included.
 func TestSwarmSpeaksTheProtocol(t *testing.T) {
 	r, _, app := testApp(t)
-	side, err := r.startSidecar(app, r.Dir, tokenKey())
+	side, err := r.StartSidecar(app, r.Dir, rig.TokenKey())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func TestSwarmSpeaksTheProtocol(t *testing.T) {
 // No message is sent before it is due, and all that is sent comes back.
 func TestPace(t *testing.T) {
 	r, _, app := testApp(t)
-	delays, err := r.pace(app, wire.Offer{}, 50)
+	delays, err := runPace(r, app, wire.Offer{}, 50)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
 
@@ -68,8 +69,8 @@ func contests(o *contestOptions) []contest {
 // hold runs a contest: all rivals, and also some more, side by side, their turns interleaved, and
 // each turn on fresh connections. The first round is not counted. The load
 // without a proxy is the last score; it has no processor time.
-func (r *rig) hold(c *contest, also []rival) (scores []score, err error) {
-	up, upstream, err := r.startRole("bare-app")
+func hold(r *rig.Rig, c *contest, also []rival) (scores []score, err error) {
+	up, upstream, err := r.StartRole("bare-app")
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +105,7 @@ func (r *rig) hold(c *contest, also []rival) (scores []score, err error) {
 				n = max(c.n/warmShare, 2*c.conns)
 			}
 			got, took, err := p.turn(c, s, n)
-			if err = errors.Join(err, r.ctx.Err(), s.Leave()); err != nil {
+			if err = errors.Join(err, r.Ctx.Err(), s.Leave()); err != nil {
 				return nil, fmt.Errorf("%s, %s: %w", c.name, scores[i].rival, err)
 			}
 			if round > 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/bench/measure"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
@@ -24,8 +25,8 @@ type cpuRow struct {
 }
 
 // measureCPU runs all subjects side by side and their turns interleaved.
-func (r *rig) measureCPU(o *options) ([]cpuRow, error) {
-	echo, upstream, err := r.startRole("echo")
+func measureCPU(r *rig.Rig, o *options) ([]cpuRow, error) {
+	echo, upstream, err := r.StartRole("echo")
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +39,7 @@ func (r *rig) measureCPU(o *options) ([]cpuRow, error) {
 			c.Kill()
 		}
 	}()
-	for _, s := range r.subjects() {
+	for _, s := range subjects(r) {
 		c, addr, err := s.begin(r, upstream)
 		if err != nil {
 			return nil, err
@@ -53,7 +54,7 @@ func (r *rig) measureCPU(o *options) ([]cpuRow, error) {
 			now = &warm
 		}
 		for i := range rows {
-			used, err := turn(r.ctx, children[i].Pid(), addrs[i], &rows[i].subject, now)
+			used, err := turn(r.Ctx, children[i].Pid(), addrs[i], &rows[i].subject, now)
 			if err != nil {
 				return nil, children[i].Failure(fmt.Sprintf("%s, round %d: %v", rows[i].name, round+1, err))
 			}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -58,40 +59,40 @@ func (p *phase) sound() bool {
 
 // measureDurability opens sessions, has them talk in two ways, and closes
 // them, with an eye on what JetStream stores.
-func (r *rig) measureDurability() ([]phase, error) {
-	echo, upstream, err := r.startRole("echo")
+func measureDurability(r *rig.Rig) ([]phase, error) {
+	echo, upstream, err := r.StartRole("echo")
 	if err != nil {
 		return nil, err
 	}
 	defer echo.Kill()
-	rows, err := r.durable(upstream, persistDefault)
+	rows, err := durable(r, upstream, persistDefault)
 	if err != nil {
 		return nil, err
 	}
-	more, err := r.durable(upstream, persistLong)
+	more, err := durable(r, upstream, persistLong)
 	return append(rows, more...), err
 }
 
-func (r *rig) durable(upstream string, persist time.Duration) ([]phase, error) {
-	p, err := r.startPods(1, 1, upstream, "WSR_PERSIST_AFTER="+persist.String())
+func durable(r *rig.Rig, upstream string, persist time.Duration) ([]phase, error) {
+	p, err := r.StartPods(1, 1, upstream, "WSR_PERSIST_AFTER="+persist.String())
 	if err != nil {
 		return nil, err
 	}
-	defer p.kill()
-	l, err := p.openLedger()
+	defer p.Kill()
+	l, err := openLedger(p)
 	if err != nil {
 		return nil, err
 	}
 	defer l.close()
-	rows, err := l.follow(r, p.sidecars[0].Addr, persist)
+	rows, err := l.follow(r, p.Sidecars[0].Addr, persist)
 	if err != nil {
-		return nil, p.failure(err)
+		return nil, p.Failure(err)
 	}
 	return rows, nil
 }
 
 // follow accounts for the whole life of some sessions at addr.
-func (l *ledger) follow(r *rig, addr string, persist time.Duration) ([]phase, error) {
+func (l *ledger) follow(r *rig.Rig, addr string, persist time.Duration) ([]phase, error) {
 	var f load.Fleet
 	defer func() { f.Cut() }()
 	rows := []phase{
@@ -116,8 +117,8 @@ func (l *ledger) follow(r *rig, addr string, persist time.Duration) ([]phase, er
 }
 
 // talk keeps flight messages of each peer on their way, for a while.
-func (ph *phase) talk(r *rig, f load.Fleet, flight int) error {
-	end := time.Now().Add(min(talkTime, r.patience))
+func (ph *phase) talk(r *rig.Rig, f load.Fleet, flight int) error {
+	end := time.Now().Add(min(talkTime, r.Patience))
 	payload := make([]byte, 64)
 	return load.Each(len(f), func(i int) error {
 		w := load.Witness{Peer: f[i], Limit: ph.persist}
@@ -136,8 +137,8 @@ func (ph *phase) talk(r *rig, f load.Fleet, flight int) error {
 }
 
 // account notes what a phase writes.
-func (l *ledger) account(r *rig, ph *phase, do func(*phase) error) error {
-	before, err := l.read(r.ctx)
+func (l *ledger) account(r *rig.Rig, ph *phase, do func(*phase) error) error {
+	before, err := l.read(r.Ctx)
 	if err != nil {
 		return err
 	}
@@ -145,10 +146,10 @@ func (l *ledger) account(r *rig, ph *phase, do func(*phase) error) error {
 		return err
 	}
 	for began := time.Now(); ; {
-		if err := r.settle(recordPause); err != nil {
+		if err := r.Settle(recordPause); err != nil {
 			return err
 		}
-		now, err := l.read(r.ctx)
+		now, err := l.read(r.Ctx)
 		if err != nil {
 			return err
 		}

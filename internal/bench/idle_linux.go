@@ -7,6 +7,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/bench/measure"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -26,24 +27,24 @@ type idleRow struct {
 
 // contendIdle weighs one rival after the other, each with an app of its own,
 // since the ports of one would not be enough.
-func (r *rig) contendIdle(pg *page, o *contestOptions) error {
+func contendIdle(r *rig.Rig, pg *page, o *contestOptions) error {
 	n, watch := idleSessions, beatInterval
 	if o.quick {
 		n = 1000
 	}
-	ns, err := r.startNATS(1)
+	ns, err := r.StartNATS(1)
 	if err != nil {
 		return err
 	}
 	defer ns.Close()
 	outside := rival{name: sidecarOutside, sidecar: true, offer: wire.Offer{Resilient: true},
-		begin: func(r *rig, upstream string, env ...string) (*contestant, error) {
+		begin: func(r *rig.Rig, upstream string, env ...string) (*contestant, error) {
 			return beginDriver("epoll")(r, upstream, append(env, ns.Settings()...)...)
 		}}
 	var rows []idleRow
 	for _, rv := range append(rivals(), outside) {
 		fmt.Fprintln(os.Stderr, "bench: idle,", rv.name)
-		row, err := r.idle(&rv, n, watch)
+		row, err := idle(r, &rv, n, watch)
 		if err != nil {
 			return fmt.Errorf("idle, %s: %w", rv.name, err)
 		}
@@ -53,9 +54,9 @@ func (r *rig) contendIdle(pg *page, o *contestOptions) error {
 	return nil
 }
 
-func (r *rig) idle(rv *rival, n int, watch time.Duration) (row idleRow, err error) {
+func idle(r *rig.Rig, rv *rival, n int, watch time.Duration) (row idleRow, err error) {
 	row.rival = rv.name
-	up, upstream, err := r.startRole("bare-app")
+	up, upstream, err := r.StartRole("bare-app")
 	if err != nil {
 		return row, err
 	}
@@ -65,7 +66,7 @@ func (r *rig) idle(rv *rival, n int, watch time.Duration) (row idleRow, err erro
 		return row, err
 	}
 	defer p.end()
-	if err := r.settle(settleFresh); err != nil {
+	if err := r.Settle(rig.SettleFresh); err != nil {
 		return row, err
 	}
 	fresh, heapFresh, err := p.weigh()
@@ -77,7 +78,7 @@ func (r *rig) idle(rv *rival, n int, watch time.Duration) (row idleRow, err erro
 		return row, p.Failure(err.Error())
 	}
 	defer s.Cut()
-	if err := s.Rest(settleIdle); err != nil { // what the opening left to do is over
+	if err := s.Rest(rig.SettleIdle); err != nil { // what the opening left to do is over
 		return row, err
 	}
 	before, err := p.used()

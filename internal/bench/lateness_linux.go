@@ -8,6 +8,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/bench/measure"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -30,7 +31,7 @@ type collections struct {
 
 // contendLateness watches the heartbeats of many sessions while messages go
 // through them.
-func (r *rig) contendLateness(pg *page, o *contestOptions) error {
+func contendLateness(r *rig.Rig, pg *page, o *contestOptions) error {
 	n, rate, lasts := idleSessions, 10_000, 3*beatInterval+beatInterval/2
 	if o.quick {
 		n, rate, lasts = 1000, 2500, 2*beatInterval+beatInterval/3
@@ -41,7 +42,7 @@ func (r *rig) contendLateness(pg *page, o *contestOptions) error {
 			continue
 		}
 		fmt.Fprintln(os.Stderr, "bench: lateness,", rv.name)
-		row, err := r.lateness(&rv, n, rate, lasts)
+		row, err := lateness(r, &rv, n, rate, lasts)
 		if err != nil {
 			return fmt.Errorf("lateness, %s: %w", rv.name, err)
 		}
@@ -51,9 +52,9 @@ func (r *rig) contendLateness(pg *page, o *contestOptions) error {
 	return nil
 }
 
-func (r *rig) lateness(rv *rival, n, rate int, lasts time.Duration) (row latenessRow, err error) {
+func lateness(r *rig.Rig, rv *rival, n, rate int, lasts time.Duration) (row latenessRow, err error) {
 	row.rival = rv.name
-	up, upstream, err := r.startRole("bare-app")
+	up, upstream, err := r.StartRole("bare-app")
 	if err != nil {
 		return row, err
 	}
@@ -87,7 +88,7 @@ func (r *rig) lateness(rv *rival, n, rate int, lasts time.Duration) (row latenes
 	watch := row.gc.watch(c.admin)
 	p := pace{swarm: s, every: time.Second / time.Duration(rate), size: 64, n: int(lasts.Seconds() * float64(rate))}
 	err = p.run()
-	if err := errors.Join(err, watch(), r.ctx.Err()); err != nil {
+	if err := errors.Join(err, watch(), r.Ctx.Err()); err != nil {
 		return row, c.Failure(err.Error())
 	}
 	if len(row.late) == 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wsresilience/wsresilience/internal/bench/measure"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 )
 
 // journalStreams is how the names of the journal's streams begin.
@@ -31,8 +32,8 @@ type balance struct {
 	appends, frames int64 // records that the sidecar wrote or tried to, and the messages in them
 }
 
-func (p *pods) openLedger() (*ledger, error) {
-	nc, err := nats.Connect(p.nats.URL())
+func openLedger(p *rig.Pods) (*ledger, error) {
+	nc, err := nats.Connect(p.Nats.URL())
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +42,7 @@ func (p *pods) openLedger() (*ledger, error) {
 		nc.Close()
 		return nil, err
 	}
-	return &ledger{nc: nc, js: js, admin: p.sidecars[0].Admin}, nil
+	return &ledger{nc: nc, js: js, admin: p.Sidecars[0].Admin}, nil
 }
 
 func (l *ledger) close() { l.nc.Close() }

@@ -15,14 +15,14 @@ package main
 import (
 	"context"
 	"os"
-	"os/exec"
 
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 func main() {
-	proc.RunRole(roles())
+	proc.RunRole(rig.Roles())
 	lab.Main(func(ctx context.Context, args []string) (int, error) {
 		if len(args) > 0 && args[0] == "proxy" {
 			return compare(ctx, args[1:])
@@ -37,42 +37,30 @@ func run(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	r, err := newRig(ctx)
+	r, err := rig.NewRig(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = os.RemoveAll(r.Dir) }()
+	defer r.Close()
 	switch {
 	case o.sidecar != "":
-		r.sidecar = o.sidecar
+		r.Sidecar = o.sidecar
 	case !o.self:
-		if err := r.buildSidecar(); err != nil {
+		if err := r.BuildSidecar(); err != nil {
 			return 0, err
 		}
 	}
 	rep := &report{w: os.Stdout}
 	rep.header(args)
 	if o.quick {
-		r.patience = settleQuick
+		r.Patience = rig.SettleQuick
 		rep.note("a quick run: these numbers are not to be quoted")
 	}
-	if r.nginx == "" {
+	if r.Nginx == "" {
 		rep.note("nginx is not installed, so its rows are missing")
 	}
-	if err := r.measure(rep, &o); err != nil {
+	if err := measureAll(r, rep, &o); err != nil {
 		return 0, err
 	}
 	return rep.verdict(), nil
-}
-
-func newRig(ctx context.Context) (*rig, error) {
-	dir, err := os.MkdirTemp("", "wsr-bench-")
-	if err != nil {
-		return nil, err
-	}
-	nginx, err := exec.LookPath("nginx")
-	if err != nil {
-		nginx = "" // optional, and said so in the output
-	}
-	return &rig{Starter: proc.Starter{Dir: dir}, ctx: ctx, nginx: nginx, patience: settleIdle}, nil
 }

@@ -8,30 +8,10 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/bench/measure"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
-
-const (
-	// settleFresh lets a process finish its start before it is weighed.
-	settleFresh = 2 * time.Second
-
-	// settleIdle is beyond the first heartbeat of every session (5 s), so
-	// that what a heartbeat allocates is in the sum.
-	settleIdle = 8 * time.Second
-
-	// settleQuick caps both in a quick run.
-	settleQuick = time.Second
-)
-
-func (r *rig) settle(d time.Duration) error {
-	select {
-	case <-time.After(min(d, r.patience)):
-		return nil
-	case <-r.ctx.Done():
-		return r.ctx.Err()
-	}
-}
 
 // A memoryRow is what a process grew by, in bytes.
 type memoryRow struct {
@@ -55,18 +35,18 @@ type weighing struct {
 
 // measureMemory weighs each process before and after its sessions came to
 // rest. All of them rest at the same time, but come one after the other.
-func (r *rig) measureMemory(o *options) ([]memoryRow, error) {
-	echo, upstream, err := r.startRole("echo")
+func measureMemory(r *rig.Rig, o *options) ([]memoryRow, error) {
+	echo, upstream, err := r.StartRole("echo")
 	if err != nil {
 		return nil, err
 	}
 	defer echo.Kill()
-	list, stop, err := r.weighings(upstream)
+	list, stop, err := weighings(r, upstream)
 	defer stop()
 	if err != nil {
 		return nil, err
 	}
-	if err := r.weighAll(list, func(w *weighing) *int64 { return &w.fresh }, settleFresh); err != nil {
+	if err := weighAll(r, list, func(w *weighing) *int64 { return &w.fresh }, rig.SettleFresh); err != nil {
 		return nil, err
 	}
 	for _, w := range list {
@@ -74,7 +54,7 @@ func (r *rig) measureMemory(o *options) ([]memoryRow, error) {
 			return nil, w.process.Failure(fmt.Sprintf("%s: idle sessions: %v", w.name, err))
 		}
 	}
-	err = r.weighAll(list, func(w *weighing) *int64 { return &w.full }, settleIdle)
+	err = weighAll(r, list, func(w *weighing) *int64 { return &w.full }, rig.SettleIdle)
 	var rows []memoryRow
 	for _, w := range list {
 		err = errors.Join(err, w.clear())
@@ -84,13 +64,13 @@ func (r *rig) measureMemory(o *options) ([]memoryRow, error) {
 }
 
 // weighings starts a process for each row; stop ends them, whatever err is.
-func (r *rig) weighings(upstream string) (list []*weighing, stop func(), err error) {
+func weighings(r *rig.Rig, upstream string) (list []*weighing, stop func(), err error) {
 	stop = func() {
 		for _, w := range list {
 			w.process.Kill()
 		}
 	}
-	for _, s := range r.restingSubjects() {
+	for _, s := range restingSubjects(r) {
 		c, addr, err := s.begin(r, upstream)
 		if err != nil {
 			return list, stop, err
@@ -98,25 +78,25 @@ func (r *rig) weighings(upstream string) (list []*weighing, stop func(), err err
 		list = append(list, &weighing{memoryRow: memoryRow{name: s.name}, process: c,
 			join: func() (*load.Peer, error) { return load.GreetPeer(addr, s.offer) }})
 	}
-	if r.sidecar == "" {
+	if r.Sidecar == "" {
 		return list, stop, nil
 	}
-	p, err := r.startPods(2, 1, upstream)
+	p, err := r.StartPods(2, 1, upstream)
 	if err != nil {
 		return list, stop, err
 	}
-	list = append(list, &weighing{memoryRow: memoryRow{name: "sidecar, tunnels to another one"}, process: p.sidecars[1].Process,
-		join: p.throughTunnel})
+	list = append(list, &weighing{memoryRow: memoryRow{name: "sidecar, tunnels to another one"}, process: p.Sidecars[1].Process,
+		join: func() (*load.Peer, error) { return throughTunnel(p) }})
 	others := stop
-	return list, func() { p.kill(); others() }, nil
+	return list, func() { p.Kill(); others() }, nil
 }
 
 // restingSubjects are those of the other tables, and clients whose handshake
 // the sidecar keeps for an app that restarts: those that say that they
 // restore what a fresh app socket must know.
-func (r *rig) restingSubjects() []subject {
-	list := r.subjects()
-	if r.sidecar == "" {
+func restingSubjects(r *rig.Rig) []subject {
+	list := subjects(r)
+	if r.Sidecar == "" {
 		return list
 	}
 	adopt := wire.Offer{Resilient: true, Adopt: true}
@@ -126,8 +106,8 @@ func (r *rig) restingSubjects() []subject {
 }
 
 // weighAll lets everything rest, and then fills a field of each.
-func (r *rig) weighAll(list []*weighing, to func(*weighing) *int64, rest time.Duration) error {
-	if err := r.settle(rest); err != nil {
+func weighAll(r *rig.Rig, list []*weighing, to func(*weighing) *int64, rest time.Duration) error {
+	if err := r.Settle(rest); err != nil {
 		return err
 	}
 	for _, w := range list {

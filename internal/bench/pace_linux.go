@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -108,12 +109,12 @@ var pacePermille = [...]int{500, 990, 999}
 const paceEvery = 500 * time.Microsecond
 
 // contendLatency interleaves the rivals and a direct connection.
-func (r *rig) contendLatency(pg *page, o *contestOptions) error {
+func contendLatency(r *rig.Rig, pg *page, o *contestOptions) error {
 	n := 10_000
 	if o.quick {
 		n = 2000
 	}
-	up, upstream, err := r.startRole("bare-app")
+	up, upstream, err := r.StartRole("bare-app")
 	if err != nil {
 		return err
 	}
@@ -140,7 +141,7 @@ func (r *rig) contendLatency(pg *page, o *contestOptions) error {
 			if i > 0 {
 				addr, offer = running[i].addr, list[i-1].offer
 			}
-			delays, err := r.pace(addr, offer, n)
+			delays, err := runPace(r, addr, offer, n)
 			if err != nil {
 				return fmt.Errorf("latency, %s: %w", rows[i].rival, err)
 			}
@@ -155,12 +156,12 @@ func (r *rig) contendLatency(pg *page, o *contestOptions) error {
 	return nil
 }
 
-func (r *rig) pace(addr string, offer wire.Offer, n int) ([]float64, error) {
+func runPace(r *rig.Rig, addr string, offer wire.Offer, n int) ([]float64, error) {
 	s, err := load.GatherSwarm(addr, 1, offer)
 	if err != nil {
 		return nil, err
 	}
 	p := pace{swarm: s, every: paceEvery, size: 64, n: n}
 	err = p.run()
-	return p.delays, errors.Join(err, r.ctx.Err(), s.Leave())
+	return p.delays, errors.Join(err, r.Ctx.Err(), s.Leave())
 }

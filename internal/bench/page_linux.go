@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/bench/measure"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
 
@@ -29,7 +30,7 @@ type page struct {
 	quick  bool
 }
 
-func newPage(r *rig, args []string, o *contestOptions) *page {
+func newPage(r *rig.Rig, args []string, o *contestOptions) *page {
 	pg := &page{quick: o.quick}
 	cpuinfo, _ := os.ReadFile("/proc/cpuinfo")
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
@@ -39,8 +40,8 @@ func newPage(r *rig, args []string, o *contestOptions) *page {
 		{"processor", fmt.Sprintf("%s, %d usable", measure.ParseModel(cpuinfo), runtime.NumCPU())},
 		{"system", runtime.GOOS + "/" + runtime.GOARCH + " " + strings.TrimSpace(string(kernel))},
 		{"Go", runtime.Version()},
-		{"nginx", version(r.nginx, "-v")},
-		{"HAProxy", version(r.haproxy, "-v")},
+		{"nginx", version(r.Nginx, "-v")},
+		{"HAProxy", version(r.Haproxy, "-v")},
 		{"rounds", fmt.Sprint(o.rounds)},
 	}
 	pg.head.WriteString(facts.markdown())

@@ -3,13 +3,15 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 )
 
 // A part is one of the measurements, with a table of its own.
 type part struct {
 	name    string
 	sidecar bool // it makes no sense without
-	run     func(r *rig, rep *report, o *options) error
+	run     func(r *rig.Rig, rep *report, o *options) error
 }
 
 // parts are in the order of a run.
@@ -48,10 +50,10 @@ func (o *options) wants(name string) bool {
 	return o.only == "" || strings.Contains(","+o.only+",", ","+name+",")
 }
 
-// measure writes each table as soon as it is known.
-func (r *rig) measure(rep *report, o *options) error {
+// measureAll writes each table as soon as it is known.
+func measureAll(r *rig.Rig, rep *report, o *options) error {
 	for _, p := range parts() {
-		if !o.wants(p.name) || p.sidecar && r.sidecar == "" {
+		if !o.wants(p.name) || p.sidecar && r.Sidecar == "" {
 			continue
 		}
 		if err := p.run(r, rep, o); err != nil {
@@ -61,48 +63,48 @@ func (r *rig) measure(rep *report, o *options) error {
 	return nil
 }
 
-func runCPU(r *rig, rep *report, o *options) error {
-	rows, err := r.measureCPU(o)
+func runCPU(r *rig.Rig, rep *report, o *options) error {
+	rows, err := measureCPU(r, o)
 	if err == nil {
 		reportCPU(rep, rows, o)
 	}
 	return err
 }
 
-func runMemory(r *rig, rep *report, o *options) error {
-	rows, err := r.measureMemory(o)
+func runMemory(r *rig.Rig, rep *report, o *options) error {
+	rows, err := measureMemory(r, o)
 	if err == nil {
 		reportMemory(rep, rows, o)
 	}
 	return err
 }
 
-func runStartup(r *rig, rep *report, o *options) error {
-	m, err := r.measureStartup(o)
+func runStartup(r *rig.Rig, rep *report, o *options) error {
+	m, err := measureStartup(r, o)
 	if err == nil {
 		reportStartup(rep, &m)
 	}
 	return err
 }
 
-func runResume(r *rig, rep *report, o *options) error {
-	m, err := r.measureResume(o)
+func runResume(r *rig.Rig, rep *report, o *options) error {
+	m, err := measureResume(r, o)
 	if err == nil {
 		reportResume(rep, m, o)
 	}
 	return err
 }
 
-func runAdoption(r *rig, rep *report, o *options) error {
-	rows, err := r.measureAdoption(o)
+func runAdoption(r *rig.Rig, rep *report, o *options) error {
+	rows, err := measureAdoption(r, o)
 	if err == nil {
 		reportAdoption(rep, rows, o)
 	}
 	return err
 }
 
-func runDurability(r *rig, rep *report, o *options) error {
-	rows, err := r.measureDurability()
+func runDurability(r *rig.Rig, rep *report, o *options) error {
+	rows, err := measureDurability(r)
 	if err == nil {
 		reportDurability(rep, rows)
 	}

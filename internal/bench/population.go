@@ -11,6 +11,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/store"
 )
@@ -73,18 +74,18 @@ func fillOne(ctx context.Context, j store.Store, i int) error {
 
 // awaitJournaled waits until the unread message of every session is in the
 // journal.
-func (p *pods) awaitJournaled(r *rig, f load.Fleet) error {
+func awaitJournaled(p *rig.Pods, r *rig.Rig, f load.Fleet) error {
 	limit := time.Now().Add(journaledLimit)
 	for i, c := range f {
 		for {
-			state, err := p.journal.Load(r.ctx, store.ID(c.Welcome.Session))
+			state, err := p.Journal.Load(r.Ctx, store.ID(c.Welcome.Session))
 			if err == nil && len(state.Frames) == 1 {
 				break
 			}
-			if time.Now().After(limit) || r.ctx.Err() != nil {
-				return p.failure(errors.Join(fmt.Errorf("bench: session %d is not in the journal", i+1), err))
+			if time.Now().After(limit) || r.Ctx.Err() != nil {
+				return p.Failure(errors.Join(fmt.Errorf("bench: session %d is not in the journal", i+1), err))
 			}
-			time.Sleep(readyPoll)
+			time.Sleep(rig.ReadyPoll)
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/bench/measure"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
@@ -33,12 +34,12 @@ const (
 
 // contendProfile counts allocations and, where strace and perf are installed,
 // system calls and where the time goes. It says what it leaves out.
-func (r *rig) contendProfile(pg *page, o *contestOptions) error {
+func contendProfile(r *rig.Rig, pg *page, o *contestOptions) error {
 	n := profiledTrips
 	if o.quick {
 		n /= 8
 	}
-	up, upstream, err := r.startRole("bare-app")
+	up, upstream, err := r.StartRole("bare-app")
 	if err != nil {
 		return err
 	}
@@ -47,7 +48,7 @@ func (r *rig) contendProfile(pg *page, o *contestOptions) error {
 	var hot strings.Builder
 	for _, rv := range rivals() {
 		fmt.Fprintln(os.Stderr, "bench: profile,", rv.name)
-		row, err := r.profile(pg, &rv, upstream, n, &hot)
+		row, err := profile(r, pg, &rv, upstream, n, &hot)
 		if err != nil {
 			return fmt.Errorf("profile, %s: %w", rv.name, err)
 		}
@@ -61,7 +62,7 @@ func (r *rig) contendProfile(pg *page, o *contestOptions) error {
 	return nil
 }
 
-func (r *rig) profile(pg *page, rv *rival, upstream string, n int, hot *strings.Builder) ([]string, error) {
+func profile(r *rig.Rig, pg *page, rv *rival, upstream string, n int, hot *strings.Builder) ([]string, error) {
 	p, err := rv.begin(r, upstream)
 	if err != nil {
 		return nil, err
@@ -88,14 +89,14 @@ func (r *rig) profile(pg *page, rv *rival, upstream string, n int, hot *strings.
 		}
 	}
 	if perf, err := exec.LookPath("perf"); err == nil && (rv.name == sidecarSession || rv.name == nginxOne) {
-		text, err := r.sample(perf, p, load)
+		text, err := sample(r, perf, p, load)
 		if err != nil {
 			return nil, err
 		}
 		fmt.Fprintf(hot, "%s:\n\n```\n%s\n```\n\n", rv.name, text)
 	}
 	if strace, err := exec.LookPath("strace"); err == nil {
-		if row[2], err = r.trace(strace, p, load, n); err != nil {
+		if row[2], err = trace(r, strace, p, load, n); err != nil {
 			return nil, err
 		}
 	}
@@ -122,7 +123,7 @@ func (p *contestant) allocations(load func() error, n int) (float64, error) {
 }
 
 // trace counts system calls.
-func (r *rig) trace(strace string, p *contestant, load func() error, n int) (string, error) {
+func trace(r *rig.Rig, strace string, p *contestant, load func() error, n int) (string, error) {
 	pids, err := family(p.Pid())
 	if err != nil {
 		return "", err
@@ -132,7 +133,7 @@ func (r *rig) trace(strace string, p *contestant, load func() error, n int) (str
 	for _, pid := range pids {
 		args = append(args, "-p", strconv.Itoa(pid))
 	}
-	if err := r.observe(exec.CommandContext(r.ctx, strace, args...), load); err != nil {
+	if err := observe(r, exec.CommandContext(r.Ctx, strace, args...), load); err != nil {
 		return "", err
 	}
 	text, err := os.ReadFile(out)
@@ -144,7 +145,7 @@ func (r *rig) trace(strace string, p *contestant, load func() error, n int) (str
 }
 
 // sample asks perf where the time goes.
-func (r *rig) sample(perf string, p *contestant, load func() error) (string, error) {
+func sample(r *rig.Rig, perf string, p *contestant, load func() error) (string, error) {
 	pids, err := family(p.Pid())
 	if err != nil {
 		return "", err
@@ -154,10 +155,10 @@ func (r *rig) sample(perf string, p *contestant, load func() error) (string, err
 		list = append(list, strconv.Itoa(pid))
 	}
 	data := filepath.Join(r.Dir, "perf.data")
-	if err := r.observe(exec.CommandContext(r.ctx, perf, "record", "-q", "-F", "997", "-p", strings.Join(list, ","), "-o", data), load); err != nil {
+	if err := observe(r, exec.CommandContext(r.Ctx, perf, "record", "-q", "-F", "997", "-p", strings.Join(list, ","), "-o", data), load); err != nil {
 		return "", err
 	}
-	report := exec.CommandContext(r.ctx, perf, "report", "--stdio", "-q", "--percent-limit", "0.7", "--sort", "dso,symbol", "-i", data)
+	report := exec.CommandContext(r.Ctx, perf, "report", "--stdio", "-q", "--percent-limit", "0.7", "--sort", "dso,symbol", "-i", data)
 	text, err := report.Output()
 	if err != nil {
 		return "", fmt.Errorf("bench: perf report: %w", err)
@@ -172,7 +173,7 @@ func (r *rig) sample(perf string, p *contestant, load func() error) (string, err
 }
 
 // observe runs a tracer while the load runs.
-func (r *rig) observe(tracer *exec.Cmd, load func() error) error {
+func observe(r *rig.Rig, tracer *exec.Cmd, load func() error) error {
 	c, err := r.Start(filepath.Base(tracer.Path), tracer)
 	if err != nil {
 		return err
@@ -180,7 +181,7 @@ func (r *rig) observe(tracer *exec.Cmd, load func() error) error {
 	time.Sleep(attachTime)
 	err = load()
 	_ = c.Signal(syscall.SIGINT)
-	if late := proc.Until(r.ctx, proc.Grace, readyPoll, c.Ended); late != nil {
+	if late := proc.Until(r.Ctx, proc.Grace, rig.ReadyPoll, c.Ended); late != nil {
 		c.Kill()
 		return errors.Join(err, c.Failure("did not end: "+late.Error()))
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/bench/measure"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -56,41 +57,41 @@ type resumed struct {
 
 // measureResume has two sidecars: the sessions live on the first, and the
 // second passes clients on to it.
-func (r *rig) measureResume(o *options) (*resumed, error) {
-	echo, upstream, err := r.startRole("echo")
+func measureResume(r *rig.Rig, o *options) (*resumed, error) {
+	echo, upstream, err := r.StartRole("echo")
 	if err != nil {
 		return nil, err
 	}
 	defer echo.Kill()
-	p, err := r.startPods(2, 1, upstream)
+	p, err := r.StartPods(2, 1, upstream)
 	if err != nil {
 		return nil, err
 	}
-	defer p.kill()
+	defer p.Kill()
 	m := new(resumed)
-	if m.rows, err = p.timeResumes(o); err != nil {
-		return nil, p.failure(err)
+	if m.rows, err = timeResumes(p, o); err != nil {
+		return nil, p.Failure(err)
 	}
-	if m.paths, err = p.weighPaths(o); err != nil {
-		return nil, p.failure(err)
+	if m.paths, err = weighPaths(p, o); err != nil {
+		return nil, p.Failure(err)
 	}
 	return m, nil
 }
 
 // throughTunnel opens a session at the first sidecar and resumes it through
 // the second.
-func (p *pods) throughTunnel() (*load.Peer, error) {
-	c, err := load.GreetPeer(p.sidecars[0].Addr, wire.Offer{Resilient: true})
+func throughTunnel(p *rig.Pods) (*load.Peer, error) {
+	c, err := load.GreetPeer(p.Sidecars[0].Addr, wire.Offer{Resilient: true})
 	if err != nil {
 		return nil, err
 	}
-	return c, c.ComeBack(p.sidecars[1].Addr, wire.StatusResumed)
+	return c, c.ComeBack(p.Sidecars[1].Addr, wire.StatusResumed)
 }
 
 // timeResumes takes turns, so that all rows feel the same moments of the
 // machine.
-func (p *pods) timeResumes(o *options) ([]resumeRow, error) {
-	owner, other := p.sidecars[0].Addr, p.sidecars[1].Addr
+func timeResumes(p *rig.Pods, o *options) ([]resumeRow, error) {
+	owner, other := p.Sidecars[0].Addr, p.Sidecars[1].Addr
 	var pools [2]load.Fleet
 	for i := range pools {
 		var err error
@@ -135,11 +136,11 @@ func resumeOnce(p *load.Peer, addr string) (time.Duration, error) {
 }
 
 // weighPaths sends the same load to the owner directly and through a tunnel.
-func (p *pods) weighPaths(o *options) ([]pathRow, error) {
+func weighPaths(p *rig.Pods, o *options) ([]pathRow, error) {
 	paths := []pathRow{{name: "directly"}, {name: "through a tunnel"}}
 	for i, join := range []func() (*load.Peer, error){
-		func() (*load.Peer, error) { return load.GreetPeer(p.sidecars[0].Addr, wire.Offer{Resilient: true}) },
-		p.throughTunnel,
+		func() (*load.Peer, error) { return load.GreetPeer(p.Sidecars[0].Addr, wire.Offer{Resilient: true}) },
+		func() (*load.Peer, error) { return throughTunnel(p) },
 	} {
 		var err error
 		if paths[i].fleet, err = load.Gather(o.connections, join); err != nil {
@@ -150,7 +151,7 @@ func (p *pods) weighPaths(o *options) ([]pathRow, error) {
 	payload := make([]byte, o.size)
 	for round := -1; round < o.rounds; round++ {
 		for i := range paths {
-			if err := p.weighRound(&paths[i], max(o.messages/pathShare, o.connections), payload, round >= 0); err != nil {
+			if err := weighRound(p, &paths[i], max(o.messages/pathShare, o.connections), payload, round >= 0); err != nil {
 				return nil, fmt.Errorf("bench: messages %s: %w", paths[i].name, err)
 			}
 		}
@@ -164,11 +165,11 @@ func (p *pods) weighPaths(o *options) ([]pathRow, error) {
 }
 
 // weighRound makes round trips, and notes what they cost if they count.
-func (p *pods) weighRound(path *pathRow, trips int, payload []byte, counts bool) error {
+func weighRound(p *rig.Pods, path *pathRow, trips int, payload []byte, counts bool) error {
 	var before, after [2]time.Duration
 	var err error
 	for i := range before {
-		if before[i], err = measure.CpuTime(p.sidecars[i].Pid()); err != nil {
+		if before[i], err = measure.CpuTime(p.Sidecars[i].Pid()); err != nil {
 			return err
 		}
 	}
@@ -176,7 +177,7 @@ func (p *pods) weighRound(path *pathRow, trips int, payload []byte, counts bool)
 		return err
 	}
 	for i := range after {
-		if after[i], err = measure.CpuTime(p.sidecars[i].Pid()); err != nil {
+		if after[i], err = measure.CpuTime(p.Sidecars[i].Pid()); err != nil {
 			return err
 		}
 	}

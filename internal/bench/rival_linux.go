@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wsresilience/wsresilience/internal/bench/measure"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -40,7 +40,7 @@ type rival struct {
 	name    string
 	offer   wire.Offer
 	sidecar bool
-	begin   func(r *rig, upstream string, env ...string) (*contestant, error)
+	begin   func(r *rig.Rig, upstream string, env ...string) (*contestant, error)
 }
 
 // A contestant is a running rival.
@@ -55,12 +55,12 @@ func rivals() []rival {
 	list := []rival{
 		{name: nginxAuto, begin: beginNginx("master_process on; worker_processes auto; worker_cpu_affinity auto;")},
 		{name: nginxOne, begin: beginNginx("master_process on; worker_processes 1;")},
-		{name: "HAProxy", begin: func(r *rig, upstream string, _ ...string) (*contestant, error) {
-			c, addr, err := r.startHAProxy(upstream, connectionRoom/2)
+		{name: "HAProxy", begin: func(r *rig.Rig, upstream string, _ ...string) (*contestant, error) {
+			c, addr, err := r.StartHAProxy(upstream, connectionRoom/2)
 			return &contestant{Process: c, addr: addr}, err
 		}},
-		{name: "goroutine forwarder", begin: func(r *rig, upstream string, _ ...string) (*contestant, error) {
-			c, addr, err := r.startRole("forward", "loop", upstream)
+		{name: "goroutine forwarder", begin: func(r *rig.Rig, upstream string, _ ...string) (*contestant, error) {
+			c, addr, err := r.StartRole("forward", "loop", upstream)
 			return &contestant{Process: c, addr: addr}, err
 		}},
 	}
@@ -78,7 +78,7 @@ func another(command []string) rival {
 	for _, arg := range command[1:] {
 		name += " " + arg
 	}
-	return rival{name: name, begin: func(r *rig, upstream string, _ ...string) (*contestant, error) {
+	return rival{name: name, begin: func(r *rig.Rig, upstream string, _ ...string) (*contestant, error) {
 		free, err := proc.FreeAddrs(1)
 		if err != nil {
 			return nil, err
@@ -88,24 +88,24 @@ func another(command []string) rival {
 		if err != nil {
 			return nil, err
 		}
-		return &contestant{Process: c, addr: addr}, r.awaitListener(c, addr)
+		return &contestant{Process: c, addr: addr}, r.AwaitListener(c, addr)
 	}}
 }
 
-func beginNginx(workers string) func(*rig, string, ...string) (*contestant, error) {
-	return func(r *rig, upstream string, _ ...string) (*contestant, error) {
-		c, addr, err := r.startNginxAs(nginxKind{workers, connectionRoom}, upstream)
+func beginNginx(workers string) func(*rig.Rig, string, ...string) (*contestant, error) {
+	return func(r *rig.Rig, upstream string, _ ...string) (*contestant, error) {
+		c, addr, err := r.StartNginxAs(rig.NginxKind{Workers: workers, Connections: connectionRoom}, upstream)
 		return &contestant{Process: c, addr: addr}, err
 	}
 }
 
-func beginDriver(driver string) func(*rig, string, ...string) (*contestant, error) {
-	return func(r *rig, upstream string, env ...string) (*contestant, error) {
-		dir, err := r.scratch("data")
+func beginDriver(driver string) func(*rig.Rig, string, ...string) (*contestant, error) {
+	return func(r *rig.Rig, upstream string, env ...string) (*contestant, error) {
+		dir, err := r.Scratch("data")
 		if err != nil {
 			return nil, err
 		}
-		s, err := r.startSidecar(upstream, dir, tokenKey(), append(env, "WSR_TEST_DRIVER="+driver)...)
+		s, err := r.StartSidecar(upstream, dir, rig.TokenKey(), append(env, "WSR_TEST_DRIVER="+driver)...)
 		if err != nil {
 			return nil, err
 		}
@@ -120,16 +120,7 @@ func (p *contestant) end() {
 		p.Kill()
 		return
 	}
-	stop(p.Process)
-}
-
-// requireProxies wants nginx and HAProxy.
-func (r *rig) requireProxies() error {
-	haproxy, err := exec.LookPath("haproxy")
-	if r.haproxy = haproxy; err != nil || r.nginx == "" {
-		return errors.New("bench: nginx and haproxy are needed to compare with: apt-get install nginx-light haproxy")
-	}
-	return nil
+	rig.Stop(p.Process)
 }
 
 // raiseDescriptors gives this process, and those it starts, room for n files.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -19,13 +20,13 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Not nginx: what is installed here must not change what is tested.
-	r := &rig{Starter: proc.Starter{Dir: t.TempDir()}, ctx: t.Context(), sidecar: self, patience: 50 * time.Millisecond}
+	r := &rig.Rig{Starter: proc.Starter{Dir: t.TempDir()}, Ctx: t.Context(), Sidecar: self, Patience: 50 * time.Millisecond}
 	var out strings.Builder
 	rep := &report{w: &out}
 	o := &options{connections: 4, messages: 200, rounds: 2, size: 64, sessions: 20, resumes: 5, quick: true,
 		only: "cpu,memory,startup,resume"}
 	rep.header([]string{"-quick"})
-	if err := r.measure(rep, o); err != nil {
+	if err := measureAll(r, rep, o); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -41,13 +42,13 @@ func TestRun(t *testing.T) {
 
 // What a fake cannot do: the real sidecar writes a journal and adopts.
 func TestRunOfTheSidecar(t *testing.T) {
-	r := &rig{Starter: proc.Starter{Dir: t.TempDir()}, ctx: t.Context(), patience: 100 * time.Millisecond}
-	if err := r.buildSidecar(); err != nil {
+	r := &rig.Rig{Starter: proc.Starter{Dir: t.TempDir()}, Ctx: t.Context(), Patience: 100 * time.Millisecond}
+	if err := r.BuildSidecar(); err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
 	rep := &report{w: &out}
-	if err := r.measure(rep, &options{logged: 40, resumes: 5, cluster: 1, only: "adoption,durability"}); err != nil {
+	if err := measureAll(r, rep, &options{logged: 40, resumes: 5, cluster: 1, only: "adoption,durability"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"1 nats-server, 1 ", "1 nats-server, 32 ", "opened ", "flood, 16 in flight ", "closed "} {
@@ -63,22 +64,22 @@ func TestRunOfTheSidecar(t *testing.T) {
 }
 
 func TestSidecarThatFails(t *testing.T) {
-	r := &rig{Starter: proc.Starter{Dir: t.TempDir()}, ctx: t.Context(), sidecar: "/bin/false"}
-	if _, err := r.startSidecar("127.0.0.1:1", r.Dir, tokenKey()); err == nil || !strings.Contains(err.Error(), "ended at its start") {
+	r := &rig.Rig{Starter: proc.Starter{Dir: t.TempDir()}, Ctx: t.Context(), Sidecar: "/bin/false"}
+	if _, err := r.StartSidecar("127.0.0.1:1", r.Dir, rig.TokenKey()); err == nil || !strings.Contains(err.Error(), "ended at its start") {
 		t.Errorf("got %v", err)
 	}
 }
 
 // Each copier moves bytes and ends of stream.
 func TestForwarders(t *testing.T) {
-	r := &rig{Starter: proc.Starter{Dir: t.TempDir()}, ctx: t.Context()}
-	echo, upstream, err := r.startRole("echo")
+	r := &rig.Rig{Starter: proc.Starter{Dir: t.TempDir()}, Ctx: t.Context()}
+	echo, upstream, err := r.StartRole("echo")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer echo.Kill()
 	for kind := range load.Copiers {
-		c, addr, err := r.startRole("forward", kind, upstream)
+		c, addr, err := r.StartRole("forward", kind, upstream)
 		if err != nil {
 			t.Fatal(err)
 		}

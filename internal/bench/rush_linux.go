@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -28,7 +29,7 @@ type rushRow struct {
 
 // contendResume cuts all connections, lets the app send to those who are
 // away, and has all of them come back.
-func (r *rig) contendResume(pg *page, o *contestOptions) error {
+func contendResume(r *rig.Rig, pg *page, o *contestOptions) error {
 	n, rounds := 5000, min(3, o.rounds)
 	if o.quick {
 		n, rounds = 500, 1
@@ -41,7 +42,7 @@ func (r *rig) contendResume(pg *page, o *contestOptions) error {
 		row := rushRow{rival: rv.name}
 		for range rounds {
 			fmt.Fprintln(os.Stderr, "bench: resume,", rv.name)
-			if err := r.rush(&rv, n, &row); err != nil {
+			if err := rush(r, &rv, n, &row); err != nil {
 				return fmt.Errorf("resume, %s: %w", rv.name, err)
 			}
 		}
@@ -51,8 +52,8 @@ func (r *rig) contendResume(pg *page, o *contestOptions) error {
 	return nil
 }
 
-func (r *rig) rush(rv *rival, n int, row *rushRow) error {
-	up, upstream, err := r.startRole("bare-app")
+func rush(r *rig.Rig, rv *rival, n int, row *rushRow) error {
+	up, upstream, err := r.StartRole("bare-app")
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (r *rig) rush(rv *rival, n int, row *rushRow) error {
 	}
 	defer s.Cut()
 	f.Cut()
-	if err := r.settle(settleFresh); err != nil { // the sidecar notices
+	if err := r.Settle(rig.SettleFresh); err != nil { // the sidecar notices
 		return err
 	}
 	for range rushMissed {
@@ -85,7 +86,7 @@ func (r *rig) rush(rv *rival, n int, row *rushRow) error {
 			return err
 		}
 	}
-	if err := r.settle(settleFresh); err != nil { // the journal has them
+	if err := r.Settle(rig.SettleFresh); err != nil { // the journal has them
 		return err
 	}
 	return p.comeBack(f, row)

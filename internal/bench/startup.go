@@ -7,6 +7,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/bench/measure"
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -33,64 +34,64 @@ type startup struct {
 	embedded, external int64     // bytes resident when idle
 }
 
-func (r *rig) measureStartup(o *options) (m startup, err error) {
-	echo, upstream, err := r.startRole("echo")
+func measureStartup(r *rig.Rig, o *options) (m startup, err error) {
+	echo, upstream, err := r.StartRole("echo")
 	if err != nil {
 		return m, err
 	}
 	defer echo.Kill()
 	for range starts {
-		dir, err := r.scratch("data")
+		dir, err := r.Scratch("data")
 		if err != nil {
 			return m, err
 		}
-		if err := r.timeStart(&m.empty, upstream, dir, tokenKey()); err != nil {
+		if err := timeStart(r, &m.empty, upstream, dir, rig.TokenKey()); err != nil {
 			return m, err
 		}
 	}
-	if err := r.timeUsed(&m, upstream, o); err != nil {
+	if err := timeUsed(r, &m, upstream, o); err != nil {
 		return m, err
 	}
-	if m.embedded, err = r.weighFresh(upstream); err != nil {
+	if m.embedded, err = weighFresh(r, upstream); err != nil {
 		return m, err
 	}
-	m.external, err = r.weighExternal(upstream)
+	m.external, err = weighExternal(r, upstream)
 	return m, err
 }
 
-func (r *rig) timeStart(to *[]float64, upstream, dir, key string) error {
-	s, err := r.startSidecar(upstream, dir, key)
+func timeStart(r *rig.Rig, to *[]float64, upstream, dir, key string) error {
+	s, err := r.StartSidecar(upstream, dir, key)
 	if err != nil {
 		return err
 	}
-	stop(s.Process)
+	rig.Stop(s.Process)
 	*to = append(*to, float64(s.Took.Microseconds())/1e3)
 	return nil
 }
 
 // timeUsed starts on a journal that holds detached sessions: their clients
 // are cut off before they acknowledge anything.
-func (r *rig) timeUsed(m *startup, upstream string, o *options) error {
-	dir, err := r.scratch("data")
+func timeUsed(r *rig.Rig, m *startup, upstream string, o *options) error {
+	dir, err := r.Scratch("data")
 	if err != nil {
 		return err
 	}
-	key := tokenKey()
-	s, err := r.startSidecar(upstream, dir, key)
+	key := rig.TokenKey()
+	s, err := r.StartSidecar(upstream, dir, key)
 	if err != nil {
 		return err
 	}
 	f, err := load.DialFleet(s.Addr, min(usedSessions, o.sessions), wire.Offer{Resilient: true})
 	if err == nil {
 		f.Cut()
-		err = r.settle(settleFresh) // beyond WSR_PERSIST_AFTER
+		err = r.Settle(rig.SettleFresh) // beyond WSR_PERSIST_AFTER
 	}
-	stop(s.Process)
+	rig.Stop(s.Process)
 	if err != nil {
 		return s.Failure(fmt.Sprintf("sessions for a used journal: %v", err))
 	}
 	for range starts {
-		if err := r.timeStart(&m.used, upstream, dir, key); err != nil {
+		if err := timeStart(r, &m.used, upstream, dir, key); err != nil {
 			return err
 		}
 	}
@@ -98,37 +99,37 @@ func (r *rig) timeUsed(m *startup, upstream string, o *options) error {
 }
 
 // weighFresh returns the resident memory of a sidecar that nobody uses.
-func (r *rig) weighFresh(upstream string, more ...string) (int64, error) {
-	dir, err := r.scratch("data")
+func weighFresh(r *rig.Rig, upstream string, more ...string) (int64, error) {
+	dir, err := r.Scratch("data")
 	if err != nil {
 		return 0, err
 	}
-	s, err := r.startSidecar(upstream, dir, tokenKey(), more...)
+	s, err := r.StartSidecar(upstream, dir, rig.TokenKey(), more...)
 	if err != nil {
 		return 0, err
 	}
-	defer stop(s.Process)
-	if err := r.settle(settleFresh); err != nil {
+	defer rig.Stop(s.Process)
+	if err := r.Settle(rig.SettleFresh); err != nil {
 		return 0, err
 	}
 	return measure.Resident(s.Pid())
 }
 
 // weighExternal does so with a NATS server outside, in this process.
-func (r *rig) weighExternal(upstream string) (int64, error) {
-	ns, err := r.startNATS(1)
+func weighExternal(r *rig.Rig, upstream string) (int64, error) {
+	ns, err := r.StartNATS(1)
 	if err != nil {
 		return 0, err
 	}
 	defer ns.Close()
-	return r.weighFresh(upstream, ns.Settings()...)
+	return weighFresh(r, upstream, ns.Settings()...)
 }
 
 // reportStartup writes the table and judges: times by their median, with the
 // slowest beside it.
 func reportStartup(rep *report, m *startup) {
 	rep.section("Start-up and idle sidecar",
-		fmt.Sprintf("From exec to /readyz 200, asked every %v: median of %d and the slowest. Memory: resident, no session, MB of 10^6 bytes.", readyPoll, starts))
+		fmt.Sprintf("From exec to /readyz 200, asked every %v: median of %d and the slowest. Memory: resident, no session, MB of 10^6 bytes.", rig.ReadyPoll, starts))
 	t := table{{"what", "median", "slowest", "allowed", ""}}
 	for _, s := range []struct {
 		name   string

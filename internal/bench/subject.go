@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -19,41 +20,41 @@ type subject struct {
 	allowed   float64    // CPU beside the reference; 0: for information
 
 	// begin starts a fresh process in front of the echo server at upstream.
-	begin func(r *rig, upstream string) (*proc.Process, string, error)
+	begin func(r *rig.Rig, upstream string) (*proc.Process, string, error)
 }
 
 // subjects are the rows of the tables, in the order of a round.
-func (r *rig) subjects() []subject {
+func subjects(r *rig.Rig) []subject {
 	list := []subject{
 		{name: "goroutine forwarder, read/write loops", reference: true, begin: beginForward("loop")},
 		{name: "goroutine forwarder, io.Copy", reference: true, begin: beginForward("copy")},
 	}
-	if r.sidecar != "" {
+	if r.Sidecar != "" {
 		list = append(list,
 			subject{name: "sidecar, plain clients", allowed: allowedPlain, begin: beginSidecar()},
 			subject{name: "sidecar, resilient clients", offer: wire.Offer{Resilient: true}, allowed: allowedResilient, begin: beginSidecar()})
 	}
-	if r.nginx != "" {
-		list = append(list, subject{name: "nginx", begin: (*rig).startNginx})
+	if r.Nginx != "" {
+		list = append(list, subject{name: "nginx", begin: (*rig.Rig).StartNginx})
 	}
 	return list
 }
 
-func beginForward(kind string) func(*rig, string) (*proc.Process, string, error) {
-	return func(r *rig, upstream string) (*proc.Process, string, error) {
-		return r.startRole("forward", kind, upstream)
+func beginForward(kind string) func(*rig.Rig, string) (*proc.Process, string, error) {
+	return func(r *rig.Rig, upstream string) (*proc.Process, string, error) {
+		return r.StartRole("forward", kind, upstream)
 	}
 }
 
 // beginSidecar starts one with an embedded journal of its own: plain and
 // resilient clients are measured on two processes.
-func beginSidecar(more ...string) func(*rig, string) (*proc.Process, string, error) {
-	return func(r *rig, upstream string) (*proc.Process, string, error) {
-		dir, err := r.scratch("data")
+func beginSidecar(more ...string) func(*rig.Rig, string) (*proc.Process, string, error) {
+	return func(r *rig.Rig, upstream string) (*proc.Process, string, error) {
+		dir, err := r.Scratch("data")
 		if err != nil {
 			return nil, "", err
 		}
-		s, err := r.startSidecar(upstream, dir, tokenKey(), more...)
+		s, err := r.StartSidecar(upstream, dir, rig.TokenKey(), more...)
 		if err != nil {
 			return nil, "", err
 		}

@@ -37,7 +37,7 @@ type guest struct {
 	have     int
 }
 
-// serveApp serves until the listener breaks.
+// ServeApp serves until the listener breaks.
 func ServeApp(ln net.Listener) error {
 	poll, err := newPoller()
 	if err != nil {

@@ -31,9 +31,9 @@ func (p *Peer) greet() error {
 	return err
 }
 
-// comeBack gives up the connection and resumes the session at addr: it wants
+// ComeBack gives up the connection and resumes the session at addr: it wants
 // the status and everything after the last message that it received. The time
-// from the request to WELCOME is p.greeted.
+// from the request to WELCOME is p.Greeted.
 func (p *Peer) ComeBack(addr string, want wire.Status) error {
 	p.conn.Close()
 	conn, err := net.DialTimeout("tcp", addr, dialLimit)

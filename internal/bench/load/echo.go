@@ -16,7 +16,7 @@ import (
 // errPage means that a readiness check asked for a page, and got one.
 var errPage = errors.New("load: a page was asked for")
 
-// serveEcho is the app of every measurement: a WebSocket server that returns
+// ServeEcho is the app of every measurement: a WebSocket server that returns
 // each message and does nothing else.
 func ServeEcho(ln net.Listener) error {
 	for {

@@ -41,7 +41,7 @@ func copyIO(dst, src *net.TCPConn) error {
 	return err
 }
 
-// serveForward is the plain goroutine TCP forwarder that the sidecar is held
+// ServeForward is the plain goroutine TCP forwarder that the sidecar is held
 // against: two goroutines a connection and nothing else.
 func ServeForward(ln net.Listener, target string, move copier) error {
 	for {

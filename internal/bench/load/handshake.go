@@ -32,7 +32,7 @@ func acceptKey(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// dialPeer connects, upgrades and, if resilient, waits for WELCOME.
+// DialPeer connects, upgrades and, if resilient, waits for WELCOME.
 func DialPeer(addr string, offer wire.Offer) (*Peer, error) {
 	conn, err := net.DialTimeout("tcp", addr, dialLimit)
 	if err != nil {

@@ -18,15 +18,15 @@ const dialWidth = 16
 // turnLimit ends a turn of load that hangs. One takes seconds.
 const TurnLimit = 5 * time.Minute
 
-// A fleet is many peers.
+// A Fleet is many peers.
 type Fleet []*Peer
 
-// dialFleet opens n connections, each with one round trip behind it.
+// DialFleet opens n connections, each with one round trip behind it.
 func DialFleet(addr string, n int, offer wire.Offer) (Fleet, error) {
 	return Gather(n, func() (*Peer, error) { return GreetPeer(addr, offer) })
 }
 
-// greetPeer opens a connection and makes one round trip on it.
+// GreetPeer opens a connection and makes one round trip on it.
 func GreetPeer(addr string, offer wire.Offer) (*Peer, error) {
 	p, err := DialPeer(addr, offer)
 	if err != nil {
@@ -35,7 +35,7 @@ func GreetPeer(addr string, offer wire.Offer) (*Peer, error) {
 	return p, p.RoundTrip([]byte("hello"))
 }
 
-// gather makes a fleet of n, dialWidth at a time.
+// Gather makes a fleet of n, dialWidth at a time.
 func Gather(n int, join func() (*Peer, error)) (Fleet, error) {
 	f := make(Fleet, n)
 	var next atomic.Int64
@@ -58,7 +58,7 @@ func Gather(n int, join func() (*Peer, error)) (Fleet, error) {
 	return f, nil
 }
 
-// trips makes a number of round trips, spread over the peers so that all of
+// Trips makes a number of round trips, spread over the peers so that all of
 // them end together.
 func (f Fleet) Trips(total int, payload []byte) error {
 	var tickets atomic.Int64
@@ -72,12 +72,12 @@ func (f Fleet) Trips(total int, payload []byte) error {
 	})
 }
 
-// close ends all sessions.
+// Close ends all sessions.
 func (f Fleet) Close() error {
 	return Each(len(f), func(i int) error { return f[i].Close() })
 }
 
-// cut closes the connections and leaves sessions to the sidecar. Peers that
+// Cut closes the connections and leaves sessions to the sidecar. Peers that
 // were never dialled are nil.
 func (f Fleet) Cut() {
 	for _, p := range f {
@@ -87,7 +87,7 @@ func (f Fleet) Cut() {
 	}
 }
 
-// each runs n calls at the same time and joins their errors; the first is
+// Each runs n calls at the same time and joins their errors; the first is
 // enough to read.
 func Each(n int, call func(i int) error) error {
 	var wg sync.WaitGroup

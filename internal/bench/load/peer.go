@@ -30,11 +30,11 @@ const (
 	// readBytes holds a few messages; it grows for larger ones.
 	readBytes = 2 << 10
 
-	// maxMessage is above any -size that makes sense here.
+	// MaxMessage is above any -size that makes sense here.
 	MaxMessage = 1 << 20
 )
 
-// A peer is one connection of the load, plain or resilient. It spends as
+// A Peer is one connection of the load, plain or resilient. It spends as
 // little as it can, since it shares the processors with what is measured. It
 // is not safe for concurrent use.
 type Peer struct {
@@ -75,7 +75,7 @@ func newPeer(conn net.Conn, early []byte, resilient bool) (*Peer, error) {
 	return p, nil
 }
 
-// roundTrip sends one data message and wants it back.
+// RoundTrip sends one data message and wants it back.
 func (p *Peer) RoundTrip(payload []byte) error {
 	if err := p.Say(ws.OpBinary, payload); err != nil {
 		return err
@@ -90,7 +90,7 @@ func (p *Peer) RoundTrip(payload []byte) error {
 	return p.ackIfDue(time.Now())
 }
 
-// next returns the payload of the next data message, valid until the next
+// Next returns the payload of the next data message, valid until the next
 // call, and answers what comes before it.
 func (p *Peer) Next() ([]byte, error) {
 	for {
@@ -178,7 +178,7 @@ func (p *Peer) tell(now time.Time) uint32 {
 	return p.Acked
 }
 
-// rest acknowledges what is open and then stays connected, answering
+// Rest acknowledges what is open and then stays connected, answering
 // heartbeats and pings, until the connection ends.
 func (p *Peer) Rest() error {
 	if p.resilient {
@@ -192,7 +192,7 @@ func (p *Peer) Rest() error {
 	return errors.New("load: data on an idle connection")
 }
 
-// close ends the session and not only the connection, so that the sidecar
+// Close ends the session and not only the connection, so that the sidecar
 // holds nothing of it in the next round.
 func (p *Peer) Close() error {
 	defer p.conn.Close()
@@ -225,7 +225,7 @@ func (p *Peer) rides(now time.Time) bool {
 	return p.Received != p.Acked && (p.Received-p.Acked >= rideMessages || now.Sub(last) >= rideDelay)
 }
 
-// say sends one data message, and an acknowledgement before it if one rides.
+// Say sends one data message, and an acknowledgement before it if one rides.
 func (p *Peer) Say(opcode ws.OpCode, payload []byte) error {
 	p.Sent++
 	p.out = p.out[:0]
@@ -243,7 +243,7 @@ func header(opcode ws.OpCode) ws.Header {
 	return ws.Header{Fin: true, OpCode: opcode, Masked: true, Mask: [4]byte{0x37, 0xfa, 0x21, 0x3d}}
 }
 
-// write sends one frame.
+// Write sends one frame.
 func (p *Peer) Write(opcode ws.OpCode, payload []byte) error { return p.repeat(opcode, payload, 1) }
 
 // repeat sends the same frame n times in one go.

@@ -92,7 +92,7 @@ func newPoller() (*poller, error) {
 	return &poller{fd: fd}, err
 }
 
-// add watches a socket; wait names it by its key.
+// Add watches a socket; wait names it by its key.
 func (p *poller) Add(fd, key int) error {
 	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(key)})
 }

@@ -25,11 +25,11 @@ const (
 	// owedTick is how often overdue acknowledgements are looked for.
 	owedTick = 5 * time.Millisecond
 
-	// timerKey is no index of the fleet.
+	// TimerKey is no index of the fleet.
 	TimerKey = -1
 )
 
-// A swarm is a fleet that one thread drives. It reads what is ready, hands out
+// A Swarm is a fleet that one thread drives. It reads what is ready, hands out
 // the data messages, and acknowledges as a client library does, which includes
 // what is overdue on connections that went quiet.
 type Swarm struct {
@@ -40,7 +40,7 @@ type Swarm struct {
 	Tick  func() error // when a timer that is watched too is due
 }
 
-// gatherSwarm opens n connections with a round trip behind each.
+// GatherSwarm opens n connections with a round trip behind each.
 func GatherSwarm(addr string, n int, offer wire.Offer) (*Swarm, error) {
 	f, err := DialFleet(addr, n, offer)
 	if err != nil {
@@ -156,7 +156,7 @@ func (s *Swarm) settle(now time.Time) error {
 	return nil
 }
 
-// until steps until done, and fails when nothing comes any more.
+// Until steps until done, and fails when nothing comes any more.
 func (s *Swarm) Until(done func() bool) error {
 	began := time.Now()
 	last := began
@@ -175,7 +175,7 @@ func (s *Swarm) Until(done func() bool) error {
 	return nil
 }
 
-// rest answers heartbeats for a time.
+// Rest answers heartbeats for a time.
 func (s *Swarm) Rest(d time.Duration) error {
 	for end := time.Now().Add(d); ; {
 		left := time.Until(end)
@@ -188,7 +188,7 @@ func (s *Swarm) Rest(d time.Duration) error {
 	}
 }
 
-// trips makes a number of round trips, one in flight on each connection.
+// Trips makes a number of round trips, one in flight on each connection.
 func (s *Swarm) Trips(total int, payload []byte) error {
 	started, open := 0, 0
 	begin := func(p *Peer) error {
@@ -214,7 +214,7 @@ func (s *Swarm) Trips(total int, payload []byte) error {
 	return s.Until(func() bool { return open == 0 })
 }
 
-// order sends the app an order, and waits until n messages came of it.
+// Order sends the app an order, and waits until n messages came of it.
 func (s *Swarm) Order(n int, to Fleet, text string) error {
 	left := n
 	s.Take = func(*Peer, []byte) error { left--; return nil }
@@ -227,7 +227,7 @@ func (s *Swarm) Order(n int, to Fleet, text string) error {
 	return s.Until(func() bool { return left <= 0 })
 }
 
-// leave ends all sessions, so that nothing of them is in the next turn.
+// Leave ends all sessions, so that nothing of them is in the next turn.
 func (s *Swarm) Leave() error {
 	defer s.Cut()
 	for _, p := range s.Fleet {
@@ -261,7 +261,7 @@ func (s *Swarm) Leave() error {
 	return nil
 }
 
-// cut closes the connections.
+// Cut closes the connections.
 func (s *Swarm) Cut() {
 	s.Fleet.Cut()
 	s.Poll.close()

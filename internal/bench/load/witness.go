@@ -11,7 +11,7 @@ import (
 // stampGrain is how coarsely the sidecar counts the age of a message.
 const stampGrain = time.Millisecond
 
-// A witness watches how punctual the acknowledgements of a peer are. It cannot
+// A Witness watches how punctual the acknowledgements of a peer are. It cannot
 // see one arrive, but an answer to what was sent after it shows that it did.
 // So an age is taken from before the message can have existed until its
 // acknowledgement must have been processed, and is never too short.
@@ -30,7 +30,7 @@ type batch struct {
 	n     int64
 }
 
-// burst asks for n messages and takes them, acknowledging as ever.
+// Burst asks for n messages and takes them, acknowledging as ever.
 func (w *Witness) Burst(payload []byte, n int) error {
 	p, began := w.Peer, time.Now()
 	p.Sent += uint32(n)
@@ -81,7 +81,7 @@ func (w *Witness) arrived(now time.Time) {
 	w.acked = batch{}
 }
 
-// confirm acknowledges the rest and waits until that must have been processed:
+// Confirm acknowledges the rest and waits until that must have been processed:
 // the sidecar answers a ping in its turn.
 func (w *Witness) Confirm() error {
 	p := w.Peer

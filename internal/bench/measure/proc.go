@@ -16,7 +16,7 @@ import (
 // architecture that Go runs on under Linux.
 const userTick = 10 * time.Millisecond
 
-// cpuTime returns the processor time that a process has used. schedstat
+// CpuTime returns the processor time that a process has used. schedstat
 // counts nanoseconds, of threads that live; neither Go nor nginx ends threads
 // under these loads. Without it, utime and stime count ticks.
 func CpuTime(pid int) (time.Duration, error) {
@@ -68,7 +68,7 @@ func parseStat(b []byte) (time.Duration, error) {
 	return user + system, err
 }
 
-// parseTimes reads utime and stime, the fields 14 and 15 of proc(5). The
+// ParseTimes reads utime and stime, the fields 14 and 15 of proc(5). The
 // second field is the program's name in parentheses, and the name may hold
 // spaces and parentheses too.
 func ParseTimes(b []byte) (user, system time.Duration, err error) {
@@ -91,7 +91,7 @@ func ParseTimes(b []byte) (user, system time.Duration, err error) {
 // maxTicks keeps the sum from overflowing: a century.
 const maxTicks = 100 * 366 * 24 * int64(time.Hour/userTick)
 
-// resident returns the resident memory of a process in bytes.
+// Resident returns the resident memory of a process in bytes.
 func Resident(pid int) (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -120,7 +120,7 @@ func parseResident(status []byte) (int64, error) {
 	return 0, errors.New("measure: status without VmRSS")
 }
 
-// parseModel returns the processor's name from /proc/cpuinfo.
+// ParseModel returns the processor's name from /proc/cpuinfo.
 func ParseModel(cpuinfo []byte) string {
 	for line := range bytes.Lines(cpuinfo) {
 		key, value, ok := bytes.Cut(line, []byte(":"))

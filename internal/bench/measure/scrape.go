@@ -11,7 +11,7 @@ import (
 // metricsLimit is far above what a sidecar has to tell.
 const metricsLimit = 4 << 20
 
-// scrape reads the metrics of a sidecar, each by its name with its labels.
+// Scrape reads the metrics of a sidecar, each by its name with its labels.
 func Scrape(admin string) (map[string]float64, error) {
 	text, err := ReadMetrics(admin)
 	if err != nil {

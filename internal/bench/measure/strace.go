@@ -15,7 +15,7 @@ type callCount struct {
 	calls int
 }
 
-// parseStrace reads the table of strace -c, the most frequent call first.
+// ParseStrace reads the table of strace -c, the most frequent call first.
 func ParseStrace(text []byte) ([]callCount, error) {
 	var counts []callCount
 	for line := range bytes.Lines(text) {
@@ -34,7 +34,7 @@ func ParseStrace(text []byte) ([]callCount, error) {
 	return counts, nil
 }
 
-// perMessage writes the counts divided by the messages; what is rarer than one
+// PerMessage writes the counts divided by the messages; what is rarer than one
 // in a thousand is left out.
 func PerMessage(counts []callCount, n int) string {
 	var parts []string

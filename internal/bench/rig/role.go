@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
-// roles are what this program is as one of its own processes, so that the
+// Roles are what this program is as one of its own processes, so that the
 // processor time of each part is that of a process. Each prints its address
 // and serves until it is killed:
 //
@@ -19,13 +19,13 @@ import (
 //	forward loop|copy target
 //
 // and those of the lab.
-func roles() map[string]proc.Role {
+func Roles() map[string]proc.Role {
 	all := maps.Clone(lab.Roles)
 	all["echo"] = func([]string) error { return listen(load.ServeEcho) }
 	all["bare-app"] = func([]string) error { return listen(load.ServeApp) }
 	all["forward"] = func(args []string) error {
 		if len(args) != 2 || load.Copiers[args[0]] == nil {
-			return fmt.Errorf("bench: forward %q: want loop or copy, and a target", args)
+			return fmt.Errorf("rig: forward %q: want loop or copy, and a target", args)
 		}
 		return listen(func(ln net.Listener) error { return load.ServeForward(ln, args[1], load.Copiers[args[0]]) })
 	}

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"fmt"
@@ -37,39 +37,40 @@ http {
 }
 `
 
-// An nginxKind says how nginx is run.
-type nginxKind struct {
-	workers     string // lines of the main context
-	connections int    // of each worker
+// An NginxKind says how nginx is run.
+type NginxKind struct {
+	Workers     string // lines of the main context
+	Connections int    // of each worker
 }
 
 // nginxAlone is one process, so that its time and memory are those of one pid,
 // for at most 4,096 sessions.
-var nginxAlone = nginxKind{"master_process off;", 8192}
+var nginxAlone = NginxKind{"master_process off;", 8192}
 
-// startNginx starts nginx in front of upstream and waits until it listens.
-func (r *rig) startNginx(upstream string) (*proc.Process, string, error) {
-	return r.startNginxAs(nginxAlone, upstream)
+// StartNginx starts nginx in front of upstream and waits until it listens.
+func (r *Rig) StartNginx(upstream string) (*proc.Process, string, error) {
+	return r.StartNginxAs(nginxAlone, upstream)
 }
 
-func (r *rig) startNginxAs(kind nginxKind, upstream string) (*proc.Process, string, error) {
+// StartNginxAs is StartNginx with workers of a kind.
+func (r *Rig) StartNginxAs(kind NginxKind, upstream string) (*proc.Process, string, error) {
 	free, err := proc.FreeAddrs(1)
 	if err != nil {
 		return nil, "", err
 	}
 	addr := free[0]
-	dir, err := r.scratch("nginx")
+	dir, err := r.Scratch("nginx")
 	if err != nil {
 		return nil, "", err
 	}
 	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, upstream, kind.workers, kind.connections, kind.connections+300), 0o600); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, upstream, kind.Workers, kind.Connections, kind.Connections+300), 0o600); err != nil {
 		return nil, "", err
 	}
-	cmd := exec.Command(r.nginx, "-p", dir, "-e", "stderr", "-c", conf)
+	cmd := exec.Command(r.Nginx, "-p", dir, "-e", "stderr", "-c", conf)
 	c, err := r.Start("nginx", cmd)
 	if err != nil {
 		return nil, "", err
 	}
-	return c, addr, r.awaitListener(c, addr)
+	return c, addr, r.AwaitListener(c, addr)
 }

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"fmt"
@@ -27,14 +27,14 @@ backend app
 	server app %[2]s
 `
 
-// startHAProxy starts HAProxy in front of upstream and waits until it listens.
-func (r *rig) startHAProxy(upstream string, sessions int) (*proc.Process, string, error) {
+// StartHAProxy starts HAProxy in front of upstream and waits until it listens.
+func (r *Rig) StartHAProxy(upstream string, sessions int) (*proc.Process, string, error) {
 	free, err := proc.FreeAddrs(1)
 	if err != nil {
 		return nil, "", err
 	}
 	addr := free[0]
-	dir, err := r.scratch("haproxy")
+	dir, err := r.Scratch("haproxy")
 	if err != nil {
 		return nil, "", err
 	}
@@ -42,9 +42,9 @@ func (r *rig) startHAProxy(upstream string, sessions int) (*proc.Process, string
 	if err := os.WriteFile(conf, fmt.Appendf(nil, haproxyConf, addr, upstream, sessions), 0o600); err != nil {
 		return nil, "", err
 	}
-	c, err := r.Start("haproxy", exec.Command(r.haproxy, "-db", "-f", conf))
+	c, err := r.Start("haproxy", exec.Command(r.Haproxy, "-db", "-f", conf))
 	if err != nil {
 		return nil, "", err
 	}
-	return c, addr, r.awaitListener(c, addr)
+	return c, addr, r.AwaitListener(c, addr)
 }

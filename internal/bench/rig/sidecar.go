@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"encoding/base64"
@@ -10,33 +10,33 @@ import (
 )
 
 const (
-	// readyPoll is how often readiness is asked for: it bounds the error of
+	// ReadyPoll is how often readiness is asked for: it bounds the error of
 	// the start-up time.
-	readyPoll = time.Millisecond
+	ReadyPoll = time.Millisecond
 
 	// drainSeconds is short: nobody waits for the clients that are told to
 	// move.
 	drainSeconds = 2
 )
 
-// tokenKey is a fresh key for one run; sidecars that share a data folder
+// TokenKey is a fresh key for one run; sidecars that share a data folder
 // share it.
-func tokenKey() string { return base64.StdEncoding.EncodeToString(keyring.Generate()) }
+func TokenKey() string { return base64.StdEncoding.EncodeToString(keyring.Generate()) }
 
-// startSidecar starts one and waits until it is ready. What more does not say
+// StartSidecar starts one and waits until it is ready. What more does not say
 // is at its default, logging included.
-func (r *rig) startSidecar(upstream, dataDir, key string, more ...string) (*lab.Sidecar, error) {
+func (r *Rig) StartSidecar(upstream, dataDir, key string, more ...string) (*lab.Sidecar, error) {
 	s, err := lab.NewSidecar("")
 	if err != nil {
 		return nil, err
 	}
-	s.Program, s.Upstream, s.Ask = r.sidecar, "http://"+upstream, readyPoll
+	s.Program, s.Upstream, s.Ask = r.Sidecar, "http://"+upstream, ReadyPoll
 	s.Settings = append([]string{
 		"WSR_DATA_DIR=" + dataDir,
 		"WSR_TOKEN_KEYS=" + key,
 		"WSR_DRAIN_SECONDS=" + strconv.Itoa(drainSeconds),
 	}, more...)
-	if err := s.Start(r.ctx, &r.Starter); err != nil {
+	if err := s.Start(r.Ctx, &r.Starter); err != nil {
 		return nil, err
 	}
 	return s, nil
