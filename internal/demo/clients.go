@@ -4,18 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
-	"net/http"
-	"sync"
 	"time"
-
-	"github.com/coder/websocket"
 
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/backoff"
 	"github.com/wsresilience/wsresilience/internal/lab"
-	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // dialTimeout is how long both clients give a handshake. It is longer than any
@@ -41,87 +35,15 @@ const (
 // wants to watch one of half a minute.
 const resumeBackoffMax = 2 * time.Second
 
-// plainClient is an ordinary WebSocket client that connects again after a
-// break, with backoff, and sends then what it could not send before. It
-// cannot know which of the messages that it did send have arrived.
-type plainClient struct {
-	url   string
-	tally *tally
-	queue chan []byte
-	http  *http.Client
-}
-
-func newPlainClient(url string, t *tally) *plainClient {
-	return &plainClient{
-		url: url, tally: t, queue: make(chan []byte, plainQueue),
-		http: &http.Client{Transport: &http.Transport{}}, // of its own, and without the environment's proxies
-	}
-}
-
-// run lasts until ctx ends, and sends no new messages once producer does.
-func (p *plainClient) run(ctx, producer context.Context) {
-	defer p.http.CloseIdleConnections()
-	var sender sync.WaitGroup
-	defer sender.Wait()
-	sender.Go(func() { p.tally.produce(producer, plain, p.enqueue) })
-	wait := backoff.New(backoff.Policy{Base: plainBackoffBase, Max: plainBackoffMax}, rand.Float64)
-	for ctx.Err() == nil {
-		if c, err := p.dial(ctx); err == nil {
-			wait.Reset()
-			p.tally.connected(plain)
-			p.live(ctx, c)
-			p.tally.disconnected(plain)
-		}
-		pause, _ := wait.Next()
-		_ = proc.Sleep(ctx, pause)
-	}
-}
-
-// enqueue takes a message, or drops it when far too many wait.
-func (p *plainClient) enqueue(msg []byte) {
-	select {
-	case p.queue <- msg:
-	default:
-	}
-}
-
-func (p *plainClient) dial(ctx context.Context) (*websocket.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	c, _, err := websocket.Dial(ctx, p.url, &websocket.DialOptions{HTTPClient: p.http}) //nolint:bodyclose // need not be closed, it says
-	return c, err
-}
-
-// live is one connection up to its end.
-func (p *plainClient) live(ctx context.Context, c *websocket.Conn) {
-	defer func() { _ = c.CloseNow() }()
-	var writer sync.WaitGroup
-	defer writer.Wait()
-	writing, stop := context.WithCancel(ctx)
-	defer stop()
-	writer.Go(func() { p.write(writing, c) })
-	for {
-		reading, cancel := context.WithTimeout(ctx, plainPatience)
-		_, msg, err := c.Read(reading)
-		cancel()
-		if err != nil {
-			return
-		}
-		p.tally.hear(plain, msg)
-	}
-}
-
-func (p *plainClient) write(ctx context.Context, c *websocket.Conn) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case msg := <-p.queue:
-			if c.Write(ctx, websocket.MessageText, msg) != nil {
-				return
-			}
-		}
-	}
+// newPlainClient is an ordinary client, which the lab's is.
+func newPlainClient(url string, t *tally) *lab.Plain {
+	return lab.NewPlain(url, lab.PlainSpec{
+		Dial: dialTimeout, Patience: plainPatience, Queue: plainQueue,
+		Backoff:      backoff.Policy{Base: plainBackoffBase, Max: plainBackoffMax},
+		Connected:    func() { t.connected(plain) },
+		Message:      func(msg []byte) { t.hear(plain, msg) },
+		Disconnected: func(error) { t.disconnected(plain) },
+	})
 }
 
 // resilientClient is the same with package client, which needs no queue, no

@@ -119,8 +119,14 @@ func (s *stage) openClients(ctx, producer context.Context, t *tally) error {
 	p := newPlainClient(address(plain), t)
 	connected, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { p.run(connected, producer) })
-	s.later(func() error { stop(); running.Wait(); return nil })
+	running.Go(func() { p.Run(connected) })
+	running.Go(func() { t.produce(producer, plain, p.Send) })
+	s.later(func() error {
+		s.stopProducer()
+		stop()
+		running.Wait()
+		return nil
+	})
 	return nil
 }
 

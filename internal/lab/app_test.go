@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/wsresilience/wsresilience/internal/backoff"
+	"github.com/wsresilience/wsresilience/internal/faultlink"
 	"github.com/wsresilience/wsresilience/internal/lab/ledger"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
@@ -183,4 +186,58 @@ func TestNATS(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// TestPlain: a plain client sends what it could not send before, comes back
+// after a break, and gives up a connection that says nothing.
+func TestPlain(t *testing.T) {
+	a, err := StartApp(t.Context(), new(proc.Starter), AppSpec{}, func(ledger.Record) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Kill()
+	b, err := NewBalancer(func() []string { return []string{a.Addr} }, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	heard, lost := make(chan string, 10), make(chan error, 10)
+	p := NewPlain("ws://"+b.Addr(0)+"/echo", PlainSpec{
+		Dial: 10 * time.Second, Patience: 200 * time.Millisecond, Queue: 10,
+		Backoff:      backoff.Policy{Base: time.Millisecond, Max: 10 * time.Millisecond},
+		Connected:    func() {},
+		Message:      func(p []byte) { heard <- string(p) },
+		Disconnected: func(err error) { lost <- err },
+	})
+	p.Send([]byte("early"))
+	ctx, stop := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	go func() {
+		p.Run(ctx)
+		close(over)
+	}()
+	want := func(text string) {
+		t.Helper()
+		select {
+		case got := <-heard:
+			if got != text {
+				t.Fatalf("heard %q, want %q", got, text)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("did not hear %q", text)
+		}
+	}
+	want("early")
+	if b.Cut(faultlink.Mute, 1, "") != 1 {
+		t.Fatal("there is no connection to cut")
+	}
+	select {
+	case <-lost:
+	case <-time.After(10 * time.Second):
+		t.Fatal("a mute connection is kept")
+	}
+	p.Send([]byte("later"))
+	want("later")
+	stop()
+	<-over
 }
