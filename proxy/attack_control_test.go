@@ -120,7 +120,7 @@ func resumeAfterIdle(t *testing.T) {
 	p.echo("a word")
 	p.control(wire.AppendAck(nil, 1))
 	p.listen()
-	time.Sleep(time.Second)
+	time.Sleep(time.Second) // some heartbeats, by the clock of the sidecar
 	p.conn.Close()
 	eventually(t, "nothing is held", func() bool { return sc.srv.Stats().WindowBytes == 0 })
 	q, how := p.back()

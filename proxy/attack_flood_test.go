@@ -157,7 +157,7 @@ func halfFrame(t *testing.T) {
 	sc := newScene(t, quick)
 	p := sc.resilient("/half")
 	p.hex("81")
-	time.Sleep(400 * time.Millisecond)
+	time.Sleep(400 * time.Millisecond) // more than a heartbeat, by the clock of the sidecar
 	p.hex("85 00000000 4865")
 	p.wantClose(4408)
 	if _, raw, _ := sc.app.call("/half").heardSoFar(); len(raw) != 0 {
@@ -233,7 +233,7 @@ func zeroWindow(t *testing.T) {
 		return c.wrote
 	}
 	paused := wrote()
-	if time.Sleep(200 * time.Millisecond); wrote() != paused {
+	if time.Sleep(200 * time.Millisecond); wrote() != paused { // that nothing comes can only be waited for
 		t.Errorf("the app could write %d bytes more", wrote()-paused)
 	}
 	p.resp.StatusCode = http.StatusSwitchingProtocols
@@ -307,7 +307,7 @@ func windowsAtOnce(t *testing.T) {
 		for _, p := range sc.others {
 			p.echo("still here")
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // so that the windows fill between
 	}
 	if p := sc.open("/late", "wsr, wsr.v1"); p.resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a new session: status %d", p.resp.StatusCode)

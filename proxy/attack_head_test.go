@@ -68,7 +68,7 @@ func drippedHeads(t *testing.T) {
 	before := runtime.NumGoroutine()
 	conns := sc.openMany(200, "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ")
 	for range 8 {
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond) // a head that drips, over a real socket
 		for _, c := range conns {
 			_, _ = c.Write([]byte("a"))
 		}

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"flag"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -60,10 +62,33 @@ var otherwise = map[string]string{
 }
 
 func TestAttacks(t *testing.T) {
+	alone := strings.Fields(measuring)
 	for _, row := range everyAttack() {
-		t.Run(row.id, row.run)
+		t.Run(row.id, func(t *testing.T) {
+			if !slices.Contains(alone, row.id) {
+				t.Parallel()
+			}
+			row.run(t)
+		})
 	}
 }
+
+// TestMain lets more tests run at a time than there are processors, since they
+// mostly wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	told := false
+	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "test.parallel" })
+	if !told {
+		_ = flag.Set("test.parallel", "4")
+	}
+	os.Exit(m.Run())
+}
+
+// measuring are the rows that look at the whole process: its heap, what it
+// allocates, its goroutines. They run alone; the others mostly wait, and do so
+// together.
+const measuring = "C13 H23 H29 T13 U08 U15 W01 W02 W04 W05 W06 W07 W08 W09 W11 W14 W15 W19 W20 W22 W23 W26"
 
 func everyAttack() []attack {
 	return slices.Concat(headAttacks(), frameAttacks(), floodAttacks(), appAttacks(), tokenAttacks(), controlAttacks())

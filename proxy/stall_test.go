@@ -117,6 +117,7 @@ func (z *zombie) wakes() { z.srv.stallDetector.count.Add(1) }
 // The session was adopted meanwhile: whatever wakes the old owner up, its app
 // and its client hear nothing of it any more but the end.
 func TestZombieIsFenced(t *testing.T) {
+	t.Parallel()
 	for _, wakes := range []string{"app", "client"} {
 		t.Run(wakes, func(t *testing.T) {
 			z := newZombie(t, "/says")
@@ -173,6 +174,7 @@ func text(s string) []byte {
 // Nobody has adopted it: after each of many stalls the session makes sure, and
 // goes on. Nothing is lost, and nothing comes twice.
 func TestZombieIsOwner(t *testing.T) {
+	t.Parallel()
 	z := newZombie(t, "/echo")
 	const rounds = 200
 	stop := make(chan struct{})
@@ -209,12 +211,13 @@ func TestZombieIsOwner(t *testing.T) {
 // Whose the session is cannot be known as long as the journal is away: until
 // then nothing passes, nobody resumes it, and nothing is lost.
 func TestZombieWithoutJournal(t *testing.T) {
+	t.Parallel()
 	z := newZombie(t, "/echo")
 	z.p.echo("before")
 	z.store.set(true)
 	z.wakes()
 	z.p.say("during")
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(300 * time.Millisecond) // that nothing passes can only be waited for
 	call := z.app.call("/echo")
 	if m, _, _ := call.heardSoFar(); strings.Join(m, " ") != "before" {
 		t.Errorf("the app heard %q", m)
@@ -236,6 +239,7 @@ func TestZombieWithoutJournal(t *testing.T) {
 // Nobody is attached when the process wakes up, and nothing happens: the
 // session makes sure all the same, so that its client can come back.
 func TestZombieWithoutClient(t *testing.T) {
+	t.Parallel()
 	z := newZombie(t, "/echo")
 	z.p.echo("before")
 	z.p.conn.Close()
