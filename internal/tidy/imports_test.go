@@ -159,3 +159,29 @@ func TestSidecarLinks(t *testing.T) {
 		}
 	}
 }
+
+// TestLayersAreDocumented: the table in docs/ARCHITECTURE.md names every
+// package of this one, and no others.
+func TestLayersAreDocumented(t *testing.T) {
+	_, rest, _ := strings.Cut(read(t, "docs/ARCHITECTURE.md"), "\n## Layers\n")
+	section, _, found := strings.Cut(rest, "\n## ")
+	if !found {
+		t.Fatal("docs/ARCHITECTURE.md has no section Layers")
+	}
+	named := map[string]bool{}
+	for _, m := range code.FindAllString(section, -1) {
+		named[strings.Trim(m, "`")] = true
+	}
+	for _, l := range layers {
+		for pkg := range l {
+			if !strings.HasSuffix(pkg, "/") && !named[pkg] {
+				t.Errorf("docs/ARCHITECTURE.md: package %s is in no row of the table", pkg)
+			}
+		}
+	}
+	for name := range named {
+		if row, _ := find(name); row < 0 && exists(name) {
+			t.Errorf("docs/ARCHITECTURE.md: %s is in no layer of this test", name)
+		}
+	}
+}
