@@ -67,7 +67,8 @@ type machine struct {
 	ttl         time.Duration
 	maxMessage  int // the largest that the peer accepts
 
-	expires time.Time // when the session ends, while detached
+	expires  time.Time // when the session ends, while detached
+	attempts uint32    // handshakes that offered a token
 
 	buffers    frame.Buffers
 	heartbeats uint32

@@ -69,7 +69,8 @@ func (m *machine) wantDial(now time.Time) (offer, bool) {
 	m.dial.busy, m.dial.at = true, time.Time{}
 	o := m.firstOffer()
 	o.first = false
-	o.Resume = &wire.Resume{Token: m.token, Received: uint32(m.in.claim())}
+	m.attempts++
+	o.Resume = &wire.Resume{Token: m.token, Received: uint32(m.in.claim()), Attempt: m.attempts}
 	if m.current == nil {
 		// PROTOCOL §2.1: 0 means that no data is sent before WELCOME. After a
 		// wrap the number itself can be 0, and means the same.

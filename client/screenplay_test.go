@@ -233,11 +233,12 @@ func (s *stage) open(o *Options) (*Conn, *peer) {
 	return d.c, p
 }
 
-// resume plays a reconnect and checks the offer.
+// resume plays a reconnect and checks the offer, but for the number of the
+// attempt.
 func (s *stage) resume(token string, received, next uint32) *peer {
 	s.t.Helper()
 	p := s.accept(wire.Subprotocol)
-	if r := p.offer.Resume; r == nil || *r != (wire.Resume{Token: token, Received: received, Next: next}) {
+	if r := p.offer.Resume; r == nil || *r != (wire.Resume{Token: token, Received: received, Next: next, Attempt: max(1, r.Attempt)}) {
 		s.t.Fatalf("offer %+v, want %s.%d.%d", r, token, received, next)
 	}
 	return p

@@ -132,7 +132,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 		r.reset(reason)
 		return
 	}
-	m.ConfirmToken(r.facts.Token.Epoch, r.facts.Token.Generation)
+	m.ConfirmToken(r.facts.Token.Epoch, r.facts.Token.Generation, r.facts.Position.Attempt)
 	c.m, c.journal = m, journal{state.Writer, state.Revision}
 	conn, err := r.accept(wire.Subprotocol, extensions, header)
 	if err == nil {

@@ -44,6 +44,7 @@ func (q *request) resume() {
 	r := &resume{request: q, facts: admission.Facts{Forwarded: q.forwarded, Position: session.Position{
 		Received: seqwindow.Serial(q.offer.Resume.Received),
 		Next:     seqwindow.Serial(q.offer.Resume.Next),
+		Attempt:  q.offer.Resume.Attempt,
 	}}}
 	t, err := wire.OpenToken(q.s.cfg.Tokens, q.offer.Resume.Token)
 	if err == nil && t.Binding == binding(q.r, q.s.cfg.Bind) {
@@ -209,7 +210,7 @@ func (r *resume) report(cause error) {
 func (c *sessionDriver) check(t *wire.Token, at session.Position) (admission.LookResult, wire.ResetReason) {
 	c.enter()
 	defer c.leave()
-	if m, ok := c.m.(*session.Session); ok && m.Token(t.Epoch, t.Generation) == session.TokenNewer {
+	if m, ok := c.m.(*session.Session); ok && m.Token(t.Epoch, t.Generation, at.Attempt) == session.TokenNewer {
 		return admission.Replaced, 0 // whatever became of it here
 	}
 	_, reason := c.resumableLocked(t, at)
@@ -243,7 +244,9 @@ func (c *sessionDriver) resumableLocked(t *wire.Token, at session.Position) (*se
 	case m.OwnershipSuspect():
 		return nil, wire.ResetTryAgain
 	}
-	switch m.Token(t.Epoch, t.Generation) {
+	switch m.Token(t.Epoch, t.Generation, at.Attempt) {
+	case session.TokenLate:
+		return nil, wire.ResetTryAgain // the connection that has overtaken it does not notice
 	case session.TokenUnknown:
 		return nil, wire.ResetToken
 	case session.TokenReused:
@@ -275,7 +278,7 @@ func (c *sessionDriver) attach(conn net.Conn, t *wire.Token, at session.Position
 	if reason != 0 {
 		return reason
 	}
-	m.ConfirmToken(t.Epoch, t.Generation)
+	m.ConfirmToken(t.Epoch, t.Generation, at.Attempt)
 	if reason := m.Attach(now, wire.StatusResumed, at, compressed); reason != 0 {
 		return reason
 	}

@@ -18,6 +18,7 @@ import (
 type Position struct {
 	Received seqwindow.Serial
 	Next     seqwindow.Serial // 0: it waits for WELCOME
+	Attempt  uint32           // number of the handshake with its token; 0: not ordered
 }
 
 // Check reports whether a connection with these positions can be attached; a
@@ -52,12 +53,20 @@ const (
 	// TokenNewer is of a higher epoch: the session has been adopted by another
 	// owner.
 	TokenNewer
+	// TokenLate came with an attempt that another one of the same client has
+	// overtaken.
+	TokenLate
 )
 
-// Token judges a token of this epoch and generation. How many an earlier owner
-// sent is not known, so none of its is too new.
-func (s *Session) Token(epoch, generation uint32) TokenVerdict {
-	return judge(tokenOrder{epoch, generation}, s.confirmedToken, tokenOrder{s.epoch, s.generation})
+// Token judges a token of this epoch and generation, with which the client
+// makes that attempt (PROTOCOL §8.1); 0 is not ordered. How many tokens an
+// earlier owner sent is not known, so none of its is too new.
+func (s *Session) Token(epoch, generation, attempt uint32) TokenVerdict {
+	token := tokenOrder{epoch, generation}
+	if token == s.confirmedToken && attempt != 0 && attempt <= s.attempt {
+		return TokenLate
+	}
+	return judge(token, s.confirmedToken, tokenOrder{s.epoch, s.generation})
 }
 
 // JudgeToken is Session.Token for a session that a journal holds, and that
@@ -75,6 +84,8 @@ func (v TokenVerdict) String() string {
 		return "reused"
 	case TokenNewer:
 		return "newer"
+	case TokenLate:
+		return "late"
 	}
 	return "unknown"
 }
@@ -93,12 +104,14 @@ func judge(token, confirmed, newest tokenOrder) TokenVerdict {
 	return TokenValid
 }
 
-// ConfirmToken notes that the client has resumed with a valid token: older ones
-// are dead.
-func (s *Session) ConfirmToken(epoch, generation uint32) {
+// ConfirmToken notes that the client has resumed with a valid token, at that
+// attempt, or has shown it by other means: older tokens are dead, and earlier
+// attempts are late.
+func (s *Session) ConfirmToken(epoch, generation, attempt uint32) {
 	if p := (tokenOrder{epoch, generation}); s.confirmedToken.before(p) {
-		s.confirmedToken = p
+		s.confirmedToken, s.attempt = p, 0
 	}
+	s.attempt = max(s.attempt, attempt)
 }
 
 // Attach joins a connection whose handshake was answered. Check has allowed

@@ -24,7 +24,7 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 		s.deliver(now, s.stripEscape(orig), nil)
 		return
 	}
-	s.ConfirmToken(s.epoch, s.client.welcomeGeneration) // before WELCOME a client sends data only
+	s.ConfirmToken(s.epoch, s.client.welcomeGeneration, 0) // before WELCOME a client sends data only
 	if len(msg) > wire.MaxControl {
 		s.violation(now, "control message too long")
 		return

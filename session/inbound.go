@@ -139,7 +139,7 @@ func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 func (s *Session) deliver(now time.Time, raw, span []byte) {
 	s.client.last++
 	if s.client.awaitsWelcome {
-		s.ConfirmToken(s.epoch, s.client.welcomeGeneration)
+		s.ConfirmToken(s.epoch, s.client.welcomeGeneration, 0)
 	}
 	if s.inbox.Accept(s.client.last) == seqwindow.Duplicate {
 		s.counters.Duplicates++

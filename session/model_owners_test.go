@@ -155,7 +155,7 @@ func (m *sim) attach() {
 		return
 	}
 	at := m.position()
-	m.checkTokens(m.s.Token)
+	m.checkTokens(func(e, g uint32) TokenVerdict { return m.s.Token(e, g, 0) })
 	if r := m.s.Check(at); r != 0 {
 		m.t.Fatalf("resume with %+v is refused: %v", at, r)
 	}
@@ -171,7 +171,7 @@ func (m *sim) attach() {
 
 // present is the resume's token.
 func (m *sim) present() {
-	m.s.ConfirmToken(m.client.token.epoch, m.client.token.generation)
+	m.s.ConfirmToken(m.client.token.epoch, m.client.token.generation, 0)
 	m.confirmed, m.client.tried = m.client.token, m.client.token
 }
 

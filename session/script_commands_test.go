@@ -80,7 +80,7 @@ func (st *stage) do(f []string) {
 	case "records":
 		st.cfg.JournalLimits.Record = recordCost + int(number(st.t, f[1]))
 	case "token":
-		st.say("token: %v", st.s.Token(number(st.t, f[1]), number(st.t, f[2])))
+		st.say("token: %v", st.s.Token(number(st.t, f[1]), number(st.t, f[2]), st.arguments(f)["attempt"]))
 	default:
 		st.t.Fatalf("unknown command %q", f)
 	}
@@ -136,6 +136,13 @@ func (st *stage) adopt(f []string) {
 func (st *stage) resume(f []string) {
 	a := st.arguments(f)
 	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"])}
+	at.Attempt = a["attempt"]
+	if token, ok := a["token"]; ok {
+		if v := st.s.Token(st.s.epoch, token, at.Attempt); v != TokenValid {
+			st.say("token: %v", v)
+			return
+		}
+	}
 	if reason := st.s.Check(at); reason != 0 {
 		st.say("RESET %v", reason)
 		return
@@ -144,7 +151,7 @@ func (st *stage) resume(f []string) {
 		st.s.Supersede(st.now)
 		st.settle()
 	}
-	st.s.ConfirmToken(1, a["token"])
+	st.s.ConfirmToken(1, a["token"], at.Attempt)
 	if st.s.Attach(st.now, wire.StatusResumed, at, st.deflate && a["plain"] == 0) != 0 {
 		st.say("RESET lost")
 		return

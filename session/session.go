@@ -105,6 +105,7 @@ type Session struct {
 	confirmedToken tokenOrder // the newest that the client is known to have
 	adopted        wire.AdoptReason
 	announcedAt    tokenOrder // the token of the first WELCOME that tells of adopted
+	attempt        uint32     // the highest that came with confirmedToken
 	subprotocol    string     // that the app chose
 	extensions     string     // as the client was answered
 	binding        [16]byte

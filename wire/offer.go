@@ -33,6 +33,7 @@ type Resume struct {
 	Token    string
 	Received uint32
 	Next     uint32 // 0: the client waits for WELCOME
+	Attempt  uint32 // number of the handshake with this token; 0: not ordered
 }
 
 // ParseOffer splits a subprotocol list into the app's entries and ours.
@@ -72,13 +73,17 @@ func ParseOffer(protocols []string) (Offer, error) {
 	return o, nil
 }
 
-// parseResume reads token "." received "." next. No error repeats the entry:
+// parseResume reads token "." received "." next [ "." attempt ]. No error repeats the entry:
 // it holds a token (I9).
 func parseResume(s string) (*Resume, error) {
 	token, rest, ok1 := strings.Cut(s, ".")
-	received, next, ok2 := strings.Cut(rest, ".")
+	received, rest, ok2 := strings.Cut(rest, ".")
+	next, attempt, ordered := strings.Cut(rest, ".")
 	if !ok1 || !ok2 {
-		return nil, fmt.Errorf("wire: the resume entry is not token.received.next: %w", ErrOffer)
+		return nil, fmt.Errorf("wire: the resume entry is not token.received.next.attempt: %w", ErrOffer)
+	}
+	if !ordered {
+		attempt = "0"
 	}
 	if token == "" || len(token) > MaxToken || !validToken(token) {
 		return nil, fmt.Errorf("wire: the resume token has %d characters or one outside base64url: %w", len(token), ErrOffer)
@@ -87,12 +92,15 @@ func parseResume(s string) (*Resume, error) {
 	for _, f := range [...]struct {
 		text string
 		to   *uint32
-	}{{received, &r.Received}, {next, &r.Next}} {
+	}{{received, &r.Received}, {next, &r.Next}, {attempt, &r.Attempt}} {
 		n, err := strconv.ParseUint(f.text, 10, 32)
 		if err != nil || strconv.FormatUint(n, 10) != f.text {
-			return nil, fmt.Errorf("wire: the resume entry has a position that is no decimal uint32: %w", ErrOffer)
+			return nil, fmt.Errorf("wire: the resume entry has a number that is no decimal uint32: %w", ErrOffer)
 		}
 		*f.to = uint32(n)
+	}
+	if ordered && r.Attempt == 0 {
+		return nil, fmt.Errorf("wire: the resume entry has attempt 0: %w", ErrOffer)
 	}
 	return r, nil
 }
@@ -121,7 +129,11 @@ func (o *Offer) Protocols() []string {
 		list = append(list, adoptEntry)
 	}
 	if r := o.Resume; r != nil {
-		list = append(list, fmt.Sprintf("%s%s.%d.%d", resumePrefix, r.Token, r.Received, r.Next))
+		entry := fmt.Sprintf("%s%s.%d.%d", resumePrefix, r.Token, r.Received, r.Next)
+		if r.Attempt != 0 {
+			entry += fmt.Sprintf(".%d", r.Attempt)
+		}
+		list = append(list, entry)
 	}
 	return list
 }

@@ -5,6 +5,8 @@ export interface Resume {
   readonly token: string;
   readonly received: number;
   readonly next: number;
+  /** Number of the handshake: a late one does not supersede a newer one (PROTOCOL §8.1). */
+  readonly dial: number;
 }
 
 /** Why a connection ended: a close code, 1006 if it broke. */

@@ -65,6 +65,8 @@ export class Machine {
 
   // From the last WELCOME.
   token = "";
+  /** Handshakes that offered a token. */
+  dials = 0;
   session = "";
   epoch = 0;
   protocol = "";

@@ -27,7 +27,13 @@ export function offer(m: Machine, connection: Connection): void {
     // (§4.6), the next number is not known before; nor is it when the page before a reload may have sent more
     // than it saved. After a wrap the number itself can be 0, and means the same.
     const next = m.current || !m.opened ? 0 : m.out.nextSeq;
-    connection.resume = { token: m.token, received: m.durable ? m.savedReceived : m.in.received, next };
+    connection.resume = {
+      token: m.token,
+      received: m.durable ? m.savedReceived : m.in.received,
+      next,
+      dial: ++m.dials,
+    };
+    m.saveDue = m.durable; // for the page after a reload, which counts on
     if (m.current) {
       m.current.superseding = true;
     }

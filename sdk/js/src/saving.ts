@@ -2,6 +2,9 @@ import { NEVER } from "./inbox.ts";
 import type { Machine } from "./machine.ts";
 import type { Data, Restored, Saved } from "./store.ts";
 
+/** How many handshakes a page may have begun, at most, whose number did not get to the disk before its end. */
+const UNSAVED_DIALS = 16;
+
 /** Continues with what the page before a reload has saved. `wall` is the wall clock. */
 export function restore(
   m: Machine,
@@ -17,6 +20,7 @@ export function restore(
   m.savedReceived = saved.received;
   m.out.rebase(saved.acked, NEVER);
   m.out.shift = saved.shift;
+  m.dials = saved.dials + UNSAVED_DIALS;
   for (const { data } of messages) {
     m.out.push(data, size(data));
   }
@@ -34,6 +38,7 @@ export function snapshot(m: Machine, now: number, wall: number): Saved {
     received: m.in.received,
     acked: m.out.acked,
     shift: m.out.shift,
+    dials: m.dials,
     protocol: m.protocol,
     expires: wall + (m.current ? m.ttl : m.expires - now),
   };

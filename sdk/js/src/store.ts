@@ -4,6 +4,8 @@ export type Data = string | Uint8Array<ArrayBuffer>;
 /** What a session must know after a reload, besides its messages. Numbers are those of PROTOCOL §4.2. */
 export interface Saved {
   readonly token: string;
+  /** How many handshakes have offered a token. */
+  readonly dials: number;
   readonly epoch: number;
   /** Seq of the last outbound message that was dispatched to the page. */
   readonly received: number;

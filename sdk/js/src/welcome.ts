@@ -26,7 +26,7 @@ export function welcome(m: Machine, now: number, connection: Connection, w: Welc
     m.in.start(add(w.nextOutbound, -1));
     m.out.rebase(w.inboundAck, w.window);
   } else if (w.nextOutbound !== add(resume.received, 1)) {
-    drop(m, now, connection, CODE.violation, "WELCOME: wrong position");
+    drop(m, now, connection, CODE.violation, "wrong position");
     lost(m, now, "violation"); // PROTOCOL §4.2: the sidecar's state of the session is not ours
     return;
   } else if (w.reason === OWNER_LOST && m.in.received !== resume.received) {
@@ -34,7 +34,7 @@ export function welcome(m: Machine, now: number, connection: Connection, w: Welc
     lost(m, now, "lost");
     return;
   } else if (!reposition(m, resume.next, w)) {
-    throw new WireError("WELCOME: wrong ack");
+    throw new WireError("wrong ack");
   }
   const away = m.current ? 0 : now - m.lostAt;
   promote(m, now, connection);

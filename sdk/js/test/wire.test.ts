@@ -128,12 +128,12 @@ test("isOwn is about what a page must not offer", () => {
 
 test("an offer puts the app's protocols first and leaves them alone", () => {
   const app = ["b", "a"];
-  assert.deepEqual(offer(app, true, { token: "t", received: add(0, -1), next: 0 }), [
+  assert.deepEqual(offer(app, true, { token: "t", received: add(0, -1), next: 0, dial: 2 }), [
     "b",
     "a",
     "wsr.v1",
     "wsr.adopt",
-    "wsr.resume.t.4294967295.0",
+    "wsr.resume.t.4294967295.0.2",
   ]);
   assert.deepEqual(app, ["b", "a"]);
 });

@@ -10,6 +10,7 @@ declare global {
 /** A state with no end in sight. */
 export const SAVED: Saved = {
   token: "t0ken",
+  dials: 0,
   epoch: 3,
   received: 7,
   acked: 0,
