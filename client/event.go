@@ -36,7 +36,8 @@ const (
 	EventResumed
 	// EventAdopted: the session goes on and the app's socket behind it is a
 	// new one, which was told nothing yet. Reason is drained (nothing is
-	// missing), owner_lost (the old app's last words may be) or app_restarted.
+	// missing), owner_lost (the old app's last words may be), app_restarted or
+	// owed (an answer that the old app was about to give may be missing).
 	EventAdopted
 	// EventReset: the session is lost. Reason is a LostReason.
 	EventReset

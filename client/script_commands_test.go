@@ -199,6 +199,8 @@ func (r *rehearsal) welcome(c *dialled, f []string, a func(string, uint32) uint3
 			w.Reason = wire.AdoptOwnerLost
 		case "app_restarted":
 			w.Reason = wire.AdoptAppRestarted
+		case "owed":
+			w.Reason = wire.AdoptOwed
 		case "app":
 			w.Subprotocol = value
 		case "token":

@@ -57,7 +57,7 @@ func (m *Metrics) connections() {
 func (m *Metrics) resumes() {
 	resumes := m.counter("wsr_resumes_total", "Resumes by how they ended, and why.", "outcome", "reason")
 	m.resumed = resumes.WithLabelValues("resumed", "")
-	m.adopted = newSet(resumes, span(wire.AdoptDrained, wire.AdoptAppRestarted), "adopted")
+	m.adopted = newSet(resumes, span(wire.AdoptDrained, wire.AdoptOwed), "adopted")
 	m.reset = newSet(resumes, span(wire.ResetUnknown, wire.ResetTryAgain), "reset")
 	m.resumeTime = m.histogram("wsr_resume_seconds", "Time from the request of a resume to its WELCOME, where it was granted.", networkBuckets).WithLabelValues()
 }

@@ -116,7 +116,7 @@ func (s *Server) empty(f *drain.Facts) error {
 			f.NextAsk = s.remind(f.Moving())
 		case drain.HandOver:
 			for _, c := range s.sessions.all() {
-				c.handOver(event.HandOverDeadline)
+				c.handOver(event.HandOverDeadline, min(f.Patience(), s.cfg.HandOverPatience))
 			}
 			f.HandedOver = f.Created
 		case drain.Done:
@@ -177,13 +177,13 @@ func (c *sessionDriver) sendGoAway(last time.Time) {
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
 	switch {
-	case !ok || c.over:
+	case !ok || c.over || m.HandingOver():
 		return
 	case m.Attached():
 		c.asked = monotime.At(now)
 		m.GoAway(wire.GoAwayDraining, max(0, min(drain.MoveDelay, last.Sub(now))))
 	default:
-		c.handOverLocked(now, event.HandOverDetached)
+		c.handOverLocked(now, event.HandOverDetached, c.srv.cfg.HandOverPatience)
 	}
 	c.settle(now)
 }
@@ -206,11 +206,11 @@ func (s *Server) remind(last time.Time) (next time.Time) {
 }
 
 // nextGoAway is when the client is to be asked again; zero for a plain one,
-// which is never asked.
+// which is never asked, and for one that is handed over.
 func (c *sessionDriver) nextGoAway() time.Time {
 	c.enter()
 	defer c.leave()
-	if c.plain {
+	if m, ok := c.m.(*session.Session); !ok || m.HandingOver() {
 		return time.Time{}
 	}
 	return c.asked.Time().Add(drain.AskAgain)
@@ -218,7 +218,7 @@ func (c *sessionDriver) nextGoAway() time.Time {
 
 // handOver gives the session up and returns a channel that is closed when it
 // is over here. A plain connection is closed.
-func (c *sessionDriver) handOver(cause event.HandOverCause) <-chan struct{} {
+func (c *sessionDriver) handOver(cause event.HandOverCause, patience time.Duration) <-chan struct{} {
 	now := c.enter()
 	defer c.leave()
 	if c.ended == nil {
@@ -227,22 +227,24 @@ func (c *sessionDriver) handOver(cause event.HandOverCause) <-chan struct{} {
 			close(c.ended)
 		}
 	}
-	c.handOverLocked(now, cause)
+	c.handOverLocked(now, cause, patience)
 	c.settle(now)
 	return c.ended
 }
 
 // handOverLocked is handOver for a caller that holds the lock, and settles.
-func (c *sessionDriver) handOverLocked(now time.Time, cause event.HandOverCause) {
+func (c *sessionDriver) handOverLocked(now time.Time, cause event.HandOverCause, patience time.Duration) {
 	m, ok := c.m.(*session.Session)
 	if !ok {
 		c.m.End(now, session.EndedShutdown, wire.CodeRestart)
 		return
 	}
-	if !c.over && !m.HandingOver() {
-		if m.HandOver(now); m.HandingOver() {
-			c.observe(event.Event{Kind: event.HandedOver, HandOver: cause})
-		}
+	if c.over {
+		return
+	}
+	before := m.HandingOver()
+	if m.HandOver(now, patience); m.HandingOver() && !before {
+		c.observe(event.Event{Kind: event.HandedOver, HandOver: cause})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
@@ -16,9 +17,10 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// handOverTimeout is how long a client that came by another sidecar waits for
-// its session to be handed over: the app's answer (1 s) and some appends.
-const handOverTimeout = 5 * time.Second
+// handOverTimeout is how long a session may take to be handed over, besides what
+// its app may take for the answers that it owes: the app's close (1 s) and some
+// appends.
+const handOverTimeout = 4 * time.Second
 
 // A resume brings a client back to its session: here, at its owner by a
 // tunnel, or from the journal. It performs the steps that package admission
@@ -159,10 +161,13 @@ func (r *resume) look() bool {
 // handOver gives the session up for the sidecar that the client has come to,
 // or waits until that is done for another one.
 func (r *resume) handOver() bool {
-	wait := time.NewTimer(handOverTimeout)
+	if r.forwarded {
+		r.w.WriteHeader(http.StatusProcessing) // the sidecar that forwards waits longer then
+	}
+	wait := time.NewTimer(r.s.cfg.HandOverPatience + handOverTimeout)
 	defer wait.Stop()
 	select {
-	case <-r.found.handOver(event.HandOverMoved):
+	case <-r.found.handOver(event.HandOverMoved, r.s.cfg.HandOverPatience):
 		r.facts.HandOver = admission.HandedOver
 	case <-wait.C:
 		r.facts.HandOver = admission.HandOverLate

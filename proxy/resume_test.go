@@ -61,7 +61,7 @@ func TestResumeBeforeTheEndIsWritten(t *testing.T) {
 // journal, so its client must not be told to forget it.
 func TestResumeOfOneThatLeft(t *testing.T) {
 	leave := map[string]func(*sessionDriver){
-		"handed over": func(c *sessionDriver) { <-c.handOver(event.HandOverDetached) },
+		"handed over": func(c *sessionDriver) { <-c.handOver(event.HandOverDetached, 0) },
 		"fenced": func(c *sessionDriver) {
 			now := c.enter()
 			defer c.leave()

@@ -27,6 +27,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/passthrough"
 	"github.com/wsresilience/wsresilience/internal/peer"
+	"github.com/wsresilience/wsresilience/internal/replytime"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/seqwindow"
@@ -67,7 +68,13 @@ type Config struct {
 	MemoryBudget                            int64
 	SessionTTL, SessionTTLGoingAway         time.Duration // zero: 5m, 10s
 	PersistAfter                            time.Duration // zero: 50ms
-	Heartbeat                               heartbeat.Config
+
+	// A session is handed over when its app has answered what it was asked: when
+	// that is known to take no longer, and HandOverQuiet after the last message
+	// at the earliest; after HandOverPatience in any case. Zero: 100ms, 5s.
+	HandOverQuiet, HandOverPatience time.Duration
+
+	Heartbeat heartbeat.Config
 
 	// Bind lists what tokens are bound to beside the Origin: authorization,
 	// cookie:<name>, header:<name>.
@@ -125,6 +132,7 @@ type Server struct {
 	timers        timers
 	sockets       transport.Sockets
 	sessions      registry
+	replies       replytime.Paths
 	peers         *peer.Forwarder
 	asking        chan struct{}  // questions to the app before a resume, under way
 	work          sync.WaitGroup // appends and dials under way
@@ -160,7 +168,7 @@ func New(cfg Config) (*Server, error) {
 	s.sessions.init()
 	s.session = session.Config{
 		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
-		TTL: cfg.SessionTTL, TTLGoingAway: cfg.SessionTTLGoingAway, PersistAfter: cfg.PersistAfter,
+		TTL: cfg.SessionTTL, TTLGoingAway: cfg.SessionTTLGoingAway, PersistAfter: cfg.PersistAfter, HandOverQuiet: cfg.HandOverQuiet,
 		Owner: cfg.Advertise, Heartbeat: &s.cfg.Heartbeat,
 		Pool: s.pool, Buffers: new(frame.Buffers), Random: mathrand.Uint32, Token: s.newToken,
 	}
@@ -210,6 +218,8 @@ func (c *Config) setDefaults() {
 	setDefault(&c.SessionTTL, 5*time.Minute)
 	setDefault(&c.SessionTTLGoingAway, 10*time.Second)
 	setDefault(&c.PersistAfter, 50*time.Millisecond)
+	setDefault(&c.HandOverQuiet, 100*time.Millisecond)
+	setDefault(&c.HandOverPatience, 5*time.Second)
 	setDefault(&c.LeaseTTL, 20*time.Second)
 	if c.Resilient == nil {
 		c.Resilient = func(string) bool { return true }

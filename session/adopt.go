@@ -64,6 +64,8 @@ func adoptReason(state *store.State) wire.AdoptReason {
 	switch {
 	case state.Handed && state.Unclean:
 		return wire.AdoptAppRestarted
+	case state.Owed:
+		return wire.AdoptOwed
 	case state.Handed:
 		return wire.AdoptDrained
 	}

@@ -14,8 +14,8 @@ import (
 // the two. "Crossing CLOSEs answer each other" (PROTOCOL §7).
 func (s *Session) clientClosed(now time.Time, code ws.StatusCode, reason string) {
 	c := &s.closing
-	if c.byClient {
-		return
+	if c.byClient || s.HandingOver() && !c.byApp {
+		return // behind what the next owner is to hand over: the client says both again there
 	}
 	c.byClient = true
 	if c.byApp {
@@ -44,7 +44,7 @@ func (s *Session) appEnded(now time.Time, code ws.StatusCode, reason string) {
 // AppGone notes that the app's socket broke or ended.
 func (s *Session) AppGone(now time.Time, broken bool) {
 	s.app.control, s.app.writeClosed = nil, true
-	s.handover.unclean = s.handover.unclean || broken && s.handover.begun && !s.handover.ready
+	s.handover.unclean = s.handover.unclean || broken && s.HandingOver() && s.handover.phase != readyToHandOver
 	s.appDisconnected(now, ws.StatusAbnormalClosure, "app connection lost")
 }
 
@@ -163,6 +163,7 @@ func (s *Session) end(why Ending) {
 	s.app.in.Reset()
 	s.window.Reset()
 	s.dropQueue()
+	s.replies = s.replies.Release()
 	s.queueAppClose(ws.StatusGoingAway, why.String())
 }
 

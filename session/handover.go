@@ -6,6 +6,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/internal/replytime"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -15,6 +16,11 @@ const (
 	// What it wrote before its answer is still taken.
 	handoverWait = time.Second
 
+	// unsureWait is how long after the time in which answers are expected one
+	// may still come, of an app whose answers cannot be told from what it says
+	// by itself.
+	unsureWait = 5 * time.Second
+
 	// maxHandoverBytes is how far the window may grow meanwhile: about what the
 	// buffers of a socket hold. Left unread, it would be lost.
 	maxHandoverBytes = 4 << 20
@@ -23,14 +29,26 @@ const (
 	maxHandoverMessages = maxHandoverBytes / messageCost
 )
 
-// handover is how a session leaves its owner on purpose (DESIGN §4.1).
+// handover is how a session leaves its owner on purpose (DESIGN §4.1): first it
+// stops feeding the app, then, when the app owes nothing, it closes the app's
+// socket, and when that is over it writes all to the journal.
 type handover struct {
 	draining bool // the owner is about to stop
-	begun    bool
-	ready    bool // the app's side is over: the next record hands the session over
-	unclean  bool // the app's socket did not end with a close: it may not have read or sent all
-	deadline monotime.Time
+	phase    handoverPhase
+	unclean  bool          // the app's socket did not end with a close: it may not have read or sent all
+	owed     bool          // the app may have had an answer under way
+	fed      uint32        // stamp of the last message that the app was handed, and 1; 0: none
+	deadline monotime.Time // of the phase
 }
+
+type handoverPhase uint8
+
+const (
+	notHandingOver  handoverPhase = iota
+	awaitsReplies                 // the app is not fed, and what it says is passed on
+	awaitsAppClose                // and is asked to close
+	readyToHandOver               // the app's side is over: the next record hands the session over
+)
 
 // Drain notes that the owner is about to stop. From now on an app that leaves is
 // taken for one that stops with it: the client is not told, and the session is
@@ -38,15 +56,22 @@ type handover struct {
 func (s *Session) Drain() { s.handover.draining = true }
 
 // HandOver gives the session up so that another sidecar can adopt it with
-// nothing missing: the app's socket is closed, what the app wrote before its
+// nothing missing. The app is handed no more messages, and what it says is
+// passed on until no answer is expected any more, for at most patience; a
+// session for which that was not enough is handed over as one whose app may have
+// owed an answer. Then the app's socket is closed, what the app wrote before its
 // answer is kept, and all that the client has not acknowledged is written to
 // the journal with a mark that it is complete. Then the session ends here. What
 // the client sends meanwhile is not acknowledged, and the client sends it to the
-// next owner again.
-func (s *Session) HandOver(now time.Time) {
+// next owner again. A later call may shorten the patience of the first.
+func (s *Session) HandOver(now time.Time, patience time.Duration) {
 	h := &s.handover
+	end := monotime.At(now.Add(patience))
 	switch {
-	case h.begun || s.closing.ended != 0:
+	case h.phase == awaitsReplies && end < h.deadline:
+		h.deadline = end
+		return
+	case h.phase != notHandingOver || s.closing.ended != 0:
 		return
 	case s.closing.byClient && !s.closing.byApp:
 		return // the client's CLOSE is on its way to the app, and then the session ends
@@ -54,30 +79,88 @@ func (s *Session) HandOver(now time.Time) {
 		s.End(now, EndedReleased, wire.CodeRestart)
 		return
 	}
-	h.begun, h.deadline = true, monotime.At(now.Add(handoverWait))
 	if s.closing.byApp || !s.app.open || s.restart.lost {
 		h.unclean = s.restart.lost
 		s.appFinished()
 		return
 	}
+	h.phase, h.deadline = awaitsReplies, end
 	s.window.Extend(s.cfg.WindowMessages+maxHandoverMessages+1, s.windowLimit()+maxHandoverBytes)
-	s.queueAppClose(ws.StatusGoingAway, "moving")
 }
 
 // HandingOver reports whether a hand-over has begun.
-func (s *Session) HandingOver() bool { return s.handover.begun }
+func (s *Session) HandingOver() bool { return s.handover.phase != notHandingOver }
+
+// settleHandOver closes the app's socket when no answer is expected any more, or
+// when it was waited for long enough.
+func (s *Session) settleHandOver(now time.Time) {
+	h := &s.handover
+	if h.phase != awaitsReplies {
+		return
+	}
+	full := s.window.Bytes() >= s.cfg.WindowBytes+maxHandoverBytes/2 // the rest is for what comes before the app's close
+	if !full && now.Before(s.quietAt().Time()) {
+		return
+	}
+	h.owed = s.mayBeOwed(now)
+	h.phase, h.deadline = awaitsAppClose, monotime.At(now.Add(handoverWait))
+	s.queueAppClose(ws.StatusGoingAway, "moving")
+}
+
+// repliesEnd returns when no answer is expected any more.
+func (s *Session) repliesEnd(e replytime.Expectation) monotime.Time {
+	if s.handover.fed == 0 {
+		return s.started
+	}
+	return s.started.Add(time.Duration(s.handover.fed-1)*time.Millisecond + max(e.Wait, s.cfg.HandOverQuiet))
+}
+
+// quietAt is when the app's socket can be closed, as far as is known now.
+func (s *Session) quietAt() monotime.Time {
+	if s.queue.MidMessage() {
+		return s.handover.deadline // it is handed the rest
+	}
+	return min(s.repliesEnd(s.replies.Path().Expect()), s.handover.deadline)
+}
+
+// mayBeOwed reports whether the app may have an answer under way. Where answers
+// cannot be told from what it says by itself, that is until long after the last
+// message.
+func (s *Session) mayBeOwed(now time.Time) bool {
+	e := s.replies.Path().Expect()
+	if s.replies.Answered() {
+		return false
+	}
+	end := s.repliesEnd(e)
+	return e.Answers && now.Before(end.Time()) || !e.Sure && now.Before(end.Add(unsureWait).Time())
+}
+
+// handedToApp notes that the app's socket took n messages whole.
+func (s *Session) handedToApp(now time.Time, n int) {
+	stamp := s.stamp(now) + 1
+	s.replies = s.replies.Asked(stamp, s.handover.fed, n)
+	s.handover.fed = stamp
+}
+
+// handOverDeadline is when the hand-over goes on.
+func (s *Session) handOverDeadline() monotime.Time {
+	if s.handover.phase == awaitsReplies {
+		return s.quietAt()
+	}
+	return s.handover.deadline
+}
 
 // appFinished notes that nothing more comes from the app: the session can be
 // handed over.
 func (s *Session) appFinished() {
-	s.handover.ready, s.handover.deadline = true, 0
+	s.handover.phase, s.handover.deadline = readyToHandOver, 0
 	s.journal.due = true
 }
 
 // tickHandOver stops waiting for an app that does not answer its close.
 func (s *Session) tickHandOver(now time.Time) {
 	h := &s.handover
-	if h.begun && !h.ready && !now.Before(h.deadline.Time()) {
+	if h.phase == awaitsAppClose && !now.Before(h.deadline.Time()) {
 		s.app.control = nil
 		h.unclean = true
 		s.appFinished()

@@ -50,8 +50,12 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 // queueFull reports whether the app is owed as much as a client may send ahead
 // (PROTOCOL §5.3). What is lent counts, since it is queued if the app does not
 // take it, and so do messages, since the bytes of a small one are not what it
-// costs (I6).
+// costs (I6). A session that is handed over keeps nothing more for its app.
 func (s *Session) queueFull() bool {
+	return !s.HandingOver() && s.queueFilled()
+}
+
+func (s *Session) queueFilled() bool {
 	return s.queue.Bytes()+int(s.app.lentBytes) >= s.cfg.WindowBytes ||
 		s.queue.Len()+int(s.app.lentN) > s.cfg.WindowBytes/messageCost
 }
@@ -151,7 +155,7 @@ func (s *Session) deliver(now time.Time, raw, span []byte) {
 	}
 	s.counters.InMessages++
 	s.counters.InBytes += uint64(len(raw))
-	if s.handover.begun || !s.app.open && !s.restart.lost {
+	if s.HandingOver() || !s.app.open && !s.restart.lost {
 		// The app reads nothing more. The message stays unacknowledged, and the
 		// CLOSE or the hand-over that is under way settles it.
 		return
@@ -238,7 +242,7 @@ func (s *Session) composeApp(o *Output) {
 	if len(s.app.control) > 0 {
 		o.ToApp = append(o.ToApp, s.app.control)
 	}
-	if s.closing.toApp || s.context.restoring() {
+	if s.closing.toApp || s.context.restoring() || s.HandingOver() {
 		return // nothing follows a close frame, or goes before the snapshot
 	}
 	if s.queue.Unsent() {
@@ -255,14 +259,14 @@ func (s *Session) AppWrote(now time.Time, n int) {
 	if !s.queue.MidMessage() {
 		n -= consume(&s.app.control, n)
 	}
-	before := s.queue.Bytes()
+	before, sent := s.queue.Bytes(), s.queue.Sent()
 	if s.queue.Unsent() {
 		s.queue.Advance(n)
 		s.context.observeInbound(now, s)
 		if _, err := s.queue.Ack(s.queue.Sent()); err != nil {
 			panic(err) // what was sent can be acknowledged
 		}
-		s.handed(now, before-s.queue.Bytes())
+		s.handed(now, before-s.queue.Bytes(), int(seqwindow.Diff(s.queue.Sent(), sent)))
 		return
 	}
 	s.lentWrote(now, n)
@@ -278,10 +282,10 @@ func (s *Session) lentWrote(now time.Time, n int) {
 	lent := s.takeLent()
 	if !s.app.blocked {
 		s.queue.Skip(count)
-		s.handed(now, n)
+		s.handed(now, n, count)
 		return
 	}
-	bytes := 0
+	bytes, sent := 0, s.queue.Sent()
 	for _, part := range lent {
 		s.eachFrame(part, func(raw []byte) {
 			if n >= len(raw) && s.queue.Empty() {
@@ -296,11 +300,13 @@ func (s *Session) lentWrote(now time.Time, n int) {
 			n = max(0, n-len(raw))
 		})
 	}
-	s.handed(now, bytes)
+	s.handed(now, bytes, int(seqwindow.Diff(s.queue.Sent(), sent)))
 }
 
-func (s *Session) handed(now time.Time, bytes int) {
+// handed notes that the app's socket took n messages, of so many bytes.
+func (s *Session) handed(now time.Time, bytes, n int) {
 	if bytes > 0 {
+		s.handedToApp(now, n)
 		s.inbox.Handled(now, s.queue.Sent(), bytes)
 	}
 }

@@ -165,7 +165,7 @@ func (s *Session) record(now time.Time) *store.Record {
 // the context, or a state of the session. Without any of it, a record every
 // now and then keeps the session from expiring there.
 func (s *Session) recordDue(now time.Time, cut seqwindow.Serial) bool {
-	return s.journal.due || s.handover.ready || cut != s.window.Journaled() || s.context.unsaved() ||
+	return s.journal.due || s.handover.phase == readyToHandOver || cut != s.window.Journaled() || s.context.unsaved() ||
 		!now.Before(s.journal.refresh.Time())
 }
 
@@ -191,8 +191,9 @@ func (s *Session) stateRecord(cut seqwindow.Serial) *store.Record {
 		cut = seqwindow.Serial(rec.Frames[n-1].Seq)
 	}
 	rec.OutHead = uint32(cut)
-	rec.Handed = s.handover.ready && cut == s.window.Head()
+	rec.Handed = s.handover.phase == readyToHandOver && cut == s.window.Head()
 	rec.Unclean = rec.Handed && s.handover.unclean
+	rec.Owed = rec.Handed && s.handover.owed
 	if rec.Kind == store.Snapshot || fromContext > 0 {
 		rec.Context = context
 	}
@@ -204,7 +205,7 @@ func (s *Session) stateRecord(cut seqwindow.Serial) *store.Record {
 // frames that an attached client has not acknowledged yet. Most of them soon
 // are, while a record that is queued is written in any case.
 func (s *Session) mayWait(now time.Time) bool {
-	if s.cfg.Busy == nil || !s.client.attached || s.journal.due || s.handover.ready || s.context.unsaved() {
+	if s.cfg.Busy == nil || !s.client.attached || s.journal.due || s.handover.phase == readyToHandOver || s.context.unsaved() {
 		return false
 	}
 	_, stamp, ok := s.window.OldestUnjournaled()
@@ -258,7 +259,7 @@ func (s *Session) frames(from, cut seqwindow.Serial) (list []store.Frame, size i
 // PersistAfter.
 func (s *Session) overdue(now time.Time) seqwindow.Serial {
 	cut := s.window.Journaled()
-	if !s.client.attached || s.handover.ready {
+	if !s.client.attached || s.handover.phase == readyToHandOver {
 		return s.window.Head()
 	}
 	if _, stamp, ok := s.window.OldestUnjournaled(); !ok || s.age(now, stamp) < s.cfg.PersistAfter {

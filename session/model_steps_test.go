@@ -133,7 +133,7 @@ func (m *sim) handOver() {
 	if !m.s.HandingOver() {
 		m.handed = m.now
 	}
-	m.s.HandOver(m.now)
+	m.s.HandOver(m.now, time.Second)
 	m.settle()
 }
 

@@ -37,7 +37,7 @@ func (s *Session) FromApp(now time.Time, p []byte) int {
 
 // appOver reports whether nothing that still comes from the app's socket counts.
 func (s *Session) appOver() bool {
-	return !s.app.open || s.closing.byApp || s.restart.lost || s.handover.ready
+	return !s.app.open || s.closing.byApp || s.restart.lost || s.handover.phase == readyToHandOver
 }
 
 // appBroke ends the app's connection for its violation. The client hears what
@@ -78,6 +78,7 @@ func (s *Session) appData(now time.Time, m *frame.Message) {
 	if s.context.tracks() && s.context.observeOutbound(now, s, m) {
 		return
 	}
+	s.replies.Said(s.stamp(now) + 1)
 	raw, err := s.outboundFrame(m)
 	if err != nil {
 		s.appBroke(now, err)

@@ -92,6 +92,7 @@ func (s *Session) Output(now time.Time, o *Output) {
 		return
 	}
 	s.settleClose(now)
+	s.settleHandOver(now)
 	s.composeApp(o)
 	if len(o.ToApp) > 0 {
 		s.app.offered = uint32(size(o.ToApp))
@@ -114,7 +115,7 @@ func (s *Session) Output(now time.Time, o *Output) {
 // of all sessions runs short, each keeps only a little, so that those with a
 // client that reads go on, and those without wait.
 func (s *Session) full() bool {
-	if s.handover.begun {
+	if s.HandingOver() {
 		return s.window.Bytes() >= s.cfg.WindowBytes+maxHandoverBytes || s.window.Len() >= s.cfg.WindowMessages+maxHandoverMessages
 	}
 	return s.window.Bytes() >= s.cfg.WindowBytes || s.window.Len() >= s.cfg.WindowMessages ||
@@ -128,7 +129,7 @@ func (s *Session) composeEnd(o *Output) {
 		o.Farewell = s.farewell(o.Farewell, d)
 	}
 	over := s.closing.ended != 0
-	if (over || s.closing.byApp || s.restart.lost || s.handover.ready) && s.app.open && len(s.app.control) == 0 {
+	if (over || s.closing.byApp || s.restart.lost || s.handover.phase == readyToHandOver) && s.app.open && len(s.app.control) == 0 {
 		o.CloseApp, s.app.open = true, false
 	}
 	if s.restart.redial && !s.app.open {
@@ -165,7 +166,7 @@ func (s *Session) deadline() time.Time {
 		d.add(s.client.expires)
 	}
 	d.add(s.closing.deadline)
-	d.add(s.handover.deadline)
+	d.add(s.handOverDeadline())
 	d.addTime(s.context.deadline(s))
 	d.addTime(s.echoDeadline())
 	d.add(s.journalDeadline())

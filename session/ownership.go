@@ -43,7 +43,7 @@ func (s *Session) confirmed(now time.Time, n uint32) {
 		return
 	}
 	s.ownership.open = false
-	if h := &s.handover; h.begun && !h.ready {
+	if h := &s.handover; h.phase == awaitsAppClose {
 		h.deadline = monotime.At(now.Add(handoverWait)) // the app was not read meanwhile
 	}
 }

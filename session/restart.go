@@ -26,10 +26,13 @@ func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason stri
 	s.app.in.Reset()
 	s.dropPartialMessage()
 	switch {
-	case s.handover.begun:
+	case s.handover.phase > awaitsReplies:
 		s.appFinished()
-	case s.handover.draining && causedByShutdown(code) && !s.closing.byClient && s.cfg.Journal:
-		s.handover.begun, s.handover.unclean = true, code == ws.StatusAbnormalClosure
+	case (s.handover.draining || s.HandingOver()) && causedByShutdown(code) && !s.closing.byClient && s.cfg.Journal:
+		s.handover.unclean, s.handover.owed = code == ws.StatusAbnormalClosure, s.mayBeOwed(now)
+		s.appFinished()
+	case s.HandingOver():
+		s.appEnded(now, code, reason) // it meant the conversation, and the next owner says so
 		s.appFinished()
 	case s.appReplaceable() && (restarting(code) || s.context.restarts(code)) && !s.closing.byClient && !s.closing.byApp && s.closing.ended == 0:
 		s.restart.lost, s.restart.redial = true, true
@@ -69,7 +72,7 @@ func (s *Session) AppLost() bool { return s.restart.lost && s.closing.ended == 0
 // not take whole go to it, and the client is told by a second WELCOME (PROTOCOL
 // §4.2). AppBack reports whether the session still wanted it.
 func (s *Session) AppBack(now time.Time, subprotocol string, deflate bool) bool {
-	if !s.AppLost() || s.closing.byApp || s.handover.begun {
+	if !s.AppLost() || s.closing.byApp || s.HandingOver() {
 		return false
 	}
 	s.restart.lost = false

@@ -56,18 +56,18 @@ func (st *stage) do(f []string) {
 	case "journal":
 		st.journalDoes(f[1])
 	case "wait":
-		d, err := time.ParseDuration(f[1])
-		if err != nil {
-			st.t.Fatal(err)
-		}
-		st.wait(d)
+		st.wait(st.duration(f[1]))
 	case "goaway":
 		st.s.GoAway(wire.GoAwayDraining, time.Second)
 		st.settle()
 	case "drain":
 		st.s.Drain()
 	case "handover":
-		st.s.HandOver(st.now)
+		patience := 5 * time.Second
+		if len(f) > 1 {
+			patience = st.duration(f[1])
+		}
+		st.s.HandOver(st.now, patience)
 		st.settle()
 	case "suspect":
 		st.s.SuspectOwnership()
@@ -79,11 +79,21 @@ func (st *stage) do(f []string) {
 		st.say("%d bytes in windows, %d in chunks", st.s.Held(), st.cfg.Pool.InUse())
 	case "records":
 		st.cfg.JournalLimits.Record = recordCost + int(number(st.t, f[1]))
+	case "quiet":
+		st.cfg.HandOverQuiet = st.duration(f[1])
 	case "token":
 		st.say("token: %v", st.s.Token(number(st.t, f[1]), number(st.t, f[2]), st.arguments(f)["attempt"]))
 	default:
 		st.t.Fatalf("unknown command %q", f)
 	}
+}
+
+func (st *stage) duration(s string) time.Duration {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	return d
 }
 
 // arguments reads words of the form name=value.
@@ -123,6 +133,7 @@ func (st *stage) adopt(f []string) {
 	_, noApp := a["noapp"]
 	_, state.Handed = a["handed"]
 	_, state.Unclean = a["unclean"]
+	_, state.Owed = a["owed"]
 	s, reason := Adopt(st.cfg, st.now, Adoption{Start: st.start(f), State: state, Position: at, AppOpen: !noApp})
 	if reason != 0 {
 		st.say("RESET %v", reason)

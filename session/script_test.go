@@ -154,6 +154,9 @@ func describe(r *store.Record) string {
 	if r.Unclean {
 		s += " unclean"
 	}
+	if r.Owed {
+		s += " owed"
+	}
 	if len(r.Context) > 0 {
 		s += " context"
 	}

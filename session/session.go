@@ -18,6 +18,7 @@ import (
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/internal/replytime"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/store"
@@ -56,6 +57,7 @@ type Config struct {
 	TTL            time.Duration // of a detached session
 	TTLGoingAway   time.Duration // of one whose client closed with 1001
 	PersistAfter   time.Duration // age at which an unacknowledged frame is journaled
+	HandOverQuiet  time.Duration // least time between a message to the app and the hand-over
 	Journal        bool          // whether there is a journal at all
 	JournalLimits  store.Limits  // of its records
 	Owner          string        // this sidecar's address, for tokens and records
@@ -124,6 +126,7 @@ type Session struct {
 	restart   restart
 	ownership ownershipCheck
 	context   appContext
+	replies   *replytime.Probe
 	echo      *echo // nil: the client knows wsr.v1
 }
 
@@ -182,9 +185,9 @@ type closing struct {
 	sent            bool // our CLOSE was written on this connection
 	toApp           bool // a close frame went to the app
 	reported        bool
+	ended           Ending // why; 0 while it lives
 	code            ws.StatusCode
 	reason          string
-	ended           Ending // why; 0 while it lives
 	deadline        monotime.Time
 }
 
@@ -197,6 +200,8 @@ type Start struct {
 	Binding     [16]byte // what the tokens are bound to
 
 	Echo bool // the client does not know wsr.v1: AttachEcho
+
+	Replies *replytime.Path // what is known of the app's answers on the session's path; nil: nothing
 
 	AppReplaceable           bool              // it may have another app socket
 	Tracker                  *snapshot.Tracker // what another one must hear first; nil: nothing is known
@@ -216,7 +221,7 @@ func New(cfg *Config, now time.Time, st Start) *Session {
 }
 
 func newSession(cfg *Config, now time.Time, st Start) *Session {
-	s := &Session{cfg: cfg, id: st.ID, started: monotime.At(now), subprotocol: st.Subprotocol, extensions: st.Extensions, binding: st.Binding}
+	s := &Session{cfg: cfg, id: st.ID, started: monotime.At(now), subprotocol: st.Subprotocol, extensions: st.Extensions, binding: st.Binding, replies: st.Replies.Probe()}
 	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Buffers: cfg.Buffers}
 	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.Buffers}
 	if st.Echo {

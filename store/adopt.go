@@ -21,7 +21,7 @@ type Adoption struct {
 
 // Adopt tries once to make a.Owner the owner of session a.ID, and returns the
 // state that the new owner goes on from: the next epoch, its own Writer,
-// Handed and Unclean as the former owner left them.
+// Handed, Unclean and Owed as the former owner left them.
 //
 // It claims by compare-and-set behind a.From.Revision. A read alone may be
 // stale (DESIGN §4.3), but one that is followed by such a claim was not:
@@ -45,7 +45,7 @@ func Adopt(ctx context.Context, s Store, a Adoption) (*State, error) {
 	}
 	st := &State{Revision: rev, Record: *claim, Gap: former.Gap, SinceSnapshot: former.SinceSnapshot + 1}
 	st.Frames, st.Context = slices.Clone(former.Frames), former.Context
-	st.Handed, st.Unclean = former.Handed, former.Unclean
+	st.Handed, st.Unclean, st.Owed = former.Handed, former.Unclean, former.Owed
 	if st.SinceSnapshot < SnapshotEvery || st.Gap {
 		return st, nil
 	}
@@ -64,7 +64,7 @@ func claimOf(a *Adoption) *Record {
 	claim.Owner = a.Owner
 	claim.Writer = NewWriter()
 	claim.Frames, claim.Context = nil, nil
-	claim.Handed, claim.Unclean = false, false // from here on not everything is in the journal
+	claim.Handed, claim.Unclean, claim.Owed = false, false, false // from here on not everything is in the journal
 	if claim.DetachedAt == 0 {
 		claim.DetachedAt = a.Now.UnixMilli()
 	}
@@ -74,7 +74,7 @@ func claimOf(a *Adoption) *Record {
 // writeSnapshot writes st as a Snapshot.
 func writeSnapshot(ctx context.Context, s Store, id ID, st *State) error {
 	rec := st.Record
-	rec.Kind, rec.Handed, rec.Unclean = Snapshot, false, false
+	rec.Kind, rec.Handed, rec.Unclean, rec.Owed = Snapshot, false, false, false
 	rec.N++
 	rev, err := s.Append(ctx, id, st.Revision, &rec)
 	if err != nil {

@@ -30,7 +30,8 @@ const (
 	flagFirst
 	flagContext // a context follows, be it empty
 	flagUnclean
-	flagsKnown = flagHanded | flagClosed | flagFirst | flagContext | flagUnclean
+	flagOwed
+	flagsKnown = flagHanded | flagClosed | flagFirst | flagContext | flagUnclean | flagOwed
 )
 
 const (
@@ -124,6 +125,9 @@ func (r *Record) flags() (flags byte) {
 	if r.Unclean {
 		flags |= flagUnclean
 	}
+	if r.Owed {
+		flags |= flagOwed
+	}
 	if r.Closed {
 		flags |= flagClosed
 	}
@@ -146,6 +150,7 @@ func decodeBody(r *Record, b []byte) error {
 	}
 	r.Handed = flags[0]&flagHanded != 0
 	r.Unclean = flags[0]&flagUnclean != 0
+	r.Owed = flags[0]&flagOwed != 0
 	r.Closed = flags[0]&flagClosed != 0
 	r.First = flags[0]&flagFirst != 0
 	r.InAcked = d.uint32()

@@ -84,6 +84,7 @@ type Record struct {
 	DetachedAt int64 // unix ms; 0 while a connection is attached
 	Handed     bool  // released on purpose by a drain: everything is in the journal
 	Unclean    bool  // with Handed: the app's socket broke before, and messages of either side may be lost in it
+	Owed       bool  // with Handed: the app may have had an answer under way
 
 	Closed      bool // the app closed; CLOSE is still to be delivered
 	CloseCode   uint16
@@ -110,8 +111,8 @@ type State struct {
 
 	// Record has the values of the newest record; its Frames are all
 	// unacknowledged ones in the chain, oldest first. Its Context is the newest
-	// that any record carried. After Adopt, Handed and Unclean are as the
-	// former owner left them.
+	// that any record carried. After Adopt, Handed, Unclean and Owed are as
+	// the former owner left them.
 	Record
 
 	// Gap means that frames are missing between OutAcked and the last frame

@@ -37,9 +37,10 @@ const (
 	AdoptDrained      AdoptReason = 1 // handed over clean: nothing is missing
 	AdoptOwnerLost    AdoptReason = 2 // the app's last words may be missing
 	AdoptAppRestarted AdoptReason = 3
+	AdoptOwed         AdoptReason = 4 // handed over while the app may have owed an answer
 )
 
-var adoptNames = [...]string{"", "drained", "owner_lost", "app_restarted"}
+var adoptNames = [...]string{"", "drained", "owner_lost", "app_restarted", "owed"}
 
 func (r AdoptReason) String() string {
 	if int(r) < len(adoptNames) {
@@ -97,7 +98,7 @@ func ParseWelcome(msg []byte) (*WelcomeMessage, error) {
 		return nil, malformed(Welcome, "body of %d bytes, want at least %d", len(b), welcomeFixed+3)
 	}
 	w := &WelcomeMessage{Status: Status(b[0]), Reason: AdoptReason(b[1])}
-	if w.Status > StatusAdopted || w.Reason > AdoptAppRestarted || (w.Status == StatusAdopted) != (w.Reason != AdoptNone) {
+	if w.Status > StatusAdopted || w.Reason > AdoptOwed || (w.Status == StatusAdopted) != (w.Reason != AdoptNone) {
 		return nil, malformed(Welcome, "status %d with reason %d", b[0], b[1])
 	}
 	copy(w.Session[:], b[2:])

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/config"
+	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/proxy"
@@ -36,9 +37,9 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 		TLSCert: string(c.TLSCert), TLSKey: string(c.TLSKey),
 		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),
 		MemoryBudget: int64(c.MemoryBudget), SessionTTL: c.SessionTTL, SessionTTLGoingAway: c.SessionTTLGoingAway,
-		PersistAfter: c.PersistAfter,
-		Heartbeat:    heartbeat.Config{Base: c.HeartbeatBase, Min: c.HeartbeatMin, Max: c.HeartbeatMax, Misses: c.HeartbeatMisses},
-		Observer:     s.metrics, Logger: s.log,
+		PersistAfter: c.PersistAfter, HandOverQuiet: c.HandoverQuiet, HandOverPatience: drain.Patience(c.DrainTime()),
+		Heartbeat: heartbeat.Config{Base: c.HeartbeatBase, Min: c.HeartbeatMin, Max: c.HeartbeatMax, Misses: c.HeartbeatMisses},
+		Observer:  s.metrics, Logger: s.log,
 	}
 	if s.leases != nil {
 		p.Peers = s.leases

@@ -20,7 +20,19 @@ const (
 	// minStragglers is what a hand-over takes of an app that does not answer
 	// its close, with a journal that is slow.
 	minStragglers = 2 * time.Second
+
+	// maxPatience with the app's close stays below the 10 s that a client waits
+	// for the answer to its handshake.
+	maxPatience = 8 * time.Second
+
+	// closing is what is left at the end of a drain for the apps to close and
+	// the journal to be written.
+	closing = 1500 * time.Millisecond
 )
+
+// Patience is how long an app may take for the answers that it owes when its
+// session is handed over, in a drain that may take total.
+func Patience(total time.Duration) time.Duration { return min(total/5, maxPatience) }
 
 // Plan makes a schedule of the time that a drain may take (WSR_DRAIN_SECONDS).
 func Plan(total time.Duration) Schedule {
@@ -104,6 +116,10 @@ func (f *Facts) Moving() time.Time { return f.Began.Add(f.Schedule.Notice + f.Sc
 
 // End is when the drain is over at the latest.
 func (f *Facts) End() time.Time { return f.Moving().Add(f.Schedule.Stragglers) }
+
+// Patience is how long the apps of the sessions that are handed over now may take
+// for what they owe.
+func (f *Facts) Patience() time.Duration { return max(0, f.End().Sub(f.Now)-closing) }
 
 // Next returns the step that follows from f.
 func Next(f *Facts) Step {

@@ -22,6 +22,25 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// What an app owes is waited for as long as the drain allows, and its client.
+func TestPatience(t *testing.T) {
+	for total, want := range map[time.Duration]time.Duration{
+		time.Second: 200 * time.Millisecond, 25 * time.Second: 5 * time.Second, time.Hour: maxPatience,
+	} {
+		if got := Patience(total); got != want {
+			t.Errorf("%v in a drain of %v, want %v", got, total, want)
+		}
+	}
+	f := Facts{Schedule: Plan(25 * time.Second), Began: began}
+	for passed, want := range map[time.Duration]time.Duration{
+		0: 23500 * time.Millisecond, 22500 * time.Millisecond: time.Second, 24 * time.Second: 0, 26 * time.Second: 0,
+	} {
+		if f.Now = at(passed); f.Patience() != want {
+			t.Errorf("%v after %v, want %v", f.Patience(), passed, want)
+		}
+	}
+}
+
 // Clients are asked at an even rate: one at once, all by the end, and never
 // more than their share.
 func TestShare(t *testing.T) {

@@ -78,6 +78,11 @@ const (
 // An owner that has a session answers from memory; the client waits.
 const tunnelTimeout = 2 * time.Second
 
+// processingTimeout takes its place for an owner that has said that it works on
+// it (102): it hands the session over, and its app may have something to say
+// before.
+const processingTimeout = 15 * time.Second
+
 var (
 	errNotOwner   = errors.New("peer: owner does not have the session")
 	errDistrusted = errors.New("peer: owner rejected our proof: check WSR_TOKEN_KEYS and clock skew")
@@ -96,10 +101,15 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, scheme, owne
 		return Unreachable
 	}
 	gone := r.Context()
-	ctx, cancel := context.WithTimeout(gone, tunnelTimeout)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(gone)
+	defer cancel(nil)
+	timeout := time.AfterFunc(tunnelTimeout, func() { cancel(context.DeadlineExceeded) })
+	defer timeout.Stop()
 	began := time.Now()
-	conn, head, err := f.reach(ctx, r, scheme, owner)
+	conn, head, err := f.reach(ctx, r, scheme, owner, func() {
+		f.peers.answered(owner)
+		timeout.Reset(processingTimeout)
+	})
 	switch {
 	case err == nil:
 		f.peers.answered(owner)
@@ -151,8 +161,8 @@ func validOwner(owner string) bool {
 var errUnreached = errors.New("peer: owner was silent a moment ago")
 
 // reach makes the request and returns the head of the owner's answer with what
-// followed it, as received.
-func (f *Forwarder) reach(ctx context.Context, r *http.Request, scheme, owner string) (net.Conn, []byte, error) {
+// followed it, as received. It calls works if the owner says that it is at work.
+func (f *Forwarder) reach(ctx context.Context, r *http.Request, scheme, owner string, works func()) (net.Conn, []byte, error) {
 	done, ok := f.peers.admit(ctx, owner)
 	if !ok {
 		return nil, nil, errUnreached
@@ -163,7 +173,7 @@ func (f *Forwarder) reach(ctx context.Context, r *http.Request, scheme, owner st
 		return nil, nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	head, err := f.present(conn, r, scheme, owner)
+	head, err := f.present(conn, r, scheme, owner, works)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -176,26 +186,44 @@ func (f *Forwarder) reach(ctx context.Context, r *http.Request, scheme, owner st
 
 // present writes the client's request to owner and reads the answer's head.
 // Bytes are returned as they came, checked but not changed.
-func (f *Forwarder) present(conn net.Conn, r *http.Request, scheme, owner string) ([]byte, error) {
+func (f *Forwarder) present(conn net.Conn, r *http.Request, scheme, owner string, works func()) ([]byte, error) {
 	header := r.Header.Clone()
 	header.Set(proofHeader, f.sealProof(r, scheme, owner))
 	if _, err := conn.Write(upgrade.RequestHead(r, header)); err != nil {
 		return nil, fmt.Errorf("peer: write to owner: %w", err)
 	}
-	var answer []byte
-	for at := -1; at < 0; {
-		if len(answer) >= upgrade.MaxAnswerBytes {
-			return nil, fmt.Errorf("peer: read from owner: %w", upgrade.ErrAnswerTooBig)
-		}
-		answer = slices.Grow(answer, answerSize)
-		n, err := conn.Read(answer[len(answer):cap(answer)])
-		answer = answer[:len(answer)+n]
-		if at = bytes.Index(answer, []byte("\r\n\r\n")); at < 0 && err != nil {
-			return nil, fmt.Errorf("peer: read from owner: %w", err)
-		}
+	answer, end, err := readAnswer(conn, nil)
+	if err == nil && bytes.HasPrefix(answer, []byte("HTTP/1.1 102 ")) {
+		works()
+		answer, _, err = readAnswer(conn, answer[end:])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("peer: read from owner: %w", err)
 	}
 	return answer, checkAnswer(answer, r.Header.Get("Sec-Websocket-Key"))
 }
+
+// readAnswer reads on behind answer until it has the head of an answer, which ends
+// at end.
+func readAnswer(conn net.Conn, answer []byte) (_ []byte, end int, err error) {
+	for {
+		if at := bytes.Index(answer, headEnd); at >= 0 {
+			return answer, at + len(headEnd), nil
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(answer) >= upgrade.MaxAnswerBytes {
+			return nil, 0, upgrade.ErrAnswerTooBig
+		}
+		answer = slices.Grow(answer, answerSize)
+		var n int
+		n, err = conn.Read(answer[len(answer):cap(answer)])
+		answer = answer[:len(answer)+n]
+	}
+}
+
+var headEnd = []byte("\r\n\r\n")
 
 // answerSize is room for a usual head and what follows it at once.
 const answerSize = 2 << 10

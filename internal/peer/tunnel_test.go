@@ -429,3 +429,38 @@ func descriptors(t testing.TB) int {
 	}
 	return len(list)
 }
+
+// An owner that first has to hand the session over says so, and then has longer
+// than others. It says so once.
+func TestTunnelOwnerIsAtWork(t *testing.T) {
+	t.Parallel()
+	const processing = "HTTP/1.1 102 Processing\r\n\r\n"
+	for _, tc := range []struct {
+		name, first, last string
+		after             time.Duration
+		want              Result
+	}{
+		{"hands over", processing, "HTTP/1.1 421 Misdirected Request\r\nContent-Length: 0\r\n\r\n", tunnelTimeout + 500*time.Millisecond, NotOwner},
+		{"at once, in one piece", processing + "HTTP/1.1 421 Misdirected Request\r\nContent-Length: 0\r\n\r\n", "", 0, NotOwner},
+		{"serves after all", processing, ownerSwitch, 100 * time.Millisecond, Served},
+		{"again and again", processing + processing, ownerSwitch, 0, Unreachable},
+		{"says nothing", "", ownerSwitch, tunnelTimeout + 500*time.Millisecond, Unreachable},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			owner := fakeOwner(t, func(c net.Conn) {
+				readHead(c)
+				_, _ = io.WriteString(c, tc.first)
+				time.Sleep(tc.after)
+				_, _ = io.WriteString(c, tc.last)
+				_, _ = io.Copy(io.Discard, c)
+			})
+			g := newGateway(t, owner, nil)
+			_, _, resp := g.ask(t, "")
+			if got := resp.StatusCode == http.StatusSwitchingProtocols; got != (tc.want == Served) {
+				t.Errorf("the client got %d", resp.StatusCode)
+			}
+			g.wantEnd(t, tc.want)
+		})
+	}
+}

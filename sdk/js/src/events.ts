@@ -13,7 +13,7 @@ import type { Data } from "./store.ts";
 export type State = "connecting" | "connected" | "reconnecting" | "closing" | "closed";
 
 /** Why the app's socket behind a session is a new one (PROTOCOL §4.2). */
-export type AdoptReason = "drained" | "owner_lost" | "app_restarted";
+export type AdoptReason = "drained" | "owner_lost" | "app_restarted" | "owed";
 
 /**
  * Why a session is lost. The first four are the sidecar's verdict (PROTOCOL §4.8), the others are concluded
@@ -37,7 +37,7 @@ export interface ResumedEvent extends Event {
 
 /**
  * The session goes on, and the app's socket behind it is a new one that was told nothing by this page. After
- * `owner_lost` the old app's last words may be missing.
+ * `owner_lost` the old app's last words may be missing, after `owed` an answer that it was about to give.
  */
 export interface AdoptedEvent extends Event {
   readonly type: "adopted";

@@ -13,7 +13,7 @@ const ADOPTED = 2;
 const OWNER_LOST = 2;
 
 /** By the reasons in WELCOME and in RESET, both of which start at 1. */
-const ADOPT_REASONS: readonly AdoptReason[] = ["drained", "owner_lost", "app_restarted"];
+const ADOPT_REASONS: readonly AdoptReason[] = ["drained", "owner_lost", "app_restarted", "owed"];
 const LOST_REASONS: readonly LostReason[] = ["unknown", "token", "lost", "unauthorised"];
 
 /** Handles the first WELCOME of a connection. */

@@ -172,7 +172,7 @@ function read(message: Uint8Array): Control {
       token: text(int(2)),
       subprotocol: text(int(1)),
     };
-    return checked(w, status < 3 && reason < 4 && (status === 2) === reason > 0 && TOKEN.test(w.token));
+    return checked(w, status < 3 && reason < 5 && (status === 2) === reason > 0 && TOKEN.test(w.token));
   }
   if (type === TYPE.ack) {
     return checked({ type, seq: int(4) });

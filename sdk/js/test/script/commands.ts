@@ -11,7 +11,7 @@ import type { Dialled, Stage } from "./stage.ts";
 
 const MAGIC = Buffer.from("ff575352", "hex");
 const STATUSES = ["new", "resumed", "adopted"];
-const REASONS = ["", "drained", "owner_lost", "app_restarted"];
+const REASONS = ["", "drained", "owner_lost", "app_restarted", "owed"];
 
 /** Plays one command. */
 export function play(stage: Stage, [command = "", ...words]: string[]): void {

@@ -1,0 +1,130 @@
+package endtoend
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/drain"
+)
+
+// slowApp answers each message after a while, and may say something by itself.
+// What it has not answered when its socket closes, it never answers.
+type slowApp struct{ reply, tick time.Duration }
+
+func (a slowApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer c.CloseNow()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	answers := make(chan answer, 1000)
+	defer close(answers)
+	go func() {
+		for re := range answers {
+			time.Sleep(time.Until(re.due))
+			if c.Write(ctx, websocket.MessageText, re.text) != nil {
+				return
+			}
+		}
+	}()
+	if a.tick > 0 {
+		go func() {
+			for ctx.Err() == nil && c.Write(ctx, websocket.MessageText, []byte("tick")) == nil {
+				time.Sleep(a.tick)
+			}
+		}()
+	}
+	for {
+		_, p, err := c.Read(ctx)
+		if err != nil {
+			return
+		}
+		answers <- answer{time.Now().Add(a.reply), p}
+	}
+}
+
+type answer struct {
+	due  time.Time
+	text []byte
+}
+
+// asks sends a question every 100 ms and returns how many have an answer 5 s
+// after the last one.
+func (v *visitor) asks(n int) (answered int) {
+	ctx, cancel := context.WithCancel(v.t.Context())
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for {
+			_, p, err := v.Read(ctx)
+			if err != nil {
+				return
+			}
+			if string(p) != "tick" {
+				answered++
+			}
+		}
+	})
+	for i := range n {
+		v.say(fmt.Sprint(i))
+		time.Sleep(100 * time.Millisecond)
+	}
+	time.Sleep(5 * time.Second)
+	cancel()
+	reader.Wait()
+	return answered
+}
+
+// A rolling update leaves no question without its answer, however long the app
+// takes. Only where the app has more time than there is, or where its answers
+// cannot be told from what it says by itself, the clients are told that one may
+// be missing.
+func TestHandOverAwaitsAnswers(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		app  slowApp
+		want string
+	}{
+		{"at once", slowApp{}, "goaway, adopted drained"},
+		{"50ms", slowApp{reply: 50 * time.Millisecond}, "goaway, adopted drained"},
+		{"300ms", slowApp{reply: 300 * time.Millisecond}, "goaway, adopted drained"},
+		{"2s", slowApp{reply: 2 * time.Second}, "goaway, adopted drained"},
+		{"streams", slowApp{reply: 50 * time.Millisecond, tick: 30 * time.Millisecond}, "goaway, adopted owed"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			f := fleetOf(t, 2, tc.app, nil)
+			const visitors, questions = 12, 100
+			var all []*visitor
+			var traffic sync.WaitGroup
+			answered := make([]int, visitors)
+			for i := range visitors {
+				v := f.visit(0, "/", &client.Options{Adopt: true})
+				all = append(all, v)
+				traffic.Go(func() { answered[i] = v.asks(questions) })
+			}
+			time.Sleep(4 * time.Second) // the app becomes known
+			for _, v := range all {
+				v.to.Store(1)
+			}
+			if err := f.pods[0].Drain(t.Context(), drain.Schedule{Notice: 200 * time.Millisecond, Move: 5 * time.Second, Stragglers: 5 * time.Second}); err != nil {
+				t.Error(err)
+			}
+			traffic.Wait()
+			for i, v := range all {
+				if story := v.story(); answered[i] != questions || story != tc.want {
+					t.Errorf("visitor %d: %d of %d answers, told %q, want %q", i, answered[i], questions, story, tc.want)
+				}
+			}
+		})
+	}
+}
