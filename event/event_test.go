@@ -36,7 +36,7 @@ func TestValues(t *testing.T) {
 	values(t, ForwardServed, ForwardUnreachable)
 	values(t, AppOK, AppFailed)
 	values(t, HandOverMoved, HandOverDeadline)
-	values(t, RestartOK, RestartGaveUp)
+	values(t, RestartOK, RestartClosed)
 	values(t, OwnershipConfirmed, OwnershipFenced)
 	values(t, AppendOK, AppendOther)
 }

@@ -165,15 +165,16 @@ var handOverNames = names{"moved", "detached", "deadline"}
 
 func (c HandOverCause) String() string { return handOverNames.of(uint8(c)) }
 
-// A RestartOutcome is whether the app was back in time.
+// A RestartOutcome is whether the app was back in time, or had not gone.
 type RestartOutcome uint8
 
 const (
 	RestartOK RestartOutcome = iota
 	RestartGaveUp
+	RestartClosed // it lives, and has ended this one socket
 )
 
-var restartNames = names{"ok", "gave_up"}
+var restartNames = names{"ok", "gave_up", "closed"}
 
 func (o RestartOutcome) String() string { return restartNames.of(uint8(o)) }
 

@@ -89,7 +89,12 @@ func (r *resume) adopted(state *store.State) {
 		if app = r.dialApp(hs); app == nil {
 			return
 		}
-		start.Subprotocol, start.Deflate = app.Subprotocol, app.Deflate != nil
+		if app.Subprotocol == state.Subprotocol {
+			start.Deflate = app.Deflate != nil
+		} else { // the client was told of another protocol: this app is not for it
+			app.Conn.Close()
+			app = nil
+		}
 	}
 	r.adoptWith(start, state, app, hs)
 }
@@ -117,7 +122,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 	var header http.Header
 	var early []byte
 	if app != nil {
-		c.app, c.deflate = c.newLeg(app.Conn), app.Deflate
+		c.app, c.deflate = c.newAppLeg(app.Conn), app.Deflate
 		header, early = app.Header, app.Early
 		c.keepHandshake(r.request, hs, start)
 	}
@@ -128,6 +133,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 	if reason != 0 {
 		if c.app != nil {
 			c.app.t.Abort()
+			c.appClosed(false)
 		}
 		r.reset(reason)
 		return

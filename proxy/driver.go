@@ -56,18 +56,19 @@ type sessionDriver struct {
 
 	slot int // in the queue of timers, from 1; 0: not in it. Guarded by timers.mu
 
-	mu     sync.Mutex // guards the rest and the machine
-	m      machine
-	client *leg          // nil while no connection is attached
-	app    *leg          // nil if there never was an app
-	armed  monotime.Time // when tick is called at the latest; 0 if it is not
-	over   bool          // the end was reported
-	gone   bool          // the registry has forgotten it
-	beats  uint64        // answered heartbeats that were reported
-	link   heartbeat.State
-	ended  chan struct{} // closed at the end, if somebody waits for it
-	stalls uint32        // of this process, at the last step
-	asked  monotime.Time // when the client was last asked to move; 0: never
+	mu         sync.Mutex // guards the rest and the machine
+	m          machine
+	client     *leg          // nil while no connection is attached
+	app        *leg          // nil if there never was an app
+	armed      monotime.Time // when tick is called at the latest; 0 if it is not
+	over       bool          // the end was reported
+	gone       bool          // the registry has forgotten it
+	appCounted bool          // the app's socket is among Server.appSockets
+	beats      uint64        // answered heartbeats that were reported
+	link       heartbeat.State
+	ended      chan struct{} // closed at the end, if somebody waits for it
+	stalls     uint32        // of this process, at the last step
+	asked      monotime.Time // when the client was last asked to move; 0: never
 }
 
 // A leg is one socket of a driver, and the sink of its transport. A leg that
@@ -125,6 +126,7 @@ func (c *sessionDriver) abandon(why session.Ending) {
 			l.t.Abort()
 		}
 	}
+	c.appClosed(false)
 	c.client, c.app = nil, nil
 	c.stopTimer()
 	c.finish(why)
@@ -183,12 +185,15 @@ func (l *leg) Gone(broken bool) {
 	switch l {
 	case c.client:
 		c.m.ClientGone(now, broken)
-		if !c.plain { // a plain connection may still have something to send
+		if c.plain {
+			c.appClosed(false) // how the app ends it is no sign any more
+		} else { // a plain connection may still have something to send
 			c.client = nil
 			l.t.Finish()
 			c.observe(event.Event{Kind: event.Detached, Cause: event.DetachedGone})
 		}
 	case c.app:
+		c.appClosed(true)
 		c.m.AppGone(now, broken)
 	default:
 		l.t.Abort()
@@ -266,6 +271,7 @@ func (c *sessionDriver) perform(o *session.Output) {
 	}
 	if o.CloseApp && c.app != nil {
 		c.app.close(o.AppFarewell)
+		c.appClosed(false)
 		c.app = nil
 	}
 	if o.RedialApp {
@@ -347,6 +353,7 @@ func (c *sessionDriver) finish(why session.Ending) {
 		return
 	}
 	c.over = true
+	c.wakeSearch()
 	if c.ended != nil {
 		close(c.ended)
 	}

@@ -71,7 +71,7 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 		ID: id, Subprotocol: app.Subprotocol, Extensions: extensions, Deflate: app.Deflate != nil, Echo: true,
 	})
 	c.m = m
-	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
+	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	m.AttachEcho(now, compressed)
 	if !s.sessions.add(c) {
 		c.abandonUnregistered()

@@ -18,6 +18,7 @@ type savedHandshake struct {
 	request *http.Request
 	offer   upgrade.Offer
 	history redial.History
+	changed chan struct{} // the client came, or the session is over; nil: nobody searches
 }
 
 // keepHandshake keeps the handshake of a session that may get another app
@@ -37,8 +38,8 @@ func (c *sessionDriver) keepHandshake(h *request, hs upgrade.Offer, start sessio
 	}
 }
 
-// redial looks for the app until it is back, or for Config.AppRetry. The
-// caller holds the lock and settles.
+// redial finds out whether the app restarts, and looks for it until it is back,
+// or for Config.AppRetry. The caller holds the lock and settles.
 func (c *sessionDriver) redial() {
 	began := time.Now()
 	var search redial.Search
@@ -51,13 +52,14 @@ func (c *sessionDriver) redial() {
 		c.giveUp(began)
 		return
 	}
+	if c.saved.changed == nil {
+		c.saved.changed = make(chan struct{}, 1)
+	}
 	c.srv.work.Go(func() {
-		app := c.await(&search)
+		outcome := c.search(&search, began)
 		now := c.enter()
 		defer c.leave()
-		outcome := event.RestartOK
-		if app == nil || !c.takeApp(now, app) {
-			outcome = event.RestartGaveUp
+		if outcome != event.RestartOK {
 			c.giveUp(now)
 			c.settle(now)
 		}
@@ -65,57 +67,117 @@ func (c *sessionDriver) redial() {
 	})
 }
 
-// await returns the app's fresh socket, or nil if there is none to be had.
-func (c *sessionDriver) await(search *redial.Search) *upgrade.AppConn {
-	ctx, cancel := context.WithDeadline(c.srv.life, search.End)
-	defer cancel()
+// search performs the steps of a search until the session has a socket, or
+// wants none.
+func (c *sessionDriver) search(search *redial.Search, broke time.Time) event.RestartOutcome {
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Until(search.Due)):
+		f, ok := c.restartFacts(broke)
+		if !ok {
+			return event.RestartGaveUp
 		}
-		if !c.waitsForApp() {
-			return nil
-		}
-		began := time.Now()
-		app, resp, err := c.srv.upstream.Dial(ctx, c.saved.request, c.saved.offer)
-		denied := false
-		switch {
-		case err == nil && resp == nil:
-			c.dialled(event.AppOK, began)
-			return app
-		case err != nil:
-			c.dialled(event.AppFailed, began)
-		default:
-			resp.Body.Close()
-			c.dialled(event.AppRefused, began)
-			denied = resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden
-		}
-		if !search.Failed(time.Now(), denied) {
-			return nil
+		switch step := search.Next(f).(type) {
+		case redial.Wait:
+			if !c.waitForChange(step.Until) {
+				return event.RestartGaveUp
+			}
+		case redial.Probe:
+			if !c.srv.probeApp() && !search.Failed(time.Now(), false) {
+				return event.RestartGaveUp
+			}
+		case redial.Dial:
+			app, denied := c.dialAgain(search.End)
+			switch {
+			case app != nil && c.takeApp(search, app):
+				return event.RestartOK
+			case app != nil || !search.Failed(time.Now(), denied):
+				return event.RestartGaveUp
+			}
+		case redial.GiveUp:
+			return event.RestartGaveUp
+		case redial.Close:
+			return event.RestartClosed
 		}
 	}
 }
 
-func (c *sessionDriver) waitsForApp() bool {
-	c.enter()
+// restartFacts returns what is known now, and whether the session still wants
+// a socket.
+func (c *sessionDriver) restartFacts(broke time.Time) (*redial.Facts, bool) {
+	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
-	return ok && m.AppLost()
+	if !ok || !m.AppLost() {
+		return nil, false
+	}
+	return &redial.Facts{
+		Now: now, Said: m.AppSaidRestart(), Attached: m.Attached(), Evidence: c.srv.appSockets.evidence(now, broke),
+	}, true
+}
+
+// waitForChange waits for the client to come or go, or for a time, and reports
+// false when the sidecar stops.
+func (c *sessionDriver) waitForChange(until time.Time) bool {
+	var due <-chan time.Time
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-due:
+	case <-c.saved.changed:
+	case <-c.srv.life.Done():
+		return false
+	}
+	return true
+}
+
+// wakeSearch lets a search see that the client has come or that the session is
+// over. The caller holds the lock.
+func (c *sessionDriver) wakeSearch() {
+	if c.saved == nil || c.saved.changed == nil {
+		return
+	}
+	select {
+	case c.saved.changed <- struct{}{}:
+	default:
+	}
+}
+
+// dialAgain makes the client's handshake once more. Without a socket it
+// reports whether the app did not accept the client's credentials.
+func (c *sessionDriver) dialAgain(end time.Time) (app *upgrade.AppConn, denied bool) {
+	ctx, cancel := context.WithDeadline(c.srv.life, end)
+	defer cancel()
+	began := time.Now()
+	app, resp, err := c.srv.dialApp(ctx, c.saved.request, c.saved.offer)
+	switch {
+	case err != nil:
+		c.dialled(event.AppFailed, began)
+		return nil, false
+	case resp != nil:
+		resp.Body.Close()
+		c.dialled(event.AppRefused, began)
+		return nil, resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden
+	}
+	c.dialled(event.AppOK, began)
+	return app, false
 }
 
 // takeApp gives the session its new socket. An app that compresses otherwise
-// than before is not what the client was answered for.
-func (c *sessionDriver) takeApp(now time.Time, app *upgrade.AppConn) bool {
+// than before, or chooses another subprotocol, is not what the client was
+// answered for.
+func (c *sessionDriver) takeApp(search *redial.Search, app *upgrade.AppConn) bool {
+	now := c.enter()
+	defer c.leave()
 	m, ok := c.m.(*session.Session)
-	same := (app.Deflate == nil) == (c.deflate == nil)
-	if !ok || !same || !m.AppBack(now, app.Subprotocol, app.Deflate != nil) {
+	same := ok && (app.Deflate == nil) == (c.deflate == nil) && app.Subprotocol == m.Subprotocol()
+	if !same || !m.AppBack(now, app.Subprotocol, app.Deflate != nil) {
 		app.Conn.Close()
 		return false
 	}
-	c.saved.history.Made(now)
-	c.app = c.newLeg(app.Conn)
+	c.saved.history.Made(now, search)
+	c.app = c.newAppLeg(app.Conn)
 	c.settle(now)
 	if c.app != nil {
 		c.app.t.Start(app.Early)

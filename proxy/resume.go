@@ -295,6 +295,7 @@ func (c *sessionDriver) attach(conn net.Conn, t *wire.Token, at session.Position
 // its end too.
 func (c *sessionDriver) join(now time.Time, conn net.Conn) {
 	c.client = c.newLeg(conn)
+	c.wakeSearch()
 	c.settle(now)
 	if c.client != nil {
 		c.client.t.Start(nil)

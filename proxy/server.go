@@ -131,6 +131,7 @@ type Server struct {
 
 	timers        timers
 	sockets       transport.Sockets
+	appSockets    appSockets
 	sessions      registry
 	replies       replytime.Paths
 	peers         *peer.Forwarder
@@ -159,6 +160,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.setDefaults()
 	s := &Server{cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger}
+	up.Dialer = s.appSockets.watch(up.Dialer)
 	s.life, s.die = context.WithCancel(context.Background())
 	if cfg.Peers != nil {
 		s.stallDetector.start(time.Now(), cfg.LeaseTTL/2)

@@ -81,7 +81,7 @@ type request struct {
 func (q *request) dialApp(hs upgrade.Offer) *upgrade.AppConn {
 	hs.Scheme = q.scheme
 	began := time.Now()
-	app, resp, err := q.s.upstream.Dial(q.r.Context(), q.r, hs)
+	app, resp, err := q.s.dialApp(q.r.Context(), q.r, hs)
 	took := time.Since(began)
 	var ue *upgrade.AppError
 	switch {
@@ -131,7 +131,7 @@ func (q *request) plain() {
 	}
 	c := &sessionDriver{srv: s, plain: true, born: monotime.At(q.began)}
 	c.m = session.NewPlain(&s.session, time.Now(), app.Extensions != "")
-	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
+	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	if !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return
@@ -187,7 +187,7 @@ func (q *request) fresh() {
 	c.keepHandshake(q, hs, start)
 	m := session.New(&s.session, now, start)
 	c.m, c.journal.writer = m, store.NewWriter()
-	c.client, c.app = c.newLeg(conn), c.newLeg(app.Conn)
+	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	m.Attach(now, wire.StatusNew, session.Position{Next: 1}, compressed)
 	if !s.sessions.add(c) {
 		c.abandonUnregistered()
@@ -203,6 +203,7 @@ func (c *sessionDriver) abandonUnregistered() {
 	c.client.t.Abort()
 	if c.app != nil {
 		c.app.t.Abort()
+		c.appClosed(false)
 	}
 }
 

@@ -160,6 +160,10 @@ func (c *appContext) restarts(code ws.StatusCode) bool {
 	return c.tracker != nil && c.tracker.Restarts(uint16(code))
 }
 
+// ended reports whether the app has said, in its protocol's words, that it ends
+// this conversation.
+func (c *appContext) ended() bool { return c.tracker != nil && c.tracker.Ended() }
+
 func (c *appContext) deadline(s *Session) time.Time {
 	if !c.mayWrite(s) {
 		return time.Time{}

@@ -16,6 +16,7 @@ type restart struct {
 	ifRestored bool // it may if the context can be restored
 	lost       bool // there is none now
 	redial     bool // the driver is to be told
+	said       bool // the app's close said that it restarts
 	code       ws.StatusCode
 	reason     string
 }
@@ -28,7 +29,9 @@ func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason stri
 	switch {
 	case s.handover.phase > awaitsReplies:
 		s.appFinished()
-	case (s.handover.draining || s.HandingOver()) && causedByShutdown(code) && !s.closing.byClient && s.cfg.Journal:
+	case s.context.ended() && !s.HandingOver(): // by all that its protocol knows, it meant it
+		s.appEnded(now, code, reason)
+	case (s.handover.draining || s.HandingOver()) && causedByShutdown(code) && !s.closing.byClient && s.cfg.Journal && !s.context.ended():
 		s.handover.unclean, s.handover.owed = code == ws.StatusAbnormalClosure, s.mayBeOwed(now)
 		s.appFinished()
 	case s.HandingOver():
@@ -37,6 +40,7 @@ func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason stri
 	case s.appReplaceable() && (restarting(code) || s.context.restarts(code)) && !s.closing.byClient && !s.closing.byApp && s.closing.ended == 0:
 		s.restart.lost, s.restart.redial = true, true
 		s.restart.code, s.restart.reason = code, reason
+		s.restart.said = code != ws.StatusAbnormalClosure || s.context.restarts(code) || s.context.restoring()
 		if s.app.blocked {
 			s.app.control = nil // it takes no answer
 		}
@@ -67,6 +71,11 @@ func restarting(code ws.StatusCode) bool {
 
 // AppLost reports whether the session waits for a fresh app socket.
 func (s *Session) AppLost() bool { return s.restart.lost && s.closing.ended == 0 }
+
+// AppSaidRestart reports whether the app's close said that it restarts, so that
+// it was no end of this one socket. An app that did not take its context back
+// counts as such: it was dialled for a reason.
+func (s *Session) AppSaidRestart() bool { return s.restart.said }
 
 // AppBack gives the session the app's new socket. Messages that the old one did
 // not take whole go to it, and the client is told by a second WELCOME (PROTOCOL

@@ -46,6 +46,13 @@ type ByteStream interface {
 	Repeat(c Conversation)
 }
 
+// An Ender is a Preset in whose protocol an app says that it ends a conversation
+// before it closes the socket.
+type Ender interface {
+	// Ended: see [Tracker.Ended].
+	Ended() bool
+}
+
 // A Restarter is a Preset that knows more of its protocol's closes than the
 // close codes say.
 type Restarter interface {

@@ -93,6 +93,14 @@ func (t *Tracker) Restarts(code uint16) bool {
 	return ok && p.Restarts(Conversation{t}, code)
 }
 
+// Ended reports whether the app has said, in its protocol's words, that it ends
+// this conversation and not only this socket: another client took its place,
+// for one. Whatever close follows is then no restart.
+func (t *Tracker) Ended() bool {
+	p, ok := t.preset.(Ender)
+	return ok && p.Ended()
+}
+
 // Attach notes whether a client is there. A new Tracker has none.
 func (t *Tracker) Attach(now time.Time, attached bool) {
 	t.attached = attached

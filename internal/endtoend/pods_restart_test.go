@@ -200,8 +200,9 @@ func TestAppRestartIsNotAllowed(t *testing.T) {
 	})
 }
 
-// The app restarts while the client is away. When it comes back it is told
-// that the app's socket is a new one, which is the truth.
+// The app restarts while the client is away, and is dialled when it has been up
+// for a while. When the client comes back it is told that the app's socket is a
+// new one, which is the truth.
 func TestAppRestartsWhileClientIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, _, v, socket := stageRestart(t, &client.Options{Adopt: true})
@@ -209,8 +210,15 @@ func TestAppRestartsWhileClientIsAway(t *testing.T) {
 		synctest.Wait()
 		say(t, socket, "two")
 		synctest.Wait()
+		app.refuses.Store(true)
 		leave(t, socket, 1006)
+		time.Sleep(time.Second)
+		app.refuses.Store(false)
+		up := time.Now()
 		second := <-app.sockets
+		if waited := time.Since(up); waited < 10*time.Second || waited > 13*time.Second {
+			t.Errorf("dialled %v after the app was back, want 10 s and a pause", waited)
+		}
 		say(t, second, "three")
 		time.Sleep(time.Second)
 		v.say("later")
@@ -293,5 +301,64 @@ func TestDrainWhileAppIsAway(t *testing.T) {
 		if got, want := app.all(), "1:hello 2:held 2:again"; got != want {
 			t.Errorf("the app heard %q, want %q", got, want)
 		}
+	})
+}
+
+// An app that chooses another subprotocol than the client was told is not what
+// the client talks to: no silent adoption, on either way to a fresh socket.
+func TestAppChoosesAnotherSubprotocol(t *testing.T) {
+	stage := func(t *testing.T) (f *fleet, v *visitor, sockets chan *websocket.Conn) {
+		sockets = make(chan *websocket.Conn, 8)
+		var n atomic.Int64
+		app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			protocol := []string{"one", "two"}[min(n.Add(1), 2)-1]
+			c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{protocol}})
+			if err != nil {
+				return
+			}
+			defer c.CloseNow()
+			sockets <- c
+			for {
+				if _, _, err := c.Read(context.Background()); err != nil {
+					return
+				}
+			}
+		})
+		f = newFleet(t, app, true)
+		for range 2 {
+			f.add(func(c *proxy.Config) { c.AppRetry = retry })
+		}
+		v = f.visit(0, "/", &client.Options{Adopt: true, Subprotocols: []string{"one", "two"}})
+		v.sayAcked("hello")
+		return f, v, sockets
+	}
+	t.Run("a restart", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, v, sockets := stage(t)
+			leave(t, <-sockets, 1012)
+			v.wantClosed(1012)
+			if got := v.Subprotocol(); got != "one" {
+				t.Errorf("the client was told %q", got)
+			}
+		})
+	})
+	t.Run("a move", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, v, sockets := stage(t)
+			say(t, <-sockets, "last words")
+			synctest.Wait()
+			v.to.Store(1)
+			done := f.pods[0].drains(t)
+			v.hear("last words")
+			v.wantClosed(1012)
+			if got := v.Subprotocol(); got != "one" {
+				t.Errorf("the client was told %q", got)
+			}
+			for range 2 {
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	})
 }

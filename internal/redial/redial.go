@@ -1,6 +1,6 @@
-// Package redial decides when an app whose socket broke is dialled again, and
-// when that is given up. It is handed the time and returns deadlines; it does
-// no I/O and reads no clock.
+// Package redial decides what the end of an app's socket means, when the app is
+// dialled again, and when that is given up. Facts go in and one step comes out,
+// as in package admission; it does no I/O and reads no clock.
 package redial
 
 import (
@@ -17,7 +17,8 @@ const (
 	// minLifetime is how long a new socket must have lived for its end to be
 	// an accident. One that ends sooner ends for a reason: the app is in a
 	// crash loop, or another client took this one's place there, and took it
-	// from us.
+	// from us. It is also how long an app must be up before a session whose
+	// client is away dials it: the client may have a successor there.
 	minLifetime = 10 * time.Second
 
 	// maxDetachedCrashes is how often it is tried while no client is there to
@@ -29,12 +30,13 @@ const (
 // of a session that has its first one.
 type History struct {
 	made    time.Time // when the newest replacement was made; zero: none was
+	unclear bool      // it was made without a sign that the app had restarted
 	crashes int       // replacements in a row that ended before minLifetime
 	since   time.Time // when the first of them ended
 }
 
-// Made notes that the session has a new socket.
-func (h *History) Made(now time.Time) { h.made = now }
+// Made notes that a search gave the session a new socket.
+func (h *History) Made(now time.Time, s *Search) { h.made, h.unclear = now, s.sign == unclear }
 
 // Lost notes that the app's socket broke and returns the search for another
 // one, which may take patience in all. It reports false if there is no sense
@@ -52,7 +54,10 @@ func (h *History) Lost(now time.Time, attached bool, patience time.Duration, ran
 	if h.crashes > 0 && now.Sub(h.since) >= patience || !attached && h.crashes >= maxDetachedCrashes {
 		return Search{}, false
 	}
-	s = Search{Due: now, End: now.Add(patience), pauses: backoff.New(backoff.Policy{Max: maxPause}, random)}
+	s = Search{
+		Due: now, End: now.Add(patience), pauses: backoff.New(backoff.Policy{Max: maxPause}, random),
+		broke: now, patience: patience, again: h.crashes > 0 && h.unclear,
+	}
 	for range h.crashes {
 		pause, _ := s.pauses.Next()
 		s.Due = now.Add(pause) // after a crash, later from the first attempt on
@@ -65,7 +70,120 @@ type Search struct {
 	Due time.Time // of the next attempt
 	End time.Time // then the search is given up, a running attempt too
 
-	pauses backoff.Backoff
+	pauses   backoff.Backoff
+	broke    time.Time
+	patience time.Duration
+	again    bool // the socket before had been replaced on suspicion, a moment ago
+	sign     sign
+	probes   int  // how many of probeAfter are done
+	idle     bool // no attempt was made since End was set, as the client is away
+}
+
+// probeAfter is when, counted from the break, it is seen whether the app takes
+// connections. A process that ends closes its sockets in some order, and a
+// supervisor may have the next one up within 50 ms.
+var probeAfter = [...]time.Duration{0, 20 * time.Millisecond, together}
+
+// Facts are what is known of a session whose app's socket is gone.
+type Facts struct {
+	Now      time.Time
+	Said     bool // the app's close said that it restarts
+	Attached bool // the client is there
+	Evidence
+}
+
+// A Step is what the driver does next: [Wait], [Probe], [Dial], [GiveUp] or
+// [Close].
+type Step interface{ step() }
+
+type (
+	// Wait is to ask again at Until, or when the client comes or goes. The zero
+	// Until is never.
+	Wait struct{ Until time.Time }
+	// Probe is to see whether the app takes a connection, without a handshake.
+	Probe struct{}
+	// Dial is to make the client's handshake with the app.
+	Dial struct{}
+	// GiveUp is to end the session: the app did not come back.
+	GiveUp struct{}
+	// Close is to end the session as the app has: it lives, and meant it.
+	Close struct{}
+)
+
+func (Wait) step()   {}
+func (Probe) step()  {}
+func (Dial) step()   {}
+func (GiveUp) step() {}
+func (Close) step()  {}
+
+// Next decides about the next step.
+func (s *Search) Next(f *Facts) Step {
+	if s.sign == undecided || s.sign == unclear {
+		if step := s.decide(f); step != nil {
+			return step
+		}
+	}
+	switch {
+	case s.sign == meant:
+		return Close{}
+	case f.Attached:
+		return s.attempt(f.Now, Dial{})
+	case s.sign == unclear:
+		s.idle = true
+		return Wait{}
+	case f.UpSince.IsZero() && !f.TriedAt.Before(s.broke):
+		return s.attempt(f.Now, Probe{})
+	}
+	up := s.broke
+	if f.UpSince.After(up) {
+		up = f.UpSince
+	}
+	if at := up.Add(minLifetime); f.Now.Before(at) {
+		s.idle = true
+		return Wait{at}
+	}
+	return s.attempt(f.Now, Dial{})
+}
+
+// decide reads the sign, or returns the step that shows it.
+func (s *Search) decide(f *Facts) Step {
+	switch {
+	case f.Said || f.Down:
+		s.sign = restarting
+		return nil
+	case s.sign == unclear:
+		return nil
+	}
+	for s.probes < len(probeAfter) {
+		at := s.broke.Add(probeAfter[s.probes])
+		if f.Now.Before(at) {
+			return Wait{at}
+		}
+		if f.TriedAt.Before(at) {
+			return Probe{}
+		}
+		s.probes++
+	}
+	if s.sign = f.Evidence.judge(); s.sign == unclear && s.again {
+		s.sign = meant // twice in a row, of an app that lives
+	}
+	return nil
+}
+
+// attempt returns step when it is due.
+func (s *Search) attempt(now time.Time, step Step) Step {
+	if s.idle { // the app is looked for from now on
+		s.idle, s.End = false, now.Add(s.patience)
+	}
+	switch {
+	case !now.Before(s.End):
+		return GiveUp{}
+	case !now.Before(s.Due):
+		return step
+	case s.End.Before(s.Due):
+		return Wait{s.End}
+	}
+	return Wait{s.Due}
 }
 
 // Failed notes that an attempt failed; denied means that the app did not accept

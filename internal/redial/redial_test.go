@@ -60,7 +60,7 @@ func TestLost(t *testing.T) {
 			if wait != e.wait || ok && s.End != now.Add(patience) {
 				t.Errorf("%s: end %d: waits %v until %v, want %v", name, i+1, wait, s.End, e.wait)
 			}
-			h.Made(start.Add(e.back))
+			h.Made(start.Add(e.back), &s)
 		}
 	}
 }

@@ -23,6 +23,7 @@ type preset struct {
 	welcome    bool            // a restore awaits the welcome
 	awaited    map[string]bool // identifiers whose answer it awaits; true: the client has heard the confirmation before
 	restarting bool            // the app has said that it restarts
+	ended      bool            // the app has ended the connection for another reason
 }
 
 // New returns a preset that follows a new conversation.
@@ -80,7 +81,8 @@ func (a *preset) Outbound(c snapshot.Conversation, now time.Time, m snapshot.Mes
 	case jsonpointer.Equal(kind, "disconnect"):
 		// A server that restarts says so before it closes. The client would
 		// close the session, which can go on.
-		a.restarting = jsonpointer.LookupText(m.Data, "reason") == "server_restart" && c.Complete()
+		restarts := jsonpointer.LookupText(m.Data, "reason") == "server_restart"
+		a.restarting, a.ended = restarts && c.Complete(), !restarts
 		return a.restarting
 	}
 	return false
@@ -132,6 +134,10 @@ func (a *preset) Restore(snapshot.Conversation, time.Time) { *a = preset{welcome
 // Restarts implements [snapshot.Restarter]. Rails closes with 1000 behind its
 // word, and whatever comes behind it: the client has not heard it.
 func (a *preset) Restarts(snapshot.Conversation, uint16) bool { return a.restarting }
+
+// Ended implements [snapshot.Ender]. The other reasons are unauthorized,
+// invalid_request and remote, which is the app's own wish.
+func (a *preset) Ended() bool { return a.ended }
 
 // Tick implements [snapshot.Preset].
 func (a *preset) Tick(snapshot.Conversation, time.Time) {}

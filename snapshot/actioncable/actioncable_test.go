@@ -74,7 +74,12 @@ func TestPreset(t *testing.T) {
 			app! {"type":"welcome"}
 			restored
 			app {"type":"disconnect","reason":"unauthorized","reconnect":false}
-			ends 1000`,
+			ends 1000
+			ended`,
+		"a disconnection by the app, which lets the client come again, is meant": `
+			app {"type":"disconnect","reason":"remote","reconnect":true}
+			ends 1000
+			ended`,
 	} {
 		t.Run(name, func(t *testing.T) { snapshottest.Play(t, g, script) })
 	}

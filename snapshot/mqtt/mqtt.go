@@ -54,6 +54,7 @@ type preset struct {
 	inFlight     int  // entries in flight
 	untracked    int  // what else is in flight
 	shuttingDown bool // the broker has said so
+	ended        bool // either side has said DISCONNECT for another reason
 
 	connecting bool            // a restore awaits CONNACK
 	awaited    map[uint16]bool // identifiers of our SUBSCRIBEs whose SUBACK it awaits
@@ -82,6 +83,7 @@ func (t *preset) clientPacket(c snapshot.Conversation, now time.Time, p packet) 
 		c.KeepUnanswered(now, keyPing, snapshot.Message{Binary: true, Data: p.raw})
 	case typeDisconnect:
 		t.forgetAll(c)
+		t.ended = true
 		t.keepAlive.SetInterval(now, 0)
 	case typeAuth: // section 4.12
 		c.SetIncomplete()
@@ -96,6 +98,7 @@ func (t *preset) connect(c snapshot.Conversation, now time.Time, p packet) {
 		return
 	}
 	t.forgetAll(c)
+	t.ended = false
 	c.Keep(now, keyConnect, snapshot.Message{Binary: true, Data: p.raw})
 	t.level = connect.level
 	t.keepAlive.SetInterval(now, time.Duration(connect.keepAlive)*time.Second)
@@ -133,7 +136,9 @@ func (t *preset) brokerPacket(c snapshot.Conversation, now time.Time, p packet) 
 	case typeDisconnect:
 		// Client libraries reconnect at this packet (section 3.14), and the
 		// session can go on.
-		t.shuttingDown = t.level >= level5 && len(p.body) > 0 && p.body[0] == reasonShuttingDown && c.Complete()
+		restarts := len(p.body) > 0 && p.body[0] == reasonShuttingDown
+		t.shuttingDown = t.level >= level5 && restarts && c.Complete()
+		t.ended = !restarts
 		return t.shuttingDown
 	}
 	return false
@@ -141,6 +146,11 @@ func (t *preset) brokerPacket(c snapshot.Conversation, now time.Time, p packet) 
 
 // Restarts implements [snapshot.Restarter].
 func (t *preset) Restarts(snapshot.Conversation, uint16) bool { return t.shuttingDown }
+
+// Ended implements [snapshot.Ender]. A broker that lives has a reason for this
+// connection alone: another client with the same identifier took it over
+// (0x8E), or it is not allowed to stay.
+func (t *preset) Ended() bool { return t.ended }
 
 // suback acts on a SUBSCRIBE or UNSUBSCRIBE of the client, now that the broker
 // has: its answer has a reason code for each topic filter (sections 3.9.3 and

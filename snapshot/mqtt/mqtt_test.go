@@ -85,7 +85,7 @@ func TestPreset(t *testing.T) {
 			app!/x 2002 00 00
 			restored`,
 		"a refusal fails the restore": hello + "restore\n" + connectAgain + "app!/x 2002 00 03\nfailed",
-		"DISCONNECT ends it all":      hello + subscribeAB + "client/x e000\nrestore\nrestored",
+		"DISCONNECT ends it all":      hello + subscribeAB + "client/x e000\nended\nrestore\nrestored",
 		"packets that share a message, or need several": `
 			client/x 100d 0004 4d51
 			client/x 5454 04 02 000a 0001 61 8206 0001 0001 63 00 82
@@ -193,10 +193,13 @@ func TestPreset(t *testing.T) {
 			app/x 02`,
 		"MQTT 5: a broker that shuts down": hello5 + `
 			ends 1000
+			going
 			app/x e001 8e
+			ended
 			ends 1000
 			app!/x e001 8b
 			restarts 1000
+			going
 			restore
 			to-app/x 1013 0004 4d515454 05 00 000a 05 1100000e10 0001 61
 			ends 1000`,

@@ -45,6 +45,7 @@ func Preset(t testing.TB, name string, start func() snapshot.Preset) *snapshot.P
 //	restore          the app's socket is new
 //	move             another pod loads what was saved, and its app's socket is new
 //	restoring, restored, failed, complete, incomplete, in-flight, aligned   must be so
+//	ended, going                                   the app has, has not, said that this is the end
 //	restarts CODE, ends CODE                       what the app's close means
 //
 // A verb that ends in /b is of a binary message, in /x of one in hex; \n and \0
@@ -145,6 +146,8 @@ func (s *stage) expect(verb, text string) {
 		ok = k.Complete() == (verb == "complete")
 	case "in-flight", "aligned":
 		ok = k.InFlight() == (verb == "in-flight")
+	case "ended", "going":
+		ok = k.Ended() == (verb == "ended")
 	case "restarts", "ends":
 		code, err := strconv.ParseUint(text, 10, 16)
 		ok = err == nil && k.Restarts(uint16(code)) == (verb == "restarts")

@@ -39,6 +39,7 @@ type preset struct {
 	awaited     map[string]struct{} // namespaces whose answer a restore awaits
 	event, push int                 // attachments that the client's, the app's, last packet lacks
 	pinged      bool                // the client has a ping of the app and has not answered
+	ended       bool                // the app has disconnected the client from its last namespace
 }
 
 // New returns a preset that follows a new conversation.
@@ -76,6 +77,7 @@ func (s *preset) fromClient(c snapshot.Conversation, now time.Time, m snapshot.M
 	case '0': // CONNECT
 		c.Keep(now, keyConnect+p.namespace, m)
 		c.Forget(keyJoined + p.namespace)
+		s.ended = false
 	case '1': // DISCONNECT
 		s.leave(c, p.namespace)
 	}
@@ -144,6 +146,7 @@ func (s *preset) fromApp(c snapshot.Conversation, now time.Time, p packet) (swal
 		return again && waited
 	case '1', '4': // DISCONNECT, CONNECT_ERROR: the client may send another CONNECT
 		s.leave(c, p.namespace)
+		s.ended = p.kind == '1' && !joined(c)
 	default:
 		expectAttachments(c, now, &s.push, keyPush, p.attachments)
 	}
@@ -163,7 +166,7 @@ func (s *preset) Restore(c snapshot.Conversation, _ time.Time) {
 	s.event, s.push = 0, 0
 	c.Forget(keyEvent)
 	c.Forget(keyPush)
-	s.pinged = false
+	s.pinged, s.ended = false, false
 	_, s.opening = c.Kept(keyOpen)
 	if !s.opening {
 		// The client waits for an open packet too, and will connect by itself.
@@ -204,12 +207,19 @@ func (s *preset) answered(c snapshot.Conversation, namespace string) {
 // only it disconnects that from all its namespaces.
 func (s *preset) Restarts(c snapshot.Conversation, code uint16) bool {
 	const noStatus = 1005
-	joined := false
-	for range c.All(keyConnect) {
-		joined = true
-	}
-	return code == noStatus && joined
+	return code == noStatus && joined(c)
 }
+
+// joined reports whether the client is in a namespace, or wants to be.
+func joined(c snapshot.Conversation) bool {
+	for range c.All(keyConnect) {
+		return true
+	}
+	return false
+}
+
+// Ended implements [snapshot.Ender].
+func (s *preset) Ended() bool { return s.ended }
 
 // Tick implements [snapshot.Preset]: it answers a ping that the client had in
 // its hands when it went. A second pong, should that arrive too, means nothing

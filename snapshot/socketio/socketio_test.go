@@ -118,7 +118,10 @@ func TestPreset(t *testing.T) {
 			restarts 1005
 			ends 1000
 			app 41/a,
-			ends 1005`,
+			ends 1005
+			ended
+			client 40
+			going`,
 		"a packet of another parser":       "client/b {type:0}\nincomplete",
 		"an upgrade from polling":          "client 2probe\nincomplete",
 		"the engine's close ends it all":   "app 0{}\nclient 40\napp 40{}\nclient 1\nrestore\nrestored",

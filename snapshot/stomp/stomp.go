@@ -34,6 +34,7 @@ type preset struct {
 	fromClient, fromBroker stream
 	heartBeat              keepalive.Timer // what the client has promised (STOMP 1.2 "Heart-beating")
 	connecting             bool            // a restore awaits CONNECTED
+	ended                  bool            // the broker has said ERROR, or has heard DISCONNECT
 }
 
 // New returns a preset that follows a new conversation.
@@ -83,6 +84,7 @@ func (t *preset) clientFrame(c snapshot.Conversation, now time.Time, binary bool
 		c.Forget(keyTransaction + name)
 	case "DISCONNECT":
 		c.ForgetAll("")
+		t.ended = true
 		t.heartBeat.SetInterval(now, 0)
 	}
 }
@@ -153,6 +155,7 @@ func (t *preset) connected(c snapshot.Conversation, now time.Time, f frame) (swa
 	_, again := c.Kept(keyConnected)
 	c.Keep(now, keyConnected, snapshot.Message{})
 	if !t.connecting {
+		t.ended = true
 		return false
 	}
 	t.connecting = false
@@ -206,6 +209,9 @@ func (t *preset) failed(c snapshot.Conversation) (swallow bool) {
 	return false
 }
 
+// Ended implements [snapshot.Ender].
+func (t *preset) Ended() bool { return t.ended }
+
 // Restore implements [snapshot.Preset].
 func (t *preset) Restore(c snapshot.Conversation, now time.Time) {
 	if c.Pending(keyUpload) || c.Pending(keyDownload) {
@@ -213,6 +219,7 @@ func (t *preset) Restore(c snapshot.Conversation, now time.Time) {
 	}
 	c.Forget(keyDownload)
 	t.fromBroker = stream{}
+	t.ended = false
 	t.heartBeat.SetInterval(now, 0)
 	c.ForgetAll(keyTransaction) // they ended with the old socket
 	connect, ok := c.Kept(keyConnect)

@@ -70,7 +70,7 @@ func TestPreset(t *testing.T) {
 			to-app CONNECT\n\n\0
 			app! ERROR\nmessage:no\n\n\0
 			failed`,
-		"an error of any other kind is for the client": "client CONNECT\\n\\n\\0\napp CONNECTED\\n\\n\\0\napp ERROR\\n\\n\\0",
+		"an error of any other kind is for the client": "client CONNECT\\n\\n\\0\napp CONNECTED\\n\\n\\0\napp ERROR\\n\\n\\0\nended",
 		"heart-beats go both ways while the client is away": `
 			client CONNECT\nheart-beat:8000,5000\n\n\0
 			app CONNECTED\nheart-beat:5000,4000\n\n\0
