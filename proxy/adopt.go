@@ -28,7 +28,7 @@ func (r *resume) load() {
 // adopt claims the session and, if that stands, goes on with it.
 func (r *resume) adopt() bool {
 	state, err := store.Adopt(r.journal, r.s.cfg.Store, store.Adoption{
-		ID: store.ID(r.session), From: r.facts.Record, Owner: r.s.cfg.Advertise, Now: time.Now(),
+		ID: store.ID(r.session), From: r.facts.Record, Owner: r.s.cfg.Advertise, Now: time.Now(), Received: uint32(r.facts.Position.Received),
 	})
 	if err != nil {
 		r.facts.AdoptFailed(err)

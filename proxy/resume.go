@@ -51,6 +51,7 @@ func (q *request) resume() {
 	t, err := wire.OpenToken(q.s.cfg.Tokens, q.offer.Resume.Token)
 	if err == nil && t.Binding == binding(q.r, q.s.cfg.Bind) {
 		r.facts.Token, q.session = t, t.Session
+		r.facts.Position.Epoch = t.Epoch
 	}
 	defer r.letGo()
 	for r.perform(q.s.admission.Next(r.now())) {

@@ -42,6 +42,10 @@ func Adopt(cfg *Config, now time.Time, a Adoption) (*Session, wire.ResetReason) 
 		s.window.Reset()
 		return nil, reason
 	}
+	s.base = s.window.Head()
+	if s.firstBase = seqwindow.Serial(state.FirstBase); state.ProvenEpoch+1 == s.epoch {
+		s.firstBase = s.base
+	}
 	if a.AppOpen {
 		s.context.restore(now, s)
 	}

@@ -19,6 +19,27 @@ type Position struct {
 	Received seqwindow.Serial
 	Next     seqwindow.Serial // 0: it waits for WELCOME
 	Attempt  uint32           // number of the handshake with its token; 0: not ordered
+	Epoch    uint32           // of its token, whose numbers Received counts; 0: the newest
+}
+
+// diverged reports whether a client has messages of an owner that had been
+// replaced when it said them: the numbers are those of other messages in this
+// epoch. base is the last outbound message before it, firstBase the one before
+// the epoch after the newest that the client is known to have a token of.
+func (at *Position) diverged(epoch uint32, base, firstBase seqwindow.Serial) bool {
+	switch {
+	case at.Epoch == 0 || at.Epoch == epoch:
+		return false
+	case at.Epoch+1 != epoch:
+		base = firstBase
+	}
+	return seqwindow.Less(base, at.Received)
+}
+
+// Diverged is what Session.Check tells of that for a session that a journal
+// holds.
+func Diverged(state *store.State, at Position) bool {
+	return at.diverged(state.Epoch, seqwindow.Serial(state.Base), seqwindow.Serial(state.FirstBase))
 }
 
 // Check reports whether a connection with these positions can be attached; a
@@ -32,7 +53,7 @@ func (s *Session) Check(at Position) wire.ResetReason {
 	case at.Next != 0 && seqwindow.Less(s.inbox.Received()+1, at.Next):
 		return wire.ResetLost
 	}
-	if seqwindow.Less(at.Received, s.window.Acked()) || seqwindow.Less(s.window.HighestSent(), at.Received) {
+	if at.diverged(s.epoch, s.base, s.firstBase) || seqwindow.Less(at.Received, s.window.Acked()) || seqwindow.Less(s.window.HighestSent(), at.Received) {
 		return wire.ResetLost
 	}
 	return 0
@@ -110,6 +131,9 @@ func judge(token, confirmed, newest tokenOrder) TokenVerdict {
 func (s *Session) ConfirmToken(epoch, generation, attempt uint32) {
 	if p := (tokenOrder{epoch, generation}); s.confirmedToken.before(p) {
 		s.confirmedToken, s.attempt = p, 0
+		if epoch+1 == s.epoch {
+			s.firstBase = s.base
+		}
 	}
 	s.attempt = max(s.attempt, attempt)
 }

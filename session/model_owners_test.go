@@ -155,7 +155,7 @@ func (m *sim) attach() {
 		return
 	}
 	at := m.position()
-	m.checkTokens(func(e, g uint32) TokenVerdict { return m.s.Token(e, g, 0) })
+	m.checkTokens(func(e, g uint32) TokenVerdict { return m.s.Token(e, g, at.Attempt) })
 	if r := m.s.Check(at); r != 0 {
 		m.t.Fatalf("resume with %+v is refused: %v", at, r)
 	}
@@ -165,13 +165,17 @@ func (m *sim) attach() {
 			return
 		}
 	}
-	m.present()
+	m.present(at.Attempt)
 	m.join(wire.StatusResumed, at)
 }
 
-// present is the resume's token.
-func (m *sim) present() {
-	m.s.ConfirmToken(m.client.token.epoch, m.client.token.generation, 0)
+// present is the resume's token. What came before with it is late from now on.
+func (m *sim) present(attempt uint32) {
+	token := m.client.token
+	m.s.ConfirmToken(token.epoch, token.generation, attempt)
+	if v := m.s.Token(token.epoch, token.generation, attempt); token.epoch != 0 && v != TokenLate {
+		m.t.Fatalf("attempt %d with %+v, again: %v", attempt, token, v)
+	}
 	m.confirmed, m.client.tried = m.client.token, m.client.token
 }
 
@@ -197,7 +201,11 @@ func (m *sim) adopt() {
 		m.confirmed = journaled // what was shown in the last moment is forgotten
 	}
 	m.checkTokens(func(e, g uint32) TokenVerdict { return JudgeToken(former, e, g) })
-	state, err := store.Adopt(ctx, &m.chain, store.Adoption{ID: id, From: former, Owner: "b:1", Now: m.now})
+	at := m.position()
+	if Diverged(former, at) {
+		m.t.Fatalf("%+v is of another history than %+v", at, former.Record)
+	}
+	state, err := store.Adopt(ctx, &m.chain, store.Adoption{ID: id, From: former, Owner: "b:1", Now: m.now, Received: uint32(at.Received)})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -210,7 +218,6 @@ func (m *sim) adopt() {
 		}
 	}
 	dial := !state.Closed && (start.AppReplaceable || start.AppReplaceableIfRestored && start.Tracker.Complete())
-	at := m.position()
 	m.cfg = m.config()
 	s, reason := Adopt(m.cfg, m.now, Adoption{Start: start, State: state, Position: at, AppOpen: dial})
 	if reason != 0 {
@@ -223,7 +230,7 @@ func (m *sim) adopt() {
 		m.blind = m.blind || m.leaky
 		m.hears(start.Tracker != nil)
 	}
-	m.present()
+	m.present(at.Attempt)
 	m.join(wire.StatusAdopted, at)
 }
 

@@ -68,9 +68,10 @@ type simClient struct {
 	sent        uint32 // the last on this connection
 	heard       uint32
 	welcomed    bool
-	shows       bool         // it has sent what proves its token
-	token       tokenOrder   // the newest
-	firstToken  tokenOrder   // the first of this connection
+	shows       bool       // it has sent what proves its token
+	token       tokenOrder // the newest
+	firstToken  tokenOrder // the first of this connection
+	attempts    uint32
 	tried       tokenOrder   // the newest that it has sent proof of
 	tokens      []tokenOrder // all
 	closed      bool         // it heard CLOSE
@@ -190,7 +191,8 @@ func contextOf(n uint32) (context [][]byte) {
 
 // position is what the client says when it connects.
 func (m *sim) position() Position {
-	at := Position{Received: seqwindow.Serial(m.client.heard)}
+	m.client.attempts++
+	at := Position{Received: seqwindow.Serial(m.client.heard), Epoch: m.client.token.epoch, Attempt: m.client.attempts}
 	if m.mode&simWaits == 0 {
 		at.Next = seqwindow.Serial(m.client.acked + 1 - m.client.shift)
 	}

@@ -147,7 +147,7 @@ func (st *stage) adopt(f []string) {
 func (st *stage) resume(f []string) {
 	a := st.arguments(f)
 	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"])}
-	at.Attempt = a["attempt"]
+	at.Attempt, at.Epoch = a["attempt"], a["epoch"]
 	if token, ok := a["token"]; ok {
 		if v := st.s.Token(st.s.epoch, token, at.Attempt); v != TokenValid {
 			st.say("token: %v", v)

@@ -106,10 +106,12 @@ type Session struct {
 	generation     uint32     // of the newest token
 	confirmedToken tokenOrder // the newest that the client is known to have
 	adopted        wire.AdoptReason
-	announcedAt    tokenOrder // the token of the first WELCOME that tells of adopted
-	attempt        uint32     // the highest that came with confirmedToken
-	subprotocol    string     // that the app chose
-	extensions     string     // as the client was answered
+	announcedAt    tokenOrder       // the token of the first WELCOME that tells of adopted
+	attempt        uint32           // the highest that came with confirmedToken
+	base           seqwindow.Serial // the last outbound message before this epoch
+	firstBase      seqwindow.Serial // and before the one after confirmedToken's
+	subprotocol    string           // that the app chose
+	extensions     string           // as the client was answered
 	binding        [16]byte
 	counters       Counters
 

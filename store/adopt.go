@@ -17,6 +17,8 @@ type Adoption struct {
 	From  *State // as the caller has loaded it; not changed
 	Owner string // the address of the new owner
 	Now   time.Time
+
+	Received uint32 // the last outbound message that the client has
 }
 
 // Adopt tries once to make a.Owner the owner of session a.ID, and returns the
@@ -65,6 +67,12 @@ func claimOf(a *Adoption) *Record {
 	claim.Writer = NewWriter()
 	claim.Frames, claim.Context = nil, nil
 	claim.Handed, claim.Unclean, claim.Owed = false, false, false // from here on not everything is in the journal
+	if claim.Base = a.Received; after(claim.OutHead, a.Received) {
+		claim.Base = claim.OutHead
+	}
+	if claim.ProvenEpoch+1 == claim.Epoch {
+		claim.FirstBase = claim.Base
+	}
 	if claim.DetachedAt == 0 {
 		claim.DetachedAt = a.Now.UnixMilli()
 	}

@@ -81,6 +81,11 @@ type Record struct {
 	// have: older ones are dead (PROTOCOL §8.4).
 	ProvenEpoch, Proven uint32
 
+	// Base is the last outbound message before this epoch, and FirstBase the one
+	// before the epoch that follows ProvenEpoch: up to there, what the client has
+	// of a former owner is what this one continues (PROTOCOL §8.2).
+	Base, FirstBase uint32
+
 	DetachedAt int64 // unix ms; 0 while a connection is attached
 	Handed     bool  // released on purpose by a drain: everything is in the journal
 	Unclean    bool  // with Handed: the app's socket broke before, and messages of either side may be lost in it

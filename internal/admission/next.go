@@ -169,6 +169,9 @@ func (p *Policy) adoptable(f *Facts) (reason wire.ResetReason, cause error) {
 	case st.Gap, seqwindow.Less(f.Position.Received, seqwindow.Serial(st.OutAcked)):
 		// "the journal lacks messages that the client lacks"
 		return wire.ResetLost, nil
+	case session.Diverged(st, f.Position):
+		// "the client has messages of an owner that had been replaced"
+		return wire.ResetLost, nil
 	case st.DetachedAt != 0 && f.Now.Sub(time.UnixMilli(st.DetachedAt)) > p.SessionTTL:
 		// "the session has been detached for longer than its TTL"
 		return wire.ResetUnknown, nil

@@ -47,6 +47,14 @@ func record() *store.State {
 	}}
 }
 
+// adoptedAt makes st a record of the owner that has adopted the session behind
+// the outbound message base, and f a client that does not know.
+func adoptedAt(st *store.State, f *Facts, base uint32) {
+	st.Epoch, st.OutAcked, st.OutHead = 2, 8, 20
+	st.Base, st.FirstBase = base, base
+	f.Position.Epoch = 1
+}
+
 // here is a session that is on this sidecar.
 func here(f *Facts) {
 	f.Here = true
@@ -192,6 +200,29 @@ var rows = []row{
 	{"the journal lacks messages that the client lacks", "RESET 3", []example{
 		{NotOwner, func(_ *Policy, f *Facts) { st := record(); st.Gap = true; read(f, st, nil) }, Refuse{Reason: wire.ResetLost}},
 		{NotOwner, func(_ *Policy, f *Facts) { f.Position.Received = 9; read(f, record(), nil) }, Refuse{Reason: wire.ResetLost}},
+	}},
+	{"the client has messages of an owner that had been replaced (§8.2)", "RESET 3", []example{
+		{NotOwner, func(_ *Policy, f *Facts) { st := record(); adoptedAt(st, f, 9); read(f, st, nil) }, Refuse{Reason: wire.ResetLost}},
+		{NotOwner, func(_ *Policy, f *Facts) { st := record(); adoptedAt(st, f, 10); read(f, st, nil) }, Adopt{}},
+		{NotOwner, func(_ *Policy, f *Facts) {
+			st := record()
+			adoptedAt(st, f, 9)
+			f.Token.Epoch, f.Position.Epoch = 2, 2
+			read(f, st, nil)
+		}, Adopt{}},
+		{NotOwner, func(_ *Policy, f *Facts) { // adopted twice, and the client knows of neither
+			st := record()
+			adoptedAt(st, f, 12)
+			st.Epoch, st.FirstBase = 3, 9
+			read(f, st, nil)
+		}, Refuse{Reason: wire.ResetLost}},
+		{NotOwner, func(_ *Policy, f *Facts) { // of the first it knows
+			st := record()
+			adoptedAt(st, f, 12)
+			st.Epoch, st.FirstBase = 3, 9
+			f.Token.Epoch, f.Position.Epoch = 2, 2
+			read(f, st, nil)
+		}, Adopt{}},
 	}},
 	{"the session has been detached for longer than its TTL", "RESET 1", []example{
 		{NotOwner, func(_ *Policy, f *Facts) {

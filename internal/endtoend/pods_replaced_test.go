@@ -87,3 +87,53 @@ func TestOwnerCutOff(t *testing.T) {
 		})
 	}
 }
+
+// An owner that is cut off from the journal and the other pods goes on with its
+// client, after the client's own abandoned attempt has made another pod adopt
+// the session. What both apps have said since has the same numbers: the client
+// that comes to the adopter with the one is told that the other is lost to it,
+// and does not skip it in silence.
+func TestTwoHistories(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := newScript()
+		f := newFleet(t, app, true)
+		s := &flaky{Store: f.store}
+		f.add(func(c *proxy.Config) { c.Store = s })
+		f.add(nil)
+		c := f.pods[0].open(t, nil)
+		replaced := <-app.sockets
+		time.Sleep(time.Second)
+		s.away.Store(true)
+		f.pods[0].SetStoreAvailable(false, errAway)
+		resume := func(attempt, received uint32) *contender {
+			offer := again(c.token, attempt)
+			offer.Resume.Received = received
+			at, err := f.pods[1].contend(t.Context(), nil, offer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { at.conn.Close() })
+			return at
+		}
+		if abandoned := resume(1, 0); abandoned.status != "adopted" {
+			t.Fatal(abandoned.status)
+		}
+		owner := <-app.sockets
+		for _, m := range []string{"one", "two", "last"} {
+			say(t, owner, "other "+m)
+			say(t, replaced, m)
+		}
+		if c.listen("last"); len(c.heard) != 3 {
+			t.Fatalf("the client heard %q, then %v", c.heard, c.end)
+		}
+		if back := resume(2, 3); back.status != "reset lost" {
+			t.Errorf("with the messages of the owner that was replaced: %s, want reset lost", back.status)
+		}
+		back := resume(3, 0)
+		if back.listen("other last"); back.status != "adopted" || len(back.heard) != 3 {
+			t.Errorf("with none of them: %s, heard %q", back.status, back.heard)
+		}
+		s.away.Store(false)
+		f.pods[0].SetStoreAvailable(true, nil)
+	})
+}
