@@ -112,7 +112,6 @@ func TestFaults(t *testing.T) {
 		{"E11 NUL in a file", "WSR_TOKEN_KEYS_FILE=" + file("0", k1+"\x00", 0o600), []string{"WSR_TOKEN_KEYS_FILE", "key 1"}},
 		{"E11 large file", "WSR_TOKEN_KEYS_FILE=" + file("l", strings.Repeat("a", 1<<20), 0o600), []string{"WSR_TOKEN_KEYS_FILE", "larger than 64KiB"}},
 
-		{"retired", "WSR_SHUTDOWN_GRACE=25s", []string{"WSR_SHUTDOWN_GRACE", "WSR_DRAIN_SECONDS has taken its place"}},
 		{"drain with a unit", "WSR_DRAIN_SECONDS=25s", []string{"WSR_DRAIN_SECONDS", "not a whole number", "from 1 to 3600"}},
 		{"lease", "WSR_LEASE_TTL=1s", []string{"WSR_LEASE_TTL", "too small", "from 2s"}},
 		{"policy", "WSR_STORE_POLICY=maybe", []string{"WSR_STORE_POLICY", "available, strict"}},

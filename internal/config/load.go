@@ -31,11 +31,6 @@ const (
 var serviceLink = regexp.MustCompile(
 	`^WSR_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
-// retired are settings that there were, and what is set instead.
-var retired = map[string]string{
-	"WSR_SHUTDOWN_GRACE": "WSR_DRAIN_SECONDS has taken its place, in whole seconds",
-}
-
 // loader carries one Load from step to step.
 type loader struct {
 	fields   []field
@@ -126,9 +121,7 @@ func (l *loader) refuseUnknown() {
 	slices.Sort(unknown)
 	for _, name := range unknown {
 		p := Problem{Names: []string{shorten(name)}, Why: "there is no such setting"}
-		if instead := retired[name]; instead != "" {
-			p.Why = "there is no such setting any more: " + instead
-		} else if near := nearest(name, known); near != "" {
+		if near := nearest(name, known); near != "" {
 			p.Why += ", did you mean " + near + "?"
 		}
 		l.problems = append(l.problems, p)
