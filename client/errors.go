@@ -50,7 +50,7 @@ const (
 	LostUnknown      LostReason = "unknown"      // the sidecar does not know the session, or it expired there
 	LostToken        LostReason = "token"        // the token is not valid
 	LostMessages     LostReason = "lost"         // messages are missing and cannot be replayed
-	LostUnauthorised LostReason = "unauthorised" // the app did not allow the resume
+	LostUnauthorized LostReason = "unauthorised" // the app did not allow the resume
 	LostExpired      LostReason = "expired"      // no resume succeeded within the session's time to live
 	LostSuperseded   LostReason = "superseded"   // another holder of the token took the session over
 	LostAttempts     LostReason = "attempts"     // Backoff.Attempts failed in a row
@@ -84,5 +84,5 @@ var lostReasons = map[wire.ResetReason]LostReason{
 	wire.ResetUnknown:      LostUnknown,
 	wire.ResetToken:        LostToken,
 	wire.ResetLost:         LostMessages,
-	wire.ResetUnauthorised: LostUnauthorised,
+	wire.ResetUnauthorized: LostUnauthorized,
 }

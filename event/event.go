@@ -33,7 +33,7 @@ type Event struct {
 	Adopted   wire.AdoptReason // Resumed, when the outcome is ResumeAdopted
 	Reset     wire.ResetReason // Resumed, when the outcome is ResumeReset
 	Forward   ForwardOutcome   // Forwarded
-	Answer    AppAnswer        // Authorised, Dialled
+	Answer    AppAnswer        // Authorized, Dialled
 	HandOver  HandOverCause    // HandedOver
 	Restart   RestartOutcome   // AppRestarted
 	Ownership OwnershipOutcome // OwnershipChecked
@@ -65,8 +65,8 @@ const (
 	// TokenReused: a token came although its client had shown that it had a
 	// newer one.
 	TokenReused
-	// Authorised: the app was asked about a resume (WSR_RESUME_AUTH).
-	Authorised
+	// Authorized: the app was asked about a resume (WSR_RESUME_AUTH).
+	Authorized
 	// HandedOver: a session was given up, complete, for another owner.
 	HandedOver
 	// AppRestarted: an app's socket broke and was made anew, or could not be.
@@ -90,7 +90,7 @@ const (
 
 var kindNames = names{
 	Refused: "refused", Accepted: "accepted", Began: "began", Ended: "ended", Detached: "detached", Resumed: "resumed",
-	Forwarded: "forwarded", TokenReused: "token reused", Authorised: "authorised", HandedOver: "handed over",
+	Forwarded: "forwarded", TokenReused: "token reused", Authorized: "authorised", HandedOver: "handed over",
 	AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
 	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", Panicked: "panicked",
 }
@@ -119,7 +119,7 @@ func (e Event) String() string {
 		return e.Resume.String()
 	case Forwarded:
 		return said(e.Forward.String())
-	case Authorised, Dialled:
+	case Authorized, Dialled:
 		return said(e.Answer.String())
 	case HandedOver:
 		return said(e.HandOver.String())

@@ -32,7 +32,7 @@ type Metrics struct {
 	resumed                    prometheus.Counter
 	adopted                    set[wire.AdoptReason]
 	reset                      set[wire.ResetReason]
-	dialled, authorised        set[event.AppAnswer]
+	dialled, authorized        set[event.AppAnswer]
 	appended                   set[event.AppendResult]
 	frames, frameBytes, panics prometheus.Counter
 	forwarded                  set[event.ForwardOutcome]
@@ -66,8 +66,8 @@ func (m *Metrics) Observe(e event.Event) {
 		m.resumeEnded(&e)
 	case event.TokenReused:
 		m.reused.Inc()
-	case event.Authorised:
-		m.authorised.inc(e.Answer)
+	case event.Authorized:
+		m.authorized.inc(e.Answer)
 	case event.Dialled:
 		m.dialled.inc(e.Answer)
 		m.dialTime.Observe(e.Took.Seconds())

@@ -35,7 +35,7 @@ func (m *Metrics) pods() {
 	m.restarted = newSet(m.counter("wsr_app_restarts_total", "Sessions that were held because their app socket broke.", "outcome"), event.Values[event.RestartOutcome]())
 	m.restartTime = m.histogram("wsr_app_restart_seconds", "Time that sessions were held until the app was back.", networkBuckets).WithLabelValues()
 	m.handedOver = newSet(m.counter("wsr_sessions_handed_over_total", "Sessions that were given up, complete, for another sidecar to adopt.", "cause"), event.Values[event.HandOverCause]())
-	m.authorised = newSet(m.counter("wsr_resume_authorisations_total", "Answers of the app to WSR_RESUME_AUTH.", "outcome"), event.Values[event.AppAnswer]())
+	m.authorized = newSet(m.counter("wsr_resume_authorisations_total", "Answers of the app to WSR_RESUME_AUTH.", "outcome"), event.Values[event.AppAnswer]())
 	m.ownership = newSet(m.counter("wsr_ownership_checks_total", "Sessions that made sure whether they were still this sidecar's, because its process had stalled.", "outcome"), event.Values[event.OwnershipOutcome]())
 	m.available = m.gauge("wsr_journal_available", "1 while the journal is within reach, otherwise 0.")
 	m.available.Set(1)

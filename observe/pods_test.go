@@ -23,7 +23,7 @@ func TestPodEvents(t *testing.T) {
 		{Kind: event.AppRestarted, Restart: event.RestartGaveUp, Took: 30 * time.Second},
 		{Kind: event.HandedOver, HandOver: event.HandOverMoved},
 		{Kind: event.HandedOver, HandOver: event.HandOverDetached},
-		{Kind: event.Authorised, Answer: event.AppRefused},
+		{Kind: event.Authorized, Answer: event.AppRefused},
 		{Kind: event.OwnershipChecked, Ownership: event.OwnershipFenced},
 		{Kind: event.StoreChanged, Available: false},
 		{Kind: event.Refused, Refusal: event.RefusedMisdirected},

@@ -80,12 +80,12 @@ func (q *request) authorizeResume(ctx context.Context) wire.ResetReason {
 	answer, reason := event.AppOK, q.s.askApp(ctx, q.r, q.scheme)
 	switch reason {
 	case 0:
-	case wire.ResetUnauthorised:
+	case wire.ResetUnauthorized:
 		answer = event.AppRefused
 	default:
 		answer = event.AppFailed
 	}
-	q.s.observe(event.Event{Kind: event.Authorised, Session: q.session, Answer: answer})
+	q.s.observe(event.Event{Kind: event.Authorized, Session: q.session, Answer: answer})
 	return reason
 }
 
@@ -112,7 +112,7 @@ func (s *Server) askApp(ctx context.Context, r *http.Request, scheme string) wir
 		return wire.ResetTryAgain
 	}
 	// A redirect is one to a login page.
-	return wire.ResetUnauthorised
+	return wire.ResetUnauthorized
 }
 
 // ask makes the request and returns the answer's status. It goes out by the

@@ -97,10 +97,10 @@ func asker(t *testing.T, fn http.HandlerFunc) *request {
 	return &request{s: s, r: r}
 }
 
-func TestAuthorised(t *testing.T) {
+func TestAuthorized(t *testing.T) {
 	for status, want := range map[int]wire.ResetReason{
 		200: 0, 204: 0,
-		302: wire.ResetUnauthorised, 400: wire.ResetUnauthorised, 401: wire.ResetUnauthorised, 403: wire.ResetUnauthorised, 404: wire.ResetUnauthorised, 410: wire.ResetUnauthorised,
+		302: wire.ResetUnauthorized, 400: wire.ResetUnauthorized, 401: wire.ResetUnauthorized, 403: wire.ResetUnauthorized, 404: wire.ResetUnauthorized, 410: wire.ResetUnauthorized,
 		408: wire.ResetTryAgain, 429: wire.ResetTryAgain, 500: wire.ResetTryAgain, 503: wire.ResetTryAgain,
 	} {
 		h := asker(t, func(w http.ResponseWriter, r *http.Request) {

@@ -87,7 +87,7 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 func (q *request) rejoin(c *sessionDriver) {
 	switch q.authorizeResume(q.r.Context()) {
 	case 0:
-	case wire.ResetUnauthorised:
+	case wire.ResetUnauthorized:
 		q.refuse(&upgrade.Refusal{Status: http.StatusForbidden, Reason: "not authorised", Label: event.RefusedResume})
 		return
 	default:

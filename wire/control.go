@@ -124,7 +124,7 @@ const (
 	ResetUnknown      ResetReason = 1 // unknown or expired
 	ResetToken        ResetReason = 2 // token not valid
 	ResetLost         ResetReason = 3 // messages lost
-	ResetUnauthorised ResetReason = 4
+	ResetUnauthorized ResetReason = 4
 	ResetTryAgain     ResetReason = 5 // not known yet: keep token and outbox
 )
 

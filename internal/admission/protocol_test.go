@@ -116,7 +116,7 @@ var rows = []row{
 	{"the session is here, and the app does not allow the resume, or cannot tell (`WSR_RESUME_AUTH`)", "RESET 4 or 5", []example{
 		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f) }, Authorize{}},
 		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.HandingOver = true }, Authorize{}},
-		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(wire.ResetUnauthorised) }, Refuse{Reason: wire.ResetUnauthorised}},
+		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(wire.ResetUnauthorized) }, Refuse{Reason: wire.ResetUnauthorized}},
 		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(wire.ResetTryAgain) }, Refuse{Reason: wire.ResetTryAgain}},
 	}},
 	{"the session is here, this sidecar drains, and another one passed the client on", "421 to that one, once the session is handed over", []example{
@@ -278,8 +278,8 @@ var rows = []row{
 		{NotOwner, func(p *Policy, f *Facts) {
 			p.Authorize = true
 			read(f, record(), nil)
-			f.Authorized(wire.ResetUnauthorised)
-		}, Refuse{Reason: wire.ResetUnauthorised}},
+			f.Authorized(wire.ResetUnauthorized)
+		}, Refuse{Reason: wire.ResetUnauthorized}},
 		{NotOwner, func(p *Policy, f *Facts) {
 			p.Authorize = true
 			read(f, record(), nil)

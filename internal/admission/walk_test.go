@@ -93,7 +93,7 @@ func (w *walker) take(f Facts, step Step, steps int) {
 			w.loaded(then, st, nil)
 		}
 	case Authorize:
-		for _, denied := range []wire.ResetReason{0, wire.ResetUnauthorised, wire.ResetTryAgain} {
+		for _, denied := range []wire.ResetReason{0, wire.ResetUnauthorized, wire.ResetTryAgain} {
 			then(func(f *Facts) { f.Authorized(denied) })
 		}
 	case HandOver:
@@ -192,7 +192,7 @@ func TestEveryWay(t *testing.T) {
 	}
 	for _, want := range []Step{
 		Attach{}, Misdirect{}, Adopt{}, Refuse{Reason: wire.ResetUnknown}, Refuse{Reason: wire.ResetLost},
-		Refuse{Reason: wire.ResetUnauthorised}, Refuse{Reason: wire.ResetTryAgain}, Refuse{wire.ResetToken, ErrTokenReused},
+		Refuse{Reason: wire.ResetUnauthorized}, Refuse{Reason: wire.ResetTryAgain}, Refuse{wire.ResetToken, ErrTokenReused},
 		Refuse{wire.ResetLost, store.ErrCorrupt}, Refuse{wire.ResetTryAgain, store.ErrUnavailable},
 	} {
 		if ends[want] == 0 {

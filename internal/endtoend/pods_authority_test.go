@@ -182,7 +182,7 @@ func TestLoggedOutClient(t *testing.T) {
 	v.cut()
 	v.event(client.EventReset, "unauthorised")
 	_, _, err := v.Read(t.Context())
-	if lost, ok := errors.AsType[*client.SessionLostError](err); !ok || lost.Reason != client.LostUnauthorised {
+	if lost, ok := errors.AsType[*client.SessionLostError](err); !ok || lost.Reason != client.LostUnauthorized {
 		t.Errorf("read: %v", err)
 	}
 }
