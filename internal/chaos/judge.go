@@ -68,7 +68,7 @@ func (r *result) session(c *session) {
 	r.Out.Add(out)
 	r.In.Add(in)
 	r.Zombies += c.book.Overlaps(overlapSlack)
-	r.Alien += c.book.Alien
+	r.Foreign += c.book.Foreign
 	r.OpenSockets += c.book.Open()
 	r.Resumed += c.resumed
 	r.Moves += c.moves

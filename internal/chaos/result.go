@@ -27,7 +27,7 @@ type result struct {
 	Resume      stats.Spread   // from the loss of a connection to WELCOME
 	Gap         stats.Spread   // the longest gap between messages around each fault, fast sessions that felt it
 	Zombies     int            // app sockets that were spoken to after their successor had been opened
-	Alien       int            // messages of another session
+	Foreign     int            // messages of another session
 	OpenSockets int            // app sockets that never heard of their end
 	PeakMiB     float64        // memory of the largest sidecar
 	Late        stats.Spread   // of a timer in the harness
@@ -59,7 +59,7 @@ func (r *result) conclude(sc *scenario) {
 		{r.Out.Lost, "outbound messages lost in silence"}, {r.Out.Doubled, "outbound messages doubled"},
 		{r.Out.Reordered, "outbound messages out of order"}, {r.In.Doubled, "inbound messages doubled on one app socket"},
 		{r.In.Reordered, "inbound messages out of order"}, {r.Zombies, "app sockets spoken to after their successor was opened"},
-		{r.Alien, "messages of another session"}, {total(r.Resets), "sessions ended before their time"},
+		{r.Foreign, "messages of another session"}, {total(r.Resets), "sessions ended before their time"},
 		{unless(a.tail, r.Out.Tail), "last words of an app lost"}, {unless(a.again, r.In.Again), "inbound messages doubled on a second app socket"},
 		{unless(a.inLost, r.In.Lost), "inbound messages lost in silence"}, {unless(a.open, r.OpenSockets), "app sockets never closed"},
 	}

@@ -54,7 +54,7 @@ func (c *session) heard(now time.Time, b []byte) {
 	if t, ok := ledger.ParseTag(b); ok {
 		c.book.Heard(t)
 	} else {
-		c.book.Alien++
+		c.book.Foreign++
 	}
 	c.turnLocked()
 	if !c.last.IsZero() {

@@ -56,7 +56,7 @@ func (t *tally) rules(u user) ledger.Rules {
 func (t *tally) counts(u user) [2]count {
 	b := &t.books[u]
 	out, in := b.Counts(t.rules(u))
-	out.Doubled += b.Alien
+	out.Doubled += b.Foreign
 	return [2]count{toClient: {out, b.Unsent}, toApp: {in, 0}}
 }
 
@@ -79,7 +79,7 @@ func (t *tally) hear(u user, p []byte) {
 	defer t.mu.Unlock()
 	b, a := &t.books[u], &t.snap.accounts[u]
 	if !ok {
-		b.Alien++
+		b.Foreign++
 		return
 	}
 	t.socketOf(u, tag.Stream)

@@ -11,30 +11,30 @@ import (
 
 // Images that are made here. The app is somebody else's, unchanged.
 const (
-	echoImage  = "example.com/echo:dev" // as examples/echo has it
-	natsImage  = "docker.io/library/nats:2.15.2-alpine"
-	crowdImage = "example.com/kubetest:dev"
+	echoImage   = "example.com/echo:dev" // as examples/echo has it
+	natsImage   = "docker.io/library/nats:2.15.2-alpine"
+	clientImage = "example.com/kubetest:dev"
 )
 
 // images builds what the cluster will run, and loads it into its nodes.
-func (s *stage) images(ctx context.Context) error {
-	if s.imageTar != "" {
-		if err := s.load(ctx, s.imageTar); err != nil {
+func (c *cluster) images(ctx context.Context) error {
+	if c.imageTar != "" {
+		if err := c.load(ctx, c.imageTar); err != nil {
 			return err
 		}
 	}
-	gorilla, err := s.output(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/gorilla/websocket")
+	gorilla, err := c.output(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/gorilla/websocket")
 	if err != nil {
 		return err
 	}
 	for _, b := range []struct{ image, binary, source string }{
 		{echoImage, "server", filepath.Join(strings.TrimSpace(gorilla), "examples", "echo", "server.go")},
 		{natsImage, "nats-server", "github.com/nats-io/nats-server/v2"},
-		{crowdImage, "kubetest", "./internal/kubetest"},
+		{clientImage, "kubetest", "./internal/kubetest"},
 	} {
-		s.say("building %s", b.image)
-		binary := filepath.Join(s.work, b.binary)
-		if _, err := s.output(ctx, "env", "CGO_ENABLED=0", "GOOS=linux", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, b.source); err != nil {
+		c.say("building %s", b.image)
+		binary := filepath.Join(c.work, b.binary)
+		if _, err := c.output(ctx, "env", "CGO_ENABLED=0", "GOOS=linux", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, b.source); err != nil {
 			return err
 		}
 		tar := binary + ".tar"
@@ -49,14 +49,14 @@ func (s *stage) images(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("image %s: %w", b.image, err)
 		}
-		if err := s.load(ctx, tar); err != nil {
+		if err := c.load(ctx, tar); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *stage) load(ctx context.Context, tar string) error {
-	_, err := s.output(ctx, s.importer[0], append(s.importer[1:len(s.importer):len(s.importer)], tar)...)
+func (c *cluster) load(ctx context.Context, tar string) error {
+	_, err := c.output(ctx, c.importer[0], append(c.importer[1:len(c.importer):len(c.importer)], tar)...)
 	return err
 }

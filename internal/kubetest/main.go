@@ -1,5 +1,5 @@
 // Kubetest installs the chart on a real cluster, puts a stock app with three
-// replicas behind the sidecar, connects a crowd of clients through its Service,
+// replicas behind the sidecar, connects many clients through its Service,
 // and does to it what clusters do: rolling updates, deletions, scaling,
 // restarts of NATS, upgrades, and the uninstall.
 //
@@ -18,14 +18,14 @@ import (
 	"github.com/wsresilience/wsresilience/internal/lab"
 )
 
-// roleCrowd is the argument that makes this command the crowd, in a pod.
-const roleCrowd = "crowd"
+// roleClients is the argument that makes this command the clients, in a pod.
+const roleClients = "clients"
 
 func main() { lab.Main(command) }
 
 func command(ctx context.Context, args []string) (int, error) {
-	if len(args) > 0 && args[0] == roleCrowd {
-		return 0, runCrowd(ctx, args[1:])
+	if len(args) > 0 && args[0] == roleClients {
+		return 0, runClients(ctx, args[1:])
 	}
 	o, err := parseOptions(args, os.Stderr)
 	if err != nil {
@@ -36,28 +36,28 @@ func command(ctx context.Context, args []string) (int, error) {
 
 // run plays the scenarios in their order, since each stands on those before.
 func run(ctx context.Context, o *options) (int, error) {
-	s := &stage{options: o, say: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
-	if err := s.prepare(ctx); err != nil {
-		return 0, errors.Join(err, s.explain(ctx))
+	c := &cluster{options: o, say: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
+	if err := c.prepare(ctx); err != nil {
+		return 0, errors.Join(err, c.explain(ctx))
 	}
 	if !o.keep {
-		defer s.clean()
+		defer c.clean()
 	}
 	code := 0
 	for _, sc := range scenarios {
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
-		r := s.play(ctx, sc)
-		s.say("%s", r.line())
-		s.results = append(s.results, r)
+		r := c.play(ctx, sc)
+		c.say("%s", r.line())
+		c.results = append(c.results, r)
 		if r.broken != nil {
-			return 0, errors.Join(fmt.Errorf("kubetest: %s: %w", sc.name, r.broken), s.explain(ctx))
+			return 0, errors.Join(fmt.Errorf("kubetest: %s: %w", sc.name, r.broken), c.explain(ctx))
 		}
 		if len(r.failures) > 0 {
 			code = lab.ExitFailed
 		}
 	}
-	fmt.Print(table(s.results))
+	fmt.Print(table(c.results))
 	return code, nil
 }

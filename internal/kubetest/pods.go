@@ -10,14 +10,14 @@ import (
 )
 
 // jobCompletes: the sidecar of a Job's pod does not keep it from its end.
-func jobCompletes(ctx context.Context, s *stage, r *result) error {
-	if _, err := s.apply(ctx, jobManifest); err != nil {
+func jobCompletes(ctx context.Context, c *cluster, r *result) error {
+	if _, err := c.apply(ctx, jobManifest); err != nil {
 		return err
 	}
-	if _, err := s.kube(ctx, "wait", "-n", appSpace, "job/once", "--for=condition=Complete", "--timeout=90s"); err != nil {
+	if _, err := c.kube(ctx, "wait", "-n", appSpace, "job/once", "--for=condition=Complete", "--timeout=90s"); err != nil {
 		return err
 	}
-	out, err := s.kube(ctx, "get", "pods", "-n", appSpace, "-l", "job-name=once", "-o", "jsonpath={.items[*].spec.initContainers[*].name}")
+	out, err := c.kube(ctx, "get", "pods", "-n", appSpace, "-l", "job-name=once", "-o", "jsonpath={.items[*].spec.initContainers[*].name}")
 	r.expect(out == "wsresilience", "the Job's pod has the init containers %q", out)
 	return err
 }
@@ -34,21 +34,21 @@ spec:
       restartPolicy: Never
       containers:
         - name: once
-          image: ` + crowdImage + `
+          image: ` + clientImage + `
           imagePullPolicy: IfNotPresent
           args: [-help]
           ports: [{name: http, containerPort: 8080}]
 `
 
 // restrictedPod: the takeover by name asks for no privilege.
-func restrictedPod(ctx context.Context, s *stage, r *result) error {
-	if _, err := s.apply(ctx, restrictedManifest); err != nil {
+func restrictedPod(ctx context.Context, c *cluster, r *result) error {
+	if _, err := c.apply(ctx, restrictedManifest); err != nil {
 		return err
 	}
-	if _, err := s.kube(ctx, "wait", "-n", restrictedSpace, "pod/echo", "--for=condition=Ready", "--timeout=90s"); err != nil {
+	if _, err := c.kube(ctx, "wait", "-n", restrictedSpace, "pod/echo", "--for=condition=Ready", "--timeout=90s"); err != nil {
 		return err
 	}
-	out, err := s.kube(ctx, "get", "pod", "echo", "-n", restrictedSpace, "-o", "jsonpath={.spec.initContainers[*].name} {.spec.containers[0].ports[0].containerPort}")
+	out, err := c.kube(ctx, "get", "pod", "echo", "-n", restrictedSpace, "-o", "jsonpath={.spec.initContainers[*].name} {.spec.containers[0].ports[0].containerPort}")
 	r.expect(out == "wsresilience 15801", "the pod has %q", out)
 	return err
 }
@@ -77,7 +77,7 @@ spec:
 
 // redirectedPort: a Service that names the port by its number reaches the
 // sidecar, and the app's probe reaches the app.
-func redirectedPort(ctx context.Context, s *stage, r *result) error {
+func redirectedPort(ctx context.Context, c *cluster, r *result) error {
 	after, err := os.ReadFile("examples/echo/after.yaml")
 	if err != nil {
 		return err
@@ -88,34 +88,34 @@ func redirectedPort(ctx context.Context, s *stage, r *result) error {
 		"targetPort: http", "targetPort: 8080",
 		"tcpSocket: {port: http}", "tcpSocket: {port: 8080}",
 	).Replace(string(after))
-	if _, err := s.apply(ctx, manifest); err != nil {
+	if _, err := c.apply(ctx, manifest); err != nil {
 		return err
 	}
-	if _, err := s.kube(ctx, "rollout", "status", "-n", redirectSpace, "deployment/echo", "--timeout="+patience.String()); err != nil {
+	if _, err := c.kube(ctx, "rollout", "status", "-n", redirectSpace, "deployment/echo", "--timeout="+patience.String()); err != nil {
 		return err
 	}
-	if err := s.connect(ctx, redirectSpace, "ws://echo."+redirectSpace+".svc.cluster.local/echo", 20); err != nil {
+	if err := c.connect(ctx, redirectSpace, "ws://echo."+redirectSpace+".svc.cluster.local/echo", 20); err != nil {
 		return err
 	}
-	t, err := s.ask(ctx, redirectSpace, "tally")
+	t, err := c.ask(ctx, redirectSpace, "tally")
 	if err != nil {
 		return err
 	}
 	r.expect(t.Resilient.Clients == 10 && len(t.Resilient.Failed) == 0, "not all clients are resilient: %+v", t.Resilient)
-	probe, err := s.kube(ctx, "get", "pods", "-n", redirectSpace, "-l", "app=echo", "-o", "jsonpath={.items[0].spec.containers[0].readinessProbe.tcpSocket.port}")
+	probe, err := c.kube(ctx, "get", "pods", "-n", redirectSpace, "-l", "app=echo", "-o", "jsonpath={.items[0].spec.containers[0].readinessProbe.tcpSocket.port}")
 	r.expect(probe == "15804", "the probe asks port %s", probe)
 	return err
 }
 
 // refusals: who asks for what is not possible hears why.
-func refusals(ctx context.Context, s *stage, r *result) error {
-	out, err := s.apply(ctx, fmt.Sprintf(refusedManifest, "network", "", "hostNetwork: true"))
+func refusals(ctx context.Context, c *cluster, r *result) error {
+	out, err := c.apply(ctx, fmt.Sprintf(refusedManifest, "network", "", "hostNetwork: true"))
 	if err != nil {
 		return err
 	}
 	r.expect(strings.Contains(out, "Warning:") && strings.Contains(out, "host"), "kubectl says of a pod on the host's network: %q", out)
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(200 * time.Millisecond) {
-		events, err := s.kube(ctx, "get", "events", "-n", appSpace, "-o", "jsonpath={.items[*].reason}")
+		events, err := c.kube(ctx, "get", "events", "-n", appSpace, "-o", "jsonpath={.items[*].reason}")
 		if err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func refusals(ctx context.Context, s *stage, r *result) error {
 			break
 		}
 	}
-	out, err = s.apply(ctx, fmt.Sprintf(refusedManifest, "typo", "config.wsresilience.io/session-tll: 5m", ""))
+	out, err = c.apply(ctx, fmt.Sprintf(refusedManifest, "typo", "config.wsresilience.io/session-tll: 5m", ""))
 	var denied *commandError
 	if !errors.As(err, &denied) {
 		r.expect(false, "a misspelt annotation is admitted: %q", out)
@@ -158,20 +158,20 @@ spec:
 `
 
 // bareAgain: pods that are made without the injector have no sidecar, and work.
-func bareAgain(ctx context.Context, s *stage, r *result) error {
-	if err := s.restart(ctx); err != nil {
+func bareAgain(ctx context.Context, c *cluster, r *result) error {
+	if err := c.restart(ctx); err != nil {
 		return err
 	}
-	out, err := s.kube(ctx, "get", "pods", "-n", appSpace, "-l", "app=echo", "-o", "jsonpath={.items[*].spec.initContainers[*].name}")
+	out, err := c.kube(ctx, "get", "pods", "-n", appSpace, "-l", "app=echo", "-o", "jsonpath={.items[*].spec.initContainers[*].name}")
 	if err != nil {
 		return err
 	}
 	r.expect(out == "", "new pods have the init containers %q", out)
-	if _, err := s.ask(ctx, crowdSpace, "go"); err != nil {
+	if _, err := c.ask(ctx, clientSpace, "go"); err != nil {
 		return err
 	}
 	time.Sleep(5 * time.Second)
-	t, err := s.ask(ctx, crowdSpace, "tally")
+	t, err := c.ask(ctx, clientSpace, "tally")
 	if err != nil {
 		return err
 	}

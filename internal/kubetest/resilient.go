@@ -11,29 +11,29 @@ import (
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
-// A resilient member speaks wsr.v1. It has one session for all its life; when
+// A resilientClient speaks wsr.v1. It has one session for all its life; when
 // that ends, it has failed.
-type resilient struct {
-	c *crowd
+type resilientClient struct {
+	c *clients
 
 	mu     sync.Mutex
-	round  uint32 // of the crowd: the stream of the messages that count
+	round  uint32 // of all clients: the stream of the messages that count
 	book   *ledger.Book
 	last   time.Time
 	gap    time.Duration
 	failed bool
 }
 
-func newResilient(c *crowd) *resilient { return &resilient{c: c, book: new(ledger.Book)} }
+func newResilient(c *clients) *resilientClient { return &resilientClient{c: c, book: new(ledger.Book)} }
 
-func (r *resilient) restart() {
+func (r *resilientClient) restart() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.round++
 	r.book, r.gap, r.last = new(ledger.Book), 0, time.Time{}
 }
 
-func (r *resilient) add(t *tally) {
+func (r *resilientClient) add(t *tally) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	echoes, _ := r.book.Counts(ledger.Rules{})
@@ -44,11 +44,11 @@ func (r *resilient) add(t *tally) {
 	s.Lost += echoes.Lost
 	s.Doubled += echoes.Doubled
 	s.Reordered += echoes.Reordered
-	s.Alien += r.book.Alien
+	s.Foreign += r.book.Foreign
 	s.LongestGap = append(s.LongestGap, float64(r.gap)/float64(time.Millisecond))
 }
 
-func (r *resilient) settled() bool {
+func (r *resilientClient) settled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	echoes, _ := r.book.Counts(ledger.Rules{})
@@ -56,7 +56,7 @@ func (r *resilient) settled() bool {
 }
 
 // live dials until it has a session, and lives with that.
-func (r *resilient) live(ctx context.Context) {
+func (r *resilientClient) live(ctx context.Context) {
 	for ctx.Err() == nil {
 		conn, err := lab.Dial(ctx, r.c.url, &client.Options{Adopt: true}, lab.On{Message: r.hear, Event: r.event, Over: r.fail})
 		if err != nil {
@@ -69,7 +69,7 @@ func (r *resilient) live(ctx context.Context) {
 	}
 }
 
-func (r *resilient) event(_ time.Time, e client.Event) {
+func (r *resilientClient) event(_ time.Time, e client.Event) {
 	if e.Kind != client.EventState {
 		r.c.note(func() { r.c.other.Events[eventName(e)]++ })
 	}
@@ -82,8 +82,8 @@ func eventName(e client.Event) string {
 	return e.Kind.String() + " " + e.Reason
 }
 
-// say sends the next message while the crowd talks.
-func (r *resilient) say(ctx context.Context, conn *lab.Client) error {
+// say sends the next message while the clients talk.
+func (r *resilientClient) say(ctx context.Context, conn *lab.Client) error {
 	if !r.c.talking() {
 		return nil
 	}
@@ -96,12 +96,12 @@ func (r *resilient) say(ctx context.Context, conn *lab.Client) error {
 }
 
 // hear counts an echo.
-func (r *resilient) hear(now time.Time, p []byte) {
+func (r *resilientClient) hear(now time.Time, p []byte) {
 	t, ok := ledger.ParseTag(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !ok || t.Stream != r.round {
-		r.book.Alien++
+		r.book.Foreign++
 		return
 	}
 	r.book.Heard(t)
@@ -111,7 +111,7 @@ func (r *resilient) hear(now time.Time, p []byte) {
 	r.last = now
 }
 
-func (r *resilient) fail(err error) {
+func (r *resilientClient) fail(err error) {
 	r.mu.Lock()
 	r.failed = true
 	r.mu.Unlock()

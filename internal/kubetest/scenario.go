@@ -13,19 +13,19 @@ import (
 type scenario struct {
 	name string
 
-	// promise is what the crowd is promised meanwhile; nil: it is not asked.
+	// promise is what clients are promised meanwhile; nil: they are not asked.
 	promise *expectation
 
 	// happen does it. It notes in the result what it found; its error says
 	// that it could not be done.
-	happen func(context.Context, *stage, *result) error
+	happen func(context.Context, *cluster, *result) error
 }
 
 // A result is what became of a scenario.
 type result struct {
 	name     string
 	took     time.Duration
-	tally    *tally // nil without a crowd
+	tally    *tally // nil if no clients took part
 	note     string
 	failures []string
 	broken   error // it could not be judged
@@ -37,25 +37,25 @@ func (r *result) expect(is bool, format string, args ...any) {
 	}
 }
 
-// play lets the crowd talk while a scenario happens, and judges.
-func (s *stage) play(ctx context.Context, sc scenario) (r result) {
+// play lets the clients talk while a scenario happens, and judges.
+func (c *cluster) play(ctx context.Context, sc scenario) (r result) {
 	r.name = sc.name
-	s.say("== %s", sc.name)
+	c.say("== %s", sc.name)
 	began := time.Now()
 	defer func() { r.took = time.Since(began) }()
 	if sc.promise == nil {
-		r.broken = sc.happen(ctx, s, &r)
+		r.broken = sc.happen(ctx, c, &r)
 		return r
 	}
-	start, err := s.ask(ctx, crowdSpace, "go")
+	start, err := c.ask(ctx, clientSpace, "go")
 	if err != nil {
 		return result{name: sc.name, broken: err}
 	}
-	time.Sleep(2 * time.Second) // everybody is at it when it happens
-	if r.broken = sc.happen(ctx, s, &r); r.broken != nil {
+	time.Sleep(2 * time.Second) // all clients talk when it happens
+	if r.broken = sc.happen(ctx, c, &r); r.broken != nil {
 		return r
 	}
-	if r.tally, r.broken = s.ask(ctx, crowdSpace, "settle"); r.broken == nil {
+	if r.tally, r.broken = c.ask(ctx, clientSpace, "settle"); r.broken == nil {
 		r.failures = append(r.failures, r.tally.judge(*sc.promise, start.Now)...)
 	}
 	return r

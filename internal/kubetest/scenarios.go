@@ -11,53 +11,53 @@ import (
 const late = 20 * time.Second
 
 var (
-	nobodyNotices = &expectation{}
-	plainMove     = &expectation{plainEnds: true, notice: late}
-	unplanned     = &expectation{crash: true}
+	noEnds    = &expectation{}
+	plainMove = &expectation{plainEnds: true, notice: late}
+	unplanned = &expectation{crash: true}
 )
 
 // scenarios are played in this order, each on what the former left.
 var scenarios = []scenario{
-	{"rolling update of the app", plainMove, func(ctx context.Context, s *stage, _ *result) error {
-		return s.restart(ctx)
+	{"rolling update of the app", plainMove, func(ctx context.Context, c *cluster, _ *result) error {
+		return c.restart(ctx)
 	}},
-	{"`kubectl delete pod`", plainMove, func(ctx context.Context, s *stage, _ *result) error {
-		return s.deletePod(ctx)
+	{"`kubectl delete pod`", plainMove, func(ctx context.Context, c *cluster, _ *result) error {
+		return c.deletePod(ctx)
 	}},
-	{"scale to 1 and to 3", plainMove, func(ctx context.Context, s *stage, _ *result) error {
+	{"scale to 1 and to 3", plainMove, func(ctx context.Context, c *cluster, _ *result) error {
 		for _, n := range []string{"1", "3"} {
-			if _, err := s.kube(ctx, "scale", "-n", appSpace, "deployment/echo", "--replicas="+n); err != nil {
+			if _, err := c.kube(ctx, "scale", "-n", appSpace, "deployment/echo", "--replicas="+n); err != nil {
 				return err
 			}
-			if err := s.rollout(ctx, "deployment/echo"); err != nil {
+			if err := c.rollout(ctx, "deployment/echo"); err != nil {
 				return err
 			}
 		}
 		return nil
 	}},
-	{"all NATS servers restarted", nobodyNotices, func(ctx context.Context, s *stage, _ *result) error {
-		if _, err := s.kube(ctx, "rollout", "restart", "-n", s.namespace, "statefulset/wsresilience-nats"); err != nil {
+	{"all NATS servers restarted", noEnds, func(ctx context.Context, c *cluster, _ *result) error {
+		if _, err := c.kube(ctx, "rollout", "restart", "-n", c.namespace, "statefulset/wsresilience-nats"); err != nil {
 			return err
 		}
-		_, err := s.kube(ctx, "rollout", "status", "-n", s.namespace, "statefulset/wsresilience-nats", "--timeout="+patience.String())
+		_, err := c.kube(ctx, "rollout", "status", "-n", c.namespace, "statefulset/wsresilience-nats", "--timeout="+patience.String())
 		return err
 	}},
-	{"`helm upgrade` with another setting, then a rolling update", plainMove, func(ctx context.Context, s *stage, r *result) error {
-		if _, err := s.helmRun(ctx, append([]string{"upgrade", "wsresilience", s.chart}, s.values("sidecar.env.WSR_SESSION_TTL=10m")...)...); err != nil {
+	{"`helm upgrade` with another setting, then a rolling update", plainMove, func(ctx context.Context, c *cluster, r *result) error {
+		if _, err := c.helmRun(ctx, append([]string{"upgrade", "wsresilience", c.chart}, c.values("sidecar.env.WSR_SESSION_TTL=10m")...)...); err != nil {
 			return err
 		}
-		if err := s.leavers(ctx, s.namespace); err != nil { // a former injector still has the former settings
+		if err := c.leavers(ctx, c.namespace); err != nil { // a former injector still has the former settings
 			return err
 		}
-		if err := s.restart(ctx); err != nil {
+		if err := c.restart(ctx); err != nil {
 			return err
 		}
-		out, err := s.kube(ctx, "get", "pods", "-n", appSpace, "-o", `jsonpath={range .items[*]}{.spec.initContainers[0].env[?(@.name=="WSR_SESSION_TTL")].value}{"\n"}{end}`)
+		out, err := c.kube(ctx, "get", "pods", "-n", appSpace, "-o", `jsonpath={range .items[*]}{.spec.initContainers[0].env[?(@.name=="WSR_SESSION_TTL")].value}{"\n"}{end}`)
 		r.expect(out == "10m\n10m\n10m\n", "the new pods have WSR_SESSION_TTL %q", out)
 		return err
 	}},
-	{"a pod is deleted by force", unplanned, func(ctx context.Context, s *stage, _ *result) error {
-		return s.deletePod(ctx, "--grace-period=0", "--force")
+	{"a pod is deleted by force", unplanned, func(ctx context.Context, c *cluster, _ *result) error {
+		return c.deletePod(ctx, "--grace-period=0", "--force")
 	}},
 	{"a Job completes", nil, jobCompletes},
 	{"a pod in a `restricted` namespace", nil, restrictedPod},
@@ -65,8 +65,8 @@ var scenarios = []scenario{
 	{"what cannot be injected is told", nil, refusals},
 	{"time of admission", nil, admissionTime},
 	{"a CA bundle that is taken out, an injector that dies", nil, webhookMends},
-	{"`helm uninstall`", nobodyNotices, func(ctx context.Context, s *stage, _ *result) error {
-		if _, err := s.helmRun(ctx, "uninstall", "wsresilience", "--namespace", s.namespace, "--wait"); err != nil {
+	{"`helm uninstall`", noEnds, func(ctx context.Context, c *cluster, _ *result) error {
+		if _, err := c.helmRun(ctx, "uninstall", "wsresilience", "--namespace", c.namespace, "--wait"); err != nil {
 			return err
 		}
 		time.Sleep(10 * time.Second) // without a journal and without an injector
@@ -76,21 +76,21 @@ var scenarios = []scenario{
 }
 
 // restart is a rolling update of the app.
-func (s *stage) restart(ctx context.Context) error {
-	if _, err := s.kube(ctx, "rollout", "restart", "-n", appSpace, "deployment/echo"); err != nil {
+func (c *cluster) restart(ctx context.Context) error {
+	if _, err := c.kube(ctx, "rollout", "restart", "-n", appSpace, "deployment/echo"); err != nil {
 		return err
 	}
-	return s.rollout(ctx, "deployment/echo")
+	return c.rollout(ctx, "deployment/echo")
 }
 
-func (s *stage) deletePod(ctx context.Context, how ...string) error {
-	names, err := s.kube(ctx, "get", "pods", "-n", appSpace, "-l", "app=echo", "-o", "name")
+func (c *cluster) deletePod(ctx context.Context, how ...string) error {
+	names, err := c.kube(ctx, "get", "pods", "-n", appSpace, "-l", "app=echo", "-o", "name")
 	if err != nil {
 		return err
 	}
 	victim, _, _ := strings.Cut(names, "\n")
-	if _, err := s.kube(ctx, append([]string{"delete", "-n", appSpace, victim}, how...)...); err != nil {
+	if _, err := c.kube(ctx, append([]string{"delete", "-n", appSpace, victim}, how...)...); err != nil {
 		return err
 	}
-	return s.rollout(ctx, "deployment/echo")
+	return c.rollout(ctx, "deployment/echo")
 }

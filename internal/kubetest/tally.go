@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// A tally is what the crowd has counted since it was last told to go. It is
-// JSON between the crowd and whoever judges it.
+// A tally is what the clients have counted since they were last told to go. It is
+// JSON between their pod and what judges it.
 type tally struct {
-	Now       time.Time      `json:"now"` // by the crowd's clock
+	Now       time.Time      `json:"now"` // by the clock of the clients
 	Settled   bool           `json:"settled"`
 	Resilient resilientTally `json:"resilient"`
 	Plain     plainTally     `json:"plain"`
@@ -21,7 +21,7 @@ type resilientTally struct {
 	Lost       int            `json:"lost"`     // an echo that was passed over
 	Doubled    int            `json:"doubled"`
 	Reordered  int            `json:"reordered"`
-	Alien      int            `json:"alien"`            // echoes of nothing that was sent in this round
+	Foreign    int            `json:"foreign"`          // echoes of nothing that was sent in this round
 	Failed     []string       `json:"failed,omitempty"` // sessions that ended, and why
 	Events     map[string]int `json:"events"`           // adopted drained, resumed, reset lost, ...
 	LongestGap []float64      `json:"longestGap"`       // of each client, between echoes, in milliseconds, sorted
@@ -39,7 +39,7 @@ type plainTally struct {
 	Refused    map[string]int `json:"refused,omitempty"` // dials that failed
 }
 
-// expectation is what a scenario promises to the crowd.
+// expectation is what a scenario promises to clients.
 type expectation struct {
 	plainEnds bool          // plain connections may end, with 1012 and not otherwise
 	notice    time.Duration // and no earlier than so long after the scenario began
@@ -54,11 +54,11 @@ func (t *tally) judge(e expectation, began time.Time) (failures []string) {
 		}
 	}
 	r, p := &t.Resilient, &t.Plain
-	fail(r.Sent == 0 || p.Sent == 0, "the crowd said nothing")
+	fail(r.Sent == 0 || p.Sent == 0, "the clients sent nothing")
 	fail(!t.Settled && !e.crash, "echoes are missing at the end")
 	fail(r.Doubled > 0, "a resilient client got an echo twice")
 	fail(r.Reordered > 0, "a resilient client got echoes out of order")
-	fail(r.Alien > 0, "a resilient client got an echo that it did not wait for")
+	fail(r.Foreign > 0, "a resilient client got an echo that it did not wait for")
 	fail(len(r.Failed) > 0 && !e.crash, "a session ended")
 	for event := range r.Events {
 		fail(len(event) >= 5 && event[:5] == "reset", "a session was reset")

@@ -8,7 +8,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/lab/ledger"
 )
 
-// good is a crowd to which nothing happened but the end of its plain
+// good is of clients to which nothing happened but the end of its plain
 // connections, 21 s after began.
 func good(began time.Time) *tally {
 	return &tally{
@@ -30,12 +30,12 @@ func TestJudge(t *testing.T) {
 		want    string // empty: all is well
 	}{
 		{"planned", func(*tally) {}, plainMove, ""},
-		{"silence", func(a *tally) { a.Resilient.Sent = 0 }, plainMove, "the crowd said nothing"},
+		{"silence", func(a *tally) { a.Resilient.Sent = 0 }, plainMove, "the clients sent nothing"},
 		{"unsettled", func(a *tally) { a.Settled = false }, plainMove, "echoes are missing at the end"},
 		{"lost", func(a *tally) { a.Resilient.Lost = 1 }, plainMove, "a resilient client missed an echo"},
 		{"doubled", func(a *tally) { a.Resilient.Doubled = 1 }, plainMove, "a resilient client got an echo twice"},
 		{"reordered", func(a *tally) { a.Resilient.Reordered = 1 }, unplanned, "a resilient client got echoes out of order"},
-		{"alien", func(a *tally) { a.Resilient.Alien = 1 }, unplanned, "a resilient client got an echo that it did not wait for"},
+		{"foreign", func(a *tally) { a.Resilient.Foreign = 1 }, unplanned, "a resilient client got an echo that it did not wait for"},
 		{"doubled in a crash", func(a *tally) { a.Resilient.Doubled = 1 }, unplanned, "a resilient client got an echo twice"},
 		{"lost in a crash", func(a *tally) { a.Resilient.Lost, a.Settled = 1, false }, unplanned, ""},
 		{"reset", func(a *tally) { a.Resilient.Events["reset lost"] = 1 }, unplanned, "a session was reset"},
@@ -43,7 +43,7 @@ func TestJudge(t *testing.T) {
 		{"cut", func(a *tally) { a.Plain.Cut = []string{"EOF"} }, plainMove, "a plain connection was cut"},
 		{"cut in a crash", func(a *tally) { a.Plain.Cut = []string{"EOF"} }, unplanned, ""},
 		{"wrong code", func(a *tally) { a.Plain.Ends["1001"] = 1 }, plainMove, "a plain connection ended with 1001"},
-		{"nobody was to notice", func(*tally) {}, nobodyNotices, "a plain connection ended with 1012"},
+		{"no end was allowed", func(*tally) {}, noEnds, "a plain connection ended with 1012"},
 		{"early", func(a *tally) { a.Plain.EndedAt[0] = began.Add(time.Second) }, plainMove, "a plain connection ended before the pod had told load balancers"},
 		{"out of order", func(a *tally) { a.Plain.Wrong = 1 }, plainMove, "a plain client got echoes out of order"},
 	} {
@@ -58,7 +58,7 @@ func TestJudge(t *testing.T) {
 
 // TestResilientCounts: what a member makes of the echoes it hears.
 func TestResilientCounts(t *testing.T) {
-	r := newResilient(&crowd{})
+	r := newResilient(&clients{})
 	for range 6 {
 		r.book.Accept(r.book.Next())
 	}
@@ -84,10 +84,10 @@ func TestResilientCounts(t *testing.T) {
 		t.Errorf("after restart: %+v", a.Resilient)
 	}
 	hear(7, 0, 6) // of the round before
-	if a = new(tally); a.Resilient.Alien != 0 {
+	if a = new(tally); a.Resilient.Foreign != 0 {
 		t.Fatal("a new tally is not empty")
 	}
-	if r.add(a); a.Resilient.Alien != 1 || a.Resilient.Received != 0 {
+	if r.add(a); a.Resilient.Foreign != 1 || a.Resilient.Received != 0 {
 		t.Errorf("after a late echo: %+v", a.Resilient)
 	}
 }

@@ -19,19 +19,19 @@ const admissionLimit = 50 * time.Millisecond
 const reviews = 200
 
 // admissionTime reads the API server's own measurement.
-func admissionTime(ctx context.Context, s *stage, r *result) error {
+func admissionTime(ctx context.Context, c *cluster, r *result) error {
 	var list strings.Builder
 	for i := range reviews {
 		list.WriteString("---" + fmt.Sprintf(refusedManifest, fmt.Sprint("review-", i), "", ""))
 	}
-	before, err := s.admissions(ctx)
+	before, err := c.admissions(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := s.feed(ctx, list.String(), s.kubectl, "create", "--dry-run=server", "-f", "-"); err != nil {
+	if _, err := c.feed(ctx, list.String(), c.kubectl, "create", "--dry-run=server", "-f", "-"); err != nil {
 		return err
 	}
-	after, err := s.admissions(ctx)
+	after, err := c.admissions(ctx)
 	if err != nil {
 		return err
 	}
@@ -44,8 +44,8 @@ func admissionTime(ctx context.Context, s *stage, r *result) error {
 	return nil
 }
 
-func (s *stage) admissions(ctx context.Context) (histogram, error) {
-	text, err := s.kube(ctx, "get", "--raw", "/metrics")
+func (c *cluster) admissions(ctx context.Context) (histogram, error) {
+	text, err := c.kube(ctx, "get", "--raw", "/metrics")
 	if err != nil {
 		return nil, err
 	}
@@ -102,15 +102,15 @@ func (h histogram) quantile(q float64) float64 {
 
 // webhookMends: a CA bundle that somebody took out is put back, and one
 // injector of two is enough.
-func webhookMends(ctx context.Context, s *stage, r *result) error {
+func webhookMends(ctx context.Context, c *cluster, r *result) error {
 	const configuration = "wsresilience-injector"
 	wipe := `[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"},{"op":"remove","path":"/webhooks/1/clientConfig/caBundle"}]`
-	if _, err := s.kube(ctx, "patch", "mutatingwebhookconfiguration", configuration, "--type=json", "-p", wipe); err != nil {
+	if _, err := c.kube(ctx, "patch", "mutatingwebhookconfiguration", configuration, "--type=json", "-p", wipe); err != nil {
 		return err
 	}
 	began := time.Now()
 	for {
-		out, err := s.kube(ctx, "get", "mutatingwebhookconfiguration", configuration, "-o", "jsonpath={range .webhooks[*]}{.clientConfig.caBundle}{\"\\n\"}{end}")
+		out, err := c.kube(ctx, "get", "mutatingwebhookconfiguration", configuration, "-o", "jsonpath={range .webhooks[*]}{.clientConfig.caBundle}{\"\\n\"}{end}")
 		if err != nil {
 			return err
 		}
@@ -124,17 +124,17 @@ func webhookMends(ctx context.Context, s *stage, r *result) error {
 		time.Sleep(200 * time.Millisecond)
 	}
 	r.note = fmt.Sprintf("the bundle was back after %.1f s", time.Since(began).Seconds())
-	pods, err := s.kube(ctx, "get", "pods", "-n", s.namespace, "-l", "app.kubernetes.io/component=injector", "-o", "name")
+	pods, err := c.kube(ctx, "get", "pods", "-n", c.namespace, "-l", "app.kubernetes.io/component=injector", "-o", "name")
 	if err != nil {
 		return err
 	}
 	victim, _, _ := strings.Cut(pods, "\n")
-	if _, err := s.kube(ctx, "delete", "-n", s.namespace, victim, "--wait=false"); err != nil {
+	if _, err := c.kube(ctx, "delete", "-n", c.namespace, victim, "--wait=false"); err != nil {
 		return err
 	}
 	for i := range 20 {
 		manifest := fmt.Sprintf(refusedManifest, fmt.Sprint("during-", i), "", "")
-		if _, err := s.feed(ctx, manifest, s.kubectl, "create", "--dry-run=server", "-f", "-"); err != nil {
+		if _, err := c.feed(ctx, manifest, c.kubectl, "create", "--dry-run=server", "-f", "-"); err != nil {
 			r.expect(false, "a pod was not admitted while an injector stopped: %v", err)
 			return nil
 		}

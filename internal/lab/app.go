@@ -318,7 +318,7 @@ func (s *stream) take(p []byte) {
 	} else if n, err := strconv.ParseUint(string(p), 10, 32); err == nil {
 		s.note(ledger.Read, uint32(n))
 	} else {
-		s.note(ledger.Alien, 0)
+		s.note(ledger.Foreign, 0)
 	}
 }
 

@@ -103,7 +103,7 @@ func TestStream(t *testing.T) {
 			var want []string
 			for _, r := range []ledger.Record{
 				{Kind: ledger.Opened}, {Kind: ledger.Writes, N: 1}, {Kind: ledger.Writes, N: 2},
-				{Kind: ledger.Read, N: 1}, {Kind: ledger.Read, N: 2}, {Kind: ledger.Alien}, {Kind: ledger.Alien},
+				{Kind: ledger.Read, N: 1}, {Kind: ledger.Read, N: 2}, {Kind: ledger.Foreign}, {Kind: ledger.Foreign},
 			} {
 				r.Sock, r.Key = sock, 7
 				want = append(want, brief(r))

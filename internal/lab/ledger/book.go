@@ -70,8 +70,8 @@ func (s *Socket) HasRead() bool { return s.read.count > 0 }
 // in which they are told. The zero value is ready; it is not safe for
 // concurrent use.
 type Book struct {
-	Alien  int // messages of another session, or none of ours
-	Unsent int // messages that an app had no socket for
+	Foreign int // messages of another session, or none of ours
+	Unsent  int // messages that an app had no socket for
 
 	sockets []*Socket
 	byID    map[uint32]*Socket
@@ -174,8 +174,8 @@ func (b *Book) Take(r Record) (missing int) {
 		return b.took(s, r)
 	case Closed:
 		s.Closed = true
-	case Alien:
-		b.Alien++
+	case Foreign:
+		b.Foreign++
 	}
 	return 0
 }

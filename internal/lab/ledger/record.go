@@ -34,13 +34,13 @@ func ParseTag(b []byte) (Tag, bool) {
 type Kind uint8
 
 const (
-	Opened Kind = iota + 1 // the socket was accepted
-	Writes                 // message N is about to be written, so that a crash hides nothing
-	Failed                 // the message that was about to be written was refused
-	Unsent                 // a message was due and the socket was gone
-	Read                   // message N was read; 0: it has no number
-	Closed                 // the socket ended, with close code N
-	Alien                  // a message of another session was read
+	Opened  Kind = iota + 1 // the socket was accepted
+	Writes                  // message N is about to be written, so that a crash hides nothing
+	Failed                  // the message that was about to be written was refused
+	Unsent                  // a message was due and the socket was gone
+	Read                    // message N was read; 0: it has no number
+	Closed                  // the socket ended, with close code N
+	Foreign                 // a message of another session was read
 )
 
 // A Record is one line of an app's account: 24 bytes in its file, kind u8, 3
@@ -77,7 +77,7 @@ func (r *Record) Write(w io.Writer) error {
 func ParseRecords(b []byte) (list []Record, rest []byte, err error) {
 	for ; len(b) >= RecordBytes; b = b[RecordBytes:] {
 		k := Kind(b[0])
-		if k < Opened || k > Alien {
+		if k < Opened || k > Foreign {
 			return nil, b, fmt.Errorf("ledger: record %d: kind %d: unknown", len(list), k)
 		}
 		list = append(list, Record{

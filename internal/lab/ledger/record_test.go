@@ -20,7 +20,7 @@ func TestTags(t *testing.T) {
 }
 
 func TestRecords(t *testing.T) {
-	want := []Record{{Opened, 1, 2, 0, 5}, {Read, 1, 2, 3, 1 << 60}, {Alien, 1<<32 - 1, 0, 0, 0}}
+	want := []Record{{Opened, 1, 2, 0, 5}, {Read, 1, 2, 3, 1 << 60}, {Foreign, 1<<32 - 1, 0, 0, 0}}
 	var b bytes.Buffer
 	for i := range want {
 		if err := want[i].Write(&b); err != nil {

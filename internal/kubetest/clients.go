@@ -20,9 +20,9 @@ const (
 	settleLimit = 60 * time.Second
 )
 
-// A crowd is clients that talk to an echo server, and what they counted. It is
-// safe for concurrent use.
-type crowd struct {
+// clients are the simulated clients of a run, which talk to an echo server, and
+// what they counted. It is safe for concurrent use.
+type clients struct {
 	url string
 
 	mu      sync.Mutex
@@ -34,25 +34,25 @@ type crowd struct {
 
 // A member is one client.
 type member interface {
-	// restart begins to count anew. It is called while nobody talks.
+	// restart begins to count anew. It is called while no client talks.
 	restart()
 	add(*tally)
 	settled() bool
 }
 
-// runCrowd is the crowd, until ctx ends.
-func runCrowd(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("crowd", flag.ContinueOnError)
+// runClients is what the pod of the clients does, until ctx ends.
+func runClients(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("clients", flag.ContinueOnError)
 	flags.SetOutput(os.Stderr)
 	url := flags.String("url", "", "of the echo server")
-	clients := flags.Int("clients", 200, "half of them resilient")
+	count := flags.Int("clients", 200, "half of them resilient")
 	listen := flags.String("listen", ":8080", "where to ask")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	c := &crowd{url: *url}
-	for range *clients / 2 {
-		r, p := newResilient(c), newPassenger(c)
+	c := &clients{url: *url}
+	for range *count / 2 {
+		r, p := newResilient(c), newPlain(c)
 		c.members = append(c.members, r, p)
 		go r.live(ctx)
 		go p.live(ctx)
@@ -65,7 +65,7 @@ func runCrowd(ctx context.Context, args []string) error {
 	server := &http.Server{Addr: *listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		<-ctx.Done()
-		_ = server.Close() // nobody is told anything any more
+		_ = server.Close() // no answer is under way that matters
 	}()
 	if err := server.ListenAndServe(); ctx.Err() == nil {
 		return err
@@ -78,8 +78,8 @@ func answer(w http.ResponseWriter, t *tally) {
 	_ = json.NewEncoder(w).Encode(t) // whoever asked has gone
 }
 
-// restart lets everybody talk, and counts anew.
-func (c *crowd) restart() {
+// restart lets the clients talk, and counts anew.
+func (c *clients) restart() {
 	c.mu.Lock()
 	c.plain = plainTally{Ends: map[string]int{}, Refused: map[string]int{}}
 	c.other = resilientTally{Events: map[string]int{}}
@@ -93,7 +93,7 @@ func (c *crowd) restart() {
 }
 
 // settle ends the talking and waits for the echoes.
-func (c *crowd) settle(ctx context.Context) {
+func (c *clients) settle(ctx context.Context) {
 	c.mu.Lock()
 	c.talks = false
 	c.mu.Unlock()
@@ -102,24 +102,24 @@ func (c *crowd) settle(ctx context.Context) {
 	}
 }
 
-func (c *crowd) settled() bool {
+func (c *clients) settled() bool {
 	return !slices.ContainsFunc(c.members, func(m member) bool { return !m.settled() })
 }
 
-func (c *crowd) talking() bool {
+func (c *clients) talking() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.talks
 }
 
 // note counts under the lock.
-func (c *crowd) note(count func()) {
+func (c *clients) note(count func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	count()
 }
 
-func (c *crowd) tally() *tally {
+func (c *clients) tally() *tally {
 	t := &tally{Now: time.Now().UTC(), Settled: c.settled()}
 	c.mu.Lock()
 	t.Plain, t.Resilient = c.plain, c.other
@@ -127,7 +127,7 @@ func (c *crowd) tally() *tally {
 	text, _ := json.Marshal(t)
 	c.mu.Unlock()
 	t = new(tally)
-	_ = json.Unmarshal(text, t) // its own words
+	_ = json.Unmarshal(text, t) // it is what Marshal made
 	for _, m := range c.members {
 		m.add(t)
 	}

@@ -10,35 +10,36 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A passenger is an ordinary client, which connects anew when its connection
-// ends.
-type passenger struct {
-	c *crowd
+// A plainClient is an ordinary client, which connects anew when its connection
+// ends. It is a stock library's, and not lab.Plain: messages are numbered on each
+// connection, so that none may wait for the next one.
+type plainClient struct {
+	c *clients
 
 	mu   sync.Mutex
-	ride *ride // nil between two connections
+	conn *plainConn // nil between two connections
 }
 
-// A ride is one connection, on which messages count from 1. The passenger's
+// A plainConn is one connection, on which messages count from 1. The client's
 // lock guards it.
-type ride struct {
-	conn           *websocket.Conn
+type plainConn struct {
+	ws             *websocket.Conn
 	sent, received int
 }
 
-func newPassenger(c *crowd) *passenger { return &passenger{c: c} }
+func newPlain(c *clients) *plainClient { return &plainClient{c: c} }
 
-func (p *passenger) restart() {}
+func (p *plainClient) restart() {}
 
-func (p *passenger) add(t *tally) { t.Plain.Clients++ }
+func (p *plainClient) add(t *tally) { t.Plain.Clients++ }
 
-func (p *passenger) settled() bool {
+func (p *plainClient) settled() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ride == nil || p.ride.sent == p.ride.received
+	return p.conn == nil || p.conn.sent == p.conn.received
 }
 
-func (p *passenger) live(ctx context.Context) {
+func (p *plainClient) live(ctx context.Context) {
 	for ctx.Err() == nil {
 		conn, _, err := websocket.DefaultDialer.DialContext(ctx, p.c.url, nil)
 		if err != nil {
@@ -46,24 +47,24 @@ func (p *passenger) live(ctx context.Context) {
 			time.Sleep(pace)
 			continue
 		}
-		r := &ride{conn: conn}
-		p.board(r)
+		r := &plainConn{ws: conn}
+		p.attach(r)
 		go p.talk(r)
 		err = p.read(r)
-		p.board(nil)
+		p.attach(nil)
 		conn.Close()
 		p.end(r, err)
 	}
 }
 
-func (p *passenger) board(r *ride) {
+func (p *plainClient) attach(r *plainConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ride = r
+	p.conn = r
 }
 
-// talk says something now and then, until the ride is over.
-func (p *passenger) talk(r *ride) {
+// talk says something now and then, until its connection is over.
+func (p *plainClient) talk(r *plainConn) {
 	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
 	for range ticker.C {
@@ -71,7 +72,7 @@ func (p *passenger) talk(r *ride) {
 			continue
 		}
 		p.mu.Lock()
-		if p.ride != r {
+		if p.conn != r {
 			p.mu.Unlock()
 			return
 		}
@@ -79,15 +80,15 @@ func (p *passenger) talk(r *ride) {
 		text := strconv.Itoa(r.sent)
 		p.mu.Unlock()
 		p.c.note(func() { p.c.plain.Sent++ })
-		if r.conn.WriteMessage(websocket.TextMessage, []byte(text)) != nil {
+		if r.ws.WriteMessage(websocket.TextMessage, []byte(text)) != nil {
 			return // read says why
 		}
 	}
 }
 
-func (p *passenger) read(r *ride) error {
+func (p *plainClient) read(r *plainConn) error {
 	for {
-		_, text, err := r.conn.ReadMessage()
+		_, text, err := r.ws.ReadMessage()
 		if err != nil {
 			return err
 		}
@@ -104,9 +105,9 @@ func (p *passenger) read(r *ride) error {
 	}
 }
 
-// end counts how a ride ended. A close frame is the only end that says that
-// nothing was cut.
-func (p *passenger) end(r *ride, err error) {
+// end counts how a connection ended. A close frame is the only end that says
+// that nothing was cut.
+func (p *plainClient) end(r *plainConn, err error) {
 	p.mu.Lock()
 	unanswered := r.sent - r.received
 	p.mu.Unlock()
