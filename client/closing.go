@@ -64,6 +64,9 @@ func (m *machine) close(now time.Time, code ws.StatusCode, reason string) {
 	m.closing.deadline = now.Add(maxCloseWait)
 	m.in.discard(now)
 	m.setState(StateClosing)
+	if m.current == nil && !m.plain {
+		m.dial.hasten(now) // the wait for the next attempt may be longer than that for the close
+	}
 }
 
 // closeReceived handles CLOSE (PROTOCOL §4.7).

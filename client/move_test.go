@@ -98,7 +98,7 @@ func TestFirstAttempt(t *testing.T) {
 			t.Errorf("dialled a nervous server after %v", d)
 		}
 		p.welcome(wire.StatusResumed, 0, 1)
-		time.Sleep(minConnectionLifetime)
+		time.Sleep(stableLifetime)
 		start = time.Now()
 		p.conn.Close()
 		p = s.resume("t1-1", 0, 1)

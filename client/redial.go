@@ -8,15 +8,20 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// minConnectionLifetime is how long a connection must have lived for the first
-// attempt after its loss to be immediate. A peer that accepts connections and
-// drops them at once would otherwise be dialled in a loop.
-const minConnectionLifetime = time.Second
+// How long a connection must have lived for the first attempt after its loss
+// to be immediate, and for the waits between attempts to be short again. What
+// accepts connections and drops them again and again, be it at once or after a
+// while, would otherwise be dialled in a loop.
+const (
+	minConnectionLifetime = time.Second
+	stableLifetime        = 10 * time.Second
+)
 
 // redial schedules the dials of resumes.
 type redial struct {
 	at     time.Time // of the next attempt; zero is none
 	busy   bool      // an attempt is under way: a dial, or its connection before WELCOME
+	tried  bool      // an attempt was made since the series began
 	series backoff.Backoff
 }
 
@@ -27,21 +32,38 @@ func (d *redial) init(p backoff.Policy, random *rand.Rand) {
 // connectionLost schedules a dial after the loss of a connection that lived so
 // long; fault is that of machine.drop.
 func (d *redial) connectionLost(now time.Time, lived time.Duration, fault bool) {
-	if !fault {
-		d.series.Reset()
+	if !fault && lived >= stableLifetime {
+		d.reset()
 	}
 	if d.busy {
 		return // the attempt under way may replace it
 	}
 	d.at = now
-	if fault || lived < minConnectionLifetime {
+	if fault || d.tried || lived < minConnectionLifetime {
 		d.backOff(now)
+	}
+	d.tried = true
+	d.series.Succeeded() // an attempt did
+}
+
+// reset begins the series of waits anew.
+func (d *redial) reset() {
+	d.series.Reset()
+	d.tried = false
+}
+
+// hasten makes the next attempt now, if none is under way.
+func (d *redial) hasten(now time.Time) {
+	if !d.busy {
+		d.reset()
+		d.at = now
 	}
 }
 
 // backOff schedules the next attempt after a wait, and reports whether there is
 // one.
 func (d *redial) backOff(now time.Time) bool {
+	d.tried = true
 	after, ok := d.series.Next()
 	d.at = now.Add(after)
 	return ok

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/backoff"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -91,6 +92,7 @@ func TestStorm(t *testing.T) {
 		s.tasks.Go(func() { s.serve(ctx) })
 		o := s.options()
 		o.OutboxMessages = 50
+		o.Backoff.Max = backoff.Shortest // no connection lasts
 		c, _, err := Dial(t.Context(), "ws://stage", o)
 		if err != nil {
 			t.Fatal(err)

@@ -73,7 +73,11 @@ func (b *Backoff) Next() (d time.Duration, ok bool) {
 	return min(max(time.Duration(wait), Shortest), p.Max), true
 }
 
-// Reset starts the series anew: the attempt was a success.
+// Succeeded forgets the attempts that were counted, and keeps the length of the
+// waits: it is not known yet whether what the attempt led to lasts.
+func (b *Backoff) Succeeded() { b.made = 0 }
+
+// Reset starts the series anew: what the attempt led to has lasted.
 func (b *Backoff) Reset() { b.wait, b.made = float64(b.policy.Base), 0 }
 
 // settled returns p with its defaults filled in and its limits applied. The

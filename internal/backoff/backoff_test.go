@@ -74,6 +74,18 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
+// An attempt that succeeded is not counted any more, but the waits stay long
+// until what it led to has lasted.
+func TestSucceeded(t *testing.T) {
+	b := New(Policy{Attempts: 2}, fixed(0.5))
+	for i, want := range []time.Duration{100, 200, 400, 800} {
+		if d, ok := b.Next(); !ok || d != want*time.Millisecond {
+			t.Errorf("wait %d: %v, %v, want %d ms", i, d, ok, want)
+		}
+		b.Succeeded()
+	}
+}
+
 // Thousands of attempts overflow nothing, reach both halves of the jitter and
 // allocate nothing.
 func TestManyAttempts(t *testing.T) {

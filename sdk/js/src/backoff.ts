@@ -15,26 +15,26 @@ export class Backoff {
   readonly #base: number;
   readonly #max: number;
   readonly #random: () => number;
-  /** Mean of the next wait. */
-  #mean: number;
+  /** Mean of the next wait; 0: none was made yet. */
+  #mean = 0;
 
   /** `base` is the mean of the first wait and `max` the longest, in ms; `random` is like Math.random. */
   constructor(base: number, max: number, random: () => number) {
     this.#max = clamp(max, MAX_WAIT);
-    this.#base = this.#mean = clamp(base, this.#max);
+    this.#base = clamp(base, this.#max);
     this.#random = random;
   }
 
-  /** How long to wait before the next attempt, in ms. */
-  next(): number {
-    const wait = this.#mean * 2 * this.#random();
-    this.#mean = Math.min(this.#mean * FACTOR, this.#max);
-    return clamp(wait, this.#max);
+  /** How long to wait before the next attempt, in ms. With `atOnce` the first one of a series does not wait. */
+  next(atOnce = false): number {
+    const mean = this.#mean || (atOnce ? 0 : this.#base);
+    this.#mean = Math.min(mean * FACTOR || this.#base, this.#max);
+    return mean && clamp(mean * 2 * this.#random(), this.#max);
   }
 
-  /** Starts anew: an attempt was a success. */
+  /** Starts anew: what an attempt led to has lasted. */
   reset(): void {
-    this.#mean = this.#base;
+    this.#mean = 0;
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Connection } from "./connection.ts";
 import { NEVER } from "./inbox.ts";
 import { end, type Machine, setState } from "./machine.ts";
+import { wake } from "./redial.ts";
 import type { Data } from "./store.ts";
 import { CODE, encodeClose } from "./wire.ts";
 
@@ -18,6 +19,8 @@ export function close(m: Machine, now: number, code: number, reason: string): vo
   setState(m, "closing");
   if (!m.opened) {
     end(m, CODE.abnormal, "");
+  } else if (!m.current) {
+    wake(m, now); // the page may be gone before the next attempt is due
   }
 }
 

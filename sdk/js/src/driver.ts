@@ -225,7 +225,7 @@ export class Driver {
       void this.#store?.close();
       this.#store = null;
     }
-    this.#armTimer(machine.outputs.length > 0 ? 0 : at);
+    this.#armTimer(machine.outputs.length ? 0 : at);
   }
 
   #armTimer(at: number): void {
@@ -233,7 +233,7 @@ export class Driver {
       clearTimeout(this.#timer);
       this.#due = at;
       if (at < NEVER) {
-        this.#timer = setTimeout(() => this.#timerFired(), Math.min(Math.max(0, at - clock()), MAX_TIMER));
+        this.#timer = setTimeout(() => this.#timerFired(), Math.min(at - clock(), MAX_TIMER));
       }
     }
   }
@@ -287,7 +287,7 @@ export class Driver {
     }
     const place = `${url}`.replace(/\?.*/, ""); // the query may be a ticket
     const protocols = app === Object(app) ? [...app] : [`${app}`];
-    this.#hasProtocols = protocols.length > 0;
+    this.#hasProtocols = !!protocols.length;
     offer(this.machine, connection);
     const resilient = !withoutUs && (!!connection.resume || !plainServers.has(place));
     const offered = resilient ? subprotocols(protocols, !!adopt, connection.resume) : protocols;

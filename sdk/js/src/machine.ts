@@ -8,10 +8,12 @@ import type { Data } from "./store.ts";
 import { CODE } from "./wire.ts";
 
 /**
- * How long a connection must have lived, in ms, for the first dial after its loss to be immediate. A peer that
- * accepts connections and drops them at once would otherwise be dialled in a loop.
+ * How long a connection must have lived, in ms, for the first dial after its loss to be immediate, and for the
+ * waits between dials to be short again. What accepts connections and drops them again and again, be it at once
+ * or after a while, would otherwise be dialled in a loop.
  */
 const MIN_LIFETIME = 1000;
+const STABLE = 10_000;
 
 /** A message of the app that is to be dispatched; `dispatched` must be called after it. */
 export interface AppMessage {
@@ -187,21 +189,18 @@ export function drop(
     }
   } else {
     m.current = null;
-    detached(m, now, connection, fault);
-  }
-}
-
-function detached(m: Machine, now: number, connection: Connection, fault: boolean): void {
-  m.lostAt = now;
-  m.expires = now + m.ttl;
-  m.blocked = m.saveDue = m.durable; // what was received is claimed once it is on disk
-  if (!m.closing) {
-    setState(m, "reconnecting");
-  }
-  if (!fault) {
-    m.backoff.reset();
-  }
-  if (!m.next) {
-    m.dialAt = fault || now - connection.since < MIN_LIFETIME ? now + m.backoff.next() : now;
+    m.lostAt = now;
+    m.expires = now + m.ttl;
+    m.blocked = m.saveDue = m.durable; // what was received is claimed once it is on disk
+    if (!m.closing) {
+      setState(m, "reconnecting");
+    }
+    const lived = fault ? 0 : now - connection.since;
+    if (lived >= STABLE) {
+      m.backoff.reset();
+    }
+    if (!m.next) {
+      m.dialAt = now + m.backoff.next(lived >= MIN_LIFETIME);
+    }
   }
 }

@@ -11,7 +11,7 @@ export function isOwn(protocol: string): boolean {
 
 /** The subprotocols of a handshake (PROTOCOL §2.1): a new session, or with `resume` one that goes on. */
 export function offer(app: readonly string[], adopt: boolean, resume?: Resume): string[] {
-  const list = [...(app.length > 0 ? app : [DECOY]), SUBPROTOCOL];
+  const list = [...(app.length ? app : [DECOY]), SUBPROTOCOL];
   if (adopt) {
     list.push("wsr.adopt");
   }

@@ -238,7 +238,7 @@ export class ResilientWebSocket extends EventTarget {
         throw failure("QuotaExceededError", `send: ${size} bytes, the sidecar takes ${maxMessage}`);
       }
       if (out.unacked >= outboxMessages || out.bytes + size > outboxBytes) {
-        throw failure("QuotaExceededError", `send: outbox full: ${out.unacked} messages, ${out.bytes} bytes`);
+        throw failure("QuotaExceededError", "send: outbox full");
       }
     }
     this.#driver.send(message, size, receipt);

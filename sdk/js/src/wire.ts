@@ -155,12 +155,10 @@ function read(message: Uint8Array): Control {
     return checked({ type, data }, isMagic(data));
   }
   if (type === TYPE.welcome) {
-    const status = int(1);
-    const reason = int(1);
     const w: Welcome = {
       type,
-      status,
-      reason,
+      status: int(1),
+      reason: int(1),
       session: Array.from(bytes(16), (byte) => byte.toString(16).padStart(2, "0")).join(""),
       epoch: int(4),
       inboundAck: int(4),
@@ -172,7 +170,10 @@ function read(message: Uint8Array): Control {
       token: text(int(2)),
       subprotocol: text(int(1)),
     };
-    return checked(w, status < 3 && reason < 5 && (status === 2) === reason > 0 && TOKEN.test(w.token));
+    return checked(
+      w,
+      w.status < 3 && w.reason < 5 && (w.status === 2) === w.reason > 0 && TOKEN.test(w.token),
+    );
   }
   if (type === TYPE.ack) {
     return checked({ type, seq: int(4) });

@@ -14,6 +14,13 @@ test("the mean doubles up to the longest wait, and reset begins anew", () => {
   assert.deepEqual(waits(backoff, 2), [100, 200]);
 });
 
+test("only the first attempt of a series can be immediate", () => {
+  const backoff = new Backoff(100, 30_000, () => 0.5);
+  assert.deepEqual([backoff.next(true), backoff.next(true), backoff.next()], [0, 100, 200]);
+  backoff.reset();
+  assert.deepEqual([backoff.next(), backoff.next(true)], [100, 200]);
+});
+
 test("the jitter is full: from the shortest wait to twice the mean", () => {
   assert.deepEqual(waits(new Backoff(1000, 5000, () => 0), 4), [100, 100, 100, 100]);
   const highest = 1 - 2 ** -53;
