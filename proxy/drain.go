@@ -227,6 +227,7 @@ func (c *sessionDriver) handOver(cause event.HandOverCause, patience time.Durati
 			close(c.ended)
 		}
 	}
+	c.moves = c.moves || cause == event.HandOverMoved
 	c.handOverLocked(now, cause, patience)
 	c.settle(now)
 	return c.ended

@@ -62,6 +62,7 @@ type sessionDriver struct {
 	app        *leg          // nil if there never was an app
 	armed      monotime.Time // when tick is called at the latest; 0 if it is not
 	over       bool          // the end was reported
+	moves      bool          // the client has come to another sidecar
 	gone       bool          // the registry has forgotten it
 	appCounted bool          // the app's socket is among Server.appSockets
 	beats      uint64        // answered heartbeats that were reported
@@ -196,6 +197,7 @@ func (l *leg) Gone(broken bool) {
 		c.appClosed(true)
 		c.m.AppGone(now, broken)
 	default:
+		c.srv.moved.gone(l)
 		l.t.Abort()
 		return
 	}
@@ -265,7 +267,11 @@ func (c *sessionDriver) perform(o *session.Output) {
 		c.client.t.Shut()
 	}
 	if o.CloseClient != nil && c.client != nil {
-		c.client.close(o.Farewell)
+		if o.Ended == session.EndedHanded && len(o.Farewell) > 0 {
+			c.client.closeMoved(o.Farewell, c.moves)
+		} else {
+			c.client.close(o.Farewell)
+		}
 		c.client = nil
 		c.observe(event.Event{Kind: event.Detached, Cause: detachCause(o.CloseClient)})
 	}

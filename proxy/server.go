@@ -134,6 +134,7 @@ type Server struct {
 	appSockets    appSockets
 	sessions      registry
 	replies       replytime.Paths
+	moved         movedConns
 	peers         *peer.Forwarder
 	asking        chan struct{}  // questions to the app before a resume, under way
 	work          sync.WaitGroup // appends and dials under way

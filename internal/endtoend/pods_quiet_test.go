@@ -128,3 +128,60 @@ func TestHandOverAwaitsAnswers(t *testing.T) {
 		})
 	}
 }
+
+// states are the states that the client has had since it was connected.
+func (v *visitor) states() (all []client.State) {
+	for {
+		select {
+		case e, ok := <-v.Events():
+			if !ok {
+				return all
+			}
+			if e.Kind == client.EventState {
+				all = append(all, e.State)
+			}
+		default:
+			return all
+		}
+	}
+}
+
+// A client whose session moves with nothing missing is connected all the time:
+// whether it moves by itself, or its app stops, or the time for moving is over.
+func TestMoveChangesNoState(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		plan drain.Schedule
+	}{
+		{"moves", drain.Schedule{Notice: 100 * time.Millisecond, Move: 2 * time.Second, Stragglers: 3 * time.Second}},
+		{"is moved", drain.Schedule{Stragglers: 3 * time.Second}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			f := fleetOf(t, 2, slowApp{}, nil)
+			var all []*visitor
+			for i := range 12 {
+				v := f.visit(0, "/", &client.Options{Adopt: true})
+				v.sayAcked(fmt.Sprint(i))
+				v.hear(fmt.Sprint(i))
+				v.states()
+				v.to.Store(1)
+				all = append(all, v)
+			}
+			if err := f.pods[0].Drain(t.Context(), tc.plan); err != nil {
+				t.Error(err)
+			}
+			for i, v := range all {
+				v.say("still")
+				v.hear("still")
+				if states := v.states(); len(states) > 0 {
+					t.Errorf("client %d was %v", i, states)
+				}
+			}
+			if n := f.pods[1].Stats().Attached; n != len(all) {
+				t.Errorf("%d clients are at the other pod, want %d", n, len(all))
+			}
+		})
+	}
+}
