@@ -19,7 +19,7 @@ const cutEvery = 5 * time.Second
 const cutShare = 0.2
 
 // cutting cuts connections in every way in turn for a while.
-func (s *stage) cutting(ctx context.Context, d time.Duration) error {
+func (s *testbed) cutting(ctx context.Context, d time.Duration) error {
 	ways := []faultlink.Kind{faultlink.RST, faultlink.DropClient, faultlink.FIN, faultlink.Mute}
 	for end, i := time.Now().Add(d), 0; time.Now().Before(end); i++ {
 		s.sessions.fault()
@@ -32,12 +32,12 @@ func (s *stage) cutting(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-func cuts(ctx context.Context, s *stage) error {
+func cuts(ctx context.Context, s *testbed) error {
 	const rounds = 4
 	return s.cutting(ctx, rounds*cutEvery)
 }
 
-func kill9(ctx context.Context, s *stage) error {
+func kill9(ctx context.Context, s *testbed) error {
 	p := s.present()[0]
 	s.sessions.fault()
 	s.kill(p)
@@ -55,14 +55,14 @@ func kill9(ctx context.Context, s *stage) error {
 
 // zombie leaves its balancer no time to notice: what is under way in the
 // stopped sidecar's sockets is what it would write when it wakes.
-func zombie(ctx context.Context, s *stage) error {
+func zombie(ctx context.Context, s *testbed) error {
 	p := s.present()[0]
 	s.sessions.fault()
 	if err := p.Pause(); err != nil {
 		return err
 	}
 	s.say("stopped %s", p.Name)
-	if err := proc.Sleep(ctx, 3*s.bed.o.lease); err != nil {
+	if err := proc.Sleep(ctx, 3*s.runner.o.lease); err != nil {
 		return err
 	}
 	up, over := s.sessions.connected()
@@ -70,10 +70,10 @@ func zombie(ctx context.Context, s *stage) error {
 	if err := p.Resume(); err != nil {
 		return err
 	}
-	return proc.Sleep(ctx, 2*s.bed.o.lease)
+	return proc.Sleep(ctx, 2*s.runner.o.lease)
 }
 
-func natsLeader(ctx context.Context, s *stage) error {
+func natsLeader(ctx context.Context, s *testbed) error {
 	n, err := s.nats.Leader(ctx, s.js, "WSR_LOG_0")
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func natsLeader(ctx context.Context, s *stage) error {
 	return s.until(ctx, natsWait, "all replicas are current", func() bool { return lab.Current(ctx, s.js) })
 }
 
-func natsRoll(ctx context.Context, s *stage) error {
+func natsRoll(ctx context.Context, s *testbed) error {
 	for _, n := range s.nats.Nodes {
 		// The embedded library has no lame duck mode by signal; SIGTERM ends
 		// the process at once, which is worse than what an operator does.
@@ -113,7 +113,7 @@ func natsRoll(ctx context.Context, s *stage) error {
 	return nil
 }
 
-func natsAway(ctx context.Context, s *stage) error {
+func natsAway(ctx context.Context, s *testbed) error {
 	p := s.present()[0]
 	p.CutNATS()
 	s.say("%s is cut from NATS", p.Name)
@@ -126,7 +126,7 @@ func natsAway(ctx context.Context, s *stage) error {
 	return s.cutting(ctx, 2*cutEvery)
 }
 
-func peersAway(ctx context.Context, s *stage) error {
+func peersAway(ctx context.Context, s *testbed) error {
 	for _, p := range s.present() {
 		p.CutPeers()
 	}
@@ -142,7 +142,7 @@ func peersAway(ctx context.Context, s *stage) error {
 	return s.cutting(ctx, 2*cutEvery)
 }
 
-func storm(ctx context.Context, s *stage) error {
+func storm(ctx context.Context, s *testbed) error {
 	s.sessions.fault()
 	began := time.Now()
 	n := s.balancer.Cut(faultlink.RST, 1, "")
@@ -154,7 +154,7 @@ func storm(ctx context.Context, s *stage) error {
 	return nil
 }
 
-func appRestart(ctx context.Context, s *stage) error {
+func appRestart(ctx context.Context, s *testbed) error {
 	p := s.present()[0]
 	s.sessions.fault()
 	p.App().Kill()
@@ -170,8 +170,8 @@ func appRestart(ctx context.Context, s *stage) error {
 }
 
 // roll replaces all pods, rounds times over.
-func roll(ctx context.Context, s *stage) error {
-	for round := range s.bed.o.rounds {
+func roll(ctx context.Context, s *testbed) error {
+	for round := range s.runner.o.rounds {
 		for _, p := range s.present() {
 			s.sessions.fault()
 			if err := s.replace(ctx, p); err != nil {
@@ -185,14 +185,14 @@ func roll(ctx context.Context, s *stage) error {
 }
 
 // replace starts a new pod and takes the old one away, as a Deployment does.
-func (s *stage) replace(ctx context.Context, p *lab.Pod) error {
+func (s *testbed) replace(ctx context.Context, p *lab.Pod) error {
 	if err := s.addPod(ctx); err != nil {
 		return err
 	}
-	if err := p.Drain(ctx, 2*time.Duration(s.bed.o.drain)*time.Second); err != nil {
+	if err := p.Drain(ctx, 2*time.Duration(s.runner.o.drain)*time.Second); err != nil {
 		s.fault("%v", err)
 	}
-	s.weighOne(p)
+	s.notePeak(p)
 	if err := p.Terminate(proc.Grace); err != nil {
 		return err
 	}

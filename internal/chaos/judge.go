@@ -19,7 +19,7 @@ const overlapSlack = 250 * time.Millisecond
 
 // appRecords returns all that the apps recorded so far, in the order of time:
 // they share the machine's clock.
-func (s *stage) appRecords() ([]ledger.Record, error) {
+func (s *testbed) appRecords() ([]ledger.Record, error) {
 	s.mu.Lock()
 	files := slices.Clone(s.records)
 	s.mu.Unlock()
@@ -29,7 +29,7 @@ func (s *stage) appRecords() ([]ledger.Record, error) {
 }
 
 // judge compares what was sent with what arrived.
-func (s *stage) judge(r *result) error {
+func (s *testbed) judge(r *result) error {
 	records, err := s.appRecords()
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func (s *stage) judge(r *result) error {
 	for _, c := range s.sessions.list {
 		c.mu.Lock()
 		r.session(c)
-		c.turnLocked()
+		c.nextFaultLocked()
 		resumes, gaps = append(resumes, c.resumes...), append(gaps, c.gaps...)
 		c.mu.Unlock()
 	}

@@ -22,7 +22,7 @@ const minFiles = 18_000
 
 func main() { lab.Main(run) }
 
-// run plays the chosen scenarios, each on a fresh stage, and returns the exit
+// run runs the chosen scenarios, each on a fresh testbed, and returns the exit
 // code.
 func run(ctx context.Context, args []string) (int, error) {
 	o, err := parseOptions(args, os.Stderr)
@@ -32,7 +32,7 @@ func run(ctx context.Context, args []string) (int, error) {
 	if err := lab.RaiseFileLimit(minFiles); err != nil {
 		return 0, err
 	}
-	b, err := newBed(ctx, o)
+	b, err := newRunner(ctx, o)
 	if err != nil {
 		return 0, err
 	}
@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string) (int, error) {
 		if !o.run.MatchString(s.name) || ctx.Err() != nil {
 			continue
 		}
-		r := b.play(ctx, &s)
+		r := b.run(ctx, &s)
 		results = append(results, r)
 		if !r.Pass {
 			code = lab.ExitFailed

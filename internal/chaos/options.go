@@ -30,7 +30,7 @@ func parseOptions(args []string, out io.Writer) (*options, error) {
 	o := &options{}
 	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	f.SetOutput(out)
-	run := f.String("run", ".", "regular `expression` of the scenarios to play")
+	run := f.String("run", ".", "regular `expression` of the scenarios to run")
 	f.IntVar(&o.sessions, "sessions", 1000, "sessions, beside those of storm and race")
 	f.Float64Var(&o.rate, "rate", 2, "messages per second, session and direction")
 	f.IntVar(&o.fast, "fast", 50, "sessions on which gaps are measured: their app sends at -fastrate")

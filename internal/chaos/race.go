@@ -31,18 +31,18 @@ const (
 	raceKeys = 1 << 20
 
 	// before and early are what the client says before the race, and what
-	// each racer says in it.
+	// each connection says in it.
 	before, early = 3, 3
 )
 
-// A heat is one race: so many connections with the same token.
-type heat struct {
-	racers int
+// A raceSpec says how a race is held: so many connections with the same token.
+type raceSpec struct {
+	conns  int
 	pinned bool // to one pod, which is not asked to be the owner
 	dead   bool // the owner is killed first
 }
 
-func (h heat) String() string {
+func (h raceSpec) String() string {
 	where := "on all pods"
 	if h.pinned {
 		where = "on one pod"
@@ -50,31 +50,31 @@ func (h heat) String() string {
 	if h.dead {
 		where = "on the two pods that are left"
 	}
-	return fmt.Sprintf("%d connections %s", h.racers, where)
+	return fmt.Sprintf("%d connections %s", h.conns, where)
 }
 
-// race plays with a living owner: every message must come once.
-func race(ctx context.Context, s *stage) error {
+// race has a living owner: every message must come once.
+func race(ctx context.Context, s *testbed) error {
 	for i, n := range []int{2, 10, 100, 2, 10, 100} {
-		if err := s.heat(ctx, raceKeys+uint32(i), heat{racers: n, pinned: i < 3}); err != nil {
+		if err := s.runRace(ctx, raceKeys+uint32(i), raceSpec{conns: n, pinned: i < 3}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// raceAdopt plays for a session whose owner has just died.
-func raceAdopt(ctx context.Context, s *stage) error {
+// raceAdopt is for a session whose owner has just died.
+func raceAdopt(ctx context.Context, s *testbed) error {
 	for i, n := range []int{2, 10, 100} {
-		if err := s.heat(ctx, raceKeys+uint32(i), heat{racers: n, dead: true}); err != nil {
+		if err := s.runRace(ctx, raceKeys+uint32(i), raceSpec{conns: n, dead: true}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// heat opens a session, races for it, and judges.
-func (s *stage) heat(ctx context.Context, key uint32, h heat) error {
+// runRace opens a session, has connections race for it, and judges.
+func (s *testbed) runRace(ctx context.Context, key uint32, h raceSpec) error {
 	pods := s.present()
 	owner := pods[0]
 	s.endpoints.Pin(owner.Addr)
@@ -102,25 +102,25 @@ func (s *stage) heat(ctx context.Context, key uint32, h heat) error {
 	if h.dead {
 		s.endpoints.Set(owner.Addr, false)
 	}
-	racers, err := s.gallop(ctx, key, h.racers, wire.Offer{Resilient: true, Adopt: true, Resume: &wire.Resume{
+	conns, err := s.dialTogether(ctx, key, h.conns, wire.Offer{Resilient: true, Adopt: true, Resume: &wire.Resume{
 		Token: w.Token, Received: uint32(len(had)), Next: before + 1,
 	}})
 	if err != nil {
 		return err
 	}
 	defer func() {
-		for _, r := range racers {
+		for _, r := range conns {
 			r.Close()
 		}
 	}()
 	if err := proc.Sleep(ctx, raceSettle); err != nil {
 		return err
 	}
-	return s.judgeHeat(ctx, key, h, had, racers)
+	return s.judgeRace(ctx, key, h, had, conns)
 }
 
 // raw opens a connection by the balancer.
-func (s *stage) raw(ctx context.Context, key uint32, offer wire.Offer) (*lab.Raw, error) {
+func (s *testbed) raw(ctx context.Context, key uint32, offer wire.Offer) (*lab.Raw, error) {
 	tcp, err := net.Dial("tcp", s.balancer.Addr(int(key)))
 	if err != nil {
 		return nil, err
@@ -128,11 +128,11 @@ func (s *stage) raw(ctx context.Context, key uint32, offer wire.Offer) (*lab.Raw
 	return lab.DialRaw(ctx, tcp, key, raceEvery, offer), nil
 }
 
-// gallop lets all racers offer the same at the same instant, and each send
+// dialTogether lets all connections offer the same at the same instant, and each send
 // the same early messages.
-func (s *stage) gallop(ctx context.Context, key uint32, n int, offer wire.Offer) ([]*lab.Raw, error) {
+func (s *testbed) dialTogether(ctx context.Context, key uint32, n int, offer wire.Offer) ([]*lab.Raw, error) {
 	start := make(chan struct{})
-	racers := make([]*lab.Raw, n)
+	conns := make([]*lab.Raw, n)
 	var wg sync.WaitGroup
 	for i := range n {
 		tcp, err := net.Dial("tcp", s.balancer.Addr(i))
@@ -142,23 +142,23 @@ func (s *stage) gallop(ctx context.Context, key uint32, n int, offer wire.Offer)
 		}
 		wg.Go(func() {
 			<-start
-			racers[i] = lab.DialRaw(ctx, tcp, key, raceEvery, offer)
-			if racers[i].Connected() {
-				_ = racers[i].Say(before+1, before+early) // it may have lost already
+			conns[i] = lab.DialRaw(ctx, tcp, key, raceEvery, offer)
+			if conns[i].Connected() {
+				_ = conns[i].Say(before+1, before+early) // it may have lost already
 			}
 		})
 	}
 	close(start)
 	wg.Wait()
-	return racers, nil
+	return conns, nil
 }
 
-// judgeHeat lets the winner go on, ends the session, and counts.
-func (s *stage) judgeHeat(ctx context.Context, key uint32, h heat, had []ledger.Tag, racers []*lab.Raw) error {
+// judgeRace lets the winner go on, ends the session, and counts.
+func (s *testbed) judgeRace(ctx context.Context, key uint32, h raceSpec, had []ledger.Tag, conns []*lab.Raw) error {
 	verdicts := map[string]int{}
 	var winner *lab.Raw
 	alive := 0
-	for _, r := range racers {
+	for _, r := range conns {
 		tags, lives, verdict := r.Heard()
 		verdicts[verdict]++
 		if lives {
@@ -166,7 +166,7 @@ func (s *stage) judgeHeat(ctx context.Context, key uint32, h heat, had []ledger.
 			winner = r
 		}
 		if why := continues(had, tags); why != "" {
-			s.fault("%v: a racer got %s", h, why)
+			s.fault("%v: a connection got %s", h, why)
 		}
 	}
 	var list []string
@@ -208,7 +208,7 @@ func (s *stage) judgeHeat(ctx context.Context, key uint32, h heat, had []ledger.
 
 // book is the account of the apps of one session, whose client sent so many
 // messages.
-func (s *stage) book(key, sent uint32) (*ledger.Book, error) {
+func (s *testbed) book(key, sent uint32) (*ledger.Book, error) {
 	records, err := s.appRecords()
 	b := new(ledger.Book)
 	b.Accept(sent)

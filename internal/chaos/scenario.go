@@ -12,7 +12,7 @@ type scenario struct {
 	linked bool // sidecars can be cut from each other
 	allow  allowance
 	size   func(*options) size
-	run    func(context.Context, *stage) error
+	run    func(context.Context, *testbed) error
 }
 
 // scenarios, in the order in which they run. Where a pod or an app dies, DESIGN §4

@@ -56,7 +56,7 @@ func (c *session) heard(now time.Time, b []byte) {
 	} else {
 		c.book.Foreign++
 	}
-	c.turnLocked()
+	c.nextFaultLocked()
 	if !c.last.IsZero() {
 		c.gap = max(c.gap, now.Sub(c.last))
 	}
@@ -64,8 +64,8 @@ func (c *session) heard(now time.Time, b []byte) {
 	c.all.came.Store(now.UnixNano())
 }
 
-// turnLocked closes the account of a fault when the next one has begun.
-func (c *session) turnLocked() {
+// nextFaultLocked closes the account of a fault when the next one has begun.
+func (c *session) nextFaultLocked() {
 	if window := int(c.all.window.Load()); window != c.window {
 		if c.felt && c.fast {
 			c.gaps = append(c.gaps, c.gap)
@@ -101,7 +101,7 @@ func (c *session) event(now time.Time, e client.Event) {
 }
 
 func (c *session) backLocked(now time.Time) {
-	c.turnLocked()
+	c.nextFaultLocked()
 	c.felt = true
 	if c.broken.IsZero() {
 		c.moves++
@@ -133,13 +133,13 @@ type size struct {
 	fastRate float64
 }
 
-// sessions are all of a stage.
+// sessions are all of a testbed.
 type sessions struct {
 	list   []*session
 	say    func(string, ...any)
 	ended  atomic.Int32 // sessions, before their time
 	came   atomic.Int64 // when the last message came to any of them, Unix ns
-	window atomic.Int32 // counts the faults, see session.turnLocked
+	window atomic.Int32 // counts the faults, see session.nextFaultLocked
 }
 
 // atOnce is how many sessions are opened or closed at once.
@@ -156,7 +156,7 @@ func interval(rate float64) time.Duration { return time.Duration(float64(time.Se
 const openAttempts = 5
 
 // open opens all sessions, and then lets them talk.
-func (s *stage) open(ctx context.Context, sz size) (*sessions, error) {
+func (s *testbed) open(ctx context.Context, sz size) (*sessions, error) {
 	ss := &sessions{say: s.say}
 	for i := range sz.sessions {
 		c := &session{all: ss, key: uint32(i), every: interval(sz.rate), fast: i < sz.fast, adopted: map[string]int{}}
@@ -215,7 +215,7 @@ func (ss *sessions) connected() (up, over int) {
 const settleLimit = 90 * time.Second
 
 // settled waits until every living session has a connection.
-func (s *stage) settled(ctx context.Context) error {
+func (s *testbed) settled(ctx context.Context) error {
 	err := s.until(ctx, settleLimit, "all sessions have resumed", func() bool {
 		up, over := s.sessions.connected()
 		return up+over == len(s.sessions.list)

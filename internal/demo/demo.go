@@ -193,7 +193,7 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func run(ctx context.Context, o options, v *view) (end snapshot, err error) {
 	t := newTally(o)
 	w := newTallies(t)
-	s, err := newStage(ctx, w)
+	s, err := newTestbed(ctx, w)
 	if err != nil {
 		return end, err
 	}
@@ -208,7 +208,7 @@ func run(ctx context.Context, o options, v *view) (end snapshot, err error) {
 	defer k.close()
 	t.hasKeys(k.present())
 	stopView := v.show(t)
-	(&play{s, w, t, &cutter{link: s.link, tally: t, every: o.every}}).run(ctx, k)
+	(&runner{s, w, t, &cutter{link: s.link, tally: t, every: o.every}}).run(ctx, k)
 	stopView()
 	end = t.snapshot()
 	v.end(&end)

@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// openStage is a stage with a page, and nothing that is broken by itself.
-func openStage(t *testing.T) (*stage, *tallies) {
+// openTestbed is a testbed with a page, and nothing that is broken by itself.
+func openTestbed(t *testing.T) (*testbed, *tallies) {
 	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
 	w := newTallies(newTally(options{rate: 50, page: "127.0.0.1:0", pageGiven: true, sidecar: sidecar(t)}))
-	s, err := newStage(t.Context(), w)
+	s, err := newTestbed(t.Context(), w)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // One visit from its beginning to its end, with a Go client in the browser's
 // place: each button does what it says, and the resilient client loses nothing.
 func TestVisit(t *testing.T) {
-	s, w := openStage(t)
+	s, w := openTestbed(t)
 	url := w.terminal.snapshot().page
 	story := beginVisit(t, url)
 	if story.Rate != 50 || story.LastWords != lastWords*50 {
@@ -135,7 +135,7 @@ func startVisitor(t *testing.T, url string) (heard func() int) {
 
 // There is room for so many, and who is gone makes room.
 func TestVisitorsAreBounded(t *testing.T) {
-	_, w := openStage(t)
+	_, w := openTestbed(t)
 	url := w.terminal.snapshot().page
 	var stops []func()
 	var first visitStory
@@ -167,7 +167,7 @@ func TestVisitorsAreBounded(t *testing.T) {
 
 // With auto something happens, until it is switched off.
 func TestAuto(t *testing.T) {
-	_, w := openStage(t)
+	_, w := openTestbed(t)
 	url := w.terminal.snapshot().page
 	story := beginVisit(t, url)
 	pictures, _ := follow(t, url, story.Name)
@@ -192,7 +192,7 @@ func TestAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w := newTallies(newTally(options{rate: 1}))
-		p := &play{tallies: w, tally: w.terminal}
+		p := &runner{tallies: w, tally: w.terminal}
 		acts, acting := 0, false
 		var running sync.WaitGroup
 		running.Go(func() {

@@ -10,20 +10,20 @@ import (
 )
 
 // publishEvery is the pace of events: slow beside the work on one, fast
-// beside every wait of a story.
+// beside every wait of a scenario.
 const publishEvery = 20 * time.Millisecond
 
 // askEvery is how often the app is asked for its subscribers.
 const askEvery = 50 * time.Millisecond
 
-// topics are what the app publishes each event to. The story gives them their
+// topics are what the app publishes each event to. The scenario gives them their
 // names' meaning.
 var topics = []string{"kept", "dropped", "late"}
 
 // An app is the stock server, over all its lives. It publishes events whose
 // numbers continue through them. Its methods are safe for concurrent use.
 type app struct {
-	rig      *rig
+	runner   *runner
 	script   string
 	settings map[string]any
 
@@ -55,7 +55,7 @@ func (a *app) take(l line) {
 
 // start begins a life.
 func (a *app) start() error {
-	p, err := a.rig.script(a.script, a.settings, a.take)
+	p, err := a.runner.script(a.script, a.settings, a.take)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (a *app) start() error {
 	a.process, a.ready, a.gone = &p, false, nil
 	a.lives = append(a.lives, a.next)
 	a.mu.Unlock()
-	return a.rig.until(flowLimit, "the app listens", func() bool {
+	return a.runner.until(flowLimit, "the app listens", func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		return a.ready
@@ -136,7 +136,7 @@ func (a *app) wantSubscribers(want map[string]int) error {
 		case p != nil:
 			p.tell("topics", map[string]any{"topics": topics})
 		}
-		if err := proc.Sleep(a.rig.ctx, askEvery); err != nil {
+		if err := proc.Sleep(a.runner.ctx, askEvery); err != nil {
 			return err
 		}
 	}

@@ -31,7 +31,7 @@ type script struct{ *proc.Process }
 
 // script starts a script with its settings, and hands its lines to take, one
 // after the other.
-func (r *rig) script(name string, settings map[string]any, take func(line)) (script, error) {
+func (r *runner) script(name string, settings map[string]any, take func(line)) (script, error) {
 	text, err := json.Marshal(settings)
 	if err != nil {
 		return script{}, err

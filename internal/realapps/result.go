@@ -9,7 +9,7 @@ import (
 
 // A result is a row of the table.
 type result struct {
-	app, story                 string
+	app, scenario              string
 	restarts, adopted, resumed int
 	before, after              int // events of "kept", by the first restart
 	doubled, missing, noticed  int
@@ -17,25 +17,25 @@ type result struct {
 	faults                     []string // expectations that failed
 }
 
-// play plays a story from its start to its judgement.
-func (r *rig) play(name, story string) result {
-	p := plots[story]
-	s, err := r.newStage(name, story, p.ping)
+// run runs a scenario from its start to its judgement.
+func (r *runner) run(name, scenario string) result {
+	sc := scenarios[scenario]
+	s, err := r.newTestbed(name, scenario, sc.ping)
 	if err != nil {
-		return result{app: name, story: story, faults: []string{err.Error()}}
+		return result{app: name, scenario: scenario, faults: []string{err.Error()}}
 	}
-	fault := p.play(s)
+	fault := sc.run(s)
 	res := s.judge(fault)
-	res.app, res.story = name, story
+	res.app, res.scenario = name, scenario
 	s.close()
 	if len(res.faults) > 0 {
-		s.keepLog(name + "-" + story)
+		s.keepLog(name + "-" + scenario)
 	}
 	return res
 }
 
 // judge compares what the client saw with what it should have.
-func (s *stage) judge(fault error) result {
+func (s *testbed) judge(fault error) result {
 	res := result{
 		restarts: s.restarts, before: s.before, wait: s.wait,
 		adopted: int(s.bridge.adopted.Load()), resumed: int(s.bridge.resumed.Load()),
@@ -47,7 +47,7 @@ func (s *stage) judge(fault error) result {
 	}
 	expect(fault == nil, "%v", fault)
 	for _, topic := range topics {
-		t := s.watch.tally(topic, s.app.births())
+		t := s.report.tally(topic, s.app.births())
 		res.doubled += t.doubled
 		if topic == "kept" {
 			res.gap, res.missing = t.gap, t.missing
@@ -57,7 +57,7 @@ func (s *stage) judge(fault error) result {
 	if s.restarts == 0 {
 		res.before, res.after = res.after, 0
 	}
-	noticed, failed := s.watch.trouble()
+	noticed, failed := s.report.trouble()
 	res.noticed = len(noticed)
 	expect(res.noticed == 0, "the library noticed %q", noticed)
 	expect(len(failed) == 0, "the client failed: %q", failed)
@@ -67,7 +67,7 @@ func (s *stage) judge(fault error) result {
 	expect(res.missing == 0, "%d events are missing", res.missing)
 	for i := range s.requests {
 		text := fmt.Sprintf("request-%d", i+1)
-		n := s.watch.answered(text)
+		n := s.report.answered(text)
 		expect(n == 1, "%s was answered %d times", text, n)
 	}
 	expect(s.bridge.dialled.Load() == 1, "%d sessions, want 1", s.bridge.dialled.Load())
@@ -79,15 +79,15 @@ func (s *stage) judge(fault error) result {
 func table(results []result) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "app\tstory\trestarts\tadopted\tresumed\tevents before\tafter\tdoubled\tmissing\tnoticed\tworst gap\tworst wait\t")
+	fmt.Fprintln(w, "app\tscenario\trestarts\tadopted\tresumed\tevents before\tafter\tdoubled\tmissing\tnoticed\tworst gap\tworst wait\t")
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t\n", r.app, r.story, r.restarts, r.adopted, r.resumed,
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t\n", r.app, r.scenario, r.restarts, r.adopted, r.resumed,
 			r.before, r.after, r.doubled, r.missing, r.noticed, r.gap.Round(time.Millisecond), r.wait.Round(time.Millisecond))
 	}
 	_ = w.Flush()
 	for _, r := range results {
 		for _, f := range r.faults {
-			fmt.Fprintf(&text, "%s, %s: %s\n", r.app, r.story, f)
+			fmt.Fprintf(&text, "%s, %s: %s\n", r.app, r.scenario, f)
 		}
 	}
 	return text.String()

@@ -27,15 +27,15 @@ var stocks = map[string]stock{
 
 // startSidecar runs the real command in front of an app, and returns when it
 // is ready. Heartbeats are frequent, so that a cut is found in a second and a
-// story stays short; the rest is at its default.
-func (r *rig) startSidecar(s stock, upstream, story string) (*lab.Sidecar, error) {
+// scenario stays short; the rest is at its default.
+func (r *runner) startSidecar(s stock, upstream, scenario string) (*lab.Sidecar, error) {
 	side, err := lab.NewSidecar("")
 	if err != nil {
 		return nil, err
 	}
 	side.Program, side.Upstream = r.sidecar, "http://"+upstream
 	side.Settings = []string{
-		"WSR_DATA_DIR=" + filepath.Join(r.dir, story), "WSR_APP_PROTOCOL=" + s.preset, "WSR_UPSTREAM_RETRY=30s",
+		"WSR_DATA_DIR=" + filepath.Join(r.dir, scenario), "WSR_APP_PROTOCOL=" + s.preset, "WSR_UPSTREAM_RETRY=30s",
 		"WSR_HEARTBEAT_BASE=200ms", "WSR_HEARTBEAT_MIN=100ms", "WSR_HEARTBEAT_MAX=500ms", "WSR_LOG_LEVEL=debug",
 	}
 	if s.rules != "" {

@@ -12,9 +12,9 @@ import (
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
-// stage is everything that takes part: clients, network, balancer, pods, and
+// testbed is everything that takes part: clients, network, balancer, pods, and
 // the journal that the pods share.
-type stage struct {
+type testbed struct {
 	link         *faultlink.Link
 	fleet        *fleet
 	stopProducer context.CancelFunc // no new messages from anybody
@@ -23,16 +23,16 @@ type stage struct {
 	closers []func() error // in the order of opening
 }
 
-// newStage opens a stage and starts the clients, or leaves nothing behind.
-func newStage(ctx context.Context, w *tallies) (*stage, error) {
-	s := &stage{}
+// newTestbed opens a testbed and starts the clients, or leaves nothing behind.
+func newTestbed(ctx context.Context, w *tallies) (*testbed, error) {
+	s := &testbed{}
 	if err := s.open(ctx, w); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-func (s *stage) open(ctx context.Context, w *tallies) error {
+func (s *testbed) open(ctx context.Context, w *tallies) error {
 	folder, err := os.MkdirTemp("", "wsresilience-demo-")
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (s *stage) open(ctx context.Context, w *tallies) error {
 }
 
 // openPage serves the page, unless it is not wanted.
-func (s *stage) openPage(w *tallies) error {
+func (s *testbed) openPage(w *tallies) error {
 	if w.options.page == "" {
 		return nil
 	}
@@ -80,7 +80,7 @@ func (s *stage) openPage(w *tallies) error {
 }
 
 // feed makes the apps send to each user, wherever that one's socket is.
-func (s *stage) feed(producer context.Context, t *tally) {
+func (s *testbed) feed(producer context.Context, t *tally) {
 	var feeds sync.WaitGroup
 	for u := range users {
 		feeds.Go(func() { lab.Pace(producer, t.options.rate, func() { s.fleet.send(t, u) }) })
@@ -89,7 +89,7 @@ func (s *stage) feed(producer context.Context, t *tally) {
 }
 
 // openClients connects both clients through the link.
-func (s *stage) openClients(ctx, producer context.Context, t *tally) error {
+func (s *testbed) openClients(ctx, producer context.Context, t *tally) error {
 	address := func(u user) string { return lab.StreamURL(s.link.Addr(), t.key(u), 0) }
 	r, err := newResilientClient(ctx, address(resilient), t)
 	if err != nil {
@@ -130,10 +130,10 @@ func (s *stage) openClients(ctx, producer context.Context, t *tally) error {
 	return nil
 }
 
-func (s *stage) later(closer func() error) { s.closers = append(s.closers, closer) }
+func (s *testbed) later(closer func() error) { s.closers = append(s.closers, closer) }
 
-// close takes the stage apart, what was opened last first.
-func (s *stage) close() error {
+// close takes the testbed apart, what was opened last first.
+func (s *testbed) close() error {
 	if s.stopProducer != nil {
 		s.stopProducer()
 	}

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A watch is what a stock client told: the events that it got and the trouble
+// A report is what a stock client told: the events that it got and the trouble
 // that it noticed. Its methods are safe for concurrent use.
-type watch struct {
+type report struct {
 	mu      sync.Mutex
 	ready   bool
 	events  map[string][]arrival // by topic
@@ -22,39 +22,39 @@ type arrival struct {
 	at time.Time
 }
 
-func newWatch() *watch {
-	return &watch{events: map[string][]arrival{}, replies: map[string]int{}}
+func newReport() *report {
+	return &report{events: map[string][]arrival{}, replies: map[string]int{}}
 }
 
 // take notes a line of the client.
-func (w *watch) take(l line, now time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (r *report) take(l line, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	switch {
 	case l.Ready:
-		w.ready = true
+		r.ready = true
 	case l.Topic != "":
-		w.events[l.Topic] = append(w.events[l.Topic], arrival{l.N, now})
+		r.events[l.Topic] = append(r.events[l.Topic], arrival{l.N, now})
 	case l.Reply != "":
-		w.replies[l.Reply]++
+		r.replies[l.Reply]++
 	case l.Noticed != "":
-		w.noticed = append(w.noticed, l.Noticed+": "+l.Detail)
+		r.noticed = append(r.noticed, l.Noticed+": "+l.Detail)
 	case l.Failed != "":
-		w.failed = append(w.failed, l.Failed)
+		r.failed = append(r.failed, l.Failed)
 	}
 }
 
-func (w *watch) isReady() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.ready
+func (r *report) isReady() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ready
 }
 
 // reached reports whether an event from n on has come, and when the first did.
-func (w *watch) reached(topic string, n int) (time.Time, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, a := range w.events[topic] {
+func (r *report) reached(topic string, n int) (time.Time, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.events[topic] {
 		if a.n >= n {
 			return a.at, true
 		}
@@ -63,17 +63,17 @@ func (w *watch) reached(topic string, n int) (time.Time, bool) {
 }
 
 // answered is how often a request was.
-func (w *watch) answered(text string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.replies[text]
+func (r *report) answered(text string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.replies[text]
 }
 
 // trouble is what the library noticed, and which commands failed.
-func (w *watch) trouble() (noticed, failed []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return append(noticed, w.noticed...), append(failed, w.failed...)
+func (r *report) trouble() (noticed, failed []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append(noticed, r.noticed...), append(failed, r.failed...)
 }
 
 // A tally judges the events of one topic.
@@ -87,12 +87,12 @@ type tally struct {
 // tally judges a topic. lives are the first numbers of the app's lives, in
 // order: between two lives events may be missing, since nobody was
 // subscribed.
-func (w *watch) tally(topic string, lives []int) tally {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (r *report) tally(topic string, lives []int) tally {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var t tally
 	var last arrival
-	for i, a := range w.events[topic] {
+	for i, a := range r.events[topic] {
 		t.events++
 		if i == 0 {
 			last = a

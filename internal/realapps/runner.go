@@ -16,9 +16,9 @@ import (
 
 const module = "github.com/wsresilience/wsresilience"
 
-// A rig is what all stories share: the built sidecar, the installed packages,
+// A runner runs scenarios, and has what they share: the built sidecar, the installed packages,
 // a scratch folder. What is started with it ends with its context.
-type rig struct {
+type runner struct {
 	proc.Starter // it keeps the end of each log in memory
 
 	ctx     context.Context
@@ -28,14 +28,14 @@ type rig struct {
 	verbose bool
 }
 
-// newRig builds and installs. npm fetches the packages, exactly those of the
+// newRunner builds and installs. npm fetches the packages, exactly those of the
 // lock file, and runs no script of theirs.
-func newRig(ctx context.Context, sidecar string, verbose bool) (*rig, error) {
+func newRunner(ctx context.Context, sidecar string, verbose bool) (*runner, error) {
 	dir, err := os.MkdirTemp("", "wsresilience-realapps")
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{ctx: ctx, dir: dir, sidecar: sidecar, verbose: verbose}
+	r := &runner{ctx: ctx, dir: dir, sidecar: sidecar, verbose: verbose}
 	here, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", module+"/internal/realapps").Output()
 	if err != nil {
 		r.close()
@@ -49,7 +49,7 @@ func newRig(ctx context.Context, sidecar string, verbose bool) (*rig, error) {
 	return r, nil
 }
 
-func (r *rig) install() error {
+func (r *runner) install() error {
 	npm, err := r.Start("npm", npmCommand("ci", "--prefix", r.js, "--ignore-scripts", "--no-audit", "--no-fund"))
 	if err != nil {
 		return err
@@ -77,10 +77,10 @@ func npmCommand(args ...string) *exec.Cmd {
 	return cmd
 }
 
-func (r *rig) close() { _ = os.RemoveAll(r.dir) }
+func (r *runner) close() { _ = os.RemoveAll(r.dir) }
 
 // tracer logs under a name, or nothing.
-func (r *rig) tracer(name string) func(string, ...any) {
+func (r *runner) tracer(name string) func(string, ...any) {
 	if !r.verbose {
 		return func(string, ...any) {}
 	}

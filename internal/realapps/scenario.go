@@ -24,19 +24,19 @@ const (
 	awayFor = 6 * time.Second
 )
 
-// A plot is what happens in a story, with the pings that it needs.
-type plot struct {
+// A scenario is what happens to an app and its client, with the pings that it needs.
+type scenario struct {
 	ping int // milliseconds; 0: the libraries' defaults
-	play func(*stage) error
+	run  func(*testbed) error
 }
 
-var plots = map[string]plot{
-	"restarts": {play: (*stage).playRestarts},
-	"away":     {ping: shortPing, play: (*stage).playAway},
+var scenarios = map[string]scenario{
+	"restarts": {run: (*testbed).runRestarts},
+	"away":     {ping: shortPing, run: (*testbed).runAway},
 }
 
-// playRestarts: see the package's comment.
-func (s *stage) playRestarts() error {
+// runRestarts: see the package's comment.
+func (s *testbed) runRestarts() error {
 	return steps(
 		s.subscribe("kept"), s.subscribe("dropped"), s.request,
 		s.unsubscribe("dropped"), s.counts(0),
@@ -56,14 +56,14 @@ func (s *stage) playRestarts() error {
 	)
 }
 
-// playAway: the client is out of reach twice, once in silence and once with
+// runAway: the client is out of reach twice, once in silence and once with
 // the network down, and the app must not hear of it.
-func (s *stage) playAway() error {
+func (s *testbed) runAway() error {
 	return steps(
 		s.subscribe("kept"), s.request,
 		func() error {
 			s.link.Silence()
-			err := proc.Sleep(s.rig.ctx, awayFor)
+			err := proc.Sleep(s.runner.ctx, awayFor)
 			s.link.Heal()
 			return err
 		},
@@ -71,7 +71,7 @@ func (s *stage) playAway() error {
 		func() error {
 			err := s.link.Down(true)
 			s.link.Cut(faultlink.DropClient)
-			return errors.Join(err, proc.Sleep(s.rig.ctx, awayFor), s.link.Down(false))
+			return errors.Join(err, proc.Sleep(s.runner.ctx, awayFor), s.link.Down(false))
 		},
 		s.flows("kept"), s.request, s.counts(0),
 		func() error {
@@ -95,13 +95,13 @@ func steps(list ...func() error) error {
 
 // flows is a step that waits for an event of a topic that is still to be
 // published.
-func (s *stage) flows(topic string) func() error {
+func (s *testbed) flows(topic string) func() error {
 	return func() error {
 		next := s.app.upcoming()
 		begin := time.Now()
 		var at time.Time
-		err := s.rig.until(flowLimit, "an event of "+topic+" arrives", func() (ok bool) {
-			at, ok = s.watch.reached(topic, next)
+		err := s.runner.until(flowLimit, "an event of "+topic+" arrives", func() (ok bool) {
+			at, ok = s.report.reached(topic, next)
 			return ok
 		})
 		s.wait = max(s.wait, at.Sub(begin))
@@ -109,14 +109,14 @@ func (s *stage) flows(topic string) func() error {
 	}
 }
 
-func (s *stage) subscribe(topic string) func() error {
+func (s *testbed) subscribe(topic string) func() error {
 	return func() error {
 		s.client.tell("subscribe", map[string]any{"topic": topic})
 		return s.flows(topic)()
 	}
 }
 
-func (s *stage) unsubscribe(topic string) func() error {
+func (s *testbed) unsubscribe(topic string) func() error {
 	return func() error {
 		s.client.tell("unsubscribe", map[string]any{"topic": topic})
 		return nil
@@ -125,26 +125,26 @@ func (s *stage) unsubscribe(topic string) func() error {
 
 // request asks something over the same socket, and wants one answer. While
 // the app is down it does not wait: the answer is wanted at the end.
-func (s *stage) request() error {
+func (s *testbed) request() error {
 	s.requests++
 	text := fmt.Sprintf("request-%d", s.requests)
 	s.client.tell("request", map[string]any{"text": text})
 	if s.app.isDown() {
 		return nil
 	}
-	return s.rig.until(flowLimit, text+" is answered", func() bool { return s.watch.answered(text) > 0 })
+	return s.runner.until(flowLimit, text+" is answered", func() bool { return s.report.answered(text) > 0 })
 }
 
 // counts is a step that wants one subscriber of the topic that is kept, none
 // of the dropped one and so many of the late one, by the app's own count.
-func (s *stage) counts(late int) func() error {
+func (s *testbed) counts(late int) func() error {
 	return func() error {
 		return s.app.wantSubscribers(map[string]int{"kept": 1, "dropped": 0, "late": late})
 	}
 }
 
 // cut is a step that kills the connection between the bridge and the sidecar.
-func (s *stage) cut(kind faultlink.Kind) func() error {
+func (s *testbed) cut(kind faultlink.Kind) func() error {
 	return func() error {
 		s.link.Cut(kind)
 		if s.app.isDown() {
@@ -156,13 +156,13 @@ func (s *stage) cut(kind faultlink.Kind) func() error {
 
 // restart is a step that ends the app in one way and starts it again, and
 // does something while it is down.
-func (s *stage) restart(how ending, meanwhile func() error) func() error {
+func (s *testbed) restart(how ending, meanwhile func() error) func() error {
 	return func() error {
-		if err := proc.Sleep(s.rig.ctx, steadyFor); err != nil {
+		if err := proc.Sleep(s.runner.ctx, steadyFor); err != nil {
 			return err
 		}
 		if s.restarts == 0 {
-			s.before = s.watch.tally("kept", s.app.births()).events
+			s.before = s.report.tally("kept", s.app.births()).events
 		}
 		s.restarts++
 		s.bridge.trace("RESTART %d: %s", s.restarts, how)
@@ -172,7 +172,7 @@ func (s *stage) restart(how ending, meanwhile func() error) func() error {
 				return err
 			}
 		}
-		if err := proc.Sleep(s.rig.ctx, downFor); err != nil {
+		if err := proc.Sleep(s.runner.ctx, downFor); err != nil {
 			return err
 		}
 		if err := s.app.start(); err != nil {

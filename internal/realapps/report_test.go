@@ -23,7 +23,7 @@ func TestTally(t *testing.T) {
 		{"twice", []int{1}, []int{1, 1, 2}, tally{events: 3, doubled: 1, gap: time.Second}},
 		{"out of order", []int{1}, []int{1, 3, 2, 4}, tally{events: 4, doubled: 1, missing: 1, gap: time.Second}},
 	} {
-		w := newWatch()
+		w := newReport()
 		for i, n := range tt.came {
 			w.take(line{Topic: "kept", N: n}, begin.Add(time.Duration(i)*time.Second))
 		}
@@ -34,7 +34,7 @@ func TestTally(t *testing.T) {
 }
 
 func TestWatch(t *testing.T) {
-	w, at := newWatch(), time.Unix(7, 0)
+	w, at := newReport(), time.Unix(7, 0)
 	for _, l := range []line{
 		{Ready: true}, {Reply: "one"}, {Reply: "one"}, {Noticed: "close", Detail: "1006"}, {Failed: "subscribe"},
 		{Topic: "kept", N: 3},
@@ -54,7 +54,7 @@ func TestWatch(t *testing.T) {
 }
 
 func TestTableShowsFaults(t *testing.T) {
-	text := table([]result{{app: "graphql", story: "away", faults: []string{"the library noticed a close"}}, {app: "mqtt"}})
+	text := table([]result{{app: "graphql", scenario: "away", faults: []string{"the library noticed a close"}}, {app: "mqtt"}})
 	if !strings.Contains(text, "graphql, away: the library noticed a close\n") || strings.Count(text, "\n") != 4 {
 		t.Errorf("table:\n%s", text)
 	}

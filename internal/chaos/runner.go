@@ -14,18 +14,18 @@ import (
 	"github.com/wsresilience/wsresilience/internal/program"
 )
 
-// A bed is the test bed that the scenarios of a run share.
-type bed struct {
+// A runner runs scenarios, and has what they share.
+type runner struct {
 	o       *options
 	starter proc.Starter // its folder has logs, records and journals
 	hosts   lab.Hosts
 	sidecar string // the binary
-	knows   string // its help text, which lists its settings
+	help    string // its help text, which lists its settings
 	apps    int    // numbers given out
 }
 
-func newBed(ctx context.Context, o *options) (*bed, error) {
-	b := &bed{o: o, sidecar: o.sidecar}
+func newRunner(ctx context.Context, o *options) (*runner, error) {
+	b := &runner{o: o, sidecar: o.sidecar}
 	var err error
 	if b.starter.Dir, err = os.MkdirTemp("", "wsr-chaos-"); err != nil {
 		return nil, err
@@ -40,14 +40,14 @@ func newBed(ctx context.Context, o *options) (*bed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("chaos: %s help: %w", b.sidecar, err)
 	}
-	b.knows = string(help)
+	b.help = string(help)
 	return b, nil
 }
 
-// play runs one scenario on a stage of its own.
-func (b *bed) play(ctx context.Context, sc *scenario) *result {
+// run runs one scenario on a testbed of its own.
+func (b *runner) run(ctx context.Context, sc *scenario) *result {
 	r := &result{Scenario: sc.name, Resets: map[string]int{}, Adopted: map[string]int{}}
-	s, err := newStage(ctx, b, sc)
+	s, err := newTestbed(ctx, b, sc)
 	if err == nil {
 		watch := lab.StartWatch()
 		began := time.Now()
@@ -58,7 +58,7 @@ func (b *bed) play(ctx context.Context, sc *scenario) *result {
 		r.Late, r.Busy = watch.Stop()
 	}
 	r.Faults, r.Notes = append(r.Faults, s.faults...), append(r.Notes, s.notes...)
-	s.weigh(r)
+	s.addPeaks(r)
 	s.close()
 	if err != nil {
 		r.fault("%v", err)
@@ -69,10 +69,10 @@ func (b *bed) play(ctx context.Context, sc *scenario) *result {
 
 // known drops the settings that this sidecar does not know, so that scenarios
 // also run against an older or a newer one.
-func (b *bed) known(settings ...string) []string {
+func (b *runner) known(settings ...string) []string {
 	var known []string
 	for _, s := range settings {
-		if name, _, _ := strings.Cut(s, "="); strings.Contains(b.knows, name) {
+		if name, _, _ := strings.Cut(s, "="); strings.Contains(b.help, name) {
 			known = append(known, s)
 		}
 	}

@@ -13,9 +13,9 @@ import (
 // another one's end.
 const faultPace = 100 * time.Millisecond
 
-// play is what happens on a stage.
-type play struct {
-	stage   *stage
+// runner makes things happen on a testbed.
+type runner struct {
+	testbed *testbed
 	tallies *tallies
 	tally   *tally // the terminal's
 	cuts    *cutter
@@ -26,10 +26,10 @@ type play struct {
 // nothing is judged before both clients have heard from an app, and it from
 // them, over a network that is whole. The keyboard is given back as soon as
 // there is nothing more to press.
-func (p *play) run(ctx context.Context, k *keyboard) {
+func (p *runner) run(ctx context.Context, k *keyboard) {
 	faults, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stopped := context.AfterFunc(p.stage.ended, cancel) // a session that is over has nothing more to show
+	stopped := context.AfterFunc(p.testbed.ended, cancel) // a session that is over has nothing more to show
 	defer stopped()
 	if k.present() {
 		go p.keys(faults, cancel).read(k.in)
@@ -47,13 +47,13 @@ func (p *play) run(ctx context.Context, k *keyboard) {
 	p.end()
 }
 
-func (p *play) kill() bool    { return p.stage.fleet.kill(p.tally) }
-func (p *play) drain() bool   { return p.stage.fleet.drain(p.tally) }
-func (p *play) restart() bool { return p.stage.fleet.restart(p.tally) }
+func (p *runner) kill() bool    { return p.testbed.fleet.kill(p.tally) }
+func (p *runner) drain() bool   { return p.testbed.fleet.drain(p.tally) }
+func (p *runner) restart() bool { return p.testbed.fleet.restart(p.tally) }
 
 // alone runs act until ctx ends, but not while a browser shows the demo: who
 // presses buttons there wants to see what those do. It begins anew after that.
-func (p *play) alone(ctx context.Context, act func(context.Context)) {
+func (p *runner) alone(ctx context.Context, act func(context.Context)) {
 	for ctx.Err() == nil {
 		await(ctx, func() bool { return !p.tallies.watching() })
 		acting, stop := context.WithCancel(ctx)
@@ -70,14 +70,14 @@ func (p *play) alone(ctx context.Context, act func(context.Context)) {
 }
 
 // end lets everything arrive, for as long as the session lives.
-func (p *play) end() {
-	limit, done := context.WithTimeout(p.stage.ended, settleLimit)
+func (p *runner) end() {
+	limit, done := context.WithTimeout(p.testbed.ended, settleLimit)
 	defer done()
 	p.tally.settle()
-	p.stage.fleet.rest()
-	await(limit, p.stage.fleet.idle)
+	p.testbed.fleet.rest()
+	await(limit, p.testbed.fleet.idle)
 	await(limit, p.tally.fresh())
-	p.stage.stopProducer()
+	p.testbed.stopProducer()
 	await(limit, p.tally.quiet)
 	p.tally.finish()
 }
@@ -107,7 +107,7 @@ func perform(ctx context.Context, routines ...*routine) {
 }
 
 // keys are those of the demo, until ctx ends.
-func (p *play) keys(ctx context.Context, quit func()) keys {
+func (p *runner) keys(ctx context.Context, quit func()) keys {
 	now := func(fault func() bool) func() {
 		return func() {
 			if ctx.Err() == nil && !fault() {

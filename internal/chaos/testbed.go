@@ -30,10 +30,10 @@ const (
 	appPort = "8080"
 )
 
-// A stage is the setting of one scenario: a NATS cluster, pods, a balancer
+// A testbed is the setting of one scenario: a NATS cluster, pods, a balancer
 // before them, and sessions.
-type stage struct {
-	bed    *bed
+type testbed struct {
+	runner *runner
 	dir    string
 	began  time.Time
 	key    string // WSR_TOKEN_KEYS of all
@@ -58,19 +58,19 @@ type stage struct {
 }
 
 // fault and note are for what a scenario finds by itself.
-func (s *stage) fault(format string, args ...any) {
+func (s *testbed) fault(format string, args ...any) {
 	s.faults = append(s.faults, fmt.Sprintf(format, args...))
 }
 
-func (s *stage) note(format string, args ...any) {
+func (s *testbed) note(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
 	s.say(format, args...)
 }
 
-// newStage returns a stage, which is to be closed also after an error.
-func newStage(ctx context.Context, b *bed, sc *scenario) (*stage, error) {
-	s := &stage{
-		bed: b, began: time.Now(), linked: sc.linked, dir: filepath.Join(b.starter.Dir, sc.name),
+// newTestbed returns a testbed, which is to be closed also after an error.
+func newTestbed(ctx context.Context, b *runner, sc *scenario) (*testbed, error) {
+	s := &testbed{
+		runner: b, began: time.Now(), linked: sc.linked, dir: filepath.Join(b.starter.Dir, sc.name),
 		key: base64.StdEncoding.EncodeToString(keyring.Generate()),
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
@@ -101,16 +101,16 @@ func newStage(ctx context.Context, b *bed, sc *scenario) (*stage, error) {
 }
 
 // addPod starts a new pod and waits until it is ready.
-func (s *stage) addPod(ctx context.Context) error {
-	host := s.bed.hosts.Next()
-	p, err := lab.NewPod(&s.bed.starter, host)
+func (s *testbed) addPod(ctx context.Context) error {
+	host := s.runner.hosts.Next()
+	p, err := lab.NewPod(&s.runner.starter, host)
 	if err != nil {
 		return err
 	}
-	p.Program, p.Name = s.bed.sidecar, "pod-"+host
-	p.Settings = s.bed.known(
+	p.Program, p.Name = s.runner.sidecar, "pod-"+host
+	p.Settings = s.runner.known(
 		"WSR_TOKEN_KEYS="+s.key, "WSR_DATA_DIR="+filepath.Join(s.dir, p.Name), "WSR_ADOPT=auto",
-		"WSR_LEASE_TTL="+s.bed.o.lease.String(), "WSR_SESSION_TTL=2m", fmt.Sprint("WSR_DRAIN_SECONDS=", s.bed.o.drain),
+		"WSR_LEASE_TTL="+s.runner.o.lease.String(), "WSR_SESSION_TTL=2m", fmt.Sprint("WSR_DRAIN_SECONDS=", s.runner.o.drain),
 		"WSR_UPSTREAM_RETRY=10s", "WSR_HEARTBEAT_BASE=1s", "WSR_HEARTBEAT_MIN=500ms", "WSR_HEARTBEAT_MAX=3s",
 		"WSR_LOG_LEVEL=debug",
 	)
@@ -129,23 +129,23 @@ func (s *stage) addPod(ctx context.Context) error {
 }
 
 // startApp starts an app that counts its sockets anew.
-func (s *stage) startApp(ctx context.Context, p *lab.Pod) error {
+func (s *testbed) startApp(ctx context.Context, p *lab.Pod) error {
 	host, _, err := net.SplitHostPort(p.Addr)
 	if err != nil {
 		return err
 	}
-	s.bed.apps++
-	file := filepath.Join(s.dir, fmt.Sprintf("app-%d.records", s.bed.apps))
+	s.runner.apps++
+	file := filepath.Join(s.dir, fmt.Sprintf("app-%d.records", s.runner.apps))
 	s.mu.Lock()
 	s.records = append(s.records, file)
 	s.mu.Unlock()
-	return p.StartApp(ctx, lab.AppSpec{Addr: net.JoinHostPort(host, appPort), Number: s.bed.apps, Records: file}, nil)
+	return p.StartApp(ctx, lab.AppSpec{Addr: net.JoinHostPort(host, appPort), Number: s.runner.apps, Records: file}, nil)
 }
 
 // watchReadiness is the endpoint controller: it updates the balancer. Like a
 // kubelet it believes the third failure in a row; it asks more often, since ten
 // seconds would only make the scenarios longer.
-func (s *stage) watchReadiness(ctx context.Context) {
+func (s *testbed) watchReadiness(ctx context.Context) {
 	const pace, threshold = 250 * time.Millisecond, 3
 	failed := map[*lab.Pod]int{}
 	for proc.Sleep(ctx, pace) == nil {
@@ -163,7 +163,7 @@ func (s *stage) watchReadiness(ctx context.Context) {
 }
 
 // retire takes a pod away, and ends what may still run of it.
-func (s *stage) retire(p *lab.Pod) {
+func (s *testbed) retire(p *lab.Pod) {
 	s.mu.Lock()
 	s.pods = slices.DeleteFunc(s.pods, func(q *lab.Pod) bool { return p == q })
 	s.endpoints.Remove(p.Addr)
@@ -172,21 +172,21 @@ func (s *stage) retire(p *lab.Pod) {
 }
 
 // kill is kill -9 of the sidecar alone.
-func (s *stage) kill(p *lab.Pod) {
-	s.weighOne(p)
+func (s *testbed) kill(p *lab.Pod) {
+	s.notePeak(p)
 	p.Kill()
 }
 
-func (s *stage) weighOne(p *lab.Pod) {
+func (s *testbed) notePeak(p *lab.Pod) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.peaks = append(s.peaks, lab.PeakMemory(p.Pid()))
 }
 
-// perform opens the sessions, plays, and brings everything to an end that can
+// perform opens the sessions, runs the scenario, and brings everything to an end that can
 // be judged.
-func (s *stage) perform(ctx context.Context, sc *scenario) error {
-	size := sc.size(s.bed.o)
+func (s *testbed) perform(ctx context.Context, sc *scenario) error {
+	size := sc.size(s.runner.o)
 	var err error
 	if s.sessions, err = s.open(ctx, size); err != nil {
 		return err
@@ -216,7 +216,7 @@ const quiet = 2 * time.Second
 
 // finish stops the apps, lets everything arrive that can, and closes all
 // sessions.
-func (s *stage) finish(ctx context.Context) error {
+func (s *testbed) finish(ctx context.Context) error {
 	for _, p := range s.present() {
 		p.App().StopSending()
 	}
@@ -229,14 +229,14 @@ func (s *stage) finish(ctx context.Context) error {
 }
 
 // present returns the pods as they are now.
-func (s *stage) present() []*lab.Pod {
+func (s *testbed) present() []*lab.Pod {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.pods)
 }
 
 // until waits for something that processes do.
-func (s *stage) until(ctx context.Context, limit time.Duration, what string, done func() bool) error {
+func (s *testbed) until(ctx context.Context, limit time.Duration, what string, done func() bool) error {
 	if err := proc.Until(ctx, limit, 50*time.Millisecond, done); err != nil {
 		return fmt.Errorf("chaos: waited until %s: %w", what, err)
 	}
@@ -244,21 +244,21 @@ func (s *stage) until(ctx context.Context, limit time.Duration, what string, don
 }
 
 // say writes what happens to standard error.
-func (s *stage) say(format string, args ...any) {
+func (s *testbed) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%7.2fs %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// weigh adds the peak memory of every sidecar there was.
-func (s *stage) weigh(r *result) {
+// addPeaks adds the peak memory of every sidecar there was.
+func (s *testbed) addPeaks(r *result) {
 	for _, p := range s.present() {
-		s.weighOne(p)
+		s.notePeak(p)
 	}
 	for _, bytes := range s.peaks {
 		r.PeakMiB = max(r.PeakMiB, float64(bytes)/(1<<20))
 	}
 }
 
-func (s *stage) close() {
+func (s *testbed) close() {
 	for _, closer := range slices.Backward(s.closers) {
 		closer()
 	}

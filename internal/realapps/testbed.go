@@ -23,15 +23,15 @@ const (
 	pollEvery = 5 * time.Millisecond
 )
 
-// A stage is one app with its client and what is between them.
-type stage struct {
-	rig     *rig
+// A testbed is one app with its client and what is between them.
+type testbed struct {
+	runner  *runner
 	app     *app
 	sidecar *lab.Sidecar
 	link    *faultlink.Link
 	bridge  *bridge
 	client  script
-	watch   *watch
+	report  *report
 
 	over     []func() // undone from the last to the first
 	restarts int
@@ -40,11 +40,11 @@ type stage struct {
 	requests int
 }
 
-// newStage starts everything, up to a client that is connected. ping is the
+// newTestbed starts everything, up to a client that is connected. ping is the
 // pace of the app's pings in milliseconds; 0 leaves every setting at the
 // library's default, on both sides.
-func (r *rig) newStage(name, story string, ping int) (_ *stage, err error) {
-	s := &stage{rig: r, watch: newWatch()}
+func (r *runner) newTestbed(name, scenario string, ping int) (_ *testbed, err error) {
+	s := &testbed{runner: r, report: newReport()}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -60,25 +60,25 @@ func (r *rig) newStage(name, story string, ping int) (_ *stage, err error) {
 	if ping > 0 {
 		settings["ping"], settings["patient"] = ping, true
 	}
-	s.app = &app{rig: r, script: name + "-server.mjs", settings: settings, next: 1}
+	s.app = &app{runner: r, script: name + "-server.mjs", settings: settings, next: 1}
 	s.over = append(s.over, func() { s.app.stop(crash) })
 	if err := s.app.start(); err != nil {
 		return nil, err
 	}
-	sidecar, err := r.startSidecar(stocks[name], addr, name+"-"+story)
+	sidecar, err := r.startSidecar(stocks[name], addr, name+"-"+scenario)
 	if err != nil {
 		return nil, err
 	}
 	s.sidecar = sidecar
 	s.over = append(s.over, sidecar.Kill)
-	if err := s.openNetwork(sidecar.Addr, name+"/"+story); err != nil {
+	if err := s.openNetwork(sidecar.Addr, name+"/"+scenario); err != nil {
 		return nil, err
 	}
 	return s, s.openClient(name, settings)
 }
 
 // openNetwork puts the link and the bridge in front of the sidecar.
-func (s *stage) openNetwork(sidecar, name string) error {
+func (s *testbed) openNetwork(sidecar, name string) error {
 	link, err := faultlink.New("127.0.0.1:0", sidecar, rand.Float64)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (s *stage) openNetwork(sidecar, name string) error {
 	if err != nil {
 		return err
 	}
-	s.bridge = &bridge{sidecar: "ws://" + link.Addr(), trace: s.rig.tracer(name)}
+	s.bridge = &bridge{sidecar: "ws://" + link.Addr(), trace: s.runner.tracer(name)}
 	server := &http.Server{Handler: s.bridge}
 	go func() { _ = server.Serve(l) }()
 	s.over = append(s.over, func() { _ = server.Close() })
@@ -98,20 +98,20 @@ func (s *stage) openNetwork(sidecar, name string) error {
 }
 
 // openClient starts the stock client and the flow of events.
-func (s *stage) openClient(name string, settings map[string]any) error {
-	client, err := s.rig.script(name+"-client.mjs", settings, func(l line) {
+func (s *testbed) openClient(name string, settings map[string]any) error {
+	client, err := s.runner.script(name+"-client.mjs", settings, func(l line) {
 		if l.Noticed != "" {
 			s.bridge.trace("NOTICED %s: %s", l.Noticed, l.Detail)
 		}
-		s.watch.take(l, time.Now())
+		s.report.take(l, time.Now())
 	})
 	if err != nil {
 		return err
 	}
 	s.client = client
 	s.over = append(s.over, client.Kill)
-	if err := s.rig.until(flowLimit, "the client is connected", s.watch.isReady); err != nil {
-		noticed, failed := s.watch.trouble()
+	if err := s.runner.until(flowLimit, "the client is connected", s.report.isReady); err != nil {
+		noticed, failed := s.report.trouble()
 		return fmt.Errorf("%w; it noticed %v, failed %v", err, noticed, failed)
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -126,7 +126,7 @@ func (s *stage) openClient(name string, settings map[string]any) error {
 	return nil
 }
 
-func (s *stage) close() {
+func (s *testbed) close() {
 	for len(s.over) > 0 {
 		last := len(s.over) - 1
 		s.over[last]()
@@ -134,16 +134,16 @@ func (s *stage) close() {
 	}
 }
 
-// keepLog saves what the sidecar logged of a story that failed, in verbose
+// keepLog saves what the sidecar logged of a scenario that failed, in verbose
 // runs.
-func (s *stage) keepLog(name string) {
-	if s.rig.verbose && s.sidecar != nil && s.sidecar.Ended() {
+func (s *testbed) keepLog(name string) {
+	if s.runner.verbose && s.sidecar != nil && s.sidecar.Ended() {
 		_ = os.WriteFile(filepath.Join(os.TempDir(), "realapps-"+name+".log"), []byte(s.sidecar.Log()), 0o600)
 	}
 }
 
 // until polls a condition, for at most limit.
-func (r *rig) until(limit time.Duration, what string, ok func() bool) error {
+func (r *runner) until(limit time.Duration, what string, ok func() bool) error {
 	if err := proc.Until(r.ctx, limit, pollEvery, ok); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
