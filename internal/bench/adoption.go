@@ -57,7 +57,7 @@ func adoptFrom(r *rig.Rig, servers int, upstream string, o *options) ([]adoptRow
 	if err := fillJournal(r.Ctx, p.Journal, o.logged); err != nil {
 		return nil, err
 	}
-	f, err := load.Gather(2*o.resumes, func() (*load.Peer, error) { return speak(p.Sidecars[0].Addr) })
+	f, err := load.Open(2*o.resumes, func() (*load.Client, error) { return speak(p.Sidecars[0].Addr) })
 	if err != nil {
 		return nil, p.Failure(err)
 	}
@@ -77,8 +77,8 @@ func adoptFrom(r *rig.Rig, servers int, upstream string, o *options) ([]adoptRow
 
 // speak opens a session and leaves its echo unread, so that the journal gets
 // it and an adoption has to bring it back.
-func speak(addr string) (*load.Peer, error) {
-	p, err := load.DialPeer(addr, wire.Offer{Resilient: true, Adopt: true})
+func speak(addr string) (*load.Client, error) {
+	p, err := load.Dial(addr, wire.Offer{Resilient: true, Adopt: true})
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +86,8 @@ func speak(addr string) (*load.Peer, error) {
 	return p, p.Write(ws.OpBinary, []byte("hello"))
 }
 
-// adopt brings a fleet back, row.width at a time.
-func adopt(p *rig.Pods, r *rig.Rig, row *adoptRow, f load.Fleet) error {
+// adopt brings clients back, row.width at a time.
+func adopt(p *rig.Pods, r *rig.Rig, row *adoptRow, f load.Clients) error {
 	row.lookups, row.adopted = make([]float64, len(f)), make([]float64, len(f))
 	var next atomic.Int64
 	began := time.Now()
@@ -109,7 +109,7 @@ func adopt(p *rig.Pods, r *rig.Rig, row *adoptRow, f load.Fleet) error {
 
 // adoptOne times the look-up alone and the adoption, in ms. Which of them is
 // first takes turns: what the second reads, the server has just read.
-func adoptOne(p *rig.Pods, r *rig.Rig, c *load.Peer, lookFirst bool) (lookup, adopted float64, err error) {
+func adoptOne(p *rig.Pods, r *rig.Rig, c *load.Client, lookFirst bool) (lookup, adopted float64, err error) {
 	look := func() error {
 		began := time.Now()
 		_, err := p.Journal.Load(r.Ctx, store.ID(c.Welcome.Session))
@@ -121,7 +121,7 @@ func adoptOne(p *rig.Pods, r *rig.Rig, c *load.Peer, lookFirst bool) (lookup, ad
 			return 0, 0, err
 		}
 	}
-	if err := c.ComeBack(p.Sidecars[1].Addr, wire.StatusAdopted); err != nil {
+	if err := c.Resume(p.Sidecars[1].Addr, wire.StatusAdopted); err != nil {
 		return 0, 0, err
 	}
 	adopted = stats.Millis(c.Greeted)

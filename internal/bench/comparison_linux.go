@@ -17,8 +17,8 @@ import (
 // idleSessions are weighed at once.
 const idleSessions = 9000
 
-// contestOptions are the flags of the comparison.
-type contestOptions struct {
+// compareOptions are the flags of the comparison.
+type compareOptions struct {
 	only    string
 	quick   bool
 	rounds  int
@@ -27,14 +27,14 @@ type contestOptions struct {
 	also    []string
 }
 
-// contestParts are the names for -only.
-var contestParts = []string{"cpu", "resume", "latency", "lateness", "idle", "profile"}
+// compareParts are the names for -only.
+var compareParts = []string{"cpu", "resume", "latency", "lateness", "idle", "profile"}
 
-func parseContest(args []string, out io.Writer) (contestOptions, error) {
-	var o contestOptions
+func parseComparison(args []string, out io.Writer) (compareOptions, error) {
+	var o compareOptions
 	f := flag.NewFlagSet("bench proxy", flag.ContinueOnError)
 	f.SetOutput(out)
-	f.StringVar(&o.only, "only", "", "comma-separated parts of "+strings.Join(contestParts, ",")+"; empty: all")
+	f.StringVar(&o.only, "only", "", "comma-separated parts of "+strings.Join(compareParts, ",")+"; empty: all")
 	f.BoolVar(&o.quick, "quick", false, "a short run, to try it; not for numbers")
 	f.IntVar(&o.rounds, "rounds", 0, "interleaved rounds; 0: 5, or 2 if quick")
 	f.StringVar(&o.out, "out", "docs/benchmarks", "folder of the page and the plot; empty: only print")
@@ -62,21 +62,21 @@ func parseContest(args []string, out io.Writer) (contestOptions, error) {
 		}
 	}
 	for name := range strings.SplitSeq(o.only, ",") {
-		if o.only != "" && !slices.Contains(contestParts, name) {
-			return o, fmt.Errorf("bench: -only %s: the parts are %s", name, strings.Join(contestParts, ","))
+		if o.only != "" && !slices.Contains(compareParts, name) {
+			return o, fmt.Errorf("bench: -only %s: the parts are %s", name, strings.Join(compareParts, ","))
 		}
 	}
 	return o, nil
 }
 
-func (o *contestOptions) wants(name string) bool {
+func (o *compareOptions) wants(name string) bool {
 	return o.only == "" || slices.Contains(strings.Split(o.only, ","), name)
 }
 
 // compare runs the comparison with other proxies, writes its page, and
 // returns the exit code.
 func compare(ctx context.Context, args []string) (int, error) {
-	o, err := parseContest(args, os.Stderr)
+	o, err := parseComparison(args, os.Stderr)
 	if err != nil {
 		return 0, err
 	}
@@ -125,17 +125,17 @@ func (pg *page) write(dir string) error {
 
 // contend runs the parts in order, and writes the page after each: a run takes
 // long enough to be interrupted.
-func contend(r *rig.Rig, pg *page, o *contestOptions) error {
+func contend(r *rig.Rig, pg *page, o *compareOptions) error {
 	steps := []struct {
 		name string
-		run  func(*rig.Rig, *page, *contestOptions) error
+		run  func(*rig.Rig, *page, *compareOptions) error
 	}{
-		{"cpu", contendCPU},
-		{"resume", contendResume},
-		{"latency", contendLatency},
-		{"lateness", contendLateness},
-		{"idle", contendIdle},
-		{"profile", contendProfile},
+		{"cpu", compareCPU},
+		{"resume", compareResume},
+		{"latency", compareLatency},
+		{"lateness", compareLateness},
+		{"idle", compareIdle},
+		{"profile", compareProfile},
 	}
 	for _, step := range steps {
 		if !o.wants(step.name) {
@@ -151,18 +151,18 @@ func contend(r *rig.Rig, pg *page, o *contestOptions) error {
 	return nil
 }
 
-func contendCPU(r *rig.Rig, pg *page, o *contestOptions) error {
+func compareCPU(r *rig.Rig, pg *page, o *compareOptions) error {
 	var also []rival
 	for _, command := range o.also {
 		also = append(also, another(strings.Fields(command)))
 	}
-	for _, c := range contests(o) {
+	for _, c := range workloads(o) {
 		fmt.Fprintln(os.Stderr, "bench:", c.name)
-		scores, err := hold(r, &c, also)
+		scores, err := runWorkload(r, &c, also)
 		if err != nil {
 			return err
 		}
-		pg.addContest(&c, scores)
+		pg.addWorkload(&c, scores)
 		if err := pg.write(o.out); err != nil {
 			return err
 		}

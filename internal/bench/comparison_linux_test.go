@@ -17,19 +17,19 @@ import (
 func TestContestOptions(t *testing.T) {
 	for _, c := range []struct {
 		args string
-		want contestOptions
+		want compareOptions
 		ok   bool
 	}{
-		{"", contestOptions{rounds: 5, out: "docs/benchmarks"}, true},
-		{"-quick", contestOptions{quick: true, rounds: 2, out: "docs/benchmarks"}, true},
-		{"-quick -rounds 4 -only cpu,idle -out x", contestOptions{quick: true, rounds: 4, only: "cpu,idle", out: "x"}, true},
-		{"-also proxy", contestOptions{rounds: 5, out: "docs/benchmarks", also: []string{"proxy"}}, true},
-		{"-only cpu,walk", contestOptions{}, false},
-		{"-only cpu,", contestOptions{}, false},
-		{"-rounds -1", contestOptions{}, false},
-		{"word", contestOptions{}, false},
+		{"", compareOptions{rounds: 5, out: "docs/benchmarks"}, true},
+		{"-quick", compareOptions{quick: true, rounds: 2, out: "docs/benchmarks"}, true},
+		{"-quick -rounds 4 -only cpu,idle -out x", compareOptions{quick: true, rounds: 4, only: "cpu,idle", out: "x"}, true},
+		{"-also proxy", compareOptions{rounds: 5, out: "docs/benchmarks", also: []string{"proxy"}}, true},
+		{"-only cpu,walk", compareOptions{}, false},
+		{"-only cpu,", compareOptions{}, false},
+		{"-rounds -1", compareOptions{}, false},
+		{"word", compareOptions{}, false},
 	} {
-		got, err := parseContest(strings.Fields(c.args), new(strings.Builder))
+		got, err := parseComparison(strings.Fields(c.args), new(strings.Builder))
 		if (err == nil) != c.ok || c.ok && !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%q: %+v, %v", c.args, got, err)
 		}
@@ -52,7 +52,7 @@ func testApp(t *testing.T) (*rig.Rig, *proc.Process, string) {
 	return r, up, addr
 }
 
-// Every contest gets all its messages, from the app itself and through a
+// Every workload gets all its messages, from the app itself and through a
 // forwarder, whose processor time is seen.
 func TestContests(t *testing.T) {
 	r, _, app := testApp(t)
@@ -61,41 +61,41 @@ func TestContests(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Kill()
-	for _, contest := range contests(&contestOptions{rounds: 2}) {
-		for addr, p := range map[string]*contestant{app: nil, forward: {Process: c, addr: forward}} {
-			s, err := load.GatherSwarm(addr, 5, wire.Offer{})
+	for _, workload := range workloads(&compareOptions{rounds: 2}) {
+		for addr, p := range map[string]*instance{app: nil, forward: {Process: c, addr: forward}} {
+			s, err := load.DialLoop(addr, 5, wire.Offer{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			used, took, err := p.turn(&contest, s, 2000)
+			used, took, err := p.turn(&workload, s, 2000)
 			if err != nil || took <= 0 {
-				t.Errorf("%s: %v, took %v", contest.name, err, took)
+				t.Errorf("%s: %v, took %v", workload.name, err, took)
 			}
 			if p != nil && used.total <= 0 {
-				t.Errorf("%s: the forwarder used %v", contest.name, used.total)
+				t.Errorf("%s: the forwarder used %v", workload.name, used.total)
 			}
 			if err := s.Leave(); err != nil {
-				t.Errorf("%s: %v", contest.name, err)
+				t.Errorf("%s: %v", workload.name, err)
 			}
 		}
 	}
 }
 
-// A swarm keeps the rules of wsr.v1, which the fake checks, heartbeats in
+// A loop keeps the rules of wsr.v1, which the fake checks, heartbeats in
 // between included.
-func TestSwarmSpeaksTheProtocol(t *testing.T) {
+func TestLoopSpeaksTheProtocol(t *testing.T) {
 	r, _, app := testApp(t)
 	side, err := r.StartSidecar(app, r.Dir, rig.TokenKey())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer side.Kill()
-	s, err := load.GatherSwarm(side.Addr, 3, wire.Offer{Resilient: true})
+	s, err := load.DialLoop(side.Addr, 3, wire.Offer{Resilient: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	beats := 0
-	for _, p := range s.Fleet {
+	for _, p := range s.Clients {
 		p.OnBeat = func() { beats++ }
 	}
 	if err := s.Trips(300, make([]byte, 64)); err != nil {
@@ -110,7 +110,7 @@ func TestSwarmSpeaksTheProtocol(t *testing.T) {
 	if err := s.Rest(2 * load.AckDelay); err != nil { // nothing is left unacknowledged
 		t.Fatal(err)
 	}
-	for i, p := range s.Fleet {
+	for i, p := range s.Clients {
 		if p.Acked != p.Received || p.Received == 0 {
 			t.Errorf("peer %d: %d of %d acknowledged", i+1, p.Acked, p.Received)
 		}
@@ -148,24 +148,24 @@ func TestReferenceIsTheBetterNginx(t *testing.T) {
 	}
 }
 
-// Limits name contests and rivals that there are, and rows are judged by them.
+// Limits name workloads and rivals that there are, and rows are judged by them.
 func TestPageJudges(t *testing.T) {
 	names := make(map[string]bool)
 	for _, rv := range rivals() {
 		names[rv.name] = true
 	}
-	all := contests(&contestOptions{rounds: 1})
+	all := workloads(&compareOptions{rounds: 1})
 	for _, c := range all {
 		names[c.name] = true
 	}
-	for _, l := range contestLimits {
-		if !names[l.contest] || !names[l.rival] {
-			t.Errorf("%s, %s: nothing has these names", l.contest, l.rival)
+	for _, l := range workloadLimits {
+		if !names[l.workload] || !names[l.rival] {
+			t.Errorf("%s, %s: nothing has these names", l.workload, l.rival)
 		}
 	}
 	pg := new(page)
 	echo := all[1]
-	pg.addContest(&echo, []score{
+	pg.addWorkload(&echo, []score{
 		{rival: nginxAuto, micros: []float64{10, 20, 10}, rate: []float64{1}},
 		{rival: nginxOne, micros: []float64{11, 22, 11}, rate: []float64{1}},
 		{rival: sidecarPlain, micros: []float64{8, 18, 8}, rate: []float64{1}},

@@ -108,7 +108,7 @@ const warmTrips = 20
 func turn(ctx context.Context, pid int, addr string, s *subject, o *options) (used time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, load.TurnLimit)
 	defer cancel()
-	f, err := load.DialFleet(addr, o.connections, s.offer)
+	f, err := load.DialAll(addr, o.connections, s.offer)
 	if err != nil {
 		return 0, err
 	}

@@ -18,14 +18,14 @@ const (
 	// persistLong is beyond any stall: nothing at all is to be written.
 	persistLong = 2 * time.Second
 
-	// talkers are few enough for two processors to keep their
+	// durableClients are few enough for two processors to keep their
 	// acknowledgements punctual.
-	talkers = 32
+	durableClients = 32
 
 	// floodFlight is how many messages each has in flight in the flood.
 	floodFlight = 16
 
-	// talkTime of each kind of traffic, when nobody is in a hurry. It is far
+	// talkTime of each kind of traffic, in a run that is not quick. It is far
 	// below the first refresh of a session (some 2 min), which would be a
 	// write.
 	talkTime = 3 * time.Second
@@ -50,7 +50,7 @@ type phase struct {
 	leases   int64         // and for the leases, at its own pace
 }
 
-// sound tells whether nothing was written but what is due: a record for each
+// sound reports whether nothing was written but what is due: a record for each
 // of those, and at most one for each message that was late.
 func (p *phase) sound() bool {
 	return p.frames <= p.late && p.appends <= p.due+p.late &&
@@ -93,19 +93,19 @@ func durable(r *rig.Rig, upstream string, persist time.Duration) ([]phase, error
 
 // follow accounts for the whole life of some sessions at addr.
 func (l *ledger) follow(r *rig.Rig, addr string, persist time.Duration) ([]phase, error) {
-	var f load.Fleet
+	var f load.Clients
 	defer func() { f.Cut() }()
 	rows := []phase{
-		{name: "opened", due: talkers}, {name: "echo, 1 in flight"},
-		{name: fmt.Sprintf("flood, %d in flight", floodFlight)}, {name: "closed", due: 2 * talkers},
+		{name: "opened", due: durableClients}, {name: "echo, 1 in flight"},
+		{name: fmt.Sprintf("flood, %d in flight", floodFlight)}, {name: "closed", due: 2 * durableClients},
 	}
 	for i, do := range []func(*phase) error{
 		func(*phase) (err error) {
-			f, err = load.Gather(talkers, func() (*load.Peer, error) { return load.DialPeer(addr, wire.Offer{Resilient: true}) })
+			f, err = load.Open(durableClients, func() (*load.Client, error) { return load.Dial(addr, wire.Offer{Resilient: true}) })
 			return err
 		},
-		func(ph *phase) error { return ph.talk(r, f, 1) },
-		func(ph *phase) error { return ph.talk(r, f, floodFlight) },
+		func(ph *phase) error { return ph.exchange(r, f, 1) },
+		func(ph *phase) error { return ph.exchange(r, f, floodFlight) },
 		func(*phase) error { return f.Close() },
 	} {
 		rows[i].persist = persist
@@ -116,12 +116,12 @@ func (l *ledger) follow(r *rig.Rig, addr string, persist time.Duration) ([]phase
 	return rows, nil
 }
 
-// talk keeps flight messages of each peer on their way, for a while.
-func (ph *phase) talk(r *rig.Rig, f load.Fleet, flight int) error {
+// exchange keeps flight messages of each peer on their way, for a while.
+func (ph *phase) exchange(r *rig.Rig, f load.Clients, flight int) error {
 	end := time.Now().Add(min(talkTime, r.Patience))
 	payload := make([]byte, 64)
 	return load.Each(len(f), func(i int) error {
-		w := load.Witness{Peer: f[i], Limit: ph.persist}
+		w := load.AckMeter{Client: f[i], Limit: ph.persist}
 		for first := true; first || time.Now().Before(end); first = false {
 			if err := w.Burst(payload, flight); err != nil {
 				return err
@@ -165,7 +165,7 @@ func (l *ledger) account(r *rig.Rig, ph *phase, do func(*phase) error) error {
 func reportDurability(rep *report, rows []phase) {
 	rep.section("Writes to the journal",
 		fmt.Sprintf("%d sessions whose clients acknowledge within %v. Due: the claim of a new session, the app's close and the end of an old one.",
-			talkers, load.AckDelay),
+			durableClients, load.AckDelay),
 		"Late: acknowledged after WSR_PERSIST_AFTER, as far as the client can tell; only those may be written. Stored: by JetStream, in the journal's streams; leases apart.")
 	t := table{{"sessions", "WSR_PERSIST_AFTER", "messages", "late", "due", "records", "messages in them", "stored", "leases", ""}}
 	for _, p := range rows {

@@ -35,10 +35,10 @@ func number(f float64) string {
 	}
 }
 
-// limits of the processor time in a contest, as a ratio to nginx.
-var contestLimits = []struct {
-	contest, rival string
-	most           float64
+// limits of the processor time in a workload, as a ratio to nginx.
+var workloadLimits = []struct {
+	workload, rival string
+	most            float64
 }{
 	{"echo 64 B, 64 connections", "sidecar, resilient, epoll", 1.0},
 	{"echo 64 B, 512 connections", "sidecar, resilient, epoll", 1.0},

@@ -25,9 +25,9 @@ type idleRow struct {
 	cpu      float64 // of one core
 }
 
-// contendIdle weighs one rival after the other, each with an app of its own,
+// compareIdle weighs one rival after the other, each with an app of its own,
 // since the ports of one would not be enough.
-func contendIdle(r *rig.Rig, pg *page, o *contestOptions) error {
+func compareIdle(r *rig.Rig, pg *page, o *compareOptions) error {
 	n, watch := idleSessions, beatInterval
 	if o.quick {
 		n = 1000
@@ -38,7 +38,7 @@ func contendIdle(r *rig.Rig, pg *page, o *contestOptions) error {
 	}
 	defer ns.Close()
 	outside := rival{name: sidecarOutside, sidecar: true, offer: wire.Offer{Resilient: true},
-		begin: func(r *rig.Rig, upstream string, env ...string) (*contestant, error) {
+		begin: func(r *rig.Rig, upstream string, env ...string) (*instance, error) {
 			return beginDriver("epoll")(r, upstream, append(env, ns.Settings()...)...)
 		}}
 	var rows []idleRow
@@ -73,7 +73,7 @@ func idle(r *rig.Rig, rv *rival, n int, watch time.Duration) (row idleRow, err e
 	if err != nil {
 		return row, err
 	}
-	s, err := load.GatherSwarm(p.addr, n, rv.offer)
+	s, err := load.DialLoop(p.addr, n, rv.offer)
 	if err != nil {
 		return row, p.Failure(err.Error())
 	}
@@ -100,7 +100,7 @@ func idle(r *rig.Rig, rv *rival, n int, watch time.Duration) (row idleRow, err e
 }
 
 // weigh returns the resident memory and, of a sidecar, the heap in use.
-func (p *contestant) weigh() (bytes int64, heap float64, err error) {
+func (p *instance) weigh() (bytes int64, heap float64, err error) {
 	if bytes, err = p.weight(); err != nil || p.admin == "" {
 		return bytes, 0, err
 	}

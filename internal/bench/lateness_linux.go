@@ -29,9 +29,9 @@ type collections struct {
 	longest float64 // s, of their pauses
 }
 
-// contendLateness watches the heartbeats of many sessions while messages go
+// compareLateness watches the heartbeats of many sessions while messages go
 // through them.
-func contendLateness(r *rig.Rig, pg *page, o *contestOptions) error {
+func compareLateness(r *rig.Rig, pg *page, o *compareOptions) error {
 	n, rate, lasts := idleSessions, 10_000, 3*beatInterval+beatInterval/2
 	if o.quick {
 		n, rate, lasts = 1000, 2500, 2*beatInterval+beatInterval/3
@@ -64,13 +64,13 @@ func lateness(r *rig.Rig, rv *rival, n, rate int, lasts time.Duration) (row late
 		return row, err
 	}
 	defer c.end()
-	s, err := load.GatherSwarm(c.addr, n, wire.Offer{Resilient: true})
+	s, err := load.DialLoop(c.addr, n, wire.Offer{Resilient: true})
 	if err != nil {
 		return row, c.Failure(err.Error())
 	}
 	defer s.Cut()
-	last := make(map[*load.Peer]time.Time, n)
-	for _, p := range s.Fleet {
+	last := make(map[*load.Client]time.Time, n)
+	for _, p := range s.Clients {
 		p.OnBeat = func() {
 			now := time.Now()
 			if before, ok := last[p]; ok {
@@ -86,7 +86,7 @@ func lateness(r *rig.Rig, rv *rival, n, rate int, lasts time.Duration) (row late
 	}
 	row.gc.opening = m[`go_gc_duration_seconds{quantile="1"}`]
 	watch := row.gc.watch(c.admin)
-	p := pace{swarm: s, every: time.Second / time.Duration(rate), size: 64, n: int(lasts.Seconds() * float64(rate))}
+	p := pace{loop: s, every: time.Second / time.Duration(rate), size: 64, n: int(lasts.Seconds() * float64(rate))}
 	err = p.run()
 	if err := errors.Join(err, watch(), r.Ctx.Err()); err != nil {
 		return row, c.Failure(err.Error())

@@ -25,9 +25,9 @@ func (m *memoryRow) perSession(n int) float64 { return float64(m.full-m.fresh) /
 type weighing struct {
 	memoryRow
 	process *proc.Process
-	join    func() (*load.Peer, error)
+	join    func() (*load.Client, error)
 
-	fleet   load.Fleet
+	clients load.Clients
 	resting sync.WaitGroup
 	mu      sync.Mutex
 	broke   error // why the first one could not rest
@@ -76,7 +76,7 @@ func weighings(r *rig.Rig, upstream string) (list []*weighing, stop func(), err 
 			return list, stop, err
 		}
 		list = append(list, &weighing{memoryRow: memoryRow{name: s.name}, process: c,
-			join: func() (*load.Peer, error) { return load.GreetPeer(addr, s.offer) }})
+			join: func() (*load.Client, error) { return load.DialWarm(addr, s.offer) }})
 	}
 	if r.Sidecar == "" {
 		return list, stop, nil
@@ -86,7 +86,7 @@ func weighings(r *rig.Rig, upstream string) (list []*weighing, stop func(), err 
 		return list, stop, err
 	}
 	list = append(list, &weighing{memoryRow: memoryRow{name: "sidecar, tunnels to another one"}, process: p.Sidecars[1].Process,
-		join: func() (*load.Peer, error) { return throughTunnel(p) }})
+		join: func() (*load.Client, error) { return throughTunnel(p) }})
 	others := stop
 	return list, func() { p.Kill(); others() }, nil
 }
@@ -127,10 +127,10 @@ func weighAll(r *rig.Rig, list []*weighing, to func(*weighing) *int64, rest time
 // then they acknowledge nothing, so that what the journal takes of a message
 // is in the sum.
 func (w *weighing) fill(n int) (err error) {
-	if w.fleet, err = load.Gather(n, w.join); err != nil {
+	if w.clients, err = load.Open(n, w.join); err != nil {
 		return err
 	}
-	for _, p := range w.fleet {
+	for _, p := range w.clients {
 		w.resting.Go(func() { w.disturb(p.Rest()) })
 	}
 	return nil
@@ -154,7 +154,7 @@ func (w *weighing) disturbed() error {
 // clear ends the rest. All sessions must still have been there.
 func (w *weighing) clear() error {
 	err := w.disturbed()
-	w.fleet.Cut()
+	w.clients.Cut()
 	w.resting.Wait()
 	return err
 }

@@ -20,7 +20,7 @@ import (
 // that is late, for whatever reason, counts from the moment at which it was
 // due: what is slow cannot hide by slowing the load down.
 type pace struct {
-	swarm *load.Swarm
+	loop  *load.Loop
 	every time.Duration
 	size  int // payload, at least 8: it carries the moment it was due
 	n     int
@@ -49,7 +49,7 @@ func (p *pace) run() error {
 		return err
 	}
 	defer func() { _ = unix.Close(timer) }()
-	if err := p.swarm.Poll.Add(timer, load.TimerKey); err != nil {
+	if err := p.loop.Poll.Add(timer, load.TimerKey); err != nil {
 		return err
 	}
 	now, err := monotonic()
@@ -62,9 +62,9 @@ func (p *pace) run() error {
 	if err := unix.TimerfdSettime(timer, unix.TFD_TIMER_ABSTIME, &setting, nil); err != nil {
 		return err
 	}
-	p.swarm.Take, p.swarm.Tick = p.take, func() error { return p.send(timer) }
-	defer func() { p.swarm.Take, p.swarm.Tick = nil, nil }()
-	return p.swarm.Until(func() bool { return p.back == p.n })
+	p.loop.Take, p.loop.Tick = p.take, func() error { return p.send(timer) }
+	defer func() { p.loop.Take, p.loop.Tick = nil, nil }()
+	return p.loop.Until(func() bool { return p.back == p.n })
 }
 
 // send sends what is due by now.
@@ -75,7 +75,7 @@ func (p *pace) send(timer int) error {
 	}
 	for k := binary.NativeEndian.Uint64(ticks[:]); k > 0 && p.due < p.n; k-- {
 		binary.LittleEndian.PutUint64(p.payload, uint64(p.began+int64(p.due)*p.every.Nanoseconds()))
-		to := p.swarm.Fleet[p.due%len(p.swarm.Fleet)]
+		to := p.loop.Clients[p.due%len(p.loop.Clients)]
 		p.due++
 		if err := to.Say(ws.OpBinary, p.payload); err != nil {
 			return err
@@ -84,7 +84,7 @@ func (p *pace) send(timer int) error {
 	return nil
 }
 
-func (p *pace) take(_ *load.Peer, got []byte) error {
+func (p *pace) take(_ *load.Client, got []byte) error {
 	now, err := monotonic()
 	if err != nil {
 		return err
@@ -108,8 +108,8 @@ var pacePermille = [...]int{500, 990, 999}
 // paceEvery is 2,000 messages a second: far below what any rival can do.
 const paceEvery = 500 * time.Microsecond
 
-// contendLatency interleaves the rivals and a direct connection.
-func contendLatency(r *rig.Rig, pg *page, o *contestOptions) error {
+// compareLatency interleaves the rivals and a direct connection.
+func compareLatency(r *rig.Rig, pg *page, o *compareOptions) error {
 	n := 10_000
 	if o.quick {
 		n = 2000
@@ -121,7 +121,7 @@ func contendLatency(r *rig.Rig, pg *page, o *contestOptions) error {
 	defer up.Kill()
 	list := rivals()
 	rows := []paceRow{{rival: direct}}
-	running := []*contestant{nil}
+	running := []*instance{nil}
 	defer func() {
 		for _, p := range running[1:] {
 			p.end()
@@ -157,11 +157,11 @@ func contendLatency(r *rig.Rig, pg *page, o *contestOptions) error {
 }
 
 func runPace(r *rig.Rig, addr string, offer wire.Offer, n int) ([]float64, error) {
-	s, err := load.GatherSwarm(addr, 1, offer)
+	s, err := load.DialLoop(addr, 1, offer)
 	if err != nil {
 		return nil, err
 	}
-	p := pace{swarm: s, every: paceEvery, size: 64, n: n}
+	p := pace{loop: s, every: paceEvery, size: 64, n: n}
 	err = p.run()
 	return p.delays, errors.Join(err, r.Ctx.Err(), s.Leave())
 }

@@ -30,7 +30,7 @@ type page struct {
 	quick  bool
 }
 
-func newPage(r *rig.Rig, args []string, o *contestOptions) *page {
+func newPage(r *rig.Rig, args []string, o *compareOptions) *page {
 	pg := &page{quick: o.quick}
 	cpuinfo, _ := os.ReadFile("/proc/cpuinfo")
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
@@ -86,7 +86,7 @@ func (pg *page) section(title, about string, t table) {
 	fmt.Fprintf(&pg.body, "\n## %s\n\n%s\n\n%s", title, about, t.markdown())
 }
 
-func (pg *page) addContest(c *contest, scores []score) {
+func (pg *page) addWorkload(c *workload, scores []score) {
 	ref := reference(scores)
 	t := table{{"proxy", "µs per " + c.unit, "user", "system", "ratio to nginx", "lowest", "highest", "per second"}}
 	pl := panel{title: c.name + ": processor time, as a ratio to nginx", mark: 1}
@@ -104,8 +104,8 @@ func (pg *page) addContest(c *contest, scores []score) {
 			fmt.Sprintf("%.0f %%", 100-100*user), fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.2f", low), fmt.Sprintf("%.2f", top), perSecond})
 		pl.bars = append(pl.bars, bar{sc.rival, ratio, low, top, strings.HasPrefix(sc.rival, "sidecar")})
 	}
-	for _, limit := range contestLimits {
-		if limit.contest == c.name {
+	for _, limit := range workloadLimits {
+		if limit.workload == c.name {
 			ratio := stats.Median(stats.Ratios(find(scores, limit.rival).micros, ref.micros))
 			pg.goals = append(pg.goals, newGoal("CPU, "+c.name+", "+limit.rival, ratio, limit.most, ""))
 		}
@@ -137,7 +137,7 @@ func (pg *page) addIdle(rows []idleRow, n int, watch time.Duration) {
 		"Of the sidecars the heartbeats are in it; the others have none.", n, watch), t)
 }
 
-func (pg *page) addRush(rows []rushRow, n int) {
+func (pg *page) addStorm(rows []stormRow, n int) {
 	t := table{{"proxy", "CPU, s", "elapsed, s"}}
 	for _, row := range rows {
 		t = append(t, []string{row.rival, fmt.Sprintf("%.2f", stats.Median(row.cpu)), fmt.Sprintf("%.2f", stats.Median(row.elapsed))})
@@ -146,7 +146,7 @@ func (pg *page) addRush(rows []rushRow, n int) {
 		}
 	}
 	pg.section("Sessions that come back", fmt.Sprintf("%d sessions resume, %d at a time, and each is given the %d messages of %d B that it missed.",
-		n, rushWidth, rushMissed, rushSize), t)
+		n, stormWidth, stormMissed, stormSize), t)
 }
 
 func (pg *page) addPace(rows []paceRow, n int) {

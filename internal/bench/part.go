@@ -45,7 +45,7 @@ func checkParts(only string) error {
 	return nil
 }
 
-// wants tells whether a part is to be run.
+// wants reports whether a part is to be run.
 func (o *options) wants(name string) bool {
 	return o.only == "" || strings.Contains(","+o.only+",", ","+name+",")
 }

@@ -74,7 +74,7 @@ func fillOne(ctx context.Context, j store.Store, i int) error {
 
 // awaitJournaled waits until the unread message of every session is in the
 // journal.
-func awaitJournaled(p *rig.Pods, r *rig.Rig, f load.Fleet) error {
+func awaitJournaled(p *rig.Pods, r *rig.Rig, f load.Clients) error {
 	limit := time.Now().Add(journaledLimit)
 	for i, c := range f {
 		for {

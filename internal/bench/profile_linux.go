@@ -32,9 +32,9 @@ const (
 	allocLimit = 0.01
 )
 
-// contendProfile counts allocations and, where strace and perf are installed,
+// compareProfile counts allocations and, where strace and perf are installed,
 // system calls and where the time goes. It says what it leaves out.
-func contendProfile(r *rig.Rig, pg *page, o *contestOptions) error {
+func compareProfile(r *rig.Rig, pg *page, o *compareOptions) error {
 	n := profiledTrips
 	if o.quick {
 		n /= 8
@@ -68,7 +68,7 @@ func profile(r *rig.Rig, pg *page, rv *rival, upstream string, n int, hot *strin
 		return nil, err
 	}
 	defer p.end()
-	s, err := load.GatherSwarm(p.addr, profiledConns, rv.offer)
+	s, err := load.DialLoop(p.addr, profiledConns, rv.offer)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func profile(r *rig.Rig, pg *page, rv *rival, upstream string, n int, hot *strin
 }
 
 // allocations of a load; what asking for them allocates is taken off.
-func (p *contestant) allocations(load func() error, n int) (float64, error) {
+func (p *instance) allocations(load func() error, n int) (float64, error) {
 	const name = "go_memstats_mallocs_total"
 	var at [3]float64
 	for i := range at {
@@ -123,7 +123,7 @@ func (p *contestant) allocations(load func() error, n int) (float64, error) {
 }
 
 // trace counts system calls.
-func trace(r *rig.Rig, strace string, p *contestant, load func() error, n int) (string, error) {
+func trace(r *rig.Rig, strace string, p *instance, load func() error, n int) (string, error) {
 	pids, err := family(p.Pid())
 	if err != nil {
 		return "", err
@@ -145,7 +145,7 @@ func trace(r *rig.Rig, strace string, p *contestant, load func() error, n int) (
 }
 
 // sample asks perf where the time goes.
-func sample(r *rig.Rig, perf string, p *contestant, load func() error) (string, error) {
+func sample(r *rig.Rig, perf string, p *instance, load func() error) (string, error) {
 	pids, err := family(p.Pid())
 	if err != nil {
 		return "", err

@@ -35,7 +35,7 @@ type resumeRow struct {
 // A pathRow is what messages cost on the way to their owner.
 type pathRow struct {
 	name    string
-	fleet   load.Fleet
+	clients load.Clients
 	owner   []float64 // µs of processor time per round trip, by round
 	passing []float64 // of the sidecar that passes them on
 	alone   []float64 // µs of a round trip with nothing else under way
@@ -80,22 +80,22 @@ func measureResume(r *rig.Rig, o *options) (*resumed, error) {
 
 // throughTunnel opens a session at the first sidecar and resumes it through
 // the second.
-func throughTunnel(p *rig.Pods) (*load.Peer, error) {
-	c, err := load.GreetPeer(p.Sidecars[0].Addr, wire.Offer{Resilient: true})
+func throughTunnel(p *rig.Pods) (*load.Client, error) {
+	c, err := load.DialWarm(p.Sidecars[0].Addr, wire.Offer{Resilient: true})
 	if err != nil {
 		return nil, err
 	}
-	return c, c.ComeBack(p.Sidecars[1].Addr, wire.StatusResumed)
+	return c, c.Resume(p.Sidecars[1].Addr, wire.StatusResumed)
 }
 
 // timeResumes takes turns, so that all rows feel the same moments of the
 // machine.
 func timeResumes(p *rig.Pods, o *options) ([]resumeRow, error) {
 	owner, other := p.Sidecars[0].Addr, p.Sidecars[1].Addr
-	var pools [2]load.Fleet
+	var pools [2]load.Clients
 	for i := range pools {
 		var err error
-		if pools[i], err = load.DialFleet(owner, resumePool, wire.Offer{Resilient: true}); err != nil {
+		if pools[i], err = load.DialAll(owner, resumePool, wire.Offer{Resilient: true}); err != nil {
 			return nil, err
 		}
 		defer pools[i].Cut()
@@ -120,7 +120,7 @@ func timeResumes(p *rig.Pods, o *options) ([]resumeRow, error) {
 
 // dialOnce opens what it closes again.
 func dialOnce(addr string, offer wire.Offer) (time.Duration, error) {
-	p, err := load.DialPeer(addr, offer)
+	p, err := load.Dial(addr, offer)
 	if err != nil {
 		return 0, err
 	}
@@ -128,8 +128,8 @@ func dialOnce(addr string, offer wire.Offer) (time.Duration, error) {
 }
 
 // resumeOnce makes sure by a round trip that it is the session.
-func resumeOnce(p *load.Peer, addr string) (time.Duration, error) {
-	if err := p.ComeBack(addr, wire.StatusResumed); err != nil {
+func resumeOnce(p *load.Client, addr string) (time.Duration, error) {
+	if err := p.Resume(addr, wire.StatusResumed); err != nil {
 		return 0, err
 	}
 	return p.Greeted, p.RoundTrip([]byte("still here"))
@@ -138,15 +138,15 @@ func resumeOnce(p *load.Peer, addr string) (time.Duration, error) {
 // weighPaths sends the same load to the owner directly and through a tunnel.
 func weighPaths(p *rig.Pods, o *options) ([]pathRow, error) {
 	paths := []pathRow{{name: "directly"}, {name: "through a tunnel"}}
-	for i, join := range []func() (*load.Peer, error){
-		func() (*load.Peer, error) { return load.GreetPeer(p.Sidecars[0].Addr, wire.Offer{Resilient: true}) },
-		func() (*load.Peer, error) { return throughTunnel(p) },
+	for i, join := range []func() (*load.Client, error){
+		func() (*load.Client, error) { return load.DialWarm(p.Sidecars[0].Addr, wire.Offer{Resilient: true}) },
+		func() (*load.Client, error) { return throughTunnel(p) },
 	} {
 		var err error
-		if paths[i].fleet, err = load.Gather(o.connections, join); err != nil {
+		if paths[i].clients, err = load.Open(o.connections, join); err != nil {
 			return nil, err
 		}
-		defer paths[i].fleet.Cut()
+		defer paths[i].clients.Cut()
 	}
 	payload := make([]byte, o.size)
 	for round := -1; round < o.rounds; round++ {
@@ -173,7 +173,7 @@ func weighRound(p *rig.Pods, path *pathRow, trips int, payload []byte, counts bo
 			return err
 		}
 	}
-	if err := path.fleet.Trips(trips, payload); err != nil {
+	if err := path.clients.Trips(trips, payload); err != nil {
 		return err
 	}
 	for i := range after {
@@ -188,11 +188,11 @@ func weighRound(p *rig.Pods, path *pathRow, trips int, payload []byte, counts bo
 	return nil
 }
 
-// timeAlone uses the first of the fleet.
+// timeAlone uses the first of the clients.
 func (p *pathRow) timeAlone(payload []byte) error {
 	for range aloneTrips {
 		began := time.Now()
-		if err := p.fleet[0].RoundTrip(payload); err != nil {
+		if err := p.clients[0].RoundTrip(payload); err != nil {
 			return fmt.Errorf("bench: one connection %s: %w", p.name, err)
 		}
 		p.alone = append(p.alone, 1e3*stats.Millis(time.Since(began)))

@@ -40,11 +40,11 @@ type rival struct {
 	name    string
 	offer   wire.Offer
 	sidecar bool
-	begin   func(r *rig.Rig, upstream string, env ...string) (*contestant, error)
+	begin   func(r *rig.Rig, upstream string, env ...string) (*instance, error)
 }
 
-// A contestant is a running rival.
-type contestant struct {
+// An instance is a running rival.
+type instance struct {
 	*proc.Process
 	addr  string
 	admin string // of a sidecar
@@ -55,13 +55,13 @@ func rivals() []rival {
 	list := []rival{
 		{name: nginxAuto, begin: beginNginx("master_process on; worker_processes auto; worker_cpu_affinity auto;")},
 		{name: nginxOne, begin: beginNginx("master_process on; worker_processes 1;")},
-		{name: "HAProxy", begin: func(r *rig.Rig, upstream string, _ ...string) (*contestant, error) {
+		{name: "HAProxy", begin: func(r *rig.Rig, upstream string, _ ...string) (*instance, error) {
 			c, addr, err := r.StartHAProxy(upstream, connectionRoom/2)
-			return &contestant{Process: c, addr: addr}, err
+			return &instance{Process: c, addr: addr}, err
 		}},
-		{name: "goroutine forwarder", begin: func(r *rig.Rig, upstream string, _ ...string) (*contestant, error) {
+		{name: "goroutine forwarder", begin: func(r *rig.Rig, upstream string, _ ...string) (*instance, error) {
 			c, addr, err := r.StartRole("forward", "loop", upstream)
-			return &contestant{Process: c, addr: addr}, err
+			return &instance{Process: c, addr: addr}, err
 		}},
 	}
 	for _, driver := range []string{"epoll", "goroutine"} {
@@ -78,7 +78,7 @@ func another(command []string) rival {
 	for _, arg := range command[1:] {
 		name += " " + arg
 	}
-	return rival{name: name, begin: func(r *rig.Rig, upstream string, _ ...string) (*contestant, error) {
+	return rival{name: name, begin: func(r *rig.Rig, upstream string, _ ...string) (*instance, error) {
 		free, err := proc.FreeAddrs(1)
 		if err != nil {
 			return nil, err
@@ -88,19 +88,19 @@ func another(command []string) rival {
 		if err != nil {
 			return nil, err
 		}
-		return &contestant{Process: c, addr: addr}, r.AwaitListener(c, addr)
+		return &instance{Process: c, addr: addr}, r.AwaitListener(c, addr)
 	}}
 }
 
-func beginNginx(workers string) func(*rig.Rig, string, ...string) (*contestant, error) {
-	return func(r *rig.Rig, upstream string, _ ...string) (*contestant, error) {
+func beginNginx(workers string) func(*rig.Rig, string, ...string) (*instance, error) {
+	return func(r *rig.Rig, upstream string, _ ...string) (*instance, error) {
 		c, addr, err := r.StartNginxAs(rig.NginxKind{Workers: workers, Connections: connectionRoom}, upstream)
-		return &contestant{Process: c, addr: addr}, err
+		return &instance{Process: c, addr: addr}, err
 	}
 }
 
-func beginDriver(driver string) func(*rig.Rig, string, ...string) (*contestant, error) {
-	return func(r *rig.Rig, upstream string, env ...string) (*contestant, error) {
+func beginDriver(driver string) func(*rig.Rig, string, ...string) (*instance, error) {
+	return func(r *rig.Rig, upstream string, env ...string) (*instance, error) {
 		dir, err := r.Scratch("data")
 		if err != nil {
 			return nil, err
@@ -109,13 +109,13 @@ func beginDriver(driver string) func(*rig.Rig, string, ...string) (*contestant, 
 		if err != nil {
 			return nil, err
 		}
-		return &contestant{Process: s.Process, addr: s.Addr, admin: s.Admin}, nil
+		return &instance{Process: s.Process, addr: s.Addr, admin: s.Admin}, nil
 	}
 }
 
 // end stops it: a sidecar has sessions that a clean stop would move away, and
 // nginx has workers that a kill would leave behind.
-func (p *contestant) end() {
+func (p *instance) end() {
 	if p.admin != "" {
 		p.Kill()
 		return
@@ -168,7 +168,7 @@ func family(pid int) ([]int, error) {
 
 // used sums over the family. The split is counted in ticks, the total in
 // nanoseconds.
-func (p *contestant) used() (u usage, err error) {
+func (p *instance) used() (u usage, err error) {
 	pids, err := family(p.Pid())
 	if err != nil {
 		return u, err
@@ -192,7 +192,7 @@ func (p *contestant) used() (u usage, err error) {
 }
 
 // weight is the resident memory of the family in bytes.
-func (p *contestant) weight() (sum int64, err error) {
+func (p *instance) weight() (sum int64, err error) {
 	pids, err := family(p.Pid())
 	if err != nil {
 		return 0, err

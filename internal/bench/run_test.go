@@ -83,7 +83,7 @@ func TestForwarders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := load.DialFleet(addr, 3, wire.Offer{})
+		f, err := load.DialAll(addr, 3, wire.Offer{})
 		if err != nil {
 			t.Fatal(err)
 		}

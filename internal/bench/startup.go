@@ -81,7 +81,7 @@ func timeUsed(r *rig.Rig, m *startup, upstream string, o *options) error {
 	if err != nil {
 		return err
 	}
-	f, err := load.DialFleet(s.Addr, min(usedSessions, o.sessions), wire.Offer{Resilient: true})
+	f, err := load.DialAll(s.Addr, min(usedSessions, o.sessions), wire.Offer{Resilient: true})
 	if err == nil {
 		f.Cut()
 		err = r.Settle(rig.SettleFresh) // beyond WSR_PERSIST_AFTER

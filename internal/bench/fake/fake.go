@@ -1,5 +1,5 @@
 // Package fake is the sidecar's end of a connection with an echo app in it: the
-// least of wsr.v1 that tells whether the load client keeps its rules, and a
+// least of wsr.v1 that reports whether the load client keeps its rules, and a
 // process that passes for a sidecar in tests of the benchmarks.
 package fake
 
@@ -26,7 +26,7 @@ const (
 )
 
 // A Sidecar is one's end of one connection with an echo app in it: the
-// least of wsr.v1 that tells whether the load client keeps its rules.
+// least of wsr.v1 that reports whether the load client keeps its rules.
 type Sidecar struct {
 	Conn      net.Conn
 	BeatEvery uint32 // a HEARTBEAT and a ping before every so many echoes

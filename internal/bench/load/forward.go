@@ -13,7 +13,7 @@ const forwardBytes = 32 << 10
 // A copier moves one direction until it ends.
 type copier func(dst, src *net.TCPConn) error
 
-// copiers are the two ways in which one writes a plain forwarder in Go. The
+// Copiers are the two ways in which one writes a plain forwarder in Go. The
 // cheaper one is the reference.
 var Copiers = map[string]copier{"loop": copyLoop, "copy": copyIO}
 

@@ -32,8 +32,8 @@ func acceptKey(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// DialPeer connects, upgrades and, if resilient, waits for WELCOME.
-func DialPeer(addr string, offer wire.Offer) (*Peer, error) {
+// Dial connects, upgrades and, if resilient, waits for WELCOME.
+func Dial(addr string, offer wire.Offer) (*Client, error) {
 	conn, err := net.DialTimeout("tcp", addr, dialLimit)
 	if err != nil {
 		return nil, err
@@ -46,13 +46,13 @@ func DialPeer(addr string, offer wire.Offer) (*Peer, error) {
 	return p, nil
 }
 
-func upgrade(conn net.Conn, offer wire.Offer) (*Peer, error) {
+func upgrade(conn net.Conn, offer wire.Offer) (*Client, error) {
 	began := time.Now()
 	early, err := ask(conn, &offer)
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPeer(conn, early, offer.Resilient)
+	p, err := newClient(conn, early, offer.Resilient)
 	if err != nil {
 		return nil, err
 	}

@@ -15,29 +15,29 @@ import (
 // listen backlog.
 const dialWidth = 16
 
-// turnLimit ends a turn of load that hangs. One takes seconds.
+// TurnLimit ends a turn of load that hangs. One takes seconds.
 const TurnLimit = 5 * time.Minute
 
-// A Fleet is many peers.
-type Fleet []*Peer
+// Clients are many.
+type Clients []*Client
 
-// DialFleet opens n connections, each with one round trip behind it.
-func DialFleet(addr string, n int, offer wire.Offer) (Fleet, error) {
-	return Gather(n, func() (*Peer, error) { return GreetPeer(addr, offer) })
+// DialAll opens n connections, each with one round trip behind it.
+func DialAll(addr string, n int, offer wire.Offer) (Clients, error) {
+	return Open(n, func() (*Client, error) { return DialWarm(addr, offer) })
 }
 
-// GreetPeer opens a connection and makes one round trip on it.
-func GreetPeer(addr string, offer wire.Offer) (*Peer, error) {
-	p, err := DialPeer(addr, offer)
+// DialWarm opens a connection and makes one round trip on it.
+func DialWarm(addr string, offer wire.Offer) (*Client, error) {
+	p, err := Dial(addr, offer)
 	if err != nil {
 		return nil, err
 	}
 	return p, p.RoundTrip([]byte("hello"))
 }
 
-// Gather makes a fleet of n, dialWidth at a time.
-func Gather(n int, join func() (*Peer, error)) (Fleet, error) {
-	f := make(Fleet, n)
+// Open has n dialled, dialWidth at a time.
+func Open(n int, join func() (*Client, error)) (Clients, error) {
+	f := make(Clients, n)
 	var next atomic.Int64
 	err := Each(dialWidth, func(int) error {
 		for {
@@ -58,9 +58,9 @@ func Gather(n int, join func() (*Peer, error)) (Fleet, error) {
 	return f, nil
 }
 
-// Trips makes a number of round trips, spread over the peers so that all of
+// Trips makes a number of round trips, spread over the clients so that all of
 // them end together.
-func (f Fleet) Trips(total int, payload []byte) error {
+func (f Clients) Trips(total int, payload []byte) error {
 	var tickets atomic.Int64
 	return Each(len(f), func(i int) error {
 		for tickets.Add(1) <= int64(total) {
@@ -73,13 +73,13 @@ func (f Fleet) Trips(total int, payload []byte) error {
 }
 
 // Close ends all sessions.
-func (f Fleet) Close() error {
+func (f Clients) Close() error {
 	return Each(len(f), func(i int) error { return f[i].Close() })
 }
 
 // Cut closes the connections and leaves sessions to the sidecar. Peers that
 // were never dialled are nil.
-func (f Fleet) Cut() {
+func (f Clients) Cut() {
 	for _, p := range f {
 		if p != nil {
 			p.conn.Close()

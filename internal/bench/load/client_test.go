@@ -17,7 +17,7 @@ import (
 
 // withFake runs a script with a load client against a fake over a pipe, in
 // virtual time, and returns when both are done.
-func withFake(t *testing.T, f *fake.Sidecar, script func(t *testing.T, p *Peer)) {
+func withFake(t *testing.T, f *fake.Sidecar, script func(t *testing.T, p *Client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
@@ -46,7 +46,7 @@ func withFake(t *testing.T, f *fake.Sidecar, script func(t *testing.T, p *Peer))
 	})
 }
 
-func trips(t *testing.T, p *Peer, n int, every time.Duration) {
+func trips(t *testing.T, p *Client, n int, every time.Duration) {
 	t.Helper()
 	for i := range n {
 		if err := p.RoundTrip(bytes.Repeat([]byte{byte(i)}, 64)); err != nil {
@@ -56,18 +56,18 @@ func trips(t *testing.T, p *Peer, n int, every time.Duration) {
 	}
 }
 
-func TestPeerAcksByCount(t *testing.T) {
+func TestClientAcksByCount(t *testing.T) {
 	f := &fake.Sidecar{Resilient: true}
-	withFake(t, f, func(t *testing.T, p *Peer) { trips(t, p, 100, 0) })
+	withFake(t, f, func(t *testing.T, p *Client) { trips(t, p, 100, 0) })
 	// With the messages that follow 24, 48, 72 and 96, and the rest before CLOSE.
 	if len(f.Acks) != 5 || f.Acks[0].Seq != 24 || f.Acks[3].Seq != 96 || f.Acks[4].Seq != 100 {
 		t.Errorf("acks %v", f.Acks)
 	}
 }
 
-func TestPeerAcksByTime(t *testing.T) {
+func TestClientAcksByTime(t *testing.T) {
 	f := &fake.Sidecar{Resilient: true}
-	withFake(t, f, func(t *testing.T, p *Peer) { trips(t, p, 40, 7*time.Millisecond) })
+	withFake(t, f, func(t *testing.T, p *Client) { trips(t, p, 40, 7*time.Millisecond) })
 	for i, a := range f.Acks[:len(f.Acks)-1] {
 		// Messages come at 0, 7, 14, 21 ms: with the fourth goes what is due soon,
 		// and with every third from then on.
@@ -80,9 +80,9 @@ func TestPeerAcksByTime(t *testing.T) {
 	}
 }
 
-func TestPeerAnswersHeartbeats(t *testing.T) {
+func TestClientAnswersHeartbeats(t *testing.T) {
 	f := &fake.Sidecar{Resilient: true, BeatEvery: 10}
-	withFake(t, f, func(t *testing.T, p *Peer) { trips(t, p, 100, 0) })
+	withFake(t, f, func(t *testing.T, p *Client) { trips(t, p, 100, 0) })
 	if f.Beats != 10 || f.Pongs != 10 {
 		t.Errorf("%d heartbeats and %d pings answered, want 10 each", f.Beats, f.Pongs)
 	}
@@ -90,7 +90,7 @@ func TestPeerAnswersHeartbeats(t *testing.T) {
 
 func TestPlainPeer(t *testing.T) {
 	f := &fake.Sidecar{BeatEvery: 3}
-	withFake(t, f, func(t *testing.T, p *Peer) { trips(t, p, 30, time.Second) })
+	withFake(t, f, func(t *testing.T, p *Client) { trips(t, p, 30, time.Second) })
 	if f.Received != 30 || f.Pongs != 10 || !f.Closed {
 		t.Errorf("%d messages, %d pongs, closed %v", f.Received, f.Pongs, f.Closed)
 	}
@@ -98,15 +98,15 @@ func TestPlainPeer(t *testing.T) {
 
 // A plain client's data may look like our control messages.
 func TestPlainPeerDoesNotInterpret(t *testing.T) {
-	withFake(t, &fake.Sidecar{}, func(t *testing.T, p *Peer) {
+	withFake(t, &fake.Sidecar{}, func(t *testing.T, p *Client) {
 		if err := p.RoundTrip(wire.AppendAck(nil, 9)); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-func TestPeerLargeMessage(t *testing.T) {
-	withFake(t, &fake.Sidecar{Resilient: true}, func(t *testing.T, p *Peer) {
+func TestClientLargeMessage(t *testing.T) {
+	withFake(t, &fake.Sidecar{Resilient: true}, func(t *testing.T, p *Client) {
 		for _, n := range []int{0, 1, 125, 126, readBytes, 1 << 16, 300_000} {
 			if err := p.RoundTrip(bytes.Repeat([]byte("x"), n)); err != nil {
 				t.Errorf("%d bytes: %v", n, err)
@@ -116,7 +116,7 @@ func TestPeerLargeMessage(t *testing.T) {
 }
 
 // What the sidecar must not do ends the measurement and is not counted.
-func TestPeerNoticesFaults(t *testing.T) {
+func TestClientNoticesFaults(t *testing.T) {
 	control := func(msg []byte) []byte {
 		return frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg)
 	}
@@ -141,7 +141,7 @@ func TestPeerNoticesFaults(t *testing.T) {
 				server.Read(make([]byte, 1024))
 				server.Write(c.send)
 			}()
-			p, err := newPeer(client, nil, true)
+			p, err := newClient(client, nil, true)
 			if err != nil {
 				t.Fatal(err)
 			}

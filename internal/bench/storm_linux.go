@@ -11,48 +11,48 @@ import (
 )
 
 const (
-	// rushMissed messages of rushSize are what each session has missed.
-	rushMissed = 4
-	rushSize   = 256
+	// stormMissed messages of stormSize are what each session has missed.
+	stormMissed = 4
+	stormSize   = 256
 
-	// rushWidth is how many come back at the same time: below the listener's
+	// stormWidth is how many come back at the same time: below the listener's
 	// backlog, where a refused SYN would wait a second.
-	rushWidth = 512
+	stormWidth = 512
 )
 
-// A rushRow is a driver and what it took to have all sessions back.
-type rushRow struct {
+// A stormRow is a driver and what it took to have all sessions back.
+type stormRow struct {
 	rival   string
 	cpu     []float64 // seconds
 	elapsed []float64
 }
 
-// contendResume cuts all connections, lets the app send to those who are
+// compareResume cuts all connections, lets the app send to those who are
 // away, and has all of them come back.
-func contendResume(r *rig.Rig, pg *page, o *contestOptions) error {
+func compareResume(r *rig.Rig, pg *page, o *compareOptions) error {
 	n, rounds := 5000, min(3, o.rounds)
 	if o.quick {
 		n, rounds = 500, 1
 	}
-	var rows []rushRow
+	var rows []stormRow
 	for _, rv := range rivals() {
 		if !rv.offer.Resilient {
 			continue
 		}
-		row := rushRow{rival: rv.name}
+		row := stormRow{rival: rv.name}
 		for range rounds {
 			fmt.Fprintln(os.Stderr, "bench: resume,", rv.name)
-			if err := rush(r, &rv, n, &row); err != nil {
+			if err := storm(r, &rv, n, &row); err != nil {
 				return fmt.Errorf("resume, %s: %w", rv.name, err)
 			}
 		}
 		rows = append(rows, row)
 	}
-	pg.addRush(rows, n)
+	pg.addStorm(rows, n)
 	return nil
 }
 
-func rush(r *rig.Rig, rv *rival, n int, row *rushRow) error {
+func storm(r *rig.Rig, rv *rival, n int, row *stormRow) error {
 	up, upstream, err := r.StartRole("bare-app")
 	if err != nil {
 		return err
@@ -63,16 +63,16 @@ func rush(r *rig.Rig, rv *rival, n int, row *rushRow) error {
 		return err
 	}
 	defer p.end()
-	f, err := load.DialFleet(p.addr, n, rv.offer)
+	f, err := load.DialAll(p.addr, n, rv.offer)
 	if err != nil {
 		return p.Failure(err.Error())
 	}
 	defer f.Cut()
-	teller, err := load.DialFleet(upstream, 1, wire.Offer{}) // straight to the app
+	teller, err := load.DialAll(upstream, 1, wire.Offer{}) // straight to the app
 	if err != nil {
 		return err
 	}
-	s, err := load.NewSwarm(teller)
+	s, err := load.NewLoop(teller)
 	if err != nil {
 		return err
 	}
@@ -81,8 +81,8 @@ func rush(r *rig.Rig, rv *rival, n int, row *rushRow) error {
 	if err := r.Settle(rig.SettleFresh); err != nil { // the sidecar notices
 		return err
 	}
-	for range rushMissed {
-		if err := s.Order(1, s.Fleet, fmt.Sprint("fan ", rushSize)); err != nil {
+	for range stormMissed {
+		if err := s.Order(1, s.Clients, fmt.Sprint("fan ", stormSize)); err != nil {
 			return err
 		}
 	}
@@ -92,18 +92,18 @@ func rush(r *rig.Rig, rv *rival, n int, row *rushRow) error {
 	return p.comeBack(f, row)
 }
 
-func (p *contestant) comeBack(f load.Fleet, row *rushRow) error {
+func (p *instance) comeBack(f load.Clients, row *stormRow) error {
 	before, err := p.used()
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	next := make(chan *load.Peer, len(f))
+	next := make(chan *load.Client, len(f))
 	for _, c := range f {
 		next <- c
 	}
 	close(next)
-	err = load.Each(rushWidth, func(int) error {
+	err = load.Each(stormWidth, func(int) error {
 		for c := range next {
 			if err := catchUp(c, p.addr); err != nil {
 				return err
@@ -121,17 +121,17 @@ func (p *contestant) comeBack(f load.Fleet, row *rushRow) error {
 }
 
 // catchUp resumes and takes what was missed.
-func catchUp(p *load.Peer, addr string) error {
-	if err := p.ComeBack(addr, wire.StatusResumed); err != nil {
+func catchUp(p *load.Client, addr string) error {
+	if err := p.Resume(addr, wire.StatusResumed); err != nil {
 		return err
 	}
-	for i := range rushMissed {
+	for i := range stormMissed {
 		got, err := p.Next()
 		if err != nil {
 			return fmt.Errorf("replay of message %d: %w", i+1, err)
 		}
-		if len(got) != rushSize {
-			return fmt.Errorf("bench: replay of %d bytes, want %d", len(got), rushSize)
+		if len(got) != stormSize {
+			return fmt.Errorf("bench: replay of %d bytes, want %d", len(got), stormSize)
 		}
 	}
 	return p.Ack()

@@ -8,11 +8,11 @@ import (
 )
 
 // talkPast makes bursts of n with a pause after each, and confirms at the end.
-func talkPast(t *testing.T, n, bursts int, pause time.Duration) *Witness {
+func talkPast(t *testing.T, n, bursts int, pause time.Duration) *AckMeter {
 	t.Helper()
-	w := Witness{Limit: 50 * time.Millisecond}
-	withFake(t, &fake.Sidecar{Resilient: true, BeatEvery: 9}, func(t *testing.T, p *Peer) {
-		w.Peer = p
+	w := AckMeter{Limit: 50 * time.Millisecond}
+	withFake(t, &fake.Sidecar{Resilient: true, BeatEvery: 9}, func(t *testing.T, p *Client) {
+		w.Client = p
 		for range bursts {
 			if err := w.Burst([]byte("x"), n); err != nil {
 				t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 )
 
 // use begins to read from a connection; early is what came with the answer.
-func (p *Peer) use(conn net.Conn, early []byte) {
+func (p *Client) use(conn net.Conn, early []byte) {
 	p.conn = conn
 	p.messages = frame.Messages{Max: MaxMessage, Buffers: new(frame.Buffers)}
 	p.in = make([]byte, max(readBytes, len(early)))
@@ -19,7 +19,7 @@ func (p *Peer) use(conn net.Conn, early []byte) {
 }
 
 // greet waits for WELCOME. RESET is an error with its reason.
-func (p *Peer) greet() error {
+func (p *Client) greet() error {
 	m, err := p.message()
 	if err != nil {
 		return err
@@ -31,23 +31,23 @@ func (p *Peer) greet() error {
 	return err
 }
 
-// ComeBack gives up the connection and resumes the session at addr: it wants
+// Resume gives up the connection and resumes the session at addr: it wants
 // the status and everything after the last message that it received. The time
 // from the request to WELCOME is p.Greeted.
-func (p *Peer) ComeBack(addr string, want wire.Status) error {
+func (p *Client) Resume(addr string, want wire.Status) error {
 	p.conn.Close()
 	conn, err := net.DialTimeout("tcp", addr, dialLimit)
 	if err != nil {
 		return err
 	}
-	if err := p.resume(conn, want); err != nil {
+	if err := p.resumeOn(conn, want); err != nil {
 		conn.Close()
 		return fmt.Errorf("load: resume at %s: %w", addr, err)
 	}
 	return nil
 }
 
-func (p *Peer) resume(conn net.Conn, want wire.Status) error {
+func (p *Client) resumeOn(conn net.Conn, want wire.Status) error {
 	if !p.resilient {
 		return errors.New("a plain client has no session")
 	}

@@ -11,12 +11,12 @@ import (
 // stampGrain is how coarsely the sidecar counts the age of a message.
 const stampGrain = time.Millisecond
 
-// A Witness watches how punctual the acknowledgements of a peer are. It cannot
+// An AckMeter measures how punctual the acknowledgements of a client are. It cannot
 // see one arrive, but an answer to what was sent after it shows that it did.
 // So an age is taken from before the message can have existed until its
 // acknowledgement must have been processed, and is never too short.
-type Witness struct {
-	Peer     *Peer
+type AckMeter struct {
+	Client   *Client
 	Limit    time.Duration // WSR_PERSIST_AFTER
 	Messages int64
 	Late     int64
@@ -31,8 +31,8 @@ type batch struct {
 }
 
 // Burst asks for n messages and takes them, acknowledging as ever.
-func (w *Witness) Burst(payload []byte, n int) error {
-	p, began := w.Peer, time.Now()
+func (w *AckMeter) Burst(payload []byte, n int) error {
+	p, began := w.Client, time.Now()
 	p.Sent += uint32(n)
 	if err := p.repeat(ws.OpBinary, payload, n); err != nil {
 		return err
@@ -56,13 +56,13 @@ func (w *Witness) Burst(payload []byte, n int) error {
 }
 
 // took counts a burst that began then, and what its acknowledgements covered.
-func (w *Witness) took(began time.Time, n int64) {
+func (w *AckMeter) took(began time.Time, n int64) {
 	w.Messages += n
 	if w.open.n == 0 {
 		w.open.since = began
 	}
 	w.open.n += n
-	left := int64(w.Peer.Received - w.Peer.Acked)
+	left := int64(w.Client.Received - w.Client.Acked)
 	if left == w.open.n {
 		return
 	}
@@ -74,7 +74,7 @@ func (w *Witness) took(began time.Time, n int64) {
 }
 
 // arrived notes that the acknowledgements sent so far were processed by now.
-func (w *Witness) arrived(now time.Time) {
+func (w *AckMeter) arrived(now time.Time) {
 	if w.acked.n > 0 && now.Sub(w.acked.since) >= w.Limit-stampGrain {
 		w.Late += w.acked.n
 	}
@@ -83,8 +83,8 @@ func (w *Witness) arrived(now time.Time) {
 
 // Confirm acknowledges the rest and waits until that must have been processed:
 // the sidecar answers a ping in its turn.
-func (w *Witness) Confirm() error {
-	p := w.Peer
+func (w *AckMeter) Confirm() error {
+	p := w.Client
 	if err := p.Ack(); err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (w *Witness) Confirm() error {
 			w.arrived(time.Now())
 			return nil
 		}
-		if data, err := p.sort(&m); data || err != nil {
+		if data, err := p.handle(&m); data || err != nil {
 			return fmt.Errorf("load: in place of a pong: data %v, %w", data, err)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // A peer that comes back says where it was, and goes on counting from there.
-func TestPeerComesBack(t *testing.T) {
+func TestClientComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
 		defer client.Close()
@@ -30,8 +30,8 @@ func TestPeerComesBack(t *testing.T) {
 			}
 			_ = f.Serve()
 		}()
-		p := &Peer{resilient: true, Sent: 7, Received: 9, Welcome: &wire.WelcomeMessage{Token: "t"}}
-		if err := p.resume(client, wire.StatusResumed); err != nil {
+		p := &Client{resilient: true, Sent: 7, Received: 9, Welcome: &wire.WelcomeMessage{Token: "t"}}
+		if err := p.resumeOn(client, wire.StatusResumed); err != nil {
 			t.Fatal(err)
 		}
 		if r := f.Resume; r == nil || r.Received != 9 || r.Next != 8 || r.Token != "t" {
@@ -72,8 +72,8 @@ func TestComingBackIsJudged(t *testing.T) {
 			server.Write(frame.Append([]byte(answer), ws.Header{Fin: true, OpCode: ws.OpBinary}, c.msg))
 			io.Copy(io.Discard, server) // the peer answers a WELCOME that fits
 		}()
-		p := &Peer{resilient: true, Received: 9, Welcome: &wire.WelcomeMessage{Token: "t", Session: session}}
-		err := p.resume(client, wire.StatusResumed)
+		p := &Client{resilient: true, Received: 9, Welcome: &wire.WelcomeMessage{Token: "t", Session: session}}
+		err := p.resumeOn(client, wire.StatusResumed)
 		if c.want == "" && (err != nil || p.Welcome.Token != "t2") || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}

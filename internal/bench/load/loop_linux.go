@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// swarmPatience is how long nothing at all may come while an answer is due.
-	swarmPatience = 20 * time.Second
+	// loopPatience is how long nothing at all may come while an answer is due.
+	loopPatience = 20 * time.Second
 
-	// swarmRead is the most that one read takes.
-	swarmRead = 64 << 10
+	// loopRead is the most that one read takes.
+	loopRead = 64 << 10
 
 	// leaveLimit is how long the answers to CLOSE are waited for.
 	leaveLimit = 20 * time.Second
@@ -25,32 +25,32 @@ const (
 	// owedTick is how often overdue acknowledgements are looked for.
 	owedTick = 5 * time.Millisecond
 
-	// TimerKey is no index of the fleet.
+	// TimerKey is no index of a client.
 	TimerKey = -1
 )
 
-// A Swarm is a fleet that one thread drives. It reads what is ready, hands out
+// A Loop is clients that one thread drives. It reads what is ready, hands out
 // the data messages, and acknowledges as a client library does, which includes
 // what is overdue on connections that went quiet.
-type Swarm struct {
-	Fleet Fleet
-	Poll  *poller
-	owed  []*Peer // have messages to acknowledge, the longest owed first
-	Take  func(p *Peer, payload []byte) error
-	Tick  func() error // when a timer that is watched too is due
+type Loop struct {
+	Clients Clients
+	Poll    *poller
+	owed    []*Client // have messages to acknowledge, the longest owed first
+	Take    func(p *Client, payload []byte) error
+	Tick    func() error // when a timer that is watched too is due
 }
 
-// GatherSwarm opens n connections with a round trip behind each.
-func GatherSwarm(addr string, n int, offer wire.Offer) (*Swarm, error) {
-	f, err := DialFleet(addr, n, offer)
+// DialLoop opens n connections with a round trip behind each.
+func DialLoop(addr string, n int, offer wire.Offer) (*Loop, error) {
+	f, err := DialAll(addr, n, offer)
 	if err != nil {
 		return nil, err
 	}
-	return NewSwarm(f)
+	return NewLoop(f)
 }
 
-func NewSwarm(f Fleet) (*Swarm, error) {
-	s := &Swarm{Fleet: f}
+func NewLoop(f Clients) (*Loop, error) {
+	s := &Loop{Clients: f}
 	var err error
 	if s.Poll, err = newPoller(); err != nil {
 		f.Cut()
@@ -75,7 +75,7 @@ func NewSwarm(f Fleet) (*Swarm, error) {
 
 // step waits at most for the limit and serves what came. It returns whether
 // anything did.
-func (s *Swarm) step(limit time.Duration) (bool, error) {
+func (s *Loop) step(limit time.Duration) (bool, error) {
 	if len(s.owed) > 0 {
 		limit = min(limit, owedTick)
 	}
@@ -87,7 +87,7 @@ func (s *Swarm) step(limit time.Duration) (bool, error) {
 		if e.Fd == TimerKey {
 			err = s.Tick()
 		} else {
-			err = s.read(s.Fleet[e.Fd])
+			err = s.read(s.Clients[e.Fd])
 		}
 		if err != nil {
 			return true, err
@@ -97,7 +97,7 @@ func (s *Swarm) step(limit time.Duration) (bool, error) {
 }
 
 // read takes what one read brings.
-func (s *Swarm) read(p *Peer) error {
+func (s *Loop) read(p *Client) error {
 	n, err := p.conn.Read(p.in[p.end:])
 	if err == errAgain {
 		return nil
@@ -105,7 +105,7 @@ func (s *Swarm) read(p *Peer) error {
 	if err != nil {
 		return err
 	}
-	if p.end += n; p.end == len(p.in) && p.end < swarmRead {
+	if p.end += n; p.end == len(p.in) && p.end < loopRead {
 		p.in = append(p.in, make([]byte, p.end)...) // more is there, so the next read takes more
 	}
 	for {
@@ -124,8 +124,8 @@ func (s *Swarm) read(p *Peer) error {
 	}
 }
 
-func (s *Swarm) message(p *Peer, m *frame.Message) error {
-	data, err := p.sort(m)
+func (s *Loop) message(p *Client, m *frame.Message) error {
+	data, err := p.handle(m)
 	if err != nil || !data {
 		return err
 	}
@@ -142,7 +142,7 @@ func (s *Swarm) message(p *Peer, m *frame.Message) error {
 }
 
 // settle acknowledges what is overdue.
-func (s *Swarm) settle(now time.Time) error {
+func (s *Loop) settle(now time.Time) error {
 	for len(s.owed) > 0 {
 		p := s.owed[0]
 		if p.Received != p.Acked && now.Sub(p.first) < AckDelay {
@@ -157,18 +157,18 @@ func (s *Swarm) settle(now time.Time) error {
 }
 
 // Until steps until done, and fails when nothing comes any more.
-func (s *Swarm) Until(done func() bool) error {
+func (s *Loop) Until(done func() bool) error {
 	began := time.Now()
 	last := began
 	for !done() {
-		came, err := s.step(swarmPatience)
+		came, err := s.step(loopPatience)
 		if err != nil {
 			return err
 		}
 		if came {
 			last = time.Now()
 		}
-		if time.Since(last) > swarmPatience || time.Since(began) > TurnLimit {
+		if time.Since(last) > loopPatience || time.Since(began) > TurnLimit {
 			return fmt.Errorf("load: no end after %v, and nothing came for %v", time.Since(began), time.Since(last))
 		}
 	}
@@ -176,7 +176,7 @@ func (s *Swarm) Until(done func() bool) error {
 }
 
 // Rest answers heartbeats for a time.
-func (s *Swarm) Rest(d time.Duration) error {
+func (s *Loop) Rest(d time.Duration) error {
 	for end := time.Now().Add(d); ; {
 		left := time.Until(end)
 		if left <= 0 {
@@ -189,9 +189,9 @@ func (s *Swarm) Rest(d time.Duration) error {
 }
 
 // Trips makes a number of round trips, one in flight on each connection.
-func (s *Swarm) Trips(total int, payload []byte) error {
+func (s *Loop) Trips(total int, payload []byte) error {
 	started, open := 0, 0
-	begin := func(p *Peer) error {
+	begin := func(p *Client) error {
 		if started >= total {
 			return nil
 		}
@@ -199,14 +199,14 @@ func (s *Swarm) Trips(total int, payload []byte) error {
 		open++
 		return p.Say(ws.OpBinary, payload)
 	}
-	s.Take = func(p *Peer, got []byte) error {
+	s.Take = func(p *Client, got []byte) error {
 		if open--; len(got) != len(payload) {
 			return fmt.Errorf("load: echo of %d bytes, sent %d", len(got), len(payload))
 		}
 		return begin(p)
 	}
 	defer func() { s.Take = nil }()
-	for _, p := range s.Fleet {
+	for _, p := range s.Clients {
 		if err := begin(p); err != nil {
 			return err
 		}
@@ -215,9 +215,9 @@ func (s *Swarm) Trips(total int, payload []byte) error {
 }
 
 // Order sends the app an order, and waits until n messages came of it.
-func (s *Swarm) Order(n int, to Fleet, text string) error {
+func (s *Loop) Order(n int, to Clients, text string) error {
 	left := n
-	s.Take = func(*Peer, []byte) error { left--; return nil }
+	s.Take = func(*Client, []byte) error { left--; return nil }
 	defer func() { s.Take = nil }()
 	for _, p := range to {
 		if err := p.Say(ws.OpText, []byte(text)); err != nil {
@@ -228,9 +228,9 @@ func (s *Swarm) Order(n int, to Fleet, text string) error {
 }
 
 // Leave ends all sessions, so that nothing of them is in the next turn.
-func (s *Swarm) Leave() error {
+func (s *Loop) Leave() error {
 	defer s.Cut()
-	for _, p := range s.Fleet {
+	for _, p := range s.Clients {
 		message, opcode := []byte{byte(ws.StatusNormalClosure >> 8), byte(ws.StatusNormalClosure & 0xff)}, ws.OpClose
 		if p.resilient {
 			if err := p.Ack(); err != nil {
@@ -243,26 +243,26 @@ func (s *Swarm) Leave() error {
 		}
 	}
 	gone := make(map[int32]bool)
-	for end := time.Now().Add(leaveLimit); len(gone) < len(s.Fleet) && time.Now().Before(end); {
+	for end := time.Now().Add(leaveLimit); len(gone) < len(s.Clients) && time.Now().Before(end); {
 		ready, err := s.Poll.wait(time.Until(end))
 		if err != nil {
 			return err
 		}
 		for _, e := range ready {
-			if p := s.Fleet[e.Fd]; !gone[e.Fd] && s.read(p) != nil {
+			if p := s.Clients[e.Fd]; !gone[e.Fd] && s.read(p) != nil {
 				gone[e.Fd] = true // it answered, or hung up
 				_ = unix.EpollCtl(s.Poll.fd, unix.EPOLL_CTL_DEL, p.conn.(*socket).fd, nil)
 			}
 		}
 	}
-	if left := len(s.Fleet) - len(gone); left > 0 {
+	if left := len(s.Clients) - len(gone); left > 0 {
 		return fmt.Errorf("load: %d sessions did not end within %v", left, leaveLimit)
 	}
 	return nil
 }
 
 // Cut closes the connections.
-func (s *Swarm) Cut() {
-	s.Fleet.Cut()
+func (s *Loop) Cut() {
+	s.Clients.Cut()
 	s.Poll.close()
 }

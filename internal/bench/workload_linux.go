@@ -10,8 +10,8 @@ import (
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
 
-// A contest is a workload that all rivals take turns in.
-type contest struct {
+// A workload is what all rivals take turns in.
+type workload struct {
 	name  string // of the row group, and for goals
 	unit  string // what is counted
 	conns int
@@ -19,10 +19,10 @@ type contest struct {
 	turns int // rounds; 0: the run's
 
 	// run makes n units on connections that are open and warm.
-	run func(s *load.Swarm, n int) error
+	run func(s *load.Loop, n int) error
 }
 
-// A score is what one rival needed in a contest, by round.
+// A score is what one rival needed in a workload, by round.
 type score struct {
 	rival  string
 	micros []float64 // of processor time per unit
@@ -30,24 +30,24 @@ type score struct {
 	rate   []float64 // units per second
 }
 
-// contests are those in which processor time per message counts.
-func contests(o *contestOptions) []contest {
-	trips := func(size int) func(*load.Swarm, int) error {
+// workloads are those in which processor time per message counts.
+func workloads(o *compareOptions) []workload {
+	trips := func(size int) func(*load.Loop, int) error {
 		payload := make([]byte, size)
-		return func(s *load.Swarm, n int) error { return s.Trips(n, payload) }
+		return func(s *load.Loop, n int) error { return s.Trips(n, payload) }
 	}
-	all := []contest{
+	all := []workload{
 		{name: "echo 64 B, 1 connection", unit: "round trip", conns: 1, n: 12_000, run: trips(64)},
 		{name: "echo 64 B, 64 connections", unit: "round trip", conns: 64, n: 60_000, run: trips(64)},
 		{name: "echo 64 B, 512 connections", unit: "round trip", conns: 512, n: 60_000, run: trips(64)},
 		{name: "echo 16 KiB, 64 connections", unit: "round trip", conns: 64, n: 20_000, run: trips(16 << 10)},
-		{name: "flood 256 B, 16 connections", unit: "message", conns: 16, n: 800_000, run: func(s *load.Swarm, n int) error {
-			each := n / len(s.Fleet)
-			return s.Order(each*len(s.Fleet), s.Fleet, fmt.Sprintf("flood %d 256", each))
+		{name: "flood 256 B, 16 connections", unit: "message", conns: 16, n: 800_000, run: func(s *load.Loop, n int) error {
+			each := n / len(s.Clients)
+			return s.Order(each*len(s.Clients), s.Clients, fmt.Sprintf("flood %d 256", each))
 		}},
-		{name: "fan-out 256 B, 5,000 connections", unit: "message", conns: 5000, n: 100_000, turns: 3, run: func(s *load.Swarm, n int) error {
-			for range n / len(s.Fleet) {
-				if err := s.Order(len(s.Fleet), s.Fleet[:1], "fan 256"); err != nil {
+		{name: "fan-out 256 B, 5,000 connections", unit: "message", conns: 5000, n: 100_000, turns: 3, run: func(s *load.Loop, n int) error {
+			for range n / len(s.Clients) {
+				if err := s.Order(len(s.Clients), s.Clients[:1], "fan 256"); err != nil {
 					return err
 				}
 			}
@@ -66,16 +66,16 @@ func contests(o *contestOptions) []contest {
 	return all
 }
 
-// hold runs a contest: all rivals, and also some more, side by side, their turns interleaved, and
-// each turn on fresh connections. The first round is not counted. The load
+// runWorkload has all rivals, and also some more, take turns, each on fresh
+// connections. The first round is not counted. The load
 // without a proxy is the last score; it has no processor time.
-func hold(r *rig.Rig, c *contest, also []rival) (scores []score, err error) {
+func runWorkload(r *rig.Rig, c *workload, also []rival) (scores []score, err error) {
 	up, upstream, err := r.StartRole("bare-app")
 	if err != nil {
 		return nil, err
 	}
 	defer up.Kill()
-	var running []*contestant
+	var running []*instance
 	defer func() {
 		for _, p := range running {
 			p.end()
@@ -92,11 +92,11 @@ func hold(r *rig.Rig, c *contest, also []rival) (scores []score, err error) {
 	scores = append(scores, score{rival: direct})
 	for round := range c.turns + 1 {
 		for i := range scores {
-			addr, offer, p := upstream, list[0].offer, (*contestant)(nil)
+			addr, offer, p := upstream, list[0].offer, (*instance)(nil)
 			if i < len(list) {
 				addr, offer, p = running[i].addr, list[i].offer, running[i]
 			}
-			s, err := load.GatherSwarm(addr, c.conns, offer)
+			s, err := load.DialLoop(addr, c.conns, offer)
 			if err != nil {
 				return nil, fmt.Errorf("%s, %s, round %d: %w", c.name, scores[i].rival, round, err)
 			}
@@ -121,7 +121,7 @@ const direct = "no proxy"
 
 // turn runs the units and returns what the proxy used; without one, only the
 // time.
-func (p *contestant) turn(c *contest, s *load.Swarm, n int) (usage, time.Duration, error) {
+func (p *instance) turn(c *workload, s *load.Loop, n int) (usage, time.Duration, error) {
 	if err := c.run(s, max(n/20, c.conns)); err != nil { // every connection is warm
 		return usage{}, 0, err
 	}

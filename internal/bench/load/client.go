@@ -34,10 +34,10 @@ const (
 	MaxMessage = 1 << 20
 )
 
-// A Peer is one connection of the load, plain or resilient. It spends as
+// A Client is one connection of the load, plain or resilient. It spends as
 // little as it can, since it shares the processors with what is measured. It
 // is not safe for concurrent use.
-type Peer struct {
+type Client struct {
 	conn      net.Conn
 	resilient bool
 	adopt     bool                 // it offers wsr.adopt
@@ -58,10 +58,10 @@ type Peer struct {
 	OnBeat   func()    // hears of every HEARTBEAT; may be nil
 }
 
-// newPeer takes a connection whose upgrade is done; early is what followed
-// the answer. A resilient peer waits for WELCOME.
-func newPeer(conn net.Conn, early []byte, resilient bool) (*Peer, error) {
-	p := &Peer{resilient: resilient}
+// newClient takes a connection whose upgrade is done; early is what followed
+// the answer. A resilient client waits for WELCOME.
+func newClient(conn net.Conn, early []byte, resilient bool) (*Client, error) {
+	p := &Client{resilient: resilient}
 	p.use(conn, early)
 	if !resilient {
 		return p, nil
@@ -76,7 +76,7 @@ func newPeer(conn net.Conn, early []byte, resilient bool) (*Peer, error) {
 }
 
 // RoundTrip sends one data message and wants it back.
-func (p *Peer) RoundTrip(payload []byte) error {
+func (p *Client) RoundTrip(payload []byte) error {
 	if err := p.Say(ws.OpBinary, payload); err != nil {
 		return err
 	}
@@ -92,20 +92,20 @@ func (p *Peer) RoundTrip(payload []byte) error {
 
 // Next returns the payload of the next data message, valid until the next
 // call, and answers what comes before it.
-func (p *Peer) Next() ([]byte, error) {
+func (p *Client) Next() ([]byte, error) {
 	for {
 		m, err := p.message()
 		if err != nil {
 			return nil, err
 		}
-		if data, err := p.sort(&m); data || err != nil {
+		if data, err := p.handle(&m); data || err != nil {
 			return m.Payload(), err
 		}
 	}
 }
 
-// sort answers pings and control messages, and tells whether m is data.
-func (p *Peer) sort(m *frame.Message) (data bool, err error) {
+// handle answers pings and control messages, and reports whether m is data.
+func (p *Client) handle(m *frame.Message) (data bool, err error) {
 	switch m.OpCode {
 	case ws.OpPing:
 		return false, p.Write(ws.OpPong, m.Payload())
@@ -124,7 +124,7 @@ func (p *Peer) sort(m *frame.Message) (data bool, err error) {
 }
 
 // control handles a control message of a session under way (PROTOCOL §4).
-func (p *Peer) control(msg []byte) error {
+func (p *Client) control(msg []byte) error {
 	switch t, _ := wire.TypeOf(msg); t {
 	case wire.Ack:
 		seq, err := wire.ParseAck(msg)
@@ -143,7 +143,7 @@ func (p *Peer) control(msg []byte) error {
 		if p.OnBeat != nil {
 			p.OnBeat()
 		}
-		b.Sent, b.Ack = p.Sent, p.tell(time.Now())
+		b.Sent, b.Ack = p.Sent, p.takeAck(time.Now())
 		return p.Write(ws.OpBinary, wire.AppendBeat(nil, wire.HeartbeatAck, b))
 	case wire.Close:
 		code, reason, err := wire.ParseClose(msg)
@@ -160,7 +160,7 @@ func (p *Peer) control(msg []byte) error {
 
 // ackIfDue acknowledges in a message of its own, as a client library does
 // that does not wait for its application to speak.
-func (p *Peer) ackIfDue(now time.Time) error {
+func (p *Client) ackIfDue(now time.Time) error {
 	due := p.Received-p.Acked >= ackMessages || p.Received != p.Acked && now.Sub(p.first) >= AckDelay
 	if !p.resilient || !due {
 		return nil
@@ -168,19 +168,19 @@ func (p *Peer) ackIfDue(now time.Time) error {
 	return p.Ack()
 }
 
-func (p *Peer) Ack() error {
-	return p.Write(ws.OpBinary, wire.AppendAck(make([]byte, 0, 16), p.tell(time.Now())))
+func (p *Client) Ack() error {
+	return p.Write(ws.OpBinary, wire.AppendAck(make([]byte, 0, 16), p.takeAck(time.Now())))
 }
 
-// tell returns what is acknowledged now.
-func (p *Peer) tell(now time.Time) uint32 {
+// takeAck returns what is acknowledged now.
+func (p *Client) takeAck(now time.Time) uint32 {
 	p.Acked, p.told = p.Received, now
 	return p.Acked
 }
 
 // Rest acknowledges what is open and then stays connected, answering
 // heartbeats and pings, until the connection ends.
-func (p *Peer) Rest() error {
+func (p *Client) Rest() error {
 	if p.resilient {
 		if err := p.Ack(); err != nil {
 			return err
@@ -194,7 +194,7 @@ func (p *Peer) Rest() error {
 
 // Close ends the session and not only the connection, so that the sidecar
 // holds nothing of it in the next round.
-func (p *Peer) Close() error {
+func (p *Client) Close() error {
 	defer p.conn.Close()
 	if err := p.conn.SetDeadline(time.Now().Add(closeLimit)); err != nil {
 		return err
@@ -216,8 +216,8 @@ func (p *Peer) Close() error {
 	return fmt.Errorf("load: CLOSE was not answered: %w", err)
 }
 
-// rides has the rule of seqwindow.Receiver.ShouldPiggyback.
-func (p *Peer) rides(now time.Time) bool {
+// shouldPiggyback has the rule of seqwindow.Receiver.ShouldPiggyback.
+func (p *Client) shouldPiggyback(now time.Time) bool {
 	last := p.told
 	if last.IsZero() {
 		last = p.first
@@ -225,12 +225,12 @@ func (p *Peer) rides(now time.Time) bool {
 	return p.Received != p.Acked && (p.Received-p.Acked >= rideMessages || now.Sub(last) >= rideDelay)
 }
 
-// Say sends one data message, and an acknowledgement before it if one rides.
-func (p *Peer) Say(opcode ws.OpCode, payload []byte) error {
+// Say sends one data message, and an acknowledgement before it if one is due.
+func (p *Client) Say(opcode ws.OpCode, payload []byte) error {
 	p.Sent++
 	p.out = p.out[:0]
-	if now := time.Now(); p.resilient && p.rides(now) {
-		p.out = frame.Append(p.out, header(ws.OpBinary), wire.AppendAck(make([]byte, 0, 16), p.tell(now)))
+	if now := time.Now(); p.resilient && p.shouldPiggyback(now) {
+		p.out = frame.Append(p.out, header(ws.OpBinary), wire.AppendAck(make([]byte, 0, 16), p.takeAck(now)))
 	}
 	p.out = frame.Append(p.out, header(opcode), payload)
 	_, err := p.conn.Write(p.out)
@@ -244,10 +244,10 @@ func header(opcode ws.OpCode) ws.Header {
 }
 
 // Write sends one frame.
-func (p *Peer) Write(opcode ws.OpCode, payload []byte) error { return p.repeat(opcode, payload, 1) }
+func (p *Client) Write(opcode ws.OpCode, payload []byte) error { return p.repeat(opcode, payload, 1) }
 
 // repeat sends the same frame n times in one go.
-func (p *Peer) repeat(opcode ws.OpCode, payload []byte, n int) error {
+func (p *Client) repeat(opcode ws.OpCode, payload []byte, n int) error {
 	p.out = p.out[:0]
 	for range n {
 		p.out = frame.Append(p.out, header(opcode), payload)
@@ -257,7 +257,7 @@ func (p *Peer) repeat(opcode ws.OpCode, payload []byte, n int) error {
 }
 
 // message reads until a message is complete.
-func (p *Peer) message() (frame.Message, error) {
+func (p *Client) message() (frame.Message, error) {
 	for {
 		m, n, ok, err := p.messages.Next(p.in[p.start:p.end])
 		p.start += n
@@ -274,7 +274,7 @@ func (p *Peer) message() (frame.Message, error) {
 }
 
 // makeRoom moves what is left to the front, and doubles a buffer that is full.
-func (p *Peer) makeRoom() {
+func (p *Client) makeRoom() {
 	if p.start > 0 {
 		p.end = copy(p.in, p.in[p.start:p.end])
 		p.start = 0
