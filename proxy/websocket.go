@@ -81,7 +81,7 @@ type request struct {
 func (q *request) dialApp(hs upgrade.Offer) *upgrade.AppConn {
 	hs.Scheme = q.scheme
 	began := time.Now()
-	app, resp, err := q.s.dialApp(q.r.Context(), q.r, hs)
+	app, resp, err := q.s.dialApp(q.r.Context(), q.r, hs) //nolint:bodyclose // PassRefusal closes it
 	took := time.Since(began)
 	var ue *upgrade.AppError
 	switch {

@@ -97,7 +97,7 @@ func TestReceiverPolicy(t *testing.T) {
 func TestReceiverAcksRide(t *testing.T) {
 	r := Receiver{Policy: &AckPolicy{Messages: 8, Bytes: 100, Delay: 40 * time.Millisecond}}
 	r.Init(0)
-	at := func(d time.Duration) time.Time { return epoch.Add(d * time.Millisecond) }
+	at := func(ms int) time.Time { return epoch.Add(time.Duration(ms) * time.Millisecond) }
 	equal(t, "nothing to tell", r.ShouldPiggyback(at(0)), false)
 	r.Handled(at(0), r.Next(), 1)
 	equal(t, "29 ms after the first", r.ShouldPiggyback(at(29)), false)

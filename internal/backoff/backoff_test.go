@@ -78,8 +78,8 @@ func TestAttempts(t *testing.T) {
 // until what it led to has lasted.
 func TestSucceeded(t *testing.T) {
 	b := New(Policy{Attempts: 2}, fixed(0.5))
-	for i, want := range []time.Duration{100, 200, 400, 800} {
-		if d, ok := b.Next(); !ok || d != want*time.Millisecond {
+	for i, want := range []int{100, 200, 400, 800} {
+		if d, ok := b.Next(); !ok || d != time.Duration(want)*time.Millisecond {
 			t.Errorf("wait %d: %v, %v, want %d ms", i, d, ok, want)
 		}
 		b.Succeeded()

@@ -117,14 +117,14 @@ func turn(ctx context.Context, pid int, addr string, s *subject, o *options) (us
 	if err := f.Trips(warmTrips*o.connections, payload); err != nil {
 		return 0, err
 	}
-	before, err := measure.CpuTime(pid)
+	before, err := measure.CPUTime(pid)
 	if err != nil {
 		return 0, err
 	}
 	if err := f.Trips(o.messages, payload); err != nil {
 		return 0, errors.Join(err, ctx.Err())
 	}
-	after, err := measure.CpuTime(pid)
+	after, err := measure.CPUTime(pid)
 	if err != nil {
 		return 0, err
 	}

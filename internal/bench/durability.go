@@ -117,11 +117,11 @@ func (l *ledger) follow(r *rig.Rig, addr string, persist time.Duration) ([]phase
 }
 
 // exchange keeps flight messages of each peer on their way, for a while.
-func (ph *phase) exchange(r *rig.Rig, f load.Clients, flight int) error {
+func (p *phase) exchange(r *rig.Rig, f load.Clients, flight int) error {
 	end := time.Now().Add(min(talkTime, r.Patience))
 	payload := make([]byte, 64)
 	return load.Each(len(f), func(i int) error {
-		w := load.AckMeter{Client: f[i], Limit: ph.persist}
+		w := load.AckMeter{Client: f[i], Limit: p.persist}
 		for first := true; first || time.Now().Before(end); first = false {
 			if err := w.Burst(payload, flight); err != nil {
 				return err
@@ -130,8 +130,8 @@ func (ph *phase) exchange(r *rig.Rig, f load.Clients, flight int) error {
 		if err := w.Confirm(); err != nil {
 			return err
 		}
-		atomic.AddInt64(&ph.messages, w.Messages)
-		atomic.AddInt64(&ph.late, w.Late)
+		atomic.AddInt64(&p.messages, w.Messages)
+		atomic.AddInt64(&p.late, w.Late)
 		return nil
 	})
 }

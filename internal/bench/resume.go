@@ -169,7 +169,7 @@ func weighRound(p *rig.Pods, path *pathRow, trips int, payload []byte, counts bo
 	var before, after [2]time.Duration
 	var err error
 	for i := range before {
-		if before[i], err = measure.CpuTime(p.Sidecars[i].Pid()); err != nil {
+		if before[i], err = measure.CPUTime(p.Sidecars[i].Pid()); err != nil {
 			return err
 		}
 	}
@@ -177,7 +177,7 @@ func weighRound(p *rig.Pods, path *pathRow, trips int, payload []byte, counts bo
 		return err
 	}
 	for i := range after {
-		if after[i], err = measure.CpuTime(p.Sidecars[i].Pid()); err != nil {
+		if after[i], err = measure.CPUTime(p.Sidecars[i].Pid()); err != nil {
 			return err
 		}
 	}

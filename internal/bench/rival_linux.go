@@ -174,7 +174,7 @@ func (p *instance) used() (u usage, err error) {
 		return u, err
 	}
 	for _, pid := range pids {
-		total, err := measure.CpuTime(pid)
+		total, err := measure.CPUTime(pid)
 		if err != nil {
 			return u, err
 		}

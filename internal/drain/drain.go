@@ -99,7 +99,7 @@ type (
 	// HandOver hands over all sessions that are left, and closes plain
 	// connections.
 	HandOver struct{}
-	// Done: the drain is over. Left could not be handed over in time.
+	// Done says that the drain is over. Left could not be handed over in time.
 	Done struct{ Left int }
 )
 

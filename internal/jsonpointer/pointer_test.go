@@ -8,7 +8,7 @@ import (
 
 func TestParse(t *testing.T) {
 	for s, want := range map[string][]string{
-		"": {}, "/": {""}, "/a/b": {"a", "b"}, "/a~1b/m~0n": {"a/b", "m~n"}, "/~01": {"~1"}, "/0/ ": {"0", " "},
+		"": {}, "/": {""}, "/a/b": {"a", "b"}, "/a~1b/m~0n": {"a/b", "m~n"}, "/~01": {"~1"}, "/0/\x20": {"0", " "},
 	} {
 		if got, ok := Parse(s); !ok || !slices.Equal(got, want) {
 			t.Errorf("%q: %q, %v; want %q", s, got, ok, want)

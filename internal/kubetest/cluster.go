@@ -117,7 +117,7 @@ func (c *cluster) prepare(ctx context.Context) (err error) {
 	if _, err := c.apply(ctx, string(after)); err != nil {
 		return err
 	}
-	if err := c.rollout(ctx, "deployment/echo"); err != nil {
+	if err := c.rollout(ctx); err != nil {
 		return err
 	}
 	c.say("connecting %d clients", c.clients)
@@ -163,10 +163,9 @@ func (c *cluster) ask(ctx context.Context, space, what string) (*tally, error) {
 	return t, nil
 }
 
-// rollout waits until a workload of the app's namespace is as wanted, and its
-// old pods are gone.
-func (c *cluster) rollout(ctx context.Context, workload string) error {
-	if _, err := c.kube(ctx, "rollout", "status", "-n", appSpace, workload, "--timeout="+patience.String()); err != nil {
+// rollout waits until the app is as wanted, and its old pods are gone.
+func (c *cluster) rollout(ctx context.Context) error {
+	if _, err := c.kube(ctx, "rollout", "status", "-n", appSpace, "deployment/echo", "--timeout="+patience.String()); err != nil {
 		return err
 	}
 	return c.leavers(ctx, appSpace)
@@ -187,7 +186,7 @@ func (c *cluster) leavers(ctx context.Context, space string) error {
 }
 
 // explain says what can be known of a cluster that did not do as it should.
-func (c *cluster) explain(ctx context.Context) error {
+func (c *cluster) explain(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	for _, args := range [][]string{
 		{"get", "pods", "-A", "-o", "wide"},
@@ -199,7 +198,6 @@ func (c *cluster) explain(ctx context.Context) error {
 		lines := strings.Split(out, "\n")
 		c.say("$ kubectl %s\n%s", strings.Join(args, " "), strings.Join(lines[max(0, len(lines)-40):], "\n"))
 	}
-	return nil
 }
 
 // clean removes what the run has made.

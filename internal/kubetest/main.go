@@ -11,7 +11,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -38,7 +37,8 @@ func command(ctx context.Context, args []string) (int, error) {
 func run(ctx context.Context, o *options) (int, error) {
 	c := &cluster{options: o, say: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
 	if err := c.prepare(ctx); err != nil {
-		return 0, errors.Join(err, c.explain(ctx))
+		c.explain(ctx)
+		return 0, err
 	}
 	if !o.keep {
 		defer c.clean()
@@ -52,7 +52,8 @@ func run(ctx context.Context, o *options) (int, error) {
 		c.say("%s", r.line())
 		c.results = append(c.results, r)
 		if r.broken != nil {
-			return 0, errors.Join(fmt.Errorf("kubetest: %s: %w", sc.name, r.broken), c.explain(ctx))
+			c.explain(ctx)
+			return 0, fmt.Errorf("kubetest: %s: %w", sc.name, r.broken)
 		}
 		if len(r.failures) > 0 {
 			code = lab.ExitFailed

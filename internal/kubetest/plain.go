@@ -41,7 +41,7 @@ func (p *plainClient) settled() bool {
 
 func (p *plainClient) live(ctx context.Context) {
 	for ctx.Err() == nil {
-		conn, _, err := websocket.DefaultDialer.DialContext(ctx, p.c.url, nil)
+		conn, _, err := websocket.DefaultDialer.DialContext(ctx, p.c.url, nil) //nolint:bodyclose // need not be closed, it says
 		if err != nil {
 			p.c.note(func() { p.c.plain.Refused[err.Error()]++ })
 			time.Sleep(pace)
@@ -52,7 +52,7 @@ func (p *plainClient) live(ctx context.Context) {
 		go p.talk(r)
 		err = p.read(r)
 		p.attach(nil)
-		conn.Close()
+		_ = conn.Close() // what it was for is over
 		p.end(r, err)
 	}
 }

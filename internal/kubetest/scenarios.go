@@ -29,7 +29,7 @@ var scenarios = []scenario{
 			if _, err := c.kube(ctx, "scale", "-n", appSpace, "deployment/echo", "--replicas="+n); err != nil {
 				return err
 			}
-			if err := c.rollout(ctx, "deployment/echo"); err != nil {
+			if err := c.rollout(ctx); err != nil {
 				return err
 			}
 		}
@@ -80,7 +80,7 @@ func (c *cluster) restart(ctx context.Context) error {
 	if _, err := c.kube(ctx, "rollout", "restart", "-n", appSpace, "deployment/echo"); err != nil {
 		return err
 	}
-	return c.rollout(ctx, "deployment/echo")
+	return c.rollout(ctx)
 }
 
 func (c *cluster) deletePod(ctx context.Context, how ...string) error {
@@ -92,5 +92,5 @@ func (c *cluster) deletePod(ctx context.Context, how ...string) error {
 	if _, err := c.kube(ctx, append([]string{"delete", "-n", appSpace, victim}, how...)...); err != nil {
 		return err
 	}
-	return c.rollout(ctx, "deployment/echo")
+	return c.rollout(ctx)
 }

@@ -42,7 +42,7 @@ func DialRaw(ctx context.Context, tcp net.Conn, key uint32, every time.Duration,
 		NetDialContext:   func(context.Context, string, string) (net.Conn, error) { return tcp, nil },
 		HandshakeTimeout: handshakeLimit,
 	}
-	conn, answer, err := d.DialContext(ctx, StreamURL(tcp.RemoteAddr().String(), key, every), nil)
+	conn, answer, err := d.DialContext(ctx, StreamURL(tcp.RemoteAddr().String(), key, every), nil) //nolint:bodyclose // need not be closed, it says
 	if err != nil {
 		r.refused, r.over = err.Error(), true
 		if answer != nil {

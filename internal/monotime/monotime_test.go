@@ -25,7 +25,7 @@ func TestMoment(t *testing.T) {
 		now := time.Now()
 		later := At(now.Add(time.Minute))
 		time.Sleep(time.Minute)
-		if d := time.Now().Sub(later.Time()); d != 0 {
+		if d := time.Since(later.Time()); d != 0 {
 			t.Errorf("in a bubble: off by %v", d)
 		}
 	})

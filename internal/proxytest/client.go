@@ -57,7 +57,10 @@ func ServeHTTP(t *testing.T, l net.Listener, h http.Handler) {
 	srv.Protocols.SetUnencryptedHTTP2(true)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(l) }()
-	t.Cleanup(func() { srv.Close(); <-done })
+	t.Cleanup(func() {
+		_ = srv.Close()
+		<-done
+	})
 }
 
 // A Client is a raw client connection.

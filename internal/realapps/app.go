@@ -63,7 +63,7 @@ func (a *app) start() error {
 	a.process, a.ready, a.gone = &p, false, nil
 	a.lives = append(a.lives, a.next)
 	a.mu.Unlock()
-	return a.runner.until(flowLimit, "the app listens", func() bool {
+	return a.runner.until("the app listens", func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		return a.ready

@@ -100,7 +100,7 @@ func (s *testbed) flows(topic string) func() error {
 		next := s.app.upcoming()
 		begin := time.Now()
 		var at time.Time
-		err := s.runner.until(flowLimit, "an event of "+topic+" arrives", func() (ok bool) {
+		err := s.runner.until("an event of "+topic+" arrives", func() (ok bool) {
 			at, ok = s.report.reached(topic, next)
 			return ok
 		})
@@ -132,7 +132,7 @@ func (s *testbed) request() error {
 	if s.app.isDown() {
 		return nil
 	}
-	return s.runner.until(flowLimit, text+" is answered", func() bool { return s.report.answered(text) > 0 })
+	return s.runner.until(text+" is answered", func() bool { return s.report.answered(text) > 0 })
 }
 
 // counts is a step that wants one subscriber of the topic that is kept, none

@@ -110,7 +110,7 @@ func (s *testbed) openClient(name string, settings map[string]any) error {
 	}
 	s.client = client
 	s.over = append(s.over, client.Kill)
-	if err := s.runner.until(flowLimit, "the client is connected", s.report.isReady); err != nil {
+	if err := s.runner.until("the client is connected", s.report.isReady); err != nil {
 		noticed, failed := s.report.trouble()
 		return fmt.Errorf("%w; it noticed %v, failed %v", err, noticed, failed)
 	}
@@ -142,9 +142,9 @@ func (s *testbed) keepLog(name string) {
 	}
 }
 
-// until polls a condition, for at most limit.
-func (r *runner) until(limit time.Duration, what string, ok func() bool) error {
-	if err := proc.Until(r.ctx, limit, pollEvery, ok); err != nil {
+// until polls a condition, for at most flowLimit.
+func (r *runner) until(what string, ok func() bool) error {
+	if err := proc.Until(r.ctx, flowLimit, pollEvery, ok); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil

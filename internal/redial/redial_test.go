@@ -69,9 +69,9 @@ func TestFailed(t *testing.T) {
 	var h History
 	s, _ := h.Lost(start, true, patience, middle)
 	now := start
-	for i, want := range []time.Duration{100, 200, 400, 800, 1600, 2000, 2000} {
-		if ok := s.Failed(now, false); !ok || s.Due.Sub(now) != want*time.Millisecond {
-			t.Errorf("attempt %d: %v, %v, want %v ms", i+1, s.Due.Sub(now), ok, int64(want))
+	for i, want := range []int{100, 200, 400, 800, 1600, 2000, 2000} {
+		if ok := s.Failed(now, false); !ok || s.Due.Sub(now) != time.Duration(want)*time.Millisecond {
+			t.Errorf("attempt %d: %v, %v, want %v ms", i+1, s.Due.Sub(now), ok, want)
 		}
 		now = s.Due
 	}

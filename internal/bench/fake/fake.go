@@ -201,11 +201,12 @@ func Run() error {
 		}
 	}
 	asked := 0
-	go http.ListenAndServe(os.Getenv("WSR_ADMIN_LISTEN"), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	admin := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if asked++; asked < 2 {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-	}))
+	})
+	go func() { _ = http.ListenAndServe(os.Getenv("WSR_ADMIN_LISTEN"), admin) }() // whoever asks is not answered
 	ln, err := net.Listen("tcp", os.Getenv("WSR_LISTEN"))
 	if err != nil {
 		return err

@@ -16,10 +16,10 @@ import (
 // architecture that Go runs on under Linux.
 const userTick = 10 * time.Millisecond
 
-// CpuTime returns the processor time that a process has used. schedstat
+// CPUTime returns the processor time that a process has used. schedstat
 // counts nanoseconds, of threads that live; neither Go nor nginx ends threads
 // under these loads. Without it, utime and stime count ticks.
-func CpuTime(pid int) (time.Duration, error) {
+func CPUTime(pid int) (time.Duration, error) {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil {
 		return 0, err

@@ -57,13 +57,13 @@ func TestParseModel(t *testing.T) {
 
 // The real files of this process parse, and its time moves on.
 func TestOwnProcess(t *testing.T) {
-	before, err := CpuTime(os.Getpid())
+	before, err := CPUTime(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
 	after := before
 	for x := 0; after == before; x++ {
-		if after, err = CpuTime(os.Getpid()); err != nil {
+		if after, err = CPUTime(os.Getpid()); err != nil {
 			t.Fatal(err)
 		}
 	}
