@@ -86,7 +86,10 @@ func (r *resume) adopted(state *store.State) {
 	var app *upgrade.AppConn
 	hs := r.handshake()
 	if !state.Closed && (start.AppReplaceable || start.AppReplaceableIfRestored && start.Tracker.Complete()) {
-		if app = r.dialApp(hs); app == nil {
+		var answer func()
+		if app, answer = r.askApp(hs); app == nil {
+			r.giveBack(state)
+			answer()
 			return
 		}
 		if app.Subprotocol == state.Subprotocol {
@@ -97,6 +100,16 @@ func (r *resume) adopted(state *store.State) {
 		}
 	}
 	r.adoptWith(start, state, app, hs)
+}
+
+// giveBack leaves the session to the next owner as it was left to us: it has not
+// gone on. The client, which comes again at once, is answered after that.
+func (r *resume) giveBack(state *store.State) {
+	ctx, cancel := context.WithTimeout(context.Background(), appendTimeout) // the client may have gone
+	defer cancel()
+	if err := store.GiveBack(ctx, r.s.cfg.Store, store.ID(r.session), state); err != nil {
+		r.s.log.Warn("session could not be given back: its client will hear that its owner was lost", "session", r.session.String(), "error", err)
+	}
 }
 
 // start is what is known of a session from its client's request.
@@ -135,6 +148,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 			c.app.t.Abort()
 			c.appClosed(false)
 		}
+		r.giveBack(state)
 		r.reset(reason)
 		return
 	}

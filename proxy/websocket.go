@@ -79,6 +79,16 @@ type request struct {
 // dialApp makes the handshake with the app. When the app refuses, the client
 // has its answer already, and the result is nil.
 func (q *request) dialApp(hs upgrade.Offer) *upgrade.AppConn {
+	app, answer := q.askApp(hs)
+	if app == nil {
+		answer()
+	}
+	return app
+}
+
+// askApp makes the handshake with the app. When the app refuses, the result is
+// nil, and answer tells the client.
+func (q *request) askApp(hs upgrade.Offer) (app *upgrade.AppConn, answer func()) {
 	hs.Scheme = q.scheme
 	began := time.Now()
 	app, resp, err := q.s.dialApp(q.r.Context(), q.r, hs) //nolint:bodyclose // PassRefusal closes it
@@ -88,17 +98,17 @@ func (q *request) dialApp(hs upgrade.Offer) *upgrade.AppConn {
 	case errors.As(err, &ue):
 		q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
 		q.s.log.Warn("app handshake failed", "error", err)
-		q.s.refuse(q.w, ue.Refusal())
-		return nil
+		return nil, func() { q.s.refuse(q.w, ue.Refusal()) }
 	case resp != nil:
 		q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
-		if err := upgrade.PassRefusal(q.w, resp); err != nil {
-			q.s.log.Debug("app's refusal was cut short", "error", err)
+		return nil, func() {
+			if err := upgrade.PassRefusal(q.w, resp); err != nil {
+				q.s.log.Debug("app's refusal was cut short", "error", err)
+			}
 		}
-		return nil
 	}
 	q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppOK, Took: took})
-	return app
+	return app, nil
 }
 
 // accept completes the client's handshake and takes its connection.

@@ -56,6 +56,25 @@ func Adopt(ctx context.Context, s Store, a Adoption) (*State, error) {
 	return st, writeSnapshot(ctx, s, a.ID, st)
 }
 
+// GiveBack undoes an adoption that came to nothing before the session went on,
+// so that the next owner finds a session that was handed over: Handed, Unclean
+// and Owed are what they were before st was adopted. A session that was not
+// handed over has nothing to be given back.
+func GiveBack(ctx context.Context, s Store, id ID, st *State) error {
+	if !st.Handed {
+		return nil
+	}
+	rec := st.Record
+	rec.Kind, rec.Frames, rec.Context = Delta, nil, nil
+	rec.N++
+	rev, err := s.Append(ctx, id, st.Revision, &rec)
+	if err != nil {
+		return err
+	}
+	st.N, st.Kind, st.Revision = rec.N, rec.Kind, rev
+	return nil
+}
+
 // claimOf returns the record that begins the next epoch: all values of the
 // former owner but frames and context, which stay as they are in the chain.
 func claimOf(a *Adoption) *Record {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -277,6 +278,44 @@ func TestDrainDetached(t *testing.T) {
 		if got, want := app.all(), "1:hello 2:later 2:again"; got != want {
 			t.Errorf("the app heard %q, want %q", got, want)
 		}
+	})
+}
+
+// The app of the next pod is not ready when the client comes, or refuses it, and
+// then it is: the hand-over was clean all the same.
+func TestDrainedToAppThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := &moody{script: newScript()}
+		f := newFleet(t, app, true)
+		p := f.add(nil)
+		next := f.add(func(c *proxy.Config) {
+			dial := c.DialApp
+			c.DialApp = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if app.refuses.Load() {
+					return nil, syscall.ECONNREFUSED
+				}
+				return dial(ctx, network, addr)
+			}
+		})
+		v := f.visit(0, "/", &client.Options{Adopt: true})
+		socket := <-app.sockets
+		v.sayAcked("hello")
+		v.move(-1)
+		synctest.Wait()
+		say(t, socket, "while away")
+		if err := <-p.drains(t); err != nil {
+			t.Fatal(err)
+		}
+		app.refuses.Store(true)
+		v.to.Store(1)
+		time.Sleep(3 * time.Second)
+		if next.watch.count("dialled failed") == 0 {
+			t.Error("the app was not asked while it was away")
+		}
+		app.refuses.Store(false)
+		v.event(client.EventAdopted, "drained")
+		v.hear("while away")
+		v.sayAcked("again")
 	})
 }
 

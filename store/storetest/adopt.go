@@ -93,6 +93,40 @@ func testAdoptTwice(t *testing.T, s store.Store) {
 	wantAdopted(t, st, store.Record{Epoch: 3, Owner: "c", InAcked: 17})
 }
 
+// testGiveBack: a hands over to b, whose app is away, and which gives the session
+// back; c adopts what a has handed over.
+func testGiveBack(t *testing.T, s store.Store) {
+	a := begin(t, s, "a")
+	a.delta(1, 3)
+	a.append(func(r *store.Record) {
+		r.Kind, r.InAcked, r.Handed, r.Owed, r.Context = store.Delta, 17, true, true, []byte("hello")
+	})
+	b, err := AdoptLatest(t.Context(), s, a.id, "b", epochStart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.GiveBack(t.Context(), s, a.id, b); err != nil {
+		t.Fatal(err)
+	}
+	c, err := AdoptLatest(t.Context(), s, a.id, "c", epochStart.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFrames(t, c, 1, 3, 10)
+	wantAdopted(t, c, store.Record{Epoch: 3, Owner: "c", Handed: true, InAcked: 17})
+	if string(c.Context) != "hello" || !c.Owed || c.Gap {
+		t.Errorf("context %q, owed %v, gap %v", c.Context, c.Owed, c.Gap)
+	}
+	if err := store.GiveBack(t.Context(), s, a.id, b); !errors.Is(err, store.ErrFenced) {
+		t.Errorf("b gives back what is c's: %v", err)
+	}
+	c.Handed = false
+	before := c.Revision
+	if err := store.GiveBack(t.Context(), s, a.id, c); err != nil || c.Revision != before {
+		t.Errorf("a session of a lost owner is given back: %v", err)
+	}
+}
+
 // wantAdopted checks what an adoption changes and what it keeps. The session
 // has been detached since the first adoption.
 func wantAdopted(t *testing.T, st *store.State, want store.Record) {
