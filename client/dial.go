@@ -20,19 +20,40 @@ import (
 // ws, wss, http and https URLs are taken. ctx bounds Dial only, not the life
 // of the Conn. The first connection is tried once, as with any WebSocket;
 // redirects are not followed and no proxy of the environment is used
-// (Options.NetDial can). A server that refuses because it does not know our
-// subprotocols is dialled once more without them.
+// (Options.NetDial can). A server that refuses our subprotocols is dialled
+// without them, and one that answers 400, for which there are other reasons,
+// once more with them before that. Who accepts wsr.v1 and does not say WELCOME
+// is tried three times.
 //
 // The response is that of the handshake. When the server refused, it comes
 // with the error, and up to 1,024 bytes of its body can be read. Its body need
 // not be closed.
 func Dial(ctx context.Context, url string, opts *Options) (*Conn, *http.Response, error) {
+	for tries := 1; ; tries++ {
+		c, resp, err := dial(ctx, url, opts)
+		if !errors.Is(err, errNoWelcome) || tries == maxUnwelcomed {
+			return c, resp, err
+		}
+	}
+}
+
+// maxUnwelcomed is how often a sidecar is dialled that does not say WELCOME to a
+// new session.
+const maxUnwelcomed = 3
+
+var errNoWelcome = errors.New(noWelcome)
+
+// dial is Dial with one connection.
+func dial(ctx context.Context, url string, opts *Options) (*Conn, *http.Response, error) {
 	c, err := newConn(url, opts)
 	if err != nil {
 		return nil, nil, err
 	}
 	o := c.m.firstOffer()
 	u, resp, err := c.handshake(ctx, o.Protocols())
+	if status, ok := errors.AsType[ws.StatusError](err); ok && status == http.StatusBadRequest {
+		u, resp, err = c.handshake(ctx, o.Protocols())
+	}
 	if err != nil && refusesSubprotocols(err) {
 		u, resp, err = c.handshake(ctx, o.App)
 	}
@@ -106,6 +127,9 @@ func (c *Conn) open(ctx context.Context, o offer, u *upgraded) error {
 			c.perform(time.Now())
 			return fmt.Errorf("client: dial %s: %w", c.url.Host, err)
 		}
+	}
+	if !conn.welcomed && conn.closed.Reason == noWelcome {
+		return fmt.Errorf("client: dial %s: %w", c.url.Host, errNoWelcome)
 	}
 	if !conn.welcomed {
 		return fmt.Errorf("client: dial %s: %w", c.url.Host, c.m.err)

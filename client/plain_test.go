@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -188,20 +189,73 @@ func TestSelectedByAccident(t *testing.T) {
 		if _, _, err := c.Read(t.Context()); CloseStatus(err) != 1006 || !errors.Is(err, io.ErrUnexpectedEOF) || c.Resilient() {
 			t.Fatal(err)
 		}
-
-		start := time.Now()
-		ch = s.dial(s.options())
-		p = s.accept(wire.Subprotocol)
-		c = (<-ch).c
-		if c.Resilient() || time.Since(start) != maxWelcomeWait {
-			t.Fatalf("resilient %v after %v", c.Resilient(), time.Since(start))
-		}
-		go c.Write(t.Context(), MessageText, []byte("as usual"))
-		p.want("as usual")
-		p.raw(frameOf(ws.OpClose, nil))
-		p.want("close")
-		p.gone()
 	})
+}
+
+// A WELCOME that is late does not make a connection a plain one, on which the
+// program would get it, with the token, as a message: it is tried again.
+func TestWelcomeLateAtFirst(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		ch := s.dial(s.options())
+		start := time.Now()
+		for range maxUnwelcomed - 1 {
+			s.accept(wire.Subprotocol)
+		}
+		p := s.accept(wire.Subprotocol)
+		if d := time.Since(start); d < 2*maxWelcomeWait || d > 2*(maxWelcomeWait+maxFinalWrite) {
+			t.Errorf("the last dial came after %v", d)
+		}
+		p.welcome(wire.StatusNew, 0, 1)
+		c := (<-ch).c
+		if !c.Resilient() {
+			t.Error("an ordinary WebSocket")
+		}
+		c.CloseNow()
+
+		ch = s.dial(s.options())
+		for range maxUnwelcomed {
+			s.accept(wire.Subprotocol)
+		}
+		if r := <-ch; !errors.Is(r.err, errNoWelcome) {
+			t.Fatal(r.err)
+		}
+	})
+}
+
+// One answer of 400 is no evidence that the server does not know our
+// subprotocols, and each dial has a header of its own.
+func TestRefusedOnce(t *testing.T) {
+	for refusals, want := range []string{1: "wsr, wsr.v1", 2: ""} {
+		if refusals == 0 {
+			continue
+		}
+		var offers, tickets []string
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			offers = append(offers, r.Header.Get("Sec-WebSocket-Protocol"))
+			tickets = append(tickets, r.Header.Get("X-Ticket"))
+			if len(offers) <= refusals {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			coderEcho()(w, r)
+		}))
+		defer s.Close()
+		issued := 0
+		c, _, err := Dial(t.Context(), s.URL, &Options{Header: func(context.Context) (http.Header, error) {
+			issued++
+			return http.Header{"X-Ticket": {strconv.Itoa(issued)}}, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.CloseNow()
+		if got := offers[len(offers)-1]; len(offers) != refusals+1 || got != want {
+			t.Errorf("refused %d times: %d dials, the last with %q, want %q", refusals, len(offers), got, want)
+		}
+		if got := strings.Join(tickets, " "); got != "1 2 3"[:2*refusals+1] {
+			t.Errorf("tickets %q", got)
+		}
+	}
 }
 
 func TestRefused(t *testing.T) {

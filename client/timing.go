@@ -74,15 +74,13 @@ func (m *machine) tick(now time.Time, late time.Duration) {
 	}
 }
 
-// welcomeTimeout handles that no WELCOME came in time. PROTOCOL §2.3: on the
-// first connection of a session it means that the server is a plain one.
+// welcomeTimeout handles that no WELCOME came in time: it may be late, so the
+// connection never counts as a plain one (PROTOCOL §2.3).
 func (m *machine) welcomeTimeout(now time.Time, conn *connection) {
-	if conn.offer.first {
-		m.becomePlain(conn, "")
-		return
-	}
-	m.violation(now, conn, "no WELCOME")
+	m.violation(now, conn, noWelcome)
 }
+
+const noWelcome = "no WELCOME"
 
 // checkSilence probes a silent connection, or gives it up (PROTOCOL §6.2).
 func (m *machine) checkSilence(now time.Time, conn *connection, late time.Duration) {

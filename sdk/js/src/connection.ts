@@ -19,6 +19,8 @@ export interface Closed {
 export class Connection {
   /** The driver's; the machine does not use it. */
   socket?: Transport;
+  /** How many handshakes with our subprotocols have failed on a session's first connection. */
+  refusals = 0;
   /** The handshake has succeeded. */
   opened = false;
   /** WELCOME came, or there is no sidecar. */

@@ -34,8 +34,11 @@ const DIAL_EVERY = 4;
 /** What setTimeout can take. */
 const MAX_TIMER = 2 ** 31 - 1;
 
-/** Servers without a sidecar that refuse our subprotocols, by URL without query: a second dial costs a round trip. */
-const plainServers = new Set<string>();
+/**
+ * So often a first handshake with our subprotocols must fail before one is made without them. Browsers do not say
+ * why: a server without a sidecar may refuse them, or the network may have failed once.
+ */
+const REFUSALS = 2;
 
 /** What to dial, as the page gave it. */
 export interface Target {
@@ -280,27 +283,21 @@ export class Driver {
     }
   }
 
-  #connect(connection: Connection, url: string | URL, app: string | string[], withoutUs = false): void {
+  #connect(connection: Connection, url: string | URL, app: string | string[]): void {
     const { adopt, webSocket = globalThis.WebSocket as WebSocketConstructor | undefined } = this.#settings;
     if (!webSocket) {
       throw new Error("wsresilience: no WebSocket here: pass option webSocket");
     }
-    const place = `${url}`.replace(/\?.*/, ""); // the query may be a ticket
     const protocols = app === Object(app) ? [...app] : [`${app}`];
     this.#hasProtocols = !!protocols.length;
     offer(this.machine, connection);
-    const resilient = !withoutUs && (!!connection.resume || !plainServers.has(place));
+    const resilient = connection.refusals < REFUSALS;
     const offered = resilient ? subprotocols(protocols, !!adopt, connection.resume) : protocols;
     const socket = new webSocket(`${url}`, offered);
     connection.socket = socket;
     this.url = socket.url;
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => {
-      if (!resilient) {
-        plainServers.add(place);
-      }
-      this.#perform(() => this.#opened(connection, socket));
-    };
+    socket.onopen = () => this.#perform(() => this.#opened(connection, socket));
     socket.onmessage = ({ data }: { data: string | ArrayBuffer }) =>
       this.#perform((m, now) =>
         receive(m, now, connection, typeof data === "string" ? data : new Uint8Array(data)),
@@ -313,7 +310,9 @@ export class Driver {
         this.#dialFailed(connection, reason);
       } else {
         // PROTOCOL §2.3: browsers fail a connection if the server chose no subprotocol, as most servers do.
-        this.#connect(connection, url, app, true);
+        // Functions are asked anew: what they told may be good for one handshake.
+        connection.refusals++;
+        this.#prepare(connection, false).catch((e) => this.#dialFailed(connection, `${e}`));
       }
     };
   }
@@ -329,6 +328,7 @@ export class Driver {
       // Another server, perhaps during a roll-out. The next may be a sidecar.
       drop(machine, clock(), connection, CODE.normal, "no sidecar");
     } else {
+      console.info("wsresilience: no sidecar");
       attachPlain(machine, clock(), connection, isOwn(protocol) ? "" : protocol);
     }
   }

@@ -15,6 +15,9 @@ import { CODE } from "./wire.ts";
 const MIN_LIFETIME = 1000;
 const STABLE = 10_000;
 
+/** How many attempts a first connection has at most if a sidecar answers without WELCOME. */
+const MAX_UNWELCOMED = 3;
+
 /** A message of the app that is to be dispatched; `dispatched` must be called after it. */
 export interface AppMessage {
   readonly data: Data;
@@ -58,6 +61,8 @@ export class Machine {
   current: Connection | null = null;
   /** One that was dialled and is not welcomed yet. */
   next: Connection | null = null;
+  /** Attempts since one was answered with `wsr.v1` and without WELCOME; 0: there was none. */
+  unwelcomed = 0;
   /** When to dial next. */
   dialAt = 0;
   /** When `current` was lost. */
@@ -182,7 +187,8 @@ export function drop(
   connection.closed = { code, reason };
   if (connection === m.next) {
     m.next = null;
-    if (m.opened || m.token || m.settings.retryInitialConnect) {
+    const again = m.unwelcomed && m.unwelcomed++ < MAX_UNWELCOMED;
+    if (m.opened || m.token || m.settings.retryInitialConnect || again) {
       m.dialAt = now + m.backoff.next();
     } else {
       end(m, CODE.abnormal, reason);

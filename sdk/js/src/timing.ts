@@ -2,7 +2,7 @@ import type { Connection } from "./connection.ts";
 import { NEVER } from "./inbox.ts";
 import { drop, end, lost, type Machine } from "./machine.ts";
 import { ackLimit } from "./outgoing.ts";
-import { attachPlain, PROBE_WAIT } from "./redial.ts";
+import { PROBE_WAIT } from "./redial.ts";
 import { less } from "./serial.ts";
 import { CODE } from "./wire.ts";
 
@@ -49,13 +49,10 @@ export function tick(m: Machine, now: number, late: number): number {
   return m.state === "closed" ? NEVER : due;
 }
 
-/** No WELCOME came in time. On a session's first connection that means that there is no sidecar (PROTOCOL §2.3). */
+/** No WELCOME came in time: it may be late, so the connection never counts as a plain one (PROTOCOL §2.3). */
 function welcomeTimeout(m: Machine, now: number, connection: Connection): void {
-  if (connection.opened && !connection.resume) {
-    attachPlain(m, now, connection, "");
-  } else {
-    drop(m, now, connection, CODE.violation, "no WELCOME");
-  }
+  m.unwelcomed ||= connection.opened ? 1 : 0;
+  drop(m, now, connection, CODE.violation, "no WELCOME");
 }
 
 /** Schedules an ack. A durable session saves its state first. */

@@ -1,0 +1,88 @@
+// The first handshake: whether there is a sidecar is known when it is, and not guessed.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ResilientWebSocket, type WebSocketConstructor } from "../src/index.ts";
+import { encodeWelcome } from "./encode.ts";
+import { until } from "./rig.ts";
+
+/** What happens to a handshake: it fails, or is answered with a subprotocol. */
+type Answer = "fails" | "wsr.v1" | "";
+
+/** A network on which the handshakes go as listed, and the last answer repeats itself. */
+function network(...answers: [Answer, ...Answer[]]) {
+  const dials: string[] = [];
+  class Fake {
+    readonly url: string;
+    protocol = "";
+    readonly extensions = "";
+    readyState = 0;
+    readonly bufferedAmount = 0;
+    binaryType = "";
+    onopen: (() => void) | null = null;
+    onmessage: ((event: { data: ArrayBuffer }) => void) | null = null;
+    onerror: (() => void) | null = null;
+    onclose: ((event: { code: number; reason: string; wasClean: boolean }) => void) | null = null;
+
+    constructor(url: string, protocols: string[] = []) {
+      this.url = url;
+      dials.push(`${new URL(url).search} ${protocols.join(" ")}`.trim());
+      const answer = answers.length > 1 ? answers.shift()! : answers[0];
+      void Promise.resolve().then(() => this.answer(answer, protocols));
+    }
+
+    private answer(answer: Answer, offered: string[]): void {
+      // As in browsers, a server that selects nothing of what was offered fails the handshake.
+      if (answer === "fails" || (offered.length > 0 && !answer)) {
+        this.onclose?.({ code: 1006, reason: "", wasClean: false });
+        return;
+      }
+      this.protocol = offered.includes(answer) ? answer : "";
+      this.readyState = 1;
+      this.onopen?.();
+      if (this.protocol) {
+        this.onmessage?.({ data: encodeWelcome({}).buffer });
+      }
+    }
+
+    send(): void {}
+    close(): void {
+      this.readyState = 3;
+    }
+  }
+  return { dials, webSocket: Fake as unknown as WebSocketConstructor };
+}
+
+const OURS = "wsr wsr.v1";
+
+test("a handshake that fails once says nothing of the server", async () => {
+  const { dials, webSocket } = network("fails", "wsr.v1");
+  for (let i = 0; i < 2; i++) {
+    const socket = new ResilientWebSocket("ws://a.test/", [], { webSocket });
+    await until(() => socket.readyState === 1, "open");
+    assert.equal(socket.resilient, true);
+    socket.close();
+  }
+  assert.deepEqual(dials.slice(0, 3), [OURS, OURS, OURS]);
+});
+
+test("a server that refuses our subprotocols twice has an ordinary WebSocket, and is asked again later", async () => {
+  const { dials, webSocket } = network("");
+  for (let i = 0; i < 2; i++) {
+    const socket = new ResilientWebSocket("ws://b.test/", [], { webSocket });
+    await until(() => socket.readyState === 1, "open");
+    assert.equal(socket.resilient, false);
+    socket.close();
+  }
+  assert.deepEqual(dials, [OURS, OURS, "", OURS, OURS, ""]);
+});
+
+test("each dial asks for its own URL", async () => {
+  const { dials, webSocket } = network("");
+  let tickets = 0;
+  const socket = new ResilientWebSocket(async () => `ws://c.test/?${++tickets}`, ["chat"], { webSocket });
+  socket.onclose = () => {};
+  await until(() => tickets === 3, "three dials");
+  await sleep(0);
+  assert.deepEqual(dials, ["?1 chat wsr.v1", "?2 chat wsr.v1", "?3 chat"]);
+});
