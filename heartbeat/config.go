@@ -28,7 +28,7 @@ const (
 
 // Config holds the settings of a link's heartbeat. The zero value, or a nil
 // pointer, is the default; so is each field that is zero or negative. One
-// Config may serve any number of monitors and goroutines as long as nobody
+// Config may serve any number of monitors and goroutines as long as no one
 // changes it: to reload, make a new one and hand it to Monitor.Configure.
 type Config struct {
 	// Base is the interval of a link with a round trip of at most 100 ms and

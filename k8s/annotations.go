@@ -135,7 +135,7 @@ func (r *podRequest) readOwn(key, value, name string) {
 }
 
 // unknown records a name that does not exist: with a typing error the default
-// would hold and nobody would notice.
+// would hold, unnoticed.
 func (r *podRequest) unknown(name, key string, known []string) {
 	e := &InvalidError{Name: name, Why: "there is no such setting", Allowed: strings.Join(known, ", ")}
 	if len(key) < 2*maxShown {

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// takeOver makes the app's port lead to the sidecar for everybody but the
+// takeOver makes the app's port lead to the sidecar for all but the
 // kubelet: its probes have to reach the app.
 func (u *originalFields) takeOver(pod *corev1.Pod, app appPort, mode Mode) {
 	switch mode {

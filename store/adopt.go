@@ -33,7 +33,7 @@ type Adoption struct {
 // ErrFenced and ErrLost mean that another pod was faster: the caller loads
 // again and looks which. ErrEnded means that the session is over. After
 // ErrUnavailable the claim may stand: a caller that loads again and finds its
-// own address there adopts from itself. A session that nobody had marked as
+// own address there adopts from itself. A session that was not marked as
 // detached counts as detached at a.Now.
 func Adopt(ctx context.Context, s Store, a Adoption) (*State, error) {
 	former := a.From

@@ -43,7 +43,7 @@ type server struct {
 	config   *Config
 	log      *slog.Logger
 	client   *cluster.Client
-	keeper   *certs.Keeper
+	rotator  *certs.Rotator
 	metrics  *admission.Metrics
 	registry *prometheus.Registry
 	settings atomic.Pointer[k8s.Settings] // nil until the cluster's version is known
@@ -57,13 +57,13 @@ func newServer(config *Config, log *slog.Logger) (*server, error) {
 	}
 	s := &server{config: config, log: log, client: client, registry: prometheus.NewRegistry()}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.keeper = &certs.Keeper{
+	s.rotator = &certs.Rotator{
 		Dir:     config.Certificates.Dir,
 		Cluster: client, Namespace: config.Namespace, Secret: config.Certificates.Secret,
 		Webhook: config.Webhook, Service: config.Service,
 		Log: log, Failed: func() { s.metrics.ClusterError("certificate") },
 	}
-	s.metrics = admission.NewMetrics(s.registry, s.keeper.Expiry)
+	s.metrics = admission.NewMetrics(s.registry, s.rotator.Expiry)
 	if config.Sidecar.Cluster.Minor != 0 {
 		s.settings.Store(&config.Sidecar)
 	}
@@ -89,14 +89,14 @@ func (s *server) run(ctx context.Context, f webhookFlags) error {
 	reviews.Protocols = new(http.Protocols)
 	reviews.Protocols.SetHTTP1(true)
 	// RFC 8996: below 1.2 is not TLS any more.
-	reviews.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.keeper.GetCertificate}
+	reviews.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.rotator.GetCertificate}
 
 	// These run until the last review is answered.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	running.Go(func() { s.keeper.Run(background) })
+	running.Go(func() { s.rotator.Run(background) })
 	running.Go(func() { s.followVersion(background) })
 	failed := make(chan error, 2)
 	running.Go(func() { failed <- reviews.ServeTLS(webhook, "", "") })
@@ -177,7 +177,7 @@ func (s *server) ready() error {
 	case s.settings.Load() == nil:
 		return errors.New("the version of the cluster is not known yet: the API server has not answered")
 	}
-	return s.keeper.Ready()
+	return s.rotator.Ready()
 }
 
 // admissionCluster is the cluster as the admission handler sees it.

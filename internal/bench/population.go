@@ -16,7 +16,7 @@ import (
 	"github.com/wsresilience/wsresilience/store"
 )
 
-// What the sessions in the journal look like that nobody touches.
+// What the sessions in the journal look like that stay untouched.
 const (
 	// fillWidth is how many of them are written at the same time.
 	fillWidth = 64

@@ -98,7 +98,7 @@ func timeUsed(r *rig.Rig, m *startup, upstream string, o *options) error {
 	return nil
 }
 
-// weighFresh returns the resident memory of a sidecar that nobody uses.
+// weighFresh returns the resident memory of a sidecar without clients.
 func weighFresh(r *rig.Rig, upstream string, more ...string) (int64, error) {
 	dir, err := r.Scratch("data")
 	if err != nil {

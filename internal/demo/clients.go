@@ -31,8 +31,8 @@ const (
 	plainBackoffMax  = 5 * time.Second
 )
 
-// resumeBackoffMax is the longest wait between two attempts to resume: nobody
-// wants to watch one of half a minute.
+// resumeBackoffMax is the longest wait between two attempts to resume: half a
+// minute is too long to watch.
 const resumeBackoffMax = 2 * time.Second
 
 // newPlainClient is an ordinary client, which the lab's is.

@@ -166,7 +166,7 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "wsresilience-demo: %v\n", err)
 		return exitFailed
 	}
-	// A terminal that is closed, or a pipe that nobody reads any more, must
+	// A terminal that is closed, or a pipe without a reader, must
 	// not leave the data folder behind. SIGPIPE is no signal to wait for,
 	// since writing to a socket that was reset raises it too.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)

@@ -28,7 +28,7 @@ const (
 var pageFiles embed.FS
 
 // pagePolicy allows the page what it needs: its own files, and the visitor's
-// network, whose port nobody knows before the visit.
+// network, whose port is not known before the visit.
 const pagePolicy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:*; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // page is the server of the page: its files, and what a visit needs beside the

@@ -59,7 +59,7 @@ func (w *tallies) kills(app int) {
 	}
 }
 
-// fault notes that something was broken for everybody.
+// fault notes that something was broken for all clients.
 func (w *tallies) fault(kind faultKind, format string, args ...any) {
 	for _, t := range w.all() {
 		t.fault(kind, format, args...)

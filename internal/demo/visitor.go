@@ -61,8 +61,8 @@ func (v *visitor) address(u user) string {
 	return lab.StreamURL(v.link.Addr(), v.tally.key(u), 0)
 }
 
-// visitorKeys draws where the keys of a visitor's users begin: nobody guesses
-// another visitor's.
+// visitorKeys draws where the keys of a visitor's users begin: they cannot
+// be guessed by another visitor.
 func visitorKeys() uint32 {
 	var b [4]byte
 	_, _ = rand.Read(b[:]) // it never fails

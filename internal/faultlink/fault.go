@@ -47,17 +47,16 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", int(k))
 }
 
-// A trap is a cut that waits for its byte.
-type trap struct {
+// A pendingCut is a cut that waits for its byte.
+type pendingCut struct {
 	set  bool
 	left int64 // bytes that still pass
 	kind Kind
 }
 
 // take asks to pass want bytes. It returns how many may pass, and hit if the
-// trap springs behind them; it is unset then, so that one trap cuts one
-// connection.
-func (t *trap) take(want int) (n int, hit bool) {
+// cut comes behind them; it is unset then, so that it ends one connection.
+func (t *pendingCut) take(want int) (n int, hit bool) {
 	if !t.set {
 		return want, false
 	}

@@ -34,7 +34,7 @@ type Link struct {
 	conns    map[*Conn]struct{}
 	silent   bool
 	shape    shape
-	traps    [2]trap // by Direction
+	pending  [2]pendingCut // by Direction
 	closed   bool
 
 	goroutines sync.WaitGroup
@@ -132,7 +132,7 @@ func (l *Link) Cut(kind Kind) {
 func (l *Link) CutAfter(d Direction, n int64, kind Kind) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.traps[d] = trap{set: true, left: n, kind: kind}
+	l.pending[d] = pendingCut{set: true, left: n, kind: kind}
 }
 
 // Silence stops every byte and every end of stream in both directions, of
@@ -201,11 +201,11 @@ func (l *Link) Close() {
 	l.goroutines.Wait()
 }
 
-// take asks the trap of a direction, see trap.take.
+// take asks the pending cut of a direction, see pendingCut.take.
 func (l *Link) take(d Direction, want int) (n int, kind Kind, hit bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := &l.traps[d]
+	t := &l.pending[d]
 	n, hit = t.take(want)
 	return n, t.kind, hit
 }

@@ -21,26 +21,26 @@ func TestDelayStaysWithinJitter(t *testing.T) {
 	}
 }
 
-// A trap lets exactly its bytes pass, however they are asked for, and springs
-// once. The model counts bytes one by one.
-func FuzzTrap(f *testing.F) {
+// A pending cut lets exactly its bytes pass, however they are asked for, and
+// cuts once. The model counts bytes one by one.
+func FuzzPendingCut(f *testing.F) {
 	f.Add(uint16(0), []byte{1})
 	f.Add(uint16(10), []byte{4, 4, 4, 4})
 	f.Add(uint16(8), []byte{4, 4, 4})
 	f.Fuzz(func(t *testing.T, left uint16, wants []byte) {
-		tr := trap{set: true, left: int64(left)}
-		asked, passed, sprung := 0, 0, false
+		tr := pendingCut{set: true, left: int64(left)}
+		asked, passed, done := 0, 0, false
 		for _, w := range wants {
 			want := int(w) + 1
 			n, hit := tr.take(want)
-			if sprung {
+			if done {
 				if n != want || hit {
-					t.Fatalf("a sprung trap let %d of %d pass, hit %v", n, want, hit)
+					t.Fatalf("a cut that is done let %d of %d pass, hit %v", n, want, hit)
 				}
 				continue
 			}
 			asked, passed = asked+want, passed+n
-			if sprung = asked >= int(left); sprung != hit {
+			if done = asked >= int(left); done != hit {
 				t.Fatalf("asked for %d of %d, hit %v", asked, left, hit)
 			}
 			if want := min(asked, int(left)); passed != want {

@@ -36,7 +36,7 @@ const (
 
 var (
 	// ErrUnknownKey means that the text names a key that the ring lacks: a
-	// retired one, or somebody else's.
+	// retired one, or another deployment's.
 	ErrUnknownKey = errors.New("keyring: sealed with an unknown key")
 
 	// ErrSealed means that the text is too short or does not authenticate

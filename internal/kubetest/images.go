@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Images that are made here. The app is somebody else's, unchanged.
+// Images that are made here. The app is a public example, unchanged.
 const (
 	echoImage   = "example.com/echo:dev" // as examples/echo has it
 	natsImage   = "docker.io/library/nats:2.15.2-alpine"

@@ -100,7 +100,7 @@ func (h histogram) quantile(q float64) float64 {
 	return least
 }
 
-// webhookMends: a CA bundle that somebody took out is put back, and one
+// webhookMends: a CA bundle that was taken out is put back, and one
 // injector of two is enough.
 func webhookMends(ctx context.Context, c *cluster, r *result) error {
 	const configuration = "wsresilience-injector"

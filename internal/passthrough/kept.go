@@ -9,8 +9,8 @@ import (
 // A keptConn is a connection that an http.Transport keeps for one HTTP/1.1
 // request after another. The transport lets a request have a connection before it
 // looks whether bytes are left over from the answer before, and would then
-// hand them out as the answer to that request: another client's, if somebody
-// can make the app say too much (H30).
+// hand them out as the answer to that request: another client's, if an
+// attacker can make the app answer too much (H30).
 type keptConn struct {
 	net.Conn
 
@@ -31,7 +31,7 @@ func newKeptConn(c net.Conn) *keptConn {
 var errUnasked = errors.New("passthrough: upstream sent more than its answer")
 
 // take waits until the transport has read what there is: then either it reads
-// on, or it has found bytes that nobody asked for and closed the connection.
+// on, or it has found bytes that no request asked for and closed the connection.
 // The transport calls it before it writes a request (httptrace.GotConn), and
 // retries on another connection if this one is closed.
 func (k *keptConn) take() {

@@ -176,7 +176,7 @@ func (p *Handler) wantsHTTP2(r *http.Request) bool {
 	return p.scheme == "http" || strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 }
 
-// errSwitched is an app that switches protocols though nobody asked: what
+// errSwitched is an app that switches protocols without being asked: what
 // followed would be a tunnel past every check (CVE-2024-23326, H14).
 var errSwitched = errors.New("passthrough: upstream answered 101 to a request without Upgrade")
 

@@ -1,7 +1,7 @@
 // Package peer is the way to the other sidecars. A client that has come to the
 // wrong one is forwarded to the owner of its session: the same request, with a
 // sealed proof of who forwards it and for whom, and then the bytes of both
-// connections, which nobody looks at. It also remembers which sidecars do not
+// connections, unread. It also remembers which sidecars do not
 // answer. What becomes of a client that could not be forwarded is for the
 // caller to decide.
 package peer
@@ -67,7 +67,7 @@ const (
 	// NotOwner: the owner does not have the session, or the address leads
 	// nowhere but here.
 	NotOwner = event.ForwardNotOwner
-	// Refused: nobody listens there. The process is gone.
+	// Refused: nothing listens there. The process is gone.
 	Refused = event.ForwardRefused
 	// Unreachable: no answer in time, no route, no TLS, or no answer of a
 	// sidecar. Whether the owner lives is not known.
@@ -123,7 +123,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, scheme, owne
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Refused
 	case errors.Is(err, errUnreached):
-		return Unreachable // and somebody has logged it
+		return Unreachable // it is logged where it was found
 	}
 	f.peers.noAnswer(owner, began)
 	f.cfg.Logger.Warn("session's owner does not answer", "owner", owner, "error", err)

@@ -121,7 +121,7 @@ func (a *app) upcoming() int {
 
 // wantSubscribers waits until the app's own count of subscribers is as told.
 // A library hides events that it did not ask for; the app's count shows a
-// subscription that came back from the dead, or twice.
+// subscription that was restored though it had ended, or twice.
 func (a *app) wantSubscribers(want map[string]int) error {
 	a.setCounts(nil) // what a former life counted says nothing
 	for deadline := time.Now().Add(flowLimit); ; {

@@ -85,8 +85,8 @@ type tally struct {
 }
 
 // tally judges a topic. lives are the first numbers of the app's lives, in
-// order: between two lives events may be missing, since nobody was
-// subscribed.
+// order: between two lives events may be missing, since no client
+// was subscribed.
 func (r *report) tally(topic string, lives []int) tally {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -97,8 +97,8 @@ func (s *loops) grow() *loop {
 	return l
 }
 
-// close ends the loops, and closes the sockets that are left: nobody may write
-// to one any more. It returns when all of that is done.
+// close ends the loops, and closes the sockets that are left: no owner may
+// write to one any more. It returns when all of that is done.
 func (s *loops) close() {
 	s.mu.Lock()
 	s.closed = true

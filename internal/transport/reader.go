@@ -16,7 +16,7 @@ type reader struct {
 	in     inbox
 	began  bool // Start was called; the owner's
 	state  atomic.Int32
-	ended  atomic.Bool // the loop calls nobody any more, or is in its last call
+	ended  atomic.Bool // the loop makes no calls any more, or is in its last call
 	paused atomic.Bool
 	refeed atomic.Bool   // reading was resumed: what is left is offered again
 	wake   chan struct{} // one token: state or paused has changed

@@ -19,7 +19,7 @@ const (
 	fewParts = 8
 )
 
-// sendFlags spare the check for a signal that nobody wants, too.
+// sendFlags spare the check for a signal that is not wanted, too.
 const sendFlags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 
 // readSocket reads once. At the end of the stream it returns 0 and no error.

@@ -21,8 +21,7 @@ const (
 	keepAlive = 15 * time.Second
 )
 
-// An App is the app's address. It is immutable and safe for concurrent
-// use.
+// An App is the app's address. It is immutable and safe for concurrent use.
 type App struct {
 	network string // tcp or unix
 	address string // host:port, or the path of the socket
@@ -62,8 +61,8 @@ func (u *App) Host() string {
 	return u.address
 }
 
-// Connect dials the app, and makes no handshake to the app. TCP_NODELAY is on, as net sets it for every TCP
-// connection: frames are small and wait for nobody.
+// Connect dials the app without a handshake. TCP_NODELAY is on, as net sets it
+// for every TCP connection: frames are small and are sent at once.
 func (u *App) Connect(ctx context.Context) (net.Conn, error) {
 	c, err := u.Dialer(ctx, u.network, u.address)
 	if err != nil {

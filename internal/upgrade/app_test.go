@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestParseUpstream(t *testing.T) {
+func TestParseApp(t *testing.T) {
 	for _, tc := range []struct{ give, want, why string }{
 		{"http://127.0.0.1:8080", "http://127.0.0.1:8080", ""},
 		{"http://127.0.0.1:8080/", "http://127.0.0.1:8080", ""},

@@ -3,5 +3,5 @@
 // time, or files that another program renews, such as cert-manager.
 //
 // A pure function of the Secret's contents and the time plans what is to be done;
-// a Keeper does it.
+// a Rotator does it.
 package certs

@@ -76,7 +76,7 @@ func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{bundles: map[string][]byte{"pod.inject": nil}}
 		failed := 0
-		k := &Keeper{
+		k := &Rotator{
 			Cluster: m, Namespace: "wsresilience", Secret: "certificate", Webhook: "injector", Service: "injector",
 			Log: slog.New(slog.DiscardHandler), Failed: func() { failed++ },
 		}
@@ -123,7 +123,7 @@ func TestRun(t *testing.T) {
 func TestRunEndsDuringALook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{away: context.Canceled}
-		k := &Keeper{Cluster: m, Log: slog.New(slog.DiscardHandler), Failed: func() { t.Error("counted as failed") }}
+		k := &Rotator{Cluster: m, Log: slog.New(slog.DiscardHandler), Failed: func() { t.Error("counted as failed") }}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		k.Run(ctx)

@@ -19,7 +19,7 @@ type Rules struct {
 	// pod come out at To, where the sidecar listens.
 	From, To uint16
 
-	// Probe is a port that nobody listens on: connections to it come out at
+	// Probe is a port on which nothing listens: connections to it come out at
 	// From. The kubelet's probes come from outside, and have to hear the app.
 	Probe uint16
 }

@@ -73,7 +73,7 @@ func (s *socket) Write(p []byte) (int, error) {
 
 func (s *socket) Close() error { return unix.Close(s.fd) }
 
-// The rest of net.Conn, which nobody who has a socket needs.
+// The rest of net.Conn, which the owner of a socket does not need.
 
 func (s *socket) LocalAddr() net.Addr              { return nil }
 func (s *socket) RemoteAddr() net.Addr             { return nil }

@@ -104,7 +104,7 @@ func (r *Rig) AwaitListener(p *proc.Process, addr string) error {
 	return nil
 }
 
-// listens is quicker than proc.Listens to see that nobody does.
+// listens is quicker than proc.Listens to see that nothing listens.
 func listens(addr string) bool {
 	conn, err := net.Dial("tcp", addr)
 	return err == nil && conn.Close() == nil

@@ -238,7 +238,7 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// FreeAddrs returns so many loopback addresses that nobody listens on now.
+// FreeAddrs returns so many loopback addresses that are free now.
 func FreeAddrs(n int) ([]string, error) {
 	var free []string
 	for range n {

@@ -29,7 +29,7 @@ const (
 	maxAttempts = 4
 )
 
-// Cluster is what a Keeper asks of the API server.
+// Cluster is what a Rotator asks of the API server.
 type Cluster interface {
 	Secret(ctx context.Context, namespace, name string) (*corev1.Secret, error)
 	CreateSecret(ctx context.Context, s *corev1.Secret) error
@@ -40,9 +40,9 @@ type Cluster interface {
 	SetBundles(ctx context.Context, configuration string, bundles map[string][]byte) error
 }
 
-// Keeper renews the certificate and serves it to TLS. Its fields are set before
+// Rotator renews the certificate and serves it to TLS. Its fields are set before
 // Run; its methods are safe for concurrent use.
-type Keeper struct {
+type Rotator struct {
 	// Dir holds tls.crt and tls.key that another program renews; of the other
 	// fields only Log and Failed are then used.
 	Dir string
@@ -61,20 +61,20 @@ type Keeper struct {
 
 // Names are the DNS names under which the API server, or a test, calls the
 // webhook.
-func (k *Keeper) Names() []string {
-	name := k.Service + "." + k.Namespace
+func (r *Rotator) Names() []string {
+	name := r.Service + "." + r.Namespace
 	return []string{name + ".svc", name + ".svc.cluster.local", name}
 }
 
 // Run keeps the certificate until ctx ends.
-func (k *Keeper) Run(ctx context.Context) {
+func (r *Rotator) Run(ctx context.Context) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		if err := k.reconcile(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			k.Log.Error("the certificate could not be checked or renewed; trying again", "error", err.Error())
-			if k.Failed != nil {
-				k.Failed()
+		if err := r.reconcile(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			r.Log.Error("the certificate could not be checked or renewed; trying again", "error", err.Error())
+			if r.Failed != nil {
+				r.Failed()
 			}
 		}
 		select {
@@ -86,8 +86,8 @@ func (k *Keeper) Run(ctx context.Context) {
 }
 
 // GetCertificate is for a tls.Config. It fails until there is a certificate.
-func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if pair := k.pair.Load(); pair != nil {
+func (r *Rotator) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if pair := r.pair.Load(); pair != nil {
 		return pair, nil
 	}
 	return nil, errors.New("certs: no certificate yet")
@@ -95,55 +95,55 @@ func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 
 // Ready returns what keeps the API server from calling this webhook, nil if
 // nothing does.
-func (k *Keeper) Ready() error {
+func (r *Rotator) Ready() error {
 	switch {
-	case k.pair.Load() == nil:
+	case r.pair.Load() == nil:
 		return errors.New("there is no certificate yet")
-	case time.Now().After(k.Expiry()):
-		return fmt.Errorf("the certificate expired at %v", k.Expiry().UTC())
-	case !k.trusted.Load():
-		return fmt.Errorf("the webhooks of %s do not have the CA bundle yet", k.Webhook)
+	case time.Now().After(r.Expiry()):
+		return fmt.Errorf("the certificate expired at %v", r.Expiry().UTC())
+	case !r.trusted.Load():
+		return fmt.Errorf("the webhooks of %s do not have the CA bundle yet", r.Webhook)
 	}
 	return nil
 }
 
 // Expiry is when the certificate expires; the zero time while there is none.
-func (k *Keeper) Expiry() time.Time {
-	if pair := k.pair.Load(); pair != nil {
+func (r *Rotator) Expiry() time.Time {
+	if pair := r.pair.Load(); pair != nil {
 		return pair.Leaf.NotAfter
 	}
 	return time.Time{}
 }
 
 // reconcile checks everything once, and repairs it.
-func (k *Keeper) reconcile(ctx context.Context, now time.Time) error {
+func (r *Rotator) reconcile(ctx context.Context, now time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, interval)
 	defer cancel()
-	if k.Dir != "" {
-		return k.readDir()
+	if r.Dir != "" {
+		return r.readDir()
 	}
-	data, err := k.ensureSecret(ctx, now)
+	data, err := r.ensureSecret(ctx, now)
 	if err != nil {
-		return fmt.Errorf("certs: the Secret %s: %w", k.Secret, err)
+		return fmt.Errorf("certs: the Secret %s: %w", r.Secret, err)
 	}
 	s, err := parse(data)
 	if err != nil {
-		return fmt.Errorf("certs: the Secret %s: %w", k.Secret, err)
+		return fmt.Errorf("certs: the Secret %s: %w", r.Secret, err)
 	}
 	// The authority is in the bundle before what it signed is served.
-	if err := k.publishBundle(ctx, data[keyAuthority]); err != nil {
-		return fmt.Errorf("certs: the CA bundle of %s: %w", k.Webhook, err)
+	if err := r.publishBundle(ctx, data[keyAuthority]); err != nil {
+		return fmt.Errorf("certs: the CA bundle of %s: %w", r.Webhook, err)
 	}
-	k.pair.Store(s.pair)
+	r.pair.Store(s.pair)
 	return nil
 }
 
 // ensureSecret returns the Secret's contents, renewed if necessary.
-func (k *Keeper) ensureSecret(ctx context.Context, now time.Time) (map[string][]byte, error) {
+func (r *Rotator) ensureSecret(ctx context.Context, now time.Time) (map[string][]byte, error) {
 	var err error
 	for range maxAttempts {
 		var data map[string][]byte
-		data, err = k.attempt(ctx, now)
+		data, err = r.attempt(ctx, now)
 		if !apierrors.IsAlreadyExists(err) && !apierrors.IsConflict(err) {
 			return data, err
 		}
@@ -152,42 +152,42 @@ func (k *Keeper) ensureSecret(ctx context.Context, now time.Time) (map[string][]
 }
 
 // attempt fails with a conflict if another replica writes at the same time.
-func (k *Keeper) attempt(ctx context.Context, now time.Time) (map[string][]byte, error) {
-	secret, err := k.Cluster.Secret(ctx, k.Namespace, k.Secret)
+func (r *Rotator) attempt(ctx context.Context, now time.Time) (map[string][]byte, error) {
+	secret, err := r.Cluster.Secret(ctx, r.Namespace, r.Secret)
 	missing := apierrors.IsNotFound(err)
 	if missing {
 		secret = &corev1.Secret{
 			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-			ObjectMeta: metav1.ObjectMeta{Namespace: k.Namespace, Name: k.Secret,
+			ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: r.Secret,
 				Labels: map[string]string{"app.kubernetes.io/managed-by": "wsresilience-injector"}},
 			Type: corev1.SecretTypeTLS,
 		}
 	} else if err != nil {
 		return nil, err
 	}
-	next, why, err := plan(secret.Data, k.Names(), now)
+	next, why, err := plan(secret.Data, r.Names(), now)
 	if err != nil || next == nil {
 		return secret.Data, err
 	}
 	secret.Data = next
-	write := k.Cluster.UpdateSecret
+	write := r.Cluster.UpdateSecret
 	if missing {
-		write = k.Cluster.CreateSecret
+		write = r.Cluster.CreateSecret
 	}
 	if err := write(ctx, secret); err != nil {
 		return nil, err
 	}
-	k.Log.Info("certificate renewed", "reason", why, "secret", k.Secret)
+	r.Log.Info("certificate renewed", "reason", why, "secret", r.Secret)
 	return next, nil
 }
 
 // publishBundle writes bundle to the webhooks that have another.
-func (k *Keeper) publishBundle(ctx context.Context, bundle []byte) error {
-	have, err := k.Cluster.Bundles(ctx, k.Webhook)
+func (r *Rotator) publishBundle(ctx context.Context, bundle []byte) error {
+	have, err := r.Cluster.Bundles(ctx, r.Webhook)
 	if err != nil {
 		// The bundle may still be there, unless there are no webhooks.
 		if apierrors.IsNotFound(err) {
-			k.trusted.Store(false)
+			r.trusted.Store(false)
 		}
 		return err
 	}
@@ -198,34 +198,34 @@ func (k *Keeper) publishBundle(ctx context.Context, bundle []byte) error {
 		}
 	}
 	if len(want) == 0 {
-		k.trusted.Store(len(have) > 0)
+		r.trusted.Store(len(have) > 0)
 		return nil
 	}
-	k.trusted.Store(false)
-	if err := k.Cluster.SetBundles(ctx, k.Webhook, want); err != nil {
+	r.trusted.Store(false)
+	if err := r.Cluster.SetBundles(ctx, r.Webhook, want); err != nil {
 		return err
 	}
-	k.trusted.Store(true)
-	k.Log.Info("CA bundle written", "configuration", k.Webhook, "webhooks", len(want))
+	r.trusted.Store(true)
+	r.Log.Info("CA bundle written", "configuration", r.Webhook, "webhooks", len(want))
 	return nil
 }
 
 // readDir reads the files again. If they cannot be used, as in the middle of a
 // change, the certificate that was read before stays.
-func (k *Keeper) readDir() error {
-	cert, err := os.ReadFile(filepath.Join(k.Dir, keyCert))
+func (r *Rotator) readDir() error {
+	cert, err := os.ReadFile(filepath.Join(r.Dir, keyCert))
 	if err != nil {
 		return fmt.Errorf("certs: %w", err)
 	}
-	key, err := os.ReadFile(filepath.Join(k.Dir, keyKey))
+	key, err := os.ReadFile(filepath.Join(r.Dir, keyKey))
 	if err != nil {
 		return fmt.Errorf("certs: %w", err)
 	}
 	pair, err := parsePair(cert, key)
 	if err != nil {
-		return fmt.Errorf("certs: %s: %w", k.Dir, err)
+		return fmt.Errorf("certs: %s: %w", r.Dir, err)
 	}
-	k.pair.Store(pair)
-	k.trusted.Store(true)
+	r.pair.Store(pair)
+	r.trusted.Store(true)
 	return nil
 }

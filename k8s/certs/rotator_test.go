@@ -17,19 +17,19 @@ import (
 )
 
 // newKeeper is a replica.
-func newKeeper(t *testing.T, server *clustertest.Server) *Keeper {
+func newKeeper(t *testing.T, server *clustertest.Server) *Rotator {
 	t.Helper()
 	client, err := cluster.New(&rest.Config{Host: server.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Keeper{
+	return &Rotator{
 		Cluster: client, Namespace: "wsresilience", Secret: "certificate", Webhook: "injector", Service: "injector",
 		Log: slog.New(slog.DiscardHandler),
 	}
 }
 
-func reconcile(t *testing.T, k *Keeper, now time.Time) {
+func reconcile(t *testing.T, k *Rotator, now time.Time) {
 	t.Helper()
 	if err := k.reconcile(t.Context(), now); err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func reconcile(t *testing.T, k *Keeper, now time.Time) {
 }
 
 // leaf is what k serves.
-func leaf(t *testing.T, k *Keeper) []byte {
+func leaf(t *testing.T, k *Rotator) []byte {
 	t.Helper()
 	pair, err := k.GetCertificate(nil)
 	if err != nil {
@@ -170,7 +170,7 @@ func TestKeeperDir(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k := &Keeper{Dir: dir, Log: slog.New(slog.DiscardHandler)}
+	k := &Rotator{Dir: dir, Log: slog.New(slog.DiscardHandler)}
 	if err := k.reconcile(t.Context(), time.Now()); err == nil || k.Ready() == nil {
 		t.Errorf("%v; ready: %v", err, k.Ready())
 	}
