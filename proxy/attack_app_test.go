@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -39,9 +40,9 @@ func appAttacks() []attack {
 // appScene is a sidecar in front of an app that gives one answer.
 func appScene(t *testing.T, app *proxytest.RawApp) *scene {
 	t.Helper()
-	sc := &scene{t: t, watch: newWatch(), app: &witness{}}
+	sc := &scene{t: t, watch: newWatch(), app: &witness{}, log: new(bytesLog)}
 	good := newScene(t, nil) // another sidecar of the process, which must not notice
-	cfg := Config{Upstream: app.URL(), Tokens: good.ring, Observer: sc.watch}
+	cfg := Config{Upstream: app.URL(), Tokens: good.ring, Observer: sc.watch, Logger: slog.New(slog.NewTextHandler(sc.log, nil))}
 	sc.srv, sc.addr = serveAttacked(t, cfg, nil)
 	t.Cleanup(func() {
 		if sc.watch.count("panicked") != 0 {
@@ -259,6 +260,9 @@ func endlessByApp(t *testing.T) {
 			wantSessionClose(t, p, 1009)
 			p.control(wire.AppendClose(nil, 1009, ""))
 			p.wantClose(1009)
+			if !strings.Contains(sc.log.String(), "above WSR_MAX_MESSAGE") {
+				t.Errorf("the log does not name the setting: %s", sc.log.String())
+			}
 
 			q := sc.open("/", "chat")
 			head := make([]byte, len(header))

@@ -279,12 +279,21 @@ func (c *sessionDriver) perform(o *session.Output) {
 		c.app.close(o.AppFarewell)
 		c.appClosed(false)
 		c.app = nil
+		c.reportTooBig()
 	}
 	if o.RedialApp {
 		c.redial()
 	}
 	if o.Ended != 0 {
 		c.finish(o.Ended)
+	}
+}
+
+// reportTooBig names the setting because of which a session of a sound app ends.
+func (c *sessionDriver) reportTooBig() {
+	if m, ok := c.m.(*session.Session); ok && m.AppTooBig() {
+		c.srv.log.Warn("the app sent a message above WSR_MAX_MESSAGE: its session ends with 1009",
+			"session", c.id.String(), "limit", c.srv.cfg.MaxMessage)
 	}
 }
 

@@ -189,6 +189,9 @@ func (s *Session) dropClient(now time.Time, why *wire.CloseError) {
 		ttl = min(ttl, s.cfg.TTLGoingAway)
 	}
 	s.detach(now, ttl)
+	if why.Remote {
+		s.noteFailure(now, why.Code)
+	}
 }
 
 // clientHasToken reports whether the client has shown that it read a WELCOME,
@@ -201,6 +204,7 @@ func (s *Session) clientHasToken() bool { return s.confirmedToken.generation > 0
 func (s *Session) ClientGone(now time.Time, _ bool) {
 	if s.client.attached {
 		s.detach(now, s.cfg.TTL)
+		s.noteFailure(now, ws.StatusAbnormalClosure)
 	}
 }
 

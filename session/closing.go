@@ -88,7 +88,7 @@ func (s *Session) settleClose(now time.Time) {
 // closeDue reports whether CLOSE is to be sent: "after all data" (PROTOCOL §7).
 func (s *Session) closeDue() bool {
 	c := &s.closing
-	return c.byApp && !c.sent && !s.window.Unsent() && c.ended == 0
+	return c.byApp && !c.sent && (!s.window.Unsent() || s.client.refused) && c.ended == 0
 }
 
 // composeClose sends CLOSE to the client.

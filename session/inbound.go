@@ -88,6 +88,10 @@ func (s *Session) clientMessage(now time.Time, m *frame.Message, inPlace bool, s
 			return
 		}
 	}
+	if len(m.Payload()) > s.cfg.MaxMessage { // what ESCAPED adds was allowed for
+		s.dropClient(now, framingError(frame.ErrTooBig))
+		return
+	}
 	if !inPlace {
 		span = nil
 	}

@@ -47,7 +47,7 @@ func (s *Session) appBroke(now time.Time, err error) {
 	s.queueAppClose(e.Code, e.Reason)
 	code := wire.CodeBadGateway
 	if e.Code == ws.StatusMessageTooBig {
-		code = ws.StatusMessageTooBig
+		code, s.restart.tooBig = ws.StatusMessageTooBig, true
 	}
 	s.appEnded(now, code, "app: "+e.Reason)
 }
@@ -123,7 +123,7 @@ func (s *Session) composeClient(now time.Time, o *Output) {
 	} else {
 		o.ToClient = append(o.ToClient, s.client.control)
 	}
-	if s.window.Unsent() {
+	if s.window.Unsent() && !s.client.refused {
 		o.ToClient = s.window.Pending(o.ToClient, maxWrite)
 	}
 }

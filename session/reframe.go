@@ -30,12 +30,14 @@ func (s *Session) unwrapCompressed(p []byte, mask [4]byte) (msg []byte, ours boo
 	if !startsWithMagic(deflated) {
 		return nil, false, nil
 	}
-	msg, err = s.inflate(deflated)
+	msg, err = inflate(deflated, s.cfg.MaxMessage+wire.EscapeLen)
 	return msg, true, err
 }
 
-func (s *Session) inflate(payload []byte) ([]byte, error) {
-	out, err := deflate.Inflate(nil, payload, s.cfg.MaxMessage)
+func (s *Session) inflate(payload []byte) ([]byte, error) { return inflate(payload, s.cfg.MaxMessage) }
+
+func inflate(payload []byte, limit int) ([]byte, error) {
+	out, err := deflate.Inflate(nil, payload, limit)
 	if errors.Is(err, deflate.ErrTooBig) {
 		return nil, frame.ErrTooBig
 	}

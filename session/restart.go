@@ -17,6 +17,7 @@ type restart struct {
 	lost       bool // there is none now
 	redial     bool // the driver is to be told
 	said       bool // the app's close said that it restarts
+	tooBig     bool // a message of the app was above Config.MaxMessage
 	code       ws.StatusCode
 	reason     string
 }

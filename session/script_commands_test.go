@@ -170,8 +170,16 @@ func (st *stage) resume(f []string) {
 	st.settle()
 }
 
-// payload joins the words of a message; "xN" repeated makes it N bytes long.
+// payload joins the words of a message; "size=N" makes it N bytes long,
+// "magic=N" so that it begins with the magic, and "escaped=N" is what travels for
+// that.
 func (st *stage) payload(f []string) []byte {
+	if n, ok := strings.CutPrefix(f[0], "escaped="); ok {
+		return append(wire.AppendEscape(nil), st.payload([]string{"magic=" + n})...)
+	}
+	if n, ok := strings.CutPrefix(f[0], "magic="); ok {
+		return append([]byte(wire.Magic), bytes.Repeat([]byte{'z'}, int(number(st.t, n))-len(wire.Magic))...)
+	}
 	if len(f) == 1 && strings.HasPrefix(f[0], "size=") {
 		return bytes.Repeat([]byte{'z'}, int(number(st.t, f[0][5:])))
 	}

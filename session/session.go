@@ -146,8 +146,10 @@ type clientLeg struct {
 	awaitsWelcome     bool // the client sends nothing before WELCOME
 	welcome           wire.Status
 	welcomeDue        bool
-	rewelcome         bool // the WELCOME that is due is not the connection's first
-	deflate           bool // the client reads compressed messages
+	rewelcome         bool  // the WELCOME that is due is not the connection's first
+	failures          uint8 // connections in a row that ended at message failedAt
+	refused           bool  // the client cannot take what the window begins with: nothing is replayed
+	deflate           bool  // the client reads compressed messages
 	beatDue           bool
 	replyDue          bool
 	borrowed          bool   // control is an Output's memory until ClientWrote
@@ -156,6 +158,7 @@ type clientLeg struct {
 
 	last      seqwindow.Serial // of the newest data message on this connection
 	replayEnd seqwindow.Serial // sends up to here are replays
+	failedAt  seqwindow.Serial // see noteFailure
 	expires   monotime.Time    // when a detached session ends
 	in        frame.Messages
 	control   []byte // frames that wait, or are half written
@@ -224,7 +227,7 @@ func New(cfg *Config, now time.Time, st Start) *Session {
 
 func newSession(cfg *Config, now time.Time, st Start) *Session {
 	s := &Session{cfg: cfg, id: st.ID, started: monotime.At(now), subprotocol: st.Subprotocol, extensions: st.Extensions, binding: st.Binding, replies: st.Replies.Probe()}
-	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Buffers: cfg.Buffers}
+	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Extra: uint8(wire.EscapeLen), Buffers: cfg.Buffers}
 	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.Buffers}
 	if st.Echo {
 		s.echo = new(echo)

@@ -35,6 +35,7 @@ type Messages struct {
 	flow  Flow
 	done  bool // join was handed out
 
+	Extra   uint8    // how much larger a binary message may be than Max
 	Max     int      // payload bytes of the largest message
 	Buffers *Buffers // where fragments are joined
 
@@ -95,11 +96,15 @@ func (m *Messages) admit(h *Header) error {
 	if err := probe.Next(h); err != nil {
 		return err
 	}
-	have := 0
+	room, op := m.Max, h.OpCode
 	if m.join != nil {
-		have = len(m.join.bytes) - ws.MaxHeaderSize
+		room -= len(m.join.bytes) - ws.MaxHeaderSize
+		op = m.join.head.OpCode
 	}
-	if int(h.Length) > m.Max-have {
+	if op == ws.OpBinary {
+		room += int(m.Extra)
+	}
+	if int(h.Length) > room {
 		return ErrTooBig
 	}
 	return nil
