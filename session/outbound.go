@@ -96,6 +96,7 @@ func (s *Session) toWindow(now time.Time, raw []byte) {
 		return
 	}
 	if s.full() {
+		s.replies = s.replies.Release() // its answers are read late
 		s.counters.WindowFull++
 	}
 }

@@ -22,6 +22,7 @@ func (s *Session) SuspectOwnership() {
 	if s.closing.ended != 0 || !s.cfg.Journal {
 		return
 	}
+	s.replies = s.replies.Release() // what came meanwhile is read late
 	s.ownership = ownershipCheck{open: true, from: s.journal.n}
 	s.journal.due, s.journal.retry = true, 0
 }
