@@ -53,7 +53,7 @@ export class PlaceStore implements Store {
 
   async close(): Promise<void> {
     const { name, id, saved } = this.#place;
-    if (saved && saved === this.restored?.saved) {
+    if (saved && saved === this.#claim.place.saved) {
       // This life never got as far as the session that it found: that stays for the next one.
       this.leave();
     } else {

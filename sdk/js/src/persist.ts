@@ -10,7 +10,14 @@ import {
 } from "./persist-database.ts";
 import { type Claim, PlaceStore } from "./persist-place.ts";
 import { add } from "./serial.ts";
-import type { Data, OpenStore, Restored, Saved, SavedMessage } from "./store.ts";
+import {
+  type Data,
+  type OpenStore,
+  type Restored,
+  type Saved,
+  type SavedMessage,
+  UNSAVED_DIALS,
+} from "./store.ts";
 
 /** How many places of one name are looked at: more tabs than anybody has, and a limit to what `open` costs. */
 const MAX_PLACES = 64;
@@ -88,7 +95,9 @@ async function take(
       }
     }
     if (isNew || (restored && now < restored.saved.expires + (kept.length > 0 ? KEEP_UNACKED : 0))) {
-      const ours = { ...found, owner: random(), touched: now };
+      // The next page counts on from here even if this one, which starts as much above, gets nothing to the disk.
+      const saved = restored && { ...restored.saved, dials: restored.saved.dials + UNSAVED_DIALS };
+      const ours = { ...found, saved, owner: random(), touched: now };
       tables.places.put(ours);
       result.claim = { db, place: ours, restored, unlocked: !locks, release };
     } else {

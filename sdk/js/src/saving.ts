@@ -1,9 +1,6 @@
 import { NEVER } from "./inbox.ts";
 import type { Machine } from "./machine.ts";
-import type { Data, Restored, Saved } from "./store.ts";
-
-/** How many handshakes a page may have begun, at most, whose number did not get to the disk before its end. */
-const UNSAVED_DIALS = 16;
+import { type Data, type Restored, type Saved, UNSAVED_DIALS } from "./store.ts";
 
 /** Continues with what the page before a reload has saved. `wall` is the wall clock. */
 export function restore(

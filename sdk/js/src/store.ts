@@ -1,6 +1,9 @@
 /** A message: text, or bytes that are not changed any more. */
 export type Data = string | Uint8Array<ArrayBuffer>;
 
+/** How many handshakes a page may have begun, at most, whose number did not get to the disk before its end. */
+export const UNSAVED_DIALS = 16;
+
 /** What a session must know after a reload, besides its messages. Numbers are those of PROTOCOL §4.2. */
 export interface Saved {
   readonly token: string;

@@ -1,5 +1,5 @@
 import { add } from "../../src/serial.ts";
-import type { Data, Restored, Saved, SavedMessage } from "../../src/store.ts";
+import { type Data, type Restored, type Saved, type SavedMessage, UNSAVED_DIALS } from "../../src/store.ts";
 import type { Chance } from "./chance.ts";
 
 type Write = SavedMessage | Saved;
@@ -46,7 +46,7 @@ export class Disk {
       left.push(kept);
     }
     this.written.length = 0;
-    this.written.push(...left, saved);
+    this.written.push(...left, { ...saved, dials: saved.dials + UNSAVED_DIALS });
     return { saved, messages: left };
   }
 }

@@ -95,6 +95,8 @@ export class Sidecar {
   private head: number;
   /** The last message that was sent on any connection. */
   private reach: number;
+  /** Number of the last handshake. */
+  private dials = 0;
   private queue: string[] = [];
   private frames: readonly Frame[] = [];
   private journal: Journal;
@@ -133,7 +135,10 @@ export class Sidecar {
     return 0;
   }
 
-  private resumes({ token, received, next }: Resume): number {
+  private resumes({ token, received, next, dial }: Resume): number {
+    // Also across reloads: a lower one would be taken for late (PROTOCOL §8.1).
+    assert.ok(dial > this.dials, `attempt ${dial} after ${this.dials}`);
+    this.dials = dial;
     const serial = Number(token.slice(1));
     assert.ok(serial >= this.proven && serial <= this.tokens, `token ${serial}, proven ${this.proven}`);
     this.proven = serial;
