@@ -62,12 +62,19 @@ const (
 type SessionLostError struct {
 	Reason LostReason
 
+	// Status is the HTTP status that the app refused the client's handshake
+	// with, of LostUnauthorized; 0 if it is not known.
+	Status int
+
 	// Unacked is how many messages Write took that the sidecar has not
 	// acknowledged. The app may have got some of them.
 	Unacked int
 }
 
 func (e *SessionLostError) Error() string {
+	if e.Status != 0 {
+		return fmt.Sprintf("client: session lost: %s with status %d, %d messages unacknowledged", e.Reason, e.Status, e.Unacked)
+	}
 	return fmt.Sprintf("client: session lost: %s, %d messages unacknowledged", e.Reason, e.Unacked)
 }
 

@@ -215,12 +215,15 @@ func (m *machine) endWith(err error, code ws.StatusCode) {
 
 // lost ends a session that cannot be resumed. If it was closing and nothing is
 // missing, it ends as closed.
-func (m *machine) lost(reason LostReason) {
+func (m *machine) lost(reason LostReason) { m.lostWith(reason, 0) }
+
+// lostWith is lost with the status of an app that refused the client.
+func (m *machine) lostWith(reason LostReason, status int) {
 	if m.closing.remote || m.closing.local && m.out.unacked() == 0 {
 		m.end(m.closing.err())
 		return
 	}
-	err := &SessionLostError{Reason: reason, Unacked: m.out.unacked()}
+	err := &SessionLostError{Reason: reason, Status: status, Unacked: m.out.unacked()}
 	m.end(err)
 	m.events = append(m.events, Event{Kind: EventReset, State: m.state, Reason: string(reason)})
 }

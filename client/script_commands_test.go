@@ -164,11 +164,18 @@ func (r *rehearsal) control(c *dialled, f []string) []byte {
 		}
 		return wire.AppendBeat(nil, wire.HeartbeatAck, b)
 	case "GOAWAY":
-		return wire.AppendGoAway(nil, wire.GoAwayDraining, r.number(f[1]))
+		reason := wire.GoAwayDraining
+		if len(f) > 2 {
+			reason = wire.GoAwayAuthenticate
+		}
+		return wire.AppendGoAway(nil, reason, r.number(f[1]))
 	case "CLOSE":
 		code, reason := r.code(f[1:])
 		return wire.AppendClose(nil, code, reason)
 	case "RESET":
+		if len(f) > 2 {
+			return wire.AppendRefused(nil, uint16(r.number(f[2])))
+		}
 		return wire.AppendReset(nil, wire.ResetReason(r.number(f[1])))
 	case "ESCAPED":
 		return append(wire.AppendEscape(nil), wire.Magic+strings.Join(f[1:], " ")...)

@@ -137,6 +137,9 @@ func ending(m *machine) string {
 		return "1006"
 	}
 	if lost, ok := errors.AsType[*SessionLostError](m.err); ok {
+		if lost.Status != 0 {
+			return fmt.Sprintf("lost, %s %d, %d unacknowledged", lost.Reason, lost.Status, lost.Unacked)
+		}
 		return fmt.Sprintf("lost, %s, %d unacknowledged", lost.Reason, lost.Unacked)
 	}
 	if e, ok := errors.AsType[*CloseError](m.err); ok {

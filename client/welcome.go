@@ -159,16 +159,16 @@ func (m *machine) laterWelcome(now time.Time, conn *connection, msg []byte) {
 
 // reset handles RESET (PROTOCOL §4.8).
 func (m *machine) reset(now time.Time, conn *connection, msg []byte) {
-	reason, err := wire.ParseReset(msg)
+	reason, status, err := wire.ParseReset(msg)
 	if err != nil {
 		m.violation(now, conn, err.Error())
 		return
 	}
 	// While the current connection works, a refusal of the next one does not
-	// end the session.
-	stillConnected := m.current != nil && conn == m.next
+	// end the session; but the app's refusal has ended it.
+	stillConnected := m.current != nil && conn == m.next && status == 0
 	m.drop(now, conn, &wire.CloseError{Code: wire.CodeReset, Reason: reason.String(), Remote: true}, false)
 	if why, over := lostReasons[reason]; over && !stillConnected {
-		m.lost(why)
+		m.lostWith(why, int(status))
 	}
 }

@@ -110,7 +110,7 @@ func (p *testClient) verdict() string {
 	if err != nil {
 		p.t.Fatalf("nothing followed the 101: %v", err)
 	}
-	if reason, err := wire.ParseReset(msg); err == nil {
+	if reason, _, err := wire.ParseReset(msg); err == nil {
 		p.wantClose(wire.CodeReset)
 		return "reset " + reason.String()
 	}

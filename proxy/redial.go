@@ -10,6 +10,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/redial"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 // A savedHandshake is a client's handshake, kept so that it can be made once
@@ -18,6 +19,8 @@ type savedHandshake struct {
 	request *http.Request
 	offer   upgrade.Offer
 	history redial.History
+	denied  bool          // the app did not accept it
+	renewed bool          // the client's new one gave the session its present socket
 	changed chan struct{} // the client came, or the session is over; nil: nobody searches
 }
 
@@ -28,13 +31,114 @@ func (c *sessionDriver) keepHandshake(h *request, hs upgrade.Offer, start sessio
 		return
 	}
 	hs.Scheme = h.scheme
-	r := h.r
-	c.saved = &savedHandshake{
-		request: &http.Request{
-			Method: r.Method, RequestURI: r.RequestURI, URL: r.URL, Host: r.Host,
-			Header: r.Header.Clone(), RemoteAddr: r.RemoteAddr,
-		},
-		offer: hs,
+	c.saved = &savedHandshake{request: copyRequest(h.r), offer: hs}
+}
+
+func copyRequest(r *http.Request) *http.Request {
+	return &http.Request{
+		Method: r.Method, RequestURI: r.RequestURI, URL: r.URL, Host: r.Host,
+		Header: r.Header.Clone(), RemoteAddr: r.RemoteAddr,
+	}
+}
+
+// handshake returns what is kept. Requests are replaced, not changed.
+func (c *sessionDriver) handshake() (*http.Request, upgrade.Offer) {
+	c.enter()
+	defer c.leave()
+	return c.saved.request, c.saved.offer
+}
+
+// replaceHandshake keeps the handshake that the client has come back with, and
+// gives the session the socket that it made, if it was needed for one. What it
+// offers stays as it was, for that is what the client was answered.
+func (c *sessionDriver) replaceHandshake(q *request, app *upgrade.AppConn) {
+	if c.saved == nil {
+		return
+	}
+	c.enter()
+	c.saved.request, c.saved.offer.Scheme = copyRequest(q.r), q.scheme
+	if app == nil && c.saved.denied {
+		c.saved.denied = false
+		c.wakeSearch()
+	}
+	c.leave()
+	if app == nil {
+		return
+	}
+	took := c.takeApp(nil, app)
+	now := c.enter()
+	defer c.leave()
+	if !took {
+		c.giveUp(now)
+		c.settle(now)
+	}
+	c.wakeSearch()
+}
+
+// denies reports whether an app that answers a handshake so does not accept the
+// client's credentials. A ticket may be in the query, and its end has more
+// than one name.
+func denies(status int, r *http.Request) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusGone:
+		return r.URL.RawQuery != ""
+	}
+	return false
+}
+
+// askForHandshake asks the client to come with a new handshake, now that the app
+// did not accept the one that is kept (PROTOCOL §4.6).
+func (c *sessionDriver) askForHandshake() {
+	now := c.enter()
+	defer c.leave()
+	if m, ok := c.m.(*session.Session); ok {
+		c.saved.denied = true
+		m.GoAway(wire.GoAwayAuthenticate, 0)
+		c.settle(now)
+	}
+}
+
+// wantsHandshake reports whether a new one is waited for.
+func (c *sessionDriver) wantsHandshake() bool {
+	c.enter()
+	defer c.leave()
+	m, ok := c.m.(*session.Session)
+	return ok && c.saved != nil && c.saved.denied && m.AppLost()
+}
+
+// renewApp dials the app with the handshake that the client has come back with.
+// Without a socket it returns the status of an app that refuses that one too;
+// 0: it did not answer, or with something else.
+func (r *resume) renewApp() (*upgrade.AppConn, int) {
+	hs := r.handshake()
+	hs.Scheme = r.scheme
+	began := time.Now()
+	app, resp, err := r.s.dialApp(r.r.Context(), r.r, hs)
+	switch {
+	case err != nil:
+		r.found.dialled(event.AppFailed, began)
+		return nil, 0
+	case resp == nil:
+		r.found.dialled(event.AppOK, began)
+		return app, 0
+	}
+	resp.Body.Close()
+	r.found.dialled(event.AppRefused, began)
+	if denies(resp.StatusCode, r.r) {
+		return nil, resp.StatusCode
+	}
+	return nil, 0
+}
+
+// refused ends the session of a client whom the app refuses.
+func (c *sessionDriver) refused() {
+	now := c.enter()
+	defer c.leave()
+	if _, ok := c.m.(*session.Session); ok && !c.over {
+		c.m.End(now, session.EndedUnauthorized, wire.CodeReset)
+		c.settle(now)
 	}
 }
 
@@ -72,7 +176,10 @@ func (c *sessionDriver) redial() {
 func (c *sessionDriver) search(search *redial.Search, broke time.Time) event.RestartOutcome {
 	for {
 		f, ok := c.restartFacts(broke)
-		if !ok {
+		switch {
+		case f == nil && ok:
+			return event.RestartOK
+		case f == nil:
 			return event.RestartGaveUp
 		}
 		switch step := search.Next(f).(type) {
@@ -81,7 +188,7 @@ func (c *sessionDriver) search(search *redial.Search, broke time.Time) event.Res
 				return event.RestartGaveUp
 			}
 		case redial.Probe:
-			if !c.srv.probeApp() && !search.Failed(time.Now(), false) {
+			if !c.srv.probeApp() && !search.Failed(time.Now()) {
 				return event.RestartGaveUp
 			}
 		case redial.Dial:
@@ -89,7 +196,10 @@ func (c *sessionDriver) search(search *redial.Search, broke time.Time) event.Res
 			switch {
 			case app != nil && c.takeApp(search, app):
 				return event.RestartOK
-			case app != nil || !search.Failed(time.Now(), denied):
+			case denied:
+				search.Denied(time.Now())
+				c.askForHandshake()
+			case app != nil || !search.Failed(time.Now()):
 				return event.RestartGaveUp
 			}
 		case redial.GiveUp:
@@ -100,17 +210,17 @@ func (c *sessionDriver) search(search *redial.Search, broke time.Time) event.Res
 	}
 }
 
-// restartFacts returns what is known now, and whether the session still wants
-// a socket.
+// restartFacts returns what is known now, or nil and whether the session has a
+// socket already if it wants none.
 func (c *sessionDriver) restartFacts(broke time.Time) (*redial.Facts, bool) {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
 	if !ok || !m.AppLost() {
-		return nil, false
+		return nil, ok && c.saved.renewed
 	}
 	return &redial.Facts{
-		Now: now, Said: m.AppSaidRestart(), Attached: m.Attached(), Evidence: c.srv.appSockets.evidence(now, broke),
+		Now: now, Said: m.AppSaidRestart(), Attached: m.Attached(), Denied: c.saved.denied, Evidence: c.srv.appSockets.evidence(now, broke),
 	}, true
 }
 
@@ -150,7 +260,8 @@ func (c *sessionDriver) dialAgain(end time.Time) (app *upgrade.AppConn, denied b
 	ctx, cancel := context.WithDeadline(c.srv.life, end)
 	defer cancel()
 	began := time.Now()
-	app, resp, err := c.srv.dialApp(ctx, c.saved.request, c.saved.offer)
+	r, offer := c.handshake()
+	app, resp, err := c.srv.dialApp(ctx, r, offer)
 	switch {
 	case err != nil:
 		c.dialled(event.AppFailed, began)
@@ -158,7 +269,7 @@ func (c *sessionDriver) dialAgain(end time.Time) (app *upgrade.AppConn, denied b
 	case resp != nil:
 		resp.Body.Close()
 		c.dialled(event.AppRefused, began)
-		return nil, resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden
+		return nil, denies(resp.StatusCode, r)
 	}
 	c.dialled(event.AppOK, began)
 	return app, false
@@ -176,7 +287,10 @@ func (c *sessionDriver) takeApp(search *redial.Search, app *upgrade.AppConn) boo
 		app.Conn.Close()
 		return false
 	}
-	c.saved.history.Made(now, search)
+	if search != nil { // otherwise it was the client who came
+		c.saved.history.Made(now, search)
+	}
+	c.saved.denied, c.saved.renewed = false, search == nil
 	c.app = c.newAppLeg(app.Conn)
 	c.settle(now)
 	if c.app != nil {

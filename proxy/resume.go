@@ -184,17 +184,33 @@ func (r *resume) attach() {
 		return // the client has gone on, and may be attached by now
 	}
 	c := r.found
+	var app *upgrade.AppConn
+	if c.wantsHandshake() {
+		var status int
+		if app, status = r.renewApp(); status != 0 {
+			r.resetRefused(status)
+			c.refused()
+			return
+		}
+	}
 	extensions, compressed := r.extensions(c.deflate)
 	conn, err := r.accept(wire.Subprotocol, extensions, nil)
 	if err != nil {
+		if app != nil {
+			app.Conn.Close()
+		}
 		return
 	}
 	if reason := c.attach(conn, r.facts.Token, r.facts.Position, compressed); reason != 0 {
+		if app != nil {
+			app.Conn.Close()
+		}
 		r.sayReset(conn, reason)
 		return
 	}
 	c.accepted(event.Resilient)
 	c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeResumed, Took: time.Since(r.began)})
+	c.replaceHandshake(r.request, app)
 }
 
 // report tells operators why a client cannot have its session, where that is

@@ -239,8 +239,19 @@ func (q *request) reset(reason wire.ResetReason) {
 
 // sayReset is reset on a connection that was accepted already.
 func (q *request) sayReset(conn net.Conn, reason wire.ResetReason) {
+	q.sayLast(conn, reason, wire.AppendReset(nil, reason))
+}
+
+// resetRefused tells a client that the app refuses it.
+func (q *request) resetRefused(status int) {
+	if conn, err := q.accept(wire.Subprotocol, "", nil); err == nil {
+		q.sayLast(conn, wire.ResetUnauthorized, wire.AppendRefused(nil, uint16(status)))
+	}
+}
+
+func (q *request) sayLast(conn net.Conn, reason wire.ResetReason, msg []byte) {
 	q.s.observe(event.Event{Kind: event.Resumed, Session: q.session, Resume: event.ResumeReset, Reset: reason, Took: time.Since(q.began)})
-	b := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, wire.AppendReset(nil, reason))
+	b := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg)
 	b = frame.Append(b, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
 	t := q.s.sockets.Open(conn, transport.Discard{}, nil, nil) // early data of a session that is no more goes nowhere
 	t.Start(nil)

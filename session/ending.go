@@ -29,6 +29,8 @@ const (
 	EndedShutdown
 	// EndedPanic: it broke an invariant.
 	EndedPanic
+	// EndedUnauthorized: the app refuses the client.
+	EndedUnauthorized
 	// EndedKilled: it did not come to its end before the sidecar did.
 	EndedKilled
 )
@@ -36,7 +38,7 @@ const (
 var endingNames = [...]string{
 	EndedClosed: "closed", EndedBroken: "broken", EndedTimeout: "timeout", EndedExpired: "expired", EndedProtocol: "protocol",
 	EndedAppProtocol: "app_protocol", EndedMemory: "memory", EndedHanded: "handed", EndedFenced: "fenced",
-	EndedReleased: "released", EndedShutdown: "shutdown", EndedPanic: "panic", EndedKilled: "killed",
+	EndedReleased: "released", EndedShutdown: "shutdown", EndedPanic: "panic", EndedUnauthorized: "unauthorised", EndedKilled: "killed",
 }
 
 func (e Ending) String() string {

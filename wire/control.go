@@ -67,6 +67,10 @@ type GoAwayReason byte
 const (
 	GoAwayDraining GoAwayReason = 1 // the pod hands its sessions over
 	GoAwayShutdown GoAwayReason = 2 // reserved: sidecars drain, and send the first
+
+	// GoAwayAuthenticate: the app did not accept the handshake that the session
+	// began with. The client makes a new one.
+	GoAwayAuthenticate GoAwayReason = 3
 )
 
 // AppendGoAway appends GOAWAY:
@@ -140,22 +144,32 @@ func (r ResetReason) String() string {
 // AppendReset appends RESET:
 //
 //	reason u8
+//	status u16 of the app, or absent; see AppendRefused
 func AppendReset(dst []byte, reason ResetReason) []byte {
 	return append(appendPrefix(dst, Reset), byte(reason))
 }
 
-// ParseReset reads RESET.
-func ParseReset(msg []byte) (ResetReason, error) {
+// AppendRefused appends the RESET of a session whose app refuses the client's
+// handshake with an HTTP status.
+func AppendRefused(dst []byte, status uint16) []byte {
+	return binary.BigEndian.AppendUint16(AppendReset(dst, ResetUnauthorized), status)
+}
+
+// ParseReset reads RESET. The status is 0 where there is none.
+func ParseReset(msg []byte) (r ResetReason, status uint16, err error) {
 	b, err := body(msg, Reset)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	if len(b) != 1 {
-		return 0, malformed(Reset, "body of %d bytes, want 1", len(b))
+	if len(b) != 1 && len(b) != 3 {
+		return 0, 0, malformed(Reset, "body of %d bytes, want 1 or 3", len(b))
 	}
-	r := ResetReason(b[0])
+	r = ResetReason(b[0])
 	if r < ResetUnknown || r > ResetTryAgain {
-		return 0, malformed(Reset, "reason %d", b[0])
+		return 0, 0, malformed(Reset, "reason %d", b[0])
 	}
-	return r, nil
+	if len(b) == 3 {
+		status = binary.BigEndian.Uint16(b[1:])
+	}
+	return r, status, nil
 }

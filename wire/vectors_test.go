@@ -72,8 +72,12 @@ func recode(msg []byte) ([]byte, map[string]any, error) {
 		f["code"], f["reason"] = c, r
 		return AppendClose(nil, c, r), f, err
 	case Reset:
-		r, err := ParseReset(msg)
+		r, status, err := ParseReset(msg)
 		f["reason"] = r
+		if status != 0 {
+			f["status"] = status
+			return AppendRefused(nil, status), f, err
+		}
 		return AppendReset(nil, r), f, err
 	}
 	return nil, nil, ErrMalformed

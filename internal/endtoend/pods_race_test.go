@@ -49,7 +49,7 @@ func (p *pod) contend(ctx context.Context, header map[string][]string, o wire.Of
 	}
 	if w, err := wire.ParseWelcome(msg); err == nil {
 		c.status, c.token = w.Status.String(), w.Token
-	} else if r, err := wire.ParseReset(msg); err == nil {
+	} else if r, _, err := wire.ParseReset(msg); err == nil {
 		c.status = "reset " + r.String()
 	} else {
 		conn.Close()

@@ -144,23 +144,6 @@ func TestAppStaysAway(t *testing.T) {
 	}
 }
 
-// An app that does not know the credentials any more will not know them
-// later: the client has to come itself.
-func TestAppRefusesAgain(t *testing.T) {
-	for _, status := range []int32{401, 403} {
-		synctest.Test(t, func(t *testing.T) {
-			app, _, v, socket := stageRestart(t, nil)
-			app.status.Store(status)
-			leave(t, socket, 1012)
-			left := time.Now()
-			v.wantClosed(1012)
-			if held := time.Since(left); held > time.Second {
-				t.Errorf("%d: held for %v, want not at all", status, held)
-			}
-		})
-	}
-}
-
 // An app that ends the conversation means it.
 func TestAppCloses(t *testing.T) {
 	for _, code := range []websocket.StatusCode{1000, 1008, 1011, 4000} {

@@ -92,7 +92,7 @@ func (r *Raw) takeLocked(typ int, p []byte) {
 		r.welcome, _ = wire.ParseWelcome(p)
 		r.answerLocked()
 	case wire.Reset:
-		reason, _ := wire.ParseReset(p)
+		reason, _, _ := wire.ParseReset(p)
 		r.refused = "RESET " + reason.String()
 		r.answerLocked()
 	}

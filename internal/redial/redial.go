@@ -89,6 +89,7 @@ type Facts struct {
 	Now      time.Time
 	Said     bool // the app's close said that it restarts
 	Attached bool // the client is there
+	Denied   bool // the app did not accept the client's handshake, and there is no newer one
 	Evidence
 }
 
@@ -126,6 +127,11 @@ func (s *Search) Next(f *Facts) Step {
 	switch {
 	case s.sign == meant:
 		return Close{}
+	case f.Denied && f.Attached: // it is asked to come with a new handshake
+		return s.attempt(f.Now, Wait{s.End})
+	case f.Denied:
+		s.idle = true
+		return Wait{}
 	case f.Attached:
 		return s.attempt(f.Now, Dial{})
 	case s.sign == unclear:
@@ -186,13 +192,13 @@ func (s *Search) attempt(now time.Time, step Step) Step {
 	return Wait{s.Due}
 }
 
-// Failed notes that an attempt failed; denied means that the app did not accept
-// the client's credentials. It sets Due anew, or reports false if other
-// attempts would fail too.
-func (s *Search) Failed(now time.Time, denied bool) bool {
-	if denied {
-		return false // the credentials are out of date: the client has to come itself
-	}
+// Denied notes that the app is there and does not accept the client's handshake.
+// The client has as much time to come with a new one as the app to come back.
+func (s *Search) Denied(now time.Time) { s.Due, s.End = now, now.Add(s.patience) }
+
+// Failed notes that an attempt failed. It sets Due anew, or reports false if
+// the search is given up.
+func (s *Search) Failed(now time.Time) bool {
 	pause, _ := s.pauses.Next()
 	s.Due = now.Add(pause)
 	return now.Before(s.End)

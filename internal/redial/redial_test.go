@@ -70,16 +70,39 @@ func TestFailed(t *testing.T) {
 	s, _ := h.Lost(start, true, patience, middle)
 	now := start
 	for i, want := range []int{100, 200, 400, 800, 1600, 2000, 2000} {
-		if ok := s.Failed(now, false); !ok || s.Due.Sub(now) != time.Duration(want)*time.Millisecond {
+		if ok := s.Failed(now); !ok || s.Due.Sub(now) != time.Duration(want)*time.Millisecond {
 			t.Errorf("attempt %d: %v, %v, want %v ms", i+1, s.Due.Sub(now), ok, want)
 		}
 		now = s.Due
 	}
-	if s.Failed(s.End, false) {
+	if s.Failed(s.End) {
 		t.Error("it goes on behind the end")
 	}
-	s, _ = h.Lost(start, true, patience, middle)
-	if s.Failed(start, true) {
-		t.Error("it goes on with credentials that the app does not accept")
+}
+
+// An app that does not accept the handshake waits for a new one: of a client
+// that is there for as long as the app was waited for, and of one that is away
+// until it comes.
+func TestDenied(t *testing.T) {
+	var h History
+	s, _ := h.Lost(start, true, patience, middle)
+	denied := start.Add(5 * time.Second)
+	s.Denied(denied)
+	f := Facts{Now: denied, Said: true, Attached: true, Denied: true}
+	end := denied.Add(patience)
+	if got := s.Next(&f); got != (Wait{end}) {
+		t.Errorf("with a client: %#v, want to wait for it", got)
+	}
+	f.Denied = false
+	if got := s.Next(&f); got != (Dial{}) {
+		t.Errorf("with a new handshake: %#v, want a dial", got)
+	}
+	f.Denied, f.Now = true, end
+	if got := s.Next(&f); got != (GiveUp{}) {
+		t.Errorf("without one: %#v, want to give up", got)
+	}
+	f.Attached = false
+	if got := s.Next(&f); got != (Wait{}) {
+		t.Errorf("without a client: %#v, want to wait for it", got)
 	}
 }

@@ -24,7 +24,7 @@ func (p *Client) greet() error {
 	if err != nil {
 		return err
 	}
-	if reason, err := wire.ParseReset(m.Payload()); err == nil {
+	if reason, _, err := wire.ParseReset(m.Payload()); err == nil {
 		return fmt.Errorf("load: RESET %d", reason)
 	}
 	p.Welcome, err = wire.ParseWelcome(m.Payload())

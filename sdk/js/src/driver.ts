@@ -116,7 +116,7 @@ export class Driver {
     } else {
       data.arrayBuffer().then(
         (buffer) => ready(new Uint8Array(buffer)),
-        () => this.close(CODE.internal, "Blob not readable"),
+        () => this.close(CODE.internal, "Blob unreadable"),
       );
     }
   }
@@ -286,7 +286,7 @@ export class Driver {
   #connect(connection: Connection, url: string | URL, app: string | string[]): void {
     const { adopt, webSocket = globalThis.WebSocket as WebSocketConstructor | undefined } = this.#settings;
     if (!webSocket) {
-      throw new Error("wsresilience: no WebSocket here: pass option webSocket");
+      throw new Error("wsresilience: no WebSocket: set webSocket");
     }
     const protocols = app === Object(app) ? [...app] : [`${app}`];
     this.#hasProtocols = !!protocols.length;

@@ -57,6 +57,8 @@ export interface Unacknowledged {
 export interface ResetEvent extends Event {
   readonly type: "reset";
   readonly reason: LostReason;
+  /** Of `unauthorised`: the HTTP status that the app refused the handshake with; 0 if it is not known. */
+  readonly status: number;
   /** What was sent and not acknowledged, in order. Nothing of it is sent again by itself. */
   readonly unacknowledged: readonly Unacknowledged[];
 }

@@ -56,7 +56,7 @@ function control(m: Machine, now: number, connection: Connection, c: Control): v
   if (c.type === TYPE.welcome) {
     (connection.welcomed ? laterWelcome : welcome)(m, now, connection, c);
   } else if (c.type === TYPE.reset && !connection.welcomed) {
-    reset(m, now, connection, c.reason);
+    reset(m, now, connection, c.reason, c.status);
   } else if (c.type === TYPE.reset || !connection.welcomed) {
     throw new WireError("out of place");
   } else if (c.type === TYPE.escaped) {

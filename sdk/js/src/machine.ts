@@ -137,7 +137,7 @@ export function end(m: Machine, code: number, reason: string, clean = code !== C
 }
 
 /** Handles that the session cannot be resumed: after `reset`, it ends or a new one starts. */
-export function lost(m: Machine, now: number, reason: LostReason): void {
+export function lost(m: Machine, now: number, reason: LostReason, status = 0): void {
   const { closing } = m;
   if (m.state === "closed") {
     return;
@@ -146,7 +146,7 @@ export function lost(m: Machine, now: number, reason: LostReason): void {
     end(m, closing.code, closing.reason); // nothing is missing
     return;
   }
-  emit(m, "reset", { reason, unacknowledged: m.out.fail(reason) });
+  emit(m, "reset", { reason, status, unacknowledged: m.out.fail(reason) });
   if (closing || (m.opened && !m.settings.newSessionAfterReset)) {
     end(m, reason === "superseded" ? CODE.superseded : CODE.reset, `session lost: ${reason}`, false);
     return;

@@ -77,7 +77,7 @@ export type Control =
     }
   | { readonly type: typeof TYPE.goAway; readonly reason: number; readonly delayMillis: number }
   | { readonly type: typeof TYPE.close; readonly code: number; readonly reason: string }
-  | { readonly type: typeof TYPE.reset; readonly reason: number };
+  | { readonly type: typeof TYPE.reset; readonly reason: number; readonly status: number };
 
 /** The peer violated PROTOCOL §4; its connection ends with 4400 and this message. */
 export class WireError extends Error {}
@@ -190,7 +190,8 @@ function read(message: Uint8Array): Control {
     return checked({ type, code, reason: text(left()) }, valid);
   }
   const reason = int(1);
-  return checked({ type: TYPE.reset, reason }, type === TYPE.reset && reason > 0 && reason < 6);
+  const valid = type === TYPE.reset && reason > 0 && reason < 6;
+  return checked({ type: TYPE.reset, reason, status: left() && int(2) }, valid);
 }
 
 /** Whether a session can end with a code: those of a close frame (RFC 6455 §7.4), and 1005 and 1006. */

@@ -54,6 +54,6 @@ export function encodeGoAway(reason: number, delayMillis: number): Uint8Array<Ar
 }
 
 /** Builds RESET (PROTOCOL §4.8). */
-export function encodeReset(reason: number): Uint8Array<ArrayBuffer> {
-  return encode(TYPE.reset, reason);
+export function encodeReset(reason: number, status?: number): Uint8Array<ArrayBuffer> {
+  return encode(TYPE.reset, reason, ...(status ? [status >> 8, status & 0xff] : []));
 }

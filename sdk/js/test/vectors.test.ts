@@ -60,14 +60,17 @@ function encode(c: Control): Uint8Array {
     case TYPE.close:
       return encodeClose(c.code, c.reason);
     case TYPE.reset:
-      return encodeReset(c.reason);
+      return encodeReset(c.reason, c.status);
   }
 }
 
 /** Writes a control message as the vectors do. */
 function fields(c: Control): Record<string, unknown> {
-  const named = { ...c, type: NAMES[c.type] };
-  return "payload" in named ? { ...named, payload: hex(named.payload) } : named;
+  const named: Record<string, unknown> = { ...c, type: NAMES[c.type] };
+  if (named["status"] === 0 && c.type === TYPE.reset) {
+    delete named["status"];
+  }
+  return "payload" in c ? { ...named, payload: hex(c.payload) } : named;
 }
 
 for (const c of read<Case & { bytes: string; fields?: object }>("control.json")) {

@@ -130,11 +130,11 @@ function control({ name }: Dialled, what: string, words: string[]): Uint8Array<A
       return encodeBeat(type, beat, number("sent"), number("ack"));
     }
     case "GOAWAY":
-      return encodeGoAway(1, Number(words[0]));
+      return encodeGoAway(words[1] ? 3 : 1, Number(words[0]));
     case "CLOSE":
       return encodeClose(Number(words[0]), words.slice(1).join(" "));
     case "RESET":
-      return encodeReset(Number(words[0]));
+      return encodeReset(Number(words[0]), Number(words[1] ?? 0));
     case "ESCAPED":
       return escapeData(magic(words.join(" ")));
     case "raw":

@@ -139,9 +139,11 @@ export class Stage {
         this.note(`adopted: ${(event as AdoptedEvent).reason}`);
         break;
       case "reset": {
-        const { reason, unacknowledged } = event as ResetEvent;
+        const { reason, status, unacknowledged } = event as ResetEvent;
         this.lost = true;
-        this.note(`session ends: lost, ${reason}, ${unacknowledged.length} unacknowledged`);
+        this.note(
+          `session ends: lost, ${reason}${status ? ` ${status}` : ""}, ${unacknowledged.length} unacknowledged`,
+        );
         break;
       }
       case "open":
