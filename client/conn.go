@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -110,7 +111,7 @@ func (c *Conn) Write(ctx context.Context, typ MessageType, p []byte) error {
 }
 
 // WriteAcked is Write, and returns when the sidecar has handed the message to
-// the app's socket. After an error other than ErrTooBig the message may be
+// the app's socket. After an error other than ErrTooBig and ErrRejected the message may be
 // delivered nevertheless: it stays in the outbox when ctx is cancelled, and of
 // a lost session it is not known. Without a sidecar it is Write.
 func (c *Conn) WriteAcked(ctx context.Context, typ MessageType, p []byte) error {
@@ -131,7 +132,13 @@ func (c *Conn) write(ctx context.Context, expired <-chan struct{}, typ MessageTy
 		return err
 	}
 	c.perform(time.Now())
-	for (acked || c.m.plain) && seqwindow.Less(c.m.out.acked, at) {
+	for acked || c.m.plain {
+		if slices.Contains(c.m.out.rejected, at) {
+			return fmt.Errorf("client: write: %d bytes: %w", len(p), ErrRejected)
+		}
+		if seqwindow.LessEq(at, c.m.out.acked) {
+			break
+		}
 		if c.m.err != nil {
 			return c.m.err
 		}

@@ -82,6 +82,10 @@ func (e *SessionLostError) Error() string {
 // the sidecar takes. The session goes on.
 var ErrTooBig = errors.New("message too big")
 
+// ErrRejected is wrapped by the error of a WriteAcked whose message ended two
+// connections and was set aside (EventRejected). The session goes on.
+var ErrRejected = errors.New("message rejected")
+
 // ErrCloseTimeout is wrapped by the error of a Close that the other side did
 // not confirm in time. What Write took may not have arrived.
 var ErrCloseTimeout = errors.New("not confirmed in time")

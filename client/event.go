@@ -44,9 +44,14 @@ const (
 	// EventGoAway: the sidecar asks to move. The Conn does so by itself, and
 	// stays connected meanwhile.
 	EventGoAway
+	// EventRejected: a message that Write took ended two connections, each with a
+	// close code that refuses it (1003, 1007 or 1009, the event's Reason), and was
+	// set aside, so that those behind it can pass. The app does not get it, unless
+	// the session's owner had taken it without saying so.
+	EventRejected
 )
 
-var eventNames = [...]string{"state", "resumed", "adopted", "reset", "goaway"}
+var eventNames = [...]string{"state", "resumed", "adopted", "reset", "goaway", "rejected"}
 
 func (k EventKind) String() string {
 	if int(k) < len(eventNames) {
@@ -60,7 +65,16 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind   EventKind
 	State  State  // after the event
-	Reason string // of EventAdopted and EventReset
+	Reason string // of EventAdopted, EventReset and EventRejected
+
+	Rejected *RejectedMessage // of EventRejected
+}
+
+// A RejectedMessage is one that Write took and that cannot be delivered.
+type RejectedMessage struct {
+	Type MessageType
+	Data []byte
+	Code int // with which the connections ended
 }
 
 // eventBuffer is how many events wait for a program that does not read them.

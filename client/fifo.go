@@ -15,6 +15,8 @@ func (f *fifo[T]) len() int { return len(f.items) - f.first }
 // at returns the item that i others precede.
 func (f *fifo[T]) at(i int) T { return f.items[f.first+i] }
 
+func (f *fifo[T]) set(i int, v T) { f.items[f.first+i] = v }
+
 func (f *fifo[T]) push(v T) {
 	if f.first > len(f.items)/2 {
 		n := copy(f.items, f.items[f.first:])

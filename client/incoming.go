@@ -173,7 +173,7 @@ func (m *machine) closeFrameReceived(now time.Time, conn *connection, p []byte) 
 		// PROTOCOL §8.1: another holder of the token has the session.
 		m.lost(LostSuperseded)
 	default:
-		fault := code == ws.StatusProtocolError || code == wire.CodeViolation || code == ws.StatusMessageTooBig
+		fault := code == ws.StatusProtocolError || code == wire.CodeViolation || refuses(code)
 		m.drop(now, conn, ce, fault)
 	}
 }

@@ -144,6 +144,9 @@ func (m *machine) drop(now time.Time, conn *connection, ce *wire.CloseError, fau
 		return
 	}
 	conn.closed = ce
+	if conn == m.current && !m.plain && ce.Remote && refuses(ce.Code) {
+		m.out.blame(ce.Code)
+	}
 	if !m.midMessage(conn) && !(m.plain && conn.closeSent) {
 		conn.finalBytes = m.appendCloseFrame(conn.finalBytes, ce)
 	}
@@ -156,6 +159,12 @@ func (m *machine) drop(now time.Time, conn *connection, ce *wire.CloseError, fau
 		m.current = nil
 		m.detached(now, conn, ce, fault)
 	}
+}
+
+// refuses reports whether a connection that ends with this code may do so because
+// of a message (PROTOCOL §9.1).
+func refuses(code ws.StatusCode) bool {
+	return code == ws.StatusUnsupportedData || code == ws.StatusInvalidFramePayloadData || code == ws.StatusMessageTooBig
 }
 
 func (m *machine) detached(now time.Time, conn *connection, ce *wire.CloseError, fault bool) {

@@ -1,6 +1,10 @@
 package client
 
 import (
+	"bytes"
+
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/seqwindow"
 )
 
@@ -25,7 +29,23 @@ type outbox struct {
 	inFlight      int              // cost of the admitted ones that are not acknowledged
 	admittedBytes int              // bytes of frames up to admitted that are to be taken
 	parts         [][]byte         // scratch
+
+	// A message may be what the peer, or something on the way, refuses (PROTOCOL
+	// §9.1). Up to suspects only one at a time is sent.
+	suspects seqwindow.Serial
+	accused  accusation
+	rejected []seqwindow.Serial // the newest that were put out of the outbox
 }
+
+// An accusation is against the message that was alone under way when a
+// connection ended with code; none if that is 0.
+type accusation struct {
+	at   seqwindow.Serial
+	code ws.StatusCode
+}
+
+// maxRejected is how many rejected messages a waiting WriteAcked finds.
+const maxRejected = 256
 
 // messageCost returns what a frame counts at most in the sidecar's window: its
 // payload and 16 bytes. A client's frame has a header of at least 6.
@@ -34,6 +54,7 @@ func messageCost(raw int) int { return raw - 6 + 16 }
 func (o *outbox) init(limits seqwindow.Limits, acked seqwindow.Serial, limit int) {
 	o.window.Init(seqwindow.NewPool(0), limits, acked)
 	o.acked, o.highest, o.admitted, o.limit = acked, acked, acked, limit
+	o.suspects = acked
 }
 
 // add appends a frame and returns its position; seqwindow.ErrFull says that
@@ -78,8 +99,63 @@ func (o *outbox) restart(position seqwindow.Serial) error {
 		return err
 	}
 	o.forget(int(position - before))
-	o.acked, o.admitted, o.inFlight, o.admittedBytes = position, position, 0, 0
+	o.admitted, o.inFlight, o.admittedBytes = position, 0, 0
+	o.setAcked(position)
 	return nil
+}
+
+func (o *outbox) setAcked(position seqwindow.Serial) {
+	if o.acked = position; seqwindow.Less(o.suspects, position) {
+		o.suspects = position
+	}
+}
+
+// cautious reports whether only one message may be under way: one of them ended
+// a connection, and it is not known which.
+func (o *outbox) cautious() bool { return seqwindow.Less(o.acked, o.suspects) }
+
+// blame handles that a connection ended with a code that refuses a message.
+func (o *outbox) blame(code ws.StatusCode) {
+	last := o.window.Sent()
+	if o.window.MidMessage() {
+		last++
+	}
+	switch {
+	case seqwindow.LessEq(last, o.acked): // none was under way
+	case o.cautious():
+		o.accused = accusation{last, code}
+	default:
+		o.suspects = last
+	}
+}
+
+// reject puts a frame in the place of the accused message, unless that was
+// acknowledged, and returns the message's. Nothing was sent yet on this
+// connection.
+func (o *outbox) reject(skipped []byte) (raw []byte, code ws.StatusCode) {
+	accused := o.accused
+	o.accused = accusation{}
+	if accused.code == 0 || accused.at != o.window.Acked()+1 {
+		return nil, 0
+	}
+	var rest seqwindow.Sender
+	rest.Init(seqwindow.NewPool(0), seqwindow.Limits{Messages: o.window.Len(), Bytes: o.window.Bytes() + len(skipped)}, o.window.Acked())
+	o.window.Each(o.window.Acked(), func(seq seqwindow.Serial, stamp uint32, parts [][]byte) bool {
+		if seq == accused.at {
+			raw, parts = bytes.Join(parts, nil), [][]byte{skipped}
+		}
+		if err := rest.AppendV(parts, stamp); err != nil {
+			panic(err) // it has room for what is there
+		}
+		return true
+	})
+	o.window.Replace(&rest)
+	o.sizes.set(0, len(skipped))
+	if len(o.rejected) == maxRejected {
+		o.rejected = o.rejected[1:]
+	}
+	o.rejected = append(o.rejected, accused.at)
+	return raw, accused.code
 }
 
 // ack handles an acknowledgement, seq being the number on the wire. One that
@@ -97,7 +173,7 @@ func (o *outbox) ack(seq uint32) error {
 			o.inFlight -= messageCost(o.size(s))
 		}
 	}
-	o.acked = n
+	o.setAcked(n)
 	o.release()
 	return nil
 }
@@ -128,12 +204,16 @@ func (o *outbox) size(s seqwindow.Serial) int {
 // admit admits as many messages as the sidecar's window has room for, and one
 // in any case (PROTOCOL §5.3). It reports whether there is something to take.
 func (o *outbox) admit() bool {
+	limit := o.limit
+	if o.cautious() {
+		limit = 0
+	}
 	for o.admitted != o.window.Head() {
 		s, cost := o.admitted+1, 0
 		if !seqwindow.LessEq(s, o.acked) {
 			cost = messageCost(o.size(s))
 		}
-		if o.inFlight > 0 && o.inFlight+cost > o.limit {
+		if o.inFlight > 0 && o.inFlight+cost > limit {
 			break
 		}
 		o.admitted = s

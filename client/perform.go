@@ -48,6 +48,7 @@ type signalled struct {
 	received seqwindow.Serial
 	acked    seqwindow.Serial
 	held     int
+	rejected seqwindow.Serial // the last
 	welcomed bool
 	closing  bool
 	over     bool
@@ -117,11 +118,14 @@ func (c *Conn) notify(connEnded bool) {
 		welcomed: c.m.plain || c.m.token != "",
 		closing:  c.m.closing.started(), over: c.m.err != nil,
 	}
+	if n := len(c.m.out.rejected); n > 0 {
+		s.rejected = c.m.out.rejected[n-1]
+	}
 	ended := s.over != c.signalled.over || s.closing != c.signalled.closing
 	if ended || s.received != c.signalled.received || s.welcomed != c.signalled.welcomed {
 		c.arrived.notify()
 	}
-	if ended || s.acked != c.signalled.acked || s.held < c.signalled.held {
+	if ended || s.acked != c.signalled.acked || s.held < c.signalled.held || s.rejected != c.signalled.rejected {
 		c.freed.notify()
 	}
 	if connEnded || !c.m.full() {

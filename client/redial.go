@@ -93,14 +93,16 @@ func (m *machine) wantDial(now time.Time) (offer, bool) {
 	o.first = false
 	m.attempts++
 	o.Resume = &wire.Resume{Token: m.token, Received: uint32(m.in.claim()), Attempt: m.attempts}
-	if m.current == nil {
-		// PROTOCOL §2.1: 0 means that no data is sent before WELCOME. After a
-		// wrap the number itself can be 0, and means the same.
-		o.Resume.Next = m.out.next()
-	} else {
+	switch {
+	case m.current != nil:
 		// Data is still sent on the current connection, so the next number is
 		// not known before WELCOME.
 		m.current.superseding = true
+	case m.out.cautious(): // WELCOME tells whether the accused message arrived after all
+	default:
+		// PROTOCOL §2.1: 0 means that no data is sent before WELCOME. After a
+		// wrap the number itself can be 0, and means the same.
+		o.Resume.Next = m.out.next()
 	}
 	return o, true
 }

@@ -271,6 +271,8 @@ func (r *rehearsal) words(text bool, p []byte) string {
 	switch t {
 	case wire.Escaped:
 		return "ESCAPED " + data(false, p[wire.EscapeLen:])
+	case wire.Skipped:
+		return "SKIPPED"
 	case wire.Ack:
 		seq, err := wire.ParseAck(p)
 		return format(err, "ACK %d", seq)

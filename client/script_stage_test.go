@@ -116,6 +116,8 @@ func (r *rehearsal) report() {
 			r.note("resumed")
 		case e.Kind == EventAdopted:
 			r.note("adopted: %s", e.Reason)
+		case e.Kind == EventRejected:
+			r.note("rejected %d: %s", e.Rejected.Code, data(e.Rejected.Type == MessageText, e.Rejected.Data))
 		}
 	}
 	m.events = nil

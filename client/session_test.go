@@ -72,6 +72,46 @@ func TestWriteAcked(t *testing.T) {
 	})
 }
 
+// A gateway refuses a message: it is set aside, its WriteAcked says so, and the
+// one behind it arrives (PROTOCOL §9.1).
+func TestRejected(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		c, p := s.open(s.options())
+		defer c.CloseNow()
+		const escaped = wire.Magic + "\x00" + wire.Magic + "poison"
+		done := make(chan error, 1)
+		go func() { done <- c.WriteAcked(t.Context(), MessageBinary, []byte(wire.Magic+"poison")) }()
+		p.want(escaped)
+		wantWrite(t, c, "behind")
+		p.want("behind")
+		p.raw(frameOf(ws.OpClose, closing16(ws.StatusMessageTooBig)))
+		p = s.resume("t0-1", 0, 0)
+		p.welcome(wire.StatusResumed, 0, 1)
+		p.want("ACK 0")
+		p.want(escaped)
+		p.raw(frameOf(ws.OpClose, closing16(ws.StatusMessageTooBig)))
+		p = s.resume("t1-1", 0, 0)
+		p.welcome(wire.StatusResumed, 0, 1)
+		if err := <-done; !errors.Is(err, ErrRejected) {
+			t.Fatalf("WriteAcked: %v", err)
+		}
+		p.want("ACK 0")
+		p.want("SKIPPED")
+		p.control(wire.AppendAck(nil, 1))
+		p.want("behind")
+		p.control(wire.AppendAck(nil, 2))
+		for e := range c.Events() {
+			if e.Kind == EventRejected {
+				if r := e.Rejected; r.Type != MessageBinary || string(r.Data) != wire.Magic+"poison" || r.Code != 1009 {
+					t.Errorf("rejected %+v", r)
+				}
+				break
+			}
+		}
+		p.conn.Close()
+	})
+}
+
 // Both directions are cut between receipt and acknowledgement.
 func TestResume(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {

@@ -1,10 +1,12 @@
 package client
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -80,6 +82,32 @@ func (m *machine) welcome(now time.Time, conn *connection, w *wire.WelcomeMessag
 		e.Kind, e.Reason = EventAdopted, w.Reason.String()
 	}
 	m.events = append(m.events, e)
+	m.reject()
+}
+
+// reject sets the message aside that ended two connections (PROTOCOL §9.1).
+func (m *machine) reject() {
+	raw, code := m.out.reject(m.appendControl(nil, wire.AppendSkipped(nil)))
+	if raw == nil {
+		return
+	}
+	h, err := frame.Rules{Masked: true}.Parse(raw)
+	if err != nil {
+		panic(err) // we made it
+	}
+	p := raw[h.Size:]
+	frame.Mask(p, h.Mask, 0)
+	typ := MessageText
+	if h.OpCode == ws.OpBinary {
+		typ = MessageBinary
+		if orig, err := wire.Unescape(p); err == nil {
+			p = orig
+		}
+	}
+	m.events = append(m.events, Event{
+		Kind: EventRejected, State: m.state, Reason: strconv.Itoa(int(code)),
+		Rejected: &RejectedMessage{Type: typ, Data: p, Code: int(code)},
+	})
 }
 
 // promote makes conn the current connection. The one that it replaces has been

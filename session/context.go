@@ -90,7 +90,7 @@ func (c *appContext) observeInbound(now time.Time, s *Session) {
 // inboundMessage is a client's message as the app sees it. raw is ours.
 func (s *Session) inboundMessage(raw []byte) (snapshot.Message, bool) {
 	h, err := frame.Rules{Masked: true, Rsv: frame.RSV1}.Parse(raw)
-	if err != nil {
+	if err != nil || h.OpCode.IsControl() { // of SKIPPED
 		return snapshot.Message{}, false
 	}
 	p := raw[h.Size:]

@@ -24,6 +24,16 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 		s.deliver(now, s.stripEscape(orig), nil)
 		return
 	}
+	if t == wire.Skipped {
+		if err := wire.ParseSkipped(msg); err != nil {
+			s.violation(now, err.Error())
+			return
+		}
+		// A pong that nobody asked for means nothing (RFC 6455 §5.5.3), and keeps the
+		// message's place.
+		s.deliver(now, frame.Append(nil, s.cfg.masked(ws.OpPong), nil), nil)
+		return
+	}
 	s.ConfirmToken(s.epoch, s.client.welcomeGeneration, 0) // before WELCOME a client sends data only
 	if len(msg) > wire.MaxControl {
 		s.violation(now, "control message too long")

@@ -173,3 +173,15 @@ func ParseReset(msg []byte) (r ResetReason, status uint16, err error) {
 	}
 	return r, status, nil
 }
+
+// AppendSkipped appends SKIPPED (PROTOCOL §4.9).
+func AppendSkipped(dst []byte) []byte { return appendPrefix(dst, Skipped) }
+
+// ParseSkipped checks SKIPPED, which has no body.
+func ParseSkipped(msg []byte) error {
+	b, err := body(msg, Skipped)
+	if err == nil && len(b) != 0 {
+		err = malformed(Skipped, "body of %d bytes, want none", len(b))
+	}
+	return err
+}

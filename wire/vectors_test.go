@@ -79,6 +79,8 @@ func recode(msg []byte) ([]byte, map[string]any, error) {
 			return AppendRefused(nil, status), f, err
 		}
 		return AppendReset(nil, r), f, err
+	case Skipped:
+		return AppendSkipped(nil), f, ParseSkipped(msg)
 	}
 	return nil, nil, ErrMalformed
 }

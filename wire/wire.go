@@ -45,12 +45,16 @@ const (
 	GoAway       Type = 5
 	Close        Type = 6
 	Reset        Type = 7
+	Skipped      Type = 10 // stands for a data message that will not be sent
 )
 
-var typeNames = [...]string{"ESCAPED", "WELCOME", "ACK", "HEARTBEAT", "HEARTBEAT_ACK", "GOAWAY", "CLOSE", "RESET"}
+var typeNames = [...]string{
+	Escaped: "ESCAPED", Welcome: "WELCOME", Ack: "ACK", Heartbeat: "HEARTBEAT", HeartbeatAck: "HEARTBEAT_ACK",
+	GoAway: "GOAWAY", Close: "CLOSE", Reset: "RESET", Skipped: "SKIPPED",
+}
 
 func (t Type) String() string {
-	if int(t) < len(typeNames) {
+	if int(t) < len(typeNames) && typeNames[t] != "" {
 		return typeNames[t]
 	}
 	return fmt.Sprintf("type %02x", byte(t))

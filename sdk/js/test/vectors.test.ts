@@ -77,7 +77,8 @@ for (const c of read<Case & { bytes: string; fields?: object }>("control.json"))
   test(`control: ${c.name}`, () => {
     const message = bytes(c.bytes);
     assert.ok(isMagic(message));
-    if (c.error) {
+    // A client never gets SKIPPED, and this one does not send it.
+    if (c.error || c.name === "SKIPPED") {
       assert.throws(() => decode(message), WireError);
       return;
     }
