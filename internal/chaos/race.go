@@ -88,7 +88,7 @@ func (s *testbed) runRace(ctx context.Context, key uint32, h raceSpec) error {
 	if err != nil {
 		return fmt.Errorf("chaos: %v: %w", h, err)
 	}
-	if err := errors.Join(first.Say(1, before), proc.Sleep(ctx, 10*raceEvery)); err != nil {
+	if err := errors.Join(first.Send(1, before), proc.Sleep(ctx, 10*raceEvery)); err != nil {
 		return err
 	}
 	had, _, _ := first.Heard()
@@ -144,7 +144,7 @@ func (s *testbed) dialTogether(ctx context.Context, key uint32, n int, offer wir
 			<-start
 			conns[i] = lab.DialRaw(ctx, tcp, key, raceEvery, offer)
 			if conns[i].Connected() {
-				_ = conns[i].Say(before+1, before+early) // it may have lost already
+				_ = conns[i].Send(before+1, before+early) // it may have lost already
 			}
 		})
 	}
@@ -179,7 +179,7 @@ func (s *testbed) judgeRace(ctx context.Context, key uint32, h raceSpec, had []l
 		return nil
 	}
 	last := uint32(before + early + 1)
-	err := errors.Join(winner.Say(last, last), proc.Sleep(ctx, 5*raceEvery), winner.Control(wire.AppendClose(nil, ws.StatusNormalClosure, "")), proc.Sleep(ctx, time.Second))
+	err := errors.Join(winner.Send(last, last), proc.Sleep(ctx, 5*raceEvery), winner.Control(wire.AppendClose(nil, ws.StatusNormalClosure, "")), proc.Sleep(ctx, time.Second))
 	if err != nil {
 		s.fault("%v: the winner cannot go on: %v", h, err)
 	}

@@ -20,66 +20,66 @@ type scenario struct {
 var scenarios = []scenario{
 	{
 		name: "cuts", about: "clients' connections die in every way, and nothing else",
-		size: usual, run: cuts,
+		size: usualSize, run: cuts,
 	},
 	{
 		name: "kill9", about: "kill -9 a sidecar under a living app, start it again 10 s later",
-		allow: allowance{tail: true, again: true}, size: usual, run: kill9,
+		allow: allowance{tail: true, again: true}, size: usualSize, run: kill9,
 	},
 	{
 		name: "zombie", about: "stop a sidecar past its lease, wake it",
-		allow: allowance{tail: true, again: true}, size: usual, run: zombie,
+		allow: allowance{tail: true, again: true}, size: usualSize, run: zombie,
 	},
 	{
 		name: "natsleader", about: "kill -9 the leader of a stream, with cuts",
-		size: usual, run: natsLeader,
+		size: usualSize, run: natsLeader,
 	},
 	{
 		name: "natsroll", about: "restart the NATS servers one by one, with cuts",
-		size: usual, run: natsRoll,
+		size: usualSize, run: natsRoll,
 	},
 	{
 		name: "natsaway", about: "cut one sidecar from NATS for 30 s, with cuts",
-		size: usual, run: natsAway,
+		size: usualSize, run: natsAway,
 	},
 	{ // A session whose owner stays out of reach for longer than its lease is adopted.
 		name: "peers", about: "cut the sidecars from each other for 30 s, with cuts",
-		allow: allowance{tail: true, again: true}, linked: true, size: usual, run: peersAway,
+		allow: allowance{tail: true, again: true}, linked: true, size: usualSize, run: peersAway,
 	},
 	{
 		name: "race", about: "2, 10 and 100 connections resume one session at once, on one pod and on three",
-		size: few, run: race,
+		size: fewSessions, run: race,
 	},
 	{
 		name: "raceadopt", about: "the same for a session whose owner has just died",
-		allow: allowance{tail: true, again: true}, size: few, run: raceAdopt,
+		allow: allowance{tail: true, again: true}, size: fewSessions, run: raceAdopt,
 	},
 	{
 		name: "roll", about: "replace all pods one by one, over and over",
-		allow: allowance{gap: 250 * time.Millisecond}, size: usual, run: roll,
+		allow: allowance{gap: 250 * time.Millisecond}, size: usualSize, run: roll,
 	},
 	{
 		name: "storm", about: "cut all connections at once",
-		size: stormy, run: storm,
+		size: stormSize, run: storm,
 	},
 	{
 		name: "apprestart", about: "kill -9 an app under a living sidecar, start it again 3 s later",
-		allow: allowance{tail: true, again: true, inLost: true, open: true}, size: usual, run: appRestart,
+		allow: allowance{tail: true, again: true, inLost: true, open: true}, size: usualSize, run: appRestart,
 	},
 }
 
-func usual(o *options) size {
+func usualSize(o *options) size {
 	return size{o.sessions, o.rate, min(o.fast, o.sessions), o.fastRate}
 }
 
-// few is a background for scenarios with connections of their own.
-func few(o *options) size {
+// fewSessions is a background for scenarios with connections of their own.
+func fewSessions(o *options) size {
 	const background = 30
 	return size{min(background, o.sessions), o.rate, 0, o.fastRate}
 }
 
-// stormy says little, so that what is measured is the storm.
-func stormy(o *options) size {
+// stormSize has few messages, so that what is measured is the storm.
+func stormSize(o *options) size {
 	const rate = 0.2
 	return size{o.storm, rate, 0, rate}
 }

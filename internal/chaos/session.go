@@ -179,7 +179,7 @@ func (s *testbed) open(ctx context.Context, sz size) (*sessions, error) {
 		}
 	}
 	for _, c := range ss.list {
-		c.Talk(interval(sz.rate), func() error { return c.say(context.Background(), c.Write) })
+		c.SendEvery(interval(sz.rate), func() error { return c.say(context.Background(), c.Write) })
 	}
 	return ss, nil
 }
@@ -233,7 +233,7 @@ const lastLimit = 30 * time.Second
 // stop ends the writing with a message that the app must have got.
 func (ss *sessions) stop(ctx context.Context) {
 	for _, c := range ss.list {
-		c.Hush()
+		c.StopSending()
 	}
 	ss.each(func(c *session) {
 		ctx, cancel := context.WithTimeout(ctx, lastLimit)

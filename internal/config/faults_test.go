@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestFaults are the rows E of the fault list: what is given, and what the
+// TestFaults are the rows E of docs/ATTACKS.md: what is given, and what the
 // error must say. E12 is about reloading, which there is none of.
 func TestFaults(t *testing.T) {
 	dir := t.TempDir()

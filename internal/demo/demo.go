@@ -174,7 +174,7 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	signal.Ignore(syscall.SIGPIPE)
 	defer signal.Reset(syscall.SIGPIPE)
 	v := &view{
-		out:      outlet{stdout, stop},
+		out:      watchedWriter{stdout, stop},
 		terminal: isTerminal(stdout) && os.Getenv("TERM") != "dumb",
 	}
 	end, err := run(ctx, o, v)

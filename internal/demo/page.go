@@ -116,14 +116,14 @@ func (p *page) visit(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(visitStory{
+	_ = json.NewEncoder(w).Encode(visitInfo{
 		Name: v.name, Plain: v.address(plain), Resilient: v.address(resilient),
 		Rate: v.tally.options.rate, LastWords: lastWords * v.tally.options.rate,
 	}) // if it cannot be written, the visit is swept
 }
 
-// visitStory is the answer to a new visit.
-type visitStory struct {
+// visitInfo is the answer to a new visit.
+type visitInfo struct {
 	Name      string `json:"name"`
 	Plain     string `json:"plain"` // URLs
 	Resilient string `json:"resilient"`

@@ -58,20 +58,20 @@ func request(t *testing.T, method, url string, header ...string) (status int, bo
 }
 
 // beginVisit is what the page does first.
-func beginVisit(t *testing.T, page string) (story visitStory) {
+func beginVisit(t *testing.T, page string) (visit visitInfo) {
 	t.Helper()
 	status, text, _ := request(t, http.MethodPost, page+"visit")
 	if status != http.StatusOK {
 		t.Fatalf("%d: %s", status, text)
 	}
-	if err := json.Unmarshal([]byte(text), &story); err != nil {
+	if err := json.Unmarshal([]byte(text), &visit); err != nil {
 		t.Fatal(err)
 	}
-	return story
+	return visit
 }
 
 // follow reads the stream of a visit, until the test ends or stop is called.
-func follow(t *testing.T, page, name string) (pictures <-chan picture, stop func()) {
+func follow(t *testing.T, page, name string) (states <-chan pageState, stop func()) {
 	t.Helper()
 	resp, err := (&http.Transport{}).RoundTrip(newRequest(t, page+"visit/"+name+"/events"))
 	if err != nil {
@@ -80,13 +80,13 @@ func follow(t *testing.T, page, name string) (pictures <-chan picture, stop func
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("stream: %s, %s", resp.Status, resp.Header)
 	}
-	ch := make(chan picture)
+	ch := make(chan pageState)
 	over := make(chan struct{})
 	go func() {
 		defer close(ch)
 		for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 			data, ok := strings.CutPrefix(lines.Text(), "data: ")
-			var p picture
+			var p pageState
 			if !ok || json.Unmarshal([]byte(data), &p) != nil {
 				continue
 			}
@@ -118,13 +118,13 @@ func newRequest(t *testing.T, url string) *http.Request {
 	return r
 }
 
-// wait reads pictures until one is as wanted.
-func wait(t *testing.T, what string, pictures <-chan picture, wanted func(*picture) bool) (last picture) {
+// wait reads states until one is as wanted.
+func wait(t *testing.T, what string, states <-chan pageState, wanted func(*pageState) bool) (last pageState) {
 	t.Helper()
 	limit := time.After(30 * time.Second)
 	for {
 		select {
-		case p, ok := <-pictures:
+		case p, ok := <-states:
 			if !ok {
 				t.Fatalf("%s: the stream ended, with %+v", what, last)
 			}

@@ -24,7 +24,7 @@ func (v *visitor) stream(w http.ResponseWriter, r *http.Request) {
 	ticker := time.NewTicker(tellEvery)
 	defer ticker.Stop()
 	for {
-		p := v.picture(&told)
+		p := v.state(&told)
 		text, err := json.Marshal(p)
 		if err == nil {
 			_, err = fmt.Fprintf(w, "id: %d\ndata: %s\n\n", told, text)
@@ -42,45 +42,45 @@ func (v *visitor) stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// picture is all that a page is told at once.
-type picture struct {
-	Pods    []podPicture         `json:"pods"`
-	Busy    bool                 `json:"busy"` // something is done with a pod
-	Network networkPicture       `json:"network"`
-	Auto    bool                 `json:"auto"`
-	Lanes   [users]clientPicture `json:"clients"` // plain, resilient
-	Notes   []notePicture        `json:"notes"`   // since the last picture
+// pageState is all that a page is told at once.
+type pageState struct {
+	Pods    []podState         `json:"pods"`
+	Busy    bool               `json:"busy"` // something is done with a pod
+	Network networkState       `json:"network"`
+	Auto    bool               `json:"auto"`
+	Lanes   [users]clientState `json:"clients"` // plain, resilient
+	Notes   []noteState        `json:"notes"`   // since the last state
 }
 
-type podPicture struct {
+type podState struct {
 	Name     string `json:"name"`
 	State    string `json:"state"`
 	Sessions int    `json:"sessions"`
 	Plain    int    `json:"plain"`
 }
 
-type networkPicture struct {
+type networkState struct {
 	Fault faultKind `json:"fault"` // "" when whole
 	Left  int64     `json:"left"`  // milliseconds
 }
 
-// clientPicture is what the server knows of one client of the visitor.
-type clientPicture struct {
+// clientState is what the server knows of one client of the visitor.
+type clientState struct {
 	Pod    string        `json:"pod"` // that has its app socket, "" if none
-	Lives  []lifePicture `json:"lives"`
+	Lives  []socketState `json:"lives"`
 	Unsent int           `json:"unsent"` // no app had a socket to write them to
-	In     countPicture  `json:"in"`     // what the apps read
+	In     countState    `json:"in"`     // what the apps read
 }
 
-// lifePicture is one app socket.
-type lifePicture struct {
+// socketState is one app socket.
+type socketState struct {
 	Socket string `json:"socket"`
 	Order  int    `json:"order"`
 	Told   uint32 `json:"told"` // written by the app
 	Killed bool   `json:"killed"`
 }
 
-type countPicture struct {
+type countState struct {
 	Received   int `json:"received"`
 	Lost       int `json:"lost"`
 	Duplicated int `json:"duplicated"`
@@ -89,54 +89,54 @@ type countPicture struct {
 	Repeated   int `json:"repeated"`
 }
 
-type notePicture struct {
+type noteState struct {
 	Kind faultKind `json:"kind"`
 	Text string    `json:"text"`
 }
 
-// picture draws one, with the notes after the first told.
-func (v *visitor) picture(told *int) picture {
-	p := picture{Busy: !v.fleet.idle(), Auto: v.isAuto()}
+// state returns what the page shows, with the notes after the first told.
+func (v *visitor) state(told *int) pageState {
+	p := pageState{Busy: !v.fleet.idle(), Auto: v.isAuto()}
 	kind, left := v.trouble()
-	p.Network = networkPicture{kind, left.Milliseconds()}
+	p.Network = networkState{kind, left.Milliseconds()}
 	s := v.fleet.watched.terminal.snapshot()
 	for i := range s.pods {
 		pod := &s.pods[i]
-		p.Pods = append(p.Pods, podPicture{pod.name, pod.state, pod.sessions, pod.plain})
+		p.Pods = append(p.Pods, podState{pod.name, pod.state, pod.sessions, pod.plain})
 	}
 	for u := range users {
-		p.Lanes[u] = v.tally.picture(u)
+		p.Lanes[u] = v.tally.state(u)
 		p.Lanes[u].Pod = v.fleet.podOf(v.tally.holder(u))
 	}
 	p.Notes, *told = v.tally.since(*told)
 	return p
 }
 
-// picture draws one client.
-func (t *tally) picture(u user) clientPicture {
+// state returns what is shown of one client.
+func (t *tally) state(u user) clientState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b := &t.books[u]
 	_, in := b.Counts(t.rules(u))
-	c := clientPicture{
-		Lives: make([]lifePicture, 0, len(b.Sockets())), Unsent: b.Unsent,
-		In: countPicture{in.Got, in.Lost, in.Doubled, in.Reordered, in.Tail, in.Again},
+	c := clientState{
+		Lives: make([]socketState, 0, len(b.Sockets())), Unsent: b.Unsent,
+		In: countState{in.Got, in.Lost, in.Doubled, in.Reordered, in.Tail, in.Again},
 	}
 	for _, s := range b.Sockets() {
-		c.Lives = append(c.Lives, lifePicture{strconv.FormatUint(uint64(s.ID), 10), s.Order, s.Wrote, s.Killed})
+		c.Lives = append(c.Lives, socketState{strconv.FormatUint(uint64(s.ID), 10), s.Order, s.Wrote, s.Killed})
 	}
 	return c
 }
 
 // since returns the notes after the first told that are remembered, and how
 // many there were in all.
-func (t *tally) since(told int) ([]notePicture, int) {
+func (t *tally) since(told int) ([]noteState, int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	fresh := min(max(0, t.noted-told), len(t.snap.notes))
-	notes := make([]notePicture, 0, fresh)
+	notes := make([]noteState, 0, fresh)
 	for _, n := range t.snap.notes[len(t.snap.notes)-fresh:] {
-		notes = append(notes, notePicture{n.kind, n.text})
+		notes = append(notes, noteState{n.kind, n.text})
 	}
 	return notes, t.noted
 }

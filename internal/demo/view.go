@@ -30,13 +30,13 @@ func colours() palette {
 	return palette{strong: "\x1b[1m", good: "\x1b[1;32m", bad: "\x1b[1;31m", end: "\x1b[0m"}
 }
 
-// outlet calls broken when its writer fails: its reader is gone.
-type outlet struct {
+// watchedWriter calls broken when its writer fails: its reader is gone.
+type watchedWriter struct {
 	io.Writer
 	broken func()
 }
 
-func (o outlet) Write(p []byte) (int, error) {
+func (o watchedWriter) Write(p []byte) (int, error) {
 	n, err := o.Writer.Write(p)
 	if err != nil {
 		o.broken()

@@ -20,52 +20,52 @@ import (
 func TestVisit(t *testing.T) {
 	s, w := openTestbed(t)
 	url := w.terminal.snapshot().page
-	story := beginVisit(t, url)
-	if story.Rate != 50 || story.LastWords != lastWords*50 {
-		t.Errorf("told %+v", story)
+	visit := beginVisit(t, url)
+	if visit.Rate != 50 || visit.LastWords != lastWords*50 {
+		t.Errorf("told %+v", visit)
 	}
-	pictures, stop := follow(t, url, story.Name)
-	heard := startVisitor(t, story.Resilient)
-	wait(t, "messages both ways", pictures, func(p *picture) bool { return p.Lanes[resilient].In.Received > 20 && heard() > 20 })
+	states, stop := follow(t, url, visit.Name)
+	heard := startVisitor(t, visit.Resilient)
+	wait(t, "messages both ways", states, func(p *pageState) bool { return p.Lanes[resilient].In.Received > 20 && heard() > 20 })
 	if !w.watching() || !w.terminal.snapshot().watched {
 		t.Error("nobody knows that a page is open")
 	}
 	button := func(name string) (status int) {
-		status, _, _ = request(t, http.MethodPost, url+"visit/"+story.Name+"/"+name)
+		status, _, _ = request(t, http.MethodPost, url+"visit/"+visit.Name+"/"+name)
 		return status
 	}
-	faulty := func(kind faultKind) func(*picture) bool {
-		return func(p *picture) bool { return p.Network.Fault == kind }
+	faulty := func(kind faultKind) func(*pageState) bool {
+		return func(p *pageState) bool { return p.Network.Fault == kind }
 	}
-	told := func(kind faultKind) func(*picture) bool {
-		return func(p *picture) bool {
+	told := func(kind faultKind) func(*pageState) bool {
+		return func(p *pageState) bool {
 			return len(p.Notes) > 0 && p.Notes[len(p.Notes)-1].Kind == kind
 		}
 	}
-	settled := func(p *picture) bool { return !p.Busy && p.Pods[0].State == podUp && p.Pods[1].State == podUp }
+	settled := func(p *pageState) bool { return !p.Busy && p.Pods[0].State == podUp && p.Pods[1].State == podUp }
 	goesOn := func() {
 		t.Helper()
 		before := heard()
-		wait(t, "messages again", pictures, func(p *picture) bool { return heard() > before+20 })
+		wait(t, "messages again", states, func(p *pageState) bool { return heard() > before+20 })
 	}
 	for _, tt := range []struct {
 		name  string
-		shows func(*picture) bool
+		shows func(*pageState) bool
 	}{
 		{"cut", faulty(cutFault)}, {"half", faulty(halfFault)}, {"restart", told(restartFault)}, {"kill", told(killFault)}, {"drain", told(drainFault)},
 	} {
-		wait(t, "a quiet moment", pictures, settled)
+		wait(t, "a quiet moment", states, settled)
 		if status := button(tt.name); status != http.StatusNoContent {
 			t.Fatalf("%s: %d", tt.name, status)
 		}
 		if status := button(tt.name); status != http.StatusConflict {
 			t.Errorf("%s again: %d", tt.name, status)
 		}
-		wait(t, tt.name, pictures, tt.shows)
-		wait(t, "the end of "+tt.name, pictures, faulty(""))
+		wait(t, tt.name, states, tt.shows)
+		wait(t, "the end of "+tt.name, states, faulty(""))
 		goesOn()
 	}
-	p := wait(t, "a quiet moment", pictures, settled)
+	p := wait(t, "a quiet moment", states, settled)
 	if in := p.Lanes[resilient].In; in.Lost+in.Duplicated+in.Reordered > 0 {
 		t.Errorf("to the app: %+v", in)
 	}
@@ -138,13 +138,13 @@ func TestVisitorsAreBounded(t *testing.T) {
 	_, w := openTestbed(t)
 	url := w.terminal.snapshot().page
 	var stops []func()
-	var first visitStory
+	var first visitInfo
 	for i := range maxVisitors {
-		story := beginVisit(t, url)
-		pictures, stop := follow(t, url, story.Name)
-		wait(t, "a first picture", pictures, func(*picture) bool { return true })
+		visit := beginVisit(t, url)
+		states, stop := follow(t, url, visit.Name)
+		wait(t, "a first state", states, func(*pageState) bool { return true })
 		if stops = append(stops, stop); i == 0 {
-			first = story
+			first = visit
 		}
 	}
 	if status, text, _ := request(t, http.MethodPost, url+"visit"); status != http.StatusServiceUnavailable || !strings.Contains(text, "close one") {
@@ -169,13 +169,13 @@ func TestVisitorsAreBounded(t *testing.T) {
 func TestAuto(t *testing.T) {
 	_, w := openTestbed(t)
 	url := w.terminal.snapshot().page
-	story := beginVisit(t, url)
-	pictures, _ := follow(t, url, story.Name)
-	auto := url + "visit/" + story.Name + "/auto"
+	visit := beginVisit(t, url)
+	states, _ := follow(t, url, visit.Name)
+	auto := url + "visit/" + visit.Name + "/auto"
 	if status, text, _ := request(t, http.MethodPut, auto); status != http.StatusOK {
 		t.Fatalf("%d %s", status, text)
 	}
-	p := wait(t, "a fault", pictures, func(p *picture) bool {
+	p := wait(t, "a fault", states, func(p *pageState) bool {
 		return p.Network.Fault != "" || p.Busy
 	})
 	if !p.Auto {
@@ -184,7 +184,7 @@ func TestAuto(t *testing.T) {
 	if status, text, _ := request(t, http.MethodDelete, auto); status != http.StatusOK {
 		t.Fatalf("%d %s", status, text)
 	}
-	wait(t, "no auto", pictures, func(p *picture) bool { return !p.Auto })
+	wait(t, "no auto", states, func(p *pageState) bool { return !p.Auto })
 }
 
 // While a page is open the terminal's faults rest, and begin anew after it.
@@ -244,22 +244,22 @@ func TestTallies(t *testing.T) {
 	} {
 		w.report(r)
 	}
-	p := v.picture(resilient)
-	if want := (countPicture{Received: 2, Lost: 1}); p.In != want || p.Unsent != 0 {
+	p := v.state(resilient)
+	if want := (countState{Received: 2, Lost: 1}); p.In != want || p.Unsent != 0 {
 		t.Errorf("got %+v, want %+v", p, want)
 	}
-	if len(p.Lives) != 1 || p.Lives[0] != (lifePicture{Socket: "65538", Order: 1, Told: 1}) {
+	if len(p.Lives) != 1 || p.Lives[0] != (socketState{Socket: "65538", Order: 1, Told: 1}) {
 		t.Errorf("lives %+v", p.Lives)
 	}
-	if in := w.terminal.picture(resilient).In; in != (countPicture{}) {
+	if in := w.terminal.state(resilient).In; in != (countState{}) {
 		t.Errorf("the terminal's: %+v", in)
 	}
 	w.fault(killFault, "pod 1: killed")
 	w.kills(1)
-	if notes, n := v.since(0); n != 1 || len(notes) != 1 || notes[0] != (notePicture{killFault, "pod 1: killed"}) {
+	if notes, n := v.since(0); n != 1 || len(notes) != 1 || notes[0] != (noteState{killFault, "pod 1: killed"}) {
 		t.Errorf("notes %v, %d", notes, n)
 	}
-	if !v.picture(resilient).Lives[0].Killed || w.terminal.snapshot().kills != 1 {
+	if !v.state(resilient).Lives[0].Killed || w.terminal.snapshot().kills != 1 {
 		t.Error("a kill hits everybody")
 	}
 	for range maxNotes + 3 {

@@ -21,7 +21,7 @@ func unhex(t testing.TB, s string) []byte {
 
 var client = Rules{Masked: true}
 
-// The rows W of the attack list that a frame alone decides.
+// The rows W of docs/ATTACKS.md that a frame alone decides.
 func TestAttackFrames(t *testing.T) {
 	for _, tc := range []struct{ name, hex, want string }{
 		{"W01 unmasked", "8105 48656c6c6f", "not masked"},
@@ -102,7 +102,7 @@ func fragmentsJoin(t *testing.T, parts []string) {
 	if string(payload) != "hello, world" {
 		t.Fatalf("payload %q", payload)
 	}
-	if _, _, ok, _ := m.Next(nil); ok || m.join != nil {
+	if _, _, ok, _ := m.Next(nil); ok || m.reassembly != nil {
 		t.Fatal("an idle direction holds a buffer")
 	}
 }
@@ -117,8 +117,8 @@ func TestTinyFragments(t *testing.T) {
 	if _, n, ok, err := m.Next(in); ok || err != nil || n != len(in) {
 		t.Fatalf("ok %v, %d of %d, %v", ok, n, len(in), err)
 	}
-	if len(m.join.bytes) != ws.MaxHeaderSize {
-		t.Fatalf("empty fragments hold %d bytes", len(m.join.bytes))
+	if len(m.reassembly.bytes) != ws.MaxHeaderSize {
+		t.Fatalf("empty fragments hold %d bytes", len(m.reassembly.bytes))
 	}
 }
 

@@ -33,17 +33,17 @@ func (m *Message) Compressed() bool { return m.Rsv1() }
 type Messages struct {
 	Rules Rules
 	flow  Flow
-	done  bool // join was handed out
+	done  bool // reassembly was handed out
 
 	Extra   uint8    // how much larger a binary message may be than Max
 	Max     int      // payload bytes of the largest message
 	Buffers *Buffers // where fragments are joined
 
-	join *joint // nil if no fragments
+	reassembly *reassembly // nil if no fragments
 }
 
-// A joint is where fragments become one message.
-type joint struct {
+// A reassembly is where fragments become one message.
+type reassembly struct {
 	head  Header // of the first fragment
 	bytes []byte // header space and the payloads so far
 }
@@ -97,9 +97,9 @@ func (m *Messages) admit(h *Header) error {
 		return err
 	}
 	room, op := m.Max, h.OpCode
-	if m.join != nil {
-		room -= len(m.join.bytes) - ws.MaxHeaderSize
-		op = m.join.head.OpCode
+	if m.reassembly != nil {
+		room -= len(m.reassembly.bytes) - ws.MaxHeaderSize
+		op = m.reassembly.head.OpCode
 	}
 	if op == ws.OpBinary {
 		room += int(m.Extra)
@@ -112,12 +112,12 @@ func (m *Messages) admit(h *Header) error {
 
 // add appends a fragment, masked with the first fragment's key.
 func (m *Messages) add(h *Header, payload []byte) {
-	first := m.join == nil
+	first := m.reassembly == nil
 	if first {
-		m.join = m.Buffers.get()
-		m.join.head = *h
+		m.reassembly = m.Buffers.get()
+		m.reassembly.head = *h
 	}
-	j := m.join
+	j := m.reassembly
 	start := len(j.bytes)
 	j.bytes = append(j.bytes, payload...)
 	if h.Masked && !first {
@@ -129,12 +129,12 @@ func (m *Messages) add(h *Header, payload []byte) {
 // joined writes the header of the whole message right in front of its
 // payload, into the space that the buffer began with.
 func (m *Messages) joined() Message {
-	h := m.join.head
-	h.Fin, h.Length = true, int64(len(m.join.bytes)-ws.MaxHeaderSize)
+	h := m.reassembly.head
+	h.Fin, h.Length = true, int64(len(m.reassembly.bytes)-ws.MaxHeaderSize)
 	var head [ws.MaxHeaderSize]byte
 	b := AppendHeader(head[:0], h.Header)
 	h.Size = len(b)
-	raw := m.join.bytes[ws.MaxHeaderSize-h.Size:]
+	raw := m.reassembly.bytes[ws.MaxHeaderSize-h.Size:]
 	copy(raw, b)
 	m.done = true
 	return Message{h, raw}
@@ -144,14 +144,14 @@ func (m *Messages) joined() Message {
 // messages until there is none, so an idle direction holds no buffer.
 func (m *Messages) release() {
 	if m.done {
-		m.Buffers.put(m.join)
-		m.join, m.done = nil, false
+		m.Buffers.put(m.reassembly)
+		m.reassembly, m.done = nil, false
 	}
 }
 
 // Reset forgets a message under way: its connection is gone.
 func (m *Messages) Reset() {
-	m.done = m.join != nil
+	m.done = m.reassembly != nil
 	m.release()
 	m.flow = Flow{}
 }
@@ -164,14 +164,14 @@ type Buffers struct{ pool sync.Pool }
 // not pin its memory.
 const keepBuffer = 64 << 10
 
-func (b *Buffers) get() *joint {
-	if j, ok := b.pool.Get().(*joint); ok {
+func (b *Buffers) get() *reassembly {
+	if j, ok := b.pool.Get().(*reassembly); ok {
 		return j
 	}
-	return &joint{bytes: make([]byte, ws.MaxHeaderSize, 1024)}
+	return &reassembly{bytes: make([]byte, ws.MaxHeaderSize, 1024)}
 }
 
-func (b *Buffers) put(j *joint) {
+func (b *Buffers) put(j *reassembly) {
 	if cap(j.bytes) > keepBuffer {
 		return
 	}

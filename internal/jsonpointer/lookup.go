@@ -25,20 +25,20 @@ func Lookup(data []byte, pointer ...string) ([]byte, Result) {
 		switch {
 		case s.take('{'):
 			if !s.member(token) {
-				return nil, s.verdict(missing)
+				return nil, s.failure(missing)
 			}
 		case s.take('['):
 			if !s.element(token) {
-				return nil, s.verdict(missing)
+				return nil, s.failure(missing)
 			}
 		default:
-			return nil, s.verdict(missing)
+			return nil, s.failure(missing)
 		}
 	}
 	s.space()
 	from := s.at
 	if !s.skip() {
-		return nil, s.verdict(missing)
+		return nil, s.failure(missing)
 	}
 	return data[from:s.at], Present
 }
@@ -49,9 +49,9 @@ type scanner struct {
 	at   int
 }
 
-// verdict returns what a failed look-up means: only where the text ran out can
+// failure returns what a failed look-up means: only where the text ran out can
 // the rest of it matter.
-func (s *scanner) verdict(missing Result) Result {
+func (s *scanner) failure(missing Result) Result {
 	if s.at < len(s.data) {
 		return Absent
 	}

@@ -63,7 +63,7 @@ func (r *resilientClient) live(ctx context.Context) {
 			_ = proc.Sleep(ctx, pace)
 			continue
 		}
-		conn.Talk(pace, func() error { return r.say(ctx, conn) })
+		conn.SendEvery(pace, func() error { return r.say(ctx, conn) })
 		conn.Wait()
 		return
 	}

@@ -29,7 +29,7 @@ type Client struct {
 	on    On
 	tasks sync.WaitGroup
 	once  sync.Once
-	quiet chan struct{} // ends Talk
+	quiet chan struct{} // ends SendEvery
 }
 
 // Dial opens a session and follows it until it ends.
@@ -71,9 +71,9 @@ func (c *Client) watch() {
 	}
 }
 
-// Talk calls say at a steady rate, from a random moment on so that clients do
-// not speak in chorus, until it fails or Hush is called.
-func (c *Client) Talk(every time.Duration, say func() error) {
+// SendEvery calls send at a steady rate, from a random moment on so that clients are
+// not in step, until it fails or StopSending is called.
+func (c *Client) SendEvery(every time.Duration, send func() error) {
 	c.tasks.Go(func() {
 		next := time.NewTimer(rand.N(every))
 		defer next.Stop()
@@ -84,20 +84,20 @@ func (c *Client) Talk(every time.Duration, say func() error) {
 				return
 			}
 			next.Reset(every)
-			if say() != nil {
+			if send() != nil {
 				return
 			}
 		}
 	})
 }
 
-// Hush ends what Talk does.
-func (c *Client) Hush() { c.once.Do(func() { close(c.quiet) }) }
+// StopSending ends what SendEvery does.
+func (c *Client) StopSending() { c.once.Do(func() { close(c.quiet) }) }
 
-// Abandon ends the connection without a word, and returns when nothing of the
+// Abandon ends the connection without a close frame, and returns when nothing of the
 // client runs.
 func (c *Client) Abandon() {
-	c.Hush()
+	c.StopSending()
 	_ = c.CloseNow()
 	c.tasks.Wait()
 }

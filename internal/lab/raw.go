@@ -109,8 +109,8 @@ func (r *Raw) answerLocked() {
 // Connected reports whether the handshake succeeded.
 func (r *Raw) Connected() bool { return r.conn != nil }
 
-// Say sends the session's messages from..to.
-func (r *Raw) Say(from, to uint32) error {
+// Send sends the session's messages from..to.
+func (r *Raw) Send(from, to uint32) error {
 	for n := from; n <= to; n++ {
 		if err := r.conn.WriteMessage(websocket.TextMessage, ledger.Tag{Stream: r.key, N: n}.Append(nil)); err != nil {
 			return err

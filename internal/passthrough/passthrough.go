@@ -62,7 +62,7 @@ func New(app *upgrade.App, log *slog.Logger, scheme string) *Handler {
 		BufferPool:     &copyBuffers{},
 		ModifyResponse: p.checkResponse,
 		ErrorHandler:   p.fail,
-		ErrorLog:       stdlog.New(brokenOff{p}, "", 0),
+		ErrorLog:       stdlog.New(truncatedLog{p}, "", 0),
 	}
 	return p
 }
@@ -209,12 +209,12 @@ func (p *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	f.Write(w)
 }
 
-// brokenOff is where ReverseProxy reports an answer that ended too early. Its
+// truncatedLog is where ReverseProxy reports an answer that ended too early. Its
 // words are dropped, since they may quote the answer (I9).
-type brokenOff struct{ p *Handler }
+type truncatedLog struct{ p *Handler }
 
 // Write implements io.Writer.
-func (b brokenOff) Write(line []byte) (int, error) {
+func (b truncatedLog) Write(line []byte) (int, error) {
 	b.p.log.Warn("answer broke off", "upstream", b.p.app.String())
 	return len(line), nil
 }

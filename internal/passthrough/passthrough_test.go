@@ -341,7 +341,7 @@ func TestPassthroughFailures(t *testing.T) {
 	})
 }
 
-// H30: the app's stale connection with bytes nobody asked for is not used.
+// H30: the app's stale connection with bytes that were not asked for is not used.
 func TestLeftoverBytes(t *testing.T) {
 	log.SetOutput(io.Discard) // net/http reports what it throws away
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })

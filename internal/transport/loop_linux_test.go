@@ -11,28 +11,28 @@ import (
 	"time"
 )
 
-// A joint forwards between two sockets, as a session does.
-type joint struct {
+// A relay forwards between two sockets, as a session does.
+type relay struct {
 	at    Affinity
 	mu    sync.Mutex
-	ends  [2]*jointEnd
+	ends  [2]*relayEnd
 	ended bool
 }
 
-type jointEnd struct {
-	j     *joint
+type relayEnd struct {
+	j     *relay
 	t     Conn
-	other *jointEnd
+	other *relayEnd
 	gone  bool
 }
 
-func newJoint(t *testing.T, ls *loops, a, b net.Conn) *joint {
-	j := new(joint)
+func newRelay(t *testing.T, ls *loops, a, b net.Conn) *relay {
+	j := new(relay)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	pool := new(bufferPool)
 	for i, c := range []net.Conn{a, b} {
-		e := &jointEnd{j: j}
+		e := &relayEnd{j: j}
 		if e.t = newEpollConn(c, e, pool, ls, &j.at, new(epollConn)); e.t == nil {
 			t.Fatal("no transport")
 		}
@@ -45,7 +45,7 @@ func newJoint(t *testing.T, ls *loops, a, b net.Conn) *joint {
 	return j
 }
 
-func (e *jointEnd) Bytes(p []byte) int {
+func (e *relayEnd) Bytes(p []byte) int {
 	e.j.mu.Lock()
 	defer e.j.mu.Unlock()
 	if e.j.ended {
@@ -58,7 +58,7 @@ func (e *jointEnd) Bytes(p []byte) int {
 	return n
 }
 
-func (e *jointEnd) Writable() {
+func (e *relayEnd) Writable() {
 	e.j.mu.Lock()
 	defer e.j.mu.Unlock()
 	if !e.j.ended {
@@ -66,7 +66,7 @@ func (e *jointEnd) Writable() {
 	}
 }
 
-func (e *jointEnd) Gone(broken bool) {
+func (e *relayEnd) Gone(broken bool) {
 	e.j.mu.Lock()
 	defer e.j.mu.Unlock()
 	e.gone = true
@@ -85,14 +85,14 @@ func (e *jointEnd) Gone(broken bool) {
 	}
 }
 
-// moveAround sends joints from loop to loop until stop is closed.
-func moveAround(all []*loop, joints []*joint, stop <-chan struct{}) {
+// moveAround sends relays from loop to loop until stop is closed.
+func moveAround(all []*loop, relays []*relay, stop <-chan struct{}) {
 	for {
 		select {
 		case <-stop:
 			return
 		case <-time.After(20 * time.Microsecond):
-			joints[rand.IntN(len(joints))].at.loop.Store(all[rand.IntN(len(all))])
+			relays[rand.IntN(len(relays))].at.loop.Store(all[rand.IntN(len(all))])
 		}
 	}
 }
@@ -109,26 +109,26 @@ func TestMovesKeepTheStreams(t *testing.T) {
 				t.Fatal("no loop")
 			}
 		}
-		var joints []*joint
+		var relays []*relay
 		var clients []net.Conn
 		var work sync.WaitGroup
 		for i := range 8 {
 			name := []string{"tcp", "unix"}[i/2%2]
 			near, client := network(t, name)
 			far, app := network(t, name)
-			joints, clients = append(joints, newJoint(t, &ls, near, far)), append(clients, client)
+			relays, clients = append(relays, newRelay(t, &ls, near, far)), append(clients, client)
 			work.Go(func() { echo(app) })
 		}
 		stop := make(chan struct{})
 		var mover sync.WaitGroup
-		mover.Go(func() { moveAround(ls.all, joints, stop) })
+		mover.Go(func() { moveAround(ls.all, relays, stop) })
 		for i, c := range clients {
 			work.Go(func() { converse(t, c, random(8<<20), i%2 == 1) })
 		}
 		work.Wait()
 		close(stop)
 		mover.Wait()
-		for _, j := range joints {
+		for _, j := range relays {
 			j.mu.Lock()
 			if !j.ended {
 				t.Error("a session did not hear of its end")

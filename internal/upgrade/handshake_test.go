@@ -22,7 +22,7 @@ func TestAcceptKey(t *testing.T) {
 	}
 }
 
-// The rows U of the attack list that the handshake decides.
+// The rows U of docs/ATTACKS.md that the handshake decides.
 func TestAttackUpstream(t *testing.T) {
 	const head = "HTTP/1.1 101 Switching Protocols\r\n"
 	const up, conn, accept = "Upgrade: websocket\r\n", "Connection: Upgrade\r\n", "Sec-WebSocket-Accept: ACCEPT\r\n"
@@ -316,7 +316,7 @@ func TestEndlessRefusal(t *testing.T) {
 }
 
 // H11, H12: what follows an upgrade request in the same segment reaches
-// nobody when the app refuses.
+// nothing when the app refuses.
 func TestNothingBehindARefusedUpgrade(t *testing.T) {
 	for _, tc := range []struct{ name, early, status string }{
 		{"H11 a frame, 403", "\x81\x85\x00\x00\x00\x00hello", "403 Forbidden"},

@@ -27,7 +27,7 @@ const get = "GET /chat HTTP/1.1"
 // swap is h(get) with one piece of it replaced.
 func swap(old, new string) string { return strings.Replace(h(get), old, new, 1) }
 
-// The rows H of the attack list that end in an answer of ours: nothing goes
+// The rows H of docs/ATTACKS.md that end in an answer of ours: nothing goes
 // to the app, and the connection closes.
 func TestAttackRequests(t *testing.T) {
 	const keyLine = "Sec-WebSocket-Key: " + proxytest.SampleKey + "\r\n"

@@ -24,13 +24,13 @@ const floodChunk = 32 << 10
 type app struct {
 	poll *poller
 
-	mu      sync.Mutex // guards guests, which are added while others are served
-	guests  map[int]*guest
+	mu      sync.Mutex // guards conns, which are added while others are served
+	conns   map[int]*appConn
 	nothing []byte // what floods and fans are made of
 }
 
-// A guest is one connection of the app.
-type guest struct {
+// An appConn is one connection of the app.
+type appConn struct {
 	*socket
 	messages frame.Messages
 	in       []byte
@@ -43,7 +43,7 @@ func ServeApp(ln net.Listener) error {
 	if err != nil {
 		return err
 	}
-	a := &app{poll: poll, guests: make(map[int]*guest), nothing: make([]byte, MaxMessage)}
+	a := &app{poll: poll, conns: make(map[int]*appConn), nothing: make([]byte, MaxMessage)}
 	over := make(chan error, 1)
 	go func() { over <- a.serve() }()
 	for {
@@ -72,12 +72,12 @@ func (a *app) admit(conn net.Conn) error {
 	if err != nil {
 		return err
 	}
-	g := &guest{socket: s, in: make([]byte, max(readBytes, 2*len(early)))}
+	g := &appConn{socket: s, in: make([]byte, max(readBytes, 2*len(early)))}
 	g.messages = frame.Messages{Rules: frame.Rules{Masked: true}, Max: MaxMessage, Buffers: new(frame.Buffers)}
 	g.have = copy(g.in, early)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.guests[s.fd] = g
+	a.conns[s.fd] = g
 	return a.poll.Add(s.fd, s.fd)
 }
 
@@ -90,14 +90,14 @@ func (a *app) serve() error {
 		}
 		for _, e := range ready {
 			a.mu.Lock()
-			g := a.guests[int(e.Fd)]
+			g := a.conns[int(e.Fd)]
 			a.mu.Unlock()
 			if out, err = a.answer(g, out[:0]); err == nil && len(out) > 0 {
 				_, err = g.Write(out)
 			}
 			if err != nil && err != errAgain {
 				a.mu.Lock()
-				delete(a.guests, g.fd)
+				delete(a.conns, g.fd)
 				_ = g.Close() // under mu: the number may be taken again at once
 				a.mu.Unlock()
 			}
@@ -106,7 +106,7 @@ func (a *app) serve() error {
 }
 
 // answer reads once and appends what is to be written.
-func (a *app) answer(g *guest, out []byte) ([]byte, error) {
+func (a *app) answer(g *appConn, out []byte) ([]byte, error) {
 	n, err := g.Read(g.in[g.have:])
 	if err != nil {
 		return out, err
@@ -127,7 +127,7 @@ func (a *app) answer(g *guest, out []byte) ([]byte, error) {
 			return out, nil
 		}
 		if m.OpCode == ws.OpText {
-			err = a.obey(g, &m)
+			err = a.handle(g, &m)
 		} else {
 			out = appendEcho(out, &m)
 		}
@@ -137,7 +137,7 @@ func (a *app) answer(g *guest, out []byte) ([]byte, error) {
 	}
 }
 
-func (a *app) obey(g *guest, m *frame.Message) error {
+func (a *app) handle(g *appConn, m *frame.Message) error {
 	order := append([]byte(nil), m.Payload()...)
 	frame.Mask(order, m.Mask, 0)
 	var n, size int
@@ -151,8 +151,8 @@ func (a *app) obey(g *guest, m *frame.Message) error {
 	one := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, a.nothing[:size])
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, other := range a.guests {
-		// One write, which does not wait: a guest without room is lost to
+	for _, other := range a.conns {
+		// One write, which does not wait: a connection without room is lost to
 		// this order and must not hold up the others. A broken one is
 		// noticed where it is read.
 		_, _ = unix.Write(other.fd, one)
@@ -161,7 +161,7 @@ func (a *app) obey(g *guest, m *frame.Message) error {
 }
 
 // flood writes on a thread of its own, since it waits for room.
-func (a *app) flood(g *guest, n, size int) {
+func (a *app) flood(g *appConn, n, size int) {
 	one := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, a.nothing[:size])
 	var chunk []byte
 	for i := range n {
