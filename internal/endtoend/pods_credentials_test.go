@@ -51,12 +51,12 @@ func (a *ticketed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // visitTicketed is a client that asks for a new ticket for each dial.
-func visitTicketed(t *testing.T, status int) (*ticketed, *pod, *visitor, *websocket.Conn) {
+func visitTicketed(t *testing.T, status int, path string) (*ticketed, *pod, *visitor, *websocket.Conn) {
 	t.Helper()
 	app := &ticketed{script: newScript(), status: status, valid: map[string]bool{}}
 	f := newFleet(t, app, true)
 	p := f.add(func(c *proxy.Config) { c.AppRetry = retry })
-	v := f.visit(0, "/", &client.Options{Adopt: true, Header: func(context.Context) (http.Header, error) {
+	v := f.visit(0, path, &client.Options{Adopt: true, Header: func(context.Context) (http.Header, error) {
 		return http.Header{"Authorization": {app.give()}}, nil
 	}})
 	socket := <-app.sockets
@@ -68,9 +68,9 @@ func visitTicketed(t *testing.T, status int) (*ticketed, *pod, *visitor, *websoc
 // with: the client is asked for a new one, on the connection that it has, and
 // nothing is lost.
 func TestAppWantsFreshCredentials(t *testing.T) {
-	for _, status := range []int{401, 403} {
+	for status, path := range map[int]string{401: "/", 403: "/", 400: "/?ticket", 404: "/?ticket", 410: "/?ticket"} {
 		synctest.Test(t, func(t *testing.T) {
-			app, p, v, socket := visitTicketed(t, status)
+			app, p, v, socket := visitTicketed(t, status, path)
 			say(t, socket, "one")
 			v.hear("one")
 			leave(t, socket, 1012)
@@ -98,7 +98,7 @@ func TestAppWantsFreshCredentials(t *testing.T) {
 // The client is away meanwhile, and what it comes back with is used.
 func TestAppWantsFreshCredentialsOfClientThatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		app, _, v, socket := visitTicketed(t, 401)
+		app, _, v, socket := visitTicketed(t, 401, "/")
 		v.move(-1)
 		synctest.Wait()
 		leave(t, socket, 1012)
@@ -115,7 +115,7 @@ func TestAppWantsFreshCredentialsOfClientThatIsAway(t *testing.T) {
 func TestAppRefusesFreshCredentials(t *testing.T) {
 	for _, status := range []int{401, 403} {
 		synctest.Test(t, func(t *testing.T) {
-			app, _, v, socket := visitTicketed(t, status)
+			app, _, v, socket := visitTicketed(t, status, "/")
 			app.mu.Lock()
 			app.empty = true
 			app.mu.Unlock()
@@ -127,4 +127,22 @@ func TestAppRefusesFreshCredentials(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Without a ticket in the URL, 404 says that the app is not ready: it is tried
+// again, with the handshake that there is.
+func TestAppIsNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app, p, v, socket := stageRestart(t, nil)
+		app.status.Store(404)
+		leave(t, socket, 1012)
+		time.Sleep(3 * time.Second)
+		app.status.Store(0)
+		say(t, <-app.sockets, "two")
+		v.hear("two")
+		synctest.Wait()
+		if v.dials != 1 || p.watch.count("dialled refused") == 0 {
+			t.Errorf("the client dialled %d times, want once, and the app refused some", v.dials)
+		}
+	})
 }
