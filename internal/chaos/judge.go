@@ -48,7 +48,7 @@ func (s *testbed) judge(r *result) error {
 	s.sessions.fault() // the last one is over too
 	for _, c := range s.sessions.list {
 		c.mu.Lock()
-		r.session(c)
+		r.addSessionLocked(c)
 		c.nextFaultLocked()
 		resumes, gaps = append(resumes, c.resumes...), append(gaps, c.gaps...)
 		c.mu.Unlock()
@@ -57,8 +57,8 @@ func (s *testbed) judge(r *result) error {
 	return nil
 }
 
-// session adds one session to the account. The caller holds its lock.
-func (r *result) session(c *session) {
+// addSessionLocked adds one addSessionLocked to the account. The caller holds its lock.
+func (r *result) addSessionLocked(c *session) {
 	out, in := c.book.Counts(ledger.Rules{Final: true})
 	if c.ended != nil {
 		out.Told, out.Lost = out.Lost, 0

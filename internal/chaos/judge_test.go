@@ -28,7 +28,7 @@ func TestAccount(t *testing.T) {
 			c.book.Take(r)
 		}
 		r := &result{Resets: map[string]int{}, Adopted: map[string]int{}}
-		r.session(c)
+		r.addSessionLocked(c)
 		return r
 	}
 	r := account(nil)

@@ -30,18 +30,18 @@ func (t *tally) report(r ledger.Record) (ours bool) {
 		if r.Key != t.key(u) && !b.Has(r.Sock) {
 			continue
 		}
-		t.take(u, r)
+		t.takeLocked(u, r)
 		return true
 	}
 	return false
 }
 
-// take enters a record into a user's book. The caller holds mu.
-func (t *tally) take(u user, r ledger.Record) {
-	b, s := &t.books[u], t.socketOf(u, r.Sock)
+// takeLocked enters a record into a user's book. The caller holds mu.
+func (t *tally) takeLocked(u user, r ledger.Record) {
+	b, s := &t.books[u], t.socketOfLocked(u, r.Sock)
 	switch r.Kind {
 	case ledger.Opened:
-		b.Forget(maxSockets, t.rules(u))
+		b.Forget(maxSockets, t.rulesLocked(u))
 	case ledger.Read:
 		if t.visitor != "" {
 			b.Accept(r.N) // numbers are given out in a browser
@@ -51,12 +51,12 @@ func (t *tally) take(u user, r ledger.Record) {
 	first := !s.HasRead()
 	missing := b.Take(r)
 	if missing > 0 && t.visitor == "" && (u == plain || !first) { // an app before it may not have told all yet
-		t.note("%s: %s missing on the way from it", u, plural(missing, "message"))
+		t.noteLocked("%s: %s missing on the way from it", u, plural(missing, "message"))
 	}
 }
 
-// socketOf returns the account of a socket. The caller holds mu.
-func (t *tally) socketOf(u user, id uint32) *ledger.Socket {
+// socketOfLocked returns the account of a socket. The caller holds mu.
+func (t *tally) socketOfLocked(u user, id uint32) *ledger.Socket {
 	s := t.books[u].Socket(id)
 	s.Killed = s.Killed || t.killed[lab.AppOf(id)]
 	return s
@@ -74,9 +74,9 @@ func (t *tally) kills(app int) {
 	}
 }
 
-// newest returns the open socket that the app would write to, or nil. The
+// newestLocked returns the open socket that the app would write to, or nil. The
 // caller holds mu.
-func (t *tally) newest(u user) *ledger.Socket {
+func (t *tally) newestLocked(u user) *ledger.Socket {
 	for _, s := range slices.Backward(t.books[u].Sockets()) {
 		if !s.Closed && !s.Killed {
 			return s
@@ -90,7 +90,7 @@ func (t *tally) newest(u user) *ledger.Socket {
 func (t *tally) socket(u user) (sock uint32, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s, b := t.newest(u), &t.books[u]
+	s, b := t.newestLocked(u), &t.books[u]
 	if s == nil {
 		if t.visitor == "" || b.Known() > 0 { // a browser takes its time to begin
 			b.Unsent++
@@ -104,7 +104,7 @@ func (t *tally) socket(u user) (sock uint32, ok bool) {
 func (t *tally) holder(u user) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.newest(u); s != nil {
+	if s := t.newestLocked(u); s != nil {
 		return lab.AppOf(s.ID)
 	}
 	return 0
@@ -140,7 +140,7 @@ func (t *tally) quiet() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b := &t.books[resilient]
-	v := t.rules(resilient)
+	v := t.rulesLocked(resilient)
 	v.Final = true
 	out, in := b.Counts(v)
 	complete := out.Clean() && in.Clean() && b.Reached() == b.Sent()

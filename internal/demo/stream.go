@@ -117,7 +117,7 @@ func (t *tally) state(u user) clientState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b := &t.books[u]
-	_, in := b.Counts(t.rules(u))
+	_, in := b.Counts(t.rulesLocked(u))
 	c := clientState{
 		Lives: make([]socketState, 0, len(b.Sockets())), Unsent: b.Unsent,
 		In: countState{in.Got, in.Lost, in.Doubled, in.Reordered, in.Tail, in.Again},

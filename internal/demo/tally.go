@@ -41,9 +41,9 @@ func newTally(o options) *tally {
 // key is what a user's app sockets are known by.
 func (t *tally) key(u user) uint32 { return t.keys + uint32(u) }
 
-// rules are those by which a user's book is judged: the plain client was
+// rulesLocked are those by which a user's book is judged: the plain client was
 // promised nothing. The caller holds mu.
-func (t *tally) rules(u user) ledger.Rules {
+func (t *tally) rulesLocked(u user) ledger.Rules {
 	r := ledger.Rules{Final: t.finished, OnlyKilled: true}
 	if u == resilient {
 		r.LastWords = uint32(lastWords * t.options.rate)
@@ -51,11 +51,11 @@ func (t *tally) rules(u user) ledger.Rules {
 	return r
 }
 
-// counts judges a user's book. What no app and no client can have sent counts
+// countsLocked judges a user's book. What no app and no client can have sent countsLocked
 // as a duplicate. The caller holds mu.
-func (t *tally) counts(u user) [2]count {
+func (t *tally) countsLocked(u user) [2]count {
 	b := &t.books[u]
-	out, in := b.Counts(t.rules(u))
+	out, in := b.Counts(t.rulesLocked(u))
 	out.Doubled += b.Foreign
 	return [2]count{toClient: {out, b.Unsent}, toApp: {in, 0}}
 }
@@ -65,7 +65,7 @@ func (t *tally) produce(ctx context.Context, u user, send func(p []byte)) {
 	lab.Pace(ctx, t.options.rate, func() {
 		t.mu.Lock()
 		n := t.books[u].Next()
-		t.books[u].Accept(n) // that it is sent is for the client to see to
+		t.books[u].Accept(n) // sending it is up to the client
 		t.mu.Unlock()
 		send(ledger.Tag{Stream: t.key(u), N: n}.Append(nil))
 	})
@@ -82,9 +82,9 @@ func (t *tally) hear(u user, p []byte) {
 		b.Foreign++
 		return
 	}
-	t.socketOf(u, tag.Stream)
+	t.socketOfLocked(u, tag.Stream)
 	if missing := b.Heard(tag); missing > 0 {
-		t.note("%s: %s missing on the way to it", u, plural(missing, "message"))
+		t.noteLocked("%s: %s missing on the way to it", u, plural(missing, "message"))
 	}
 	t.last = time.Now()
 	if !a.heard.IsZero() {
@@ -103,9 +103,9 @@ func (t *tally) connected(u user) {
 		return
 	}
 	if u == plain {
-		t.note("%s: connected again after %s", u, t.away(u))
+		t.noteLocked("%s: connected again after %s", u, t.awayLocked(u))
 	} else {
-		t.note("%s: resumed after %s, %s caught up", u, t.away(u), plural(t.pending(u), "message"))
+		t.noteLocked("%s: resumed after %s, %s caught up", u, t.awayLocked(u), plural(t.pendingLocked(u), "message"))
 	}
 	a.connected = true
 	a.comebacks++
@@ -119,21 +119,21 @@ func (t *tally) adopted(reason string) {
 	a := &t.snap.accounts[resilient]
 	after := ", the connection held"
 	if !a.connected {
-		after = " after " + t.away(resilient).String()
+		after = " after " + t.awayLocked(resilient).String()
 	}
-	t.note("%s: adopted (%s)%s", resilient, reason, after)
+	t.noteLocked("%s: adopted (%s)%s", resilient, reason, after)
 	a.connected = true
 	a.adoptions++
 }
 
-// away is how long a user has been without messages. The caller holds mu.
-func (t *tally) away(u user) time.Duration {
+// awayLocked is how long a user has been without messages. The caller holds mu.
+func (t *tally) awayLocked(u user) time.Duration {
 	return time.Since(t.snap.accounts[u].broken).Round(time.Millisecond)
 }
 
-// pending is what a user has to catch up with. The caller holds mu.
-func (t *tally) pending(u user) int {
-	c := t.counts(u)[toClient]
+// pendingLocked is what a user has to catch up with. The caller holds mu.
+func (t *tally) pendingLocked(u user) int {
+	c := t.countsLocked(u)[toClient]
 	return max(0, c.Sent-t.snap.accounts[u].held-c.Tail)
 }
 
@@ -141,7 +141,7 @@ func (t *tally) disconnected(u user) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := &t.snap.accounts[u]
-	a.connected, a.held, a.broken = false, t.counts(u)[toClient].Got, a.heard
+	a.connected, a.held, a.broken = false, t.countsLocked(u)[toClient].Got, a.heard
 }
 
 // fault notes that something was broken, and counts it.
@@ -149,7 +149,7 @@ func (t *tally) fault(kind faultKind, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.snap.count(kind)
-	t.note(format, args...)
+	t.noteLocked(format, args...)
 	t.snap.notes[len(t.snap.notes)-1].kind = kind
 }
 
@@ -157,11 +157,11 @@ func (t *tally) fault(kind faultKind, format string, args ...any) {
 func (t *tally) say(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.note(format, args...)
+	t.noteLocked(format, args...)
 }
 
-// note adds a line to the story. The caller holds mu.
-func (t *tally) note(format string, args ...any) {
+// noteLocked adds a line to the notes. The caller holds mu.
+func (t *tally) noteLocked(format string, args ...any) {
 	if len(t.snap.notes) == maxNotes {
 		t.snap.notes = slices.Delete(t.snap.notes, 0, 1)
 	}
@@ -174,7 +174,7 @@ func (t *tally) watch(slot int, v podView) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if old := &t.snap.pods[slot]; old.name == v.name && v.tunnels > old.tunnels {
-		t.note("%s: tunnels to the owner of a session", v.name)
+		t.noteLocked("%s: tunnels to the owner of a session", v.name)
 	}
 	t.snap.pods[slot] = v
 }
@@ -208,7 +208,7 @@ func (t *tally) snapshot() snapshot {
 	s.elapsed = time.Since(t.started)
 	s.notes = slices.Clone(s.notes)
 	for u := range users {
-		s.accounts[u].counts = t.counts(u)
+		s.accounts[u].counts = t.countsLocked(u)
 	}
 	return s
 }

@@ -57,12 +57,12 @@ func (c *Conn) Cut(kind Kind) {
 	}
 	c.over, c.kind = true, kind
 	if c.target != nil || kind == RST {
-		c.apply()
+		c.applyLocked()
 	}
 }
 
-// apply does what Cut decided. The caller holds mu.
-func (c *Conn) apply() {
+// applyLocked does what Cut decided. The caller holds mu.
+func (c *Conn) applyLocked() {
 	c.kill()
 	switch c.kind {
 	case Mute: // nothing passes any more, and that is all
@@ -125,7 +125,7 @@ func (c *Conn) reach() bool {
 	defer c.mu.Unlock()
 	c.target = target
 	if c.over {
-		c.apply()
+		c.applyLocked()
 	}
 	return true
 }

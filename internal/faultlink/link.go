@@ -66,15 +66,15 @@ func Listen(listen string, dial Dialer, random func() float64) (*Link, error) {
 		addr: ln.Addr().String(), dial: dial, ctx: ctx, cancel: cancel,
 		random: random, conns: make(map[*Conn]struct{}),
 	}
-	l.accept(ln)
+	l.acceptLocked(ln)
 	return l, nil
 }
 
 // Addr is where clients connect; it stays the same while the link is down.
 func (l *Link) Addr() string { return l.addr }
 
-// accept serves a listener. The caller holds mu, or is New.
-func (l *Link) accept(ln net.Listener) {
+// acceptLocked serves a listener. The caller holds mu, or is New.
+func (l *Link) acceptLocked(ln net.Listener) {
 	l.listener = ln
 	l.goroutines.Go(func() {
 		for {
@@ -183,7 +183,7 @@ func (l *Link) Down(down bool) error {
 	if err != nil {
 		return fmt.Errorf("faultlink: listen %s again: %w", l.addr, err)
 	}
-	l.accept(ln)
+	l.acceptLocked(ln)
 	return nil
 }
 

@@ -168,7 +168,7 @@ func appRole(args []string) error {
 	mux.HandleFunc("/count", a.answering(func(n int, _ []byte) []byte { return strconv.AppendInt(nil, int64(n), 10) }))
 	failed := make(chan error, 1)
 	go func() { failed <- http.Serve(ln, mux) }() // no timeouts: its peers are ours
-	go func() { failed <- a.obey(os.Stdin) }()
+	go func() { failed <- a.readCommands(os.Stdin) }()
 	return <-failed
 }
 
@@ -189,8 +189,8 @@ func isLocal(r *http.Request) bool {
 	return origin == "" || err == nil && slices.Contains([]string{"127.0.0.1", "localhost", "::1"}, u.Hostname())
 }
 
-// obey does what the lines of standard input say, until they end.
-func (a *app) obey(in io.Reader) error {
+// readCommands does what the lines of standard input say, until they end.
+func (a *app) readCommands(in io.Reader) error {
 	for lines := bufio.NewScanner(in); lines.Scan(); {
 		if lines.Text() == stopWord {
 			close(a.stopped)
@@ -323,7 +323,7 @@ func (s *stream) take(p []byte) {
 }
 
 // write sends at a steady rate, from a random moment on so that the sockets of
-// an app do not speak in chorus; with every 0 it sends when it is asked to.
+// an app are not in step; with every 0 it sends when it is asked to.
 func (s *stream) write(every time.Duration) {
 	tick := new(time.Timer) // never
 	if every > 0 {
