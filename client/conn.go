@@ -131,6 +131,9 @@ func (c *Conn) write(ctx context.Context, expired <-chan struct{}, typ MessageTy
 	if err != nil {
 		return err
 	}
+	if acked {
+		c.m.out.awaited = at // of those that wait, the last
+	}
 	c.perform(time.Now())
 	for acked || c.m.plain {
 		if slices.Contains(c.m.out.rejected, at) {

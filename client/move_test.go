@@ -154,6 +154,7 @@ func TestAdoptedCountsAnew(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- c.WriteAcked(t.Context(), MessageText, []byte("d")) }()
 		p.want("d")
+		p.want("HEARTBEAT") // asks for the acknowledgement
 		p.control(wire.AppendBeat(nil, wire.Heartbeat, beat(1, 0, 2)))
 		if b, _ := wire.ParseBeat(p.want("HEARTBEAT_ACK"), wire.HeartbeatAck); b.Sent != 3 {
 			t.Fatalf("says that %d were sent, want 3", b.Sent)

@@ -23,6 +23,7 @@ type outbox struct {
 	// since it counts what comes (PROTOCOL §3.1), that must still be sent.
 	acked   seqwindow.Serial
 	highest seqwindow.Serial // last message that was sent in full on any connection
+	awaited seqwindow.Serial // last message whose acknowledgement somebody waits for
 
 	limit         int              // bytes that may be in flight (PROTOCOL §5.3)
 	admitted      seqwindow.Serial // last message that may be sent on this connection
@@ -53,7 +54,7 @@ func messageCost(raw int) int { return raw - 6 + 16 }
 
 func (o *outbox) init(limits seqwindow.Limits, acked seqwindow.Serial, limit int) {
 	o.window.Init(seqwindow.NewPool(0), limits, acked)
-	o.acked, o.highest, o.admitted, o.limit = acked, acked, acked, limit
+	o.acked, o.highest, o.awaited, o.admitted, o.limit = acked, acked, acked, acked, limit
 	o.suspects = acked
 }
 

@@ -41,7 +41,15 @@ func (m *machine) write(typ MessageType, p []byte) (seqwindow.Serial, error) {
 // pending reports whether fill has something for conn, or conn is closed.
 func (m *machine) pending(conn *connection) bool {
 	return conn.closed != nil || conn.pong != nil || conn.heartbeatReply != nil || conn.probeDue || conn.ackDue ||
-		conn == m.current && m.mayWrite(conn) && m.out.admit() || conn == m.current && m.closeDue(conn)
+		conn == m.current && m.mayWrite(conn) && m.out.admit() || conn == m.current && m.closeDue(conn) || m.askDue(conn)
+}
+
+// askDue reports whether a HEARTBEAT is to be sent right behind a message that
+// somebody waits for: its answer carries the acknowledgement, which otherwise
+// would come with others, later.
+func (m *machine) askDue(conn *connection) bool {
+	return conn == m.current && conn.welcomed && !conn.closeSent && !m.plain && conn.asked != m.out.awaited &&
+		seqwindow.Less(m.out.acked, m.out.awaited) && seqwindow.LessEq(m.out.awaited, m.out.window.Sent())
 }
 
 // mayWrite reports whether data may be sent on conn (PROTOCOL §2.1). Once the
@@ -75,6 +83,9 @@ func (m *machine) fill(now time.Time, conn *connection, dst []byte) []byte {
 	case isCurrent && m.mayWrite(conn):
 		dst = m.out.take(dst, maxBurst)
 	}
+	if m.askDue(conn) && !m.midMessage(conn) {
+		dst = m.appendControls(now, conn, dst)
+	}
 	return dst
 }
 
@@ -87,6 +98,9 @@ func (m *machine) appendControls(now time.Time, conn *connection, dst []byte) []
 	}
 	if conn != m.current || !conn.welcomed || m.plain {
 		return dst
+	}
+	if m.askDue(conn) {
+		conn.asked, conn.probeDue = m.out.awaited, true
 	}
 	ack, due := m.ackDue(now, conn)
 	if m.mayWrite(conn) && m.out.admit() {

@@ -31,15 +31,18 @@ func (r *rehearsal) do(f []string) {
 			r.stall(d)
 		}
 		return
-	case "send":
+	case "send", "deliver":
 		text, p, times := parseMessage(f[1:])
 		typ := MessageBinary
 		if text {
 			typ = MessageText
 		}
 		for range times {
-			_, err := r.m.write(typ, p)
+			at, err := r.m.write(typ, p)
 			r.must(err)
+			if f[0] == "deliver" {
+				r.m.out.awaited = at
+			}
 		}
 	case "close":
 		code, reason := r.code(f[1:])

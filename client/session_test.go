@@ -82,6 +82,7 @@ func TestRejected(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- c.WriteAcked(t.Context(), MessageBinary, []byte(wire.Magic+"poison")) }()
 		p.want(escaped)
+		p.want("HEARTBEAT") // asks for the acknowledgement
 		wantWrite(t, c, "behind")
 		p.want("behind")
 		p.raw(frameOf(ws.OpClose, closing16(ws.StatusMessageTooBig)))
@@ -97,6 +98,7 @@ func TestRejected(t *testing.T) {
 		}
 		p.want("ACK 0")
 		p.want("SKIPPED")
+		p.want("HEARTBEAT")
 		p.control(wire.AppendAck(nil, 1))
 		p.want("behind")
 		p.control(wire.AppendAck(nil, 2))

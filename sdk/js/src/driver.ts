@@ -24,8 +24,8 @@ const ACK_DELAY = 20;
 /** If the wall clock gets ahead of ours by so many ms, the computer has slept. */
 const SLEEP_STEP = 2000;
 
-/** How often to check whether the browser is online again, in ms, in case it sends no event. */
-const OFFLINE_POLL = 1000;
+/** How long to wait for another dial while the browser says that it is offline, in ms. */
+const OFFLINE_WAIT = 10_000;
 
 /** From so many failed dials in a row on, the server is probed before each dial, but for each fourth. */
 const PROBE_FROM = 2;
@@ -69,6 +69,8 @@ export class Driver {
   #due = NEVER;
   #clockOffset = Date.now() - clock();
   #failures = 0;
+  /** When the last dial began. */
+  #dialled = 0;
   /** The server has spoken `wsr.v1`. */
   #speaksWsr = false;
   #dispatching = false;
@@ -76,9 +78,12 @@ export class Driver {
   #hasProtocols = false;
 
   /** Throws what the transport's constructor throws, if `target` consists of values. */
-  constructor(target: Target, settings: Settings, act: (output: Event | AppMessage) => void) {
+  constructor({ url, protocols }: Target, settings: Settings, act: (output: Event | AppMessage) => void) {
     this.machine = new Machine(settings, Math.random);
-    this.#target = target;
+    this.#target = {
+      url: isValue(url) ? `${url}` : url,
+      protocols: isValue(protocols) ? list(protocols) : protocols,
+    };
     this.#settings = settings;
     this.#dispatch = act;
     if (settings.persist) {
@@ -215,7 +220,7 @@ export class Driver {
     }
     let at = tick(machine, clock(), late);
     if (wantDial(machine, clock())) {
-      at = isOffline(this.url) ? clock() + OFFLINE_POLL : 0;
+      at = 0;
     }
     if (machine.saveDue) {
       this.#save();
@@ -259,14 +264,18 @@ export class Driver {
   #dial(): void {
     const { machine } = this;
     const { url, protocols } = this.#target;
-    if ((machine.opened || machine.token) && isOffline(this.url)) {
+    // What the browser says may be wrong, with a VPN for instance, so it is tried all the same, slowly.
+    const later = Math.max(machine.lostAt, this.#dialled) + OFFLINE_WAIT;
+    if (clock() < later && !machine.closing && isOffline(this.url)) {
+      machine.dialAt = later;
       return;
     }
+    this.#dialled = clock();
     const connection = beginDial(machine, clock());
     this.#connections.add(connection);
     const ask = this.#failures >= PROBE_FROM && this.#failures % DIAL_EVERY > 0;
     // Only in the constructor can values throw that are not valid, and it does not wait for a disk.
-    if (!ask && !this.#settings.persist && isValue(url) && isValue(protocols)) {
+    if (!this.url && !this.#settings.persist && isValue(url) && isValue(protocols)) {
       this.#connect(connection, url, protocols);
     } else {
       this.#prepare(connection, ask).catch((e) => this.#dialFailed(connection, `${e}`));
@@ -286,9 +295,9 @@ export class Driver {
   #connect(connection: Connection, url: string | URL, app: string | string[]): void {
     const { adopt, webSocket = globalThis.WebSocket as WebSocketConstructor | undefined } = this.#settings;
     if (!webSocket) {
-      throw new Error("wsresilience: no WebSocket: set webSocket");
+      throw new Error("wsresilience: pass option webSocket");
     }
-    const protocols = app === Object(app) ? [...app] : [`${app}`];
+    const protocols = list(app);
     this.#hasProtocols = !!protocols.length;
     offer(this.machine, connection);
     const resilient = connection.refusals < REFUSALS;
@@ -379,6 +388,11 @@ export function sizeOf(data: Data | Blob): number {
 
 function isValue<T>(source: Fresh<T>): source is T & (string | object) {
   return typeof source !== "function" && !(source instanceof Promise);
+}
+
+/** A copy of the page's subprotocols, which it may change. */
+function list(protocols: string | string[]): string[] {
+  return protocols === Object(protocols) ? [...protocols] : [`${protocols}`];
 }
 
 async function fresh<T>(source: Fresh<T>): Promise<T> {

@@ -71,12 +71,6 @@ export type Settings = Options &
   Required<
     Pick<
       Options,
-      | "newSessionAfterReset"
-      | "retryInitialConnect"
-      | "outboxMessages"
-      | "outboxBytes"
-      | "connectTimeout"
-      | "reconnectDelay"
-      | "maxReconnectDelay"
+      "outboxMessages" | "outboxBytes" | "connectTimeout" | "reconnectDelay" | "maxReconnectDelay"
     >
   >;

@@ -37,6 +37,8 @@ export class Outbox {
   /** Position of the last message. */
   head = 0;
   acked = 0;
+  /** Something was sent whose acknowledgement somebody waits for, and nothing that asks for it. */
+  asks = false;
   /** Position of the last message that the page before a reload may have sent. */
   inherited = 0;
   /** Position of the last message that was sent on this connection. */
@@ -141,6 +143,7 @@ export class Outbox {
       this.#inFlight++;
       this.#flightBytes = bytes;
     }
+    this.asks ||= !!entry.receipt;
     this.#sent = entry.position;
     if (less(this.#highest, this.#sent)) {
       this.#highest = this.#sent;

@@ -35,8 +35,8 @@ function nextControl(m: Machine, now: number, connection: Connection): Data | nu
   if (connection.heartbeatReply) {
     message = encodeBeat(TYPE.heartbeatAck, connection.heartbeatReply, m.out.sentSeq, ack);
     connection.heartbeatReply = null;
-  } else if (connection.probeDue) {
-    connection.probeDue = false;
+  } else if (connection.probeDue || (m.out.asks && m.out.idle)) {
+    connection.probeDue = m.out.asks = false; // its answer carries the ack
     message = encodeBeat(TYPE.heartbeat, payload(++m.heartbeats, now), m.out.sentSeq, ack);
   } else if (connection.ackDue || (m.closing && m.in.due < NEVER && ack === m.in.received)) {
     message = encodeAck(ack); // before CLOSE, of all that came before it (PROTOCOL §7)

@@ -16,8 +16,6 @@ import { CODE } from "./wire.ts";
 
 /** Options says what they are. */
 const DEFAULTS = {
-  newSessionAfterReset: false,
-  retryInitialConnect: false,
   outboxMessages: 65_536,
   outboxBytes: 16 << 20,
   connectTimeout: 10_000,
@@ -235,7 +233,7 @@ export class ResilientWebSocket extends EventTarget {
     const size = sizeOf(message);
     if (!plain) {
       if (size > maxMessage) {
-        throw failure("QuotaExceededError", `send: ${size} bytes, the sidecar takes ${maxMessage}`);
+        throw failure("QuotaExceededError", `send: above ${maxMessage} bytes`);
       }
       if (out.unacked >= outboxMessages || out.bytes + size > outboxBytes) {
         throw failure("QuotaExceededError", "send: outbox full");

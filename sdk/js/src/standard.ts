@@ -11,11 +11,11 @@ export function closeCode(code: number | undefined, reason: string): number {
   } else {
     code = Math.round(code);
     if (code !== CODE.normal && !(code >= 3000 && code <= 4999)) {
-      throw failure("InvalidAccessError", `close: code ${code} is not 1000 or 3000-4999`);
+      throw failure("InvalidAccessError", `close: code ${code}`);
     }
   }
   if (byteLength(reason) > MAX_CLOSE_REASON) {
-    throw failure("SyntaxError", `close: reason above ${MAX_CLOSE_REASON} bytes`);
+    throw failure("SyntaxError", "close: reason");
   }
   return code;
 }
@@ -30,7 +30,7 @@ export function toData(given: unknown): Data | Blob {
   // By name: the buffer may be one of another frame.
   const name = Object.prototype.toString.call(buffer);
   if (name === "[object SharedArrayBuffer]") {
-    throw new TypeError("wsresilience: send: SharedArrayBuffer is not allowed");
+    throw new TypeError("wsresilience: send: SharedArrayBuffer");
   }
   if (name !== "[object ArrayBuffer]") {
     return `${given}`;

@@ -20,7 +20,7 @@ const LOST_REASONS: readonly LostReason[] = ["unknown", "token", "lost", "unauth
 export function welcome(m: Machine, now: number, connection: Connection, w: Welcome): void {
   const { resume } = connection;
   if (!w.token || (w.status === NEW) === !!resume || (resume && less(w.epoch, m.epoch))) {
-    throw new WireError("WELCOME does not fit"); // I5: the epoch of an owner that was replaced and does not know it yet is older
+    throw new WireError("wrong WELCOME"); // I5: the epoch of an owner that was replaced and does not know it yet is older
   }
   if (!resume) {
     m.in.start(add(w.nextOutbound, -1));
@@ -94,7 +94,7 @@ export function laterWelcome(m: Machine, _now: number, connection: Connection, w
   const fits =
     w.status === ADOPTED && w.nextOutbound === add(connection.lastSeq, 1) && !less(w.epoch, m.epoch);
   if (!w.token || !fits || !m.out.ack(w.inboundAck)) {
-    throw new WireError("WELCOME does not fit");
+    throw new WireError("wrong WELCOME");
   }
   applyWelcome(m, connection, w);
   emitResumed(m, w, 0);

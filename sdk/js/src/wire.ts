@@ -132,7 +132,7 @@ export function decode(message: Uint8Array): Control {
   try {
     return read(message);
   } catch {
-    throw new WireError(`malformed type ${message[MAGIC.length]}`);
+    throw new WireError("malformed");
   }
 }
 

@@ -1,4 +1,4 @@
-// The first handshake: whether there is a sidecar is known when it is, and not guessed.
+// Dials: whether there is a sidecar is known when it is, and not guessed; and what they are made with.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -6,12 +6,13 @@ import { ResilientWebSocket, type WebSocketConstructor } from "../src/index.ts";
 import { encodeWelcome } from "./encode.ts";
 import { until } from "./rig.ts";
 
-/** What happens to a handshake: it fails, or is answered with a subprotocol. */
-type Answer = "fails" | "wsr.v1" | "";
+/** What happens to a handshake: it fails, its constructor throws, or it is answered with a subprotocol. */
+type Answer = "fails" | "throws" | "wsr.v1" | "";
 
 /** A network on which the handshakes go as listed, and the last answer repeats itself. */
 function network(...answers: [Answer, ...Answer[]]) {
   const dials: string[] = [];
+  const sockets: Fake[] = [];
   class Fake {
     readonly url: string;
     protocol = "";
@@ -28,6 +29,10 @@ function network(...answers: [Answer, ...Answer[]]) {
       this.url = url;
       dials.push(`${new URL(url).search} ${protocols.join(" ")}`.trim());
       const answer = answers.length > 1 ? answers.shift()! : answers[0];
+      if (answer === "throws") {
+        throw new Error("no more sockets");
+      }
+      sockets.push(this);
       void Promise.resolve().then(() => this.answer(answer, protocols));
     }
 
@@ -41,8 +46,14 @@ function network(...answers: [Answer, ...Answer[]]) {
       this.readyState = 1;
       this.onopen?.();
       if (this.protocol) {
-        this.onmessage?.({ data: encodeWelcome({}).buffer });
+        this.onmessage?.({
+          data: encodeWelcome({ subprotocol: offered[0] === "wsr" ? "" : offered[0]! }).buffer,
+        });
       }
+    }
+
+    breaks(): void {
+      this.onclose?.({ code: 1006, reason: "", wasClean: false });
     }
 
     send(): void {}
@@ -50,7 +61,7 @@ function network(...answers: [Answer, ...Answer[]]) {
       this.readyState = 3;
     }
   }
-  return { dials, webSocket: Fake as unknown as WebSocketConstructor };
+  return { dials, sockets, webSocket: Fake as unknown as WebSocketConstructor };
 }
 
 const OURS = "wsr wsr.v1";
@@ -85,4 +96,52 @@ test("each dial asks for its own URL", async () => {
   await until(() => tickets === 3, "three dials");
   await sleep(0);
   assert.deepEqual(dials, ["?1 chat wsr.v1", "?2 chat wsr.v1", "?3 chat"]);
+});
+
+test("what the page does to its array and its URL object later does not count", async () => {
+  const { dials, sockets, webSocket } = network("fails", "wsr.v1", "fails");
+  const url = new URL("ws://d.test/?1");
+  const protocols = ["chat"];
+  const socket = new ResilientWebSocket(url, protocols, { webSocket });
+  url.search = "?2";
+  protocols.push("wsr.v1");
+  await until(() => socket.readyState === 1, "open");
+  sockets[1]!.breaks();
+  await until(() => dials.length > 2, "a resume");
+  assert.match(dials.join(", "), /^\?1 chat wsr\.v1, \?1 chat wsr\.v1, \?1 chat wsr\.v1 wsr\.resume\.\S+$/);
+  socket.close();
+});
+
+test("a transport that throws at a later dial is a failed attempt like any other", async () => {
+  const { dials, sockets, webSocket } = network("wsr.v1", "throws", "throws", "fails");
+  const socket = new ResilientWebSocket("ws://e.test/", [], { webSocket });
+  await until(() => socket.readyState === 1, "open");
+  sockets[0]!.breaks();
+  await until(() => dials.length > 4, "more attempts");
+  assert.equal(socket.readyState, 1);
+  socket.close();
+});
+
+test("a browser that wrongly says that it is offline slows the dials and does not end them", async () => {
+  const { dials, sockets, webSocket } = network("wsr.v1", "fails");
+  const socket = new ResilientWebSocket("ws://f.test/", [], { webSocket });
+  await until(() => socket.readyState === 1, "open");
+  const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  Object.defineProperty(globalThis, "navigator", { value: { onLine: false }, configurable: true });
+  try {
+    const began = Date.now();
+    sockets[0]!.breaks();
+    await sleep(2000);
+    assert.equal(dials.length, 1);
+    await until(() => dials.length === 2, "a dial", 15_000);
+    assert.ok(Date.now() - began > 9000, "not at once");
+    socket.close(); // is not to wait
+    await until(() => dials.length === 3, "another dial", 1000);
+  } finally {
+    if (before) {
+      Object.defineProperty(globalThis, "navigator", before);
+    } else {
+      Reflect.deleteProperty(globalThis, "navigator");
+    }
+  }
 });

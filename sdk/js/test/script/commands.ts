@@ -29,10 +29,11 @@ export function play(stage: Stage, [command = "", ...words]: string[]): void {
     case "stall":
       stage.stall(millis(first));
       return;
-    case "send": {
+    case "send":
+    case "deliver": {
       const [message, times] = data(first, words.slice(1));
       for (let i = 0; i < times; i++) {
-        stage.send(message);
+        stage.send(message, command === "deliver" ? { resolve() {}, reject() {} } : undefined);
       }
       break;
     }

@@ -4,6 +4,7 @@ import { NEVER } from "../../src/inbox.ts";
 import { dispatched } from "../../src/incoming.ts";
 import { type AppMessage, Machine } from "../../src/machine.ts";
 import { offer as subprotocols } from "../../src/offer.ts";
+import type { Receipt } from "../../src/outbox.ts";
 import { nextMessage } from "../../src/outgoing.ts";
 import { beginDial, offer, wantDial } from "../../src/redial.ts";
 import type { Data } from "../../src/store.ts";
@@ -98,8 +99,13 @@ export class Stage {
     this.perform(Math.max(0, this.now - this.due));
   }
 
-  send(message: Data): void {
-    this.machine.out.push(message, typeof message === "string" ? byteLength(message) : message.length);
+  /** Sends a message; `receipt`: somebody waits until it is acknowledged. */
+  send(message: Data, receipt?: Receipt): void {
+    this.machine.out.push(
+      message,
+      typeof message === "string" ? byteLength(message) : message.length,
+      receipt,
+    );
   }
 
   /** Lets go of a dialled that is over for the machine. */
