@@ -67,8 +67,8 @@ func workloads(o *compareOptions) []workload {
 }
 
 // runWorkload has all rivals, and also some more, take turns, each on fresh
-// connections. The first round is not counted. The load
-// without a proxy is the last score; it has no processor time.
+// connections. The first round is not counted. The load without a proxy is the
+// last score; it has no processor time.
 func runWorkload(r *rig.Rig, c *workload, also []rival) (scores []score, err error) {
 	up, upstream, err := r.StartRole("bare-app")
 	if err != nil {

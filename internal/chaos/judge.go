@@ -57,7 +57,7 @@ func (s *testbed) judge(r *result) error {
 	return nil
 }
 
-// addSessionLocked adds one addSessionLocked to the account. The caller holds its lock.
+// addSessionLocked adds one session to the account. The caller holds its lock.
 func (r *result) addSessionLocked(c *session) {
 	out, in := c.book.Counts(ledger.Rules{Final: true})
 	if c.ended != nil {

@@ -51,7 +51,7 @@ func (t *tally) rulesLocked(u user) ledger.Rules {
 	return r
 }
 
-// countsLocked judges a user's book. What no app and no client can have sent countsLocked
+// countsLocked judges a user's book. What no app and no client can have sent counts
 // as a duplicate. The caller holds mu.
 func (t *tally) countsLocked(u user) [2]count {
 	b := &t.books[u]

@@ -17,7 +17,7 @@ func TestReload(t *testing.T) {
 	a := new(app)
 	n := front(t, a, usual, edit{"worker_shutdown_timeout 60s;", "worker_shutdown_timeout 300ms;"})
 	ctx := timed(t)
-	v, c := visit(t, n.addr), mustPlain(t, n.addr, "/")
+	v, c := dialResilient(t, n.addr), mustPlain(t, n.addr, "/")
 	stop, sent := make(chan struct{}), make(chan error, 1)
 	go func() {
 		for i := 0; ; i++ {
@@ -51,7 +51,7 @@ func TestReloadWithoutALimit(t *testing.T) {
 	t.Parallel()
 	n := front(t, new(app), usual, edit{"worker_shutdown_timeout 60s;", ""})
 	ctx := timed(t)
-	v := visit(t, n.addr)
+	v := dialResilient(t, n.addr)
 	if err := v.echo(ctx, "before"); err != nil {
 		t.Fatal(err)
 	}

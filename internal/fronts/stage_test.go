@@ -117,8 +117,8 @@ func timed(t *testing.T) context.Context {
 	return ctx
 }
 
-// visitor is a resilient client whose connections the test can cut and read.
-type visitor struct {
+// resilientClient is one whose connections the test can cut and read.
+type resilientClient struct {
 	*client.Conn
 	mu    sync.Mutex
 	conns []*tapped
@@ -136,7 +136,7 @@ func (c *tapped) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-func (v *visitor) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+func (v *resilientClient) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
@@ -148,15 +148,15 @@ func (v *visitor) dial(ctx context.Context, network, addr string) (net.Conn, err
 }
 
 // newest is the connection that was dialled last, and how many there were.
-func (v *visitor) newest() (*tapped, int) {
+func (v *resilientClient) newest() (*tapped, int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.conns[len(v.conns)-1], len(v.conns)
 }
 
-func visit(t *testing.T, addr string) *visitor {
+func dialResilient(t *testing.T, addr string) *resilientClient {
 	t.Helper()
-	v := new(visitor)
+	v := new(resilientClient)
 	c, _, err := client.Dial(timed(t), "ws://"+addr+"/", &client.Options{
 		NetDial: v.dial, Backoff: client.Backoff{Max: 200 * time.Millisecond},
 	})
@@ -171,7 +171,7 @@ func visit(t *testing.T, addr string) *visitor {
 }
 
 // wantResumed waits until the session goes on over a new connection.
-func (v *visitor) wantResumed(ctx context.Context, t *testing.T) {
+func (v *resilientClient) wantResumed(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for {
 		select {
@@ -189,7 +189,7 @@ func (v *visitor) wantResumed(ctx context.Context, t *testing.T) {
 }
 
 // echo sends p and wants it back.
-func (v *visitor) echo(ctx context.Context, p string) error {
+func (v *resilientClient) echo(ctx context.Context, p string) error {
 	if err := v.Write(ctx, client.MessageText, []byte(p)); err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func TestMessagesPass(t *testing.T) {
 	t.Parallel()
 	n := front(t, new(app), usual)
 	ctx := timed(t)
-	v, c := visit(t, n.addr), mustPlain(t, n.addr, "/")
+	v, c := dialResilient(t, n.addr), mustPlain(t, n.addr, "/")
 	for _, size := range []int{0, 125, 65536, messageLimit} {
 		p := strings.Repeat("x", size)
 		if err := v.echo(ctx, p); err != nil {
@@ -91,7 +91,7 @@ func TestResumePasses(t *testing.T) {
 	a := new(app)
 	n := front(t, a, usual)
 	ctx := timed(t)
-	v := visit(t, n.addr)
+	v := dialResilient(t, n.addr)
 	if err := v.echo(ctx, "before"); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestIdleOutlivesTheReadTimeout(t *testing.T) {
 	short := edit{"proxy_read_timeout 75s;", "proxy_read_timeout 2s;"}
 	n, without := front(t, new(app), quick, short), front(t, new(app), silence, short)
 	ctx := timed(t)
-	visit(t, n.addr)
+	dialResilient(t, n.addr)
 	mustPlain(t, n.addr, "/").CloseRead(ctx) // a plain client answers pings while it reads
 	for range 2 {
 		wantCut(ctx, t, mustPlain(t, without.addr, "/"))

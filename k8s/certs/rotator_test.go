@@ -16,8 +16,8 @@ import (
 	"github.com/wsresilience/wsresilience/k8s/cluster/clustertest"
 )
 
-// newKeeper is a replica.
-func newKeeper(t *testing.T, server *clustertest.Server) *Rotator {
+// newRotator is a replica.
+func newRotator(t *testing.T, server *clustertest.Server) *Rotator {
 	t.Helper()
 	client, err := cluster.New(&rest.Config{Host: server.URL})
 	if err != nil {
@@ -49,7 +49,7 @@ func leaf(t *testing.T, k *Rotator) []byte {
 func TestKeeperTwoReplicas(t *testing.T) {
 	server := clustertest.New(t)
 	server.PutWebhooks("injector", "namespace.inject", "pod.inject")
-	a, b := newKeeper(t, server), newKeeper(t, server)
+	a, b := newRotator(t, server), newRotator(t, server)
 	if a.Ready() == nil || !a.Expiry().IsZero() {
 		t.Error("ready without a certificate")
 	}
@@ -92,7 +92,7 @@ func TestKeeperRace(t *testing.T) {
 		t.Run(test.method, func(t *testing.T) {
 			server := clustertest.New(t)
 			server.PutWebhooks("injector", "pod.inject")
-			a, b := newKeeper(t, server), newKeeper(t, server)
+			a, b := newRotator(t, server), newRotator(t, server)
 			now := time.Now()
 			if test.after > 0 {
 				reconcile(t, a, now)
@@ -118,7 +118,7 @@ func TestKeeperRace(t *testing.T) {
 func TestKeeperWipedBundle(t *testing.T) {
 	server := clustertest.New(t)
 	server.PutWebhooks("injector", "pod.inject")
-	k := newKeeper(t, server)
+	k := newRotator(t, server)
 	now := time.Now()
 	reconcile(t, k, now)
 	server.PutWebhooks("injector", "new.inject", "pod.inject")
@@ -140,7 +140,7 @@ func TestKeeperWipedBundle(t *testing.T) {
 
 func TestKeeperWithoutWebhooks(t *testing.T) {
 	server := clustertest.New(t)
-	k := newKeeper(t, server)
+	k := newRotator(t, server)
 	if err := k.reconcile(t.Context(), time.Now()); err == nil || k.Ready() == nil {
 		t.Errorf("%v; ready: %v", err, k.Ready())
 	}
@@ -155,7 +155,7 @@ func TestKeeperWithoutWebhooks(t *testing.T) {
 func TestKeeperClusterAway(t *testing.T) {
 	server := clustertest.New(t)
 	server.PutWebhooks("injector", "pod.inject")
-	k := newKeeper(t, server)
+	k := newRotator(t, server)
 	reconcile(t, k, time.Now())
 	server.Before(func(string) int { return http.StatusServiceUnavailable })
 	if err := k.reconcile(t.Context(), time.Now()); err == nil || k.Ready() != nil {

@@ -145,7 +145,7 @@ export class Lane {
 
   #down() {
     this.connected = false;
-    this.tape.begin(this.#heard); // nothing has come since, though nobody knew
+    this.tape.begin(this.#heard); // nothing has come since, though that was not known
   }
 
   #end(why) {

@@ -8,7 +8,7 @@ const PATIENCE = 2000;
 /** Milliseconds that an attempt to connect may take. */
 const CONNECT_TIMEOUT = 4000;
 
-/** Milliseconds between attempts: the first wait, which doubles up to the longest; nobody wants to watch more. */
+/** Milliseconds between attempts: the first wait, which doubles up to the longest. More is too long to watch. */
 const BACKOFF_BASE = 250;
 const BACKOFF_MAX = 1000;
 
@@ -57,7 +57,7 @@ export class PlainClient {
     socket.onclose = () => this.#mine(socket, () => this.#lost());
   }
 
-  /** What an abandoned socket still has to say is nobody's business. */
+  /** What an abandoned socket still says is dropped. */
   #mine(socket, act) {
     if (this.#socket === socket) {
       act();

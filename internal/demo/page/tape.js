@@ -15,7 +15,7 @@ export class Tape {
   marks = []; // { at, kind }
   outages = []; // { from, to }; to is Infinity while it lasts
 
-  /** Moves on to `now`: columns that nobody wrote are empty. */
+  /** Moves on to `now`: columns without messages are empty. */
   wind(now) {
     const column = Math.floor(now / COLUMN);
     const fresh = Math.min(column - this.#newest, COLUMNS);

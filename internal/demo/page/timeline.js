@@ -34,7 +34,7 @@ export class Timeline {
     this.#ink.font = style.getPropertyValue("--mono");
   }
 
-  /** A fault that everybody's lane shows, for a moment or until `mend`. */
+  /** A fault that all lanes show, for a moment or until `mend`. */
   fault(now, text, lasts) {
     this.#faults.push({ from: now, to: lasts ? Number.POSITIVE_INFINITY : now, text });
   }
