@@ -31,6 +31,9 @@ const (
 
 	DefaultHandshakeTimeout = 10 * time.Second
 
+	// defaultMaxWait is what a client is late at most after a long outage.
+	defaultMaxWait = 5 * time.Second
+
 	// DefaultAckDelay is below WSR_PERSIST_AFTER (50 ms) by more than most
 	// round trips take: what is acknowledged in time never touches the journal.
 	DefaultAckDelay = 20 * time.Millisecond
@@ -105,7 +108,7 @@ type Options struct {
 // The waits are short again once a connection has lasted for 10 s.
 type Backoff struct {
 	Base     time.Duration // the first wait; 100 ms by default, and at least
-	Max      time.Duration // the longest wait; 30 s by default, and at most
+	Max      time.Duration // the longest wait; 5 s by default, and at most 30 s
 	Factor   float64       // growth; 2 by default
 	Jitter   float64       // share by which a wait varies; 0.25 by default, negative is off
 	Attempts int           // failures in a row after which the session is given up; 0 is no limit
@@ -139,7 +142,7 @@ func (o *Options) settings() (settings, error) {
 		maxMessage: limit(o.MaxMessage, 0),
 		ack:        seqwindow.AckPolicy{Delay: cmp.Or(o.AckDelay, DefaultAckDelay)},
 		backoff: backoff.Policy{
-			Base: o.Backoff.Base, Max: o.Backoff.Max,
+			Base: o.Backoff.Base, Max: cmp.Or(o.Backoff.Max, defaultMaxWait),
 			Factor: o.Backoff.Factor, Jitter: o.Backoff.Jitter,
 			Attempts: o.Backoff.Attempts,
 		},

@@ -59,7 +59,7 @@ export interface Options {
   /** Milliseconds: the first wait between attempts to resume, after an immediate one. Default: 100. */
   reconnectDelay?: number;
 
-  /** Milliseconds: the longest wait between two attempts. Default: 30,000. */
+  /** Milliseconds: the longest wait between two attempts, at most 30,000. Default: 5,000. */
   maxReconnectDelay?: number;
 
   /** The transport. Default: the global WebSocket at the time of the call. In Node 20, pass that of `ws`. */

@@ -20,7 +20,7 @@ const DEFAULTS = {
   outboxBytes: 16 << 20,
   connectTimeout: 10_000,
   reconnectDelay: 100,
-  maxReconnectDelay: 30_000,
+  maxReconnectDelay: 5000,
 } as const;
 
 const OPEN = 1;

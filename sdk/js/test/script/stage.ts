@@ -35,7 +35,7 @@ export class Stage {
   /** With 0.5, backoff and the moment of a move are in the middle of what they may be. */
   readonly machine = new Machine(
     {
-      ...{ reconnectDelay: 100, maxReconnectDelay: 30_000, connectTimeout: 10_000 },
+      ...{ reconnectDelay: 100, maxReconnectDelay: 5000, connectTimeout: 10_000 },
       ...{
         outboxMessages: 1 << 16,
         outboxBytes: 1 << 24,
