@@ -105,7 +105,7 @@ func (m *Monitor) Tick(now time.Time) Verdict {
 	case !m.state.watched() || now.Before(m.due.Time()):
 		return VerdictNone
 	case m.stalled(now):
-		return m.forgive(now)
+		return m.afterStall(now)
 	case m.state == StateHandshaking:
 		m.Disconnected()
 		return VerdictDead
@@ -210,10 +210,10 @@ func (m *Monitor) Interval() time.Duration {
 // this process must have been stalled.
 func (m *Monitor) stalled(now time.Time) bool { return now.Sub(m.due.Time()) > StallSlack }
 
-// forgive starts afresh after a stall, when nothing can be concluded about
+// afterStall starts afresh after a stall, when nothing can be concluded about
 // the peer: what it sent may lie unread in the socket. A handshake gets its
 // whole time again, a live link is asked at once.
-func (m *Monitor) forgive(now time.Time) Verdict {
+func (m *Monitor) afterStall(now time.Time) Verdict {
 	if m.state == StateHandshaking {
 		m.due = monotime.At(now.Add(m.cfg.settled().HandshakeTimeout))
 		return VerdictNone

@@ -110,7 +110,7 @@ var scenes = []struct{ name, script string }{
 		25.501s tick           send    CONNECTED      30.501s
 		30.501s tick           send    CONNECTED      35.501s
 		36.001s tick           dead    DISCONNECTING  -`},
-	{"a stalled process forgives a degraded link too, and does not blame it for its own delay", `
+	{"after a stall a degraded link starts afresh too: the delay is the process's own", `
 		0s      init           ok      HANDSHAKING    10s
 		0s      connected      ok      CONNECTED      5s
 		5s      tick           send    CONNECTED      10s

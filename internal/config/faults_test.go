@@ -9,7 +9,7 @@ import (
 )
 
 // TestFaults are the rows E of docs/ATTACKS.md: what is given, and what the
-// error must say. E12 is about reloading, which there is none of.
+// error must say. E12 is proxy's TestCertificateReload.
 func TestFaults(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string, mode os.FileMode) string {

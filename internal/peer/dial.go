@@ -128,6 +128,6 @@ func ServerTLS(c *tls.Config) (*tls.Config, error) {
 	return c, nil
 }
 
-// Distrust marks the answer to a request without a good proof, so that the peer
-// does not take it for the app's.
-func Distrust(answer http.Header) { answer.Set(proofHeader, "distrusted") }
+// RejectProof marks the answer to a request without a good proof, so that the
+// peer does not take it for the app's.
+func RejectProof(answer http.Header) { answer.Set(proofHeader, "distrusted") }

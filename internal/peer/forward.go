@@ -84,8 +84,8 @@ const tunnelTimeout = 2 * time.Second
 const processingTimeout = 15 * time.Second
 
 var (
-	errNotOwner   = errors.New("peer: owner does not have the session")
-	errDistrusted = errors.New("peer: owner rejected our proof: check WSR_TOKEN_KEYS and clock skew")
+	errNotOwner      = errors.New("peer: owner does not have the session")
+	errProofRejected = errors.New("peer: owner rejected our proof: check WSR_TOKEN_KEYS and clock skew")
 )
 
 // Forward sends the client's request to owner as it came, with a proof in place
@@ -238,7 +238,7 @@ func checkAnswer(answer []byte, key string) error {
 	case resp.StatusCode == http.StatusMisdirectedRequest:
 		return errNotOwner
 	case resp.Header.Get(proofHeader) != "":
-		return errDistrusted
+		return errProofRejected
 	case resp.StatusCode == http.StatusSwitchingProtocols:
 		if resp.Header.Get("Sec-Websocket-Accept") != upgrade.AcceptKey(key) {
 			return errors.New("peer: owner answered 101 for another key")

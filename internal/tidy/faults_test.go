@@ -85,7 +85,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// isShown tells whether a test, a script or a scenario of this name is there.
+// isShown reports whether a test, a script or a scenario of this name is there.
 func isShown(t *testing.T, name string) bool {
 	t.Helper()
 	at := strings.LastIndex(name, ".")

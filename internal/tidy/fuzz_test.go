@@ -40,7 +40,7 @@ func TestFuzzTargetsHaveSeeds(t *testing.T) {
 	}
 }
 
-// callsAdd tells whether a fuzz target hands its *testing.F a seed, by itself
+// callsAdd reports whether a fuzz target hands its *testing.F a seed, by itself
 // or by passing it to a function that does.
 func callsAdd(f *ast.FuncDecl) bool {
 	param := f.Type.Params.List[0].Names[0].Name
