@@ -115,13 +115,13 @@ func (l *ledger) check(t *testing.T, name string, in, sockets int) {
 }
 
 // both runs a conversation with a ledger to its end: n messages each way.
-func (v *visitor) both(ctx context.Context, n int, pause time.Duration) error {
+func (v *podClient) both(ctx context.Context, n int, pause time.Duration) error {
 	_, err := v.timed(ctx, n, pause)
 	return err
 }
 
 // timed is both, and returns the longest time without a message of the app.
-func (v *visitor) timed(ctx context.Context, n int, pause time.Duration) (gap time.Duration, err error) {
+func (v *podClient) timed(ctx context.Context, n int, pause time.Duration) (gap time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 50*time.Second)
 	defer cancel()
 	sent := make(chan error, 1)

@@ -58,9 +58,9 @@ type pipeAddr struct{}
 func (pipeAddr) Network() string { return "pipe" }
 func (pipeAddr) String() string  { return "pipe" }
 
-// scissors cuts a client's connection after so many bytes in one direction.
+// cutAfter cuts a client's connection after so many bytes in one direction.
 // The bytes before the cut arrive, those after it do not.
-type scissors struct {
+type cutAfter struct {
 	net.Conn
 	in, out *atomic.Int64 // bytes that may still pass, from and to the client; nil: all
 }
@@ -72,7 +72,7 @@ func budget(n int) *atomic.Int64 {
 	return b
 }
 
-func (s *scissors) Write(b []byte) (int, error) {
+func (s *cutAfter) Write(b []byte) (int, error) {
 	n, cut, err := s.pass(b, s.in, s.Conn.Write)
 	if err == nil && cut {
 		err = net.ErrClosed
@@ -80,7 +80,7 @@ func (s *scissors) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func (s *scissors) Read(b []byte) (int, error) {
+func (s *cutAfter) Read(b []byte) (int, error) {
 	if s.out != nil && s.out.Load() == 0 {
 		s.Conn.Close()
 		return 0, net.ErrClosed
@@ -89,7 +89,7 @@ func (s *scissors) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (s *scissors) pass(b []byte, left *atomic.Int64, fn func([]byte) (int, error)) (n int, cut bool, err error) {
+func (s *cutAfter) pass(b []byte, left *atomic.Int64, fn func([]byte) (int, error)) (n int, cut bool, err error) {
 	if left == nil {
 		n, err = fn(b)
 		return n, false, err

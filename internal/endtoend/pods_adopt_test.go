@@ -53,7 +53,7 @@ func TestAdoptionIsAllowed(t *testing.T) {
 				change := func(c *proxy.Config) { c.Adopt, c.Snapshots = adoptions[tc.adopt], loginGuide(t) }
 				f.add(change)
 				f.add(change)
-				v := f.visit(0, tc.path, &client.Options{Adopt: tc.aware})
+				v := f.connect(0, tc.path, &client.Options{Adopt: tc.aware})
 				socket := <-app.sockets
 				v.sayAcked(login)
 				v.move(-1)
@@ -95,7 +95,7 @@ func TestLastWordsWait(t *testing.T) {
 		f := newFleet(t, app, true)
 		f.add(nil)
 		f.add(nil)
-		v := f.visit(0, "/", nil)
+		v := f.connect(0, "/", nil)
 		socket := <-app.sockets
 		v.move(-1)
 		synctest.Wait()
@@ -129,7 +129,7 @@ func TestAdoptedWelcomeIsLost(t *testing.T) {
 		f := newFleet(t, app, true)
 		f.add(nil)
 		p := f.add(nil)
-		v := f.visit(0, "/", &client.Options{Adopt: true})
+		v := f.connect(0, "/", &client.Options{Adopt: true})
 		<-app.sockets
 		v.sayAcked("hello")
 		v.move(-1)

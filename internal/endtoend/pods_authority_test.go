@@ -107,14 +107,14 @@ func TestBoundTokens(t *testing.T) {
 	soon(t, "one app socket is new", func() bool { return len(app.sockets) == 1 })
 }
 
-// gatekeeper is an app that is asked before a resume.
-type gatekeeper struct {
+// authApp is an app that is asked before a resume.
+type authApp struct {
 	*script
 	status atomic.Int32
 	asked  atomic.Int32
 }
 
-func (g *gatekeeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *authApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/may" {
 		g.script.ServeHTTP(w, r)
 		return
@@ -126,7 +126,7 @@ func (g *gatekeeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // The app says who may have his session back, wherever it is.
 func TestAppDecidesResumes(t *testing.T) {
 	t.Parallel()
-	app := &gatekeeper{script: newScript()}
+	app := &authApp{script: newScript()}
 	f := fleetOf(t, 2, app, func(c *proxy.Config) { c.ResumeAuth = "/may" })
 	owner, other := f.pods[0], f.pods[1]
 	victim := owner.open(t, nil)
@@ -167,14 +167,14 @@ func TestAppDecidesResumes(t *testing.T) {
 // The real client of a user who has logged out.
 func TestLoggedOutClient(t *testing.T) {
 	t.Parallel()
-	app := &gatekeeper{script: newScript()}
+	app := &authApp{script: newScript()}
 	f := fleetOf(t, 1, app, func(c *proxy.Config) { c.ResumeAuth = "/may" })
-	v := f.visit(0, "/", nil)
+	v := f.connect(0, "/", nil)
 	app.status.Store(500)
 	v.cut()
 	soon(t, "the app is asked", func() bool { return app.asked.Load() >= 2 })
-	if story := v.story(); story != "" {
-		t.Errorf("while the app cannot tell, the client was told %q", story)
+	if eventLog := v.eventLog(); eventLog != "" {
+		t.Errorf("while the app cannot tell, the client was told %q", eventLog)
 	}
 	app.status.Store(200)
 	v.event(client.EventResumed, "")
@@ -205,8 +205,8 @@ func TestKeysRotate(t *testing.T) {
 	pod(older, newer)
 	pod(newer, older)
 	pod(newer)
-	v := f.visit(0, "/", &client.Options{Adopt: true})
-	left := f.visit(0, "/", &client.Options{Adopt: true}) // stays away until its key is gone
+	v := f.connect(0, "/", &client.Options{Adopt: true})
+	left := f.connect(0, "/", &client.Options{Adopt: true}) // stays away until its key is gone
 	<-app.sockets
 	<-app.sockets
 	left.move(-1)

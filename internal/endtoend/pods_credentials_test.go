@@ -16,8 +16,8 @@ import (
 	"github.com/wsresilience/wsresilience/proxy"
 )
 
-// ticketed is an app that wants a ticket with each handshake and takes it once.
-type ticketed struct {
+// ticketApp is an app that wants a ticket with each handshake and takes it once.
+type ticketApp struct {
 	*script
 	status int // of a refusal
 
@@ -28,7 +28,7 @@ type ticketed struct {
 }
 
 // give returns a new ticket.
-func (a *ticketed) give() string {
+func (a *ticketApp) give() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.given++
@@ -37,7 +37,7 @@ func (a *ticketed) give() string {
 	return ticket
 }
 
-func (a *ticketed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *ticketApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ticket := r.Header.Get("Authorization")
 	a.mu.Lock()
 	ok := a.valid[ticket]
@@ -50,13 +50,13 @@ func (a *ticketed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.script.ServeHTTP(w, r)
 }
 
-// visitTicketed is a client that asks for a new ticket for each dial.
-func visitTicketed(t *testing.T, status int, path string) (*ticketed, *pod, *visitor, *websocket.Conn) {
+// connectWithTicket is a client that asks for a new ticket for each dial.
+func connectWithTicket(t *testing.T, status int, path string) (*ticketApp, *pod, *podClient, *websocket.Conn) {
 	t.Helper()
-	app := &ticketed{script: newScript(), status: status, valid: map[string]bool{}}
+	app := &ticketApp{script: newScript(), status: status, valid: map[string]bool{}}
 	f := newFleet(t, app, true)
 	p := f.add(func(c *proxy.Config) { c.AppRetry = retry })
-	v := f.visit(0, path, &client.Options{Adopt: true, Header: func(context.Context) (http.Header, error) {
+	v := f.connect(0, path, &client.Options{Adopt: true, Header: func(context.Context) (http.Header, error) {
 		return http.Header{"Authorization": {app.give()}}, nil
 	}})
 	socket := <-app.sockets
@@ -70,7 +70,7 @@ func visitTicketed(t *testing.T, status int, path string) (*ticketed, *pod, *vis
 func TestAppWantsFreshCredentials(t *testing.T) {
 	for status, path := range map[int]string{401: "/", 403: "/", 400: "/?ticket", 404: "/?ticket", 410: "/?ticket"} {
 		synctest.Test(t, func(t *testing.T) {
-			app, p, v, socket := visitTicketed(t, status, path)
+			app, p, v, socket := connectWithTicket(t, status, path)
 			say(t, socket, "one")
 			v.hear("one")
 			leave(t, socket, 1012)
@@ -98,7 +98,7 @@ func TestAppWantsFreshCredentials(t *testing.T) {
 // The client is away meanwhile, and what it comes back with is used.
 func TestAppWantsFreshCredentialsOfClientThatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		app, _, v, socket := visitTicketed(t, 401, "/")
+		app, _, v, socket := connectWithTicket(t, 401, "/")
 		v.move(-1)
 		synctest.Wait()
 		leave(t, socket, 1012)
@@ -115,7 +115,7 @@ func TestAppWantsFreshCredentialsOfClientThatIsAway(t *testing.T) {
 func TestAppRefusesFreshCredentials(t *testing.T) {
 	for _, status := range []int{401, 403} {
 		synctest.Test(t, func(t *testing.T) {
-			app, _, v, socket := visitTicketed(t, status, "/")
+			app, _, v, socket := connectWithTicket(t, status, "/")
 			app.mu.Lock()
 			app.empty = true
 			app.mu.Unlock()

@@ -28,33 +28,33 @@ import (
 func TestDrainMovesClients(t *testing.T) {
 	t.Parallel()
 	const (
-		visitors = 12
-		total    = 420
-		pause    = 10 * time.Millisecond
+		clients = 12
+		total   = 420
+		pause   = 10 * time.Millisecond
 		// most is how much longer a client that moves may hear nothing than one
 		// that stays: time is real here, and the machine may be busy.
 		most = time.Second
 	)
 	app := newLedger(total, pause)
 	f := fleetOf(t, 2, app, nil)
-	var all []*visitor
-	gaps := make([]time.Duration, visitors)
+	var all []*podClient
+	gaps := make([]time.Duration, clients)
 	var traffic sync.WaitGroup
 	var still time.Duration
-	control := f.visit(1, "/?s=control", &client.Options{Adopt: true})
+	control := f.connect(1, "/?s=control", &client.Options{Adopt: true})
 	traffic.Go(func() {
 		var err error
 		if still, err = control.timed(t.Context(), total, pause); err != nil {
 			t.Errorf("the one that stays: %v", err)
 		}
 	})
-	for i := range visitors {
-		v := f.visit(0, fmt.Sprint("/?s=", i), &client.Options{Adopt: true})
+	for i := range clients {
+		v := f.connect(0, fmt.Sprint("/?s=", i), &client.Options{Adopt: true})
 		all = append(all, v)
 		traffic.Go(func() {
 			var err error
 			if gaps[i], err = v.timed(t.Context(), total, pause); err != nil {
-				t.Errorf("visitor %d: %v", i, err)
+				t.Errorf("client %d: %v", i, err)
 			}
 		})
 	}
@@ -80,21 +80,21 @@ func TestDrainMovesClients(t *testing.T) {
 		if v == stubborn {
 			want = "" // it may be asked again
 		} else if gaps[i] > still+most {
-			t.Errorf("visitor %d heard nothing for %v, one that stays for %v", i, gaps[i], still)
+			t.Errorf("client %d heard nothing for %v, one that stays for %v", i, gaps[i], still)
 		}
-		if story := v.story(); story != want && (v != stubborn || !strings.HasSuffix(story, "adopted drained") || strings.Contains(story, "reset")) {
-			t.Errorf("visitor %d was told %q, want %q", i, story, want)
+		if eventLog := v.eventLog(); eventLog != want && (v != stubborn || !strings.HasSuffix(eventLog, "adopted drained") || strings.Contains(eventLog, "reset")) {
+			t.Errorf("client %d was told %q, want %q", i, eventLog, want)
 		}
 	}
-	if moved, late := f.pods[0].watch.count("handed over moved"), f.pods[0].watch.count("handed over deadline"); moved+late != visitors || late == 0 || moved == 0 {
-		t.Errorf("%d of %d moved and %d were moved", moved, visitors, late)
+	if moved, late := f.pods[0].watch.count("handed over moved"), f.pods[0].watch.count("handed over deadline"); moved+late != clients || late == 0 || moved == 0 {
+		t.Errorf("%d of %d moved and %d were moved", moved, clients, late)
 	}
-	if n := f.pods[1].Stats().Attached; n != visitors+1 {
-		t.Errorf("%d sessions at the other pod, want %d", n, visitors+1)
+	if n := f.pods[1].Stats().Attached; n != clients+1 {
+		t.Errorf("%d sessions at the other pod, want %d", n, clients+1)
 	}
 	app.check(t, "control", total, 1)
 	slices.Sort(gaps)
-	t.Logf("the longest time without a message: %v at the median, %v at most", gaps[visitors/2], gaps[visitors-1])
+	t.Logf("the longest time without a message: %v at the median, %v at most", gaps[clients/2], gaps[clients-1])
 }
 
 // The new connection takes its time, and the old one carries messages
@@ -105,7 +105,7 @@ func TestMoveIsSlow(t *testing.T) {
 	const total = 150
 	app := newLedger(total, 10*time.Millisecond)
 	f := fleetOf(t, 2, app, nil)
-	v := f.visit(0, "/?s=a", &client.Options{Adopt: true})
+	v := f.connect(0, "/?s=a", &client.Options{Adopt: true})
 	v.mu.Lock()
 	v.wrap = func(c net.Conn) net.Conn {
 		time.Sleep(300 * time.Millisecond)
@@ -123,8 +123,8 @@ func TestMoveIsSlow(t *testing.T) {
 		t.Error(err)
 	}
 	app.check(t, "a", total, 2)
-	if story := v.story(); story != "goaway, adopted drained" {
-		t.Errorf("the client was told %q", story)
+	if eventLog := v.eventLog(); eventLog != "goaway, adopted drained" {
+		t.Errorf("the client was told %q", eventLog)
 	}
 	for _, p := range f.pods {
 		if n := p.watch.count("reset lost"); n != 0 {
@@ -146,8 +146,8 @@ func (p *pod) drains(t *testing.T) (done chan error) {
 	return done
 }
 
-// plainVisit is a stock client that never heard of us.
-func (p *pod) plainVisit(t *testing.T) *websocket.Conn {
+// connectPlain opens a connection of a stock client without wsr.v1.
+func (p *pod) connectPlain(t *testing.T) *websocket.Conn {
 	t.Helper()
 	c, _, err := websocket.Dial(t.Context(), "ws://app/plain", &websocket.DialOptions{HTTPClient: p.httpClient()})
 	if err != nil {
@@ -170,9 +170,9 @@ func TestDrainSchedule(t *testing.T) {
 		app := newScript()
 		f := newFleet(t, app, true)
 		p, _ := f.add(nil), f.add(nil)
-		plain := p.plainVisit(t)
+		plain := p.connectPlain(t)
 		<-app.sockets
-		v := f.visit(0, "/", &client.Options{Adopt: true})
+		v := f.connect(0, "/", &client.Options{Adopt: true})
 		socket := <-app.sockets
 		v.to.Store(-1) // it cannot come elsewhere
 		began := time.Now()
@@ -182,8 +182,8 @@ func TestDrainSchedule(t *testing.T) {
 		if !p.Accepting() || !p.Draining() || !p.DrainingSince().Equal(began) {
 			t.Errorf("in the notice: accepting %v, draining %v", p.Accepting(), p.Draining())
 		}
-		if story := v.story(); story != "" {
-			t.Errorf("in the notice the client was told %q", story)
+		if eventLog := v.eventLog(); eventLog != "" {
+			t.Errorf("in the notice the client was told %q", eventLog)
 		}
 		late, _, err := client.Dial(t.Context(), "ws://app/late", &client.Options{NetDial: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx) }})
 		if err != nil {
@@ -252,7 +252,7 @@ func TestDrainDetached(t *testing.T) {
 		app := newScript()
 		f := newFleet(t, app, true)
 		p, _ := f.add(nil), f.add(nil)
-		v := f.visit(0, "/", &client.Options{Adopt: true})
+		v := f.connect(0, "/", &client.Options{Adopt: true})
 		socket := <-app.sockets
 		v.sayAcked("hello")
 		v.move(-1)
@@ -285,7 +285,7 @@ func TestDrainDetached(t *testing.T) {
 // then it is: the hand-over was clean all the same.
 func TestDrainedToAppThatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		app := &moody{script: newScript()}
+		app := &absentApp{script: newScript()}
 		f := newFleet(t, app, true)
 		p := f.add(nil)
 		next := f.add(func(c *proxy.Config) {
@@ -297,7 +297,7 @@ func TestDrainedToAppThatIsAway(t *testing.T) {
 				return dial(ctx, network, addr)
 			}
 		})
-		v := f.visit(0, "/", &client.Options{Adopt: true})
+		v := f.connect(0, "/", &client.Options{Adopt: true})
 		socket := <-app.sockets
 		v.sayAcked("hello")
 		v.move(-1)
@@ -327,7 +327,7 @@ func TestDrainAppGoesAway(t *testing.T) {
 				app := newScript()
 				f := newFleet(t, app, true)
 				p, _ := f.add(nil), f.add(nil)
-				v := f.visit(0, "/", &client.Options{Adopt: true})
+				v := f.connect(0, "/", &client.Options{Adopt: true})
 				socket := <-app.sockets
 				v.sayAcked("hello")
 				done := p.drains(t)
@@ -353,7 +353,7 @@ func TestDrainAppGoesAway(t *testing.T) {
 			app := newScript()
 			f := newFleet(t, app, true)
 			p := f.add(nil)
-			v := f.visit(0, "/", &client.Options{Adopt: true})
+			v := f.connect(0, "/", &client.Options{Adopt: true})
 			done := p.drains(t)
 			if err := (<-app.sockets).Close(4000, "kicked"); err != nil {
 				t.Fatal(err)
@@ -374,9 +374,9 @@ func TestDrainAlone(t *testing.T) {
 		f := newFleet(t, app, true)
 		alone := func(c *proxy.Config) { c.Peers = nil }
 		p := f.add(alone)
-		v := f.visit(0, "/", &client.Options{Adopt: true})
+		v := f.connect(0, "/", &client.Options{Adopt: true})
 		socket := <-app.sockets
-		plain := p.plainVisit(t)
+		plain := p.connectPlain(t)
 		<-app.sockets
 		began := time.Now()
 		done := p.drains(t)
@@ -392,8 +392,8 @@ func TestDrainAlone(t *testing.T) {
 		if st := p.Stats(); st.Attached != 1 || st.Plain != 1 {
 			t.Errorf("at the last moment %d are attached and %d plain, want one each", st.Attached, st.Plain)
 		}
-		if story := v.story(); story != "" {
-			t.Errorf("the client was told %q", story)
+		if eventLog := v.eventLog(); eventLog != "" {
+			t.Errorf("the client was told %q", eventLog)
 		}
 		if err := socket.Write(t.Context(), websocket.MessageText, []byte("until the last")); err != nil {
 			t.Errorf("the app's socket: %v", err)
@@ -423,10 +423,10 @@ func TestDrainPlainMidMessage(t *testing.T) {
 		app := newScript()
 		f := newFleet(t, app, true)
 		p := f.add(nil)
-		v := f.visit(0, "/", &client.Options{Adopt: true}) // keeps the drain from ending early
+		v := f.connect(0, "/", &client.Options{Adopt: true}) // keeps the drain from ending early
 		<-app.sockets
 		v.to.Store(-1)
-		plain := p.plainVisit(t)
+		plain := p.connectPlain(t)
 		plain.SetReadLimit(-1)
 		socket := <-app.sockets
 		last := time.Now().Add(schedule.Notice + schedule.Move)

@@ -59,7 +59,7 @@ type answer struct {
 
 // asks sends a question every 100 ms and returns how many have an answer 5 s
 // after the last one.
-func (v *visitor) asks(n int) (answered int) {
+func (v *podClient) asks(n int) (answered int) {
 	ctx, cancel := context.WithCancel(v.t.Context())
 	var reader sync.WaitGroup
 	reader.Go(func() {
@@ -103,12 +103,12 @@ func TestHandOverAwaitsAnswers(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			f := fleetOf(t, 2, tc.app, nil)
-			const visitors, questions = 12, 100
-			var all []*visitor
+			const clients, questions = 12, 100
+			var all []*podClient
 			var traffic sync.WaitGroup
-			answered := make([]int, visitors)
-			for i := range visitors {
-				v := f.visit(0, "/", &client.Options{Adopt: true})
+			answered := make([]int, clients)
+			for i := range clients {
+				v := f.connect(0, "/", &client.Options{Adopt: true})
 				all = append(all, v)
 				traffic.Go(func() { answered[i] = v.asks(questions) })
 			}
@@ -121,8 +121,8 @@ func TestHandOverAwaitsAnswers(t *testing.T) {
 			}
 			traffic.Wait()
 			for i, v := range all {
-				if story := v.story(); answered[i] != questions || story != tc.want {
-					t.Errorf("visitor %d: %d of %d answers, told %q, want %q", i, answered[i], questions, story, tc.want)
+				if eventLog := v.eventLog(); answered[i] != questions || eventLog != tc.want {
+					t.Errorf("client %d: %d of %d answers, told %q, want %q", i, answered[i], questions, eventLog, tc.want)
 				}
 			}
 		})
@@ -130,7 +130,7 @@ func TestHandOverAwaitsAnswers(t *testing.T) {
 }
 
 // states are the states that the client has had since it was connected.
-func (v *visitor) states() (all []client.State) {
+func (v *podClient) states() (all []client.State) {
 	for {
 		select {
 		case e, ok := <-v.Events():
@@ -160,9 +160,9 @@ func TestMoveChangesNoState(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			f := fleetOf(t, 2, slowApp{}, nil)
-			var all []*visitor
+			var all []*podClient
 			for i := range 12 {
-				v := f.visit(0, "/", &client.Options{Adopt: true})
+				v := f.connect(0, "/", &client.Options{Adopt: true})
 				v.sayAcked(fmt.Sprint(i))
 				v.hear(fmt.Sprint(i))
 				v.states()

@@ -16,7 +16,7 @@ func TestPodsCannotReachEachOther(t *testing.T) {
 	t.Parallel()
 	app := newScript()
 	f := fleetOf(t, 2, app, func(c *proxy.Config) { c.LeaseTTL = time.Second })
-	v := f.visit(0, "/", &client.Options{Adopt: true})
+	v := f.connect(0, "/", &client.Options{Adopt: true})
 	socket := <-app.sockets
 	v.sayAcked("in-0")
 	say(t, socket, "out-0")
@@ -59,7 +59,7 @@ func TestOwnerCutOff(t *testing.T) {
 				s := &flaky{Store: f.store}
 				f.add(func(c *proxy.Config) { c.Store, c.SessionTTL = s, 15*time.Second })
 				f.add(func(c *proxy.Config) { c.SessionTTL = 15 * time.Second })
-				v := f.visit(0, "/", &client.Options{Adopt: true})
+				v := f.connect(0, "/", &client.Options{Adopt: true})
 				<-app.sockets
 				v.sayAcked("in-0")
 				time.Sleep(time.Second)
@@ -73,8 +73,8 @@ func TestOwnerCutOff(t *testing.T) {
 				v.move(0)
 				v.say("in-2")
 				time.Sleep(10 * time.Second)
-				if story := v.story(); story != "" || f.pods[0].watch.count("reset try_again") == 0 {
-					t.Fatalf("the client was told %q", story)
+				if eventLog := v.eventLog(); eventLog != "" || f.pods[0].watch.count("reset try_again") == 0 {
+					t.Fatalf("the client was told %q", eventLog)
 				}
 				s.away.Store(false)
 				f.pods[0].SetStoreAvailable(true, nil)

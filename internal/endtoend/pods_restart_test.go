@@ -17,14 +17,14 @@ import (
 	"github.com/wsresilience/wsresilience/proxy"
 )
 
-// moody is an app that is not always there.
-type moody struct {
+// absentApp is an app that is not always there.
+type absentApp struct {
 	*script
 	refuses atomic.Bool  // nobody listens
 	status  atomic.Int32 // what it says instead of 101; 0: nothing
 }
 
-func (m *moody) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (m *absentApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if status := m.status.Load(); status != 0 {
 		http.Error(w, "not now", int(status))
 		return
@@ -37,9 +37,9 @@ const retry = 10 * time.Second
 
 // stageRestart is a session of an unaware client on /covered, whose app has
 // heard its login.
-func stageRestart(t *testing.T, opts *client.Options) (app *moody, p *pod, v *visitor, socket *websocket.Conn) {
+func stageRestart(t *testing.T, opts *client.Options) (app *absentApp, p *pod, v *podClient, socket *websocket.Conn) {
 	t.Helper()
-	app = &moody{script: newScript()}
+	app = &absentApp{script: newScript()}
 	f := newFleet(t, app, true)
 	p = f.add(func(c *proxy.Config) {
 		c.AppRetry, c.Snapshots = retry, loginGuide(t)
@@ -51,7 +51,7 @@ func stageRestart(t *testing.T, opts *client.Options) (app *moody, p *pod, v *vi
 			return dial(ctx, network, addr)
 		}
 	})
-	v = f.visit(0, "/covered", opts)
+	v = f.connect(0, "/covered", opts)
 	socket = <-app.sockets
 	v.sayAcked(login)
 	say(t, socket, "one")
@@ -88,8 +88,8 @@ func TestAppRestarts(t *testing.T) {
 				app.refuses.Store(false)
 				v.say("held too")
 				time.Sleep(3 * time.Second)
-				if story := v.story(); story != "" || v.State() != client.StateConnected {
-					t.Fatalf("the client was told %q and is %v", story, v.State())
+				if eventLog := v.eventLog(); eventLog != "" || v.State() != client.StateConnected {
+					t.Fatalf("the client was told %q and is %v", eventLog, v.State())
 				}
 				app.status.Store(0)
 				second := <-app.sockets
@@ -170,7 +170,7 @@ func TestAppRestartIsNotAllowed(t *testing.T) {
 		app := newScript()
 		f := newFleet(t, app, true)
 		p := f.add(func(c *proxy.Config) { c.AppRetry = retry })
-		v := f.visit(0, "/", nil)
+		v := f.connect(0, "/", nil)
 		(<-app.sockets).CloseNow()
 		left := time.Now()
 		v.wantClosed(1006)
@@ -258,7 +258,7 @@ func TestDrainWhileAppIsAway(t *testing.T) {
 			}
 		})
 		f.add(nil)
-		v := f.visit(0, "/", &client.Options{Adopt: true})
+		v := f.connect(0, "/", &client.Options{Adopt: true})
 		socket := <-app.sockets
 		v.sayAcked("hello")
 		v.to.Store(-1)
@@ -290,7 +290,7 @@ func TestDrainWhileAppIsAway(t *testing.T) {
 // An app that chooses another subprotocol than the client was told is not what
 // the client talks to: no silent adoption, on either way to a fresh socket.
 func TestAppChoosesAnotherSubprotocol(t *testing.T) {
-	stage := func(t *testing.T) (f *fleet, v *visitor, sockets chan *websocket.Conn) {
+	stage := func(t *testing.T) (f *fleet, v *podClient, sockets chan *websocket.Conn) {
 		sockets = make(chan *websocket.Conn, 8)
 		var n atomic.Int64
 		app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -311,7 +311,7 @@ func TestAppChoosesAnotherSubprotocol(t *testing.T) {
 		for range 2 {
 			f.add(func(c *proxy.Config) { c.AppRetry = retry })
 		}
-		v = f.visit(0, "/", &client.Options{Adopt: true, Subprotocols: []string{"one", "two"}})
+		v = f.connect(0, "/", &client.Options{Adopt: true, Subprotocols: []string{"one", "two"}})
 		v.sayAcked("hello")
 		return f, v, sockets
 	}

@@ -22,7 +22,7 @@ func TestResumeElsewhere(t *testing.T) {
 	const total = 600
 	app := newLedger(total, 3*time.Millisecond)
 	f := fleetOf(t, 3, app, nil)
-	v := f.visit(0, "/?s=a", nil)
+	v := f.connect(0, "/?s=a", nil)
 	traffic := make(chan error, 1)
 	go func() { traffic <- v.both(t.Context(), total, 3*time.Millisecond) }()
 	moves := 0
@@ -41,8 +41,8 @@ func TestResumeElsewhere(t *testing.T) {
 	if moves < 6 {
 		t.Fatalf("only %d moves", moves)
 	}
-	if story := strings.ReplaceAll(v.story(), "resumed", ""); strings.Trim(story, ", ") != "" {
-		t.Errorf("the client was told %q beside resumes", story)
+	if eventLog := strings.ReplaceAll(v.eventLog(), "resumed", ""); strings.Trim(eventLog, ", ") != "" {
+		t.Errorf("the client was told %q beside resumes", eventLog)
 	}
 	if n := f.pods[1].watch.count("forwarded served"); n == 0 {
 		t.Error("nothing went by a tunnel")
@@ -56,7 +56,7 @@ func lostOwner(t *testing.T, change func(*proxy.Config)) *orphan {
 	t.Helper()
 	app := newScript()
 	f := fleetOf(t, 2, app, change)
-	v := f.visit(0, "/", &client.Options{Adopt: true})
+	v := f.connect(0, "/", &client.Options{Adopt: true})
 	old := <-app.sockets
 	v.sayAcked("hello")
 	say(t, old, "one")
@@ -73,7 +73,7 @@ func lostOwner(t *testing.T, change func(*proxy.Config)) *orphan {
 type orphan struct {
 	f   *fleet
 	app *script
-	v   *visitor
+	v   *podClient
 	old *websocket.Conn // the app's first socket
 	id  string
 }
@@ -133,8 +133,8 @@ func TestOwnerSilent(t *testing.T) {
 	o.f.pods[0].link.Silence()
 	o.v.to.Store(1)
 	soon(t, "the client is told to try again", func() bool { return o.f.pods[1].watch.count("reset try_again") >= 2 })
-	if story := o.v.story(); story != "" || o.v.State() != client.StateReconnecting {
-		t.Fatalf("the client was told %q and is %v", story, o.v.State())
+	if eventLog := o.v.eventLog(); eventLog != "" || o.v.State() != client.StateReconnecting {
+		t.Fatalf("the client was told %q and is %v", eventLog, o.v.State())
 	}
 	o.v.say("and later")
 	o.f.leases.set(o.f.pods[0].addr, store.LeaseGone)
@@ -214,7 +214,7 @@ func TestOwnersDieInTurn(t *testing.T) {
 	const pods = 4
 	app := newScript()
 	f := fleetOf(t, pods, app, nil)
-	v := f.visit(0, "/", &client.Options{Adopt: true})
+	v := f.connect(0, "/", &client.Options{Adopt: true})
 	var id string
 	for i := range pods {
 		if i > 0 {

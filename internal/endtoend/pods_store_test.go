@@ -68,13 +68,13 @@ func TestStoreAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, app, s := newStoreStage(t, false)
 		p := f.pods[0]
-		before := f.visit(0, "/", &client.Options{Adopt: true})
+		before := f.connect(0, "/", &client.Options{Adopt: true})
 		old := <-app.sockets
 		time.Sleep(time.Second)
 		s.goes(f, true)
-		during := f.visit(0, "/", &client.Options{Adopt: true})
+		during := f.connect(0, "/", &client.Options{Adopt: true})
 		fresh := <-app.sockets
-		for i, v := range []*visitor{before, during} {
+		for i, v := range []*podClient{before, during} {
 			v.sayAcked(fmt.Sprint("live-", i))
 			v.cut()
 			v.event(client.EventResumed, "")
@@ -123,7 +123,7 @@ func TestStoreAway(t *testing.T) {
 				}
 			}
 		}
-		for name, v := range map[string]*visitor{"before": before, "during": during} {
+		for name, v := range map[string]*podClient{"before": before, "during": during} {
 			v.to.Store(1)
 			v.event(client.EventAdopted, "owner_lost")
 			for i := range more {
@@ -148,7 +148,7 @@ func TestStrictStoreAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, app, s := newStoreStage(t, true)
 		p := f.pods[0]
-		v := f.visit(0, "/", nil)
+		v := f.connect(0, "/", nil)
 		socket := <-app.sockets
 		s.goes(f, true)
 		netDial := func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx) }
@@ -156,7 +156,7 @@ func TestStrictStoreAway(t *testing.T) {
 		if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
 			t.Errorf("a new session: %v, %v, want 503 with Retry-After", resp, err)
 		}
-		p.plainVisit(t)
+		p.connectPlain(t)
 		<-app.sockets
 		v.sayAcked("live")
 		v.cut()
@@ -180,7 +180,7 @@ func TestDrainWithoutStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, app, s := newStoreStage(t, false)
 		p := f.pods[0]
-		v := f.visit(0, "/", &client.Options{Adopt: true})
+		v := f.connect(0, "/", &client.Options{Adopt: true})
 		socket := <-app.sockets
 		v.sayAcked("hello")
 		v.move(-1)

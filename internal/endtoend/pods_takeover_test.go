@@ -14,9 +14,9 @@ import (
 	"github.com/wsresilience/wsresilience/proxy"
 )
 
-// single is an app that allows one connection per user: whoever logs in takes
+// singleLoginApp is an app that allows one connection per user: a new login takes
 // the place of the one before, whose socket it ends.
-type single struct {
+type singleLoginApp struct {
 	takes time.Duration // from a login until the app acts on it
 	code  websocket.StatusCode
 
@@ -26,11 +26,11 @@ type single struct {
 	kicked map[string]int
 }
 
-func newSingle(takes time.Duration, code websocket.StatusCode) *single {
-	return &single{takes: takes, code: code, socket: map[string]*websocket.Conn{}, logins: map[string]int{}, kicked: map[string]int{}}
+func newSingle(takes time.Duration, code websocket.StatusCode) *singleLoginApp {
+	return &singleLoginApp{takes: takes, code: code, socket: map[string]*websocket.Conn{}, logins: map[string]int{}, kicked: map[string]int{}}
 }
 
-func (a *single) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *singleLoginApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return
@@ -74,7 +74,7 @@ func (a *single) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (a *single) counts(user string) (logins, kicked int) {
+func (a *singleLoginApp) counts(user string) (logins, kicked int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.logins[user], a.kicked[user]
@@ -83,9 +83,9 @@ func (a *single) counts(user string) (logins, kicked int) {
 func user(i int) string { return fmt.Sprintf(`{"type":"login","user":"%d"}`, i) }
 
 // logIn is a client program that has logged in.
-func (f *fleet) logIn(at int, user string) *visitor {
+func (f *fleet) logIn(at int, user string) *podClient {
 	f.t.Helper()
-	v := f.visit(at, "/covered", nil)
+	v := f.connect(at, "/covered", nil)
 	v.sayAcked(user)
 	v.hear("hello")
 	return v
@@ -129,8 +129,8 @@ func takePlace(t *testing.T, takes time.Duration, code websocket.StatusCode, the
 	}
 	next.sayAcked("still here")
 	next.hear("still here")
-	if story := next.story(); story != "" {
-		t.Errorf("the new client was told %q", story)
+	if eventLog := next.eventLog(); eventLog != "" {
+		t.Errorf("the new client was told %q", eventLog)
 	}
 	// The old one is told, whenever it comes.
 	old.to.Store(0)

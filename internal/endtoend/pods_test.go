@@ -156,9 +156,9 @@ func (f *fleet) sockets(p *pod, cfg *proxy.Config) net.Listener {
 	return l
 }
 
-// visitor is the real client with a balancer that the test moves: every dial
+// podClient is the real client with a balancer that the test moves: every dial
 // goes to the pod that the test says.
-type visitor struct {
+type podClient struct {
 	*client.Conn
 	t  *testing.T
 	f  *fleet
@@ -170,10 +170,10 @@ type visitor struct {
 	wrap  func(net.Conn) net.Conn // of the next dial; or nil
 }
 
-// visit opens a session on path at a pod.
-func (f *fleet) visit(at int, path string, opts *client.Options) *visitor {
+// connect opens a session on path at a pod.
+func (f *fleet) connect(at int, path string, opts *client.Options) *podClient {
 	f.t.Helper()
-	v := &visitor{t: f.t, f: f}
+	v := &podClient{t: f.t, f: f}
 	v.to.Store(int64(at))
 	o := client.Options{Backoff: client.Backoff{Max: 500 * time.Millisecond}}
 	if opts != nil {
@@ -194,7 +194,7 @@ func (f *fleet) visit(at int, path string, opts *client.Options) *visitor {
 
 var errNoNetwork = errors.New("no network")
 
-func (v *visitor) netDial(ctx context.Context, _, _ string) (net.Conn, error) {
+func (v *podClient) netDial(ctx context.Context, _, _ string) (net.Conn, error) {
 	at := v.to.Load()
 	if at < 0 {
 		return nil, errNoNetwork
@@ -215,12 +215,12 @@ func (v *visitor) netDial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 // move sends the next dials to a pod and breaks the connection.
-func (v *visitor) move(to int) {
+func (v *podClient) move(to int) {
 	v.to.Store(int64(to))
 	v.cut()
 }
 
-func (v *visitor) cut() {
+func (v *podClient) cut() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, c := range v.conns {
@@ -231,7 +231,7 @@ func (v *visitor) cut() {
 
 // event waits for the next event that is not about the state, and wants it.
 // GOAWAY may be repeated.
-func (v *visitor) event(kind client.EventKind, reason string) {
+func (v *podClient) event(kind client.EventKind, reason string) {
 	v.t.Helper()
 	patience := time.After(20 * time.Second)
 	for {
@@ -252,8 +252,8 @@ func (v *visitor) event(kind client.EventKind, reason string) {
 	}
 }
 
-// story is what the client was told so far, apart from its state.
-func (v *visitor) story() string {
+// eventLog is what the client was told so far, apart from its state.
+func (v *podClient) eventLog() string {
 	var said []string
 	for {
 		select {
@@ -270,7 +270,7 @@ func (v *visitor) story() string {
 	}
 }
 
-func (v *visitor) say(p string) {
+func (v *podClient) say(p string) {
 	v.t.Helper()
 	if err := v.Write(v.t.Context(), client.MessageText, []byte(p)); err != nil {
 		v.t.Fatal(err)
@@ -278,7 +278,7 @@ func (v *visitor) say(p string) {
 }
 
 // sayAcked returns when the app's socket has it.
-func (v *visitor) sayAcked(p string) {
+func (v *podClient) sayAcked(p string) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.t.Context(), 20*time.Second)
 	defer cancel()
@@ -287,7 +287,7 @@ func (v *visitor) sayAcked(p string) {
 	}
 }
 
-func (v *visitor) hear(want ...string) {
+func (v *podClient) hear(want ...string) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.t.Context(), 20*time.Second)
 	defer cancel()
@@ -297,7 +297,7 @@ func (v *visitor) hear(want ...string) {
 }
 
 // wantClosed reads the end of the session.
-func (v *visitor) wantClosed(code int) {
+func (v *podClient) wantClosed(code int) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.t.Context(), 20*time.Second)
 	defer cancel()

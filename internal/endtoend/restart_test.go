@@ -69,7 +69,7 @@ func mustRead(ctx context.Context, t *testing.T, c *client.Conn, want string) {
 	}
 }
 
-// restart plays the same story with a crash and with a clean stop: a client
+// restart plays the same scenario with a crash and with a clean stop: a client
 // leaves messages unread, the sidecar goes and comes back with the same data
 // directory, and adopts the session.
 func restart(t *testing.T, stop func(*process), reason string) {

@@ -106,9 +106,9 @@ func TestCutAtEveryByte(t *testing.T) {
 
 func measured(direction string, c net.Conn, left *atomic.Int64) net.Conn {
 	if direction == "inbound" {
-		return &scissors{Conn: c, in: left}
+		return &cutAfter{Conn: c, in: left}
 	}
-	return &scissors{Conn: c, out: left}
+	return &cutAfter{Conn: c, out: left}
 }
 
 // Every connection of a session is cut after a few bytes more than the one
@@ -116,9 +116,9 @@ func measured(direction string, c net.Conn, left *atomic.Int64) net.Conn {
 func TestCutEveryResume(t *testing.T) {
 	dials := conversation(t, 100, func(n int, c net.Conn) net.Conn {
 		if n == 1 {
-			return &scissors{Conn: c, out: budget(450)}
+			return &cutAfter{Conn: c, out: budget(450)}
 		}
-		return &scissors{Conn: c, in: budget(500 + n*5), out: budget(300 + n*5)}
+		return &cutAfter{Conn: c, in: budget(500 + n*5), out: budget(300 + n*5)}
 	}, func() {})
 	if dials < 20 {
 		t.Fatalf("only %d dials: the cuts did not hit", dials)
