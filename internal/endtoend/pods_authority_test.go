@@ -228,6 +228,7 @@ func TestKeysRotate(t *testing.T) {
 		v.hear(fmt.Sprint("out-", i))
 	}
 	v.sayAcked("end")
+	soon(t, "the app has read it", func() bool { return strings.HasSuffix(app.all(), "end") })
 	for i, want := range []string{"in-0", "in-1", "in-2", "end"} {
 		if n := strings.Count(app.all(), want); n != 1 {
 			t.Errorf("%d: the app heard %s %d times", i, want, n)

@@ -86,6 +86,7 @@ func (o *orphan) adoptedBy(t *testing.T, p *pod, reason string) *websocket.Conn 
 	say(t, socket, "three")
 	o.v.hear("two", "three")
 	o.v.sayAcked("again")
+	soon(t, "the app has read it", func() bool { return strings.HasSuffix(o.app.all(), "again") })
 	if got, want := o.app.all(), "1:hello 2:later 2:again"; got != want {
 		t.Errorf("the app heard %q, want %q", got, want)
 	}
@@ -142,6 +143,7 @@ func TestOwnerSilent(t *testing.T) {
 	say(t, <-o.app.sockets, "three")
 	o.v.hear("two", "three")
 	o.v.sayAcked("again")
+	soon(t, "the app has read it", func() bool { return strings.HasSuffix(o.app.all(), "again") })
 	if got, want := o.app.all(), "1:hello 2:later 2:and later 2:again"; got != want {
 		t.Errorf("the app heard %q, want %q", got, want)
 	}
@@ -163,6 +165,7 @@ func TestOwnerSilentLeaseUnknown(t *testing.T) {
 	o.v.event(client.EventResumed, "")
 	o.v.hear("two")
 	o.v.sayAcked("again")
+	soon(t, "the app has read it", func() bool { return strings.HasSuffix(o.app.all(), "again") })
 	if got, want := o.app.all(), "1:hello 1:later 1:again"; got != want {
 		t.Errorf("the app heard %q, want %q", got, want)
 	}

@@ -277,13 +277,17 @@ func (v *podClient) say(p string) {
 	}
 }
 
-// sayAcked returns when the app's socket has it.
+// sayAcked returns when the app's socket has it, and in virtual time when the
+// app has read it, too.
 func (v *podClient) sayAcked(p string) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.t.Context(), 20*time.Second)
 	defer cancel()
 	if err := v.WriteAcked(ctx, client.MessageText, []byte(p)); err != nil {
 		v.t.Fatal(err)
+	}
+	if v.f.virtual {
+		time.Sleep(time.Millisecond) // not synctest.Wait: several clients may be here
 	}
 }
 

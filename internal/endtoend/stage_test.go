@@ -54,7 +54,11 @@ func (a *counterApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if err := c.Write(ctx, websocket.MessageText, fmt.Appendf(nil, "out-%d", i)); err != nil {
 				return
 			}
-			time.Sleep(a.pause)
+			select {
+			case <-time.After(a.pause):
+			case <-ctx.Done(): // a bubble must not end before this does
+				return
+			}
 		}
 	}()
 	for n := int64(1); ; n++ {
