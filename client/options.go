@@ -105,7 +105,7 @@ type Options struct {
 
 // Backoff says how the waits between attempts to resume grow. The first
 // attempt after a break is immediate, and so is one when the program closes.
-// The waits are short again once a connection has lasted for 10 s.
+// The waits are short again once a connection has lasted for 3 s.
 type Backoff struct {
 	Base     time.Duration // the first wait; 100 ms by default, and at least
 	Max      time.Duration // the longest wait; 5 s by default, and at most 30 s

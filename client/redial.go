@@ -14,7 +14,7 @@ import (
 // while, would otherwise be dialled in a loop.
 const (
 	minConnectionLifetime = time.Second
-	stableLifetime        = 10 * time.Second
+	stableLifetime        = 3 * time.Second
 )
 
 // redial schedules the dials of resumes.

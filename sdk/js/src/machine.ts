@@ -13,7 +13,7 @@ import { CODE } from "./wire.ts";
  * or after a while, would otherwise be dialled in a loop.
  */
 const MIN_LIFETIME = 1000;
-const STABLE = 10_000;
+const STABLE = 3000;
 
 /** How many attempts a first connection has at most if a sidecar answers without WELCOME. */
 const MAX_UNWELCOMED = 3;
