@@ -24,8 +24,7 @@ type options struct {
 	keep     bool
 }
 
-// parseOptions reads the flags. Its defaults suit two
-// processors.
+// parseOptions reads the flags. Their defaults suit two processors.
 func parseOptions(args []string, out io.Writer) (*options, error) {
 	o := &options{}
 	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
