@@ -28,6 +28,12 @@ type Admin struct {
 	Drain func(context.Context) error
 	// DrainState returns how far that is. It goes with Drain.
 	DrainState func() DrainState
+	// Undrain takes a drain back, so that clients are taken again. Its error
+	// says why that cannot be. It goes with Drain.
+	Undrain func() error
+	// Token returns what lets an operator change something from another
+	// machine; "" lets nobody. nil: only from this machine.
+	Token func() string
 
 	// Sessions lists up to limit sessions, in a form that encodes to JSON.
 	Sessions func(limit int) any
@@ -38,9 +44,11 @@ type Admin struct {
 }
 
 // A route is one path of the endpoint. help is a line for operators.
+//
+// get only reads. The others change something, and are for those who may.
 type route struct {
-	path, help string
-	get, post  http.HandlerFunc
+	path, help        string
+	get, post, delete http.HandlerFunc // post and delete may be nil
 }
 
 func (a Admin) routes() []route {
@@ -50,8 +58,8 @@ func (a Admin) routes() []route {
 		{path: "/metrics", help: "counters for Prometheus", get: a.Metrics.ServeHTTP},
 	}
 	if a.Drain != nil {
-		list = append(list, route{path: "/drain", help: "GET: how far a drain is; POST: hand all sessions over, 200 when done",
-			get: a.getDrain, post: a.postDrain})
+		list = append(list, route{path: "/drain", help: "GET: how far a drain is; POST: hand all sessions over, 200 when done; DELETE: take that back",
+			get: a.getDrain, post: a.postDrain, delete: a.deleteDrain})
 	}
 	if a.Sessions != nil {
 		list = append(list, route{path: "/sessions", help: fmt.Sprintf("up to %d sessions", maxListed), get: a.sessions})
@@ -68,22 +76,38 @@ func (a Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
 	help := "not found; there is:\n"
 	for _, rt := range a.routes() {
-		mux.HandleFunc(rt.path, rt.serve)
+		mux.HandleFunc(rt.path, func(w http.ResponseWriter, r *http.Request) { a.serve(rt, w, r) })
 		help += fmt.Sprintf("%-24s %s\n", rt.path, rt.help)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusNotFound, help) })
 	return mux
 }
 
-func (rt route) serve(w http.ResponseWriter, r *http.Request) {
+func (a Admin) serve(rt route, w http.ResponseWriter, r *http.Request) {
+	if rebound(r) {
+		answer(w, http.StatusMisdirectedRequest, "from this machine only by an address or as localhost\n")
+		return
+	}
+	change := rt.post
 	switch {
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		rt.get(w, r)
-	case r.Method == http.MethodPost && rt.post != nil:
-		rt.post(w, r)
+		return
+	case r.Method == http.MethodDelete:
+		change = rt.delete
+	case r.Method != http.MethodPost:
+		change = nil
+	}
+	switch {
+	case change != nil:
+		if refusal := a.mayChange(r); refusal != "" {
+			answer(w, http.StatusForbidden, refusal)
+			return
+		}
+		change(w, r)
 	case rt.post != nil:
-		w.Header().Set("Allow", "GET, HEAD, POST")
-		answer(w, http.StatusMethodNotAllowed, "only GET and POST here\n")
+		w.Header().Set("Allow", "GET, HEAD, POST, DELETE")
+		answer(w, http.StatusMethodNotAllowed, "only GET, POST and DELETE here\n")
 	default:
 		w.Header().Set("Allow", "GET, HEAD")
 		answer(w, http.StatusMethodNotAllowed, "only GET here\n")

@@ -32,10 +32,6 @@ const DrainDone = "done"
 // text/plain by name is told of the progress, and finds the outcome in the
 // last line, since the status has long been sent.
 func (a Admin) postDrain(w http.ResponseWriter, r *http.Request) {
-	if fromPage(r) {
-		answer(w, http.StatusForbidden, "a web page cannot drain a sidecar\n")
-		return
-	}
 	// The server's timeouts are for answers that do not take minutes. A
 	// deadline for reading would end the wait as well: it cancels r.Context.
 	conn := http.NewResponseController(w)
@@ -79,12 +75,13 @@ func outcome(err error) string {
 	return DrainDone + "\n"
 }
 
-func (a Admin) getDrain(w http.ResponseWriter, _ *http.Request) { answerJSON(w, a.DrainState()) }
-
-// fromPage reports whether a browser sent the request on behalf of a page.
-// Every browser puts Origin on a POST, whatever makes it, and newer ones say
-// besides where it comes from.
-func fromPage(r *http.Request) bool {
-	site := r.Header.Get("Sec-Fetch-Site")
-	return r.Header.Get("Origin") != "" || site != "" && site != "none" && site != "same-origin"
+// deleteDrain takes a drain back.
+func (a Admin) deleteDrain(w http.ResponseWriter, _ *http.Request) {
+	if err := a.Undrain(); err != nil {
+		answer(w, http.StatusConflict, err.Error()+"\n")
+		return
+	}
+	answerJSON(w, a.DrainState())
 }
+
+func (a Admin) getDrain(w http.ResponseWriter, _ *http.Request) { answerJSON(w, a.DrainState()) }

@@ -35,9 +35,14 @@ func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
-	p.conns <- server
+	p.conns <- localConn{server}
 	return client, nil
 }
+
+// localConn is a connection from this machine.
+type localConn struct{ net.Conn }
+
+func (localConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 40000} }
 
 // adminServer serves a with the timeouts that the sidecar uses.
 func adminServer(t *testing.T, a Admin) *http.Client {
@@ -87,7 +92,7 @@ func (f *fakeDrain) admin() Admin {
 
 func post(t *testing.T, client *http.Client, accept string) *http.Response {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://admin/drain", nil)
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://localhost/drain", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,12 +179,13 @@ func TestDrainIsNotForPages(t *testing.T) {
 		{"POST", "Origin", "null", 403},
 		{"POST", "Sec-Fetch-Site", "cross-site", 403},
 		{"POST", "Sec-Fetch-Site", "same-site", 403},
+		{"DELETE", "Origin", "null", 403},
 		{"PUT", "", "", 405},
 		{"OPTIONS", "Origin", "https://evil.example", 405},
 		{"GET", "", "", 200},
 		{"HEAD", "", "", 200},
 	} {
-		r := httptest.NewRequest(tt.method, "/drain", nil)
+		r := local(httptest.NewRequest(tt.method, "/drain", nil))
 		if tt.name != "" {
 			r.Header.Set(tt.name, tt.value)
 		}
@@ -189,10 +195,91 @@ func TestDrainIsNotForPages(t *testing.T) {
 			t.Errorf("%s with %s: %q: status %d, drained %d times; want %d and never", tt.method, tt.name, tt.value, w.Code, drained, tt.status)
 		}
 	}
-	r := httptest.NewRequest("POST", "/drain", nil)
+	r := local(httptest.NewRequest("POST", "/drain", nil))
 	w := httptest.NewRecorder()
 	if h.ServeHTTP(w, r); w.Code != 200 || drained != 1 {
 		t.Errorf("without a page: status %d, drained %d times, want 200 and once", w.Code, drained)
+	}
+}
+
+// local makes a request one of this machine.
+func local(r *http.Request) *http.Request {
+	r.RemoteAddr, r.Host = "127.0.0.1:40000", "127.0.0.1:15802"
+	return r
+}
+
+// TestChangesAreForThisMachine: whoever reaches the admin port over the
+// network reads, and changes nothing without the token.
+func TestChangesAreForThisMachine(t *testing.T) {
+	const token = "0123456789abcdef"
+	for _, tt := range []struct {
+		name               string
+		remote, local      string // addresses of the connection
+		host               string
+		header, value      string
+		token              string // "": none is set
+		read, change, undo int
+	}{
+		{"the node", "10.0.0.1:40000", "10.0.0.7:15802", "10.0.0.7:15802", "", "", "", 200, 403, 403},
+		{"loopback", "127.0.0.1:40000", "127.0.0.1:15802", "127.0.0.1:15802", "", "", "", 200, 200, 200},
+		{"loopback by name", "127.0.0.1:40000", "127.0.0.1:15802", "localhost:15802", "", "", "", 200, 200, 200},
+		{"IPv6", "[::1]:40000", "[::1]:15802", "[::1]:15802", "", "", "", 200, 200, 200},
+		{"mapped", "[::ffff:127.0.0.1]:40000", "[::ffff:127.0.0.1]:15802", "127.0.0.1", "", "", "", 200, 200, 200},
+		{"the pod's own address", "10.0.0.7:40000", "10.0.0.7:15802", "10.0.0.7:15802", "", "", "", 200, 200, 200},
+		{"a page's name that points here", "127.0.0.1:40000", "127.0.0.1:15802", "evil.example:15802", "", "", "", 421, 421, 421},
+		{"the pod's address by a page's name", "10.0.0.7:40000", "10.0.0.7:15802", "evil.example", "", "", "", 200, 403, 403},
+		{"a scraper, by the service's name", "10.0.0.1:40000", "10.0.0.7:15802", "app.team.svc:15802", "", "", "", 200, 403, 403},
+		{"through a proxy in the pod", "127.0.0.1:40000", "127.0.0.1:15802", "10.0.0.7:15802", "X-Forwarded-For", "10.0.0.1", "", 200, 403, 403},
+		{"the same, with Via", "127.0.0.1:40000", "127.0.0.1:15802", "10.0.0.7:15802", "Via", "1.1 proxy", "", 200, 403, 403},
+		{"through Istio", "127.0.0.6:40000", "10.0.0.7:15802", "app.team.svc:15802", "", "", "", 200, 403, 403},
+		{"it says it is loopback", "10.0.0.1:40000", "10.0.0.7:15802", "127.0.0.1", "", "", "", 200, 403, 403},
+		{"no address", "pipe", "10.0.0.7:15802", "127.0.0.1", "", "", "", 200, 403, 403},
+		{"the token", "10.0.0.1:40000", "10.0.0.7:15802", "10.0.0.7", "Authorization", "Bearer " + token, token, 200, 200, 200},
+		{"the token in lower case", "10.0.0.1:40000", "10.0.0.7:15802", "10.0.0.7", "Authorization", "bearer " + token, token, 200, 200, 200},
+		{"another", "10.0.0.1:40000", "10.0.0.7:15802", "10.0.0.7", "Authorization", "Bearer " + token + "0", token, 200, 403, 403},
+		{"the token by another scheme", "10.0.0.1:40000", "10.0.0.7:15802", "10.0.0.7", "Authorization", "Basic " + token, token, 200, 403, 403},
+		{"none where there is one", "10.0.0.1:40000", "10.0.0.7:15802", "10.0.0.7", "", "", token, 200, 403, 403},
+		{"an empty one where there is none", "10.0.0.1:40000", "10.0.0.7:15802", "10.0.0.7", "Authorization", "Bearer ", "", 200, 403, 403},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			drained, undone := 0, 0
+			a := Admin{
+				Metrics: http.NotFoundHandler(), Drain: func(context.Context) error { drained++; return nil },
+				DrainState: func() DrainState { return DrainState{} }, Undrain: func() error { undone++; return nil },
+				Token: func() string { return tt.token },
+			}
+			for method, want := range map[string]int{"GET": tt.read, "POST": tt.change, "DELETE": tt.undo} {
+				to, err := net.ResolveTCPAddr("tcp", tt.local)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := httptest.NewRequest(method, "/drain", nil)
+				r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, to))
+				r.RemoteAddr, r.Host = tt.remote, tt.host
+				if tt.header != "" {
+					r.Header.Set(tt.header, tt.value)
+				}
+				w := httptest.NewRecorder()
+				if a.Handler().ServeHTTP(w, r); w.Code != want {
+					t.Errorf("%s: %d %q, want %d", method, w.Code, w.Body, want)
+				}
+			}
+			if want := tt.change / 200 % 2; drained != want || undone != want {
+				t.Errorf("drained %d times, undone %d times, want %d", drained, undone, want)
+			}
+		})
+	}
+}
+
+// TestUndrainRefused: the answer says why.
+func TestUndrainRefused(t *testing.T) {
+	a := Admin{
+		Metrics: http.NotFoundHandler(), Drain: func(context.Context) error { return nil },
+		DrainState: func() DrainState { return DrainState{} }, Undrain: func() error { return errors.New("stopping") },
+	}
+	w := httptest.NewRecorder()
+	if a.Handler().ServeHTTP(w, local(httptest.NewRequest("DELETE", "/drain", nil))); w.Code != 409 || w.Body.String() != "stopping\n" {
+		t.Errorf("%d %q, want 409 and why", w.Code, w.Body)
 	}
 }
 

@@ -22,33 +22,83 @@ type drainState struct {
 	draining atomic.Bool // sessions are handed over
 	closed   atomic.Bool // nobody new is taken
 
-	mu    sync.Mutex
-	since time.Time     // when it began; zero: it has not
+	mu       sync.Mutex
+	stopping bool // Shutdown was called
+	current  *drainRun
+}
+
+// A drainRun is one drain. It is over when it is taken back, and otherwise
+// stays.
+type drainRun struct {
+	since time.Time
+	life  context.Context // ends when it is taken back
+	undo  context.CancelCauseFunc
 	done  chan struct{} // closed when all is handed over or the time is up
 	err   error         // then
 }
 
+// Why a drain is no more, or goes on.
+var (
+	errUndrained = errors.New("proxy: the drain was taken back")
+	errStopping  = errors.New("proxy: the sidecar is stopping, which cannot be taken back")
+)
+
 func (d *drainState) refusing() bool { return d.closed.Load() }
 
 // begin makes the caller the one who drains, unless there is one.
-func (d *drainState) begin() (mine bool, done chan struct{}) {
+func (d *drainState) begin(life context.Context) (run *drainRun, mine bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.done == nil {
-		d.done = make(chan struct{})
+	if d.current != nil {
+		return d.current, false
 	}
-	mine = d.since.IsZero()
-	if mine {
-		d.since = time.Now()
-	}
-	return mine, d.done
+	run = &drainRun{since: time.Now(), done: make(chan struct{})}
+	run.life, run.undo = context.WithCancelCause(life)
+	d.current = run
+	return run, true
+}
+
+// stop makes it final.
+func (d *drainState) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stopping = true
+	d.draining.Store(true)
+	d.closed.Store(true)
 }
 
 // DrainingSince tells when the drain began; zero if there is none.
 func (s *Server) DrainingSince() time.Time {
 	s.drainState.mu.Lock()
 	defer s.drainState.mu.Unlock()
-	return s.drainState.since
+	if s.drainState.current == nil {
+		return time.Time{}
+	}
+	return s.drainState.current.since
+}
+
+// Undrain takes a drain back: clients are taken again, and nobody else is
+// asked to move. Who has moved stays where it is, and a session that is being
+// handed over goes. It fails after Shutdown.
+func (s *Server) Undrain() error {
+	d := &s.drainState
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch run := d.current; {
+	case d.stopping:
+		return errStopping
+	case run != nil:
+		run.undo(errUndrained)
+		<-run.done // its steps take no lock of ours, and wait for nothing but this
+		d.current = nil
+		d.draining.Store(false)
+		d.closed.Store(false)
+		for _, c := range s.sessions.all() {
+			c.drains(false)
+		}
+		s.log.Info("the drain was taken back", "audit", true, "sessions", len(s.sessions.all()))
+	}
+	return nil
 }
 
 // Draining reports whether the sessions of this sidecar are being handed over.
@@ -64,43 +114,47 @@ func (s *Server) Accepting() bool { return !s.drainState.refusing() }
 // there; at last plain clients are closed with 1012. If a drain is under way already, Drain waits for its
 // end. When ctx ends it returns and the drain goes on.
 func (s *Server) Drain(ctx context.Context, plan drain.Schedule) error {
-	mine, done := s.drainState.begin()
+	run, mine := s.drainState.begin(s.life)
 	if mine {
 		s.work.Go(func() {
-			s.drainState.err = s.drain(plan)
-			close(done)
+			run.err = s.drain(run.life, plan)
+			close(run.done)
 		})
 	}
 	select {
-	case <-done:
-		return s.drainState.err
+	case <-run.done:
+		return run.err
 	case <-ctx.Done():
 		return fmt.Errorf("proxy: drain: %w", context.Cause(ctx))
 	}
 }
 
-func (s *Server) drain(plan drain.Schedule) error {
+func (s *Server) drain(ctx context.Context, plan drain.Schedule) error {
 	f := drain.Facts{Schedule: plan, Peers: s.cfg.Peers != nil, Began: time.Now()}
 	s.log.Info("draining", "audit", true, "sessions", len(s.sessions.all()), "limit", time.Until(f.End()).Round(time.Second).String())
 	s.drainState.draining.Store(true)
-	s.beginHandOver()
-	err := s.empty(&f)
-	s.log.Info("drained", "audit", true, "left", len(s.sessions.all()))
+	for _, c := range s.sessions.all() {
+		c.drains(true)
+	}
+	err := s.empty(ctx, &f)
+	if !errors.Is(err, errUndrained) {
+		s.log.Info("drained", "audit", true, "left", len(s.sessions.all()))
+	}
 	return err
 }
 
-// empty performs the steps of a drain until it is over or the server is shut
-// down.
-func (s *Server) empty(f *drain.Facts) error {
+// empty performs the steps of a drain until it is over or ctx ends.
+func (s *Server) empty(ctx context.Context, f *drain.Facts) error {
 	var moves []func()
 	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		n, changed := s.sessions.count()
 		f.Now, f.Resilient, f.Plain, f.Created, f.Tunnels = time.Now(), n.resilient, n.plain, n.created, s.peers.Count()
 		switch step := drain.Next(f).(type) {
 		case drain.Wait:
-			if !s.rest(step.Until, changed) {
-				return context.Cause(s.life)
-			}
+			rest(ctx, step.Until, changed)
 		case drain.Refuse:
 			s.drainState.closed.Store(true)
 			f.Refusing = true
@@ -128,18 +182,14 @@ func (s *Server) empty(f *drain.Facts) error {
 	}
 }
 
-// rest waits until then or until something changes, and returns false if the
-// server is shut down meanwhile.
-func (s *Server) rest(until time.Time, changed <-chan struct{}) bool {
+// rest waits until then, until something changes, or until ctx ends.
+func rest(ctx context.Context, until time.Time, changed <-chan struct{}) {
 	t := time.NewTimer(time.Until(until))
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return true
 	case <-changed:
-		return true
-	case <-s.life.Done():
-		return false
+	case <-ctx.Done():
 	}
 }
 
@@ -155,18 +205,12 @@ func (s *Server) moves(last time.Time) (moves []func()) {
 	return moves
 }
 
-// beginHandOver tells all sessions that their app may go away now.
-func (s *Server) beginHandOver() {
-	for _, c := range s.sessions.all() {
-		c.drains()
-	}
-}
-
-func (c *sessionDriver) drains() {
+// drains tells the session whether its app may go away now.
+func (c *sessionDriver) drains(on bool) {
 	c.enter()
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok {
-		m.Drain()
+		m.Drain(on)
 	}
 }
 
@@ -260,14 +304,13 @@ func (c *sessionDriver) isHandingOver() bool {
 // requests and appends under way, and closes the listeners. When ctx ends it
 // cuts what is left; sessions that were not handed over by then are an error.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.drainState.draining.Store(true)
-	s.drainState.closed.Store(true)
+	s.drainState.stop()
 	s.sessions.close()
 	end, ok := ctx.Deadline()
 	if !ok {
 		end = time.Now().Add(handOverTimeout)
 	}
-	err := s.empty(&drain.Facts{Schedule: drain.Schedule{Stragglers: time.Until(end)}, Began: time.Now(), Refusing: true})
+	err := s.empty(s.life, &drain.Facts{Schedule: drain.Schedule{Stragglers: time.Until(end)}, Began: time.Now(), Refusing: true})
 	s.die()
 	// Only now: a peer takes a closed port for a dead owner.
 	herr := errors.Join(s.http.Shutdown(ctx), s.peerHTTP.Shutdown(ctx))

@@ -1,16 +1,18 @@
 package proxy
 
-import "testing"
+import (
+	"context"
+	"testing"
+)
 
 // There is one drain, whoever begins it.
 func TestDrainBeginsOnce(t *testing.T) {
 	var l drainState
-	mine, done := l.begin()
-	if !mine || l.since.IsZero() {
+	run, mine := l.begin(context.Background())
+	if !mine || run.since.IsZero() {
 		t.Error("the first one does not begin it")
 	}
-	since := l.since
-	if again, same := l.begin(); again || same != done || l.since != since {
+	if same, again := l.begin(context.Background()); again || same != run {
 		t.Error("the second one begins another")
 	}
 	if l.refusing() {

@@ -156,7 +156,7 @@ func (c *sessionDriver) start(early []byte) {
 	now := c.enter()
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok && c.srv.Draining() {
-		m.Drain() // it began after the others were told
+		m.Drain(true) // it began after the others were told
 	}
 	c.settle(now)
 	if c.client != nil {

@@ -50,10 +50,10 @@ const (
 	readyToHandOver               // the app's side is over: the next record hands the session over
 )
 
-// Drain notes that the owner is about to stop. From now on an app that leaves is
-// taken for one that stops with it: the client is not told, and the session is
+// Drain notes whether the owner is about to stop. While it is, an app that leaves
+// is taken for one that stops with it: the client is not told, and the session is
 // handed over.
-func (s *Session) Drain() { s.handover.draining = true }
+func (s *Session) Drain(on bool) { s.handover.draining = on }
 
 // HandOver gives the session up so that another sidecar can adopt it with
 // nothing missing. The app is handed no more messages, and what it says is

@@ -119,7 +119,7 @@ func (m *sim) ownerSteps(op, n int) {
 	case op == 21 && n%4 > 0:
 		m.handOver()
 	case op == 21:
-		m.s.Drain()
+		m.s.Drain(true)
 	case op == 22:
 		m.crash(n%2 == 0)
 	default:

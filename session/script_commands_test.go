@@ -61,7 +61,7 @@ func (st *stage) do(f []string) {
 		st.s.GoAway(wire.GoAwayDraining, time.Second)
 		st.settle()
 	case "drain":
-		st.s.Drain()
+		st.s.Drain(true)
 	case "handover":
 		patience := 5 * time.Second
 		if len(f) > 1 {

@@ -10,12 +10,16 @@ import (
 
 // adminHandler is what operators and probes see.
 func (s *sidecar) adminHandler() http.Handler {
-	return observe.Admin{
+	a := observe.Admin{
 		Ready: s.ready, Metrics: s.metrics.Handler(),
-		Drain: s.drain, DrainState: s.drainState,
+		Drain: s.drain, DrainState: s.drainState, Undrain: s.undrain,
 		Sessions: func(limit int) any { return s.proxy.Sessions(limit) },
 		Snapshot: func(id string) (any, bool) { return s.proxy.Snapshot(id) },
-	}.Handler()
+	}
+	if s.cfg.AdminToken != "" {
+		a.Token = s.cfg.OperatorToken
+	}
+	return a.Handler()
 }
 
 func (s *sidecar) ready() error {

@@ -32,13 +32,14 @@ func drainCommand(ctx context.Context, args, environ []string, stdout, stderr io
 	flags := flag.NewFlagSet("drain", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	timeout := flags.Duration("timeout", 0, "how long to wait at most (default WSR_DRAIN_SECONDS and 10 s)")
+	undo := flags.Bool("undo", false, "take a drain back, as long as the sidecar is not stopping: clients are taken again")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case err != nil:
 		return exitUsage
 	case flags.NArg() > 0 || *timeout < 0:
-		fmt.Fprintln(stderr, "wsresilience-sidecar: drain takes no argument but -timeout, a duration such as 30s")
+		fmt.Fprintln(stderr, "wsresilience-sidecar: drain takes no argument but -timeout, a duration such as 30s, and -undo")
 		return exitUsage
 	}
 	cfg := load(environ, stderr)
@@ -51,7 +52,14 @@ func drainCommand(ctx context.Context, args, environ []string, stdout, stderr io
 	within, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()
 	address := adminAddress(cfg.AdminListen)
-	err := drainAt(within, "http://"+address+"/drain", stdout)
+	call := adminCall{method: http.MethodPost, url: "http://" + address + "/drain", token: cfg.OperatorToken()}
+	var err error
+	if *undo {
+		call.method = http.MethodDelete
+		err = call.undrain(within)
+	} else {
+		err = call.drain(within, stdout)
+	}
 	var unreachable *net.OpError
 	switch {
 	case err == nil:
@@ -63,7 +71,11 @@ func drainCommand(ctx context.Context, args, environ []string, stdout, stderr io
 	case errors.As(err, &unreachable) && unreachable.Op == "dial":
 		fmt.Fprintf(stderr, "wsresilience-sidecar: no sidecar answers at %s (%v): is one running in this pod, with the same WSR_ADMIN_LISTEN as this command?\n", address, err)
 	default:
-		fmt.Fprintf(stderr, "wsresilience-sidecar: the drain failed: %v\n", err)
+		what := "the drain failed"
+		if *undo {
+			what = "the drain was not taken back"
+		}
+		fmt.Fprintf(stderr, "wsresilience-sidecar: %s: %v\n", what, err)
 	}
 	return exitFailed
 }
@@ -80,16 +92,40 @@ func adminAddress(listen config.Address) string {
 	return string(listen)
 }
 
-// drainAt asks for a drain, and copies its progress until it is done.
-func drainAt(ctx context.Context, url string, progress io.Writer) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
+// An adminCall is a request to the admin port that changes something.
+type adminCall struct{ method, url, token string }
+
+func (a adminCall) do(ctx context.Context) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, a.method, a.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Accept", "text/plain")
+	if a.token != "" {
+		r.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	// A proxy that the environment names for the app has no place here.
+	client := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: drainDial}).DialContext, DisableKeepAlives: true}}
+	return client.Do(r)
+}
+
+// undrain takes a drain back.
+func (a adminCall) undrain(ctx context.Context) error {
+	resp, err := a.do(ctx)
 	if err != nil {
 		return err
 	}
-	r.Header.Set("Accept", "text/plain")
-	// A proxy that the environment names for the app has no place here.
-	client := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: drainDial}).DialContext, DisableKeepAlives: true}}
-	resp, err := client.Do(r)
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what came says enough
+		return fmt.Errorf("the admin port answered %s: %s", resp.Status, strings.TrimSpace(string(text)))
+	}
+	return nil
+}
+
+// drain asks for a drain, and copies its progress until it is done.
+func (a adminCall) drain(ctx context.Context, progress io.Writer) error {
+	resp, err := a.do(ctx)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ usage: wsresilience-sidecar [command]
 commands:
   run       run the sidecar of the app at WSR_UPSTREAM (the default command)
   drain     hand all sessions of the sidecar in this pod over and wait until that
-            is done: for a preStop hook ([-timeout 30s])
+            is done: for a preStop hook ([-timeout 30s]); -undo takes that back
   demo      show it here: two pods and two clients, while the network breaks and
             pods are killed and drained (runs wsresilience-demo)
   config    print the effective settings, secrets masked, and check them

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/config"
@@ -39,6 +40,9 @@ type sidecar struct {
 
 	listener, peerListener, adminListener net.Listener // peerListener may be nil
 	admin                                 *http.Server
+
+	mu       sync.Mutex
+	stopping bool // the process is about to end: a drain cannot be taken back
 }
 
 // newSidecar opens everything that a sidecar needs, and listens. Close is for
@@ -125,6 +129,9 @@ func (s *sidecar) run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		s.log.Info("stopping", "limit", s.cfg.DrainTime().String())
+		s.mu.Lock() // waits for a drain that is being taken back
+		s.stopping = true
+		s.mu.Unlock()
 		if !errors.Is(context.Cause(ctx), errInterrupted) {
 			err = s.drain(context.Background())
 		}
@@ -148,6 +155,22 @@ func (s *sidecar) drain(ctx context.Context) error {
 		s.leases.SetDraining(true)
 	}
 	return s.proxy.Drain(ctx, drain.Plan(s.cfg.DrainTime()))
+}
+
+// undrain takes a drain back, unless it is the one with which the process ends.
+func (s *sidecar) undrain() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return errors.New("the sidecar is stopping, which cannot be taken back")
+	}
+	if err := s.proxy.Undrain(); err != nil {
+		return err
+	}
+	if s.leases != nil {
+		s.leases.SetDraining(!s.proxy.DrainingSince().IsZero())
+	}
+	return nil
 }
 
 // stop hands over what is left and closes everything.

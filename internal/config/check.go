@@ -39,6 +39,9 @@ func (l *loader) files() {
 		if loose && f.private {
 			l.warn("%s: every user can read %q; mode 0400 (in Kubernetes defaultMode: 0400) is safer.", f.variable, string(file))
 		}
+		if f.variable == "WSR_ADMIN_TOKEN_FILE" && l.cfg.OperatorToken() == "" {
+			l.fail(f, "no token of 16 characters or more in it")
+		}
 		if f.variable == "WSR_TOKEN_KEYS_FILE" && !l.given["WSR_TOKEN_KEYS"] {
 			l.readKeys(f, file)
 		}

@@ -8,6 +8,7 @@ package config
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -25,6 +26,7 @@ import (
 type Config struct {
 	Listen      Address `env:"WSR_LISTEN" pod:"injector" envDefault:":15801" doc:"The port that takes over the app's."`
 	AdminListen Address `env:"WSR_ADMIN_LISTEN" pod:"injector" envDefault:":15802" doc:"For operators and probes: /livez, /readyz, /metrics, /drain, /sessions."`
+	AdminToken  File    `env:"WSR_ADMIN_TOKEN_FILE" pod:"injector" unset:"none" private:"true" empty:"refused" doc:"File with a token of 16 characters or more, read at each use. With it, as Authorization: Bearer, an operator may drain from another machine; without it only from this machine or pod."`
 	TLSCert     File    `env:"WSR_TLS_CERT" pod:"injector" unset:"no TLS" doc:"Certificate chain (PEM) of the listener, read again when it changes."`
 	TLSKey      File    `env:"WSR_TLS_KEY" pod:"injector" unset:"no TLS" private:"true" doc:"Private key (PEM) of the certificate."`
 
@@ -132,6 +134,19 @@ func Load(environ []string) (*Config, error) {
 	l.cfg.given = l.given
 	return l.cfg, nil
 }
+
+// OperatorToken returns the token in AdminToken as the file has it now, or "" if
+// there is none that is long enough.
+func (c *Config) OperatorToken() string {
+	text, err := c.AdminToken.read()
+	if token := strings.TrimSpace(string(text)); err == nil && len(token) >= minOperatorToken {
+		return token
+	}
+	return ""
+}
+
+// minOperatorToken is too long to be guessed, if it is random.
+const minOperatorToken = 16
 
 // Warnings are for the operator, about settings that are allowed but likely
 // mistakes: full sentences without secrets.
