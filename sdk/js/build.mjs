@@ -13,23 +13,13 @@ const sdk = dirname(fileURLToPath(import.meta.url));
 const demo = join(sdk, "../../internal/demo/page/wsresilience.js");
 
 /** The entry points of the package, by their names there. */
-const CORE = "index";
-const ENTRIES = [CORE, "persist"];
+const ENTRIES = ["index", "persist"];
 
 /** The newest standard that browsers of the last three years and Node 20 all have. */
 const TARGET = "es2022";
 
 /** The first line of the demo page's copy. */
 const BANNER = "// The TypeScript client of sdk/js, minified. Made by `make sdk`: change it there, not here.";
-
-/** Keeps the persistence out of the core: one more file of the package, which is loaded when it is needed. */
-const late = (extension) => ({
-  name: "late",
-  setup: ({ onResolve }) =>
-    onResolve({ filter: /^\.\/persist\.ts$/ }, ({ kind }) =>
-      kind === "dynamic-import" ? { path: `./persist${extension}`, external: true } : null,
-    ),
-});
 
 const settings = {
   absWorkingDir: sdk,
@@ -40,27 +30,32 @@ const settings = {
   logLevel: "warning",
 };
 
-/** Each entry is a file of its own: the two share nothing but types. */
-async function scripts(folder, format, extension, platform, mangleProps) {
+/**
+ * Each entry is a file of its own. The persistence works on the core's machine, so the short names of properties
+ * are the same in all files, also in those of another format, which somebody may mix: `mangleCache` has them.
+ */
+async function scripts(folder, format, extension, platform, mangleProps, mangleCache) {
+  const { outputFiles, mangleCache: shortened } = await build({
+    ...settings,
+    mangleProps,
+    mangleCache,
+    entryPoints: ENTRIES.map((entry) => `src/${entry}.ts`),
+    outdir: folder,
+    outExtension: { ".js": extension },
+    format,
+    platform,
+    sourcemap: "linked", // with the sources in it
+    write: false,
+  });
   for (const entry of ENTRIES) {
-    const { outputFiles } = await build({
-      ...settings,
-      ...(entry === CORE && { mangleProps }),
-      entryPoints: [`src/${entry}.ts`],
-      outdir: folder,
-      outExtension: { ".js": extension },
-      format,
-      platform,
-      plugins: [late(extension)],
-      sourcemap: "linked", // with the sources in it
-      write: false,
-    });
     const file = entry + extension;
-    const [{ text: map }, { text: code }] = outputFiles;
+    const { text: map } = outputFiles.find(({ path }) => path.endsWith(`/${file}.map`));
+    const { text: code } = outputFiles.find(({ path }) => path.endsWith(`/${file}`));
     const short = format === "esm" ? await squeeze(code, map, file) : { code, map };
     await writeFile(join(folder, file), `${short.code.trimEnd()}\n`);
     await writeFile(join(folder, `${file}.map`), short.map);
   }
+  return shortened;
 }
 
 /**
@@ -116,9 +111,7 @@ await rm(folder, { recursive: true, force: true });
 await mkdir(folder, { recursive: true });
 await declarations(folder);
 const mangleProps = new RegExp(`^(?:${(await internalNames(join(sdk, "src"), folder)).join("|")})$`);
-await Promise.all([
-  scripts(folder, "esm", ".js", "neutral", mangleProps),
-  scripts(folder, "cjs", ".cjs", "node", mangleProps), // Node's ESM loader is told what a CommonJS file exports
-  copyFile(join(sdk, "../../LICENSE"), join(sdk, "LICENSE")), // npm packs only what is in the package's folder
-]);
+const shortened = await scripts(folder, "esm", ".js", "neutral", mangleProps);
+await scripts(folder, "cjs", ".cjs", "node", mangleProps, shortened); // Node's ESM loader is told its exports
+await copyFile(join(sdk, "../../LICENSE"), join(sdk, "LICENSE")); // npm packs only what is in the package's folder
 await page();

@@ -1,4 +1,4 @@
-// Which property names of the core may be shortened in what is published: those that nobody outside can mean.
+// Which property names may be shortened in what is published: those that nobody outside can mean.
 import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -15,8 +15,8 @@ const WORD = /[A-Za-z_]\w*/g;
 /** The platform's declarations: the language, pages and workers. */
 const PLATFORM = /^lib\.(es|dom|webworker).*\.d\.ts$/;
 
-/** The other entry of the package: a file of its own, which shares with the core what is declared to everybody. */
-const OTHER = /^persist/;
+/** What names the properties of what is on disk, which other versions read. */
+const ON_DISK = /^persist/;
 
 async function read(folder, isWanted) {
   const names = (await readdir(folder)).filter(isWanted);
@@ -24,9 +24,9 @@ async function read(folder, isWanted) {
 }
 
 /**
- * Returns the names that the core's `source` declares as members, without each that is in the declarations of
- * the package, in the folder `declared`, and each that is a member of anything of the platform. No list is kept
- * by hand: a name that the platform has too stays as it is, whoever uses it.
+ * Returns the names that `source` declares as members, without each that is in the declarations of the package,
+ * in the folder `declared`, that is kept on disk, or that is a member of anything of the platform. No list is
+ * kept by hand: a name that the platform has too stays as it is, whoever uses it.
  */
 export async function internalNames(source, declared) {
   const taken = new Set();
@@ -40,8 +40,11 @@ export async function internalNames(source, declared) {
   for (const text of await read(join(dirname(platform), "lib"), (name) => PLATFORM.test(name))) {
     for (const [, name] of [...text.matchAll(MEMBER), ...text.matchAll(GLOBAL)]) taken.add(name);
   }
+  for (const text of await read(source, (name) => ON_DISK.test(name))) {
+    for (const [, name] of text.matchAll(MEMBER)) taken.add(name);
+  }
   const own = new Set();
-  for (const text of await read(source, (name) => !OTHER.test(name))) {
+  for (const text of await read(source, (name) => !ON_DISK.test(name))) {
     for (const [, name] of text.matchAll(MEMBER)) own.add(name);
   }
   return [...own].filter((name) => !taken.has(name) && name.length > 1).sort();

@@ -2,15 +2,15 @@ import { close } from "./closing.ts";
 import type { Connection } from "./connection.ts";
 import { NEVER } from "./inbox.ts";
 import { dispatched, receive } from "./incoming.ts";
-import { type AppMessage, drop, emit, end, Machine } from "./machine.ts";
+import type { Keep, Keeper } from "./keeper.ts";
+import { type AppMessage, drop, end, Machine } from "./machine.ts";
 import { isHidden, isOffline, reachable, watch } from "./network.ts";
 import { isOwn, offer as subprotocols } from "./offer.ts";
 import type { Fresh, Settings, Transport, WebSocketConstructor } from "./options.ts";
 import type { Receipt } from "./outbox.ts";
 import { nextMessage } from "./outgoing.ts";
 import { attach, attachPlain, beginDial, broken, offer, thaw, wake, wantDial } from "./redial.ts";
-import { restore, snapshot, snapshotSaved } from "./saving.ts";
-import type { Data, Store } from "./store.ts";
+import type { Data } from "./store.ts";
 import { tick } from "./timing.ts";
 import { byteLength } from "./utf8.ts";
 import { CODE, encodeClose, SUBPROTOCOL } from "./wire.ts";
@@ -64,7 +64,7 @@ export class Driver {
   readonly #dispatch: (output: Event | AppMessage) => void;
   readonly #connections = new Set<Connection>();
   readonly #unwatch: () => void;
-  #store: Store | null = null;
+  readonly #keeper: Keeper | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #due = NEVER;
   #clockOffset = Date.now() - clock();
@@ -86,11 +86,8 @@ export class Driver {
     };
     this.#settings = settings;
     this.#dispatch = act;
-    if (settings.persist) {
-      void this.#openStore(settings.persist);
-    } else {
-      this.#flush();
-    }
+    this.#keeper = (settings.persist as Keep | undefined)?.(this.machine, (change) => this.#perform(change));
+    this.#flush();
     this.#unwatch = watch(
       () => this.#perform(wake),
       () => this.#perform(thaw),
@@ -111,9 +108,7 @@ export class Driver {
     const entry = out.push(data, size, receipt);
     const ready = (bytes: Data) => {
       entry.data = bytes;
-      if (!this.machine.plain) {
-        this.#store?.put({ position: entry.position, data: bytes });
-      }
+      this.#keeper?.put(entry.position, bytes);
       this.#flush();
     };
     if (!(data instanceof Blob)) {
@@ -129,41 +124,6 @@ export class Driver {
   close(code: number, reason: string): void {
     close(this.machine, clock(), code, reason);
     this.#flush();
-  }
-
-  // The state on disk.
-
-  async #openStore({ name, open }: NonNullable<Settings["persist"]>): Promise<void> {
-    try {
-      const claim = open ?? (await import("./persist.ts")).open;
-      if (this.machine.state === "closed") {
-        return; // closed meanwhile: what is saved stays for the next page
-      }
-      const store = await claim(name);
-      this.#store = store;
-      this.machine.durable = true;
-      if (store.restored) {
-        restore(this.machine, clock(), Date.now(), store.restored, sizeOf);
-      }
-    } catch {
-      this.#storeFailed();
-    }
-    this.#perform();
-  }
-
-  #save(): void {
-    const saved = snapshot(this.machine, clock(), Date.now());
-    this.#store?.save(saved).then(
-      () => this.#perform((m) => snapshotSaved(m, saved)),
-      () => this.#perform(() => this.#storeFailed()),
-    );
-  }
-
-  /** The disk fails: the session goes on without it, after `error`. */
-  #storeFailed(): void {
-    this.#store = null;
-    this.machine.durable = this.machine.blocked = false;
-    emit(this.machine, "error");
   }
 
   // What is pending.
@@ -182,7 +142,7 @@ export class Driver {
           dispatched(this.machine, clock(), o.seq, o.data.length, isHidden() ? 0 : ACK_DELAY);
         } else if (o.type !== "open" || !this.#noProtocolChosen()) {
           if (o.type === "reset") {
-            this.#store?.clear(); // before the page's listener, which may send what is for the next session
+            this.#keeper?.clear(); // before the page's listener, which may send what is for the next session
           }
           this.#dispatch(o);
         }
@@ -223,15 +183,14 @@ export class Driver {
       at = 0;
     }
     if (machine.saveDue) {
-      this.#save();
+      this.#keeper?.save(clock());
     }
     for (const connection of this.#connections) {
       this.#service(connection);
     }
     if (machine.state === "closed") {
       this.#unwatch?.();
-      void this.#store?.close();
-      this.#store = null;
+      this.#keeper?.close();
     }
     this.#armTimer(machine.outputs.length ? 0 : at);
   }
@@ -254,7 +213,7 @@ export class Driver {
 
   /** As with any WebSocket, the app is told that the page went away, unless the session is saved for the next one. */
   #pageGone(): void {
-    if (!this.#store && !this.machine.plain) {
+    if (!this.machine.durable && !this.machine.plain) {
       this.close(CODE.goingAway, "");
     }
   }

@@ -9,6 +9,6 @@ export type {
   StateChangeEvent,
   Unacknowledged,
 } from "./events.ts";
-export type { Fresh, Options, WebSocketConstructor } from "./options.ts";
+export type { Fresh, Options, Persistence, WebSocketConstructor } from "./options.ts";
 export { ResilientWebSocket } from "./resilient-websocket.ts";
-export type { Data, OpenStore, Restored, Saved, SavedMessage, Store } from "./store.ts";
+export type { Data } from "./store.ts";

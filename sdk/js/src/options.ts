@@ -1,5 +1,5 @@
 import type { AdoptedEvent } from "./events.ts";
-import type { Data, OpenStore } from "./store.ts";
+import type { Data } from "./store.ts";
 
 /** A value, or where to get it. Functions are called before every dial, so that credentials can be fresh. */
 export type Fresh<T> = T | Promise<T> | (() => T | Promise<T>);
@@ -22,6 +22,9 @@ export interface Transport {
 
 export type WebSocketConstructor = new (url: string, protocols?: string[]) => Transport;
 
+/** Keeps sessions on disk. `wsresilience/persist` makes it. */
+export type Persistence = (machine: never, perform: never) => unknown;
+
 /** Options of a ResilientWebSocket. Each is optional. */
 export interface Options {
   /**
@@ -37,12 +40,12 @@ export interface Options {
   newSessionAfterReset?: boolean;
 
   /**
-   * Keeps the outbox and the session in IndexedDB under this name, so that a reload, or another visit after a
-   * crash, goes on with both. Several tabs with one name each have their own. `open` replaces the module
-   * `wsresilience/persist`, which is otherwise imported when needed: service workers cannot import late.
-   * What is wrong with `url` or `protocols` is then told by `error` and `close`. Default: nothing is kept.
+   * Keeps the outbox and the session on disk, so that a reload, or another visit after a crash, goes on with
+   * both: `indexedDBStore(name)` of `wsresilience/persist`. Nothing is dialled before the disk has answered,
+   * for which it has `connectTimeout`. What is wrong with `url` or `protocols` is told by `error` and `close`.
+   * Default: nothing is kept.
    */
-  persist?: { name: string; open?: OpenStore };
+  persist?: Persistence;
 
   /** The first connection is tried again and again, with backoff, instead of once. Default: false. */
   retryInitialConnect?: boolean;

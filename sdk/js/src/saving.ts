@@ -1,6 +1,102 @@
+// Part of `wsresilience/persist`, which shares the core's machine: build.mjs gives both the same short names.
 import { NEVER } from "./inbox.ts";
-import type { Machine } from "./machine.ts";
-import { type Data, type Restored, type Saved, UNSAVED_DIALS } from "./store.ts";
+import type { Keep, Keeper } from "./keeper.ts";
+import { emit, type Machine } from "./machine.ts";
+import { type Data, type Restored, type Saved, type Store, UNSAVED_DIALS } from "./store.ts";
+import { byteLength } from "./utf8.ts";
+
+/** Returns what keeps sessions in stores that `open` opens. */
+export function keep(open: () => Store | Promise<Store>): Keep {
+  return (machine, perform) => new StoreKeeper(machine, perform, open);
+}
+
+/** Keeps one session in a store. */
+class StoreKeeper implements Keeper {
+  readonly #machine: Machine;
+  readonly #perform: Parameters<Keep>[1];
+  #store: Store | null = null;
+  /** The store is not used any more, or never will be. */
+  #over = false;
+  /** A disk that does not answer is not waited for. */
+  readonly #timer: ReturnType<typeof setTimeout>;
+
+  constructor(machine: Machine, perform: Parameters<Keep>[1], open: () => Store | Promise<Store>) {
+    this.#machine = machine;
+    this.#perform = perform;
+    machine.blocked = true;
+    const { connectTimeout } = machine.settings;
+    this.#timer = setTimeout(
+      () => this.#fail(new Error(`wsresilience: persist: no answer in ${connectTimeout} ms`)),
+      connectTimeout,
+    );
+    Promise.resolve()
+      .then(open)
+      .then(
+        (store) => {
+          if (this.#over) {
+            void store.close(); // what is saved stays for the next page
+          } else {
+            perform((m, now) => this.#opened(m, now, store));
+          }
+        },
+        (error) => this.#fail(error),
+      );
+  }
+
+  put(position: number, data: Data): void {
+    if (!this.#machine.plain) {
+      this.#store?.put({ position, data });
+    }
+  }
+
+  save(now: number): void {
+    const saved = snapshot(this.#machine, now, Date.now());
+    this.#store?.save(saved).then(
+      () => this.#perform((m) => snapshotSaved(m, saved)),
+      (error) => this.#fail(error),
+    );
+  }
+
+  clear(): void {
+    this.#store?.clear();
+  }
+
+  close(): void {
+    const store = this.#store;
+    this.#end();
+    void store?.close();
+  }
+
+  #opened(m: Machine, now: number, store: Store): void {
+    clearTimeout(this.#timer);
+    this.#store = store;
+    m.durable = true;
+    m.blocked = false;
+    if (store.restored) {
+      restore(m, now, Date.now(), store.restored, sizeOf);
+    }
+  }
+
+  /** The disk fails: the session goes on without it, after `error`. */
+  #fail(error: unknown): void {
+    if (!this.#over) {
+      this.#end();
+      console.warn(error);
+      this.#perform((m) => {
+        m.durable = m.blocked = m.saveDue = false;
+        emit(m, "error");
+      });
+    }
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#store = null;
+    clearTimeout(this.#timer);
+  }
+}
+
+const sizeOf = (data: Data) => (typeof data === "string" ? byteLength(data) : data.length);
 
 /** Continues with what the page before a reload has saved. `wall` is the wall clock. */
 export function restore(

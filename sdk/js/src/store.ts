@@ -53,9 +53,3 @@ export interface Store {
   /** Gives the place up, with what is in it, after all writes. */
   close(): Promise<void>;
 }
-
-/**
- * Opens a place under a name: one that a page before this one has saved,
- * the newest first, or else a new one. Never one that another tab has.
- */
-export type OpenStore = (name: string) => Promise<Store>;

@@ -84,11 +84,11 @@ test("the source maps hold the sources", () => {
   }
 });
 
-/** Says a word to the app, prints what comes back, and which database the persistence asked for. */
+/** Says a word to the app, prints what comes back, and which database the persistence asked for. The names of both files fit. */
 const WORDS = `
   globalThis.indexedDB = { open(name) { console.log("opens", name); throw new Error("none here"); } };
-  open("direct").catch((error) => console.log(error.message.split(" (")[0]));
-  const options = { webSocket: WebSocket, persist: { name: "late" } };
+  console.warn = (error) => console.log(error.message.split(" (")[0]);
+  const options = { webSocket: WebSocket, persist: indexedDBStore("kept") };
   const socket = new ResilientWebSocket(process.argv[2], [], options);
   socket.onopen = () => socket.send("hello");
   socket.onmessage = ({ data }) => { console.log(data); socket.close(); };
@@ -98,16 +98,16 @@ const WORDS = `
 const IMPORTS = {
   "esm.mjs": `
     import { ResilientWebSocket } from "wsresilience";
-    import { open } from "wsresilience/persist";
+    import { indexedDBStore } from "wsresilience/persist";
     import { WebSocket } from "ws";`,
   "cjs.cjs": `
     const { ResilientWebSocket } = require("wsresilience");
-    const { open } = require("wsresilience/persist");
+    const { indexedDBStore } = require("wsresilience/persist");
     const { WebSocket } = require("ws");`,
-  // A CommonJS file's names, as Node's loader of ES modules sees them.
+  // A CommonJS file's names, as Node's loader of ES modules sees them, beside an ES module.
   "mixed.mjs": `
-    import { ResilientWebSocket } from "./node_modules/wsresilience/dist/index.cjs";
-    import { open } from "./node_modules/wsresilience/dist/persist.cjs";
+    import { ResilientWebSocket } from "wsresilience";
+    import { indexedDBStore } from "./node_modules/wsresilience/dist/persist.cjs";
     import { WebSocket } from "ws";`,
 };
 
@@ -120,7 +120,7 @@ for (const [file, imports] of Object.entries(IMPORTS)) {
       timeout: 20_000,
     });
     const lines = stdout.trim().split("\n");
-    assert.equal(lines.filter((line) => line === "opens wsresilience-unlocked").length, 2, stdout);
+    assert.equal(lines.filter((line) => line === "opens wsresilience-unlocked").length, 1, stdout);
     assert.ok(lines.includes("wsresilience: persist: IndexedDB cannot be opened"), stdout);
     assert.deepEqual(lines.slice(-2), ["hello!", "ResilientWebSocket closed 1005 false"]);
   });
@@ -128,15 +128,15 @@ for (const [file, imports] of Object.entries(IMPORTS)) {
 
 /** Uses the types, each in a way that fails if it is not what it says. */
 const TYPED = `
-  import { ResilientWebSocket, type Options, type State, type Store } from "wsresilience";
-  import { open } from "wsresilience/persist";
-  const options: Options = { adopt: true, reconnectDelay: 5, persist: { name: "outbox", open } };
+  import { ResilientWebSocket, type Options, type State } from "wsresilience";
+  import { customStore, indexedDBStore, type Store } from "wsresilience/persist";
+  const options: Options = { adopt: true, reconnectDelay: 5, persist: indexedDBStore("outbox") };
   const socket: WebSocket = new ResilientWebSocket("ws://localhost", ["a"], options);
   const resilient = new ResilientWebSocket(async () => new URL("ws://localhost"));
   resilient.addEventListener("resumed", ({ away }) => away.toFixed());
   resilient.onreset = ({ reason, unacknowledged }) => reason === "expired" && unacknowledged.length;
   const state: State = resilient.state;
-  export const store: Promise<Store> = open("outbox");
+  export const own = (store: Store): Options => ({ persist: customStore(() => store) });
   export const delivered: Promise<void> = resilient.deliver(state + socket.readyState);
   // @ts-expect-error: that is no event of ours
   resilient.onresume = null;

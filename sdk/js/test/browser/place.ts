@@ -1,9 +1,10 @@
 import type { Page } from "playwright-core";
-import type { OpenStore, Saved, SavedMessage, Store } from "../../src/store.ts";
+import type { open } from "../../src/persist-open.ts";
+import type { Saved, SavedMessage, Store } from "../../src/store.ts";
 import { openPage, type Site, startBrowser, startSite } from "../rig.ts";
 
 declare global {
-  var openStore: OpenStore;
+  var openStore: typeof open;
   var store: Store;
 }
 
@@ -114,7 +115,7 @@ export interface Stage {
 
 export async function stage(body: (stage: Stage) => Promise<void>): Promise<void> {
   const site = await startSite({
-    source: `import { open } from "./src/persist.ts"; globalThis.openStore = open;`,
+    source: `import { open } from "./src/persist-open.ts"; globalThis.openStore = open;`,
   });
   const browser = await startBrowser();
   const context = await browser.newContext();

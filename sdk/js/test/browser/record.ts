@@ -1,4 +1,5 @@
 import * as sdk from "../../src/index.ts";
+import { indexedDBStore } from "../../src/persist.ts";
 
 /** What a page keeps of a socket, for the test to look at. */
 export interface Recording {
@@ -10,11 +11,14 @@ export interface Recording {
   readonly dials: number;
 }
 
+/** Options that reach a page: `keptAs` is the name of an IndexedDB store. */
+export type PageOptions = Omit<sdk.Options, "persist" | "webSocket"> & { keptAs?: string };
+
 /** Waits between dials are short: there is one client, and nothing is gained by sparing a server. */
 const QUICK: sdk.Options = { reconnectDelay: 20, maxReconnectDelay: 200 };
 
 /** Opens a socket and records it as `recording`. */
-export function record(url: string, options: sdk.Options = {}): Recording {
+export function record(url: string, { keptAs, ...options }: PageOptions = {}): Recording {
   let dials = 0;
   class Counted extends WebSocket {
     constructor(address: string, protocols?: string | string[]) {
@@ -22,7 +26,12 @@ export function record(url: string, options: sdk.Options = {}): Recording {
       dials++;
     }
   }
-  const socket = new sdk.ResilientWebSocket(url, [], { ...QUICK, webSocket: Counted, ...options });
+  const socket = new sdk.ResilientWebSocket(url, [], {
+    ...QUICK,
+    webSocket: Counted,
+    ...options,
+    ...(keptAs && { persist: indexedDBStore(keptAs) }),
+  });
   const recording: Recording = {
     socket,
     received: [],

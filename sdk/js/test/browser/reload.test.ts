@@ -5,7 +5,7 @@ import { Sidecar, until } from "../rig.ts";
 import { Place } from "./place.ts";
 import { type Stage, stage, type Tab } from "./stage.ts";
 
-const PERSIST = { persist: { name: "chat" } } as const;
+const PERSIST = { keptAs: "chat" };
 
 async function reload({ page }: Tab): Promise<void> {
   await page.reload();

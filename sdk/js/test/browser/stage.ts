@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Browser, CDPSession, Page } from "playwright-core";
-import type { Options, State } from "../../src/index.ts";
+import type { State } from "../../src/index.ts";
 import {
   openPage,
   type Rig,
@@ -11,7 +11,7 @@ import {
   startUnaidedBrowser,
   until,
 } from "../rig.ts";
-import type {} from "./record.ts";
+import type { PageOptions } from "./record.ts";
 
 /** A page with a socket, and the test's view of it. */
 export class Tab {
@@ -24,7 +24,7 @@ export class Tab {
   }
 
   /** Opens the socket, and returns when it is open. */
-  async connect(url: string, options: Options = {}): Promise<void> {
+  async connect(url: string, options: PageOptions = {}): Promise<void> {
     await this.page.evaluate(([u, o]) => void startRecording(u, o), [url, options] as const);
     await this.is("connected");
   }
