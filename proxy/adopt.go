@@ -86,10 +86,9 @@ func (r *resume) adopted(state *store.State) {
 	var app *upgrade.AppConn
 	hs := r.handshake()
 	if !state.Closed && (start.AppReplaceable || start.AppReplaceableIfRestored && start.Tracker.Complete()) {
-		var answer func()
-		if app, answer = r.askApp(hs); app == nil {
-			r.giveBack(state)
-			answer()
+		var refusal appRefusal
+		if app, refusal = r.askApp(hs); app == nil {
+			r.notAdopted(state, &refusal)
 			return
 		}
 		if app.Subprotocol == state.Subprotocol {
@@ -102,8 +101,29 @@ func (r *resume) adopted(state *store.State) {
 	r.adoptWith(start, state, app, hs)
 }
 
+// notAdopted is for a session whose client's handshake the app has not taken.
+// The client is answered after it is given back, since it comes again at once:
+// what it has at hand, as a ticket that another attempt used up, may not be what
+// the app wants. Refused with a new handshake too, it is told.
+func (r *resume) notAdopted(state *store.State, refusal *appRefusal) {
+	refused := denies(refusal.status, r.r)
+	before := state.Denied
+	state.Denied = before || refused
+	r.giveBack(state)
+	switch {
+	case !refused:
+		refusal.answer()
+		return
+	case before:
+		r.resetRefused(refusal.status)
+	default:
+		r.reset(wire.ResetTryAgain)
+	}
+	refusal.discard()
+}
+
 // giveBack leaves the session to the next owner as it was left to us: it has not
-// gone on. The client, which comes again at once, is answered after that.
+// gone on.
 func (r *resume) giveBack(state *store.State) {
 	ctx, cancel := context.WithTimeout(context.Background(), appendTimeout) // the client may have gone
 	defer cancel()

@@ -79,36 +79,47 @@ type request struct {
 // dialApp makes the handshake with the app. When the app refuses, the client
 // has its answer already, and the result is nil.
 func (q *request) dialApp(hs upgrade.Offer) *upgrade.AppConn {
-	app, answer := q.askApp(hs)
+	app, refusal := q.askApp(hs)
 	if app == nil {
-		answer()
+		refusal.answer()
 	}
 	return app
 }
 
+// An appRefusal is what an app has answered instead of 101.
+type appRefusal struct {
+	status  int    // 0: it did not answer
+	answer  func() // tells the client
+	discard func() // instead of answer
+}
+
 // askApp makes the handshake with the app. When the app refuses, the result is
-// nil, and answer tells the client.
-func (q *request) askApp(hs upgrade.Offer) (app *upgrade.AppConn, answer func()) {
+// nil, and the client has to be told.
+func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 	hs.Scheme = q.scheme
 	began := time.Now()
-	app, resp, err := q.s.dialApp(q.r.Context(), q.r, hs) //nolint:bodyclose // PassRefusal closes it
+	app, resp, err := q.s.dialApp(q.r.Context(), q.r, hs) //nolint:bodyclose // the caller closes it by answer or discard
 	took := time.Since(began)
 	var ue *upgrade.AppError
 	switch {
 	case errors.As(err, &ue):
 		q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
 		q.s.log.Warn("app handshake failed", "error", err)
-		return nil, func() { q.s.refuse(q.w, ue.Refusal()) }
+		return nil, appRefusal{answer: func() { q.s.refuse(q.w, ue.Refusal()) }}
 	case resp != nil:
 		q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
-		return nil, func() {
-			if err := upgrade.PassRefusal(q.w, resp); err != nil {
-				q.s.log.Debug("app's refusal was cut short", "error", err)
-			}
+		return nil, appRefusal{
+			status: resp.StatusCode,
+			answer: func() {
+				if err := upgrade.PassRefusal(q.w, resp); err != nil {
+					q.s.log.Debug("app's refusal was cut short", "error", err)
+				}
+			},
+			discard: func() { resp.Body.Close() },
 		}
 	}
 	q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppOK, Took: took})
-	return app, nil
+	return app, appRefusal{}
 }
 
 // accept completes the client's handshake and takes its connection.

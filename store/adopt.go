@@ -23,7 +23,7 @@ type Adoption struct {
 
 // Adopt tries once to make a.Owner the owner of session a.ID, and returns the
 // state that the new owner goes on from: the next epoch, its own Writer,
-// Handed, Unclean and Owed as the former owner left them.
+// Handed, Unclean, Owed and Denied as the former owner left them.
 //
 // It claims by compare-and-set behind a.From.Revision. A read alone may be
 // stale (DESIGN §4.3), but one that is followed by such a claim was not:
@@ -47,7 +47,7 @@ func Adopt(ctx context.Context, s Store, a Adoption) (*State, error) {
 	}
 	st := &State{Revision: rev, Record: *claim, Gap: former.Gap, SinceSnapshot: former.SinceSnapshot + 1}
 	st.Frames, st.Context = slices.Clone(former.Frames), former.Context
-	st.Handed, st.Unclean, st.Owed = former.Handed, former.Unclean, former.Owed
+	st.Handed, st.Unclean, st.Owed, st.Denied = former.Handed, former.Unclean, former.Owed, former.Denied
 	if st.SinceSnapshot < SnapshotEvery || st.Gap {
 		return st, nil
 	}
@@ -57,11 +57,11 @@ func Adopt(ctx context.Context, s Store, a Adoption) (*State, error) {
 }
 
 // GiveBack undoes an adoption that came to nothing before the session went on,
-// so that the next owner finds a session that was handed over: Handed, Unclean
-// and Owed are what they were before st was adopted. A session that was not
-// handed over has nothing to be given back.
+// so that the next owner finds it as st says: Handed, Unclean and Owed are what
+// they were before st was adopted, and so is Denied unless the caller has set it
+// since. A session of which none of that holds has nothing to be given back.
 func GiveBack(ctx context.Context, s Store, id ID, st *State) error {
-	if !st.Handed {
+	if !st.Handed && !st.Denied {
 		return nil
 	}
 	rec := st.Record
@@ -85,7 +85,7 @@ func claimOf(a *Adoption) *Record {
 	claim.Owner = a.Owner
 	claim.Writer = NewWriter()
 	claim.Frames, claim.Context = nil, nil
-	claim.Handed, claim.Unclean, claim.Owed = false, false, false // from here on not everything is in the journal
+	claim.Handed, claim.Unclean, claim.Owed, claim.Denied = false, false, false, false // from here on not everything is in the journal
 	if claim.Base = a.Received; after(claim.OutHead, a.Received) {
 		claim.Base = claim.OutHead
 	}
@@ -101,7 +101,7 @@ func claimOf(a *Adoption) *Record {
 // writeSnapshot writes st as a Snapshot.
 func writeSnapshot(ctx context.Context, s Store, id ID, st *State) error {
 	rec := st.Record
-	rec.Kind, rec.Handed, rec.Unclean, rec.Owed = Snapshot, false, false, false
+	rec.Kind, rec.Handed, rec.Unclean, rec.Owed, rec.Denied = Snapshot, false, false, false, false
 	rec.N++
 	rev, err := s.Append(ctx, id, st.Revision, &rec)
 	if err != nil {

@@ -31,7 +31,8 @@ const (
 	flagContext // a context follows, be it empty
 	flagUnclean
 	flagOwed
-	flagsKnown = flagHanded | flagClosed | flagFirst | flagContext | flagUnclean | flagOwed
+	flagDenied
+	flagsKnown = flagHanded | flagClosed | flagFirst | flagContext | flagUnclean | flagOwed | flagDenied
 )
 
 const (
@@ -130,6 +131,9 @@ func (r *Record) flags() (flags byte) {
 	if r.Owed {
 		flags |= flagOwed
 	}
+	if r.Denied {
+		flags |= flagDenied
+	}
 	if r.Closed {
 		flags |= flagClosed
 	}
@@ -153,6 +157,7 @@ func decodeBody(r *Record, b []byte) error {
 	r.Handed = flags[0]&flagHanded != 0
 	r.Unclean = flags[0]&flagUnclean != 0
 	r.Owed = flags[0]&flagOwed != 0
+	r.Denied = flags[0]&flagDenied != 0
 	r.Closed = flags[0]&flagClosed != 0
 	r.First = flags[0]&flagFirst != 0
 	r.InAcked = d.uint32()

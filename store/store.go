@@ -90,6 +90,7 @@ type Record struct {
 	Handed     bool  // released on purpose by a drain: everything is in the journal
 	Unclean    bool  // with Handed: the app's socket broke before, and messages of either side may be lost in it
 	Owed       bool  // with Handed: the app may have had an answer under way
+	Denied     bool  // given back by an owner whose app did not accept the client's handshake
 
 	Closed      bool // the app closed; CLOSE is still to be delivered
 	CloseCode   uint16
@@ -116,8 +117,8 @@ type State struct {
 
 	// Record has the values of the newest record; its Frames are all
 	// unacknowledged ones in the chain, oldest first. Its Context is the newest
-	// that any record carried. After Adopt, Handed, Unclean and Owed are as
-	// the former owner left them.
+	// that any record carried. After Adopt, Handed, Unclean, Owed and Denied
+	// are as the former owner left them.
 	Record
 
 	// Gap means that frames are missing between OutAcked and the last frame

@@ -25,6 +25,8 @@ type ticketApp struct {
 	valid map[string]bool
 	given int
 	empty bool // it gives out tickets that are not valid
+
+	refusals []int // of the next handshakes, whatever their tickets
 }
 
 // give returns a new ticket.
@@ -42,9 +44,13 @@ func (a *ticketApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	ok := a.valid[ticket]
 	delete(a.valid, ticket)
+	status := a.status
+	if len(a.refusals) > 0 {
+		ok, status, a.refusals = false, a.refusals[0], a.refusals[1:]
+	}
 	a.mu.Unlock()
 	if !ok {
-		http.Error(w, "no such ticket", a.status)
+		http.Error(w, "no such ticket", status)
 		return
 	}
 	a.script.ServeHTTP(w, r)
@@ -145,4 +151,113 @@ func TestAppIsNotReady(t *testing.T) {
 			t.Errorf("the client dialled %d times, want once, and the app refused some", v.dials)
 		}
 	})
+}
+
+// adoptWithTicket is a session that another pod of three has to adopt, whose app
+// answers the next handshakes with refusals. It returns the client, and what its
+// adoption will be called.
+func adoptWithTicket(t *testing.T, handed bool, path string, refusals ...int) (*ticketApp, *fleet, *podClient, string) {
+	t.Helper()
+	app := &ticketApp{script: newScript(), valid: map[string]bool{}}
+	f := newFleet(t, app, true)
+	f.add(nil)
+	f.add(nil)
+	f.add(nil)
+	v := f.connect(0, path, &client.Options{Adopt: true, Header: func(context.Context) (http.Header, error) {
+		return http.Header{"Authorization": {app.give()}}, nil
+	}})
+	socket := <-app.sockets
+	v.sayAcked("hello")
+	say(t, socket, "one")
+	v.hear("one")
+	reason := "owner_lost"
+	v.move(-1)
+	synctest.Wait()
+	if handed {
+		reason = "drained"
+		if err := <-f.pods[0].drains(t); err != nil {
+			t.Fatal(err)
+		}
+	}
+	app.mu.Lock()
+	app.refusals = refusals
+	app.mu.Unlock()
+	return app, f, v, reason
+}
+
+// The app refuses the handshake with which a session is adopted: the client comes
+// again, with what it asks for anew, and the session is as it was, also for the
+// next sidecar.
+func TestAdopterWantsFreshCredentials(t *testing.T) {
+	for _, tc := range []struct {
+		path     string
+		refusals []int
+		moves    bool // the second attempt reaches another sidecar
+	}{
+		{"/", []int{401}, false},
+		{"/", []int{403}, true},
+		{"/?ticket", []int{400}, true},
+		{"/?ticket", []int{404}, false},
+		{"/?ticket", []int{410}, false},
+		{"/", []int{503, 302, 404, 401}, false}, // the first three refuse no credentials
+		{"/", []int{401, 503, 500}, true},       // and neither do these
+	} {
+		for _, handed := range []bool{true, false} {
+			t.Run(fmt.Sprint(tc, handed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					app, f, v, reason := adoptWithTicket(t, handed, tc.path, tc.refusals...)
+					v.to.Store(1)
+					if tc.moves {
+						soon(t, "the first refusal", func() bool { return f.pods[1].watch.count("dialled refused") > 0 })
+						v.to.Store(2)
+					}
+					second := <-app.sockets
+					v.event(client.EventAdopted, reason)
+					v.sayAcked("again")
+					say(t, second, "two")
+					v.hear("two")
+					if n := f.pods[1].watch.count("reset try_again") + f.pods[2].watch.count("reset try_again"); n != 1 {
+						t.Errorf("the client was asked %d times for a new handshake, want once", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// The app refuses the new handshake too, here or where the client comes next: it
+// is told, and with which status.
+func TestAdopterIsRefusedFreshCredentials(t *testing.T) {
+	for _, tc := range []struct {
+		path     string
+		refusals []int
+		moves    bool
+	}{
+		{"/", []int{401, 403}, false},
+		{"/", []int{401, 403}, true},
+		{"/", []int{401, 503, 403}, true}, // an app that is away meanwhile is neither
+		{"/?ticket", []int{410, 404}, false},
+	} {
+		for _, handed := range []bool{true, false} {
+			t.Run(fmt.Sprint(tc, handed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					app, f, v, _ := adoptWithTicket(t, handed, tc.path, tc.refusals...)
+					v.to.Store(1)
+					if tc.moves {
+						soon(t, "the first refusal", func() bool { return f.pods[1].watch.count("dialled refused") > 0 })
+						v.to.Store(2)
+					}
+					_, _, err := v.Read(t.Context())
+					lost, ok := errors.AsType[*client.SessionLostError](err)
+					want := tc.refusals[len(tc.refusals)-1]
+					if !ok || lost.Reason != client.LostUnauthorized || lost.Status != want {
+						t.Errorf("read: %v, want a session that is lost with %d", err, want)
+					}
+					if len(app.sockets) > 0 {
+						t.Error("the app has a socket of it")
+					}
+				})
+			})
+		}
+	}
 }

@@ -105,6 +105,7 @@ func testGiveBack(t *testing.T, s store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.Denied = true
 	if err := store.GiveBack(t.Context(), s, a.id, b); err != nil {
 		t.Fatal(err)
 	}
@@ -114,13 +115,13 @@ func testGiveBack(t *testing.T, s store.Store) {
 	}
 	wantFrames(t, c, 1, 3, 10)
 	wantAdopted(t, c, store.Record{Epoch: 3, Owner: "c", Handed: true, InAcked: 17})
-	if string(c.Context) != "hello" || !c.Owed || c.Gap {
-		t.Errorf("context %q, owed %v, gap %v", c.Context, c.Owed, c.Gap)
+	if string(c.Context) != "hello" || !c.Owed || !c.Denied || c.Gap {
+		t.Errorf("context %q, owed %v, denied %v, gap %v", c.Context, c.Owed, c.Denied, c.Gap)
 	}
 	if err := store.GiveBack(t.Context(), s, a.id, b); !errors.Is(err, store.ErrFenced) {
 		t.Errorf("b gives back what is c's: %v", err)
 	}
-	c.Handed = false
+	c.Handed, c.Denied = false, false
 	before := c.Revision
 	if err := store.GiveBack(t.Context(), s, a.id, c); err != nil || c.Revision != before {
 		t.Errorf("a session of a lost owner is given back: %v", err)

@@ -27,7 +27,7 @@ func testAppendLoad(t *testing.T, s store.Store) {
 		Kind: store.Delta, Epoch: 1, N: 2, Owner: "10.0.0.1:15801", Writer: o.rec.Writer,
 		InAcked: 4_000_000_000, OutAcked: 1, OutHead: 9,
 		ProvenEpoch: 1, Proven: 3, Context: []byte("context"), DetachedAt: 1_700_000_000_000,
-		Handed: true, Unclean: true, Owed: true, Closed: true, CloseCode: 4000, CloseReason: "kept for later",
+		Handed: true, Unclean: true, Owed: true, Denied: true, Closed: true, CloseCode: 4000, CloseReason: "kept for later",
 		Subprotocol: "graphql-transport-ws", Extensions: "permessage-deflate",
 	}
 	o.append(func(r *store.Record) {
