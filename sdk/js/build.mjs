@@ -111,7 +111,7 @@ await rm(folder, { recursive: true, force: true });
 await mkdir(folder, { recursive: true });
 await declarations(folder);
 const mangleProps = new RegExp(`^(?:${(await internalNames(join(sdk, "src"), folder)).join("|")})$`);
-const shortened = await scripts(folder, "esm", ".js", "neutral", mangleProps);
+const shortened = await scripts(folder, "esm", ".js", "neutral", mangleProps, {});
 await scripts(folder, "cjs", ".cjs", "node", mangleProps, shortened); // Node's ESM loader is told its exports
 await copyFile(join(sdk, "../../LICENSE"), join(sdk, "LICENSE")); // npm packs only what is in the package's folder
 await page();
