@@ -13,10 +13,3 @@ func TestScripts(t *testing.T) {
 		return newRehearsal(t).play
 	})
 }
-
-// TestOwnScripts plays those that this client does not share.
-func TestOwnScripts(t *testing.T) {
-	script.Run(t, "testdata/*.txt", func(t *testing.T) func([]string) []string {
-		return newRehearsal(t).play
-	})
-}

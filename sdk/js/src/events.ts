@@ -63,6 +63,17 @@ export interface ResetEvent extends Event {
   readonly unacknowledged: readonly Unacknowledged[];
 }
 
+/**
+ * A message that was sent ended two connections, each with a close code that refuses it, and was given up, so
+ * that those behind it can pass. The app does not get it, unless it got it then.
+ */
+export interface RejectedEvent extends Event {
+  readonly type: "rejected";
+  readonly data: Data;
+  /** 1003, 1007 or 1009. */
+  readonly code: number;
+}
+
 /** `state` of the socket is new. */
 export interface StateChangeEvent extends Event {
   readonly type: "statechange";
@@ -74,6 +85,7 @@ export interface StateChangeEvent extends Event {
 export interface ResilientWebSocketEventMap extends WebSocketEventMap {
   resumed: ResumedEvent;
   adopted: AdoptedEvent;
+  rejected: RejectedEvent;
   reset: ResetEvent;
   statechange: StateChangeEvent;
 }

@@ -2,6 +2,7 @@ export type {
   AdoptedEvent,
   AdoptReason,
   LostReason,
+  RejectedEvent,
   ResetEvent,
   ResilientWebSocketEventMap,
   ResumedEvent,

@@ -2,6 +2,7 @@ import type { Unacknowledged } from "./events.ts";
 import { Fifo } from "./fifo.ts";
 import { add, distance, less, lessEq } from "./serial.ts";
 import type { Data } from "./store.ts";
+import { SKIPPED } from "./wire.ts";
 
 /** What a message counts in the sidecar's window besides its payload (PROTOCOL §5.3). */
 const MESSAGE_OVERHEAD = 16;
@@ -14,10 +15,10 @@ export interface Receipt {
 
 export interface Entry {
   position: number;
-  /** As the page sent it; a Blob waits, with those behind it, until its bytes are here. */
-  data: Data | Blob;
-  readonly size: number;
-  readonly receipt: Receipt | undefined;
+  /** As the page sent it; a Blob waits, with those behind it, until its bytes are here. Null: it was given up. */
+  data: Data | Blob | null;
+  size: number;
+  receipt: Receipt | undefined;
 }
 
 /**
@@ -41,6 +42,16 @@ export class Outbox {
   asks = false;
   /** Position of the last message that the page before a reload may have sent. */
   inherited = 0;
+  /** Position of the last message that was set aside, until the disk has heard of it. */
+  skipped: number | undefined;
+  /**
+   * A message may be what the peer, or something on the way, refuses (PROTOCOL §9.1): up to this position only
+   * one is under way at a time.
+   */
+  #suspects = 0;
+  /** Position of the message that was alone under way when a connection was refused with `#code`; 0: none was. */
+  #accused = 0;
+  #code = 0;
   /** Position of the last message that was sent on this connection. */
   #sent = 0;
   /** The same on any connection. */
@@ -57,8 +68,8 @@ export class Outbox {
 
   /** Counts the messages from another position: a session starts. */
   rebase(position: number, limit: number): void {
-    this.head = this.acked = this.#sent = this.#highest = this.inherited = position;
-    this.shift = 0;
+    this.head = this.acked = this.#sent = this.#highest = this.inherited = this.#suspects = position;
+    this.shift = this.#code = 0;
     this.limit = limit;
     for (const entry of this.#entries.rest()) {
       entry.position = this.head = add(this.head, 1);
@@ -75,6 +86,11 @@ export class Outbox {
     return distance(this.acked, this.head);
   }
 
+  /** Whether only one message may be under way: one of several has ended a connection, and it is not known which. */
+  get oneByOne(): boolean {
+    return less(this.acked, this.#suspects);
+  }
+
   /** The number on the wire of the last message that was sent on this connection. */
   get sentSeq(): number {
     return add(this.#sent, this.shift);
@@ -86,7 +102,7 @@ export class Outbox {
   }
 
   /** Appends a message. */
-  push(data: Data | Blob, size: number, receipt?: Receipt): Entry {
+  push(data: Data | Blob | null, size: number, receipt?: Receipt): Entry {
     const entry = { position: (this.head = add(this.head, 1)), data, size, receipt };
     this.#entries.push(entry);
     this.bytes += size;
@@ -110,6 +126,37 @@ export class Outbox {
   /** Whether this page may have sent everything up to `position`. */
   hasSent(position: number): boolean {
     return lessEq(position, this.#highest);
+  }
+
+  /** Handles that a connection ended with a code that refuses a message. */
+  refused(code: number): void {
+    if (this.oneByOne) {
+      this.#accused = this.#sent;
+      this.#code = less(this.acked, this.#sent) ? code : 0;
+    } else {
+      this.#suspects = later(this.acked, this.#sent);
+    }
+  }
+
+  /**
+   * Sets the accused message aside, unless it is acknowledged; SKIPPED has its place. Returns what was refused
+   * and the code. Nothing was sent yet on this connection.
+   */
+  reject(): { data: Data; code: number } | undefined {
+    const entry = this.#entries.peek();
+    const code = this.#code;
+    this.#code = 0;
+    if (!code || entry?.position !== this.#accused) {
+      return;
+    }
+    const { data, receipt } = entry;
+    receipt?.reject(new DOMException(`wsresilience: deliver: rejected with ${code}`, "DataError"));
+    this.bytes += SKIPPED.length - entry.size;
+    entry.size = SKIPPED.length;
+    entry.data = null;
+    entry.receipt = undefined;
+    this.skipped = entry.position;
+    return { data: data as Data, code };
   }
 
   /** Handles an acknowledgement, `seq` being the number on the wire; false: that was not sent. */
@@ -137,7 +184,7 @@ export class Outbox {
       this.#entries.drop();
     } else {
       const bytes = this.#flightBytes + entry.size + MESSAGE_OVERHEAD;
-      if (this.#inFlight && bytes > this.limit) {
+      if (this.#inFlight && (this.oneByOne || bytes > this.limit)) {
         return null;
       }
       this.#inFlight++;
@@ -149,7 +196,7 @@ export class Outbox {
       this.#highest = this.#sent;
       this.queued -= entry.size;
     }
-    return entry.data;
+    return entry.data ?? SKIPPED;
   }
 
   /** Empties it: the session is over. Rejects the receipts, and returns what was not acknowledged. */
@@ -157,9 +204,9 @@ export class Outbox {
     const left = this.#entries.rest().filter(({ position }) => less(this.acked, position));
     this.#entries.clear();
     this.bytes = this.queued = this.#inFlight = this.#flightBytes = 0;
-    return left.map(({ position, data, receipt }) => {
+    return left.flatMap(({ position, data, receipt }) => {
       receipt?.reject(new DOMException(`wsresilience: deliver: session ${why}`, "AbortError"));
-      return { data, sent: lessEq(position, later(this.#highest, this.inherited)) };
+      return data === null ? [] : { data, sent: lessEq(position, later(this.#highest, this.inherited)) };
     });
   }
 
@@ -178,6 +225,7 @@ export class Outbox {
       }
     }
     this.acked = later(this.acked, position);
+    this.#suspects = later(this.#suspects, this.acked);
   }
 }
 

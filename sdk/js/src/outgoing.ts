@@ -5,7 +5,7 @@ import { NEVER } from "./inbox.ts";
 import type { Machine } from "./machine.ts";
 import { less } from "./serial.ts";
 import type { Data } from "./store.ts";
-import { encodeAck, encodeBeat, escapeData, isMagic, TYPE } from "./wire.ts";
+import { encodeAck, encodeBeat, escapeData, isMagic, SKIPPED, TYPE } from "./wire.ts";
 
 /** Returns what is to be sent on a connection next, or null. */
 export function nextMessage(m: Machine, now: number, connection: Connection): Data | null {
@@ -25,7 +25,7 @@ export function nextMessage(m: Machine, now: number, connection: Connection): Da
   if (m.plain) {
     m.out.ack(m.out.sentSeq); // a plain peer does not acknowledge: what was sent is done
   }
-  return !m.plain && typeof data !== "string" && isMagic(data) ? escapeData(data) : data;
+  return !m.plain && typeof data !== "string" && data !== SKIPPED && isMagic(data) ? escapeData(data) : data;
 }
 
 /** Returns the control message to be sent next, or null. Heartbeats carry acks too. */

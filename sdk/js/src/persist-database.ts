@@ -26,7 +26,7 @@ export interface Place {
 export interface Row {
   readonly place: string;
   readonly position: number;
-  readonly data: Data;
+  readonly data: Data | null;
 }
 
 /** One transaction. */

@@ -152,7 +152,11 @@ function restore(saved: Saved, rows: readonly Row[]): Restored {
   const data = new Map(rows.map((row) => [row.position, row.data]));
   const messages: SavedMessage[] = [];
   let position = add(saved.acked, 1);
-  for (let found: Data | undefined; (found = data.get(position)) !== undefined; position = add(position, 1)) {
+  for (
+    let found: Data | null | undefined;
+    (found = data.get(position)) !== undefined;
+    position = add(position, 1)
+  ) {
     messages.push({ position, data: found });
   }
   return { saved, messages };

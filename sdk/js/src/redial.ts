@@ -6,8 +6,11 @@ import { CODE } from "./wire.ts";
 /** How long a probe after a wake may stay unanswered, in ms: a needless resume costs less than a longer wait. */
 export const PROBE_WAIT = 2000;
 
+/** Codes that may be due to a message (PROTOCOL §9.1). */
+const REFUSING: readonly number[] = [CODE.unsupported, CODE.invalid, CODE.tooBig];
+
 /** Codes of errors that a peer is likely to repeat. */
-const FAULTS: readonly number[] = [CODE.violation, CODE.protocol, CODE.tooBig];
+const FAULTS: readonly number[] = [CODE.violation, CODE.protocol, ...REFUSING];
 
 /** Whether to dial now; `beginDial` must follow. A durable session offers no token that is not on disk. */
 export function wantDial(m: Machine, now: number): boolean {
@@ -25,8 +28,9 @@ export function offer(m: Machine, connection: Connection): void {
   if (m.token) {
     // PROTOCOL §2.1: 0 means that no data is sent before WELCOME. While data is sent on the current connection
     // (§4.6), the next number is not known before; nor is it when the page before a reload may have sent more
-    // than it saved. After a wrap the number itself can be 0, and means the same.
-    const next = m.current || !m.opened ? 0 : m.out.nextSeq;
+    // than it saved; nor may any be sent before WELCOME tells whether a message that was refused had arrived after
+    // all. After a wrap the number itself can be 0, and means the same.
+    const next = m.current || !m.opened || m.out.oneByOne ? 0 : m.out.nextSeq;
     connection.resume = {
       token: m.token,
       received: m.durable ? m.savedReceived : m.in.received,
@@ -91,6 +95,9 @@ export function broken(
     // §7: if it broke, our CLOSE is sent again after a resume, since it may not have arrived.
     end(m, closing.code, closing.reason);
   } else {
+    if (REFUSING.includes(code) && (connection === m.current || connection.resume?.next)) {
+      m.out.refused(code);
+    }
     drop(m, now, connection, code, reason, FAULTS.includes(code));
   }
 }

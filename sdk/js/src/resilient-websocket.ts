@@ -1,6 +1,7 @@
 import { Driver, sizeOf } from "./driver.ts";
 import type {
   AdoptedEvent,
+  RejectedEvent,
   ResetEvent,
   ResilientWebSocketEventMap,
   ResumedEvent,
@@ -72,6 +73,7 @@ export class ResilientWebSocket extends EventTarget {
   declare onclose: Handler<CloseEvent>;
   declare onresumed: Handler<ResumedEvent>;
   declare onadopted: Handler<AdoptedEvent>;
+  declare onrejected: Handler<RejectedEvent>;
   declare onreset: Handler<ResetEvent>;
   declare onstatechange: Handler<StateChangeEvent>;
 
@@ -97,7 +99,7 @@ export class ResilientWebSocket extends EventTarget {
   };
 
   static {
-    for (const type of "open message error close resumed adopted reset statechange".split(" ")) {
+    for (const type of "open message error close resumed adopted rejected reset statechange".split(" ")) {
       const name = `on${type}`;
       const attribute: ThisType<ResilientWebSocket> = {
         get [name]() {
@@ -205,7 +207,8 @@ export class ResilientWebSocket extends EventTarget {
 
   /**
    * Like `send`; the promise resolves when the message was handed to the app's socket, and rejects when it
-   * is not known whether it will ever be: the session was lost, or closed before. Without a sidecar it
+   * is not known whether it will ever be: the session was lost, or closed before; or if it was given up
+   * (`rejected`). Without a sidecar it
    * resolves when the message was given to the transport.
    */
   deliver(data: Sendable): Promise<void> {

@@ -4,6 +4,7 @@ import type { Keep, Keeper } from "./keeper.ts";
 import { emit, type Machine } from "./machine.ts";
 import { type Data, type Restored, type Saved, type Store, UNSAVED_DIALS } from "./store.ts";
 import { byteLength } from "./utf8.ts";
+import { SKIPPED } from "./wire.ts";
 
 /** Returns what keeps sessions in stores that `open` opens. */
 export function keep(open: () => Store | Promise<Store>): Keep {
@@ -50,6 +51,11 @@ class StoreKeeper implements Keeper {
   }
 
   save(now: number): void {
+    const { out } = this.#machine;
+    if (out.skipped !== undefined) {
+      this.#store?.put({ position: out.skipped, data: null });
+      out.skipped = undefined;
+    }
     const saved = snapshot(this.#machine, now, Date.now());
     this.#store?.save(saved).then(
       () => this.#perform((m) => snapshotSaved(m, saved)),
@@ -115,7 +121,7 @@ export function restore(
   m.out.shift = saved.shift;
   m.dials = saved.dials + UNSAVED_DIALS;
   for (const { data } of messages) {
-    m.out.push(data, size(data));
+    m.out.push(data, size(data ?? SKIPPED));
   }
   m.out.inherited = m.out.head;
   m.lostAt = now;

@@ -25,7 +25,8 @@ export interface Saved {
 /** A message of the outbox; positions count up by one (uint32, RFC 1982) from `acked` + 1. */
 export interface SavedMessage {
   readonly position: number;
-  readonly data: Data;
+  /** Null: the message was given up, and its position stays in use. */
+  readonly data: Data | null;
 }
 
 /** What the page before a reload, or a crash, has saved. */

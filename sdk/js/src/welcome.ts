@@ -41,6 +41,10 @@ export function welcome(m: Machine, now: number, connection: Connection, w: Welc
   applyWelcome(m, connection, w);
   if (resume) {
     emitResumed(m, w, away);
+    const rejected = m.out.reject();
+    if (rejected) {
+      emit(m, "rejected", rejected);
+    }
   }
 }
 

@@ -25,6 +25,8 @@ export const CODE = {
   noStatus: 1005,
   /** Never sent: the connection broke. */
   abnormal: 1006,
+  unsupported: 1003,
+  invalid: 1007,
   tooBig: 1009,
   internal: 1011,
   restart: 1012,
@@ -96,6 +98,9 @@ export function encode(type: number, ...body: number[]): Uint8Array<ArrayBuffer>
 export function u32(n: number): number[] {
   return [n >>> 24, n >>> 16, n >>> 8, n];
 }
+
+/** Stands for a message that was given up (PROTOCOL §4.9). Known by its identity: a message may have the same bytes. */
+export const SKIPPED = encode(10);
 
 /** Builds what travels for a data message that starts with the magic. */
 export function escapeData(message: Uint8Array): Uint8Array<ArrayBuffer> {

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ResilientWebSocket } from "../src/index.ts";
-import { customStore, type Store } from "../src/persist.ts";
+import { customStore, type SavedMessage, type Store } from "../src/persist.ts";
+import { SKIPPED } from "../src/wire.ts";
 import { network } from "./network.ts";
 import { until } from "./rig.ts";
 
@@ -13,10 +14,10 @@ const SAVED = {
 };
 
 /** A store that answers when `answer` is called. */
-function slowStore() {
+function slowStore(kept: SavedMessage[] = [{ position: 5, data: "kept" }]) {
   const calls: string[] = [];
   const store: Store = {
-    restored: { saved: SAVED, messages: [{ position: 5, data: "kept" }] },
+    restored: { saved: SAVED, messages: kept },
     put: ({ position }) => calls.push(`put ${position}`),
     save: async ({ token }) => void calls.push(`save ${token}`),
     clear: () => calls.push("clear"),
@@ -97,4 +98,18 @@ test("a socket that is closed before the disk answers gives the store back", asy
   answer();
   await until(() => calls.length > 0, "it is given back");
   assert.deepEqual([calls, dials], [["close"], []]);
+});
+
+test("a message that was given up is given up after a reload too, and its position stays in use", async () => {
+  const { sockets, webSocket } = network("wsr.v1");
+  const { persist, answer } = slowStore([
+    { position: 5, data: null },
+    { position: 6, data: "behind" },
+  ]);
+  const socket = new ResilientWebSocket("ws://gap.test/", [], { webSocket, persist });
+  answer();
+  const sent = () => sockets[0]?.sent.filter((data) => typeof data === "string" || data[4] === 10) ?? [];
+  await until(() => sent().length === 2, "both are sent");
+  assert.deepEqual(sent(), [SKIPPED, "behind"]);
+  socket.close();
 });

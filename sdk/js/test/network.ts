@@ -1,5 +1,6 @@
 // A network of which a test says how each handshake goes.
 import type { WebSocketConstructor } from "../src/index.ts";
+import type { Data } from "../src/store.ts";
 import { encodeWelcome } from "./encode.ts";
 
 /** What happens to a handshake: it fails, its constructor throws, or it is answered with a subprotocol. */
@@ -16,6 +17,7 @@ export function network(...answers: [Answer, ...Answer[]]) {
     readyState = 0;
     readonly bufferedAmount = 0;
     binaryType = "";
+    readonly sent: Data[] = [];
     onopen: (() => void) | null = null;
     onmessage: ((event: { data: ArrayBuffer }) => void) | null = null;
     onerror: (() => void) | null = null;
@@ -43,7 +45,10 @@ export function network(...answers: [Answer, ...Answer[]]) {
       this.onopen?.();
       if (this.protocol) {
         this.onmessage?.({
-          data: encodeWelcome({ subprotocol: offered[0] === "wsr" ? "" : offered[0]! }).buffer,
+          data: encodeWelcome({
+            subprotocol: offered[0] === "wsr" ? "" : offered[0]!,
+            ...resumed(offered.at(-1)!),
+          }).buffer,
         });
       }
     }
@@ -52,10 +57,18 @@ export function network(...answers: [Answer, ...Answer[]]) {
       this.onclose?.({ code: 1006, reason: "", wasClean: false });
     }
 
-    send(): void {}
+    send(data: Data): void {
+      this.sent.push(data);
+    }
     close(): void {
       this.readyState = 3;
     }
   }
   return { dials, sockets, webSocket: Fake as unknown as WebSocketConstructor };
+}
+
+/** What WELCOME says of an offer to resume, whose messages up to the fourth have arrived. */
+function resumed(offer: string): Parameters<typeof encodeWelcome>[0] {
+  const [, received] = /^wsr\.resume\.[^.]*\.(\d+)/.exec(offer) ?? [];
+  return received ? { status: 1, nextOutbound: Number(received) + 1, inboundAck: 4 } : {};
 }

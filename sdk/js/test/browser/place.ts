@@ -48,7 +48,7 @@ export class Place {
           restored && {
             saved: restored.saved,
             messages: restored.messages.map(
-              ({ position, data }) => [position, typeof data === "string" ? data : [...data]] as const,
+              ({ position, data }) => [position, typeof data === "string" ? data : [...data!]] as const,
             ),
           }
         );

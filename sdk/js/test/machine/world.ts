@@ -307,7 +307,7 @@ export class World {
       typeof data === "string" ? byteLength(data) : data.length,
     );
     this.heard.length = distance(this.base, left.saved.received);
-    const kept = new Set(left.messages.map(({ data }) => carried(data)));
+    const kept = new Set(left.messages.map(({ data }) => carried(data!)));
     for (const [id, sent] of this.sent) {
       sent.orphan ||= !sent.acknowledged && !kept.has(id);
     }

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { WebSocket } from "ws";
+import type { RejectedEvent } from "../../src/index.ts";
 import { open } from "../rig/client.ts";
+import { startGateway } from "../rig/gateway.ts";
 import { echo, type Rig, startRig, until } from "../rig.ts";
 
 let rig: Rig;
@@ -64,4 +66,31 @@ test("a message of the app above WSR_MAX_MESSAGE ends the session with 1009", as
   rig.app.socket.send("x".repeat(4097));
   const { code } = await client.ended();
   assert.equal(code, 1009);
+});
+
+test("a message that a gateway does not take is told, and what is behind it arrives", async () => {
+  const gateway = await startGateway(rig.url, 1000);
+  try {
+    const client = await open(rig, {}, [], gateway.url);
+    const rejected: RejectedEvent[] = [];
+    client.socket.onrejected = (event) => rejected.push(event);
+    client.socket.send("before");
+    const large = "x".repeat(1001);
+    const delivery = client.socket.deliver(large);
+    client.socket.send("behind");
+    await assert.rejects(delivery, { name: "DataError", message: /rejected with 1009/ });
+    await client.delivered();
+    assert.deepEqual(
+      rejected.map(({ data, code }) => [data, code]),
+      [[large, 1009]],
+    );
+    await client.has(2);
+    assert.deepEqual(client.received, ["before", "behind"]);
+    assert.equal(gateway.dials, 3);
+    client.socket.send("later");
+    await client.has(3);
+    assert.equal(client.socket.readyState, 1);
+  } finally {
+    await gateway.close();
+  }
 });

@@ -18,8 +18,8 @@ export class Client {
   readonly resets: ResetEvent[] = [];
   closed: CloseEvent | null = null;
 
-  constructor(rig: Rig, options: Options = {}, protocols: string[] = []) {
-    const socket = new ResilientWebSocket(rig.url, protocols, { ...QUICK, ...options });
+  constructor(rig: Rig, options: Options = {}, protocols: string[] = [], url = rig.url) {
+    const socket = new ResilientWebSocket(url, protocols, { ...QUICK, ...options });
     this.socket = socket;
     rig.atClose(() => {
       socket.close(); // it would dial for ever
@@ -72,5 +72,9 @@ export class Client {
 }
 
 /** Opens a client. */
-export const open = (rig: Rig, options: Options = {}, protocols: string[] = []): Promise<Client> =>
-  new Client(rig, options, protocols).is("connected");
+export const open = (
+  rig: Rig,
+  options: Options = {},
+  protocols: string[] = [],
+  url = rig.url,
+): Promise<Client> => new Client(rig, options, protocols, url).is("connected");

@@ -1,5 +1,5 @@
 import type { Connection } from "../../src/connection.ts";
-import type { AdoptedEvent, ResetEvent, StateChangeEvent } from "../../src/events.ts";
+import type { AdoptedEvent, RejectedEvent, ResetEvent, StateChangeEvent } from "../../src/events.ts";
 import { NEVER } from "../../src/inbox.ts";
 import { dispatched } from "../../src/incoming.ts";
 import { type AppMessage, Machine } from "../../src/machine.ts";
@@ -150,6 +150,11 @@ export class Stage {
         this.note(
           `session ends: lost, ${reason}${status ? ` ${status}` : ""}, ${unacknowledged.length} unacknowledged`,
         );
+        break;
+      }
+      case "rejected": {
+        const { code, data: message } = event as RejectedEvent;
+        this.note(`rejected ${code}: ${data(message)}`);
         break;
       }
       case "open":

@@ -1,5 +1,5 @@
 import type { Data } from "../../src/store.ts";
-import { decode, isMagic, TYPE } from "../../src/wire.ts";
+import { decode, isMagic, SKIPPED, TYPE } from "../../src/wire.ts";
 
 /** Messages that are longer are told by their length. */
 const SHOWN = 40;
@@ -20,6 +20,9 @@ function show(kind: string, bytes: Uint8Array): string {
 
 /** Shows a message on the wire. */
 export function words(message: Data): string {
+  if (message === SKIPPED) {
+    return "SKIPPED";
+  }
   if (typeof message === "string" || !isMagic(message)) {
     return data(message);
   }
