@@ -136,7 +136,7 @@ func (r *resume) giveBack(state *store.State) {
 func (q *request) start(id wire.SessionID) session.Start {
 	keeper := q.s.cfg.Snapshots.Tracker(q.r.URL.Path)
 	return session.Start{
-		ID: id, Binding: binding(q.r, q.s.cfg.Bind), Tracker: keeper, Replies: q.s.replies.Path(q.r.URL.Path),
+		ID: id, Binding: binding(q.r, q.scheme, q.s.cfg.Bind), Tracker: keeper, Replies: q.s.replies.Path(q.r.URL.Path),
 		AppReplaceable:           q.s.cfg.Adopt(q.offer.Adopt, false),
 		AppReplaceableIfRestored: keeper != nil && q.s.cfg.Adopt(q.offer.Adopt, true),
 	}

@@ -45,6 +45,10 @@ type testClient struct {
 // protocols may be empty.
 func (sc *scene) open(path, protocols string, extra ...string) *testClient {
 	sc.t.Helper()
+	return sc.openWith(path, upgradeHead(path, protocols, extra...))
+}
+
+func upgradeHead(path, protocols string, extra ...string) string {
 	head := "GET " + path + " HTTP/1.1\r\nHost: app.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + proxytest.SampleKey + "\r\n"
 	if protocols != "" {
 		head += "Sec-WebSocket-Protocol: " + protocols + "\r\n"
@@ -52,7 +56,7 @@ func (sc *scene) open(path, protocols string, extra ...string) *testClient {
 	for _, line := range extra {
 		head += line + "\r\n"
 	}
-	return sc.openWith(path, head+"\r\n")
+	return head + "\r\n"
 }
 
 // openWith sends bytes that begin with a request.

@@ -48,7 +48,7 @@ var otherwise = map[string]string{
 	"U08": "to a plain client it passes and is not held",
 	"U15": "the sidecar sends the app no pings: it shares a host with it, and TCP keepalive finds the rest",
 	"T01": "an entry with characters that no token has is a malformed offer, 400",
-	"T05": "path, host and subprotocol of a resume are not looked at: the token names the app's socket, which exists",
+	"T05": "the subprotocol of a resume is not looked at: the token names the app's socket, which exists",
 	"T08": "counted and logged; whether to end the session is not for us to say",
 	"T11": "a deployment is told by its keys; under equal keys the session is unknown",
 	"T13": "no rate limit: a guess costs one decryption, and nothing of a victim",

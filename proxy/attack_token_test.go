@@ -144,19 +144,34 @@ func expiredTokens(t *testing.T) {
 	}
 }
 
-// tokenElsewhere: whatever the request says beside the token, it leads to the
-// app's socket that was there, and to no other.
+// tokenElsewhere: a token is worth nothing at another path or Host, however it
+// is written, and at its own it leads to the app's socket that was there.
 func tokenElsewhere(t *testing.T) {
 	sc := newScene(t, func(c *Config) { c.Resilient = func(path string) bool { return path != "/never" } })
 	v := newVictim(sc)
-	v.conn.Close()
-	p := sc.open("/other-path", "mqtt, wsr.v1, wsr.resume."+v.welcome.Token+".1.2", "Origin: https://good", "Host: tenant-b.example")
+	protocols := "mqtt, wsr.v1, wsr.resume." + v.welcome.Token + ".1.2"
+	p := sc.open("/victim", protocols, "Origin: https://good", "Host: tenant-b.example")
 	if p.resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("two hosts: status %d", p.resp.StatusCode)
 	}
-	p = sc.open("/other-path", "mqtt, wsr.v1, wsr.resume."+v.welcome.Token+".1.2", "Origin: https://good")
-	if how := p.verdict(); how != "resumed" || sc.app.dialled("/other-path") != 0 || p.welcome.Subprotocol != v.welcome.Subprotocol {
-		t.Errorf("on another path: %s, the app was dialled %d times", how, sc.app.dialled("/other-path"))
+	try := func(path, host string) *testClient {
+		return sc.openWith(path, strings.Replace(upgradeHead(path, protocols, "Origin: https://good"), "Host: app.example", "Host: "+host, 1))
+	}
+	for _, path := range []string{"/other-path", "/Victim", "/victim/", "//victim", "/x/../victim", "/./victim", "/%76ictim", "/victim%3F", "/victim%2f", "/victim;a", "/victim/../admin", "/"} {
+		if how := try(path, "app.example").verdict(); how != "reset token" {
+			t.Errorf("at %s: %s", path, how)
+		}
+	}
+	for _, host := range []string{"tenant-b.example", "app.example:8080", "app.example.", "app.example.evil", "xapp.example", "127.0.0.1", "[::1]"} {
+		if how := try("/victim", host).verdict(); how != "reset token" {
+			t.Errorf("for %s: %s", host, how)
+		}
+	}
+	v.untouched()
+	v.conn.Close()
+	p = try("/victim?token=fresh", "APP.Example:80")
+	if how := p.verdict(); how != "resumed" || sc.app.dialled("/victim") != 1 || p.welcome.Subprotocol != v.welcome.Subprotocol {
+		t.Errorf("at its own place: %s, the app was dialled %d times", how, sc.app.dialled("/victim"))
 	}
 	p.conn.Close()
 	q := sc.open("/never", "mqtt, wsr.v1, wsr.resume."+v.welcome.Token+".1.2", "Origin: https://good")

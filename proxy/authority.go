@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -29,11 +30,25 @@ const (
 	maxAskBody = 4 << 10
 )
 
-// binding is the hash of what a token is bound to: the Origin always, and what
-// Config.Bind lists, each as it came with this request (PROTOCOL §8.4). The
-// order of the list does not matter, so that pods need not agree on it.
-func binding(r *http.Request, bind []string) (b [16]byte) {
+// Entries of Config.Bind that loosen what a token is bound to.
+const (
+	bindAnyHost = "any-host"
+	bindAnyPath = "any-path"
+)
+
+// binding is the hash of what a token is bound to: Origin, path and Host, unless
+// Config.Bind loosens the last two, and what Config.Bind lists, each as it came
+// with this request (PROTOCOL §8.4). The order of the list does not matter, so
+// that pods need not agree on it. r is the client's own request, also where
+// another sidecar passed it on.
+func binding(r *http.Request, scheme string, bind []string) (b [16]byte) {
 	d := upgrade.NewDigest()
+	if !slices.Contains(bind, bindAnyHost) {
+		d.Add("host", []string{normalHost(r.Host, scheme)})
+	}
+	if !slices.Contains(bind, bindAnyPath) {
+		d.Add("path", []string{rawPath(r)})
+	}
 	origin := slices.Clone(r.Header["Origin"])
 	for i := range origin {
 		origin[i] = strings.ToLower(origin[i])
@@ -53,6 +68,31 @@ func binding(r *http.Request, bind []string) (b [16]byte) {
 	}
 	copy(b[:], d.Sum(nil))
 	return b
+}
+
+// rawPath is the path of r as the app sees it. It is not decoded and not
+// cleaned: what looks alike to us may be two places to the app.
+func rawPath(r *http.Request) string {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	return path
+}
+
+// normalHost is host such that two texts of one place are alike: letters are
+// small, and a default port is left out. Behind a proxy that ends TLS the scheme
+// is not the client's, so that 443 is a default port whatever the scheme.
+func normalHost(host, scheme string) string {
+	host = strings.ToLower(host)
+	name, port := host, ""
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		name, port = host[:i], host[i:]
+	}
+	if port == ":" || port == ":443" || port == ":80" && scheme != "https" {
+		port = ""
+	}
+	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")); err == nil && a.Is6() {
+		name = "[" + a.String() + "]"
+	}
+	return name + port
 }
 
 // cookieValues returns the values of a cookie as they came. net/http would

@@ -18,7 +18,7 @@ import (
 )
 
 func bindingOf(bind []string, header http.Header) [16]byte {
-	return binding(&http.Request{Header: header}, bind)
+	return binding(&http.Request{Host: "app.example", RequestURI: "/ws", Header: header}, "http", bind)
 }
 
 // No two of these requests may have the same binding.
@@ -74,6 +74,45 @@ func TestBindingsAgree(t *testing.T) {
 		if bindingOf(tc.bind, tc.header) != want {
 			t.Errorf("%d: bound to something else", i)
 		}
+	}
+}
+
+// Path and Host are part of what a token is bound to, each text for itself,
+// unless the setting loosens one of them.
+func TestBindingToPathAndHost(t *testing.T) {
+	at := func(scheme, host, uri string, bind ...string) [16]byte {
+		return binding(&http.Request{Host: host, RequestURI: uri}, scheme, bind)
+	}
+	for _, same := range [][2][16]byte{
+		{at("http", "A.example", "/ws?t=1"), at("http", "a.EXAMPLE:80", "/ws?t=2")},
+		{at("https", "a", "/ws"), at("https", "a:443", "/ws?")},
+		{at("http", "a", "/ws"), at("http", "a:443", "/ws")}, // TLS ends in front of us
+		{at("http", "a", "/ws"), at("http", "a:", "/ws")},
+		{at("http", "[::1]:80", "/"), at("http", "[0:0:0:0:0:0:0:1]", "/")},
+		{at("http", "a", "/x", "any-path"), at("http", "a", "/y", "any-path")},
+		{at("http", "a", "/x", "any-host"), at("http", "b", "/x", "any-host")},
+	} {
+		if same[0] != same[1] {
+			t.Errorf("%x and %x are one place", same[0], same[1])
+		}
+	}
+	seen := make(map[[16]byte]string)
+	for _, place := range []string{
+		"a /ws", "b /ws", "a:8080 /ws", "a. /ws", "[::1] /ws", "[::1]:8080 /ws", "[::2] /ws", "::1 /ws:", "127.0.0.1 /ws",
+		"a /WS", "a /ws/", "a //ws", "a /x/../ws", "a /./ws", "a /%77s", "a /ws%2f", "a /ws%2F", "a /ws%3f", "a /ws;x",
+	} {
+		host, uri, _ := strings.Cut(place, " ")
+		b := at("http", host, uri)
+		if other := seen[b]; other != "" {
+			t.Errorf("%s and %s are bound alike", place, other)
+		}
+		seen[b] = place
+	}
+	if at("https", "a:80", "/") == at("https", "a", "/") {
+		t.Error("80 is no default port of https")
+	}
+	if at("http", "a", "/x", "any-path") == at("http", "b", "/x", "any-path") || at("http", "a", "/x", "any-host") == at("http", "a", "/y", "any-host") {
+		t.Error("one entry loosens both")
 	}
 }
 

@@ -20,8 +20,8 @@ const minPlainKey = 16
 
 // plainKey returns the id of the session that a client without wsr.v1 means,
 // if Config.PlainResume says how it tells and it does. The id is a hash, so
-// that what the client says is kept nowhere, and of its Origin too.
-func plainKey(r *http.Request, by string) (id wire.SessionID, ok bool) {
+// that what the client says is kept nowhere, and of Origin, path and Host too.
+func plainKey(r *http.Request, scheme, by string) (id wire.SessionID, ok bool) {
 	kind, name, _ := strings.Cut(by, ":")
 	var values []string
 	switch kind {
@@ -35,7 +35,7 @@ func plainKey(r *http.Request, by string) (id wire.SessionID, ok bool) {
 	}
 	d := upgrade.NewDigest()
 	d.Add("plain", values)
-	d.Add("place", []string{r.Host, r.URL.Path, strings.ToLower(r.Header.Get("Origin"))})
+	d.Add("place", []string{normalHost(r.Host, scheme), rawPath(r), strings.ToLower(r.Header.Get("Origin"))})
 	copy(id[:], d.Sum(nil))
 	return id, true
 }

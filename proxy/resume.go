@@ -49,7 +49,7 @@ func (q *request) resume() {
 		Attempt:  q.offer.Resume.Attempt,
 	}}}
 	t, err := wire.OpenToken(q.s.cfg.Tokens, q.offer.Resume.Token)
-	if err == nil && t.Binding == binding(q.r, q.s.cfg.Bind) {
+	if err == nil && t.Binding == binding(q.r, q.scheme, q.s.cfg.Bind) {
 		r.facts.Token, q.session = t, t.Session
 		r.facts.Position.Epoch = t.Epoch
 	}

@@ -76,8 +76,10 @@ type Config struct {
 
 	Heartbeat heartbeat.Config
 
-	// Bind lists what tokens are bound to beside the Origin: authorization,
-	// cookie:<name>, header:<name>.
+	// Bind lists what tokens are bound to beside Origin, path and Host:
+	// authorization, cookie:<name>, header:<name>. The entries any-path and
+	// any-host say that a token is good at any path or Host; ResumeAuth then
+	// cannot be asked about what the session began with.
 	Bind []string
 	// ResumeAuth is a path of the app that is asked before a resume, and says
 	// 2xx if the client may; empty: nobody is asked.

@@ -134,7 +134,7 @@ func (q *request) accept(protocol, extensions string, header http.Header) (net.C
 // plain joins a client that did not negotiate wsr.v1 with the app.
 func (q *request) plain() {
 	s := q.s
-	if id, ok := plainKey(q.r, q.s.cfg.PlainResume); ok {
+	if id, ok := plainKey(q.r, q.scheme, q.s.cfg.PlainResume); ok {
 		q.plainResume(id)
 		return
 	}

@@ -18,9 +18,16 @@ const (
 	queryPrefix  = "query:"
 )
 
-// Binding lists what a resume token is bound to besides Origin, which it
-// always is: entries header:<Canonical-Name> and cookie:NAME, sorted, so
-// that sidecars agree whatever the order they were given in.
+// Entries that loosen what a token is bound to.
+const (
+	anyHost = "any-host"
+	anyPath = "any-path"
+)
+
+// Binding lists what a resume token is bound to besides Origin, path and Host:
+// entries header:<Canonical-Name> and cookie:NAME, and any-path and any-host for
+// what it is not bound to, sorted, so that sidecars agree whatever the order
+// they were given in.
 type Binding []string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -56,6 +63,9 @@ func parseBinding(s string) (string, error) {
 		}
 		return s, nil
 	}
+	if s == anyHost || s == anyPath {
+		return s, nil
+	}
 	name, ok := strings.CutPrefix(s, headerPrefix)
 	if !ok {
 		name = s
@@ -76,6 +86,11 @@ func parseBinding(s string) (string, error) {
 	return headerPrefix + name, nil
 }
 
+// loose reports whether a token is good at more than one path or Host.
+func (b Binding) loose() bool {
+	return slices.Contains(b, anyHost) || slices.Contains(b, anyPath)
+}
+
 // isToken reports whether s is a token of RFC 9110 section 5.6.2, as names of
 // header fields and of cookies are.
 func isToken(s string) bool {
@@ -90,7 +105,7 @@ func alphanumeric(r rune) bool {
 
 // Allowed describes the text form.
 func (Binding) Allowed() string {
-	return "comma-separated: authorization, cookie:NAME, header:NAME, origin"
+	return "comma-separated: authorization, cookie:NAME, header:NAME, origin, any-host, any-path"
 }
 
 // String returns the text form.

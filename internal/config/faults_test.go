@@ -117,6 +117,7 @@ func TestFaults(t *testing.T) {
 		{"policy", "WSR_STORE_POLICY=maybe", []string{"WSR_STORE_POLICY", "available, strict"}},
 		{"retry", "WSR_UPSTREAM_RETRY=11m", []string{"WSR_UPSTREAM_RETRY", "too large", "to 10m"}},
 		{"binding", "WSR_TOKEN_BIND=authorization,sid", []string{"WSR_TOKEN_BIND", "entry 2 is none", "cookie:NAME"}},
+		{"binding loosened, app asked", "WSR_TOKEN_BIND=any-path WSR_RESUME_AUTH=/may", []string{"WSR_TOKEN_BIND", "WSR_RESUME_AUTH", "could not be asked"}},
 		{"binding without a name", "WSR_TOKEN_BIND=cookie:", []string{"WSR_TOKEN_BIND", "entry 1 does not name a cookie"}},
 		{"binding, no header name", "WSR_TOKEN_BIND=header:a/b", []string{"WSR_TOKEN_BIND", "entry 1 does not name a header field"}},
 		{"binding twice", "WSR_TOKEN_BIND=authorization,header:AUTHORIZATION", []string{"WSR_TOKEN_BIND", "entry 2 is there twice"}},

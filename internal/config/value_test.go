@@ -131,6 +131,9 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestBinding(t *testing.T) {
+	if got := mustLoad(t, "WSR_TOKEN_BIND=any-path,any-host").TokenBind; !slices.Equal(got, Binding{"any-host", "any-path"}) {
+		t.Errorf("loosened: %q", got)
+	}
 	c := mustLoad(t, "WSR_TOKEN_BIND=cookie:sid, origin,header:x-user,Authorization,header:authorization-info")
 	if got := c.TokenBind.String(); got != "cookie:sid,authorization,header:Authorization-Info,header:X-User" {
 		t.Errorf("String() = %q", got)
