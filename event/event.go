@@ -84,6 +84,8 @@ const (
 	RoundTrip
 	// LinkState: a client's link entered a state.
 	LinkState
+	// ForeignRecord: a message in the journal that no owner wrote was skipped.
+	ForeignRecord
 	// Panicked: a session broke an invariant and was ended.
 	Panicked
 )
@@ -92,7 +94,7 @@ var kindNames = names{
 	Refused: "refused", Accepted: "accepted", Began: "began", Ended: "ended", Detached: "detached", Resumed: "resumed",
 	Forwarded: "forwarded", TokenReused: "token reused", Authorized: "authorised", HandedOver: "handed over",
 	AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
-	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", Panicked: "panicked",
+	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", ForeignRecord: "foreign record", Panicked: "panicked",
 }
 
 func (k Kind) String() string { return kindNames.of(uint8(k)) }

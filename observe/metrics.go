@@ -40,6 +40,7 @@ type Metrics struct {
 	handedOver                 set[event.HandOverCause]
 	ownership                  set[event.OwnershipOutcome]
 	reused                     prometheus.Counter
+	foreign                    prometheus.Counter
 	available                  prometheus.Gauge
 
 	plainAge, resilientAge prometheus.Observer

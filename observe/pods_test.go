@@ -19,6 +19,7 @@ func TestPodEvents(t *testing.T) {
 		{Kind: event.Forwarded, Forward: event.ForwardNotOwner, Took: time.Second},
 		{Kind: event.Forwarded, Forward: event.ForwardUnreachable, Took: 5 * time.Second},
 		{Kind: event.TokenReused},
+		{Kind: event.ForeignRecord},
 		{Kind: event.AppRestarted, Restart: event.RestartOK, Took: 2 * time.Second},
 		{Kind: event.AppRestarted, Restart: event.RestartGaveUp, Took: 30 * time.Second},
 		{Kind: event.HandedOver, HandOver: event.HandOverMoved},
@@ -42,6 +43,7 @@ func TestPodEvents(t *testing.T) {
 		`wsr_tunnel_answer_seconds_count 2`, // the third is no answer
 		`wsr_tunnel_answer_seconds_sum 4`,
 		`wsr_token_reuse_total 1`,
+		`wsr_journal_foreign_messages_total 1`,
 		`wsr_app_restarts_total{outcome="ok"} 1`,
 		`wsr_app_restarts_total{outcome="gave_up"} 1`,
 		`wsr_app_restart_seconds_sum 2`,

@@ -44,6 +44,9 @@ func (c *sessionDriver) append(rec *store.Record) session.PersistResult {
 	case errors.Is(err, store.ErrFenced):
 		return session.PersistRefused
 	case errors.Is(err, store.ErrLost):
+		if !errors.Is(err, store.ErrForeign) { // those are told by whoever meets them, and anyone can put them there
+			c.srv.log.Warn("journal lost records of a session; writing them again", "session", c.id.String())
+		}
 		return c.refind(ctx, rec)
 	}
 	c.srv.log.Debug("journal append failed", "session", c.id.String(), "error", err)
@@ -52,12 +55,11 @@ func (c *sessionDriver) append(rec *store.Record) session.PersistResult {
 
 // refind looks where the chain of records stands after some of it was lost.
 func (c *sessionDriver) refind(ctx context.Context, rec *store.Record) session.PersistResult {
-	c.srv.log.Warn("journal lost records of a session; writing them again", "session", c.id.String())
 	j := &c.journal
 	st, err := c.srv.cfg.Store.Load(ctx, store.ID(c.id))
 	switch {
-	case errors.Is(err, store.ErrNotFound):
-		j.revision = 0
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrCorrupt):
+		j.revision = 0 // nothing that can be read is left
 	case err != nil:
 		return session.PersistFailed
 	case st.Epoch > rec.Epoch || st.Epoch == rec.Epoch && st.Writer != j.writer:

@@ -6,9 +6,10 @@ import (
 )
 
 const (
-	// SnapshotEvery is how many stored parts may follow a Snapshot: half the
-	// ring, so that a snapshot is whole in it at any time (see MaxParts).
-	SnapshotEvery = 16
+	// SnapshotEvery is how many stored parts may follow a Snapshot: less than
+	// half the ring, so that a snapshot is whole in it at any time, and the part
+	// before it, which shows that it is in its place (see MaxParts).
+	SnapshotEvery = 15
 
 	// RefreshInterval is how often the owner of an idle session writes a
 	// Snapshot, ± RefreshJitter of it, so that no session that lives reaches

@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -11,13 +12,16 @@ import (
 type Stored struct {
 	Revision Revision
 	Record   *Record
-	Err      error
-	Parts    int // stored parts that this stands for
+	Err      error // an owner wrote it: ErrNewer or ErrCorrupt
+	Foreign  error // no owner wrote it there: it is skipped
+	Parts    int   // stored parts that this stands for
 }
 
 // Fold makes a State of a chain, oldest first. It is pure. A record that
 // cannot be read matters only until the next Snapshot, which replaces all
-// before it. The error is ErrNotFound, or wraps ErrCorrupt.
+// before it. What no owner wrote counts as a part and for nothing else, unless
+// nothing else is there. The error is ErrNotFound, or wraps ErrCorrupt or
+// ErrNewer.
 func Fold(chain []Stored) (*State, error) {
 	f := folding{}
 	for i := range chain {
@@ -26,6 +30,8 @@ func Fold(chain []Stored) (*State, error) {
 	switch {
 	case f.broken != nil:
 		return nil, f.broken
+	case !f.seen && f.foreign != nil:
+		return nil, fmt.Errorf("%w: nothing is left but what no owner wrote: %w", ErrCorrupt, f.foreign)
 	case !f.seen:
 		return nil, ErrNotFound
 	}
@@ -38,12 +44,15 @@ type folding struct {
 	seen     bool  // a record was folded
 	anchored bool  // a record that needs nothing before it was folded
 	broken   error // a record after the last anchor cannot be read
+	foreign  error // why the newest foreign message is one
 }
 
 func (f *folding) add(s *Stored) {
 	f.Revision = s.Revision
 	f.SinceSnapshot += s.Parts
 	switch {
+	case s.Foreign != nil:
+		f.foreign = s.Foreign
 	case s.Err != nil:
 		f.broken = s.Err
 	case s.Record == nil:

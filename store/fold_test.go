@@ -52,6 +52,7 @@ func TestFoldContext(t *testing.T) {
 func TestFold(t *testing.T) {
 	const top = ^uint32(0)
 	bad := Stored{Err: ErrCorrupt, Parts: 1}
+	junk := Stored{Foreign: errMoved, Parts: 1}
 	half := Stored{Parts: 1}
 	first := rec(Delta, 1, 0, 2, 1, 2)
 	first.Record.First = true
@@ -80,6 +81,8 @@ func TestFold(t *testing.T) {
 		"fenced owner":          {[]Stored{rec(Snapshot, 2, 0, 1, 1), rec(Snapshot, 1, 0, 2, 1, 2)}, []uint32{1}, false, nil},
 		"corrupt":               {[]Stored{rec(Snapshot, 1, 0, 1, 1), bad, rec(Delta, 1, 0, 2, 2)}, nil, false, ErrCorrupt},
 		"corrupt, replaced":     {[]Stored{bad, rec(Snapshot, 1, 0, 1, 1)}, []uint32{1}, false, nil},
+		"junk":                  {[]Stored{junk, rec(Snapshot, 1, 0, 1, 1), junk, rec(Delta, 1, 0, 2, 2), junk}, []uint32{1, 2}, false, nil},
+		"nothing but junk":      {[]Stored{junk, junk}, nil, false, ErrCorrupt},
 		"unfinished at the end": {[]Stored{rec(Snapshot, 1, 0, 1, 1), half}, []uint32{1}, false, nil},
 	} {
 		for i := range tc.chain {
@@ -173,6 +176,16 @@ func checkRing(t *testing.T, log []Stored, acked uint32) *State {
 			done := kept[i].Record != nil
 			kept[i].Record = nil
 			if done {
+				break
+			}
+		}
+	}
+	if cut := len(log) - len(kept); len(kept) == Ring {
+		// Nothing shows that the oldest one is in its place (linked), so what it
+		// is a part of is no record.
+		for i := range kept {
+			kept[i].Record = nil
+			if log[cut+i].Record != nil {
 				break
 			}
 		}

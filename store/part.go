@@ -12,14 +12,18 @@ import (
 
 const (
 	// MaxParts bounds the stored parts of one record, so that the ring has
-	// room for a snapshot, SnapshotEvery parts after it and the next snapshot
-	// (7 + 16 + 7), with two to spare for claims of owners that died at once.
+	// room for the part before a snapshot, the snapshot, SnapshotEvery parts
+	// after it and the next snapshot (1 + 7 + 15 + 7), with two to spare for
+	// claims of owners that died at once.
 	MaxParts = 7
 
-	// version is the first byte of every part; a reader refuses others.
-	version = 2
+	// version is the first byte of every part (docs/COMPATIBILITY.md).
+	version = 3
 
-	headerSize = 1 + 1 + 1 + 1 + 4 + 4 + 8
+	// envelopeSize is what the header has in every version, in this place.
+	envelopeSize = 1 + 1 + 8 + 4 + 8
+
+	headerSize = envelopeSize + 1 + 1 + 1 + 4
 
 	// partOverhead is what a part adds to its piece of the body.
 	partOverhead = headerSize + keyring.Overhead
@@ -33,19 +37,26 @@ const aadPrefix = "wsr journal part"
 // the session id: a part cannot be changed, moved to another session or
 // another place, or left out unnoticed.
 //
-//	version u8 | kind u8 | part u8 | parts u8 | epoch u32 | n u32 | author 8 B
+//	version u8 | size of the header u8 | after u64 | epoch u32 | author 8 B |
+//	kind u8 | part u8 | parts u8 | n u32
+//
+// Up to the author it is the envelope, which stays as it is in later versions:
+// so an owner is fenced by one that writes a newer version, too.
 type header struct {
-	kind        Kind
-	part, parts uint8 // part counts from 0
+	after       Revision // of the message before it in the chain: it is nowhere else
 	epoch, n    uint32
 	author      [8]byte // hash of owner and writer
+	kind        Kind
+	part, parts uint8 // part counts from 0
 }
 
 func (h *header) append(b []byte) []byte {
-	b = append(b, version, byte(h.kind), h.part, h.parts)
+	b = append(b, version, headerSize)
+	b = binary.BigEndian.AppendUint64(b, uint64(h.after))
 	b = binary.BigEndian.AppendUint32(b, h.epoch)
-	b = binary.BigEndian.AppendUint32(b, h.n)
-	return append(b, h.author[:]...)
+	b = append(b, h.author[:]...)
+	b = append(b, byte(h.kind), h.part, h.parts)
+	return binary.BigEndian.AppendUint32(b, h.n)
 }
 
 // author identifies the ownership that wrote r, by which an owner recognises
@@ -55,25 +66,37 @@ func (r *Record) author() [8]byte {
 	return [8]byte(sum[:8])
 }
 
-func parseHeader(b []byte) (h header, err error) {
-	if len(b) < headerSize {
-		return h, fmt.Errorf("%w: %d bytes", ErrCorrupt, len(b))
-	}
-	if b[0] != version {
-		return h, fmt.Errorf("%w: record of version %d: this program knows only %d", ErrCorrupt, b[0], version)
+// parseEnvelope reads what a header has in every version, and returns the
+// header's bytes. What is shorter or older was not written by any owner here.
+func parseEnvelope(b []byte) (h header, head []byte, err error) {
+	switch {
+	case len(b) < envelopeSize:
+		return h, nil, fmt.Errorf("%w: %d bytes", ErrCorrupt, len(b))
+	case b[0] < version:
+		return h, nil, fmt.Errorf("%w: record of version %d: this program knows only %d", ErrCorrupt, b[0], version)
+	case int(b[1]) < envelopeSize || int(b[1]) > len(b):
+		return h, nil, fmt.Errorf("%w: header of %d bytes", ErrCorrupt, b[1])
 	}
 	h = header{
-		kind:   Kind(b[1]),
-		part:   b[2],
-		parts:  b[3],
-		epoch:  binary.BigEndian.Uint32(b[4:]),
-		n:      binary.BigEndian.Uint32(b[8:]),
-		author: [8]byte(b[12:]),
+		after:  Revision(binary.BigEndian.Uint64(b[2:])),
+		epoch:  binary.BigEndian.Uint32(b[10:]),
+		author: [8]byte(b[14:]),
 	}
+	return h, b[:b[1]], nil
+}
+
+// parse reads the rest of a header of this version.
+func (h *header) parse(b []byte) error {
+	if len(b) != headerSize {
+		return fmt.Errorf("%w: header of %d bytes", ErrCorrupt, len(b))
+	}
+	rest := b[envelopeSize:]
+	h.kind, h.part, h.parts = Kind(rest[0]), rest[1], rest[2]
+	h.n = binary.BigEndian.Uint32(rest[3:])
 	if h.parts == 0 || h.parts > MaxParts || h.part >= h.parts {
-		return h, fmt.Errorf("%w: part %d of %d", ErrCorrupt, h.part, h.parts)
+		return fmt.Errorf("%w: part %d of %d", ErrCorrupt, h.part, h.parts)
 	}
-	return h, nil
+	return nil
 }
 
 // A part is one piece of a record's body with its header.
@@ -102,22 +125,31 @@ func split(rec *Record, limit int) ([]part, error) {
 	return parts, nil
 }
 
-// seal returns p as it is stored: the header, then the sealed piece.
-func (p *part) seal(ring *keyring.Ring, id ID) []byte {
+// seal returns p as it is stored behind revision after: the header, then the
+// sealed piece.
+func (p *part) seal(ring *keyring.Ring, id ID, after Revision) []byte {
+	p.after = after
 	b := p.append(make([]byte, 0, len(p.piece)+partOverhead))
 	return ring.Seal(b, p.piece, aad(id, b))
 }
 
-// open reads a stored part.
+// open reads a stored part. Its error is a *foreignError for what no owner of
+// the session wrote, ErrNewer for what one of a newer version did, of which p
+// then has the envelope, and ErrCorrupt for what one wrote that makes no sense.
 func open(ring *keyring.Ring, id ID, data []byte) (p part, err error) {
-	if p.header, err = parseHeader(data); err != nil {
-		return p, err
-	}
-	p.piece, err = ring.Open(nil, data[headerSize:], aad(id, data[:headerSize]))
+	h, head, err := parseEnvelope(data)
 	if err != nil {
-		return p, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return p, &foreignError{err}
 	}
-	return p, nil
+	piece, err := ring.Open(nil, data[len(head):], aad(id, head))
+	if err != nil {
+		return p, &foreignError{fmt.Errorf("%w: %w", ErrCorrupt, err)}
+	}
+	p.header, p.piece = h, piece
+	if v := data[0]; v > version {
+		return p, fmt.Errorf("%w: version %d, this program knows only %d", ErrNewer, v, version)
+	}
+	return p, p.parse(head)
 }
 
 func aad(id ID, head []byte) []byte {
@@ -125,30 +157,45 @@ func aad(id ID, head []byte) []byte {
 	return append(append(append(b, aadPrefix...), id[:]...), head...)
 }
 
-// equal reports whether p and q are the same part of the same record.
+// equal reports whether p and q are the same part of the same record, wherever
+// they are stored.
 func (p *part) equal(q *part) bool {
-	return p.header == q.header && bytes.Equal(p.piece, q.piece)
+	want := q.header
+	want.after = p.after
+	return p.header == want && bytes.Equal(p.piece, q.piece)
 }
 
 // follows reports whether p is the part after q of the same record.
 func (p *part) follows(q *part) bool {
 	want := q.header
 	want.part++
+	want.after = p.after
 	return p.header == want
 }
 
 // assemble makes records of the messages of one chain, oldest first. A record
 // whose parts are not all there is skipped: its writer never finished, or the
-// ring dropped its beginning. Only the revisions of its parts are kept.
+// ring dropped its beginning. Only the revisions of its parts are kept. What no
+// owner wrote, or not in this place, is skipped wherever it is, between the
+// parts of a record too (Stored.Foreign).
 func assemble(ring *keyring.Ring, id ID, messages []Message) []Stored {
 	var (
 		out     []Stored
 		pending []part // of a record that is not complete yet
 	)
-	for _, m := range messages {
+	for i, m := range messages {
 		out = append(out, Stored{Revision: m.Revision, Parts: 1})
-		last := &out[len(out)-1]
+		last := &out[i]
 		p, err := open(ring, id, m.Data)
+		var foreign *foreignError
+		if errors.As(err, &foreign) {
+			last.Foreign = err
+			continue
+		}
+		if !linked(messages, i, p.after) {
+			last.Foreign = errMoved
+			continue
+		}
 		switch {
 		case err != nil:
 			last.Err, pending = err, nil
@@ -166,6 +213,18 @@ func assemble(ring *keyring.Ring, id ID, messages []Message) []Stored {
 		}
 	}
 	return out
+}
+
+// linked reports whether message i, which was written behind revision after, is
+// in its place. The predecessor of the oldest one is not there to tell. In a
+// ring that is full it counts for nothing, since whoever fills the ring may
+// have put it there; the Cadence sees to it that a younger Snapshot is in the
+// ring then. Otherwise its predecessor reached its age.
+func linked(messages []Message, i int, after Revision) bool {
+	if i == 0 {
+		return len(messages) < Ring
+	}
+	return messages[i-1].Revision == after
 }
 
 // join makes a record of all its parts.

@@ -180,9 +180,10 @@ var (
 	ErrFenced = errors.New("store: fenced by another owner")
 
 	// ErrLost means that the revision to append after is gone although no other
-	// owner wrote: it expired, or was lost in a power cut. The owner loads, and
-	// if the epoch is still its own or nothing is there, goes on with a
-	// Snapshot.
+	// owner wrote: it expired, or was lost in a power cut, or what no owner wrote
+	// may push it out of the ring (ErrForeign too). The owner loads, and if the
+	// epoch is still its own or nothing that it can read is there, goes on with
+	// a Snapshot.
 	ErrLost = errors.New("store: records were lost")
 
 	// ErrFull means that the store's limits are reached: nothing was stored,
@@ -199,4 +200,12 @@ var (
 
 	// ErrCorrupt means that records are there and cannot be read.
 	ErrCorrupt = errors.New("store: corrupt record")
+
+	// ErrNewer means that a sidecar of a newer version wrote: one of its version
+	// can read it (docs/COMPATIBILITY.md).
+	ErrNewer = errors.New("store: record of a newer version")
+
+	// ErrForeign means that messages are in the chain which no owner wrote, or
+	// not in that place.
+	ErrForeign = errors.New("store: messages that no owner wrote")
 )

@@ -10,11 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/proxy"
+	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/store/natsstore"
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 const (
@@ -64,6 +67,9 @@ func (s *sidecar) open(ctx context.Context) error {
 		URL: string(s.cfg.NATSURL), CredsFile: string(s.cfg.NATSCreds), NKeyFile: string(s.cfg.NATSNKey), CAFile: string(s.cfg.NATSCA),
 		Keys: ring, Replicas: s.cfg.NATSReplicas, SessionTTL: s.cfg.SessionTTL,
 		Embedded: natsstore.Embedded{Dir: s.cfg.DataDir}, Name: "wsresilience-sidecar " + string(s.cfg.Advertise), Logger: s.log,
+		Foreign: func(f store.Foreign) {
+			s.metrics.Observe(event.Event{Kind: event.ForeignRecord, Session: wire.SessionID(f.ID)})
+		},
 	})
 	if err != nil {
 		return err

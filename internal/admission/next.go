@@ -143,7 +143,8 @@ func failure(err error) Step {
 		// "the journal's records of the session cannot be read"
 		return Refuse{wire.ResetLost, err}
 	}
-	// "the journal cannot be reached"
+	// "the journal cannot be reached, or a newer version wrote the newest of the
+	// session's records": a sidecar of that version can read it.
 	return Refuse{wire.ResetTryAgain, err}
 }
 

@@ -169,8 +169,9 @@ var rows = []row{
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, store.ErrCorrupt) }, Refuse{wire.ResetLost, store.ErrCorrupt}},
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrCorrupt) }, Refuse{wire.ResetLost, store.ErrCorrupt}},
 	}},
-	{"the journal cannot be reached", "RESET 5", []example{
+	{"the journal cannot be reached, or a newer version wrote the newest of the session's records", "RESET 5", []example{
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, store.ErrUnavailable) }, Refuse{wire.ResetTryAgain, store.ErrUnavailable}},
+		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, store.ErrNewer) }, Refuse{wire.ResetTryAgain, store.ErrNewer}},
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrUnavailable) }, Refuse{wire.ResetTryAgain, store.ErrUnavailable}},
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrFull) }, Refuse{wire.ResetTryAgain, store.ErrFull}},
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, context.Canceled) }, Refuse{wire.ResetTryAgain, context.Canceled}},

@@ -72,6 +72,10 @@ type Config struct {
 
 	Embedded Embedded
 
+	// Foreign is called for each message that is skipped because no owner wrote
+	// it, each time that it is met. It must not block. nil: nobody is told.
+	Foreign func(store.Foreign)
+
 	Name   string       // of the connection, as the server lists it
 	Logger *slog.Logger // nil: silent
 }
@@ -92,6 +96,9 @@ func (c *Config) complete() error {
 	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
 	c.Name = cmp.Or(c.Name, "wsresilience")
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Foreign == nil {
+		c.Foreign = func(store.Foreign) {}
+	}
 	if c.embedded() {
 		c.Replicas = cmp.Or(c.Replicas, 1)
 		c.Shards = cmp.Or(c.Shards, 1)

@@ -55,8 +55,11 @@ func TestExternal(t *testing.T) {
 	if len(used) != 2 {
 		t.Errorf("ids use %d of 2 shards", len(used))
 	}
+	large := startServer(t, server.RANDOM_PORT, nil)
 	storetest.RunBackend(t, func(t *testing.T) store.Backend {
-		return mustOpenBackend(t, externalConfig(t, s.ClientURL()))
+		cfg := externalConfig(t, large.ClientURL())
+		cfg.MaxBytes = 56 << 20
+		return mustOpenBackend(t, cfg)
 	})
 }
 

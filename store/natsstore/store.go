@@ -61,7 +61,13 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{SealedStore: store.NewSealedStore(b, b.cfg.Keys), backend: b}, nil
+	s := &Store{SealedStore: store.NewSealedStore(b, b.cfg.Keys), backend: b}
+	log := &foreignLog{log: b.cfg.Logger}
+	s.OnForeign(func(f store.Foreign) {
+		log.record(f)
+		b.cfg.Foreign(f)
+	})
+	return s, nil
 }
 
 // MaxPayload is the largest message in bytes that the server takes, or 0

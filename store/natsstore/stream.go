@@ -58,6 +58,8 @@ func (b *backend) streamConfig(shard int) jetstream.StreamConfig {
 		Discard:           jetstream.DiscardNew,
 		Duplicates:        duplicateWindow,
 		AllowDirect:       true,
+		DenyDelete:        true, // a chain from which a record was taken is an old one
+		DenyPurge:         true,
 		MaxConsumers:      maxConsumers,
 	}
 }

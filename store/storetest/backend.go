@@ -17,7 +17,7 @@ func RunBackend(t *testing.T, open func(t *testing.T) store.Backend) {
 		Run(t, func(t *testing.T) store.Store { return store.NewSealedStore(open(t), Ring(t)) })
 	})
 	t.Run("ring", func(t *testing.T) { testRing(t, open(t)) })
-	t.Run("corrupt", func(t *testing.T) { testCorrupt(t, open(t)) })
+	t.Run("foreign", func(t *testing.T) { testForeign(t, open(t)) })
 	t.Run("unfinished", func(t *testing.T) { testUnfinished(t, open(t)) })
 	t.Run("lost answers", func(t *testing.T) { testLostAnswers(t, open(t)) })
 }
@@ -83,41 +83,6 @@ func readUntil(t *testing.T, b store.Backend, id store.ID, newest store.Revision
 		t.Fatalf("revision %d never seen: %v", newest, err)
 	}
 	return got
-}
-
-// testCorrupt puts what no owner wrote into a chain.
-func testCorrupt(t *testing.T, b store.Backend) {
-	s := store.NewSealedStore(b, Ring(t))
-	a := begin(t, s, "a")
-	a.delta(1, 3)
-	stored := readUntil(t, b, a.id, a.rev)
-	last := stored[len(stored)-1].Data
-	flipped := append([]byte(nil), last...)
-	flipped[len(flipped)-1] ^= 1
-	for name, data := range map[string][]byte{
-		"empty": {}, "text": []byte("not a record"), "bit flipped": flipped, "cut": last[:len(last)/2],
-	} {
-		o := begin(t, s, "a")
-		o.delta(1, 3)
-		put(t, b, o.id, o.rev, data)
-		var err error
-		corrupt := eventually(func() bool {
-			_, err = s.Load(t.Context(), o.id)
-			return errors.Is(err, store.ErrCorrupt)
-		})
-		if !corrupt {
-			t.Errorf("%s: load: %v, want ErrCorrupt", name, err)
-		}
-		if _, err := AdoptLatest(t.Context(), s, o.id, "b", epochStart); !errors.Is(err, store.ErrCorrupt) {
-			t.Errorf("%s: adopt: %v, want ErrCorrupt", name, err)
-		}
-	}
-	// A true record of one session is none of another.
-	other := NewID()
-	put(t, b, other, 0, stored[0].Data)
-	if _, err := AdoptLatest(t.Context(), s, other, "b", epochStart); !errors.Is(err, store.ErrCorrupt) {
-		t.Errorf("moved to another session: %v, want ErrCorrupt", err)
-	}
 }
 
 // testUnfinished: a writer that dies within a record of several parts leaves
