@@ -121,6 +121,21 @@ func (f *Facts) End() time.Time { return f.Moving().Add(f.Schedule.Stragglers) }
 // for what they owe.
 func (f *Facts) Patience() time.Duration { return max(0, f.End().Sub(f.Now)-closing) }
 
+// lastAsked is when the last client is asked to come elsewhere: as early as
+// leaves its app the whole of its patience, but not before half of the time for
+// moves has passed.
+func (f *Facts) lastAsked() time.Time {
+	p := f.Schedule
+	end := f.End().Add(-closing - Patience(p.Notice+p.Move+p.Stragglers))
+	if half := f.Moving().Add(-p.Move / 2); end.Before(half) {
+		end = half
+	}
+	if end.After(f.Moving()) {
+		end = f.Moving()
+	}
+	return end.Add(-MoveDelay)
+}
+
 // Next returns the step that follows from f.
 func Next(f *Facts) Step {
 	notice := f.Began.Add(f.Schedule.Notice)
@@ -146,7 +161,7 @@ func Next(f *Facts) Step {
 // move moves the clients of the list at an even rate.
 func move(f *Facts) Step {
 	last := f.Moving()
-	span := last.Sub(f.Listed) - MoveDelay
+	span := f.lastAsked().Sub(f.Listed)
 	if due := share(f.Clients, f.Now.Sub(f.Listed), span); due > f.Moved {
 		return Move{due - f.Moved}
 	}

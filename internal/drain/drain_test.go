@@ -41,6 +41,22 @@ func TestPatience(t *testing.T) {
 	}
 }
 
+// The last client is asked when its app still has all of its patience, where
+// the drain is long enough for that.
+func TestLastAsked(t *testing.T) {
+	for _, total := range []time.Duration{time.Second, 3 * time.Second, 10 * time.Second, 15 * time.Second, 25 * time.Second, time.Minute, time.Hour} {
+		f := Facts{Schedule: Plan(total), Began: began}
+		last := f.lastAsked()
+		f.Now = last.Add(MoveDelay) // the client has come elsewhere
+		if total >= 10*time.Second && f.Patience() < Patience(total) {
+			t.Errorf("%v: %v are left of %v", total, f.Patience(), Patience(total))
+		}
+		if asking := last.Sub(began) - f.Schedule.Notice + MoveDelay; asking < f.Schedule.Move/2 || asking > f.Schedule.Move {
+			t.Errorf("%v: clients are asked during %v of %v", total, asking, f.Schedule.Move)
+		}
+	}
+}
+
 // Clients are asked at an even rate: one at once, all by the end, and never
 // more than their share.
 func TestShare(t *testing.T) {
@@ -102,9 +118,9 @@ func TestNext(t *testing.T) {
 		{"new clients are refused", facts(5 * time.Second), func(f *Facts) { f.Refusing = true }, List{}},
 		{"no peers", facts(6 * time.Second), func(f *Facts) { f.Refusing, f.Peers = true, false }, Wait{last}},
 		{"the first moves at once", moving(0, 0), nil, Move{1}},
-		{"the second moves after its share", moving(0, 1), nil, Wait{at(6 * time.Second)}},
+		{"the second moves after its share", moving(0, 1), nil, Wait{at(5700 * time.Millisecond)}},
 		{"the second moves", moving(time.Second, 1), nil, Move{1}},
-		{"those that are late move together", moving(4500*time.Millisecond, 2), nil, Move{3}},
+		{"those that are late move together", moving(4500*time.Millisecond, 4), nil, Move{3}},
 		{"not more often than the pace", moving(0, 1), func(f *Facts) { f.Clients = 10_000 }, Wait{at(5*time.Second + pace)}},
 		{"all have moved", moving(10*time.Second, 9), nil, Move{1}},
 		{"those still here are asked again", moving(10*time.Second, 10), nil, Remind{}},
