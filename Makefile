@@ -61,7 +61,7 @@ bench-libraries: ## forwarders on event-loop libraries beside the sidecar's own 
 soak: ## the run with real cuts of the network, SOAKRUNS (10) times, under the race detector
 	go test -race -count=$(SOAKRUNS) -timeout 1h -v -run Cuts ./internal/endtoend
 
-chaos: ## sidecars, apps and a NATS cluster as processes, broken in every way, a thousand sessions (20 minutes)
+chaos: ## sidecars, apps and a NATS cluster as processes, broken in every way, a thousand sessions (25 minutes)
 	go run ./internal/chaos
 
 realapps: ## GraphQL, Socket.IO and MQTT servers from npm, restarted under their own clients (needs node)

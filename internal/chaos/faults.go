@@ -62,7 +62,7 @@ func zombie(ctx context.Context, s *testbed) error {
 		return err
 	}
 	s.say("stopped %s", p.Name)
-	if err := proc.Sleep(ctx, 3*s.runner.o.lease); err != nil {
+	if err := proc.Sleep(ctx, 3*s.lease); err != nil {
 		return err
 	}
 	up, over := s.sessions.connected()
@@ -70,7 +70,7 @@ func zombie(ctx context.Context, s *testbed) error {
 	if err := p.Resume(); err != nil {
 		return err
 	}
-	return proc.Sleep(ctx, 2*s.runner.o.lease)
+	return proc.Sleep(ctx, 2*s.lease)
 }
 
 func natsLeader(ctx context.Context, s *testbed) error {
@@ -142,6 +142,59 @@ func peersAway(ctx context.Context, s *testbed) error {
 	return s.cutting(ctx, 2*cutEvery)
 }
 
+// island leaves clients a pod that can ask nobody who owns what. Its sessions
+// are adopted by the other one when the cut outlasts the lease, and clients come
+// back to it with what that one gave them.
+func island(ctx context.Context, s *testbed) error {
+	p := s.present()[0]
+	for _, d := range []time.Duration{s.lease / 2, max(away, 2*s.lease)} {
+		s.sessions.fault()
+		p.CutNATS()
+		for _, other := range s.present() {
+			other.CutPeers() // with two pods these are all ways between them
+		}
+		s.say("%s is cut from NATS and its peer for %v", p.Name, d)
+		err := s.cutting(ctx, d)
+		p.HealNATS()
+		for _, other := range s.present() {
+			other.HealPeers()
+		}
+		s.say("it reaches them again")
+		if err != nil {
+			return err
+		}
+		if err := s.cutting(ctx, 2*cutEvery); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// queued: of each connection that dies meanwhile the stopped sidecar's socket
+// keeps the attempt, half open, and later ones behind it. When it wakes it
+// reads what its clients have given up long since.
+func queued(ctx context.Context, s *testbed) error {
+	const stopped, every = 25 * time.Second, 3 * time.Second
+	p := s.present()[0]
+	s.sessions.fault()
+	if err := p.Pause(); err != nil {
+		return err
+	}
+	s.say("stopped %s", p.Name)
+	for end := time.Now().Add(stopped); time.Now().Before(end); {
+		n := s.balancer.Cut(faultlink.DropClient, 1, p.Addr)
+		s.say("%d attempts at it were given up", n)
+		if err := proc.Sleep(ctx, min(every, time.Until(end))); err != nil {
+			return err
+		}
+	}
+	if err := p.Resume(); err != nil {
+		return err
+	}
+	s.say("woke %s", p.Name)
+	return s.cutting(ctx, 2*cutEvery)
+}
+
 func storm(ctx context.Context, s *testbed) error {
 	s.sessions.fault()
 	began := time.Now()
@@ -171,7 +224,31 @@ func appRestart(ctx context.Context, s *testbed) error {
 
 // roll replaces all pods, rounds times over.
 func roll(ctx context.Context, s *testbed) error {
-	for round := range s.runner.o.rounds {
+	return s.replaceAll(ctx, s.runner.o.rounds)
+}
+
+// update replaces all pods and restarts the NATS servers, at most twice.
+func update(ctx context.Context, s *testbed) error {
+	for range min(2, s.runner.o.rounds) {
+		if err := s.replaceAll(ctx, 1); err != nil {
+			return err
+		}
+		for _, n := range s.nats.Nodes {
+			_ = n.Terminate(proc.Grace)
+			if err := n.Start(); err != nil {
+				return err
+			}
+			if err := s.until(ctx, natsWait, "all replicas are current", func() bool { return lab.Current(ctx, s.js) }); err != nil {
+				return err
+			}
+			s.say("restarted %s", n.Name())
+		}
+	}
+	return nil
+}
+
+func (s *testbed) replaceAll(ctx context.Context, rounds int) error {
+	for round := range rounds {
 		for _, p := range s.present() {
 			s.sessions.fault()
 			if err := s.replace(ctx, p); err != nil {

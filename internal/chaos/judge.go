@@ -48,10 +48,13 @@ func (s *testbed) judge(r *result) error {
 	s.sessions.fault() // the last one is over too
 	for _, c := range s.sessions.list {
 		c.mu.Lock()
-		r.addSessionLocked(c)
 		c.nextFaultLocked()
+		r.addSessionLocked(c)
 		resumes, gaps = append(resumes, c.resumes...), append(gaps, c.gaps...)
 		c.mu.Unlock()
+	}
+	for a := range maps.Values(r.Answers) {
+		a.Wait = stats.SpreadOf(a.waits)
 	}
 	r.Resume, r.Gap = stats.SpreadOf(resumes), stats.SpreadOf(gaps)
 	return nil
@@ -70,11 +73,35 @@ func (r *result) addSessionLocked(c *session) {
 	r.Zombies += c.book.Overlaps(overlapSlack)
 	r.Foreign += c.book.Foreign
 	r.OpenSockets += c.book.Open()
+	r.addAnswersLocked(c)
 	r.Resumed += c.resumed
 	r.Moves += c.moves
 	for reason, n := range maps.All(c.adopted) {
 		r.Adopted[reason] += n
 	}
+}
+
+// addAnswersLocked adds what a session asked and was answered. The caller holds
+// its lock.
+func (r *result) addAnswersLocked(c *session) {
+	if !c.kind.answers {
+		return
+	}
+	a := r.Answers[c.kind.String()]
+	if a == nil {
+		a = new(answers)
+		r.Answers[c.kind.String()] = a
+	}
+	a.Asked += int(c.book.Sent())
+	a.Surplus += c.surplus
+	if c.ended == nil {
+		for n := range c.asked {
+			if n <= c.book.Sent() {
+				a.Missing++
+			}
+		}
+	}
+	a.waits = append(a.waits, c.waits...)
 }
 
 // reason says in a word why a session ended.

@@ -47,6 +47,27 @@ func TestAccount(t *testing.T) {
 	}
 }
 
+// TestUnanswered: what an app owes is missing, unless its session is over.
+func TestUnanswered(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for _, end := range []error{nil, &client.SessionLostError{Reason: client.LostUnknown}} {
+		c := &session{kind: answer(50 * time.Millisecond), ended: end, asked: map[uint32]time.Time{1: now, 2: now, 3: now, 4: now}}
+		c.book.Accept(3) // the connection did not take the fourth
+		c.answeredLocked(now.Add(80*time.Millisecond), 2)
+		c.answeredLocked(now.Add(90*time.Millisecond), 2)
+		r := &result{Answers: map[string]*answers{}}
+		r.addAnswersLocked(c)
+		got := *r.Answers["answer in 50ms"]
+		want := 2
+		if end != nil {
+			want = 0
+		}
+		if got.Asked != 3 || got.Missing != want || got.Surplus != 1 || c.wait != 30*time.Millisecond {
+			t.Errorf("ended by %v: %+v, waited %v", end, got, c.wait)
+		}
+	}
+}
+
 // TestVerdicts: an allowance forgives what it names and nothing else.
 func TestVerdicts(t *testing.T) {
 	forgiven := allowance{tail: true, again: true, inLost: true, open: true}
@@ -55,15 +76,17 @@ func TestVerdicts(t *testing.T) {
 		always string // the fault that no allowance forgives
 		strict string // the fault without allowances
 	}{
-		"lost":      {spoil: func(r *result) { r.Out.Lost = 1 }, always: "lost in silence"},
-		"doubled":   {spoil: func(r *result) { r.Out.Doubled = 1 }, always: "doubled"},
-		"reordered": {spoil: func(r *result) { r.In.Reordered = 1 }, always: "out of order"},
-		"zombie":    {spoil: func(r *result) { r.Zombies = 1 }, always: "successor"},
-		"reset":     {spoil: func(r *result) { r.Resets["lost"] = 1 }, always: "ended before"},
-		"tail":      {spoil: func(r *result) { r.Out.Tail = 1 }, strict: "last words"},
-		"again":     {spoil: func(r *result) { r.In.Again = 1 }, strict: "second app socket"},
-		"in lost":   {spoil: func(r *result) { r.In.Lost = 1 }, strict: "lost in silence"},
-		"open":      {spoil: func(r *result) { r.OpenSockets = 1 }, strict: "never closed"},
+		"lost":           {spoil: func(r *result) { r.Out.Lost = 1 }, always: "lost in silence"},
+		"doubled":        {spoil: func(r *result) { r.Out.Doubled = 1 }, always: "doubled"},
+		"reordered":      {spoil: func(r *result) { r.In.Reordered = 1 }, always: "out of order"},
+		"zombie":         {spoil: func(r *result) { r.Zombies = 1 }, always: "successor"},
+		"reset":          {spoil: func(r *result) { r.Resets["lost"] = 1 }, always: "ended before"},
+		"tail":           {spoil: func(r *result) { r.Out.Tail = 1 }, strict: "last words"},
+		"again":          {spoil: func(r *result) { r.In.Again = 1 }, strict: "second app socket"},
+		"in lost":        {spoil: func(r *result) { r.In.Lost = 1 }, strict: "lost in silence"},
+		"unanswered":     {spoil: func(r *result) { r.Answers = map[string]*answers{"app": {Missing: 1}} }, strict: "answers missing"},
+		"answered twice": {spoil: func(r *result) { r.Answers = map[string]*answers{"app": {Surplus: 1}} }, strict: "answered before"},
+		"open":           {spoil: func(r *result) { r.OpenSockets = 1 }, strict: "never closed"},
 	} {
 		for _, a := range []allowance{{}, forgiven} {
 			r := &result{Resets: map[string]int{}}

@@ -20,20 +20,30 @@ type result struct {
 	Sessions    int
 	Seconds     float64
 	Out, In     ledger.Count
-	Resets      map[string]int // sessions that ended before their time, by reason
-	Resumed     int            // WELCOME resumed
-	Moves       int            // resumes and adoptions while the old connection still worked
-	Adopted     map[string]int // by reason
-	Resume      stats.Spread   // from the loss of a connection to WELCOME
-	Gap         stats.Spread   // the longest gap between messages around each fault, fast sessions that felt it
-	Zombies     int            // app sockets that were spoken to after their successor had been opened
-	Foreign     int            // messages of another session
-	OpenSockets int            // app sockets that never heard of their end
-	PeakMiB     float64        // memory of the largest sidecar
-	Late        stats.Spread   // of a timer in the harness
-	Busy        float64        // share of the machine's processors
+	Resets      map[string]int      // sessions that ended before their time, by reason
+	Resumed     int                 // WELCOME resumed
+	Moves       int                 // resumes and adoptions while the old connection still worked
+	Adopted     map[string]int      // by reason
+	Resume      stats.Spread        // from the loss of a connection to WELCOME
+	Gap         stats.Spread        // the longest gap between messages around each fault, fast sessions that felt it
+	Answers     map[string]*answers `json:",omitempty"` // by kind of app
+	Zombies     int                 // app sockets that were spoken to after their successor had been opened
+	Foreign     int                 // messages of another session
+	OpenSockets int                 // app sockets that never heard of their end
+	PeakMiB     float64             // memory of the largest sidecar
+	Late        stats.Spread        // of a timer in the harness
+	Busy        float64             // share of the machine's processors
 	Faults      []string
 	Notes       []string
+}
+
+// answers are what became of messages that apps answer.
+type answers struct {
+	Asked, Missing int
+	Surplus        int          // to what was answered before, or never asked
+	Wait           stats.Spread // the longest around each fault, beyond the app's own time
+
+	waits []time.Duration
 }
 
 func (r *result) fault(format string, args ...any) {
@@ -66,6 +76,14 @@ func (r *result) conclude(sc *scenario) {
 	for _, c := range never {
 		if c.n != 0 {
 			r.fault("%d %s", c.n, c.what)
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(r.Answers)) {
+		if n := unless(a.tail, r.Answers[kind].Missing); n > 0 {
+			r.fault("%s: %d answers missing", kind, n)
+		}
+		if n := unless(a.again, r.Answers[kind].Surplus); n > 0 {
+			r.fault("%s: %d answers to what was answered before", kind, n)
 		}
 	}
 	if limit := float64(a.gap.Milliseconds()); limit > 0 && r.Gap.P99 > limit {
@@ -107,6 +125,10 @@ func (r *result) text() string {
 		r.Resumed, counts(r.Adopted), r.Moves, counts(r.Resets), r.Zombies, r.OpenSockets)
 	fmt.Fprintf(&b, "  ms: resume %s; gap %s; timers late %s; processors %.0f %% busy; peak %.0f MiB\n",
 		r.Resume, r.Gap, r.Late, 100*r.Busy, r.PeakMiB)
+	for _, kind := range slices.Sorted(maps.Keys(r.Answers)) {
+		a := r.Answers[kind]
+		fmt.Fprintf(&b, "  %s: asked %d, missing %d, twice %d; ms waited beyond that %s\n", kind, a.Asked, a.Missing, a.Surplus, a.Wait)
+	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(&b, "  note: %s\n", n)
 	}

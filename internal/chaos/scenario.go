@@ -9,7 +9,10 @@ import (
 type scenario struct {
 	name   string
 	about  string
-	linked bool // sidecars can be cut from each other
+	pods   int           // 0: podCount
+	linked bool          // sidecars can be cut from each other
+	blind  bool          // the balancer does not see which pods are ready
+	lease  time.Duration // 0: that of the options
 	allow  allowance
 	size   func(*options) size
 	run    func(context.Context, *testbed) error
@@ -47,6 +50,16 @@ var scenarios = []scenario{
 		allow: allowance{tail: true, again: true}, linked: true, size: usualSize, run: peersAway,
 	},
 	{
+		// With two pods, all that one reaches of the other can be cut.
+		name: "island", about: "cut a pod from NATS and its peer at once, for half a lease and for 30 s, while clients reach it",
+		allow: allowance{tail: true, again: true}, pods: 2, linked: true, size: mixedSize, run: island,
+	},
+	{
+		// The owner lives and keeps its lease, so nothing may be missing.
+		name: "queued", about: "stop a sidecar within its lease, while attempts that clients give up pile up in its socket",
+		blind: true, lease: 60 * time.Second, size: mixedSize, run: queued,
+	},
+	{
 		name: "race", about: "2, 10 and 100 connections resume one session at once, on one pod and on three",
 		size: fewSessions, run: race,
 	},
@@ -59,6 +72,10 @@ var scenarios = []scenario{
 		allow: allowance{gap: 250 * time.Millisecond}, size: usualSize, run: roll,
 	},
 	{
+		name: "update", about: "replace all pods and NATS servers one by one, with apps that stream or answer in 0 to 2 s",
+		allow: allowance{gap: 250 * time.Millisecond}, size: mixedSize, run: update,
+	},
+	{
 		name: "storm", about: "cut all connections at once",
 		size: stormSize, run: storm,
 	},
@@ -69,17 +86,24 @@ var scenarios = []scenario{
 }
 
 func usualSize(o *options) size {
-	return size{o.sessions, o.rate, min(o.fast, o.sessions), o.fastRate}
+	return size{sessions: o.sessions, rate: o.rate, fast: min(o.fast, o.sessions), fastRate: o.fastRate, kinds: []kind{stream}}
+}
+
+// mixedSize has every kind of app. Gaps are measured on those that answer soon.
+func mixedSize(o *options) size {
+	sz := usualSize(o)
+	sz.kinds = []kind{stream, answer(0), answer(50 * time.Millisecond), answer(300 * time.Millisecond), answer(2 * time.Second)}
+	return sz
 }
 
 // fewSessions is a background for scenarios with connections of their own.
 func fewSessions(o *options) size {
 	const background = 30
-	return size{min(background, o.sessions), o.rate, 0, o.fastRate}
+	return size{sessions: min(background, o.sessions), rate: o.rate, kinds: []kind{stream}}
 }
 
 // stormSize has few messages, so that what is measured is the storm.
 func stormSize(o *options) size {
 	const rate = 0.2
-	return size{o.storm, rate, 0, rate}
+	return size{sessions: o.storm, rate: rate, kinds: []kind{stream}}
 }

@@ -20,13 +20,18 @@ import (
 type session struct {
 	all   *sessions
 	key   uint32
-	every time.Duration // between the app's messages
+	kind  kind
+	every time.Duration // between messages of each side, or the client's if the app answers
 	fast  bool
 	*lab.Client
 
 	mu      sync.Mutex
 	book    ledger.Book
-	last    time.Time // the last message came
+	asked   map[uint32]time.Time // what the app has not answered
+	surplus int                  // answers to what was not asked, or answered before
+	wait    time.Duration        // longest for an answer, beyond the app's time, since the last fault
+	waits   []time.Duration      // the longest of each fault
+	last    time.Time            // the last message came
 	gap     time.Duration
 	gaps    []time.Duration // the longest of each fault that this session felt
 	window  int             // the fault that gap belongs to
@@ -43,6 +48,9 @@ type session struct {
 func (c *session) open(ctx context.Context, b *lab.Balancer) (err error) {
 	var d net.Dialer
 	url := lab.StreamURL(b.Addr(int(c.key)), c.key, c.every)
+	if c.kind.answers {
+		url = lab.AnswerURL(b.Addr(int(c.key)), c.key, c.kind.after)
+	}
 	c.Client, err = lab.Dial(ctx, url, &client.Options{Adopt: true, NetDial: d.DialContext},
 		lab.On{Message: c.heard, Event: c.event, Over: c.over})
 	return err
@@ -51,17 +59,30 @@ func (c *session) open(ctx context.Context, b *lab.Balancer) (err error) {
 func (c *session) heard(now time.Time, b []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t, ok := ledger.ParseTag(b); ok {
+	c.nextFaultLocked()
+	if t, asked, ok := ledger.ParseAnswer(b); ok {
 		c.book.Heard(t)
+		if c.kind.answers {
+			c.answeredLocked(now, asked)
+		}
 	} else {
 		c.book.Foreign++
 	}
-	c.nextFaultLocked()
 	if !c.last.IsZero() {
 		c.gap = max(c.gap, now.Sub(c.last))
 	}
 	c.last = now
 	c.all.came.Store(now.UnixNano())
+}
+
+func (c *session) answeredLocked(now time.Time, asked uint32) {
+	at, ok := c.asked[asked]
+	if !ok {
+		c.surplus++
+		return
+	}
+	delete(c.asked, asked)
+	c.wait = max(c.wait, now.Sub(at)-c.kind.after)
 }
 
 // nextFaultLocked closes the account of a fault when the next one has begun.
@@ -70,7 +91,10 @@ func (c *session) nextFaultLocked() {
 		if c.felt && c.fast {
 			c.gaps = append(c.gaps, c.gap)
 		}
-		c.window, c.gap, c.felt = window, 0, false
+		if c.felt && c.kind.answers {
+			c.waits = append(c.waits, c.wait)
+		}
+		c.window, c.gap, c.wait, c.felt = window, 0, 0, false
 	}
 }
 
@@ -115,6 +139,9 @@ func (c *session) backLocked(now time.Time) {
 func (c *session) say(ctx context.Context, write func(context.Context, client.MessageType, []byte) error) error {
 	c.mu.Lock()
 	n := c.book.Next()
+	if c.kind.answers {
+		c.asked[n] = time.Now()
+	}
 	c.mu.Unlock()
 	if err := write(ctx, client.MessageText, ledger.Tag{Stream: c.key, N: n}.Append(nil)); err != nil {
 		return err
@@ -125,8 +152,34 @@ func (c *session) say(ctx context.Context, write func(context.Context, client.Me
 	return nil
 }
 
+// A kind is what an app does for a session: it streams, or answers.
+type kind struct {
+	answers bool
+	after   time.Duration
+}
+
+var stream = kind{}
+
+func answer(after time.Duration) kind { return kind{true, after} }
+
+func (k kind) String() string {
+	if !k.answers {
+		return "stream"
+	}
+	return fmt.Sprintf("answer in %v", k.after)
+}
+
+// maxSoon is the longest time to an answer of an app whose gaps are judged.
+const maxSoon = 50 * time.Millisecond
+
+// measured reports whether gaps are measured on this kind, of so many that a
+// scenario has: where there is a choice, on those that answer soon, since an
+// app that streams cannot be seen to owe nothing.
+func (k kind) measured(kinds int) bool { return kinds == 1 || k.answers && k.after <= maxSoon }
+
 // A size is how many sessions a scenario has, and how much they say.
 type size struct {
+	kinds    []kind // in turn
 	sessions int
 	rate     float64
 	fast     int
@@ -157,11 +210,15 @@ const openAttempts = 5
 
 // open opens all sessions, and then lets them talk.
 func (s *testbed) open(ctx context.Context, sz size) (*sessions, error) {
-	ss := &sessions{say: s.say}
+	ss, fast := &sessions{say: s.say}, sz.fast
 	for i := range sz.sessions {
-		c := &session{all: ss, key: uint32(i), every: interval(sz.rate), fast: i < sz.fast, adopted: map[string]int{}}
-		if c.fast {
-			c.every = interval(sz.fastRate)
+		c := &session{
+			all: ss, key: uint32(i), kind: sz.kinds[i%len(sz.kinds)], every: interval(sz.rate),
+			asked: map[uint32]time.Time{}, adopted: map[string]int{},
+		}
+		if fast > 0 && c.kind.measured(len(sz.kinds)) {
+			fast--
+			c.fast, c.every = true, interval(sz.fastRate)
 		}
 		ss.list = append(ss.list, c)
 	}
@@ -179,7 +236,11 @@ func (s *testbed) open(ctx context.Context, sz size) (*sessions, error) {
 		}
 	}
 	for _, c := range ss.list {
-		c.SendEvery(interval(sz.rate), func() error { return c.say(context.Background(), c.Write) })
+		every := interval(sz.rate)
+		if c.kind.answers {
+			every = c.every
+		}
+		c.SendEvery(every, func() error { return c.say(context.Background(), c.Write) })
 	}
 	return ss, nil
 }

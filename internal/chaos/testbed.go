@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -38,6 +39,7 @@ type testbed struct {
 	began  time.Time
 	key    string // WSR_TOKEN_KEYS of all
 	linked bool   // sidecars reach each other by links
+	lease  time.Duration
 
 	nats      *lab.NATS
 	js        jetstream.JetStream
@@ -70,7 +72,7 @@ func (s *testbed) note(format string, args ...any) {
 // newTestbed returns a testbed, which is to be closed also after an error.
 func newTestbed(ctx context.Context, b *runner, sc *scenario) (*testbed, error) {
 	s := &testbed{
-		runner: b, began: time.Now(), linked: sc.linked, dir: filepath.Join(b.starter.Dir, sc.name),
+		runner: b, began: time.Now(), linked: sc.linked, lease: cmp.Or(sc.lease, b.o.lease), dir: filepath.Join(b.starter.Dir, sc.name),
 		key: base64.StdEncoding.EncodeToString(keyring.Generate()),
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
@@ -89,14 +91,16 @@ func newTestbed(ctx context.Context, b *runner, sc *scenario) (*testbed, error) 
 	if s.balancer, err = lab.NewBalancer(s.endpoints.Random, b.hosts.Next(), b.hosts.Next(), b.hosts.Next(), b.hosts.Next()); err != nil {
 		return s, err
 	}
-	for range podCount {
+	for range cmp.Or(sc.pods, podCount) {
 		if err := s.addPod(ctx); err != nil {
 			return s, err
 		}
 	}
-	watching, cancel := context.WithCancel(ctx)
-	s.closers = append(s.closers, cancel)
-	s.tasks.Go(func() { s.watchReadiness(watching) })
+	if !sc.blind {
+		watching, cancel := context.WithCancel(ctx)
+		s.closers = append(s.closers, cancel)
+		s.tasks.Go(func() { s.watchReadiness(watching) })
+	}
 	return s, s.until(ctx, natsWait, "the journal is there", func() bool { return lab.Current(ctx, s.js) })
 }
 
@@ -110,7 +114,7 @@ func (s *testbed) addPod(ctx context.Context) error {
 	p.Program, p.Name = s.runner.sidecar, "pod-"+host
 	p.Settings = s.runner.known(
 		"WSR_TOKEN_KEYS="+s.key, "WSR_DATA_DIR="+filepath.Join(s.dir, p.Name), "WSR_ADOPT=auto",
-		"WSR_LEASE_TTL="+s.runner.o.lease.String(), "WSR_SESSION_TTL=2m", fmt.Sprint("WSR_DRAIN_SECONDS=", s.runner.o.drain),
+		"WSR_LEASE_TTL="+s.lease.String(), "WSR_SESSION_TTL=2m", fmt.Sprint("WSR_DRAIN_SECONDS=", s.runner.o.drain),
 		"WSR_UPSTREAM_RETRY=10s", "WSR_HEARTBEAT_BASE=1s", "WSR_HEARTBEAT_MIN=500ms", "WSR_HEARTBEAT_MAX=3s",
 		"WSR_LOG_LEVEL=debug",
 	)
@@ -211,8 +215,9 @@ func (s *testbed) perform(ctx context.Context, sc *scenario) error {
 // warmUp is how long messages flow before the first fault and after the last.
 const warmUp = 3 * time.Second
 
-// quiet is how long no message must have come for the rest to be lost.
-const quiet = 2 * time.Second
+// quiet is how long no message must have come for the rest to be lost: longer
+// than any app takes to answer.
+const quiet = 3 * time.Second
 
 // finish stops the apps, lets everything arrive that can, and closes all
 // sessions.

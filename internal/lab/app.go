@@ -46,6 +46,9 @@ const (
 //
 //	/?k=7&every=500000  a stream: numbered messages, one every so many µs (0: by
 //	                    Send only), and a record of them and of all that is read
+//	/answer/300?k=7     answers each message 300 ms after it was read, while it
+//	                    reads on, with a numbered message that names it; a record
+//	                    of both
 //	/echo               answers each message with itself
 //	/count              answers each message with how many the socket has read
 type App struct {
@@ -164,6 +167,7 @@ func appRole(args []string) error {
 	a.upgrader.CheckOrigin = func(r *http.Request) bool { return !a.spec.LocalOrigins || isLocal(r) }
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", a.stream)
+	mux.HandleFunc("/answer/{after}", a.answers)
 	mux.HandleFunc("/echo", a.answering(func(_ int, p []byte) []byte { return p }))
 	mux.HandleFunc("/count", a.answering(func(n int, _ []byte) []byte { return strconv.AppendInt(nil, int64(n), 10) }))
 	failed := make(chan error, 1)
@@ -245,14 +249,42 @@ type stream struct {
 	conn    *websocket.Conn
 	id, key uint32
 	due     chan struct{} // one for each message that Send asked for
+	asked   chan question // what is to be answered; nil: nothing is
+	after   time.Duration // until an answer
 	over    chan struct{}
 }
 
+// A question is a message that waits for its answer.
+type question struct {
+	n   uint32
+	due time.Time
+}
+
 func (a *app) stream(w http.ResponseWriter, r *http.Request) {
-	key, err1 := strconv.ParseUint(r.URL.Query().Get("k"), 10, 32)
-	every, err2 := strconv.ParseUint(r.URL.Query().Get("every"), 10, 32)
-	if errors.Join(err1, err2) != nil {
-		http.Error(w, "want k and every", http.StatusBadRequest)
+	every, err := strconv.ParseUint(r.URL.Query().Get("every"), 10, 32)
+	if err != nil {
+		http.Error(w, "want every", http.StatusBadRequest)
+		return
+	}
+	s := &stream{due: make(chan struct{}, appBacklog)}
+	s.serve(a, w, r, func() { s.write(time.Duration(every) * time.Microsecond) })
+}
+
+func (a *app) answers(w http.ResponseWriter, r *http.Request) {
+	after, err := strconv.ParseUint(r.PathValue("after"), 10, 32)
+	if err != nil {
+		http.Error(w, "want milliseconds", http.StatusBadRequest)
+		return
+	}
+	s := &stream{asked: make(chan question, appBacklog), after: time.Duration(after) * time.Millisecond}
+	s.serve(a, w, r, s.answer)
+}
+
+// serve is the life of a socket, on which write sends.
+func (s *stream) serve(a *app, w http.ResponseWriter, r *http.Request, write func()) {
+	key, err := strconv.ParseUint(r.URL.Query().Get("k"), 10, 32)
+	if err != nil {
+		http.Error(w, "want k", http.StatusBadRequest)
 		return
 	}
 	c, err := a.upgrader.Upgrade(w, r, nil)
@@ -260,16 +292,14 @@ func (a *app) stream(w http.ResponseWriter, r *http.Request) {
 		return // it has been answered
 	}
 	defer func() { _ = c.Close() }()
-	s := &stream{
-		app: a, conn: c, id: uint32(a.spec.Number)<<sockBits | a.opened.Add(1)&(1<<sockBits-1), key: uint32(key),
-		due: make(chan struct{}, appBacklog), over: make(chan struct{}),
-	}
+	s.app, s.conn, s.over = a, c, make(chan struct{})
+	s.id, s.key = uint32(a.spec.Number)<<sockBits|a.opened.Add(1)&(1<<sockBits-1), uint32(key)
 	a.mu.Lock()
 	a.sockets[s.id] = s
 	a.mu.Unlock()
 	s.note(ledger.Opened, 0)
 	var writer sync.WaitGroup
-	writer.Go(func() { s.write(time.Duration(every) * time.Microsecond) })
+	writer.Go(write)
 	code := s.read()
 	close(s.over)
 	_ = c.Close() // a write that waits does not wait longer
@@ -315,6 +345,9 @@ func (s *stream) read() (code int) {
 func (s *stream) take(p []byte) {
 	if t, ok := ledger.ParseTag(p); ok && t.Stream == s.key {
 		s.note(ledger.Read, t.N)
+		if s.asked != nil {
+			s.asked <- question{t.N, time.Now().Add(s.after)}
+		}
 	} else if n, err := strconv.ParseUint(string(p), 10, 32); err == nil {
 		s.note(ledger.Read, uint32(n))
 	} else {
@@ -330,9 +363,32 @@ func (s *stream) write(every time.Duration) {
 		tick = time.NewTimer(rand.N(every))
 		defer tick.Stop()
 	}
-	for n := uint32(1); s.next(tick.C) && s.send(n); n++ {
+	for n := uint32(1); s.next(tick.C) && s.send(n, 0); n++ {
 		if every > 0 {
 			tick.Reset(every)
+		}
+	}
+}
+
+// answer answers what is asked, each in its time, also after StopSending.
+func (s *stream) answer() {
+	for n := uint32(1); ; n++ {
+		var q question
+		select {
+		case q = <-s.asked:
+		case <-s.over:
+			return
+		}
+		wait := time.NewTimer(time.Until(q.due))
+		select {
+		case <-wait.C:
+		case <-s.over:
+			wait.Stop()
+			return
+		}
+		if !s.send(n, q.n) {
+			_ = s.conn.Close() // who cannot be answered is not read from either
+			return
 		}
 	}
 }
@@ -351,10 +407,15 @@ func (s *stream) next(tick <-chan time.Time) bool {
 	}
 }
 
-func (s *stream) send(n uint32) bool {
+// send sends message n, an answer if asked is not 0.
+func (s *stream) send(n, asked uint32) bool {
 	s.note(ledger.Writes, n)
+	p := ledger.Tag{Stream: s.id, N: n}.Append(nil)
+	if asked != 0 {
+		p = ledger.Tag{Stream: s.id, N: n}.AppendAnswer(nil, asked)
+	}
 	_ = s.conn.SetWriteDeadline(time.Now().Add(appPatience))
-	if s.conn.WriteMessage(websocket.TextMessage, ledger.Tag{Stream: s.id, N: n}.Append(nil)) != nil {
+	if s.conn.WriteMessage(websocket.TextMessage, p) != nil {
 		s.note(ledger.Failed, n)
 		return false
 	}

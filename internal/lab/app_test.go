@@ -51,6 +51,47 @@ func wantMessage(t *testing.T, c *websocket.Conn, want string) {
 // brief is a record without its time.
 func brief(r ledger.Record) string { return fmt.Sprint(r.Kind, r.Sock, r.Key, r.N) }
 
+// TestAnswersInTime: each message is answered in its time and once, while others are
+// read, also after the streams have ended.
+func TestAnswersInTime(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "records")
+	a, err := StartApp(t.Context(), new(proc.Starter), AppSpec{Number: 3, Records: file}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Kill)
+	const after = 200 * time.Millisecond
+	c := open(t, AnswerURL(a.Addr, 7, after))
+	a.StopSending()
+	began := time.Now()
+	const sock = 3<<sockBits | 1
+	for n := range uint32(3) {
+		write(t, c, string(ledger.Tag{Stream: 7, N: n + 5}.Append(nil)))
+	}
+	for n := range uint32(3) {
+		wantMessage(t, c, string(ledger.Tag{Stream: sock, N: n + 1}.AppendAnswer(nil, n+5)))
+		if took := time.Since(began); took < after {
+			t.Errorf("answer %d after %v, want %v", n+1, took, after)
+		}
+	}
+	list, err := ledger.ReadFiles([]string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range list {
+		got = append(got, brief(r))
+	}
+	want := []string{brief(ledger.Record{Kind: ledger.Opened, Sock: sock, Key: 7})}
+	for _, k := range []ledger.Record{{Kind: ledger.Read, N: 5}, {Kind: ledger.Read, N: 6}, {Kind: ledger.Read, N: 7}, {Kind: ledger.Writes, N: 1}, {Kind: ledger.Writes, N: 2}, {Kind: ledger.Writes, N: 3}} {
+		k.Sock, k.Key = sock, 7
+		want = append(want, brief(k))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("records %v, want %v", got, want)
+	}
+}
+
 // TestStream: what an app did is known to the last message, also after kill -9.
 func TestStream(t *testing.T) {
 	for name, file := range map[string]string{"file": filepath.Join(t.TempDir(), "records"), "pipe": ""} {

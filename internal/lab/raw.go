@@ -61,6 +61,11 @@ func StreamURL(addr string, key uint32, every time.Duration) string {
 	return fmt.Sprintf("ws://%s/?k=%d&every=%d", addr, key, every.Microseconds())
 }
 
+// AnswerURL is where an app answers each message of session key after so long.
+func AnswerURL(addr string, key uint32, after time.Duration) string {
+	return fmt.Sprintf("ws://%s/answer/%d?k=%d", addr, after.Milliseconds(), key)
+}
+
 func (r *Raw) read() {
 	for {
 		typ, p, err := r.conn.ReadMessage()

@@ -30,6 +30,26 @@ func ParseTag(b []byte) (Tag, bool) {
 	return Tag{uint32(stream), uint32(n)}, ok && err1 == nil && err2 == nil && n > 0
 }
 
+// AppendAnswer appends the text of a message that answers another one, which
+// has the number asked in its own stream.
+func (t Tag) AppendAnswer(b []byte, asked uint32) []byte {
+	return strconv.AppendUint(append(t.Append(b), ' '), uint64(asked), 10)
+}
+
+// ParseAnswer reads the text of a message that may answer another one; asked
+// is 0 if it does not.
+func ParseAnswer(b []byte) (t Tag, asked uint32, ok bool) {
+	if i := bytes.LastIndexByte(b, ' '); bytes.Count(b, []byte{' '}) == 2 {
+		n, err := strconv.ParseUint(string(b[i+1:]), 10, 32)
+		if err != nil || n == 0 {
+			return Tag{}, 0, false
+		}
+		b, asked = b[:i], uint32(n)
+	}
+	t, ok = ParseTag(b)
+	return t, asked, ok
+}
+
 // A Kind is what a record tells.
 type Kind uint8
 
