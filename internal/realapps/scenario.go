@@ -20,19 +20,30 @@ const (
 	// up after twice or three times that (graphql-ws, and the others).
 	shortPing = 1000
 
+	// ghosts is how many clients die one after the other in "ghost", and
+	// haunting how long each successor is watched: longer than a sidecar takes
+	// to dial an app again.
+	ghosts   = 4
+	haunting = 2 * time.Second
+
 	// awayFor is well beyond.
 	awayFor = 6 * time.Second
 )
 
 // A scenario is what happens to an app and its client, with the pings that it needs.
 type scenario struct {
+	apps []string
 	ping int // milliseconds; 0: the libraries' defaults
 	run  func(*testbed) error
 }
 
+// remembered are the apps of which the sidecar restores what their clients said.
+var remembered = []string{"graphql", "socketio", "mqtt"}
+
 var scenarios = map[string]scenario{
-	"restarts": {run: (*testbed).runRestarts},
-	"away":     {ping: shortPing, run: (*testbed).runAway},
+	"restarts": {apps: remembered, run: (*testbed).runRestarts},
+	"away":     {apps: remembered, ping: shortPing, run: (*testbed).runAway},
+	"ghost":    {apps: []string{"mqtt", "single"}, run: (*testbed).runGhost},
 }
 
 // runRestarts: see the package's comment.
@@ -81,6 +92,42 @@ func (s *testbed) runAway() error {
 			return nil
 		},
 	)
+}
+
+// runGhost: a client dies without a close and its successor logs in as the same,
+// again and again. The app ends the ghost's connection; what it does not do is
+// end the successor's, so neither must the sidecar make it do so by dialling for
+// the ghost. One ghost in two leaves a connection that the sidecar still takes
+// for alive, the others one that it has seen end.
+func (s *testbed) runGhost() error {
+	begin := func() error {
+		if s.name == "mqtt" {
+			s.client.tell("subscribe", map[string]any{"topic": "kept"})
+		}
+		return steps(s.flows("kept"), s.request)
+	}
+	if err := begin(); err != nil {
+		return err
+	}
+	for i := range ghosts {
+		how := faultlink.DropClient
+		if i%2 == 1 {
+			how = faultlink.RST
+		}
+		if err := s.die(how); err != nil {
+			return err
+		}
+		if err := steps(s.succeed, begin, func() error { return proc.Sleep(s.runner.ctx, haunting) }, s.flows("kept"), s.request); err != nil {
+			return fmt.Errorf("ghost %d (%v): %w", i+1, how, err)
+		}
+		if noticed, failed := s.report.trouble(); len(noticed)+len(failed) > 0 {
+			return fmt.Errorf("ghost %d (%v): the one that lives noticed %q, %q", i+1, how, noticed, failed)
+		}
+		if adopted := s.bridge.adopted.Load(); adopted > 0 {
+			return fmt.Errorf("ghost %d (%v): the one that lives was adopted %d times", i+1, how, adopted)
+		}
+	}
+	return nil
 }
 
 // steps does one after the other, until one fails.

@@ -22,7 +22,8 @@ var stocks = map[string]stock{
 		"select": {"regexp": "^42\\[\"subscribe\",\"(\\w+)\"\\]$"},
 		"drop": {"regexp": "^42\\[\"unsubscribe\",\"(\\w+)\"\\]$"}
 	}]}`},
-	"mqtt": {preset: "mqtt"},
+	"mqtt":   {preset: "mqtt"},
+	"single": {}, // one connection per user, of which no preset knows
 }
 
 // startSidecar runs the real command in front of an app, and returns when it
@@ -35,8 +36,11 @@ func (r *runner) startSidecar(s stock, upstream, scenario string) (*lab.Sidecar,
 	}
 	side.Program, side.Upstream = r.sidecar, "http://"+upstream
 	side.Settings = []string{
-		"WSR_DATA_DIR=" + filepath.Join(r.dir, scenario), "WSR_APP_PROTOCOL=" + s.preset, "WSR_UPSTREAM_RETRY=30s",
+		"WSR_DATA_DIR=" + filepath.Join(r.dir, scenario), "WSR_UPSTREAM_RETRY=30s",
 		"WSR_HEARTBEAT_BASE=200ms", "WSR_HEARTBEAT_MIN=100ms", "WSR_HEARTBEAT_MAX=500ms", "WSR_LOG_LEVEL=debug",
+	}
+	if s.preset != "" {
+		side.Settings = append(side.Settings, "WSR_APP_PROTOCOL="+s.preset)
 	}
 	if s.rules != "" {
 		side.Settings = append(side.Settings, "WSR_SNAPSHOT_RULES="+s.rules)

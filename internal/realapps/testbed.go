@@ -26,6 +26,7 @@ const (
 // A testbed is one app with its client and what is between them.
 type testbed struct {
 	runner  *runner
+	name    string // of the app
 	app     *app
 	sidecar *lab.Sidecar
 	link    *faultlink.Link
@@ -38,13 +39,14 @@ type testbed struct {
 	before   int           // events until the first restart
 	wait     time.Duration // longest from "it is back" to the next event
 	requests int
+	asked    int // of them, the first that the present client made
 }
 
 // newTestbed starts everything, up to a client that is connected. ping is the
 // pace of the app's pings in milliseconds; 0 leaves every setting at the
 // library's default, on both sides.
 func (r *runner) newTestbed(name, scenario string, ping int) (_ *testbed, err error) {
-	s := &testbed{runner: r, report: newReport()}
+	s := &testbed{runner: r, name: name, report: newReport()}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -74,7 +76,11 @@ func (r *runner) newTestbed(name, scenario string, ping int) (_ *testbed, err er
 	if err := s.openNetwork(sidecar.Addr, name+"/"+scenario); err != nil {
 		return nil, err
 	}
-	return s, s.openClient(name, settings)
+	if err := s.openClient(settings); err != nil {
+		return s, err
+	}
+	s.startFlow()
+	return s, nil
 }
 
 // openNetwork puts the link and the bridge in front of the sidecar.
@@ -97,13 +103,14 @@ func (s *testbed) openNetwork(sidecar, name string) error {
 	return nil
 }
 
-// openClient starts the stock client and the flow of events.
-func (s *testbed) openClient(name string, settings map[string]any) error {
-	client, err := s.runner.script(name+"-client.mjs", settings, func(l line) {
+// openClient starts the stock client.
+func (s *testbed) openClient(settings map[string]any) error {
+	report, trace := s.report, s.bridge.trace
+	client, err := s.runner.script(s.name+"-client.mjs", settings, func(l line) {
 		if l.Noticed != "" {
-			s.bridge.trace("NOTICED %s: %s", l.Noticed, l.Detail)
+			trace("NOTICED %s: %s", l.Noticed, l.Detail)
 		}
-		s.report.take(l, time.Now())
+		report.take(l, time.Now())
 	})
 	if err != nil {
 		return err
@@ -114,6 +121,11 @@ func (s *testbed) openClient(name string, settings map[string]any) error {
 		noticed, failed := s.report.trouble()
 		return fmt.Errorf("%w; it noticed %v, failed %v", err, noticed, failed)
 	}
+	return nil
+}
+
+// startFlow lets the app publish events until everything is over.
+func (s *testbed) startFlow() {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -123,7 +135,23 @@ func (s *testbed) openClient(name string, settings map[string]any) error {
 		close(stop)
 		<-stopped
 	})
-	return nil
+}
+
+// die takes the client from the network, which it never sees again, and ends it.
+func (s *testbed) die(how faultlink.Kind) error {
+	err := s.link.Down(true)
+	s.link.Cut(how)
+	s.client.Kill()
+	return err
+}
+
+// succeed opens another client with the same settings, by a network of its own.
+func (s *testbed) succeed() error {
+	s.report, s.asked = newReport(), s.requests
+	if err := s.openNetwork(s.sidecar.Addr, s.name+"/successor"); err != nil {
+		return err
+	}
+	return s.openClient(s.app.settings)
 }
 
 func (s *testbed) close() {
