@@ -23,6 +23,8 @@ type (
 		Service      string       `json:"service"`
 		Webhook      string       `json:"webhook"`
 		Certificates certificates `json:"certificates"`
+		ClientCA     string       `json:"clientCA,omitempty"`
+		ClientNames  []string     `json:"clientNames,omitempty"`
 		Secrets      secrets      `json:"secrets"`
 		Sidecar      k8s.Settings `json:"sidecar"`
 	}
@@ -141,5 +143,20 @@ func TestConfigChangesRestartTheInjector(t *testing.T) {
 	}
 	if sum("") == "" || sum("") == sum("sidecar: {mode: explicit}") || sum("") != sum("networkPolicy: {enabled: true}") {
 		t.Error("the checksum does not follow the configuration")
+	}
+}
+
+// TestClientCA: the injector gets the authorities as they were given, and no
+// test that could not show a certificate.
+func TestClientCA(t *testing.T) {
+	const pem = "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n"
+	r := decode(t, rendered(t, "webhook:\n  clientNames: [kube-apiserver]\n  clientCA: |\n    "+strings.ReplaceAll(strings.TrimSpace(pem), "\n", "\n    ")+"\n"))
+	if c := configOf(t, r); c.ClientCA != pem || !reflect.DeepEqual(c.ClientNames, []string{"kube-apiserver"}) {
+		t.Errorf("%q, %q", c.ClientCA, c.ClientNames)
+	}
+	for name := range r.pods() {
+		if strings.HasSuffix(name, "-check") {
+			t.Errorf("the release has %s", name)
+		}
 	}
 }

@@ -134,6 +134,8 @@ func TestMistakesAreRefused(t *testing.T) {
 		{"nats: {url: 'nats://n:4222'}", "", "set nats.bundled.enabled=false"},
 		{"nats: {bundled: {enabled: false}, url: 'nats://n:4222', existingSecret: x}", "", "one of them"},
 		{"nats: {bundled: {enabled: false}, url: 'tls://n:4222', ca: true}", "", "nats.existingSecret"},
+		{"webhook: {clientCA: /etc/ca.crt}", "/webhook/clientCA'", "pattern"},
+		{"webhook: {clientNames: [a]}", "", "webhook.clientCA"},
 		{"networkPolicy: {natsFrom: {}}", "/networkPolicy/natsFrom'", "want array"},
 		{"monitoring: {podMonitor: {interval: often}}", "/monitoring/podMonitor/interval'", "pattern"},
 	}

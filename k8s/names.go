@@ -9,6 +9,9 @@ const (
 	Enabled     = "enabled"
 	Disabled    = "disabled"
 
+	// Pods, on a namespace, leaves it to the label of each pod.
+	Pods = "pods"
+
 	// Annotations of a pod, or of its namespace as a default.
 	AnnotationMode          = "wsresilience.io/mode"           // a Mode
 	AnnotationPort          = "wsresilience.io/port"           // name or number of the app's port

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	kjson "sigs.k8s.io/json"
@@ -25,6 +27,14 @@ type Config struct {
 	Webhook string `json:"webhook"`
 
 	Certificates Certificates `json:"certificates"`
+
+	// ClientCA are the authorities (PEM) of the certificate that API servers
+	// show. Empty: none is asked for, and anybody who reaches the port may ask.
+	ClientCA string `json:"clientCA,omitempty"`
+
+	// ClientNames are the common names that such a certificate may have. Empty:
+	// any.
+	ClientNames []string `json:"clientNames,omitempty"`
 
 	// Secrets says where token keys and the address of NATS come from.
 	Secrets Secrets `json:"secrets"`
@@ -99,6 +109,12 @@ func (c *Config) check() error {
 	}
 	if (c.Certificates.Dir == "") == (c.Certificates.Secret == "") {
 		wrong("certificates.secret", c.Certificates.Secret, "the name of a Secret, or none when certificates.dir is set")
+	}
+	if c.ClientCA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(c.ClientCA)) {
+		wrong("clientCA", fmt.Sprintf("%.40s", c.ClientCA), "PEM with one certificate or more")
+	}
+	if c.ClientCA == "" && len(c.ClientNames) > 0 {
+		wrong("clientNames", strings.Join(c.ClientNames, ","), "nothing without clientCA")
 	}
 	for _, e := range c.Sidecar.Check() {
 		problems = append(problems, fmt.Errorf("sidecar.%w", e))

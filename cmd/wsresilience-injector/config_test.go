@@ -27,6 +27,8 @@ func TestConfig(t *testing.T) {
 		{"no webhook", "webhook: injector", "", "webhook is"},
 		{"both certificates", "{secret: certificate}", "{secret: a, dir: /b}", "certificates.secret is"},
 		{"no certificate", "{secret: certificate}", "{}", "certificates.secret is"},
+		{"no authority", "sidecar: {", "clientCA: abc\nsidecar: {", `clientCA is "abc"; allowed is PEM`},
+		{"names without an authority", "sidecar: {", "clientNames: [a]\nsidecar: {", `clientNames is "a"`},
 		{"no image", `image: "wsresilience:1", `, "", "sidecar.image is"},
 		{"mode", "nats: true", "nats: true, mode: magic", `sidecar.mode is "magic"; allowed is named, redirect, explicit`},
 		{"pull policy", "nats: true", "nats: true, imagePullPolicy: Sometimes", `sidecar.imagePullPolicy is "Sometimes"`},

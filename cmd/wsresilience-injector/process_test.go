@@ -15,6 +15,7 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 
+	"github.com/wsresilience/wsresilience/internal/lab/certs"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/internal/program"
 	"github.com/wsresilience/wsresilience/k8s/cluster/clustertest"
@@ -26,6 +27,7 @@ type process struct {
 	t             *testing.T
 	listen, admin string
 	ca            func() []byte // that the API server trusts
+	certificate   *certs.Pair   // that the API server shows, if any
 }
 
 // build builds the command.
@@ -81,9 +83,16 @@ func (p *process) client(highest uint16) *http.Client {
 	if !roots.AppendCertsFromPEM(p.ca()) {
 		p.t.Fatal("no CA bundle in the webhook's configuration")
 	}
-	return &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, DisableKeepAlives: true, TLSClientConfig: &tls.Config{
-		RootCAs: roots, ServerName: "injector.wsresilience.svc", MinVersion: tls.VersionTLS10, MaxVersion: highest,
-	}}}
+	config := &tls.Config{RootCAs: roots, ServerName: "injector.wsresilience.svc", MinVersion: tls.VersionTLS10, MaxVersion: highest}
+	if p.certificate != nil {
+		pair, err := tls.X509KeyPair(p.certificate.Cert, p.certificate.Key)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		// Unlike Certificates, it is shown whatever the server asks for.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	}
+	return &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, DisableKeepAlives: true, TLSClientConfig: config}}
 }
 
 // ask posts a review, as the API server does, and returns the answer to it.

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +30,10 @@ const (
 	headerTimeout = 5 * time.Second
 	idleTimeout   = 2 * time.Minute
 	headerLimit   = 16 << 10 // bytes
+
+	// maxConnections bounds what connections to the webhook hold, a few dozen
+	// KiB each. Three API servers have 600 reviews under way at most.
+	maxConnections = 1024
 
 	// stopTimeout bounds the wait for reviews under way; none takes that long.
 	stopTimeout = 10 * time.Second
@@ -88,8 +94,8 @@ func (s *server) run(ctx context.Context, f webhookFlags) error {
 	// when this injector stops.
 	reviews.Protocols = new(http.Protocols)
 	reviews.Protocols.SetHTTP1(true)
-	// RFC 8996: below 1.2 is not TLS any more.
-	reviews.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.rotator.GetCertificate}
+	reviews.TLSConfig = s.tlsConfig()
+	reviews.ConnState = newConnections(maxConnections).state
 
 	// These run until the last review is answered.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -125,6 +131,25 @@ func waitOrFail(failed <-chan error, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
+}
+
+// tlsConfig is that of the webhook's port.
+func (s *server) tlsConfig() *tls.Config {
+	// RFC 8996: below 1.2 is not TLS any more.
+	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.rotator.GetCertificate}
+	if s.config.ClientCA == "" {
+		return c
+	}
+	c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+	c.ClientCAs.AppendCertsFromPEM([]byte(s.config.ClientCA)) // checked with the settings
+	names := s.config.ClientNames
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		if name := state.PeerCertificates[0].Subject.CommonName; len(names) > 0 && !slices.Contains(names, name) {
+			return fmt.Errorf("the client is %.64q", name)
+		}
+		return nil
+	}
+	return c
 }
 
 func (s *server) httpServer(h http.Handler) *http.Server {
@@ -208,6 +233,10 @@ func (c clusterView) Ensure(ctx context.Context, namespace string) (usable bool,
 		return true, nil
 	}
 	return c.secrets.Ensure(ctx, namespace)
+}
+
+func (c clusterView) Usable(namespace string) bool {
+	return c.secrets == nil || c.secrets.Usable(namespace)
 }
 
 // followVersion keeps the cluster's version in the settings, unless it is given

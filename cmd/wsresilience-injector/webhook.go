@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
+	"os"
+	"runtime/debug"
 	"time"
 )
 
@@ -15,6 +18,9 @@ const webhookUsage = `usage: wsresilience-injector webhook [flags]
 Runs the admission webhook of a cluster, until SIGTERM. The API server is that of
 the pod it runs in, or the one that KUBECONFIG names.
 `
+
+// gcPercent is how much of the live heap may be garbage.
+const gcPercent = 40
 
 // webhookFlags are the flags of the command.
 type webhookFlags struct {
@@ -48,6 +54,7 @@ func webhookCommand(ctx context.Context, args []string, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "wsresilience-injector: webhook: the settings cannot be used:\n%v\n", err)
 		return exitUsage
 	}
+	boundHeap()
 	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: f.level}))
 	s, err := newServer(config, log)
 	if err == nil {
@@ -59,4 +66,18 @@ func webhookCommand(ctx context.Context, args []string, stderr io.Writer) int {
 	}
 	log.Info("stopped")
 	return exitOK
+}
+
+// boundHeap makes the collector run before the memory of the reviews under way,
+// which package admission bounds, and what they left behind are more than the
+// container may have. GOGC says otherwise.
+func boundHeap() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	// The chart sets GOMEMLIMIT to all that the container may have, which is
+	// more than the heap: stacks and the program itself are not in it.
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
+		debug.SetMemoryLimit(limit / 10 * 9)
+	}
 }

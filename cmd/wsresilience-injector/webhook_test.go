@@ -26,6 +26,9 @@ func TestWebhookProcess(t *testing.T) {
 	binary := build(t)
 	t.Run("own certificate", func(t *testing.T) { testOwnCertificate(t, binary) })
 	t.Run("certificate of a directory", func(t *testing.T) { testCertificateDir(t, binary) })
+	t.Run("anybody", func(t *testing.T) { testAnybody(t, binary) })
+	t.Run("large reviews", func(t *testing.T) { testLargeReviews(t, binary) })
+	t.Run("client certificates", func(t *testing.T) { testClientCA(t, binary) })
 	t.Run("secrets of somebody else", func(t *testing.T) { testForeignSecrets(t, binary) })
 }
 

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/wsresilience/wsresilience/k8s"
@@ -28,6 +30,12 @@ type fakeCluster struct {
 	there  bool
 	events []corev1.ObjectReference
 	hang   bool // until the context ends
+
+	// namespace is the label of all namespaces, "enabled" if empty; stale that
+	// of the API server's cache, if it is not the same.
+	namespace, stale string
+	gone             bool // no namespace is there
+	terminating      bool
 }
 
 func (f *fakeCluster) call(ctx context.Context, name string) error {
@@ -42,9 +50,25 @@ func (f *fakeCluster) call(ctx context.Context, name string) error {
 	return err
 }
 
-func (f *fakeCluster) Annotations(ctx context.Context, _ string) (map[string]string, error) {
-	return map[string]string{"from": "namespace"}, f.call(ctx, "annotations")
+func (f *fakeCluster) Namespace(ctx context.Context, name string, fresh bool) (*corev1.Namespace, error) {
+	if err := f.call(ctx, "namespace"); err != nil {
+		return nil, err
+	}
+	label := cmp.Or(f.namespace, k8s.Enabled)
+	if !fresh {
+		label = cmp.Or(f.stale, label)
+	}
+	if f.gone && (fresh || f.stale == "") {
+		return nil, apierrors.NewNotFound(corev1.Resource("namespaces"), name)
+	}
+	n := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{"from": "namespace"}, Labels: map[string]string{k8s.LabelInject: label}}}
+	if f.terminating {
+		n.Status.Phase = corev1.NamespaceTerminating
+	}
+	return n, nil
 }
+
+func (f *fakeCluster) Usable(string) bool { return f.there }
 
 func (f *fakeCluster) Services(ctx context.Context, _ string) ([]corev1.Service, error) {
 	return nil, f.call(ctx, "services")
@@ -98,6 +122,7 @@ func newRequest(name string) *admissionv1.AdmissionRequest {
 	}
 	r := &admissionv1.AdmissionRequest{
 		UID: "u-1", Namespace: "shop", Operation: admissionv1.Create, Kind: metav1.GroupVersionKind{Version: "v1", Kind: "Pod"},
+		Resource: metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
 	}
 	r.Object.Raw = pod
 	return r

@@ -1,16 +1,17 @@
 package admission
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"mime"
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/wsresilience/wsresilience/k8s"
@@ -18,13 +19,15 @@ import (
 
 // Implementation limits.
 const (
-	// maxBody is above the 3 MiB that an API server takes from its clients,
-	// twice, since a review may hold an old object as well.
-	maxBody = 8 << 20
+	// maxBody is what an API server takes from its clients at most, and a pod
+	// that etcd stores is smaller by half. The review of a creation holds it once.
+	maxBody = 3 << 20
 
-	// maxReviews is how many reviews are answered at once, which bounds memory. A
-	// review takes a few milliseconds.
+	// maxReviews is how many reviews are answered at once, which bounds the memory
+	// of their bodies. A review takes a few milliseconds. maxWaiting is how many more wait for a slot, since each
+	// holds a connection.
 	maxReviews = 16
+	maxWaiting = 512
 
 	// slotTimeout bounds the wait for a slot among them, bodyTimeout the reading
 	// of the body after that: an API server has it whole before it asks.
@@ -35,8 +38,10 @@ const (
 // Cluster is what a handler asks of the API server. Its methods are called
 // concurrently, and return when the context ends.
 type Cluster interface {
-	// Annotations of a namespace are defaults for its pods.
-	Annotations(ctx context.Context, namespace string) (map[string]string, error)
+	// Namespace returns one, whose annotations are defaults for its pods. It may
+	// be a moment old unless fresh is set. If there is none, the error satisfies
+	// IsNotFound of apimachinery's api/errors.
+	Namespace(ctx context.Context, name string, fresh bool) (*corev1.Namespace, error)
 
 	// Services of a namespace may reach the app past the sidecar.
 	Services(ctx context.Context, namespace string) ([]corev1.Service, error)
@@ -44,6 +49,10 @@ type Cluster interface {
 	// Ensure makes or updates the Secret that the sidecars of a namespace read.
 	// With an error, usable reports whether it was complete when last seen.
 	Ensure(ctx context.Context, namespace string) (usable bool, err error)
+
+	// Usable reports whether that Secret was complete when last seen. It asks
+	// nobody.
+	Usable(namespace string) bool
 
 	// Warn records an Event, or drops it if there are too many.
 	Warn(ctx context.Context, object corev1.ObjectReference, reason, action, note string) error
@@ -58,7 +67,9 @@ type Handler struct {
 	Metrics   *Metrics
 	Log       *slog.Logger
 
-	slots chan struct{}
+	slots   chan struct{}
+	waiting chan struct{}       // a place for each that waits for a slot
+	memory  *semaphore.Weighted // what decoded reviews take, as weigh says
 
 	// inject is k8s.Inject; tests replace it.
 	inject func(pod *corev1.Pod, defaults map[string]string, s k8s.Settings) (*corev1.Pod, k8s.Report, error)
@@ -66,7 +77,8 @@ type Handler struct {
 
 // NewHandler returns a handler with the fields of h.
 func NewHandler(h Handler) *Handler {
-	h.slots = make(chan struct{}, maxReviews)
+	h.slots, h.waiting = make(chan struct{}, maxReviews), make(chan struct{}, maxWaiting)
+	h.memory = semaphore.NewWeighted(memoryBudget)
 	h.inject = k8s.Inject
 	return &h
 }
@@ -81,32 +93,38 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, text, status)
 		return
 	}
-	release, ok := h.acquireSlot(r.Context())
+	// The API server has given up after slotTimeout, whatever it waited for.
+	waiting, cancel := context.WithTimeout(r.Context(), slotTimeout)
+	defer cancel()
+	release, ok := h.acquireSlot(waiting)
 	if !ok {
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, fmt.Sprintf("%d reviews are under way and none ended within %v", maxReviews, slotTimeout), http.StatusServiceUnavailable)
+		busy(w)
 		return
 	}
 	defer release()
-	// A recorder in a test has no deadlines.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			http.Error(w, "a review has 8 MiB at most", http.StatusRequestEntityTooLarge)
-			return
-		}
-		http.Error(w, fmt.Sprintf("the body did not arrive within %v", bodyTimeout), http.StatusRequestTimeout)
+	body, status, text := readBody(w, r)
+	if status != 0 {
+		http.Error(w, text, status)
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	weight, err := weigh(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	if h.memory.Acquire(waiting, weight) != nil {
+		busy(w)
+		return
+	}
+	defer h.memory.Release(weight)
 	request, err := decode(body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	answer, err := json.Marshal(newReview(h.respond(r.Context(), request)))
+	// Only where client certificates are asked for are there chains.
+	authenticated := r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+	answer, err := json.Marshal(newReview(h.respond(r.Context(), request, authenticated)))
 	if err != nil {
 		http.Error(w, "the answer cannot be written", http.StatusInternalServerError)
 		return
@@ -115,6 +133,36 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(answer) // an API server that has gone does not want it
 }
+
+// busy answers a review for which there is no room.
+func busy(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, "too many reviews are under way", http.StatusServiceUnavailable)
+}
+
+// readBody returns the body, or the status of the refusal.
+func readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int, text string) {
+	// A recorder in a test has no deadlines.
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	var buffer bytes.Buffer
+	if r.ContentLength > 0 {
+		// ReadFrom wants room for more when it looks for the end.
+		buffer.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	_, err := buffer.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, http.StatusRequestEntityTooLarge, tooLargeText
+	case err != nil:
+		return nil, http.StatusRequestTimeout, fmt.Sprintf("the body did not arrive within %v", bodyTimeout)
+	}
+	_ = control.SetReadDeadline(time.Time{})
+	return buffer.Bytes(), 0, ""
+}
+
+const tooLargeText = "a review has 3 MiB at most"
 
 // checkHeader returns the status of the refusal, 0 if there is none.
 func checkHeader(r *http.Request) (status int, text string) {
@@ -127,7 +175,7 @@ func checkHeader(r *http.Request) (status int, text string) {
 	case r.Header.Get("Content-Encoding") != "":
 		return http.StatusUnsupportedMediaType, "a review is not compressed"
 	case r.ContentLength > maxBody:
-		return http.StatusRequestEntityTooLarge, "a review has 8 MiB at most"
+		return http.StatusRequestEntityTooLarge, tooLargeText
 	}
 	return 0, ""
 }
@@ -135,13 +183,22 @@ func checkHeader(r *http.Request) (status int, text string) {
 // acquireSlot waits for one of maxReviews, before the body is in memory. The
 // caller returns it with release.
 func (h *Handler) acquireSlot(ctx context.Context) (release func(), ok bool) {
-	wait := time.NewTimer(slotTimeout)
-	defer wait.Stop()
+	release = func() { <-h.slots }
 	select {
 	case h.slots <- struct{}{}:
-		return func() { <-h.slots }, true
-	case <-ctx.Done():
-	case <-wait.C:
+		return release, true
+	default:
 	}
-	return nil, false
+	select {
+	case h.waiting <- struct{}{}:
+		defer func() { <-h.waiting }()
+	default:
+		return nil, false
+	}
+	select {
+	case h.slots <- struct{}{}:
+		return release, true
+	case <-ctx.Done():
+		return nil, false
+	}
 }

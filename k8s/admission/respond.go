@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -25,12 +26,16 @@ const (
 
 // Reasons and outcomes beside those of package k8s.
 const (
-	reasonNotAPod   = "NotAPodCreation"
-	reasonNamespace = "ExcludedNamespace"
-	reasonObject    = "UnreadablePod"
-	reasonInvalid   = "InvalidValue"
-	reasonSecret    = "NoSecret"
-	reasonInternal  = "Internal"
+	reasonNotAPod     = "NotAPodCreation"
+	reasonNamespace   = "ExcludedNamespace"
+	reasonObject      = "UnreadablePod"
+	reasonNoNamespace = "NoNamespace"
+	reasonTerminating = "TerminatingNamespace"
+	reasonUnlabelled  = "UnlabelledNamespace"
+	reasonNotSelected = "NotSelected"
+	reasonInvalid     = "InvalidValue"
+	reasonSecret      = "NoSecret"
+	reasonInternal    = "Internal"
 
 	denied k8s.Outcome = "denied" // the pod is not admitted
 )
@@ -39,9 +44,10 @@ const (
 // them out too; this is for a configuration that an operator wrote by hand.
 var systemNamespaces = []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease}
 
-// respond decides about one request.
-func (h *Handler) respond(ctx context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
-	v := review{Handler: h, request: r}
+// respond decides about one request. authenticated says that it came from the
+// API server for certain.
+func (h *Handler) respond(ctx context.Context, r *request, authenticated bool) *admissionv1.AdmissionResponse {
+	v := review{Handler: h, request: r, authenticated: authenticated}
 	response := v.decide(ctx)
 	response.UID = r.UID
 	h.Metrics.pods.WithLabelValues(string(v.report.Outcome), v.report.Reason).Inc()
@@ -57,15 +63,28 @@ func (h *Handler) respond(ctx context.Context, r *admissionv1.AdmissionRequest) 
 // review is one request and what is known about it so far.
 type review struct {
 	*Handler
-	request *admissionv1.AdmissionRequest
+	request *request
 	pod     *corev1.Pod // nil until it is decoded
 	report  k8s.Report
+
+	// authenticated says that the request came from the API server, which had
+	// the pod's author authorised. Otherwise anybody may have made it up.
+	authenticated bool
+
+	// unseen says that the namespace could not be looked up: nothing is made.
+	unseen bool
 }
 
-func (v *review) dryRun() bool { return v.request.DryRun != nil && *v.request.DryRun }
+func (v *review) dryRun() bool { return v.request.DryRun }
 
-// name is that of the pod or, since most have none yet, of its controller.
+// name is that of the pod or, since most have none yet, of its controller. A
+// name that Kubernetes would not accept is cut off: it goes to the log.
 func (v *review) name() string {
+	name := v.anyName()
+	return strings.ToValidUTF8(name[:min(len(name), maxName)], "")
+}
+
+func (v *review) anyName() string {
 	switch {
 	case v.pod == nil:
 		return v.request.Name
@@ -81,28 +100,32 @@ func (v *review) name() string {
 func (v *review) decide(ctx context.Context) *admissionv1.AdmissionResponse {
 	r := v.request
 	switch {
-	case r.Operation != admissionv1.Create, r.SubResource != "", r.Kind != metav1.GroupVersionKind{Version: "v1", Kind: "Pod"},
-		len(r.Object.Raw) == 0, string(r.Object.Raw) == "null":
+	case !r.createsPod():
 		return v.skip(reasonNotAPod)
 	case r.Namespace == v.Namespace || slices.Contains(systemNamespaces, r.Namespace):
 		return v.skip(reasonNamespace)
 	}
 	var pod corev1.Pod
-	if err := json.Unmarshal(r.Object.Raw, &pod); err != nil {
+	if err := json.Unmarshal(r.Object, &pod); err != nil {
 		return v.deny(http.StatusBadRequest, reasonObject, "the pod cannot be read: "+err.Error())
 	}
+	if pod.Namespace != "" && pod.Namespace != r.Namespace {
+		return v.deny(http.StatusBadRequest, reasonObject, "the pod is of another namespace than its review")
+	}
+	// Nothing is decided by them, and a patch leaves them alone.
+	pod.ManagedFields = nil
 	v.pod = &pod
-	defaults, warning := v.defaults(ctx)
+	defaults, texts, answer := v.selected(ctx)
+	if answer != nil {
+		return answer
+	}
 	settings := v.Settings()
 	after, report, err := v.Handler.inject(&pod, defaults, *settings)
 	if err != nil {
 		return v.invalid(err)
 	}
 	v.report = report
-	texts := report.Warnings
-	if warning != "" {
-		texts = append([]string{warning}, texts...)
-	}
+	texts = append(texts, report.Warnings...)
 	switch report.Outcome {
 	case k8s.Injected:
 		return v.admitInjected(ctx, after, texts)
@@ -130,6 +153,8 @@ func statusReason(code int32) metav1.StatusReason {
 	switch code {
 	case http.StatusBadRequest:
 		return metav1.StatusReasonBadRequest
+	case http.StatusForbidden:
+		return metav1.StatusReasonForbidden
 	case http.StatusUnprocessableEntity:
 		return metav1.StatusReasonInvalid
 	case http.StatusServiceUnavailable:
@@ -146,19 +171,6 @@ func (v *review) invalid(err error) *admissionv1.AdmissionResponse {
 		return v.deny(http.StatusUnprocessableEntity, reasonInvalid, wrong.Error())
 	}
 	return v.deny(http.StatusInternalServerError, reasonInternal, err.Error())
-}
-
-// defaults returns the annotations of the namespace. If they cannot be read, the
-// pod is injected all the same, with a warning: most namespaces have none.
-func (v *review) defaults(ctx context.Context) (annotations map[string]string, warning string) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	annotations, err := v.Cluster.Annotations(ctx, v.request.Namespace)
-	if err != nil {
-		v.clusterFailed("annotations", err)
-		return nil, "wsresilience: the annotations of the namespace could not be read in time; only the pod's own were used"
-	}
-	return annotations, ""
 }
 
 // admitInjected answers with the patch.
@@ -186,7 +198,7 @@ func (v *review) admitInjected(ctx context.Context, after *corev1.Pod, texts []s
 // in CreateContainerConfigError, which few would notice; a denied one is made
 // again by its controller.
 func (v *review) ensure(ctx context.Context) *admissionv1.AdmissionResponse {
-	if v.dryRun() {
+	if v.dryRun() || v.unseen {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
@@ -219,7 +231,7 @@ func (v *review) bypassing(ctx context.Context, after *corev1.Pod) []string {
 // admitRefused admits the pod unchanged and says why: by a warning to its
 // author, and by an Event, since the author of a controller sees no warning.
 func (v *review) admitRefused(ctx context.Context, texts []string) *admissionv1.AdmissionResponse {
-	if !v.dryRun() {
+	if !v.dryRun() && !v.unseen {
 		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 		defer cancel()
 		if err := v.Cluster.Warn(ctx, v.regarding(), "InjectionRefused", "Inject", v.report.Message); err != nil {

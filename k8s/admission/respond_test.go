@@ -26,6 +26,8 @@ func TestA05OtherRequestsPass(t *testing.T) {
 		"null":        func(r *admissionv1.AdmissionRequest) { r.Object.Raw = []byte("null") },
 		"no object":   func(r *admissionv1.AdmissionRequest) { r.Object.Raw = nil },
 		"Deployment":  func(r *admissionv1.AdmissionRequest) { r.Kind.Kind = "Deployment" },
+		"resource":    func(r *admissionv1.AdmissionRequest) { r.Resource.Resource = "deployments" },
+		"no place":    func(r *admissionv1.AdmissionRequest) { r.Namespace = "" },
 		"other group": func(r *admissionv1.AdmissionRequest) { r.Kind.Group = "example.com" },
 	} {
 		c, r := &fakeCluster{}, newRequest("web")
@@ -34,10 +36,12 @@ func TestA05OtherRequestsPass(t *testing.T) {
 			t.Errorf("%s: %+v, calls %q", name, got, c.calls)
 		}
 	}
-	r := newRequest("web")
-	r.Object.Raw = []byte(`{"spec":7}`)
-	if got := ask(t, newTestHandler(&fakeCluster{}), r); got.Allowed || got.Result.Code != http.StatusBadRequest {
-		t.Errorf("a pod that is none: %+v", got)
+	for _, pod := range []string{`{"spec":7}`, `{"metadata":{"namespace":"bank"}}`} {
+		c, r := &fakeCluster{}, newRequest("web")
+		r.Object.Raw = []byte(pod)
+		if got := ask(t, newTestHandler(c), r); got.Allowed || got.Result.Code != http.StatusBadRequest || len(c.calls) > 0 {
+			t.Errorf("%s: %+v, calls %q", pod, got, c.calls)
+		}
 	}
 }
 
@@ -78,7 +82,7 @@ func TestA11DryRun(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 		for _, call := range c.calls {
-			if call != "annotations" && call != "services" {
+			if call != "namespace" && call != "services" {
 				t.Errorf("%s: side effect %q", name, call)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -90,6 +91,12 @@ func (c *Client) do(ctx context.Context, r call, out any) error {
 			return fmt.Errorf("cluster: %s %s: %w", method, path, err)
 		}
 		content = bytes.NewReader(raw)
+	}
+	// A name that is empty, or dots, would lead to another object.
+	for part := range strings.SplitSeq(path, "/") {
+		if part == "" || part == "." || part == ".." {
+			return fmt.Errorf("cluster: %s %q: a name in it is none", method, path)
+		}
 	}
 	target := c.base.JoinPath(path)
 	target.RawQuery = r.query.Encode()

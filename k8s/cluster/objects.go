@@ -36,11 +36,15 @@ func (c *Client) Minor(ctx context.Context) (int, error) {
 	return minor, nil
 }
 
-// Annotations returns those of a namespace. They may be a moment old.
-func (c *Client) Annotations(ctx context.Context, namespace string) (map[string]string, error) {
+// Namespace returns one. It may be a moment old unless fresh is set.
+func (c *Client) Namespace(ctx context.Context, name string, fresh bool) (*corev1.Namespace, error) {
+	query := cached()
+	if fresh {
+		query = nil
+	}
 	var n corev1.Namespace
-	err := c.do(ctx, call{path: "api/v1/namespaces/" + url.PathEscape(namespace), query: cached()}, &n)
-	return n.Annotations, err
+	err := c.do(ctx, call{path: "api/v1/namespaces/" + url.PathEscape(name), query: query}, &n)
+	return &n, err
 }
 
 // Services returns those of a namespace, 500 at most. They may be a moment old.

@@ -22,13 +22,21 @@ func TestReads(t *testing.T) {
 	server, client := start(t)
 	server.AddNamespace("shop", map[string]string{"a": "b"})
 	server.AddService(corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}})
-	if got, err := client.Annotations(t.Context(), "shop"); err != nil || got["a"] != "b" {
-		t.Errorf("%v, %v", got, err)
+	for _, fresh := range []bool{false, true} {
+		if got, err := client.Namespace(t.Context(), "shop", fresh); err != nil || got.Annotations["a"] != "b" {
+			t.Errorf("%v, %v", got, err)
+		}
 	}
 	if got, err := client.Services(t.Context(), "shop"); err != nil || len(got) != 1 || got[0].Name != "web" {
 		t.Errorf("%v, %v", got, err)
 	}
-	if _, err := client.Annotations(t.Context(), "../secrets"); !apierrors.IsNotFound(err) {
+	if _, err := client.Namespace(t.Context(), "../secrets", false); !apierrors.IsNotFound(err) {
 		t.Errorf("a name with a slash leads elsewhere: %v", err)
+	}
+	server.Calls()
+	for _, name := range []string{"..", ".", ""} {
+		if _, err := client.Secret(t.Context(), name, "web"); err == nil || len(server.Calls()) > 0 {
+			t.Errorf("namespace %q leads elsewhere: %v", name, err)
+		}
 	}
 }

@@ -71,6 +71,14 @@ func (s *Secrets) Ensure(ctx context.Context, namespace string) (usable bool, er
 	return true, nil
 }
 
+// Usable reports whether the Secret of namespace was complete when last seen.
+func (s *Secrets) Usable(namespace string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, usable := s.seen[namespace]
+	return usable
+}
+
 func (s *Secrets) ensure(ctx context.Context, namespace string) error {
 	want, err := s.natsData(ctx)
 	if err != nil {

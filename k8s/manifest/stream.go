@@ -23,15 +23,16 @@ type Result struct {
 
 // Inject returns stream with the sidecar in everything that makes pods and
 // does not forbid it. Namespaces in the stream count as in a cluster: their
-// annotations are defaults for their pods, and their label forbids the sidecar
+// annotations are defaults for their pods, and their label may forbid the sidecar
 // unless the pod's asks for it. A changed document loses its comments.
 func Inject(stream []byte, s k8s.Settings) ([]byte, []Result, error) {
 	return rewrite(stream, func(r *rewriter, object string, namespace string, pod *corev1.Pod) (*corev1.Pod, error) {
 		meta := r.namespaces[namespace]
-		if meta.Labels[k8s.LabelInject] == k8s.Disabled && pod.Labels[k8s.LabelInject] != k8s.Enabled {
+		label := meta.Labels[k8s.LabelInject]
+		if (label == k8s.Disabled || label == k8s.Pods) && pod.Labels[k8s.LabelInject] != k8s.Enabled {
 			r.results = append(r.results, Result{Object: object, Report: k8s.Report{
 				Outcome: k8s.Skipped, Reason: "Disabled",
-				Message: "The label " + k8s.LabelInject + " of the namespace " + namespace + " is " + k8s.Disabled + ".",
+				Message: "The label " + k8s.LabelInject + " of the namespace " + namespace + " is " + label + ".",
 			}})
 			return pod, nil
 		}

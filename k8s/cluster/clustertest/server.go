@@ -17,6 +17,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/wsresilience/wsresilience/k8s"
 )
 
 // Server is the API server. Its methods are safe for concurrent use.
@@ -89,11 +91,18 @@ func (s *Server) Before(f func(call string) int) { s.mu.Lock(); defer s.mu.Unloc
 // SetMinor is the y of version 1.y.
 func (s *Server) SetMinor(minor string) { s.mu.Lock(); defer s.mu.Unlock(); s.minor = minor }
 
-// AddNamespace makes a namespace.
+// AddNamespace makes a namespace whose pods are to have the sidecar.
 func (s *Server) AddNamespace(name string, annotations map[string]string) {
+	s.PutNamespace(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: name, Annotations: annotations, Labels: map[string]string{k8s.LabelInject: k8s.Enabled},
+	}})
+}
+
+// PutNamespace makes or replaces a namespace.
+func (s *Server) PutNamespace(namespace *corev1.Namespace) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.spaces[name] = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations}}
+	s.spaces[namespace.Name] = namespace.DeepCopy()
 }
 
 // AddService makes a Service in the namespace that it names.

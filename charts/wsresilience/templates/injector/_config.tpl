@@ -14,6 +14,14 @@ certificates:
   {{- else }}
   secret: {{ include "wsresilience.certificate" . }}
   {{- end }}
+{{- if .Values.webhook.clientCA }}
+clientCA: {{ .Values.webhook.clientCA | toJson }}
+{{- with .Values.webhook.clientNames }}
+clientNames: {{ toJson . }}
+{{- end }}
+{{- else if .Values.webhook.clientNames }}
+{{- fail "webhook.clientNames: they are those of certificates of webhook.clientCA; set it" }}
+{{- end }}
 secrets:
   managed: {{ .Values.secrets.managed }}
   {{- if and .Values.secrets.managed $natsSecret }}
