@@ -28,6 +28,7 @@ type connection struct {
 	pong           []byte                       // payload of the newest Ping; nil is none
 	probeDue       bool                         // a HEARTBEAT of ours is to be sent
 	ackDue         bool
+	restoredDue    int              // RESTORED that are to be sent, one for each adoption
 	asked          seqwindow.Serial // last awaited message behind which a HEARTBEAT was sent
 
 	closeSent bool // CLOSE, or the close frame of an ordinary WebSocket

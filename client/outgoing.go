@@ -40,7 +40,7 @@ func (m *machine) write(typ MessageType, p []byte) (seqwindow.Serial, error) {
 
 // pending reports whether fill has something for conn, or conn is closed.
 func (m *machine) pending(conn *connection) bool {
-	return conn.closed != nil || conn.pong != nil || conn.heartbeatReply != nil || conn.probeDue || conn.ackDue ||
+	return conn.closed != nil || conn.pong != nil || conn.heartbeatReply != nil || conn.probeDue || conn.ackDue || conn.restoredDue > 0 ||
 		conn == m.current && m.mayWrite(conn) && m.out.admit() || conn == m.current && m.closeDue(conn) || m.askDue(conn)
 }
 
@@ -127,6 +127,9 @@ func (m *machine) appendControls(now time.Time, conn *connection, dst []byte) []
 		m.in.Acked(now, ack)
 	}
 	conn.ackDue = false
+	for ; conn.restoredDue > 0; conn.restoredDue-- {
+		dst = m.appendControl(dst, wire.AppendRestored(nil))
+	}
 	return dst
 }
 

@@ -274,8 +274,8 @@ func (r *rehearsal) words(text bool, p []byte) string {
 	switch t {
 	case wire.Escaped:
 		return "ESCAPED " + data(false, p[wire.EscapeLen:])
-	case wire.Skipped:
-		return "SKIPPED"
+	case wire.Skipped, wire.Restored:
+		return t.String()
 	case wire.Ack:
 		seq, err := wire.ParseAck(p)
 		return format(err, "ACK %d", seq)

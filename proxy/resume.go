@@ -47,6 +47,7 @@ func (q *request) resume() {
 		Received: seqwindow.Serial(q.offer.Resume.Received),
 		Next:     seqwindow.Serial(q.offer.Resume.Next),
 		Attempt:  q.offer.Resume.Attempt,
+		Adopt:    q.offer.Adopt,
 	}}}
 	t, err := wire.OpenToken(q.s.cfg.Tokens, q.offer.Resume.Token)
 	if err == nil && t.Binding == binding(q.r, q.scheme, q.s.cfg.Bind) {

@@ -131,6 +131,7 @@ func TestZombieIsFenced(t *testing.T) {
 			if how != "adopted" {
 				t.Fatal(how)
 			}
+			q.control(wire.AppendRestored(nil))
 			z.wakes()
 			if wakes == "app" {
 				old.speak(text("out-old"))

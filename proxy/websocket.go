@@ -209,7 +209,7 @@ func (q *request) fresh() {
 	m := session.New(&s.session, now, start)
 	c.m, c.journal.writer = m, store.NewWriter()
 	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
-	m.Attach(now, wire.StatusNew, session.Position{Next: 1}, compressed)
+	m.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt}, compressed)
 	if !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return

@@ -20,6 +20,7 @@ type Position struct {
 	Next     seqwindow.Serial // 0: it waits for WELCOME
 	Attempt  uint32           // number of the handshake with its token; 0: not ordered
 	Epoch    uint32           // of its token, whose numbers Received counts; 0: the newest
+	Adopt    bool             // it restores the app's context by itself (wsr.adopt)
 }
 
 // diverged reports whether a client has messages of an owner that had been
@@ -156,6 +157,11 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 	}
 	if s.adopted != 0 && s.confirmedToken.before(s.announcedAt) {
 		status = wire.StatusAdopted // its token is from before the adoption: it has not read that WELCOME
+	}
+	s.context.byClient = at.Adopt
+	s.setUnanswered(0)
+	if s.context.awaited = s.context.awaited && at.Adopt; s.context.awaited {
+		status = wire.StatusAdopted // it begins again
 	}
 	c := &s.client
 	c.attached, c.blocked = true, false

@@ -72,6 +72,10 @@ func (s *Session) settleClose(now time.Time) {
 	case c.byClient && s.restart.lost:
 		s.restart.lost = false
 		s.appEnded(now, s.restart.code, s.restart.reason)
+	case c.byClient && !c.byApp && s.context.awaited && !s.queue.Empty():
+		if c.deadline == 0 {
+			c.deadline = monotime.At(now.Add(CloseWait)) // for RESTORED
+		}
 	case c.byClient && !c.byApp && !c.toApp && s.queue.Empty() && s.app.lentN == 0:
 		if c.code == ws.StatusAbnormalClosure {
 			s.app.control, c.toApp = nil, true // the app sees a connection that breaks
@@ -120,6 +124,8 @@ func (s *Session) tickClose(now time.Time) {
 	}
 	c.deadline = 0
 	switch {
+	case s.context.awaited && !c.byApp && !c.toApp:
+		s.abandonRestore(now)
 	case c.toApp && !c.byApp:
 		s.app.control = nil
 		s.appEnded(now, ws.StatusAbnormalClosure, "app did not answer the close")

@@ -22,8 +22,15 @@ type appContext struct {
 
 	// A message that changed the context is acknowledged when the journal has
 	// the change: the client then need not repeat it to a next owner.
-	ackHeld  bool
-	ackLimit seqwindow.Serial // the last message that may be acknowledged
+	ackHeld bool
+
+	// The client may restore it (PROTOCOL §8.6).
+	byClient     bool   // it does: it offered wsr.adopt
+	awaited      bool   // nothing is fed to the app before RESTORED
+	unanswered   uint8  // adoptions that WELCOME told of on this connection, without RESTORED yet
+	restoreBegan uint32 // stamp of the last such WELCOME
+
+	ackLimit seqwindow.Serial // of ackHeld: the last message that may be acknowledged
 
 	// The app's protocol may need several messages for one exchange. What the
 	// app has in part is acknowledged when it has the rest: a next app socket

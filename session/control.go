@@ -21,6 +21,10 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 			s.violation(now, err.Error())
 			return
 		}
+		if len(orig) > s.cfg.MaxMessage { // what RESTORE adds was allowed for
+			s.dropClient(now, framingError(frame.ErrTooBig))
+			return
+		}
 		s.deliver(now, s.stripEscape(orig), nil)
 		return
 	}
@@ -35,7 +39,7 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 		return
 	}
 	s.ConfirmToken(s.epoch, s.client.welcomeGeneration, 0) // before WELCOME a client sends data only
-	if len(msg) > wire.MaxControl {
+	if len(msg) > wire.MaxControl && t != wire.Restore {
 		s.violation(now, "control message too long")
 		return
 	}
@@ -57,6 +61,16 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 		var reason string
 		if code, reason, err = wire.ParseClose(msg); err == nil {
 			s.clientClosed(now, code, reason)
+		}
+	case wire.Restore:
+		var op ws.OpCode
+		var message []byte
+		if op, message, err = wire.ParseRestore(msg); err == nil {
+			s.clientRestores(now, op, message)
+		}
+	case wire.Restored:
+		if err = wire.ParseRestored(msg); err == nil {
+			s.clientRestored(now)
 		}
 	default:
 		s.violation(now, t.String()+" from a client")
@@ -197,6 +211,7 @@ func (s *Session) appendWelcome(dst []byte, now time.Time) []byte {
 	}
 	if w.Status == wire.StatusAdopted {
 		w.Reason = s.adopted
+		s.adoptionTold(now)
 	}
 	if !s.client.rewelcome {
 		s.client.welcomeGeneration = s.generation

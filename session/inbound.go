@@ -52,7 +52,7 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 // take it, and so do messages, since the bytes of a small one are not what it
 // costs (I6). A session that is handed over keeps nothing more for its app.
 func (s *Session) queueFull() bool {
-	return !s.HandingOver() && s.queueFilled()
+	return !s.HandingOver() && (s.restoreFull() || !s.context.awaited && s.queueFilled())
 }
 
 func (s *Session) queueFilled() bool {
@@ -149,6 +149,10 @@ func (s *Session) deliver(now time.Time, raw, span []byte) {
 	if s.client.awaitsWelcome {
 		s.ConfirmToken(s.epoch, s.client.welcomeGeneration, 0)
 	}
+	if s.context.awaited && seqwindow.Less(s.inbox.Received(), s.client.last) && !s.mayHold(raw) {
+		s.violation(now, "more than the window before RESTORED")
+		return
+	}
 	if s.inbox.Accept(s.client.last) == seqwindow.Duplicate {
 		s.counters.Duplicates++
 		return
@@ -164,7 +168,7 @@ func (s *Session) deliver(now time.Time, raw, span []byte) {
 		// CLOSE or the hand-over that is under way settles it.
 		return
 	}
-	if span != nil && s.queue.Empty() && !s.app.blocked && s.app.open && !s.context.tracks() {
+	if span != nil && s.queue.Empty() && !s.app.blocked && s.app.open && !s.context.tracks() && !s.context.awaited {
 		s.lend(span)
 		return
 	}
@@ -246,8 +250,8 @@ func (s *Session) composeApp(o *Output) {
 	if len(s.app.control) > 0 {
 		o.ToApp = append(o.ToApp, s.app.control)
 	}
-	if s.closing.toApp || s.context.restoring() || s.HandingOver() {
-		return // nothing follows a close frame, or goes before the snapshot
+	if s.closing.toApp || s.context.restoring() || s.context.awaited || s.HandingOver() {
+		return // nothing follows a close frame, or goes before what restores the app's context
 	}
 	if s.queue.Unsent() {
 		o.ToApp = s.queue.Pending(o.ToApp, maxWrite)

@@ -167,6 +167,7 @@ func (s *Session) deadline() time.Time {
 	}
 	d.add(s.closing.deadline)
 	d.add(s.handOverDeadline())
+	d.add(s.restoreDeadline())
 	d.addTime(s.context.deadline(s))
 	d.addTime(s.echoDeadline())
 	d.add(s.journalDeadline())
@@ -204,5 +205,6 @@ func (s *Session) Tick(now time.Time) {
 	}
 	s.tickClose(now)
 	s.tickHandOver(now)
+	s.tickRestore(now)
 	s.context.tick(now, s)
 }

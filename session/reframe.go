@@ -30,7 +30,7 @@ func (s *Session) unwrapCompressed(p []byte, mask [4]byte) (msg []byte, ours boo
 	if !startsWithMagic(deflated) {
 		return nil, false, nil
 	}
-	msg, err = inflate(deflated, s.cfg.MaxMessage+wire.EscapeLen)
+	msg, err = inflate(deflated, s.cfg.MaxMessage+int(s.client.in.Extra))
 	return msg, true, err
 }
 

@@ -40,6 +40,7 @@ func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason stri
 		s.appFinished()
 	case s.appReplaceable() && (restarting(code) || s.context.restarts(code)) && !s.closing.byClient && !s.closing.byApp && s.closing.ended == 0:
 		s.restart.lost, s.restart.redial = true, true
+		s.context.awaited = false // the next socket is restored from the beginning
 		s.restart.code, s.restart.reason = code, reason
 		s.restart.said = code != ws.StatusAbnormalClosure || s.context.restarts(code) || s.context.restoring()
 		if s.app.blocked {
@@ -99,8 +100,12 @@ func (s *Session) AppBack(now time.Time, subprotocol string, deflate bool) bool 
 		panic(err) // what is held can be sent again
 	}
 	s.context.restore(now, s)
+	s.awaitRestore()
 	s.adopted, s.announcedAt = wire.AdoptAppRestarted, tokenOrder{s.epoch, s.generation + 1}
-	if s.client.attached {
+	switch {
+	case s.client.attached && s.context.unanswered == maxUnanswered:
+		s.violation(now, "no RESTORED")
+	case s.client.attached:
 		s.repeatWelcome()
 	}
 	return true

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 )
@@ -172,6 +173,44 @@ func ParseReset(msg []byte) (r ResetReason, status uint16, err error) {
 		status = binary.BigEndian.Uint16(b[1:])
 	}
 	return r, status, nil
+}
+
+// AppendRestore appends RESTORE (PROTOCOL §4.10), whose message is text or
+// binary:
+//
+//	opcode u8 | message
+func AppendRestore(dst []byte, op ws.OpCode, message []byte) []byte {
+	return append(append(appendPrefix(dst, Restore), byte(op)), message...)
+}
+
+// ParseRestore reads RESTORE. The message is a slice of msg.
+func ParseRestore(msg []byte) (op ws.OpCode, message []byte, err error) {
+	b, err := body(msg, Restore)
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(b) == 0 {
+		return 0, nil, malformed(Restore, "no body")
+	}
+	switch op, message = ws.OpCode(b[0]), b[1:]; {
+	case op != ws.OpText && op != ws.OpBinary:
+		return 0, nil, malformed(Restore, "opcode %d", b[0])
+	case op == ws.OpText && !utf8.Valid(message):
+		return 0, nil, malformed(Restore, "the text is not UTF-8")
+	}
+	return op, message, nil
+}
+
+// AppendRestored appends RESTORED (PROTOCOL §4.11).
+func AppendRestored(dst []byte) []byte { return appendPrefix(dst, Restored) }
+
+// ParseRestored checks RESTORED, which has no body.
+func ParseRestored(msg []byte) error {
+	b, err := body(msg, Restored)
+	if err == nil && len(b) != 0 {
+		err = malformed(Restored, "body of %d bytes, want none", len(b))
+	}
+	return err
 }
 
 // AppendSkipped appends SKIPPED (PROTOCOL §4.9).

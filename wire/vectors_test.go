@@ -79,6 +79,12 @@ func recode(msg []byte) ([]byte, map[string]any, error) {
 			return AppendRefused(nil, status), f, err
 		}
 		return AppendReset(nil, r), f, err
+	case Restore:
+		op, p, err := ParseRestore(msg)
+		f["opcode"], f["message"] = op, hex.EncodeToString(p)
+		return AppendRestore(nil, op, p), f, err
+	case Restored:
+		return AppendRestored(nil), f, ParseRestored(msg)
 	case Skipped:
 		return AppendSkipped(nil), f, ParseSkipped(msg)
 	}

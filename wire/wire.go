@@ -45,12 +45,14 @@ const (
 	GoAway       Type = 5
 	Close        Type = 6
 	Reset        Type = 7
+	Restore      Type = 8  // a message that restores the app's context
+	Restored     Type = 9  // that was all of them
 	Skipped      Type = 10 // stands for a data message that will not be sent
 )
 
 var typeNames = [...]string{
 	Escaped: "ESCAPED", Welcome: "WELCOME", Ack: "ACK", Heartbeat: "HEARTBEAT", HeartbeatAck: "HEARTBEAT_ACK",
-	GoAway: "GOAWAY", Close: "CLOSE", Reset: "RESET", Skipped: "SKIPPED",
+	GoAway: "GOAWAY", Close: "CLOSE", Reset: "RESET", Restore: "RESTORE", Restored: "RESTORED", Skipped: "SKIPPED",
 }
 
 func (t Type) String() string {
@@ -88,6 +90,9 @@ func IsMagic(msg []byte) bool {
 
 // EscapeLen is what ESCAPED adds in front of a data message.
 const EscapeLen = prefixLen
+
+// RestoreLen is what RESTORE adds in front of its message.
+const RestoreLen = prefixLen + 1
 
 // AppendEscape appends the bytes that go in front of a data message which
 // itself starts with the magic (PROTOCOL §3.2).

@@ -113,6 +113,11 @@ func (s *testbed) runRace(ctx context.Context, key uint32, h raceSpec) error {
 			r.Close()
 		}
 	}()
+	for _, r := range conns {
+		if w, err := r.Welcome(ctx); err == nil && w.Status == wire.StatusAdopted {
+			_ = r.Control(wire.AppendRestored(nil)) // another one may have superseded it
+		}
+	}
 	if err := proc.Sleep(ctx, raceSettle); err != nil {
 		return err
 	}

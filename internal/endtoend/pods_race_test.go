@@ -49,6 +49,9 @@ func (p *pod) contend(ctx context.Context, header map[string][]string, o wire.Of
 	}
 	if w, err := wire.ParseWelcome(msg); err == nil {
 		c.status, c.token = w.Status.String(), w.Token
+		if o.Adopt && w.Status == wire.StatusAdopted {
+			_ = conn.WriteMessage(websocket.BinaryMessage, wire.AppendRestored(nil)) // it may be superseded already
+		}
 	} else if r, _, err := wire.ParseReset(msg); err == nil {
 		c.status = "reset " + r.String()
 	} else {

@@ -47,6 +47,8 @@ export class Connection {
   probeDue = false;
   /** An ACK is to be sent. */
   ackDue = false;
+  /** How many RESTORED are to be sent, one for each adoption (PROTOCOL §8.6). */
+  restoredDue = 0;
   /** CLOSE was sent here. */
   closeSent = false;
   /** Set when the connection has ended for the machine: its socket is to be closed. */

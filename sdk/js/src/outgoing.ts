@@ -5,12 +5,15 @@ import { NEVER } from "./inbox.ts";
 import type { Machine } from "./machine.ts";
 import { less } from "./serial.ts";
 import type { Data } from "./store.ts";
-import { encodeAck, encodeBeat, escapeData, isMagic, SKIPPED, TYPE } from "./wire.ts";
+import { encode, encodeAck, encodeBeat, escapeData, isMagic, SKIPPED, TYPE } from "./wire.ts";
 
 /** Returns what is to be sent on a connection next, or null. */
 export function nextMessage(m: Machine, now: number, connection: Connection): Data | null {
-  if (connection.closed || connection.closeSent || m.blocked) {
+  if (connection.closed || m.blocked) {
     return null;
+  }
+  if (connection.closeSent) {
+    return restored(connection); // the adoption crossed our CLOSE
   }
   const message = connection === m.current && !m.plain ? nextControl(m, now, connection) : null;
   if (message) {
@@ -45,7 +48,12 @@ function nextControl(m: Machine, now: number, connection: Connection): Data | nu
     connection.ackDue = false;
     m.in.acknowledged(ack);
   }
-  return message;
+  return message ?? restored(connection);
+}
+
+/** Returns the RESTORED that is to be sent next, or null. */
+function restored(connection: Connection): Data | null {
+  return connection.restoredDue && connection.restoredDue-- ? encode(TYPE.restored) : null;
 }
 
 /** The last message that may be acknowledged: a durable session acknowledges only what is on disk. */

@@ -40,7 +40,7 @@ export function welcome(m: Machine, now: number, connection: Connection, w: Welc
   promote(m, now, connection);
   applyWelcome(m, connection, w);
   if (resume) {
-    emitResumed(m, w, away);
+    resumed(m, connection, w, away);
     const rejected = m.out.reject();
     if (rejected) {
       emit(m, "rejected", rejected);
@@ -48,7 +48,10 @@ export function welcome(m: Machine, now: number, connection: Connection, w: Welc
   }
 }
 
-function emitResumed(m: Machine, w: Welcome, away: number): void {
+function resumed(m: Machine, connection: Connection, w: Welcome, away: number): void {
+  if (w.reason && m.settings.adopt) {
+    connection.restoredDue++; // the sidecar waits for it (PROTOCOL §8.6)
+  }
   emit(m, w.reason ? "adopted" : "resumed", { reason: ADOPT_REASONS[w.reason - 1], away });
 }
 
@@ -101,7 +104,7 @@ export function laterWelcome(m: Machine, _now: number, connection: Connection, w
     throw new WireError("wrong WELCOME");
   }
   applyWelcome(m, connection, w);
-  emitResumed(m, w, 0);
+  resumed(m, connection, w, 0);
 }
 
 /** Handles RESET (PROTOCOL §4.8). Its last reason, `try again`, does not end the session. */

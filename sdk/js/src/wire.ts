@@ -46,6 +46,7 @@ export const TYPE = {
   goAway: 5,
   close: 6,
   reset: 7,
+  restored: 9,
 } as const;
 
 /** WELCOME (PROTOCOL §4.2). */

@@ -20,7 +20,7 @@ export function play(stage: Stage, [command = "", ...words]: string[]): void {
     case "client": {
       const protocols = named(words, "protocols");
       stage.protocols = protocols ? protocols.split(",") : [];
-      stage.adopt = words.includes("adopt");
+      stage.adopt = stage.machine.settings.adopt = words.includes("adopt");
       break;
     }
     case "wait":

@@ -26,6 +26,9 @@ export function words(message: Data): string {
   if (typeof message === "string" || !isMagic(message)) {
     return data(message);
   }
+  if (message[4] === TYPE.restored) {
+    return "RESTORED"; // which no client gets
+  }
   const c = decode(message);
   switch (c.type) {
     case TYPE.escaped:
