@@ -77,7 +77,7 @@ type machine struct {
 
 func newMachine(cfg settings, random *rand.Rand) *machine {
 	m := &machine{cfg: cfg, random: random, maxMessage: unlimited}
-	m.dial.init(cfg.backoff, random)
+	m.dial.init(&m.cfg, random)
 	return m
 }
 

@@ -104,11 +104,13 @@ type Options struct {
 }
 
 // Backoff says how the waits between attempts to resume grow. The first
-// attempt after a break is immediate, and so is one when the program closes.
+// attempt after a break comes at a random moment within the time that the
+// sidecar asks for: 3 ms for each of its sessions, and at most 5 s. One is made
+// at once when the program closes.
 // The waits are short again once a connection has lasted for 3 s.
 type Backoff struct {
 	Base     time.Duration // the first wait; 100 ms by default, and at least
-	Max      time.Duration // the longest wait; 5 s by default, and at most 30 s
+	Max      time.Duration // the longest wait; by default what the sidecar asks for, 5 s of a small one, and at most 30 s
 	Factor   float64       // growth; 2 by default
 	Jitter   float64       // share by which a wait varies; 0.25 by default, negative is off
 	Attempts int           // failures in a row after which the session is given up; 0 is no limit
@@ -123,6 +125,7 @@ type settings struct {
 	maxMessage int // 0: what the sidecar announces
 	ack        seqwindow.AckPolicy
 	backoff    backoff.Policy
+	ownMaxWait bool // the program chose backoff.Max
 }
 
 func (o *Options) settings() (settings, error) {
@@ -146,6 +149,7 @@ func (o *Options) settings() (settings, error) {
 			Factor: o.Backoff.Factor, Jitter: o.Backoff.Jitter,
 			Attempts: o.Backoff.Attempts,
 		},
+		ownMaxWait: o.Backoff.Max != 0,
 	}, nil
 }
 

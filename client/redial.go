@@ -23,10 +23,24 @@ type redial struct {
 	busy   bool      // an attempt is under way: a dial, or its connection before WELCOME
 	tried  bool      // an attempt was made since the series began
 	series backoff.Backoff
+
+	random   *rand.Rand
+	first    time.Duration // within which the first attempt after a loss is made
+	settable bool          // the sidecar may say how long waits become
 }
 
-func (d *redial) init(p backoff.Policy, random *rand.Rand) {
-	d.series = backoff.New(p, random.Float64)
+func (d *redial) init(cfg *settings, random *rand.Rand) {
+	d.random, d.settable = random, !cfg.ownMaxWait
+	d.series = backoff.New(cfg.backoff, random.Float64)
+}
+
+// asked takes over what the sidecar asks for in WELCOME; zeros leave things as
+// they are. A longest wait that the program has chosen stands.
+func (d *redial) asked(w *wire.WelcomeMessage) {
+	d.first = min(time.Duration(w.RetryFirstMillis)*time.Millisecond, backoff.Longest)
+	if d.settable && w.RetryMostMillis != 0 {
+		d.series.SetMax(time.Duration(w.RetryMostMillis) * time.Millisecond)
+	}
 }
 
 // connectionLost schedules a dial after the loss of a connection that lived so
@@ -38,7 +52,7 @@ func (d *redial) connectionLost(now time.Time, lived time.Duration, fault bool) 
 	if d.busy {
 		return // the attempt under way may replace it
 	}
-	d.at = now
+	d.at = now.Add(time.Duration(d.random.Float64() * float64(d.first)))
 	if fault || d.tried || lived < minConnectionLifetime {
 		d.backOff(now)
 	}

@@ -157,6 +157,7 @@ func (m *machine) applyWelcome(now time.Time, conn *connection, w *wire.WelcomeM
 	m.ttl = time.Duration(w.TTLMillis) * time.Millisecond
 	m.maxMessage = announced(w.MaxMessage)
 	m.out.limit = announced(w.Window)
+	m.dial.asked(w)
 	conn.messages.Max = m.readLimit()
 	if !m.closing.started() {
 		m.setState(StateConnected)

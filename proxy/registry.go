@@ -87,6 +87,13 @@ func (r *registry) count() (n counts, changed <-chan struct{}) {
 	return counts{len(r.sessions), len(r.plain), r.created}, r.changed
 }
 
+// resilient returns how many sessions there are.
+func (r *registry) resilient() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.sessions)
+}
+
 // has reports whether the session lives here.
 func (r *registry) has(id wire.SessionID) bool {
 	r.mu.Lock()

@@ -22,6 +22,7 @@ import (
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/admission"
+	"github.com/wsresilience/wsresilience/internal/backoff"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
 	"github.com/wsresilience/wsresilience/internal/monotime"
@@ -175,7 +176,7 @@ func New(cfg Config) (*Server, error) {
 		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
 		TTL: cfg.SessionTTL, TTLGoingAway: cfg.SessionTTLGoingAway, PersistAfter: cfg.PersistAfter, HandOverQuiet: cfg.HandOverQuiet,
 		Owner: cfg.Advertise, Heartbeat: &s.cfg.Heartbeat,
-		Pool: s.pool, Buffers: new(frame.Buffers), Random: mathrand.Uint32, Token: s.newToken,
+		Pool: s.pool, Buffers: new(frame.Buffers), Random: mathrand.Uint32, Token: s.newToken, Retry: s.askedRetry,
 	}
 	s.echo = s.session
 	if cfg.Store != nil {
@@ -279,6 +280,12 @@ func (s *Server) ended(c *sessionDriver, why session.Ending) {
 func (s *Server) newToken(t wire.Token) string {
 	t.Expires, t.Owner = t.Issued.Add(tokenLife), s.cfg.Advertise
 	return wire.SealToken(s.cfg.Tokens, &t)
+}
+
+// askedRetry is how clients are asked to come back. One that is being welcomed is
+// a session already, or will be.
+func (s *Server) askedRetry() (first, most time.Duration) {
+	return backoff.Load{Sessions: max(s.sessions.resilient(), 1), Draining: s.Draining()}.Asked()
 }
 
 func newSessionID() (id wire.SessionID) {

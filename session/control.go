@@ -209,6 +209,10 @@ func (s *Session) appendWelcome(dst []byte, now time.Time) []byte {
 		Token:           s.cfg.Token(wire.Token{Session: s.id, Epoch: s.epoch, Generation: s.generation, Issued: now, Binding: s.binding}),
 		Subprotocol:     s.subprotocol,
 	}
+	if s.cfg.Retry != nil {
+		first, most := s.cfg.Retry()
+		w.RetryFirstMillis, w.RetryMostMillis = millis(first), millis(most)
+	}
 	if w.Status == wire.StatusAdopted {
 		w.Reason = s.adopted
 		s.adoptionTold(now)

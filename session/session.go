@@ -70,6 +70,10 @@ type Config struct {
 	// which can wait should; nil means never.
 	Busy func() bool
 
+	// Retry returns how clients are asked to come back, for WELCOME; nil leaves
+	// it to them.
+	Retry func() (first, most time.Duration)
+
 	// Random returns mask keys and jitter; it need not be secret.
 	Random func() uint32
 	// Token adds what the sidecar knows to the token of a WELCOME and seals it.

@@ -54,6 +54,7 @@ func recode(msg []byte) ([]byte, map[string]any, error) {
 		f["epoch"], f["inboundAck"], f["nextOutbound"] = w.Epoch, w.InboundAck, w.NextOutbound
 		f["heartbeatMillis"], f["ttlMillis"] = w.HeartbeatMillis, w.TTLMillis
 		f["window"], f["maxMessage"], f["token"], f["subprotocol"] = w.Window, w.MaxMessage, w.Token, w.Subprotocol
+		f["retryFirstMillis"], f["retryMostMillis"] = w.RetryFirstMillis, w.RetryMostMillis
 		return AppendWelcome(nil, w), f, nil
 	case Ack:
 		seq, err := ParseAck(msg)

@@ -53,23 +53,34 @@ func (r AdoptReason) String() string {
 //
 //	status u8 | reason u8 | session id 16 B | epoch u32 | inbound ack u32 |
 //	next outbound u32 | heartbeat ms u32 | TTL ms u32 | window u32 |
-//	max message u32 | token u16+n | app subprotocol u8+n
+//	max message u32 | retry first ms u32 | retry most ms u32 |
+//	token u16+n | app subprotocol u8+n
 type WelcomeMessage struct {
-	Status          Status
-	Reason          AdoptReason
-	Session         SessionID
-	Epoch           uint32
-	InboundAck      uint32
-	NextOutbound    uint32
-	HeartbeatMillis uint32
-	TTLMillis       uint32
-	Window          uint32 // bytes
-	MaxMessage      uint32 // bytes
-	Token           string
-	Subprotocol     string // the app's
+	Status           Status
+	Reason           AdoptReason
+	Session          SessionID
+	Epoch            uint32
+	InboundAck       uint32
+	NextOutbound     uint32
+	HeartbeatMillis  uint32
+	TTLMillis        uint32
+	Window           uint32 // bytes
+	MaxMessage       uint32 // bytes
+	RetryFirstMillis uint32 // 0: the client decides
+	RetryMostMillis  uint32 // 0: the client decides
+	Token            string
+	Subprotocol      string // the app's
 }
 
-const welcomeFixed = 2 + 16 + 7*4
+// numbers are the fields of four bytes, in their order.
+func (w *WelcomeMessage) numbers() [9]*uint32 {
+	return [...]*uint32{
+		&w.Epoch, &w.InboundAck, &w.NextOutbound, &w.HeartbeatMillis, &w.TTLMillis,
+		&w.Window, &w.MaxMessage, &w.RetryFirstMillis, &w.RetryMostMillis,
+	}
+}
+
+const welcomeFixed = 2 + 16 + 9*4
 
 // AppendWelcome appends w. Token and subprotocol beyond their limits are a
 // bug of the caller, who made the one and bounded the other.
@@ -79,8 +90,8 @@ func AppendWelcome(dst []byte, w *WelcomeMessage) []byte {
 	}
 	dst = append(appendPrefix(dst, Welcome), byte(w.Status), byte(w.Reason))
 	dst = append(dst, w.Session[:]...)
-	for _, v := range [...]uint32{w.Epoch, w.InboundAck, w.NextOutbound, w.HeartbeatMillis, w.TTLMillis, w.Window, w.MaxMessage} {
-		dst = binary.BigEndian.AppendUint32(dst, v)
+	for _, v := range w.numbers() {
+		dst = binary.BigEndian.AppendUint32(dst, *v)
 	}
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(w.Token)))
 	dst = append(dst, w.Token...)
@@ -102,7 +113,7 @@ func ParseWelcome(msg []byte) (*WelcomeMessage, error) {
 		return nil, malformed(Welcome, "status %d with reason %d", b[0], b[1])
 	}
 	copy(w.Session[:], b[2:])
-	for i, v := range [...]*uint32{&w.Epoch, &w.InboundAck, &w.NextOutbound, &w.HeartbeatMillis, &w.TTLMillis, &w.Window, &w.MaxMessage} {
+	for i, v := range w.numbers() {
 		*v = binary.BigEndian.Uint32(b[18+4*i:])
 	}
 	b = b[welcomeFixed:]

@@ -80,6 +80,13 @@ func (b *Backoff) Succeeded() { b.made = 0 }
 // Reset starts the series anew: what the attempt led to has lasted.
 func (b *Backoff) Reset() { b.wait, b.made = float64(b.policy.Base), 0 }
 
+// SetMax changes the policy's Max.
+func (b *Backoff) SetMax(d time.Duration) {
+	b.policy.Max = d
+	b.policy = b.policy.settled()
+	b.wait = min(b.wait, float64(b.policy.Max))
+}
+
 // settled returns p with its defaults filled in and its limits applied. The
 // comparisons are written so that a number that is none falls on the safe
 // side.

@@ -63,6 +63,8 @@ export interface Welcome {
   readonly ttlMillis: number;
   readonly window: number;
   readonly maxMessage: number;
+  readonly retryFirstMillis: number;
+  readonly retryMostMillis: number;
   readonly token: string;
   readonly subprotocol: string;
 }
@@ -173,6 +175,8 @@ function read(message: Uint8Array): Control {
       ttlMillis: int(4),
       window: int(4),
       maxMessage: int(4),
+      retryFirstMillis: int(4),
+      retryMostMillis: int(4),
       token: text(int(2)),
       subprotocol: text(int(1)),
     };

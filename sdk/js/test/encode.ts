@@ -19,6 +19,8 @@ export const NEW_SESSION: Omit<Welcome, "type"> = {
   ttlMillis: 300_000,
   window: 1 << 20,
   maxMessage: 1 << 20,
+  retryFirstMillis: 0,
+  retryMostMillis: 0,
   token: "dG9rZW4",
   subprotocol: "",
 };
@@ -34,6 +36,8 @@ export function encodeWelcome(fields: Partial<Omit<Welcome, "type">> = {}): Uint
     w.ttlMillis,
     w.window,
     w.maxMessage,
+    w.retryFirstMillis,
+    w.retryMostMillis,
   ];
   return encode(
     TYPE.welcome,
