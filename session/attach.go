@@ -201,9 +201,13 @@ func (s *Session) dropClient(now time.Time, why *wire.CloseError) {
 }
 
 // clientHasToken reports whether the client has shown that it read a WELCOME,
-// and so can come
-// back.
+// and so can come back.
 func (s *Session) clientHasToken() bool { return s.confirmedToken.generation > 0 }
+
+// clientLived reports whether anything came from the client since its handshake.
+func (s *Session) clientLived() bool {
+	return s.clientHasToken() || s.counters.InMessages > 0 || s.echo != nil && s.counters.BeatsHeard > 0
+}
 
 // ClientGone notes that the attached connection broke, or ended without a
 // close frame.
@@ -221,6 +225,12 @@ func (s *Session) Supersede(now time.Time) {
 }
 
 func (s *Session) detach(now time.Time, ttl time.Duration) {
+	// "And whatever ends the connection of a client from which nothing came since
+	// its handshake" (PROTOCOL §7): thousands of handshakes and resets are to cost
+	// no memory for long.
+	if !s.clientLived() {
+		ttl = min(ttl, s.cfg.TTLGoingAway)
+	}
 	s.client.attached = false
 	s.client.in.Reset()
 	s.client.expires = monotime.At(now.Add(ttl))
