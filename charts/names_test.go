@@ -22,8 +22,12 @@ func TestNames(t *testing.T) {
 		for _, o := range r.objects {
 			a := access(o)
 			kind := o.GetObjectKind().GroupVersionKind().Kind
-			clusterWide := strings.HasPrefix(kind, "Cluster") || kind == "MutatingWebhookConfiguration"
-			if want := map[bool]string{true: "", false: namespace}[clusterWide]; a.GetNamespace() != want {
+			clusterWide := strings.HasPrefix(kind, "Cluster") || kind == "MutatingWebhookConfiguration" || strings.HasPrefix(kind, "ValidatingAdmissionPolicy")
+			want := map[bool]string{true: "", false: namespace}[clusterWide]
+			if strings.Contains(a.GetName(), "-sidecars-") {
+				want = "shop" // where its pods are
+			}
+			if a.GetNamespace() != want {
 				t.Errorf("%s %s is in %q, want %q", kind, a.GetName(), a.GetNamespace(), want)
 			}
 			if id := kind + " " + a.GetName(); seen[id] {
@@ -65,6 +69,9 @@ func TestSelectors(t *testing.T) {
 			selects(t, r, "PodDisruptionBudget "+p.Name, *p.Spec.Selector, p.Name)
 		}
 		for _, p := range of[*networkingv1.NetworkPolicy](r) {
+			if p.Namespace != namespace {
+				continue // for pods that are not the chart's
+			}
 			selects(t, r, "NetworkPolicy "+p.Name, p.Spec.PodSelector, p.Name)
 			for _, rule := range p.Spec.Ingress {
 				for _, port := range rule.Ports {

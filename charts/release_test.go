@@ -66,6 +66,7 @@ injector:
   serviceAccountAnnotations: {b: "2"}
 networkPolicy:
   enabled: true
+  sidecars: [{namespace: shop, pods: {app: web}}]
   natsFrom: [{namespaceSelector: {matchLabels: {team: chat}}}]
   metricsFrom: [{namespaceSelector: {matchLabels: {team: watch}}}]
 monitoring:

@@ -23,6 +23,7 @@ type schema struct {
 	// AdditionalProperties is false, or a schema for the values of a map.
 	AdditionalProperties json.RawMessage `json:"additionalProperties"`
 	Items                *schema         `json:"items"`
+	Required             []string        `json:"required"`
 	Enum                 []any           `json:"enum"`
 	Pattern              string          `json:"pattern"`
 	MinLength            int             `json:"minLength"`
@@ -136,6 +137,7 @@ func TestMistakesAreRefused(t *testing.T) {
 		{"nats: {bundled: {enabled: false}, url: 'tls://n:4222', ca: true}", "", "nats.existingSecret"},
 		{"webhook: {clientCA: /etc/ca.crt}", "/webhook/clientCA'", "pattern"},
 		{"webhook: {clientNames: [a]}", "", "webhook.clientCA"},
+		{"networkPolicy: {sidecars: [{namespace: shop}]}", "/networkPolicy/sidecars/0'", "pods"},
 		{"networkPolicy: {natsFrom: {}}", "/networkPolicy/natsFrom'", "want array"},
 		{"monitoring: {podMonitor: {interval: often}}", "/monitoring/podMonitor/interval'", "pattern"},
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -115,5 +116,90 @@ func TestNoPasswordOutsideOfSecrets(t *testing.T) {
 		if strings.Contains(s.String(), string(secret.Data["password"])) {
 			t.Errorf("%s has the password", s.Name)
 		}
+	}
+}
+
+// TestNoWayToMore: no role holds what its owner could turn into more: wildcards,
+// rights over roles and other identities, Secrets that are read by list, pods,
+// service accounts and their tokens, or webhooks of any name.
+func TestNoWayToMore(t *testing.T) {
+	verbs := []string{"*", "escalate", "bind", "impersonate", "approve", "sign", "delete", "deletecollection", "watch"}
+	resources := []string{"*", "pods", "serviceaccounts", "nodes", "roles", "rolebindings", "clusterroles", "clusterrolebindings", "validatingwebhookconfigurations", "certificatesigningrequests"}
+	eachSet(t, func(t *testing.T, r *release) {
+		var rules []rbacv1.PolicyRule
+		for _, role := range of[*rbacv1.ClusterRole](r) {
+			rules = append(rules, role.Rules...)
+			if role.AggregationRule != nil {
+				t.Errorf("%s takes in what others write", role.Name)
+			}
+		}
+		for _, role := range of[*rbacv1.Role](r) {
+			rules = append(rules, role.Rules...)
+		}
+		if len(rules) < 3 {
+			t.Fatalf("only %d rules", len(rules))
+		}
+		for _, rule := range rules {
+			text := strings.Join(allowed([]rbacv1.PolicyRule{rule}), "; ")
+			if slices.Contains(rule.APIGroups, "*") || slices.Contains(rule.ResourceNames, "*") || len(rule.NonResourceURLs) > 0 || slices.Contains(rule.APIGroups, "rbac.authorization.k8s.io") {
+				t.Errorf("%v: %s", rule.APIGroups, text)
+			}
+			for _, verb := range rule.Verbs {
+				if slices.Contains(verbs, verb) {
+					t.Errorf("%s", text)
+				}
+				for _, resource := range rule.Resources {
+					kind, subresource, _ := strings.Cut(resource, "/")
+					if slices.Contains(resources, kind) || subresource != "" {
+						t.Errorf("%s", text)
+					}
+					// Of what is created Kubernetes does not know the name: see the policy.
+					guarded := kind == "secrets" && verb != "create" || kind == "mutatingwebhookconfigurations"
+					if guarded && (len(rule.ResourceNames) == 0 || verb == "list") {
+						t.Errorf("%s", text)
+					}
+				}
+			}
+		}
+		for _, b := range of[*rbacv1.ClusterRoleBinding](r) {
+			if len(b.Subjects) != 1 || b.Subjects[0].Kind != "ServiceAccount" || b.Subjects[0].Namespace != namespace || b.RoleRef.Name != fullname+"-injector" {
+				t.Errorf("%s binds %v to %s", b.Name, b.Subjects, b.RoleRef.Name)
+			}
+		}
+	})
+}
+
+// TestSecretsAreChecked: the right to create Secrets, which has no names, comes
+// with a policy of the API server for the injector's account.
+func TestSecretsAreChecked(t *testing.T) {
+	for _, test := range []struct {
+		values      string
+		validations int // 0: no policy
+	}{
+		{"", 3}, {"webhook: {clientCA: '-----BEGIN CERTIFICATE-----'}", 2}, {"secrets: {managed: false}", 0}, {"injector: {admissionPolicy: false}", 0},
+	} {
+		r := decode(t, rendered(t, test.values))
+		policies := of[*admissionregistrationv1.ValidatingAdmissionPolicy](r)
+		bindings := of[*admissionregistrationv1.ValidatingAdmissionPolicyBinding](r)
+		if test.validations == 0 {
+			if len(policies)+len(bindings) > 0 {
+				t.Errorf("%q: %d policies", test.values, len(policies))
+			}
+			continue
+		}
+		if len(policies) != 1 || len(bindings) != 1 || bindings[0].Spec.PolicyName != policies[0].Name ||
+			!slices.Equal(bindings[0].Spec.ValidationActions, []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny}) {
+			t.Fatalf("%q: %d policies, bindings %+v", test.values, len(policies), bindings)
+		}
+		spec := policies[0].Spec
+		account := "system:serviceaccount:" + namespace + ":" + fullname + "-injector"
+		if *spec.FailurePolicy != admissionregistrationv1.Fail || len(spec.Validations) != test.validations ||
+			len(spec.MatchConditions) != 1 || spec.MatchConditions[0].Expression != "request.userInfo.username == '"+account+"'" {
+			t.Errorf("%q: %+v", test.values, spec)
+		}
+	}
+	out, errs, err := helm(t, "", "template", name, chart, "--namespace", namespace, "--kube-version", "1.29.0")
+	if err != nil || strings.Contains(out, "ValidatingAdmissionPolicy") {
+		t.Errorf("a policy on Kubernetes 1.29, which has none: %v %s", err, errs)
 	}
 }
