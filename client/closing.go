@@ -90,7 +90,7 @@ func (m *machine) closeReceived(now time.Time, conn *connection, code ws.StatusC
 // not read any more, and the sidecar's window would not open.
 func (m *machine) closeDue(conn *connection) bool {
 	return conn.welcomed && !conn.closeSent && !m.midMessage(conn) &&
-		(m.closing.local && m.out.idle() || m.closing.remote && m.in.empty())
+		(m.closing.local && m.out.idle() && !m.restore.active || m.closing.remote && m.in.empty())
 }
 
 // appendClose appends CLOSE, or for a plain connection the close frame.

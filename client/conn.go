@@ -62,6 +62,10 @@ type Conn struct {
 	freed     signal // an acknowledgement, room in the outbox, or the end
 	room      signal // the queue has room again, or a connection ended
 	signalled signalled
+
+	stopRestore   context.CancelFunc // ends the Options.Restore that runs; nil: none does
+	restoreNumber int                // and its number
+	restoreMoved  signal             // the restore's queue, or what it is for, may have changed
 }
 
 // Read returns the next message. Text is not checked for UTF-8; the bytes are

@@ -57,6 +57,7 @@ type machine struct {
 	in      inbox
 	dial    redial
 	closing closing
+	restore restore
 
 	// From the last WELCOME.
 	token       string
@@ -151,6 +152,7 @@ func (m *machine) drop(now time.Time, conn *connection, ce *wire.CloseError, fau
 		conn.finalBytes = m.appendCloseFrame(conn.finalBytes, ce)
 	}
 	conn.messages.Reset()
+	m.restoreBroken(conn)
 	switch conn {
 	case m.next:
 		m.next = nil

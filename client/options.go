@@ -67,9 +67,20 @@ type Options struct {
 
 	// Adopt says that the program handles EventAdopted, which means that the
 	// app behind the sidecar is a new one that knows nothing of what the old
-	// one was told. Without it such a session is closed with 1012, unless the
+	// one was told. What it then sends comes behind what Write took before: see
+	// Restore. Without either such a session is closed with 1012, unless the
 	// sidecar can restore the app's context itself.
 	Adopt bool
+
+	// Restore is called when the app behind the sidecar is a new one, and sends
+	// through w what it must know first: a login, subscriptions. That goes ahead
+	// of all that Write has taken, and nothing else reaches the app before
+	// Restore returns. Meanwhile Read goes on, and may bring answers. ctx ends
+	// when the connection breaks or the app is replaced again; then Restore is
+	// called anew, once it has returned. It must not take longer than 30 s, and
+	// not call Close or CloseNow. After an error the session is closed with 1012.
+	// With Restore, Adopt need not be set.
+	Restore func(ctx context.Context, w *RestoreWriter) error
 
 	// OutboxMessages and OutboxBytes bound what Write takes before the sidecar
 	// has acknowledged it. Negative is no limit.
@@ -120,6 +131,7 @@ type Backoff struct {
 type settings struct {
 	protocols  []string
 	adopt      bool
+	restores   bool // Options.Restore is there
 	outbox     seqwindow.Limits
 	queueBytes int
 	maxMessage int // 0: what the sidecar announces
@@ -136,7 +148,8 @@ func (o *Options) settings() (settings, error) {
 	}
 	return settings{
 		protocols: o.Subprotocols,
-		adopt:     o.Adopt,
+		adopt:     o.Adopt || o.Restore != nil,
+		restores:  o.Restore != nil,
 		outbox: seqwindow.Limits{
 			Messages: limit(o.OutboxMessages, DefaultOutboxMessages),
 			Bytes:    limit(o.OutboxBytes, DefaultOutboxBytes),

@@ -40,7 +40,7 @@ func (m *machine) write(typ MessageType, p []byte) (seqwindow.Serial, error) {
 
 // pending reports whether fill has something for conn, or conn is closed.
 func (m *machine) pending(conn *connection) bool {
-	return conn.closed != nil || conn.pong != nil || conn.heartbeatReply != nil || conn.probeDue || conn.ackDue || conn.restoredDue > 0 ||
+	return conn.closed != nil || conn.pong != nil || conn.heartbeatReply != nil || conn.probeDue || conn.ackDue || conn.restoredDue > 0 || m.restoreDue(conn) ||
 		conn == m.current && m.mayWrite(conn) && m.out.admit() || conn == m.current && m.closeDue(conn) || m.askDue(conn)
 }
 
@@ -53,9 +53,9 @@ func (m *machine) askDue(conn *connection) bool {
 }
 
 // mayWrite reports whether data may be sent on conn (PROTOCOL §2.1). Once the
-// app has closed, it does not read.
+// app has closed, it does not read, and before RESTORED it does not get it.
 func (m *machine) mayWrite(conn *connection) bool {
-	return (conn.welcomed || conn.offer.early()) && !conn.closeSent && !m.closing.remote
+	return (conn.welcomed || conn.offer.early()) && !conn.closeSent && !m.closing.remote && !m.restore.active
 }
 
 // fill appends what is to be written to conn next. What it returned before has
@@ -127,10 +127,7 @@ func (m *machine) appendControls(now time.Time, conn *connection, dst []byte) []
 		m.in.Acked(now, ack)
 	}
 	conn.ackDue = false
-	for ; conn.restoredDue > 0; conn.restoredDue-- {
-		dst = m.appendControl(dst, wire.AppendRestored(nil))
-	}
-	return dst
+	return m.appendRestore(conn, dst)
 }
 
 // appendControl appends a control message of PROTOCOL §4.

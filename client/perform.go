@@ -66,6 +66,7 @@ func (c *Conn) perform(now time.Time) {
 	}
 	c.m.tick(now, late)
 	c.postEvents()
+	c.runRestore()
 	connEnded := c.serviceLinks(now)
 	if o, ok := c.m.wantDial(now); ok {
 		c.tasks.Go(func() { c.redial(o) })
@@ -128,6 +129,7 @@ func (c *Conn) notify(connEnded bool) {
 	if ended || s.acked != c.signalled.acked || s.held < c.signalled.held || s.rejected != c.signalled.rejected {
 		c.freed.notify()
 	}
+	c.restoreMoved.notify()
 	if connEnded || !c.m.full() {
 		c.room.notify()
 	}

@@ -112,6 +112,7 @@ func (m *machine) wantDial(now time.Time) (offer, bool) {
 		// Data is still sent on the current connection, so the next number is
 		// not known before WELCOME.
 		m.current.superseding = true
+	case m.restore.active: // what restores the app's context goes first (PROTOCOL §8.6)
 	case m.out.cautious(): // WELCOME tells whether the accused message arrived after all
 	default:
 		// PROTOCOL §2.1: 0 means that no data is sent before WELCOME. After a

@@ -77,6 +77,9 @@ func (m *machine) welcome(now time.Time, conn *connection, w *wire.WelcomeMessag
 	}
 	m.promote(conn)
 	m.applyWelcome(now, conn, w)
+	if w.Status != wire.StatusAdopted {
+		m.restore.active, m.restore.conn = false, nil // the sidecar waits for nothing
+	}
 	e := Event{Kind: EventResumed, State: m.state}
 	if w.Status == wire.StatusAdopted {
 		e.Kind, e.Reason = EventAdopted, w.Reason.String()
@@ -186,14 +189,6 @@ func (m *machine) laterWelcome(now time.Time, conn *connection, msg []byte) {
 	m.applyWelcome(now, conn, w)
 	m.events = append(m.events, Event{Kind: EventAdopted, State: m.state, Reason: w.Reason.String()})
 	m.adopted(conn)
-}
-
-// adopted handles that the app's socket is new: the sidecar waits for RESTORED
-// (PROTOCOL §8.6).
-func (m *machine) adopted(conn *connection) {
-	if m.cfg.adopt {
-		conn.restoredDue++
-	}
 }
 
 // reset handles RESET (PROTOCOL §4.8).
