@@ -160,3 +160,14 @@ func TestClientCA(t *testing.T) {
 		}
 	}
 }
+
+// TestTenantAnnotationsAreHandedOn: an empty list is not the same as none.
+func TestTenantAnnotationsAreHandedOn(t *testing.T) {
+	for values, want := range map[string][]string{
+		"": {"*"}, "policy: {tenantAnnotations: []}": {}, "policy: {tenantAnnotations: [wsresilience.io/port, config.wsresilience.io/*]}": {"wsresilience.io/port", "config.wsresilience.io/*"},
+	} {
+		if got := configOf(t, decode(t, rendered(t, values))).Sidecar.TenantAnnotations; got == nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %q", values, got)
+		}
+	}
+}

@@ -135,6 +135,7 @@ func TestMistakesAreRefused(t *testing.T) {
 		{"nats: {url: 'nats://n:4222'}", "", "set nats.bundled.enabled=false"},
 		{"nats: {bundled: {enabled: false}, url: 'nats://n:4222', existingSecret: x}", "", "one of them"},
 		{"nats: {bundled: {enabled: false}, url: 'tls://n:4222', ca: true}", "", "nats.existingSecret"},
+		{"policy: {tenantAnnotations: [session-ttl]}", "/policy/tenantAnnotations/0'", "pattern"},
 		{"webhook: {clientCA: /etc/ca.crt}", "/webhook/clientCA'", "pattern"},
 		{"webhook: {clientNames: [a]}", "", "webhook.clientCA"},
 		{"networkPolicy: {sidecars: [{namespace: shop}]}", "/networkPolicy/sidecars/0'", "pods"},

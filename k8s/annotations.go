@@ -51,6 +51,7 @@ func readRequest(pod *corev1.Pod, defaults map[string]string, s Settings) *podRe
 	}
 	r.checkSettings(s)
 	r.read(defaults, "the namespace's ")
+	r.checkTenant(pod.Annotations, s.TenantAnnotations)
 	r.read(pod.Annotations, "")
 	r.checkResources()
 	if r.native && !s.Cluster.since(minorNativeGate) {
@@ -96,6 +97,44 @@ func (r *podRequest) read(annotations map[string]string, from string) {
 		case strings.HasPrefix(key, ownPrefix):
 			r.readOwn(key, value, name)
 		}
+	}
+}
+
+// checkTenant refuses annotations of a pod that its author may not set. The
+// status is ours, whoever wrote it: Uninject judges it.
+func (r *podRequest) checkTenant(annotations map[string]string, allowed []string) {
+	if allowed == nil {
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		ours := strings.HasPrefix(key, ownPrefix) || strings.HasPrefix(key, ConfigPrefix)
+		if !ours || key == AnnotationStatus || slices.ContainsFunc(allowed, func(pattern string) bool { return matchesName(pattern, key) }) {
+			continue
+		}
+		r.invalid = append(r.invalid, &InvalidError{
+			Name: key, Why: "pods may not set it in this cluster; the annotation of the namespace can", Allowed: cmp.Or(strings.Join(allowed, ", "), "none"),
+		})
+	}
+}
+
+// matchesName reports whether name is pattern, or begins with what is in front
+// of the asterisk that ends it.
+func matchesName(pattern, name string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(name, prefix)
+	}
+	return pattern == name
+}
+
+// checkTenantPattern reports what is wrong with one of TenantAnnotations: a
+// pattern for nothing would be a mistake that only tenants hear of.
+func (r *podRequest) checkTenantPattern(pattern string) {
+	name, prefix := strings.CutSuffix(pattern, "*")
+	switch {
+	case strings.HasPrefix(name, ConfigPrefix), slices.Contains(allowedAnnotations(), name):
+	case prefix && (strings.HasPrefix(ConfigPrefix, name) || strings.HasPrefix(ownPrefix, name) || strings.HasPrefix(name, ownPrefix)):
+	default:
+		r.fail("tenantAnnotations", pattern, "names of annotations, or beginnings with an asterisk: "+ConfigPrefix+"*, "+strings.Join(allowedAnnotations(), ", "))
 	}
 }
 

@@ -19,6 +19,9 @@ func (s Settings) Check() []*InvalidError {
 	if len(validation.IsDNS1123Subdomain(s.SecretName())) > 0 {
 		request.fail("secret", s.Secret, "the name of a Secret")
 	}
+	for _, pattern := range s.TenantAnnotations {
+		request.checkTenantPattern(pattern)
+	}
 	if s.DataSize != nil && s.DataSize.Sign() <= 0 {
 		request.fail("dataSize", s.DataSize.String(), "a quantity above 0, such as 1Gi")
 	}

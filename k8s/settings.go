@@ -38,6 +38,11 @@ type Settings struct {
 	// otherwise. Those that the injector decides itself are not allowed.
 	Env map[string]string `json:"env,omitempty"`
 
+	// TenantAnnotations are those of ours that pods may have: names, or beginnings
+	// of names that end in an asterisk. Annotations of namespaces are not bound
+	// by it. Nil: all.
+	TenantAnnotations []string `json:"tenantAnnotations,omitzero"`
+
 	// Resources of the sidecar; default DefaultResources.
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 

@@ -35,6 +35,7 @@ sidecar:
   env:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+  tenantAnnotations: {{ toJson .Values.policy.tenantAnnotations }}
   {{- with .Values.sidecar.resources }}
   resources:
     {{- toYaml . | nindent 4 }}
