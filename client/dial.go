@@ -22,7 +22,8 @@ import (
 // redirects are not followed and no proxy of the environment is used
 // (Options.NetDial can). A server that refuses our subprotocols is dialled
 // without them, and one that answers 400, for which there are other reasons,
-// once more with them before that. Who accepts wsr.v1 and does not say WELCOME
+// once more with them before that. A sidecar that refuses the session itself is
+// not, and the error is a *RefusedError. Who accepts wsr.v1 and does not say WELCOME
 // is tried three times.
 //
 // The response is that of the handshake. When the server refused, it comes
@@ -51,8 +52,10 @@ func dial(ctx context.Context, url string, opts *Options) (*Conn, *http.Response
 	}
 	o := c.m.firstOffer()
 	u, resp, err := c.handshake(ctx, o.Protocols())
+	err = refusedBySidecar(resp, err)
 	if status, ok := errors.AsType[ws.StatusError](err); ok && status == http.StatusBadRequest {
 		u, resp, err = c.handshake(ctx, o.Protocols())
+		err = refusedBySidecar(resp, err)
 	}
 	if err != nil && refusesSubprotocols(err) {
 		u, resp, err = c.handshake(ctx, o.App)
@@ -72,6 +75,9 @@ func dial(ctx context.Context, url string, opts *Options) (*Conn, *http.Response
 // server does not know our subprotocols: it answered 400, or chose one that we
 // did not offer.
 func refusesSubprotocols(err error) bool {
+	if _, ok := errors.AsType[*RefusedError](err); ok {
+		return false // that was a sidecar
+	}
 	status, ok := errors.AsType[ws.StatusError](err)
 	return ok && status == http.StatusBadRequest || errors.Is(err, ws.ErrHandshakeBadSubProtocol)
 }

@@ -3,6 +3,9 @@ package client
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -39,6 +42,31 @@ func CloseStatus(err error) int {
 		return e.Code
 	}
 	return -1
+}
+
+// A RefusedError is Dial's when a sidecar refused the session itself: there is
+// one, and the same dial may succeed later or elsewhere.
+type RefusedError struct {
+	Reason     string        // draining, journal, memory, upstream, or what is wrong with the request
+	RetryAfter time.Duration // what the sidecar asks for; 0: nothing
+	cause      error
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("%v: refused by the sidecar: %s", e.cause, e.Reason)
+}
+
+// Unwrap returns the error of the handshake.
+func (e *RefusedError) Unwrap() error { return e.cause }
+
+// refusedBySidecar makes a RefusedError of err if resp has a sidecar's mark
+// (PROTOCOL §2.2), and otherwise returns err.
+func refusedBySidecar(resp *http.Response, err error) error {
+	if err == nil || resp == nil || resp.Header.Get("Wsr-Refused") == "" {
+		return err
+	}
+	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16) // 0 if it is a date: sidecars send none
+	return &RefusedError{Reason: resp.Header.Get("Wsr-Refused"), RetryAfter: time.Duration(seconds) * time.Second, cause: err}
 }
 
 // LostReason says why a session cannot be resumed.

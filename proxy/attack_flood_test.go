@@ -281,7 +281,7 @@ func windowsOneByOne(t *testing.T) {
 		full := sc.srv.Stats().Traffic.WindowFull
 		p := sc.open(fmt.Sprintf("/flood%d", i), "wsr, wsr.v1")
 		if p.resp.StatusCode == http.StatusServiceUnavailable {
-			if p.resp.Header.Get("Retry-After") == "" || sc.watch.count("refused memory") != 1 {
+			if p.resp.Header.Get("Retry-After") == "" || p.resp.Header.Get("Wsr-Refused") != "memory" || sc.watch.count("refused memory") != 1 {
 				t.Error("the refusal has no Retry-After, or is not counted")
 			}
 			return

@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -58,9 +60,14 @@ func (q *request) refuse(ref *upgrade.Refusal) { q.s.refuse(q.w, ref) }
 
 // later refuses a client that may have more luck in a moment, or elsewhere.
 func (q *request) later(reason string, label event.Refusal) {
-	q.w.Header().Set("Retry-After", "10")
+	q.w.Header().Set("Retry-After", strconv.Itoa(minRetryAfter+rand.IntN(minRetryAfter+1)))
 	q.refuse(&upgrade.Refusal{Status: http.StatusServiceUnavailable, Reason: reason, Label: label})
 }
+
+// minRetryAfter is the fewest seconds after which a client that was refused
+// comes again, and half of the most: those that are refused together should not
+// come together.
+const minRetryAfter = 6
 
 // A request is one upgrade in progress.
 type request struct {

@@ -236,12 +236,12 @@ func (p *pod) wantRefused(t *testing.T) {
 	t.Helper()
 	netDial := func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx) }
 	_, resp, err := client.Dial(t.Context(), "ws://app/", &client.Options{NetDial: netDial})
-	if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
-		t.Errorf("a new session: %v, %v, want 503 with Retry-After", resp, err)
+	if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || resp.Header.Get("Wsr-Refused") != "draining" {
+		t.Errorf("a new session: %v, %v, want 503 with Retry-After and the mark", resp, err)
 	}
 	_, resp, err = websocket.Dial(t.Context(), "ws://app/", &websocket.DialOptions{HTTPClient: p.httpClient()})
-	if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
-		t.Errorf("a new plain client: %v, %v, want 503 with Retry-After", resp, err)
+	if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || resp.Header.Get("Wsr-Refused") != "draining" {
+		t.Errorf("a new plain client: %v, %v, want 503 with Retry-After and the mark", resp, err)
 	}
 }
 

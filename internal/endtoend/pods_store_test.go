@@ -153,8 +153,8 @@ func TestStrictStoreAway(t *testing.T) {
 		s.goes(f, true)
 		netDial := func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx) }
 		_, resp, err := client.Dial(t.Context(), "ws://app/", &client.Options{NetDial: netDial})
-		if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
-			t.Errorf("a new session: %v, %v, want 503 with Retry-After", resp, err)
+		if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || resp.Header.Get("Wsr-Refused") != "journal" {
+			t.Errorf("a new session: %v, %v, want 503 with Retry-After and the mark", resp, err)
 		}
 		p.connectPlain(t)
 		<-app.sockets

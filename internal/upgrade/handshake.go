@@ -278,6 +278,7 @@ func PassRefusal(w http.ResponseWriter, resp *http.Response) error {
 	for _, name := range hopByHop {
 		delete(h, name)
 	}
+	delete(h, refusedHeader) // this refusal is the app's
 	if resp.StatusCode == http.StatusUpgradeRequired {
 		h["Upgrade"] = resp.Header["Upgrade"] // RFC 9110 §15.5.22 wants it
 	}

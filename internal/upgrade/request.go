@@ -119,6 +119,9 @@ func checkHead(r *http.Request) *Refusal {
 	return nil
 }
 
+// refusedHeader marks an answer as the sidecar's own (PROTOCOL §2.2).
+const refusedHeader = "Wsr-Refused"
+
 // Write answers and closes the connection: bytes may have followed the head
 // that were never meant as a request.
 func (f *Refusal) Write(w http.ResponseWriter) {
@@ -126,6 +129,7 @@ func (f *Refusal) Write(w http.ResponseWriter) {
 	h.Set("Connection", "close")
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set(refusedHeader, f.Label.String())
 	if f.Status == http.StatusUpgradeRequired {
 		h.Set("Sec-Websocket-Version", websocketVersion) // RFC 6455 §4.4
 	}
