@@ -43,8 +43,9 @@ type Pool struct {
 	parts  sync.Pool // of *[][]byte: the scratch of Sender.Each
 }
 
-// NewPool returns a pool whose chunks in use never exceed budget bytes
-// (WSR_MEMORY_BUDGET). Zero or less means no budget.
+// NewPool returns a pool whose chunks in use do not exceed budget bytes
+// (WSR_MEMORY_BUDGET), but for what Sender.AppendOver takes. Zero or less means
+// no budget.
 func NewPool(budget int64) *Pool { return &Pool{budget: budget} }
 
 // InUse returns the bytes of the chunks that windows hold now.
@@ -59,6 +60,16 @@ func (p *Pool) get(n int) *chunk {
 	if !p.reserve(int64(n) * chunkSize) {
 		return nil
 	}
+	return p.list(n)
+}
+
+// getOver is get whatever the budget says.
+func (p *Pool) getOver(n int) *chunk {
+	p.inUse.Add(int64(n) * chunkSize)
+	return p.list(n)
+}
+
+func (p *Pool) list(n int) *chunk {
 	var list *chunk
 	for range n {
 		c, _ := p.chunks.Get().(*chunk)

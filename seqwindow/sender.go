@@ -128,6 +128,17 @@ func (s *Sender) Append(msg []byte, stamp uint32) error {
 
 // AppendV is Append for a message in parts, such as a header and a payload.
 func (s *Sender) AppendV(parts [][]byte, stamp uint32) error {
+	return s.appendV(parts, stamp, false)
+}
+
+// AppendOver is Append for a message that has come and cannot be refused any
+// more: it takes what it needs whatever the budget says. The caller asks for no
+// more messages while the budget is used up, so that this is one message at most.
+func (s *Sender) AppendOver(msg []byte, stamp uint32) error {
+	return s.appendV([][]byte{msg}, stamp, true)
+}
+
+func (s *Sender) appendV(parts [][]byte, stamp uint32, over bool) error {
 	size := 0
 	for _, b := range parts {
 		size += len(b)
@@ -138,7 +149,7 @@ func (s *Sender) AppendV(parts [][]byte, stamp uint32) error {
 	if !s.Fits(size) {
 		return ErrFull
 	}
-	if !s.grow(headerSize + size) {
+	if !s.grow(headerSize+size, over) {
 		return ErrBudget
 	}
 	s.tail.writeHeader(size, stamp)
@@ -150,8 +161,9 @@ func (s *Sender) AppendV(parts [][]byte, stamp uint32) error {
 	return nil
 }
 
-// grow provides the chunks for a record of n bytes at the tail.
-func (s *Sender) grow(n int) bool {
+// grow provides the chunks for a record of n bytes at the tail, over the budget
+// if it may.
+func (s *Sender) grow(n int, over bool) bool {
 	if s.tail.c != nil {
 		if room := chunkData - s.tail.off; room >= headerSize {
 			n -= room
@@ -160,7 +172,11 @@ func (s *Sender) grow(n int) bool {
 			return true
 		}
 	}
-	list := s.pool.get((n + chunkData - 1) / chunkData)
+	get := s.pool.get
+	if over {
+		get = s.pool.getOver
+	}
+	list := get((n + chunkData - 1) / chunkData)
 	if list == nil {
 		return false
 	}

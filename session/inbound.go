@@ -52,7 +52,13 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 // take it, and so do messages, since the bytes of a small one are not what it
 // costs (I6). A session that is handed over keeps nothing more for its app.
 func (s *Session) queueFull() bool {
-	return !s.HandingOver() && (s.restoreFull() || !s.context.awaited && s.queueFilled())
+	return !s.HandingOver() && (s.restoreFull() || !s.context.awaited && (s.queueFilled() || s.queueScarce()))
+}
+
+// queueScarce reports whether the client waits since the memory of all sessions
+// runs short.
+func (s *Session) queueScarce() bool {
+	return s.cfg.keepsNoMore(s.queue.Bytes() + int(s.app.lentBytes))
 }
 
 func (s *Session) queueFilled() bool {
@@ -198,11 +204,8 @@ func appendPart(parts [][]byte, b []byte) [][]byte {
 
 // enqueue copies a message to the queue for the app.
 func (s *Session) enqueue(now time.Time, raw []byte) {
-	if err := s.queue.Append(raw, s.stamp(now)); err != nil {
-		// Only the pool can refuse: the queue was not full. The client
-		// keeps the message, as it is not acknowledged, so the connection can
-		// go; what cannot be is a gap.
-		s.end(EndedMemory)
+	if err := s.queue.AppendOver(raw, s.stamp(now)); err != nil {
+		s.end(EndedMemory) // a gap cannot be; the queue was not full, so that this is a mistake
 	}
 }
 

@@ -91,7 +91,7 @@ func (s *Session) appData(now time.Time, m *frame.Message) {
 func (s *Session) toWindow(now time.Time, raw []byte) {
 	s.counters.OutMessages++
 	s.counters.OutBytes += uint64(len(raw))
-	if err := s.window.Append(raw, s.stamp(now)); err != nil {
+	if err := s.window.AppendOver(raw, s.stamp(now)); err != nil {
 		s.end(EndedMemory)
 		return
 	}

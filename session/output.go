@@ -108,6 +108,12 @@ func (s *Session) Output(now time.Time, o *Output) {
 	o.PauseApp = s.full()
 	if o.Idle() {
 		o.Deadline = s.deadline()
+		if (o.PauseClient || o.PauseApp) && s.closing.ended == 0 && s.cfg.Scarce() {
+			// Others give memory back, of which this session does not hear.
+			if again := now.Add(scarceWait); o.Deadline.IsZero() || again.Before(o.Deadline) {
+				o.Deadline = again
+			}
+		}
 	}
 }
 
@@ -119,7 +125,7 @@ func (s *Session) full() bool {
 		return s.window.Bytes() >= s.cfg.WindowBytes+maxHandoverBytes || s.window.Len() >= s.cfg.WindowMessages+maxHandoverMessages
 	}
 	return s.window.Bytes() >= s.cfg.WindowBytes || s.window.Len() >= s.cfg.WindowMessages ||
-		s.window.Bytes() >= scarceWindow && s.cfg.Scarce()
+		s.cfg.keepsNoMore(s.window.Bytes())
 }
 
 // composeEnd adds what closes legs and the session itself.

@@ -38,6 +38,9 @@ const (
 	// fits the one chunk that it holds anyway.
 	scarceWindow = 2 << 10
 
+	// scarceWait is when a session that waits for memory looks again.
+	scarceWait = 250 * time.Millisecond
+
 	// maxControlQueue is how many bytes of control frames wait for a slow peer. Ours
 	// are made when they can be written, so only pongs gather here; beyond it
 	// a ping goes unanswered, as RFC 6455 §5.5.3 allows.
@@ -85,6 +88,14 @@ type Config struct {
 func (c *Config) Scarce() bool {
 	b := c.Pool.Budget()
 	return b > 0 && c.Pool.InUse() >= b-b/8
+}
+
+// keepsNoMore reports whether a direction that holds so many bytes waits since
+// memory runs short: a living session is slowed and never ended because of
+// others (I6). One that holds nothing still passes a message, also when the
+// budget is used up: otherwise nobody would get anywhere.
+func (c *Config) keepsNoMore(held int) bool {
+	return held > 0 && c.Scarce() && (held >= scarceWindow || c.Pool.InUse() >= c.Pool.Budget())
 }
 
 // Counters are what a driver reports to its metrics. They only grow.
