@@ -72,20 +72,26 @@ func setScene(t *testing.T, change func(*Config), tune func(*Server)) *scene {
 	return sc
 }
 
+// advertiseSelf as Config.Advertise is the address that the sidecar gets.
+const advertiseSelf = "self"
+
 // serveAttacked runs one sidecar.
 func serveAttacked(t *testing.T, cfg Config, tune func(*Server)) (*Server, string) {
 	t.Helper()
 	cfg.Driver = testedDriver(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Advertise == advertiseSelf {
+		cfg.Advertise = l.Addr().String()
+	}
 	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if tune != nil {
 		tune(s)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()

@@ -42,10 +42,13 @@ func (s *Server) ServePeers(l net.Listener) error {
 
 // servePeer is the port for peers: forwarded requests and nothing else.
 func (s *Server) servePeer(w http.ResponseWriter, r *http.Request) {
-	if _, ok := s.peers.OpenProof(r); !ok || !upgrade.Requested(r) {
+	if r = s.peers.Receive(w, r); r == nil {
+		return
+	}
+	if _, ok := peer.Forwarded(r); !ok || !upgrade.Requested(r) {
 		peer.RejectProof(w.Header())
 		s.refuse(w, &upgrade.Refusal{Status: http.StatusForbidden, Reason: "only sidecars with a valid proof", Label: event.RefusedProof})
 		return
 	}
-	s.serve(w, r)
+	s.serveClient(w, r)
 }

@@ -88,7 +88,7 @@ func testRing(t testing.TB) *keyring.Ring {
 // A session of a real owner is resumed through another sidecar, and neither
 // the app nor the client can tell.
 func TestTunnelToOwner(t *testing.T) {
-	sc := newScene(t, nil)
+	sc := newScene(t, func(c *Config) { c.Advertise, c.Proofs = advertiseSelf, c.Tokens.(*keyring.Ring) })
 	p := sc.resilient("/a", "Origin: https://good")
 	p.echo("directly")
 	direct := sc.addr

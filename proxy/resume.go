@@ -39,8 +39,7 @@ type resume struct {
 // token, the answer is the same and nothing happens to the session that it
 // names.
 func (q *request) resume() {
-	if p, ok := q.s.peers.OpenProof(q.r); ok {
-		p.Restore(q.r)
+	if p, ok := peer.Forwarded(q.r); ok {
 		q.scheme, q.forwarded = p.Scheme(), true
 	}
 	r := &resume{request: q, facts: admission.Facts{Forwarded: q.forwarded, Position: session.Position{

@@ -207,6 +207,7 @@ func (s *Server) newHTTP(handler http.HandlerFunc) *http.Server {
 		Handler:           handler,
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       clientIdle,
+		ConnContext:       peer.ConnContext,
 		MaxHeaderBytes:    httpguard.MaxHeadBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		Protocols:         new(http.Protocols),

@@ -20,8 +20,16 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// serve is the whole port: plain HTTP, plain WebSocket, resilient WebSocket.
+// serve is the whole port: other sidecars and clients.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if r = s.peers.Receive(w, r); r != nil {
+		s.serveClient(w, r)
+	}
+}
+
+// serveClient is what clients see of it: plain HTTP, plain WebSocket, resilient
+// WebSocket.
+func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	if !upgrade.Requested(r) {
 		s.passthrough.ServeHTTP(w, r)
 		return

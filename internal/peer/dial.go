@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -127,7 +126,3 @@ func ServerTLS(c *tls.Config) (*tls.Config, error) {
 	c.NextProtos = []string{"http/1.1"}
 	return c, nil
 }
-
-// RejectProof marks the answer to a request without a good proof, so that the
-// peer does not take it for the app's.
-func RejectProof(answer http.Header) { answer.Set(proofHeader, "distrusted") }

@@ -1,7 +1,7 @@
 // Package peer is the way to the other sidecars. A client that has come to the
-// wrong one is forwarded to the owner of its session: the same request, with a
-// sealed proof of who forwards it and for whom, and then the bytes of both
-// connections, unread. It also remembers which sidecars do not
+// wrong one is forwarded to the owner of its session. The owner proves itself
+// first; then it gets the same request, sealed, with what is known of the client,
+// and then the bytes of both connections, unread. It also remembers which sidecars do not
 // answer. What becomes of a client that could not be forwarded is for the
 // caller to decide.
 package peer
@@ -30,7 +30,7 @@ import (
 // Config says how a Forwarder reaches other sidecars.
 type Config struct {
 	Self   string      // this sidecar's address, as the others know it
-	Proofs wire.Sealer // of forwarded requests, with keys that all sidecars share; nil: nothing is forwarded
+	Proofs wire.Sealer // of handshakes with other sidecars, by keys that all share; nil: nothing is forwarded
 
 	// TLS is mutual TLS with ports that are for sidecars only. Without it
 	// requests go to the clients' port, and by TLS where Shared returns the
@@ -69,8 +69,8 @@ const (
 	NotOwner = event.ForwardNotOwner
 	// Refused: nothing listens there. The process is gone.
 	Refused = event.ForwardRefused
-	// Unreachable: no answer in time, no route, no TLS, or no answer of a
-	// sidecar. Whether the owner lives is not known.
+	// Unreachable: no answer in time, no route, no TLS, or no proof that it is
+	// the owner that answers. Whether the owner lives is not known.
 	Unreachable = event.ForwardUnreachable
 )
 
@@ -88,8 +88,8 @@ var (
 	errProofRejected = errors.New("peer: owner rejected our proof: check WSR_TOKEN_KEYS and clock skew")
 )
 
-// Forward sends the client's request to owner as it came, with a proof in place
-// of what a proxy would add, and joins the two connections. scheme is that of
+// Forward sends the client's request to owner as it came, once owner has proved
+// that it is that, with a Proof in place of what a proxy would add, and joins the two connections. scheme is that of
 // the client's connection, http or https. r must have passed upgrade.Parse.
 // Until the owner has answered, the client has seen nothing, so that all but
 // Served leave the request as it was.
@@ -184,12 +184,14 @@ func (f *Forwarder) reach(ctx context.Context, r *http.Request, scheme, owner st
 	return conn, head, nil
 }
 
-// present writes the client's request to owner and reads the answer's head.
+// present lets owner prove itself, writes the client's request to it, and reads the answer's head.
 // Bytes are returned as they came, checked but not changed.
 func (f *Forwarder) present(conn net.Conn, r *http.Request, scheme, owner string, works func()) ([]byte, error) {
-	header := r.Header.Clone()
-	header.Set(proofHeader, f.sealProof(r, scheme, owner))
-	if _, err := conn.Write(upgrade.RequestHead(r, header)); err != nil {
+	aad, err := f.challenge(conn, owner)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Write(f.sealRequest(r, scheme, owner, aad)); err != nil {
 		return nil, fmt.Errorf("peer: write to owner: %w", err)
 	}
 	answer, end, err := readAnswer(conn, nil)
@@ -237,7 +239,7 @@ func checkAnswer(answer []byte, key string) error {
 		return fmt.Errorf("peer: owner's answer: %w", upgrade.Quiet(err))
 	case resp.StatusCode == http.StatusMisdirectedRequest:
 		return errNotOwner
-	case resp.Header.Get(proofHeader) != "":
+	case resp.Header.Get(handshakeHeader) != "":
 		return errProofRejected
 	case resp.StatusCode == http.StatusSwitchingProtocols:
 		if resp.Header.Get("Sec-Websocket-Accept") != upgrade.AcceptKey(key) {

@@ -41,7 +41,11 @@ func TestSharedCertificate(t *testing.T) {
 			go func() {
 				defer c.Close()
 				secured := tls.Server(c, owner)
-				readHead(secured)
+				proved := prove(t, secured, l.Addr().String())
+				if proved == nil {
+					return // it has not taken our certificate
+				}
+				readHead(proved)
 				_, _ = secured.Write([]byte(ownerSwitch))
 				b := make([]byte, 64<<10)
 				for n, err := secured.Read(b); err == nil; n, err = secured.Read(b) {

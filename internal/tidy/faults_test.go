@@ -45,7 +45,7 @@ var faults = map[string]string{
 	"F35": "store.FuzzAssemble store.TestPartsDoNotMix",
 	"F36": "internal/endtoend.TestStoreAway internal/endtoend.TestStrictStoreAway chaos.natsaway",
 	"F37": "chaos.peers chaos.natsaway",
-	"F39": "internal/peer.TestProofExpires internal/peer.TestProofFromTheFuture proxy.TestAttacks [timers are monotonic; clocks are not stepped here]",
+	"F39": "internal/peer.TestChallengeElsewhere proxy.TestAttacks [timers are monotonic; clocks are not stepped here]",
 	"F40": "client.TestStalledProcess heartbeat.TestScenes script.ownership",
 	"F41": "client.TestStalledProcess heartbeat.TestScenes",
 	"F42": "proxy.TestAttacks [memory: row C of the attacks; limits of descriptors come with the second driver]",

@@ -1,0 +1,214 @@
+package peer
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/httpguard"
+	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/internal/proxytest"
+	"github.com/wsresilience/wsresilience/internal/upgrade"
+)
+
+const secrets = "Cookie: sid=SECRET\r\nAuthorization: Bearer SECRET\r\nSec-WebSocket-Protocol: wsr.v1, wsr.resume.SECRET.1.2\r\n"
+
+// Whoever is at the owner's address without our keys learns nothing of the
+// client, whatever it answers, and the session is not taken for lost.
+func TestForeignPeers(t *testing.T) {
+	stolen := make(chan string, 1) // an owner's answer to another challenge
+	honest := New(Config{Proofs: testRing(t), Self: "x:1"})
+	foreign := New(Config{Proofs: testRing(t).Derive("other"), Self: "x:1"})
+	first := fakeChallenge(t, testRing(t), "x:1", time.Now())
+	_, old, ok := honest.answer(first)
+	if !ok {
+		t.Fatal("no answer to a good challenge")
+	}
+	stolen <- old
+	with := func(status, answer string) string {
+		return "HTTP/1.1 " + status + "\r\nWsr-Peer: " + answer + "\r\nContent-Length: 0\r\n\r\n"
+	}
+	_, other, _ := foreign.answer(fakeChallenge(t, testRing(t).Derive("other"), "x:1", time.Now()))
+	for name, answer := range map[string]string{
+		"silence":          "",
+		"200":              "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+		"101":              "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + upgrade.AcceptKey(proxytest.SampleKey) + "\r\n\r\n",
+		"404":              "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+		"421":              "HTTP/1.1 421 Misdirected Request\r\nContent-Length: 0\r\n\r\n",
+		"redirect":         "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n",
+		"works on it":      "HTTP/1.1 102 Processing\r\n\r\n",
+		"garbage":          "SSH-2.0-OpenSSH\r\n\r\n",
+		"an old answer":    with("200 OK", <-stolen),
+		"of other keys":    with("200 OK", other),
+		"the challenge":    "", // reflected, below
+		"a huge answer":    with("200 OK", strings.Repeat("A", 2000)),
+		"no base64":        with("200 OK", "%%%"),
+		"rejected":         with("403 Forbidden", rejected),
+		"endless headers":  "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", upgrade.MaxAnswerBytes/6+1),
+		"closes after 200": with("200 OK", ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			var heard bytes.Buffer
+			owner := listener(t, func(c net.Conn, _ string) {
+				br := bufio.NewReader(io.TeeReader(c, lockedWriter{&mu, &heard}))
+				r, err := http.ReadRequest(br)
+				if err != nil {
+					return
+				}
+				if name == "the challenge" {
+					answer = with("200 OK", r.Header.Get(handshakeHeader))
+				}
+				_, _ = io.WriteString(c, answer)
+				_, _ = io.Copy(io.Discard, br)
+			})
+			g := newGateway(t, owner, nil)
+			g.ask(t, secrets)
+			g.wantEnd(t, Unreachable)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, secret := range []string{"SECRET", "wsr.v1", "app.example", "/chat", proxytest.SampleKey} {
+				if bytes.Contains(heard.Bytes(), []byte(secret)) {
+					t.Errorf("it heard %q:\n%s", secret, heard.String())
+				}
+			}
+			if !bytes.HasPrefix(heard.Bytes(), []byte("GET "+handshakePath)) || bytes.Contains(heard.Bytes(), []byte("POST")) {
+				t.Errorf("it heard\n%s", heard.String())
+			}
+		})
+	}
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// fakeChallenge is the request with a challenge for target.
+func fakeChallenge(t testing.TB, ring *keyring.Ring, target string, at time.Time) *http.Request {
+	t.Helper()
+	n := newNonce()
+	b := binary.BigEndian.AppendUint64([]byte{handshakeVersion}, uint64(at.UnixMilli()))
+	b = append(append(append(b, n[:]...), byte(len(target))), target...)
+	r := &http.Request{Method: http.MethodGet, RequestURI: handshakePath, ProtoMajor: 1, Header: http.Header{}}
+	r.Header.Set(handshakeHeader, handshakeText(ring.Seal(nil, b, []byte(challengeAAD))))
+	return r
+}
+
+// A challenge is answered by its own target, with our keys, in its time.
+func TestChallengeElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ring := testRing(t)
+		for name, tc := range map[string]struct {
+			change func(*http.Request, *Config)
+			at     time.Duration
+			want   bool
+		}{
+			"good":             {want: true},
+			"absent":           {change: func(r *http.Request, _ *Config) { r.Header.Del(handshakeHeader) }},
+			"two":              {change: func(r *http.Request, _ *Config) { r.Header.Add(handshakeHeader, "a") }},
+			"empty":            {change: func(r *http.Request, _ *Config) { r.Header.Set(handshakeHeader, "") }},
+			"huge":             {change: func(r *http.Request, _ *Config) { r.Header.Set(handshakeHeader, strings.Repeat("A", 1<<16)) }},
+			"another instance": {change: func(_ *http.Request, c *Config) { c.Self = "other:1" }},
+			"no keys":          {change: func(_ *http.Request, c *Config) { c.Proofs = nil }},
+			"other keys":       {change: func(_ *http.Request, c *Config) { c.Proofs = ring.Derive("token") }},
+			"old":              {at: -challengeLife - time.Second},
+			"not yet old":      {at: -challengeLife, want: true},
+			"ahead":            {at: challengeSkew, want: true},
+			"too far ahead":    {at: challengeSkew + time.Second},
+		} {
+			r, cfg := fakeChallenge(t, ring, "owner:1", time.Now().Add(tc.at)), Config{Proofs: ring, Self: "owner:1"}
+			if tc.change != nil {
+				tc.change(r, &cfg)
+			}
+			if _, _, ok := New(cfg).answer(r); ok != tc.want {
+				t.Errorf("%s: answered %v", name, ok)
+			}
+		}
+	})
+}
+
+// An owner behind a real server takes a sealed request once, on the connection
+// that it was sealed for, and says whose it is.
+func TestReceive(t *testing.T) {
+	l := proxytest.Listen(t)
+	owner := New(Config{Proofs: testRing(t), Self: l.Addr().String()})
+	hs := &http.Server{ConnContext: ConnContext, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r = owner.Receive(w, r); r == nil {
+			return
+		}
+		p, forwarded := Forwarded(r)
+		fmt.Fprintf(w, "%v %s %s %s %s", forwarded, p.Scheme(), r.RemoteAddr, r.RequestURI, r.Header.Get("Cookie"))
+	})}
+	go func() { _ = hs.Serve(httpguard.Guard(l)) }()
+	t.Cleanup(func() { hs.Close() })
+	f := New(Config{Proofs: testRing(t), Self: "gateway:1"})
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(proxytest.UpgradeHead + "Cookie: sid=1\r\n\r\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.RemoteAddr = "[2001:db8::1]:443"
+	connect := func() (net.Conn, []byte) {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		_ = c.SetDeadline(time.Now().Add(proxytest.Patience))
+		aad, err := f.challenge(c, l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, aad
+	}
+	exchange := func(c net.Conn, request []byte) (int, string) {
+		_, _ = c.Write(request)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(b)
+	}
+	c, aad := connect()
+	sealed := f.sealRequest(r, "https", l.Addr().String(), aad)
+	if status, body := exchange(c, sealed); status != 200 || body != "true https [2001:db8::1]:443 /chat?x=1 sid=1" {
+		t.Errorf("%d %s", status, body)
+	}
+	if _, body := exchange(c, sealed); !strings.HasPrefix(body, "false ") {
+		t.Errorf("a second time on its connection: %s", body)
+	}
+	replayed, _ := connect()
+	if status, _ := exchange(replayed, sealed); status != http.StatusForbidden {
+		t.Errorf("on another connection: %d", status)
+	}
+	for at := len(sealed) - 40; at < len(sealed); at++ {
+		c, aad := connect()
+		bad := f.sealRequest(r, "https", l.Addr().String(), aad)
+		bad[at] ^= 1
+		if status, _ := exchange(c, bad); status != http.StatusForbidden {
+			t.Errorf("byte %d changed: %d", at, status)
+		}
+	}
+	c, aad = connect()
+	huge := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", handshakePath, maxSealedRequest+1)
+	if status, _ := exchange(c, huge); status != http.StatusForbidden {
+		t.Errorf("a huge one: %d", status)
+	}
+}

@@ -1,0 +1,62 @@
+package tidy
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var declared = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+
+// TestThreatModelNamesTests checks that each line of the threat model names
+// tests that exist, or says that it is not defended.
+func TestThreatModelNamesTests(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "SECURITY.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(text), "| who | is trusted with | cannot | shown by |")
+	if !found {
+		t.Fatal("SECURITY.md has no table of the threat model")
+	}
+	exists := make(map[string]bool)
+	for _, name := range tree(t) {
+		if !strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range declared.FindAllStringSubmatch(string(source), -1) {
+			exists[f[1]] = true
+		}
+	}
+	names := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9_]+)`")
+	rows := 0
+	for line := range strings.SplitSeq(strings.TrimSpace(table), "\n") {
+		if !strings.HasPrefix(line, "|") {
+			break
+		}
+		if strings.HasPrefix(line, "|---") {
+			continue
+		}
+		rows++
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		shown := cells[len(cells)-1]
+		named := names.FindAllStringSubmatch(shown, -1)
+		if len(named) == 0 && strings.TrimSpace(shown) != "not defended" {
+			t.Errorf("no test: %s", line)
+		}
+		for _, n := range named {
+			if !exists[n[1]] {
+				t.Errorf("there is no %s: %s", n[1], line)
+			}
+		}
+	}
+	if rows == 0 {
+		t.Error("the threat model has no rows")
+	}
+}
