@@ -147,14 +147,13 @@ func (s *Server) drain(ctx context.Context, plan drain.Schedule) error {
 func (s *Server) empty(ctx context.Context, f *drain.Facts) error {
 	var moves []func()
 	for {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
 		n, changed := s.sessions.count()
 		f.Now, f.Resilient, f.Plain, f.Created, f.Tunnels = time.Now(), n.resilient, n.plain, n.created, s.peers.Count()
 		switch step := drain.Next(f).(type) {
 		case drain.Wait:
-			rest(ctx, step.Until, changed)
+			if err := rest(ctx, step.Until, changed); err != nil {
+				return err
+			}
 		case drain.Refuse:
 			s.drainState.closed.Store(true)
 			f.Refusing = true
@@ -182,15 +181,18 @@ func (s *Server) empty(ctx context.Context, f *drain.Facts) error {
 	}
 }
 
-// rest waits until then, until something changes, or until ctx ends.
-func rest(ctx context.Context, until time.Time, changed <-chan struct{}) {
+// rest waits until then, until something changes, or until ctx ends, and
+// returns why it ended.
+func rest(ctx context.Context, until time.Time, changed <-chan struct{}) error {
 	t := time.NewTimer(time.Until(until))
 	defer t.Stop()
 	select {
 	case <-t.C:
 	case <-changed:
 	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
+	return nil
 }
 
 // moves are what moves each client, in random order.
