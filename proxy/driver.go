@@ -388,10 +388,13 @@ func (c *sessionDriver) forget() {
 // persist appends a record off this thread; the machine asks for one at a
 // time.
 func (c *sessionDriver) persist(rec *store.Record) {
+	size := recordBytes(rec)
 	c.srv.appends.Add(1)
+	c.srv.appendBytes.Add(size)
 	c.srv.work.Go(func() {
 		r := c.append(rec)
 		c.srv.appends.Add(-1)
+		c.srv.appendBytes.Add(-size)
 		now := c.enter()
 		defer c.leave()
 		ownershipSuspect := c.ownershipSuspect()

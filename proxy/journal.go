@@ -21,6 +21,24 @@ const busyAppends = 16
 // journalBusy reports whether the journal has that much to do.
 func (s *Server) journalBusy() bool { return s.appends.Load() >= busyAppends }
 
+// maxAppendBytes bounds what the records hold that are under way, beyond one
+// record of each thread that makes one. A journal that answers has far less to
+// do; one that does not would otherwise double each window, and that when only
+// memory is left. Sealing takes the same again, twice.
+const maxAppendBytes = 8 << 20
+
+// journalCrowded reports whether the records under way hold that much.
+func (s *Server) journalCrowded() bool { return s.appendBytes.Load() >= maxAppendBytes }
+
+// recordBytes is what a record holds.
+func recordBytes(rec *store.Record) int64 {
+	n := len(rec.Context)
+	for i := range rec.Frames {
+		n += len(rec.Frames[i].Data)
+	}
+	return int64(n)
+}
+
 // journal is one session's place in the store. Only one goroutine uses it at
 // a time, since a session has one append in flight.
 type journal struct {

@@ -145,6 +145,7 @@ type Server struct {
 	stallDetector stallDetector
 	journalAway   atomic.Bool
 	appends       atomic.Int32 // under way
+	appendBytes   atomic.Int64 // held by them
 
 	life context.Context // ends with Shutdown
 	die  context.CancelFunc
@@ -180,7 +181,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.echo = s.session
 	if cfg.Store != nil {
-		s.session.Journal, s.session.JournalLimits, s.session.Busy = true, cfg.Store.Limits(), s.journalBusy
+		s.session.Journal, s.session.JournalLimits = true, cfg.Store.Limits()
+		s.session.Busy, s.session.Crowded = s.journalBusy, s.journalCrowded
 	}
 	s.scheme = "http"
 	if cfg.TLSCert != "" {

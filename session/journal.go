@@ -21,6 +21,10 @@ const (
 	busyPause   = 20 * time.Millisecond
 	maxBusyWait = 500 * time.Millisecond
 
+	// maxCrowdedFailures bounds the pause of a record that waits for room among
+	// those in flight: 3.2 s, and up to as much again.
+	maxCrowdedFailures = 5
+
 	// maxEndTries is how often the end of a session is written to a journal that
 	// does not answer: for some five minutes. Then the record's time to live ends
 	// the session there, and its memory need not be kept.
@@ -158,7 +162,20 @@ func (s *Session) record(now time.Time) *store.Record {
 		j.retry = monotime.At(now.Add(busyPause + time.Duration(s.cfg.Random())%busyPause))
 		return nil
 	}
+	if s.crowdedOut() {
+		pause := minRetry << min(j.failures, maxCrowdedFailures)
+		j.retry = monotime.At(now.Add(pause + time.Duration(s.cfg.Random())%pause))
+		j.failures = max(j.failures, min(j.failures+1, maxCrowdedFailures))
+		return nil
+	}
 	return s.write(now, s.stateRecord(cut))
+}
+
+// crowdedOut reports whether a record with messages has no room: it has copies
+// of them, while they stay in the window too, and a journal that does not
+// answer keeps it for as long as it likes (I6).
+func (s *Session) crowdedOut() bool {
+	return s.cfg.Crowded != nil && s.window.Bytes() > 0 && s.cfg.Crowded()
 }
 
 // recordDue reports whether the journal lacks something: the messages up to cut,

@@ -69,3 +69,39 @@ func TestJournalIsBusy(t *testing.T) {
 	st.do([]string{"client", "cut"})
 	want("nobody is there", 3)
 }
+
+// While the records under way hold all the memory that they may, one with
+// messages waits, longer each time; the journal that is back ends the wait.
+func TestJournalIsCrowded(t *testing.T) {
+	st := newStage(t)
+	asked, crowded := 0, false
+	st.cfg.Crowded = func() bool { asked++; return crowded }
+	st.do([]string{"new"})
+	st.do([]string{"client", "acks", "0"}) // it lives
+	records := func() uint64 { return st.s.Counters().Records }
+	crowded = true
+	st.do([]string{"app", "text", "one"})
+	st.do([]string{"client", "cut"})
+	started := records()
+	st.wait(time.Minute)
+	if n := records() - started; n != 0 {
+		t.Fatalf("%d records while crowded", n)
+	}
+	if asked < 5 || asked > 40 {
+		t.Errorf("asked %d times in a minute", asked)
+	}
+	crowded = false
+	st.s.JournalBack()
+	st.settle()
+	if n := records() - started; n != 1 {
+		t.Fatalf("%d records when there is room again, want 1", n)
+	}
+	crowded = true
+	st.do([]string{"app", "text", "two"})
+	st.wait(time.Second)
+	crowded = false
+	st.wait(2 * maxRetry)
+	if n := records() - started; n != 2 {
+		t.Fatalf("%d records without being told, want 2", n)
+	}
+}

@@ -77,6 +77,10 @@ type Config struct {
 	// it to them.
 	Retry func() (first, most time.Duration)
 
+	// Crowded reports whether the records in flight to the journal hold so many
+	// bytes that no other with messages may be made; nil means never.
+	Crowded func() bool
+
 	// Random returns mask keys and jitter; it need not be secret.
 	Random func() uint32
 	// Token adds what the sidecar knows to the token of a WELCOME and seals it.
