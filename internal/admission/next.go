@@ -110,7 +110,8 @@ func (p *Policy) absent(f *Facts) Step {
 			return p.ask(f, f.Record.Owner)
 		}
 		if !p.gone(f) {
-			// "that owner cannot be reached, and its lease is not over"
+			// "that owner cannot be reached, or what answers is not proved to be
+			// it, and its lease is not over"
 			return Refuse{Reason: wire.ResetTryAgain}
 		}
 	}
@@ -126,8 +127,8 @@ func (p *Policy) unread(f *Facts) Step {
 		return Refuse{Reason: wire.ResetToken}
 	case unknown && unheard:
 		// "the journal does not know the session, and the token's owner cannot
-		// be reached and its lease is not over": it may not have got to
-		// writing it down.
+		// be reached, or what answers is not proved to be it, and its lease is
+		// not over": it may not have got to writing it down.
 		return Refuse{Reason: wire.ResetTryAgain}
 	}
 	return failure(f.LoadErr)

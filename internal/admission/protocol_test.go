@@ -153,7 +153,7 @@ var rows = []row{
 		{Unreachable, func(_ *Policy, f *Facts) { f.Token.Expires = now; read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetToken}},
 		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Expires = now; read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetToken}},
 	}},
-	{"the journal does not know the session, and the token's owner cannot be reached and its lease is not over", "RESET 5", []example{
+	{"the journal does not know the session, and the token's owner cannot be reached, or what answers is not proved to be it, and its lease is not over", "RESET 5", []example{
 		{Unreachable, func(_ *Policy, f *Facts) { f.Looked(Absent, 0) }, Load{}},
 		{Unreachable, func(_ *Policy, f *Facts) { read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetTryAgain}},
 		{Unreachable, func(_ *Policy, f *Facts) { read(f, nil, store.ErrNotFound); f.Owner.Lease = store.LeaseLive }, Refuse{Reason: wire.ResetTryAgain}},
@@ -243,7 +243,7 @@ var rows = []row{
 		{NotOwner, func(_ *Policy, f *Facts) { st := record(); st.Owner = ""; read(f, st, nil) }, Refuse{Reason: wire.ResetTryAgain}},
 		{NotOwner, func(_ *Policy, f *Facts) { st := record(); st.Owner, st.Handed = third, true; read(f, st, nil) }, Adopt{}},
 	}},
-	{"that owner cannot be reached, and its lease is not over; nor has it been out of reach for longer than a lease", "RESET 5", []example{
+	{"that owner cannot be reached, or what answers is not proved to be it, and its lease is not over; nor has it been out of reach for longer than a lease", "RESET 5", []example{
 		{Unreachable, func(_ *Policy, f *Facts) { read(f, record(), nil) }, Refuse{Reason: wire.ResetTryAgain}},
 		{Unreachable, func(_ *Policy, f *Facts) { read(f, record(), nil); f.Owner.Unreachable = time.Hour }, Refuse{Reason: wire.ResetTryAgain}},
 		{Unreachable, func(_ *Policy, f *Facts) { read(f, record(), nil); f.Owner.Lease = store.LeaseLive }, Refuse{Reason: wire.ResetTryAgain}},
