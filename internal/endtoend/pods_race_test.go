@@ -49,9 +49,6 @@ func (p *pod) contend(ctx context.Context, header map[string][]string, o wire.Of
 	}
 	if w, err := wire.ParseWelcome(msg); err == nil {
 		c.status, c.token = w.Status.String(), w.Token
-		if o.Adopt && w.Status == wire.StatusAdopted {
-			_ = conn.WriteMessage(websocket.BinaryMessage, wire.AppendRestored(nil)) // it may be superseded already
-		}
 	} else if r, _, err := wire.ParseReset(msg); err == nil {
 		c.status = "reset " + r.String()
 	} else {
@@ -61,8 +58,13 @@ func (p *pod) contend(ctx context.Context, header map[string][]string, o wire.Of
 	return c, nil
 }
 
-// listen reads data until the connection ends, or until the last word.
+// listen reads data until the connection ends, or until the last word. After an
+// adoption it says first that nothing is to be restored. That shows that WELCOME
+// was read, and so which token the client has: until it listens, nobody knows.
 func (c *contender) listen(last string) {
+	if c.status == "adopted" {
+		_ = c.conn.WriteMessage(websocket.BinaryMessage, wire.AppendRestored(nil)) // it may be superseded already
+	}
 	for {
 		_, msg, err := c.conn.ReadMessage()
 		if err != nil {
