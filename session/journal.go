@@ -165,7 +165,9 @@ func (s *Session) record(now time.Time) *store.Record {
 	if s.crowdedOut() {
 		pause := minRetry << min(j.failures, maxCrowdedFailures)
 		j.retry = monotime.At(now.Add(pause + time.Duration(s.cfg.Random())%pause))
-		j.failures = max(j.failures, min(j.failures+1, maxCrowdedFailures))
+		if j.failures < maxCrowdedFailures {
+			j.failures++
+		}
 		return nil
 	}
 	return s.write(now, s.stateRecord(cut))

@@ -84,7 +84,7 @@ func (l *loader) contradictions() {
 			[]string{"WSR_TLS_CERT", "WSR_TLS_KEY"}},
 		{(c.PeerCert == "") != (c.PeerKey == "") || (c.PeerCert == "") != (c.PeerCA == ""), "each is of no use without the other two",
 			[]string{"WSR_PEER_CERT", "WSR_PEER_KEY", "WSR_PEER_CA"}},
-		{c.ResumeAuth != "" && c.TokenBind.loose(), "the app could not be asked about the path and Host that the session began with",
+		{c.ResumeAuth != "" && c.TokenBind.loose(), "the app could not be asked about the path and Host that the session began with: leave out any-path and any-host, or do not ask",
 			[]string{"WSR_RESUME_AUTH", "WSR_TOKEN_BIND"}},
 		{c.NATSCreds != "" && c.NATSNKey != "", "two ways to log in, only one can be used",
 			[]string{"WSR_NATS_CREDS", "WSR_NATS_NKEY"}},

@@ -1,9 +1,9 @@
 // Package peer is the way to the other sidecars. A client that has come to the
 // wrong one is forwarded to the owner of its session. The owner proves itself
 // first; then it gets the same request, sealed, with what is known of the client,
-// and then the bytes of both connections, unread. It also remembers which sidecars do not
-// answer. What becomes of a client that could not be forwarded is for the
-// caller to decide.
+// and then the bytes of both connections, unread. It also remembers which
+// sidecars do not answer. What becomes of a client that could not be forwarded is
+// for the caller to decide.
 package peer
 
 import (
@@ -89,8 +89,9 @@ var (
 )
 
 // Forward sends the client's request to owner as it came, once owner has proved
-// that it is that, with a Proof in place of what a proxy would add, and joins the two connections. scheme is that of
-// the client's connection, http or https. r must have passed upgrade.Parse.
+// that it is that, with a Proof in place of what a proxy would add, and joins the
+// two connections. scheme is that of the client's connection, http or https. r
+// must have passed upgrade.Parse.
 // Until the owner has answered, the client has seen nothing, so that all but
 // Served leave the request as it was.
 func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, scheme, owner string) Result {
@@ -184,8 +185,8 @@ func (f *Forwarder) reach(ctx context.Context, r *http.Request, scheme, owner st
 	return conn, head, nil
 }
 
-// present lets owner prove itself, writes the client's request to it, and reads the answer's head.
-// Bytes are returned as they came, checked but not changed.
+// present lets owner prove itself, writes the client's request to it, and reads
+// the answer's head. Bytes are returned as they came, checked but not changed.
 func (f *Forwarder) present(conn net.Conn, r *http.Request, scheme, owner string, works func()) ([]byte, error) {
 	aad, err := f.challenge(conn, owner)
 	if err != nil {
