@@ -145,17 +145,23 @@ func (c *Conn) open(ctx context.Context, o offer, u *upgraded) error {
 
 // redial makes one attempt to resume.
 func (c *Conn) redial(o offer) {
-	u, _, err := c.handshake(c.ctx, o.Protocols())
+	u, resp, err := c.handshake(c.ctx, o.Protocols())
+	err = refusedBySidecar(resp, err)
+	bare := refusesSubprotocols(err)
 	if err == nil && u.protocol != wire.Subprotocol {
-		// Another server, perhaps during a roll-out. The next may be a sidecar.
 		_ = u.conn.Close()
-		err = fmt.Errorf("client: dial %s: no sidecar answers", c.url.Host)
+		bare, err = true, fmt.Errorf("client: dial %s: no sidecar answers", c.url.Host)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
 	if err != nil {
 		c.log.Info("client: resume failed", slog.Any("error", err))
+		if bare {
+			c.m.answeredBare()
+		} else if errors.As(err, new(*RefusedError)) {
+			c.m.dial.bare = 0
+		}
 		c.m.dialFailed(now)
 		c.perform(now)
 		return

@@ -83,6 +83,7 @@ const (
 	LostSuperseded   LostReason = "superseded"   // another holder of the token took the session over
 	LostAttempts     LostReason = "attempts"     // Backoff.Attempts failed in a row
 	LostViolation    LostReason = "violation"    // the sidecar's positions contradict ours
+	LostNoSidecar    LostReason = "no_sidecar"   // five servers in a row answered as without a sidecar: there is none any more
 )
 
 // A SessionLostError says that the session is over and what became of it is

@@ -22,6 +22,7 @@ type redial struct {
 	at     time.Time // of the next attempt; zero is none
 	busy   bool      // an attempt is under way: a dial, or its connection before WELCOME
 	tried  bool      // an attempt was made since the series began
+	bare   int       // answers of servers without a sidecar since one with a sidecar answered
 	series backoff.Backoff
 
 	random   *rand.Rand
@@ -134,6 +135,18 @@ func (m *machine) dialFailed(now time.Time) {
 	m.dial.at = time.Time{}
 	if m.current == nil {
 		m.lost(LostAttempts)
+	}
+}
+
+// maxBare is how many answers in a row without wsr.v1 end a session: while pods
+// get or lose their sidecars, some of them have none.
+const maxBare = 5
+
+// answeredBare notes that a server without a sidecar answered an attempt, and
+// ends the session when there is no sidecar any more (PROTOCOL §2.3).
+func (m *machine) answeredBare() {
+	if m.dial.bare++; m.dial.bare >= maxBare && m.current == nil {
+		m.lost(LostNoSidecar)
 	}
 }
 

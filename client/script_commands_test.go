@@ -94,6 +94,9 @@ func (r *rehearsal) handshake(c *dialled, f []string) {
 		r.t.Fatal("the first dial of this client is its caller's")
 	case f[0] == "refused", len(f) > 1 && !c.offer.first:
 		r.abandon(c)
+		if f[0] == "opens" {
+			r.m.answeredBare()
+		}
 		r.m.dialFailed(r.now)
 	case len(f) == 1:
 		c.conn = r.m.attach(r.now, c.offer)

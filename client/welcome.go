@@ -15,7 +15,10 @@ import (
 // there is a sidecar.
 func (m *machine) firstMessage(now time.Time, conn *connection, typ MessageType, msg []byte) {
 	t, ours := wire.TypeOf(msg)
-	switch ours = ours && typ == MessageBinary; {
+	if ours = ours && typ == MessageBinary; ours {
+		m.dial.bare = 0
+	}
+	switch {
 	case ours && t == wire.Welcome:
 		w, err := wire.ParseWelcome(msg)
 		if err != nil {
@@ -31,6 +34,9 @@ func (m *machine) firstMessage(now time.Time, conn *connection, typ MessageType,
 		m.data(now, conn, typ, msg)
 	default:
 		m.violation(now, conn, "first message is not WELCOME")
+		if !ours { // it selects whatever is offered
+			m.answeredBare()
+		}
 	}
 }
 
