@@ -269,7 +269,7 @@ func (c *sessionDriver) resumableLocked(t *wire.Token, at session.Position) (*se
 	switch m.Token(t.Epoch, t.Generation, at.Attempt) {
 	case session.TokenLate:
 		return nil, wire.ResetTryAgain // the connection that has overtaken it does not notice
-	case session.TokenUnknown:
+	case session.TokenUnknown, session.TokenOvertaken:
 		return nil, wire.ResetToken
 	case session.TokenReused:
 		c.srv.tokenReused(t)

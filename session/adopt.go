@@ -29,7 +29,7 @@ func Adopt(cfg *Config, now time.Time, a Adoption) (*Session, wire.ResetReason) 
 	}
 	s := newSession(cfg, now, a.Start)
 	s.epoch = state.Epoch
-	s.confirmedToken = tokenOrder{state.ProvenEpoch, state.Proven}
+	s.confirmedToken, s.attempt = tokenOrder{state.ProvenEpoch, state.Proven}, state.Attempt
 	s.adopted, s.announcedAt = adoptReason(state), tokenOrder{s.epoch, 1}
 	s.app.open = a.AppOpen
 	s.context.byClient, s.context.awaited = a.Position.Adopt, a.AppOpen && a.Position.Adopt

@@ -69,8 +69,8 @@ const (
 	TokenValid TokenVerdict = iota
 	// TokenUnknown was never sent.
 	TokenUnknown
-	// TokenReused came although the client has shown that it has a newer one: the
-	// token was copied.
+	// TokenReused came although the client has shown that it has a newer one, and
+	// with an attempt that it cannot have made before that: the token was copied.
 	TokenReused
 	// TokenNewer is of a higher epoch: the session has been adopted by another
 	// owner.
@@ -78,6 +78,9 @@ const (
 	// TokenLate came with an attempt that another one of the same client has
 	// overtaken.
 	TokenLate
+	// TokenOvertaken is used up too, and such an attempt: the client made it before
+	// it had the newer token, and it lay in a socket since.
+	TokenOvertaken
 )
 
 // Token judges a token of this epoch and generation, with which the client
@@ -85,16 +88,17 @@ const (
 // earlier owner sent is not known, so none of its is too new.
 func (s *Session) Token(epoch, generation, attempt uint32) TokenVerdict {
 	token := tokenOrder{epoch, generation}
-	if token == s.confirmedToken && attempt != 0 && attempt <= s.attempt {
+	if token == s.confirmedToken && s.attempted && attempt != 0 && attempt <= s.attempt {
 		return TokenLate
 	}
-	return judge(token, s.confirmedToken, tokenOrder{s.epoch, s.generation})
+	return judge(token, attempt, s.confirmedToken, s.attempt, tokenOrder{s.epoch, s.generation})
 }
 
 // JudgeToken is Session.Token for a session that a journal holds, and that
 // nobody has adopted yet.
-func JudgeToken(state *store.State, epoch, generation uint32) TokenVerdict {
-	return judge(tokenOrder{epoch, generation}, tokenOrder{state.ProvenEpoch, state.Proven}, tokenOrder{state.Epoch, ^uint32(0)})
+func JudgeToken(state *store.State, epoch, generation, attempt uint32) TokenVerdict {
+	confirmed := tokenOrder{state.ProvenEpoch, state.Proven}
+	return judge(tokenOrder{epoch, generation}, attempt, confirmed, state.Attempt, tokenOrder{state.Epoch, ^uint32(0)})
 }
 
 // String is what the scripts of testdata print.
@@ -108,14 +112,18 @@ func (v TokenVerdict) String() string {
 		return "newer"
 	case TokenLate:
 		return "late"
+	case TokenOvertaken:
+		return "overtaken"
 	}
 	return "unknown"
 }
 
-func judge(token, confirmed, newest tokenOrder) TokenVerdict {
+func judge(token tokenOrder, attempt uint32, confirmed tokenOrder, highest uint32, newest tokenOrder) TokenVerdict {
 	// "Valid are the newest that the client is known to have [...] and those sent
 	// since" (PROTOCOL §8.4).
 	switch {
+	case token.before(confirmed) && attempt != 0 && attempt <= highest:
+		return TokenOvertaken
 	case token.before(confirmed):
 		return TokenReused
 	case newest.epoch < token.epoch:
@@ -131,12 +139,18 @@ func judge(token, confirmed, newest tokenOrder) TokenVerdict {
 // attempts are late.
 func (s *Session) ConfirmToken(epoch, generation, attempt uint32) {
 	if p := (tokenOrder{epoch, generation}); s.confirmedToken.before(p) {
-		s.confirmedToken, s.attempt = p, 0
+		s.confirmedToken, s.attempted = p, false
 		if epoch+1 == s.epoch {
 			s.firstBase = s.base
 		}
 	}
-	s.attempt = max(s.attempt, attempt)
+	switch {
+	case attempt == 0:
+	case s.attempted:
+		s.attempt = max(s.attempt, attempt)
+	default:
+		s.attempt, s.attempted = attempt, true
+	}
 }
 
 // Attach joins a connection whose handshake was answered. Check has allowed

@@ -248,7 +248,7 @@ func (s *Session) newRecord(kind store.Kind) *store.Record {
 	return &store.Record{
 		Kind: kind, Epoch: s.epoch, Owner: s.cfg.Owner,
 		InAcked: uint32(s.context.limitToWhole(ack)), OutAcked: uint32(s.window.Acked()), OutHead: uint32(s.window.Journaled()),
-		DetachedAt: s.journal.detach, ProvenEpoch: s.confirmedToken.epoch, Proven: s.confirmedToken.generation,
+		DetachedAt: s.journal.detach, ProvenEpoch: s.confirmedToken.epoch, Proven: s.confirmedToken.generation, Attempt: s.attempt,
 		Base: uint32(s.base), FirstBase: uint32(s.firstBase),
 		Closed: s.closing.byApp, CloseCode: uint16(s.closing.code), CloseReason: s.closing.reason,
 		Subprotocol: s.subprotocol, Extensions: s.extensions,

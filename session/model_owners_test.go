@@ -200,7 +200,7 @@ func (m *sim) adopt() {
 	if journaled := (tokenOrder{former.ProvenEpoch, former.Proven}); journaled.before(m.confirmed) {
 		m.confirmed = journaled // what was shown in the last moment is forgotten
 	}
-	m.checkTokens(func(e, g uint32) TokenVerdict { return JudgeToken(former, e, g) })
+	m.checkTokens(func(e, g uint32) TokenVerdict { return JudgeToken(former, e, g, 0) })
 	at := m.position()
 	if Diverged(former, at) {
 		m.t.Fatalf("%+v is of another history than %+v", at, former.Record)

@@ -125,8 +125,9 @@ type Session struct {
 	generation     uint32     // of the newest token
 	confirmedToken tokenOrder // the newest that the client is known to have
 	adopted        wire.AdoptReason
+	attempted      bool             // an attempt came with confirmedToken
 	announcedAt    tokenOrder       // the token of the first WELCOME that tells of adopted
-	attempt        uint32           // the highest that came with confirmedToken
+	attempt        uint32           // the highest with confirmedToken, or of all before one came with it
 	base           seqwindow.Serial // the last outbound message before this epoch
 	firstBase      seqwindow.Serial // and before the one after confirmedToken's
 	subprotocol    string           // that the app chose

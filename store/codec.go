@@ -37,7 +37,7 @@ const (
 
 const (
 	// bodyFixed is everything of a body but strings, context and frames.
-	bodyFixed = 1 + 7*4 + 8 + 2 + 8 + 1 + 1 + 2 + 2 + 4
+	bodyFixed = 1 + 8*4 + 8 + 2 + 8 + 1 + 1 + 2 + 2 + 4
 
 	// contextFixed precedes a context's bytes.
 	contextFixed = 4
@@ -87,7 +87,7 @@ func (r *Record) check() error {
 // in every part's header), all integers big-endian:
 //
 //	flags u8 | in acked u32 | out acked u32 | out head u32 |
-//	proven epoch u32 | proven u32 | base u32 | first base u32 | detached at ms i64 | close code u16 |
+//	proven epoch u32 | proven u32 | attempt u32 | base u32 | first base u32 | detached at ms i64 | close code u16 |
 //	writer u64 | owner u8+n | close reason u8+n | subprotocol u16+n |
 //	extensions u16+n | context u32+n if the flags say so |
 //	frames u32, each: seq u32 | bytes u32+n
@@ -100,6 +100,7 @@ func appendBody(b []byte, r *Record) []byte {
 	b = binary.BigEndian.AppendUint32(b, r.OutHead)
 	b = binary.BigEndian.AppendUint32(b, r.ProvenEpoch)
 	b = binary.BigEndian.AppendUint32(b, r.Proven)
+	b = binary.BigEndian.AppendUint32(b, r.Attempt)
 	b = binary.BigEndian.AppendUint32(b, r.Base)
 	b = binary.BigEndian.AppendUint32(b, r.FirstBase)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.DetachedAt))
@@ -165,6 +166,7 @@ func decodeBody(r *Record, b []byte) error {
 	r.OutHead = d.uint32()
 	r.ProvenEpoch = d.uint32()
 	r.Proven = d.uint32()
+	r.Attempt = d.uint32()
 	r.Base = d.uint32()
 	r.FirstBase = d.uint32()
 	r.DetachedAt = int64(d.uint64())

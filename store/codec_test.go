@@ -23,7 +23,7 @@ func testRing(t testing.TB) *keyring.Ring {
 func fullRecord() *Record {
 	return &Record{
 		Kind: Snapshot, Epoch: 3, N: 4, Owner: "10.0.0.1:1", Writer: 5, InAcked: 6, OutAcked: 7,
-		OutHead: 9, ProvenEpoch: 10, Proven: 11, Base: 12, FirstBase: 13, DetachedAt: -1, Handed: true, Unclean: true, Owed: true, Closed: true, CloseCode: 1000, CloseReason: "r",
+		OutHead: 9, ProvenEpoch: 10, Proven: 11, Attempt: 14, Base: 12, FirstBase: 13, DetachedAt: -1, Handed: true, Unclean: true, Owed: true, Closed: true, CloseCode: 1000, CloseReason: "r",
 		Subprotocol: "s", Extensions: "e", First: true, Context: []byte("context"),
 		Frames: []Frame{{8, []byte("eight")}, {9, []byte{}}},
 	}

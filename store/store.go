@@ -81,6 +81,10 @@ type Record struct {
 	// have: older ones are dead (PROTOCOL §8.4).
 	ProvenEpoch, Proven uint32
 
+	// Attempt is the highest number of the client's handshakes that led to a
+	// resume; 0: it does not say them (PROTOCOL §8.1).
+	Attempt uint32
+
 	// Base is the last outbound message before this epoch, and FirstBase the one
 	// before the epoch that follows ProvenEpoch: up to there, what the client has
 	// of a former owner is what this one continues (PROTOCOL §8.2).

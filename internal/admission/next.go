@@ -158,11 +158,11 @@ func (p *Policy) adoptable(f *Facts) (reason wire.ResetReason, cause error) {
 		return wire.ResetUnknown, nil
 	}
 	// "the token was never sent, or the client is known to have a newer one"
-	switch session.JudgeToken(st, f.Token.Epoch, f.Token.Generation) {
+	switch session.JudgeToken(st, f.Token.Epoch, f.Token.Generation, f.Position.Attempt) {
 	case session.TokenNewer:
 		// "the journal does not know the token's epoch"
 		return wire.ResetTryAgain, nil
-	case session.TokenUnknown:
+	case session.TokenUnknown, session.TokenOvertaken:
 		return wire.ResetToken, nil
 	case session.TokenReused:
 		return wire.ResetToken, ErrTokenReused

@@ -196,6 +196,16 @@ var rows = []row{
 			st.Proven, st.OutAcked = 4, 11
 			read(f, st, nil)
 		}, Refuse{wire.ResetToken, ErrTokenReused}},
+		{NotOwner, func(_ *Policy, f *Facts) { // made before the client had the newer one
+			st := record()
+			st.Attempt, f.Position.Attempt, f.Token.Generation = 4, 4, 2
+			read(f, st, nil)
+		}, Refuse{Reason: wire.ResetToken}},
+		{NotOwner, func(_ *Policy, f *Facts) {
+			st := record()
+			st.Attempt, f.Position.Attempt, f.Token.Generation = 4, 5, 2
+			read(f, st, nil)
+		}, Refuse{wire.ResetToken, ErrTokenReused}},
 		{0, func(_ *Policy, f *Facts) { f.Token.Owner = ""; f.Token.Generation = 2; read(f, record(), nil) }, Refuse{wire.ResetToken, ErrTokenReused}},
 	}},
 	{"the journal lacks messages that the client lacks", "RESET 3", []example{
