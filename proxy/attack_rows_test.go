@@ -1,11 +1,12 @@
 package proxy
 
 import (
-	"flag"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wsresilience/wsresilience/internal/proxytest"
 )
 
 // attackRows are all rows of the list that a single sidecar meets on its data
@@ -73,15 +74,8 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-// TestMain lets more tests run at a time than there are processors, since they
-// mostly wait.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	told := false
-	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "test.parallel" })
-	if !told {
-		_ = flag.Set("test.parallel", "4")
-	}
+	proxytest.Parallel(8)
 	os.Exit(m.Run())
 }
 

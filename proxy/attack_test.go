@@ -79,6 +79,7 @@ const advertiseSelf = "self"
 func serveAttacked(t *testing.T, cfg Config, tune func(*Server)) (*Server, string) {
 	t.Helper()
 	cfg.Driver = testedDriver(t)
+	setDefault(&cfg.HandOverPatience, 50*time.Millisecond) // the others' last word is answered long before
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -69,6 +69,7 @@ func TestLateAttempts(t *testing.T) {
 // A sidecar is stopped while a client tries twice, so that both attempts lie in
 // its sockets. Whichever it reads first, the newer one stays.
 func TestAttemptsOfStoppedSidecar(t *testing.T) {
+	t.Parallel()
 	app := newScript()
 	backend := httptest.NewServer(app)
 	defer backend.Close()

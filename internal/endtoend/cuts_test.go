@@ -14,6 +14,7 @@ import (
 // nothing is lost, doubled or reordered, on one and the same app socket (I1,
 // I2).
 func TestManyCuts(t *testing.T) {
+	t.Parallel()
 	app := &counterApp{total: 4000, pause: 4 * time.Millisecond}
 	s := newStage(t, app, nil)
 	c := s.dial(t, &client.Options{Backoff: client.Backoff{Max: 200 * time.Millisecond}})

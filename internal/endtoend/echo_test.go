@@ -47,6 +47,7 @@ func echo(t *testing.T, c *client.Conn, cut func()) {
 
 // The Go client with apps that we did not write, through cuts.
 func TestEcho(t *testing.T) {
+	t.Parallel()
 	eachApp(t, func(t *testing.T, app http.Handler) {
 		backend := httptest.NewServer(app)
 		defer backend.Close()
@@ -61,6 +62,7 @@ func TestEcho(t *testing.T) {
 
 // The app listens on a Unix socket.
 func TestEchoOverUnixSocket(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.sock")
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -75,6 +77,7 @@ func TestEchoOverUnixSocket(t *testing.T) {
 
 // The listener speaks TLS: the transport is the one of any net.Conn.
 func TestEchoOverTLS(t *testing.T) {
+	t.Parallel()
 	backend := httptest.NewServer(http.HandlerFunc(gorillaEcho))
 	defer backend.Close()
 	pair := certs.SelfSigned("localhost")

@@ -9,12 +9,14 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/lab"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
+	"github.com/wsresilience/wsresilience/internal/proxytest"
 )
 
 // binary is the real command.
 var binary = proc.Binary{Name: lab.SidecarName}
 
 func TestMain(m *testing.M) {
+	proxytest.Parallel(8)
 	code := m.Run()
 	binary.Remove()
 	os.Exit(code)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"github.com/wsresilience/wsresilience/internal/proxytest"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/store/storetest"
 )
@@ -31,8 +31,7 @@ func TestMain(m *testing.M) {
 		runNode(spec)
 		return
 	}
-	flag.Parse()
-	flag.Set("test.parallel", "4") // on few cores too: they wait for servers
+	proxytest.Parallel(4)
 	os.Exit(m.Run())
 }
 
