@@ -65,7 +65,7 @@ const (
 	// TokenReused: a token came although its client had shown that it had a
 	// newer one.
 	TokenReused
-	// Authorized: the app was asked about a resume (WSR_RESUME_AUTH).
+	// Authorized: the app was asked about a client (WSR_RESUME_AUTH).
 	Authorized
 	// HandedOver: a session was given up, complete, for another owner.
 	HandedOver

@@ -30,7 +30,7 @@ func TestValues(t *testing.T) {
 	values(t, Refused, Panicked)
 	values(t, Plain, Resilient)
 	values(t, RefusedBody, RefusedVersion)
-	values(t, DetachedClient, DetachedSuperseded)
+	values(t, DetachedClient, DetachedUnauthorized)
 	values(t, session.EndedClosed, session.EndedKilled)
 	values(t, ResumeResumed, ResumeReset)
 	values(t, ForwardServed, ForwardUnreachable)

@@ -94,19 +94,21 @@ func (r Refusal) String() string { return refusalNames.of(uint8(r)) }
 type DetachCause uint8
 
 const (
-	DetachedClient     DetachCause = iota // the client sent a close frame
-	DetachedClosed                        // the session was closed
-	DetachedGone                          // the connection broke
-	DetachedHeartbeat                     // no answer to heartbeats
-	DetachedInternal                      // the session ended for want of memory, or of time
-	DetachedProtocol                      // the client violated the protocol
-	DetachedShutdown                      // this sidecar stops
-	DetachedSuperseded                    // a newer connection came
+	DetachedClient       DetachCause = iota // the client sent a close frame
+	DetachedClosed                          // the session was closed
+	DetachedGone                            // the connection broke
+	DetachedHeartbeat                       // no answer to heartbeats
+	DetachedInternal                        // the session ended for want of memory, or of time
+	DetachedProtocol                        // the client violated the protocol
+	DetachedShutdown                        // this sidecar stops
+	DetachedSuperseded                      // a newer connection came
+	DetachedUnauthorized                    // the app refuses the client, and it did not come with a new handshake
 )
 
 var detachNames = names{
 	DetachedClient: "client", DetachedClosed: "closed", DetachedGone: "gone", DetachedHeartbeat: "heartbeat",
 	DetachedInternal: "internal", DetachedProtocol: "protocol", DetachedShutdown: "shutdown", DetachedSuperseded: "superseded",
+	DetachedUnauthorized: "unauthorised",
 }
 
 func (c DetachCause) String() string { return detachNames.of(uint8(c)) }

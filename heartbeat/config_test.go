@@ -26,6 +26,7 @@ func TestInterval(t *testing.T) {
 		{"both", nil, 150 * ms, 0.25, 11250 * ms},
 		{"above the maximum", nil, time.Second, 0, 15 * s},
 		{"below the minimum", &Config{Base: 200 * ms}, 0, 0, 1 * s},
+		{"below the minimum, until the link calls for more", &Config{Base: 2 * s, Min: 5 * s}, 300 * ms, 0, 6 * s},
 		{"maximum wins", &Config{Min: 20 * s, Max: 10 * s}, 0, 0, 10 * s},
 		{"loss counts up to 0.99", wide, 0, 1, 14900 * ms},
 		{"exactly 30 s", wide, 600 * ms, 0, 29 * s},

@@ -37,7 +37,7 @@ func (m *Metrics) pods() {
 	m.restarted = newSet(m.counter("wsr_app_restarts_total", "Sessions that were held because their app socket broke.", "outcome"), event.Values[event.RestartOutcome]())
 	m.restartTime = m.histogram("wsr_app_restart_seconds", "Time that sessions were held until the app was back.", networkBuckets).WithLabelValues()
 	m.handedOver = newSet(m.counter("wsr_sessions_handed_over_total", "Sessions that were given up, complete, for another sidecar to adopt.", "cause"), event.Values[event.HandOverCause]())
-	m.authorized = newSet(m.counter("wsr_resume_authorisations_total", "Answers of the app to WSR_RESUME_AUTH.", "outcome"), event.Values[event.AppAnswer]())
+	m.authorized = newSet(m.counter("wsr_resume_authorisations_total", "Answers of the app to WSR_RESUME_AUTH, at resumes and every WSR_REAUTH_EVERY.", "outcome"), event.Values[event.AppAnswer]())
 	m.ownership = newSet(m.counter("wsr_ownership_checks_total", "Sessions that made sure whether they were still this sidecar's, because its process had stalled.", "outcome"), event.Values[event.OwnershipOutcome]())
 	m.foreign = m.counter("wsr_journal_foreign_messages_total", "Messages in the journal that no owner of their session wrote, each time that they are met. They are skipped. Any: somebody else can write there.").WithLabelValues()
 	m.available = m.gauge("wsr_journal_available", "1 while the journal is within reach, otherwise 0.")

@@ -15,7 +15,7 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// Implementation limits on the question to the app before a resume.
+// Implementation limits on the question to the app about a client.
 const (
 	// askTimeout bounds the question, waiting for its turn included. It is
 	// within what clients give a handshake.
@@ -111,48 +111,54 @@ func cookieValues(lines []string, name string) (values []string) {
 
 // authorizeResume asks the app whether the client may still have its session,
 // if Config.ResumeAuth says so: a token outlives a logout, and only the app
-// knows of that. It returns 0 for yes. An app that cannot tell now is no reason
-// to end a session: the client keeps everything and tries again.
-func (q *request) authorizeResume(ctx context.Context) wire.ResetReason {
+// knows of that. It returns 0 for yes, and the status of a no. An app that cannot
+// tell now is no reason to end a session: the client keeps everything and tries
+// again.
+func (q *request) authorizeResume(ctx context.Context) (reason wire.ResetReason, status int) {
 	if q.s.cfg.ResumeAuth == "" {
-		return 0
+		return 0, 0
 	}
-	answer, reason := event.AppOK, q.s.askApp(ctx, q.r, q.scheme)
-	switch reason {
-	case 0:
-	case wire.ResetUnauthorized:
-		answer = event.AppRefused
-	default:
-		answer = event.AppFailed
-	}
-	q.s.observe(event.Event{Kind: event.Authorized, Session: q.session, Answer: answer})
-	return reason
+	reason, status = q.s.askApp(ctx, q.r, q.scheme)
+	q.s.observe(event.Event{Kind: event.Authorized, Session: q.session, Answer: authorityAnswer(reason)})
+	return reason, status
 }
 
-// askApp waits for its turn, asks, and says what the answer means.
-func (s *Server) askApp(ctx context.Context, r *http.Request, scheme string) wire.ResetReason {
+// authorityAnswer is what the app's answer to a question is in reports.
+func authorityAnswer(reason wire.ResetReason) event.AppAnswer {
+	switch reason {
+	case 0:
+		return event.AppOK
+	case wire.ResetUnauthorized:
+		return event.AppRefused
+	}
+	return event.AppFailed
+}
+
+// askApp waits for its turn, asks, and says what the answer means, and with which
+// status the app refuses the client.
+func (s *Server) askApp(ctx context.Context, r *http.Request, scheme string) (wire.ResetReason, int) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	select {
 	case s.asking <- struct{}{}:
 		defer func() { <-s.asking }()
 	case <-ctx.Done():
-		s.log.Warn("app was not asked about a resume: too many questions under way")
-		return wire.ResetTryAgain
+		s.log.Warn("app was not asked about a client: too many questions under way")
+		return wire.ResetTryAgain, 0
 	}
 	status, err := s.ask(ctx, r, scheme)
 	switch {
 	case err != nil:
-		s.log.Warn("app did not answer about a resume", "error", upgrade.Quiet(err))
-		return wire.ResetTryAgain
+		s.log.Warn("app did not answer about a client", "error", upgrade.Quiet(err))
+		return wire.ResetTryAgain, 0
 	case status >= 200 && status < 300:
-		return 0
+		return 0, 0
 	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
-		s.log.Warn("app could not tell about a resume", "status", status)
-		return wire.ResetTryAgain
+		s.log.Warn("app could not tell about a client", "status", status)
+		return wire.ResetTryAgain, 0
 	}
 	// A redirect is one to a login page.
-	return wire.ResetUnauthorized
+	return wire.ResetUnauthorized, status
 }
 
 // ask makes the request and returns the answer's status. It goes out by the

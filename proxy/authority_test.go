@@ -137,7 +137,7 @@ func asker(t *testing.T, fn http.HandlerFunc) *request {
 }
 
 func TestAuthorized(t *testing.T) {
-	for status, want := range map[int]wire.ResetReason{
+	for code, want := range map[int]wire.ResetReason{
 		200: 0, 204: 0,
 		302: wire.ResetUnauthorized, 400: wire.ResetUnauthorized, 401: wire.ResetUnauthorized, 403: wire.ResetUnauthorized, 404: wire.ResetUnauthorized, 410: wire.ResetUnauthorized,
 		408: wire.ResetTryAgain, 429: wire.ResetTryAgain, 500: wire.ResetTryAgain, 503: wire.ResetTryAgain,
@@ -147,10 +147,11 @@ func TestAuthorized(t *testing.T) {
 				t.Errorf("%s was asked", r.URL)
 			}
 			w.Header().Set("Location", "/login")
-			w.WriteHeader(status)
+			w.WriteHeader(code)
 		})
-		if got := h.authorizeResume(t.Context()); got != want {
-			t.Errorf("%d: %s, want %s", status, got, want)
+		got, status := h.authorizeResume(t.Context())
+		if got != want || (status == code) != (want == wire.ResetUnauthorized) {
+			t.Errorf("%d: %s %d, want %s", code, got, status, want)
 		}
 	}
 }
@@ -159,7 +160,7 @@ func TestAuthorized(t *testing.T) {
 func TestAuthorityHears(t *testing.T) {
 	heard := make(chan *http.Request, 1)
 	h := asker(t, func(_ http.ResponseWriter, r *http.Request) { heard <- r })
-	if got := h.authorizeResume(t.Context()); got != 0 {
+	if got, _ := h.authorizeResume(t.Context()); got != 0 {
 		t.Fatal(got)
 	}
 	r := <-heard
@@ -179,17 +180,17 @@ func TestAuthorityHears(t *testing.T) {
 func TestAuthorityOutOfReach(t *testing.T) {
 	h := asker(t, nil)
 	h.s.upstream.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
-	if got := h.authorizeResume(t.Context()); got != wire.ResetTryAgain {
+	if got, _ := h.authorizeResume(t.Context()); got != wire.ResetTryAgain {
 		t.Errorf("unreachable: %s", got)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	stuck := asker(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	if got := stuck.authorizeResume(ctx); got != wire.ResetTryAgain {
+	if got, _ := stuck.authorizeResume(ctx); got != wire.ResetTryAgain {
 		t.Errorf("no answer: %s", got)
 	}
 	nobody := &request{s: &Server{}}
-	if got := nobody.authorizeResume(t.Context()); got != 0 {
+	if got, _ := nobody.authorizeResume(t.Context()); got != 0 {
 		t.Errorf("nobody to ask: %s", got)
 	}
 }
@@ -207,7 +208,7 @@ func TestAuthorityIsNotFlooded(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 1000 {
 		wg.Go(func() {
-			if got := h.authorizeResume(t.Context()); got != 0 {
+			if got, _ := h.authorizeResume(t.Context()); got != 0 {
 				t.Errorf("%s", got)
 			}
 		})

@@ -429,6 +429,8 @@ func detachCause(e *wire.CloseError) event.DetachCause {
 		return event.DetachedProtocol
 	case e.Code == wire.CodeRestart:
 		return event.DetachedShutdown
+	case e.Code == ws.StatusPolicyViolation:
+		return event.DetachedUnauthorized
 	case e.Code == ws.StatusInternalServerError:
 		return event.DetachedInternal
 	}

@@ -71,6 +71,7 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 		ID: id, Subprotocol: app.Subprotocol, Extensions: extensions, Deflate: app.Deflate != nil, Echo: true,
 	})
 	c.m = m
+	c.keepHandshake(q, q.handshake(), session.Start{})
 	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	m.AttachEcho(now, compressed)
 	if !s.sessions.add(c) {
@@ -85,7 +86,7 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 // rejoin is reattach for a client without wsr.v1, whom nothing can be told but
 // by HTTP.
 func (q *request) rejoin(c *sessionDriver) {
-	switch q.authorizeResume(q.r.Context()) {
+	switch reason, _ := q.authorizeResume(q.r.Context()); reason {
 	case 0:
 	case wire.ResetUnauthorized:
 		q.refuse(&upgrade.Refusal{Status: http.StatusForbidden, Reason: "not authorised", Label: event.RefusedResume})
@@ -110,6 +111,7 @@ func (q *request) rejoin(c *sessionDriver) {
 	}
 	c.accepted(event.Plain)
 	c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeResumed, Took: time.Since(q.began)})
+	c.replaceHandshake(q, nil)
 }
 
 func (c *sessionDriver) subprotocol() string {
@@ -135,6 +137,7 @@ func (c *sessionDriver) attachEcho(conn net.Conn, compressed bool) bool {
 	if c.over || m.AttachEcho(now, compressed) != 0 {
 		return false
 	}
+	c.authorizedLocked(now)
 	c.join(now, conn)
 	return true
 }

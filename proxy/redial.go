@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/reauth"
 	"github.com/wsresilience/wsresilience/internal/redial"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
@@ -22,16 +23,19 @@ type savedHandshake struct {
 	denied  bool          // the app did not accept it
 	renewed bool          // the client's new one gave the session its present socket
 	changed chan struct{} // the client came, or the session is over; nil: nobody searches
+	watch   reauth.Watch  // whether the app still allows the client its session
 }
 
 // keepHandshake keeps the handshake of a session that may get another app
-// socket.
+// socket, or about whose client the app is asked now and then.
 func (c *sessionDriver) keepHandshake(h *request, hs upgrade.Offer, start session.Start) {
-	if c.srv.cfg.AppRetry <= 0 || !start.AppReplaceable && !start.AppReplaceableIfRestored {
+	replaceable := c.srv.cfg.AppRetry > 0 && (start.AppReplaceable || start.AppReplaceableIfRestored)
+	if !replaceable && c.srv.reauth.Every == 0 {
 		return
 	}
 	hs.Scheme = h.scheme
 	c.saved = &savedHandshake{request: copyRequest(h.r), offer: hs}
+	c.authorizedLocked(time.Now()) // nobody else has the driver yet
 }
 
 func copyRequest(r *http.Request) *http.Request {
@@ -148,7 +152,7 @@ func (c *sessionDriver) redial() {
 	began := time.Now()
 	var search redial.Search
 	m, ok := c.m.(*session.Session)
-	if ok = ok && c.saved != nil; ok {
+	if ok = ok && c.saved != nil && c.srv.cfg.AppRetry > 0; ok {
 		search, ok = c.saved.history.Lost(began, m.Attached(), c.srv.cfg.AppRetry, rand.Float64)
 	}
 	if !ok {

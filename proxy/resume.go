@@ -64,6 +64,7 @@ func (r *resume) now() *admission.Facts {
 	f.Now, f.Draining = time.Now(), r.s.Draining()
 	f.Here = f.Token != nil && r.s.sessions.has(r.session)
 	f.HandingOver = r.found != nil && r.found.isHandingOver()
+	f.Renewing = r.found != nil && r.found.isRenewing()
 	return f
 }
 
@@ -94,7 +95,7 @@ func (r *resume) perform(step admission.Step) bool {
 		return false
 	case admission.Refuse:
 		r.report(step.Cause)
-		r.reset(step.Reason)
+		r.answerRefusal(step)
 		return false
 	}
 	return true
@@ -304,6 +305,7 @@ func (c *sessionDriver) attach(conn net.Conn, t *wire.Token, at session.Position
 	if reason := m.Attach(now, wire.StatusResumed, at, compressed); reason != 0 {
 		return reason
 	}
+	c.authorizedLocked(now)
 	c.join(now, conn)
 	return 0
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/passthrough"
 	"github.com/wsresilience/wsresilience/internal/peer"
+	"github.com/wsresilience/wsresilience/internal/reauth"
 	"github.com/wsresilience/wsresilience/internal/replytime"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
@@ -85,6 +86,9 @@ type Config struct {
 	// ResumeAuth is a path of the app that is asked before a resume, and says
 	// 2xx if the client may; empty: nobody is asked.
 	ResumeAuth string
+	// ReauthEvery is how often ResumeAuth is asked about clients that are there,
+	// at least; 0: it is not.
+	ReauthEvery time.Duration
 
 	// Snapshots knows what fresh app sockets must hear; nil: nothing.
 	Snapshots *snapshot.Policy
@@ -124,6 +128,7 @@ type Server struct {
 	upstream    *upgrade.App
 	passthrough *passthrough.Handler
 	admission   admission.Policy
+	reauth      reauth.Schedule
 	scheme      string
 	tls         *tls.Config // nil: none
 	http        *http.Server
@@ -139,7 +144,7 @@ type Server struct {
 	replies       replytime.Paths
 	moved         movedConns
 	peers         *peer.Forwarder
-	asking        chan struct{}  // questions to the app before a resume, under way
+	asking        chan struct{}  // questions to the app about clients, under way
 	work          sync.WaitGroup // appends and dials under way
 	drainState    drainState
 	stallDetector stallDetector
@@ -199,6 +204,9 @@ func New(cfg Config) (*Server, error) {
 		SessionTTL: cfg.SessionTTL, LeaseTTL: cfg.LeaseTTL,
 	}
 	s.asking = make(chan struct{}, maxAsking)
+	if cfg.ResumeAuth != "" {
+		s.reauth = reauth.Schedule{Every: cfg.ReauthEvery, Random: mathrand.Float64}
+	}
 	s.http, s.peerHTTP = s.newHTTP(s.serve), s.newHTTP(s.servePeer)
 	return s, nil
 }
@@ -252,6 +260,9 @@ func setDefault[T int | time.Duration](v *T, standard T) {
 func (s *Server) Serve(l net.Listener) error {
 	if s.cfg.Peers != nil {
 		go s.stallDetector.watch(s.life.Done())
+	}
+	if s.reauth.Every > 0 {
+		s.work.Go(s.reauthorize)
 	}
 	if s.tls != nil {
 		l = tls.NewListener(l, s.tls)

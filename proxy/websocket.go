@@ -268,8 +268,13 @@ func (q *request) sayReset(conn net.Conn, reason wire.ResetReason) {
 	q.sayLast(conn, reason, wire.AppendReset(nil, reason))
 }
 
-// resetRefused tells a client that the app refuses it.
+// resetRefused tells a client that the app refuses it, and with which status. A
+// redirect, to a page for logging in, is no status of a refusal.
 func (q *request) resetRefused(status int) {
+	if status < http.StatusBadRequest {
+		q.reset(wire.ResetUnauthorized)
+		return
+	}
 	if conn, err := q.accept(wire.Subprotocol, "", nil); err == nil {
 		q.sayLast(conn, wire.ResetUnauthorized, wire.AppendRefused(nil, uint16(status)))
 	}

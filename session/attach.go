@@ -238,6 +238,11 @@ func (s *Session) Supersede(now time.Time) {
 	s.dropClient(now, &wire.CloseError{Code: wire.CodeSuperseded, Reason: "superseded"})
 }
 
+// Disconnect ends the attached connection with a code. The client may come back.
+func (s *Session) Disconnect(now time.Time, code ws.StatusCode, reason string) {
+	s.dropClient(now, &wire.CloseError{Code: code, Reason: reason})
+}
+
 func (s *Session) detach(now time.Time, ttl time.Duration) {
 	// "And whatever ends the connection of a client from which nothing came since
 	// its handshake" (PROTOCOL §7): thousands of handshakes and resets are to cost

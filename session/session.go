@@ -293,6 +293,10 @@ func (s *Session) Adopted() wire.AdoptReason { return s.adopted }
 // Attached reports whether a connection is attached.
 func (s *Session) Attached() bool { return s.client.attached }
 
+// Echoes reports whether the client does not know wsr.v1, so that nothing can be
+// said to it.
+func (s *Session) Echoes() bool { return s.echo != nil }
+
 // Counters returns what happened so far.
 func (s *Session) Counters() *Counters { return &s.counters }
 

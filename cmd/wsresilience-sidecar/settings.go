@@ -32,7 +32,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 		Adopt: adoptRule(c.Adopt), Snapshots: policy,
 		Advertise: string(c.Advertise), LeaseTTL: c.LeaseTTL, PeerTLS: peerTLS,
 		Tokens: ring.Derive("wsr token"), Proofs: ring.Derive("wsr tunnel"),
-		Bind: c.TokenBind, ResumeAuth: string(c.ResumeAuth), PlainResume: string(c.PlainResume),
+		Bind: c.TokenBind, ResumeAuth: string(c.ResumeAuth), ReauthEvery: c.ReauthEvery, PlainResume: string(c.PlainResume),
 		Store: s.journal, StrictStore: c.StorePolicy == config.StoreStrict, Driver: transport.Driver(c.Driver),
 		TLSCert: string(c.TLSCert), TLSKey: string(c.TLSKey),
 		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),

@@ -41,6 +41,7 @@ type Facts struct {
 	Draining    bool // this sidecar hands its sessions over
 	Here        bool // the session lives on this sidecar
 	HandingOver bool // and is on its way to another
+	Renewing    bool // the app refuses the handshake it has, and its client was asked for a new one
 
 	// Of Forward: owners that were asked, and what came of it.
 	Answers map[string]Answer
@@ -59,6 +60,7 @@ type Facts struct {
 	// Of Authorize.
 	Asked  bool
 	Denied wire.ResetReason // why the app's answer ends the resume; 0: it does not
+	Status int              // of an app that refuses the client
 
 	// Of HandOver.
 	HandOver HandOverResult
@@ -147,11 +149,14 @@ type (
 	// Misdirect tells the sidecar that forwarded the client that the session
 	// is not here.
 	Misdirect struct{}
-	// Refuse tells the client why it cannot have its session. Cause is set
-	// where an operator should know more than the client.
+	// Refuse tells the client why it cannot have its session, and the status
+	// with which the app refuses it, if it does. Cause is set where an operator
+	// should know more than the client. Final ends the session too.
 	Refuse struct {
 		Reason wire.ResetReason
 		Cause  error
+		Status int
+		Final  bool
 	}
 )
 
@@ -204,8 +209,10 @@ func (f *Facts) OwnerInQuestion() string {
 	return f.Token.Owner
 }
 
-// Authorized notes what the app said; 0 is yes.
-func (f *Facts) Authorized(denied wire.ResetReason) { f.Asked, f.Denied = true, denied }
+// Authorized notes what the app said, 0 is yes, and the status of a no.
+func (f *Facts) Authorized(denied wire.ResetReason, status int) {
+	f.Asked, f.Denied, f.Status = true, denied, status
+}
 
 // AdoptFailed notes why the claim does not stand.
 func (f *Facts) AdoptFailed(err error) {
@@ -220,5 +227,5 @@ func (f *Facts) AdoptFailed(err error) {
 func (f *Facts) again() {
 	f.Look, f.Unfit = 0, 0
 	f.Loaded, f.Record, f.LoadErr, f.Owner = false, nil, nil, Liveness{}
-	f.Asked, f.Denied, f.HandOver = false, 0, 0
+	f.Asked, f.Denied, f.Status, f.HandOver = false, 0, 0, 0
 }

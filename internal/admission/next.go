@@ -65,8 +65,9 @@ func (p *Policy) found(f *Facts) Step {
 		return Authorize{}
 	case f.Denied != 0:
 		// "the session is here, and the app does not allow the resume, or
-		// cannot tell"
-		return Refuse{Reason: f.Denied}
+		// cannot tell"; of a client that was asked for a new handshake the
+		// second no is final.
+		return Refuse{Reason: f.Denied, Status: f.Status, Final: f.Renewing && f.Denied == wire.ResetUnauthorized}
 	case f.HandOver == HandedOver && f.Forwarded:
 		return Misdirect{}
 	case f.HandOver != 0:
@@ -98,12 +99,12 @@ func (p *Policy) absent(f *Facts) Step {
 		return p.unread(f)
 	case f.Denied != 0:
 		// "the app does not allow the resume, or cannot tell"
-		return Refuse{Reason: f.Denied}
+		return Refuse{Reason: f.Denied, Status: f.Status}
 	case f.AdoptErr != nil:
 		return failure(f.AdoptErr)
 	}
 	if reason, cause := p.adoptable(f); reason != 0 {
-		return Refuse{reason, cause}
+		return Refuse{Reason: reason, Cause: cause}
 	}
 	if !f.Record.Handed {
 		if !p.wasAsked(f, f.Record.Owner) {
@@ -142,11 +143,11 @@ func failure(err error) Step {
 		return Refuse{Reason: wire.ResetUnknown}
 	case errors.Is(err, store.ErrCorrupt):
 		// "the journal's records of the session cannot be read"
-		return Refuse{wire.ResetLost, err}
+		return Refuse{Reason: wire.ResetLost, Cause: err}
 	}
 	// "the journal cannot be reached, or a newer version wrote the newest of the
 	// session's records": a sidecar of that version can read it.
-	return Refuse{wire.ResetTryAgain, err}
+	return Refuse{Reason: wire.ResetTryAgain, Cause: err}
 }
 
 // adoptable returns why no sidecar could adopt the session, or 0. All of it

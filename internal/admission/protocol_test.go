@@ -116,8 +116,20 @@ var rows = []row{
 	{"the session is here, and the app does not allow the resume, or cannot tell (`WSR_RESUME_AUTH`)", "RESET 4 or 5", []example{
 		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f) }, Authorize{}},
 		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.HandingOver = true }, Authorize{}},
-		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(wire.ResetUnauthorized) }, Refuse{Reason: wire.ResetUnauthorized}},
-		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(wire.ResetTryAgain) }, Refuse{Reason: wire.ResetTryAgain}},
+		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(wire.ResetUnauthorized, 403) }, Refuse{Reason: wire.ResetUnauthorized, Status: 403}},
+		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(wire.ResetTryAgain, 0) }, Refuse{Reason: wire.ResetTryAgain}},
+		{0, func(p *Policy, f *Facts) {
+			p.Authorize = true
+			here(f)
+			f.Renewing = true
+			f.Authorized(wire.ResetUnauthorized, 401)
+		}, Refuse{Reason: wire.ResetUnauthorized, Status: 401, Final: true}},
+		{0, func(p *Policy, f *Facts) {
+			p.Authorize = true
+			here(f)
+			f.Renewing = true
+			f.Authorized(wire.ResetTryAgain, 0)
+		}, Refuse{Reason: wire.ResetTryAgain}},
 	}},
 	{"the session is here, this sidecar drains, and another one passed the client on", "421 to that one, once the session is handed over", []example{
 		{0, func(_ *Policy, f *Facts) { here(f); f.Forwarded, f.Draining = true, true }, HandOver{}},
@@ -125,7 +137,7 @@ var rows = []row{
 			p.Authorize = true
 			here(f)
 			f.Forwarded, f.Draining = true, true
-			f.Authorized(0)
+			f.Authorized(0, 0)
 		}, HandOver{}},
 		{0, func(_ *Policy, f *Facts) { here(f); f.Forwarded, f.Draining = true, true; f.HandOver = HandedOver }, Misdirect{}},
 		{0, func(_ *Policy, f *Facts) { here(f); f.Forwarded, f.Draining = true, true; f.HandOver = HandOverLate }, Refuse{Reason: wire.ResetTryAgain}},
@@ -140,7 +152,7 @@ var rows = []row{
 		{0, func(_ *Policy, f *Facts) { here(f); f.Forwarded = true }, Attach{}},
 		{0, func(_ *Policy, f *Facts) { here(f); f.Draining = true }, Attach{}},
 		{0, func(p *Policy, f *Facts) { p.Journal = false; here(f) }, Attach{}},
-		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(0) }, Attach{}},
+		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(0, 0) }, Attach{}},
 	}},
 	{"another sidecar passed the client on", "421 to that one", []example{
 		{0, func(_ *Policy, f *Facts) { f.Forwarded = true; f.Looked(Absent, 0) }, Misdirect{}},
@@ -166,15 +178,15 @@ var rows = []row{
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrEnded) }, Refuse{Reason: wire.ResetUnknown}},
 	}},
 	{"the journal's records of the session cannot be read", "RESET 3", []example{
-		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, store.ErrCorrupt) }, Refuse{wire.ResetLost, store.ErrCorrupt}},
-		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrCorrupt) }, Refuse{wire.ResetLost, store.ErrCorrupt}},
+		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, store.ErrCorrupt) }, Refuse{Reason: wire.ResetLost, Cause: store.ErrCorrupt}},
+		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrCorrupt) }, Refuse{Reason: wire.ResetLost, Cause: store.ErrCorrupt}},
 	}},
 	{"the journal cannot be reached, or a newer version wrote the newest of the session's records", "RESET 5", []example{
-		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, store.ErrUnavailable) }, Refuse{wire.ResetTryAgain, store.ErrUnavailable}},
-		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, store.ErrNewer) }, Refuse{wire.ResetTryAgain, store.ErrNewer}},
-		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrUnavailable) }, Refuse{wire.ResetTryAgain, store.ErrUnavailable}},
-		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrFull) }, Refuse{wire.ResetTryAgain, store.ErrFull}},
-		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, context.Canceled) }, Refuse{wire.ResetTryAgain, context.Canceled}},
+		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, store.ErrUnavailable) }, Refuse{Reason: wire.ResetTryAgain, Cause: store.ErrUnavailable}},
+		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, store.ErrNewer) }, Refuse{Reason: wire.ResetTryAgain, Cause: store.ErrNewer}},
+		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrUnavailable) }, Refuse{Reason: wire.ResetTryAgain, Cause: store.ErrUnavailable}},
+		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrFull) }, Refuse{Reason: wire.ResetTryAgain, Cause: store.ErrFull}},
+		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, context.Canceled) }, Refuse{Reason: wire.ResetTryAgain, Cause: context.Canceled}},
 	}},
 	{"the journal says that the session is over", "RESET 1", []example{
 		{NotOwner, func(_ *Policy, f *Facts) { st := record(); st.Kind = store.End; read(f, st, nil) }, Refuse{Reason: wire.ResetUnknown}},
@@ -184,18 +196,18 @@ var rows = []row{
 		{Unreachable, func(_ *Policy, f *Facts) { f.Token.Epoch = 2; read(f, record(), nil) }, Refuse{Reason: wire.ResetTryAgain}},
 	}},
 	{"the token was never sent, or the client is known to have a newer one (§8.4)", "RESET 2", []example{
-		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Epoch = 0; read(f, record(), nil) }, Refuse{wire.ResetToken, ErrTokenReused}},
-		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Generation = 2; read(f, record(), nil) }, Refuse{wire.ResetToken, ErrTokenReused}},
+		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Epoch = 0; read(f, record(), nil) }, Refuse{Reason: wire.ResetToken, Cause: ErrTokenReused}},
+		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Generation = 2; read(f, record(), nil) }, Refuse{Reason: wire.ResetToken, Cause: ErrTokenReused}},
 		{NotOwner, func(_ *Policy, f *Facts) {
 			st := record()
 			st.Epoch, st.ProvenEpoch, st.Proven = 2, 2, 0
 			read(f, st, nil)
-		}, Refuse{wire.ResetToken, ErrTokenReused}},
+		}, Refuse{Reason: wire.ResetToken, Cause: ErrTokenReused}},
 		{NotOwner, func(_ *Policy, f *Facts) {
 			st := record()
 			st.Proven, st.OutAcked = 4, 11
 			read(f, st, nil)
-		}, Refuse{wire.ResetToken, ErrTokenReused}},
+		}, Refuse{Reason: wire.ResetToken, Cause: ErrTokenReused}},
 		{NotOwner, func(_ *Policy, f *Facts) { // made before the client had the newer one
 			st := record()
 			st.Attempt, f.Position.Attempt, f.Token.Generation = 4, 4, 2
@@ -205,8 +217,8 @@ var rows = []row{
 			st := record()
 			st.Attempt, f.Position.Attempt, f.Token.Generation = 4, 5, 2
 			read(f, st, nil)
-		}, Refuse{wire.ResetToken, ErrTokenReused}},
-		{0, func(_ *Policy, f *Facts) { f.Token.Owner = ""; f.Token.Generation = 2; read(f, record(), nil) }, Refuse{wire.ResetToken, ErrTokenReused}},
+		}, Refuse{Reason: wire.ResetToken, Cause: ErrTokenReused}},
+		{0, func(_ *Policy, f *Facts) { f.Token.Owner = ""; f.Token.Generation = 2; read(f, record(), nil) }, Refuse{Reason: wire.ResetToken, Cause: ErrTokenReused}},
 	}},
 	{"the journal lacks messages that the client lacks", "RESET 3", []example{
 		{NotOwner, func(_ *Policy, f *Facts) { st := record(); st.Gap = true; read(f, st, nil) }, Refuse{Reason: wire.ResetLost}},
@@ -289,12 +301,12 @@ var rows = []row{
 		{NotOwner, func(p *Policy, f *Facts) {
 			p.Authorize = true
 			read(f, record(), nil)
-			f.Authorized(wire.ResetUnauthorized)
-		}, Refuse{Reason: wire.ResetUnauthorized}},
+			f.Authorized(wire.ResetUnauthorized, 403)
+		}, Refuse{Reason: wire.ResetUnauthorized, Status: 403}},
 		{NotOwner, func(p *Policy, f *Facts) {
 			p.Authorize = true
 			read(f, record(), nil)
-			f.Authorized(wire.ResetTryAgain)
+			f.Authorized(wire.ResetTryAgain, 0)
 		}, Refuse{Reason: wire.ResetTryAgain}},
 	}},
 	{"another sidecar is faster, for the fifth time", "RESET 5", []example{
@@ -316,7 +328,7 @@ var rows = []row{
 	{"none of these", "WELCOME *adopted*", []example{
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil) }, Adopt{}},
 		{NotOwner, func(_ *Policy, f *Facts) { st := record(); st.Epoch = 2; read(f, st, nil) }, Adopt{}}, // its token did not arrive
-		{NotOwner, func(p *Policy, f *Facts) { p.Authorize = true; read(f, record(), nil); f.Authorized(0) }, Adopt{}},
+		{NotOwner, func(p *Policy, f *Facts) { p.Authorize = true; read(f, record(), nil); f.Authorized(0, 0) }, Adopt{}},
 		{0, func(_ *Policy, f *Facts) {
 			f.Token.Owner = self
 			st := record()

@@ -27,6 +27,7 @@ type walker struct {
 type place struct {
 	token                                  string
 	forwarded, draining, here, handingOver bool
+	renewing                               bool
 	answers                                [2]Answer
 	looks                                  int
 	look                                   LookResult
@@ -43,10 +44,13 @@ type place struct {
 }
 
 func (w *walker) walk(f Facts, steps int) {
-	for i := range 8 {
-		f.Draining, f.Here, f.HandingOver = i&1 != 0, i&2 != 0, i&4 != 0
+	for i := range 16 {
+		f.Draining, f.Here, f.HandingOver, f.Renewing = i&1 != 0, i&2 != 0, i&4 != 0, i&8 != 0
+		if f.Renewing && f.Look != Found {
+			continue
+		}
 		at := place{
-			f.Token.Owner, f.Forwarded, f.Draining, f.Here, f.HandingOver, [2]Answer{f.Answers[owner], f.Answers[third]},
+			f.Token.Owner, f.Forwarded, f.Draining, f.Here, f.HandingOver, f.Renewing, [2]Answer{f.Answers[owner], f.Answers[third]},
 			f.Looks, f.Look, f.Unfit, f.Loaded, f.Record, f.LoadErr, f.Owner, f.Asked, f.Denied, f.HandOver, f.AdoptErr, steps,
 		}
 		if w.done[at] {
@@ -94,7 +98,7 @@ func (w *walker) take(f Facts, step Step, steps int) {
 		}
 	case Authorize:
 		for _, denied := range []wire.ResetReason{0, wire.ResetUnauthorized, wire.ResetTryAgain} {
-			then(func(f *Facts) { f.Authorized(denied) })
+			then(func(f *Facts) { f.Authorized(denied, 0) })
 		}
 	case HandOver:
 		then(func(f *Facts) { f.HandOver = HandedOver })
@@ -163,6 +167,9 @@ func (w *walker) end(f *Facts, step Step) {
 		if step.Reason < wire.ResetUnknown || step.Reason > wire.ResetTryAgain {
 			w.t.Fatalf("no reason: %+v", f)
 		}
+		if step.Final && (f.Look != Found || !f.Renewing || step.Reason != wire.ResetUnauthorized) {
+			w.t.Fatalf("a session ends: %+v", f)
+		}
 	}
 }
 
@@ -192,8 +199,8 @@ func TestEveryWay(t *testing.T) {
 	}
 	for _, want := range []Step{
 		Attach{}, Misdirect{}, Adopt{}, Refuse{Reason: wire.ResetUnknown}, Refuse{Reason: wire.ResetLost},
-		Refuse{Reason: wire.ResetUnauthorized}, Refuse{Reason: wire.ResetTryAgain}, Refuse{wire.ResetToken, ErrTokenReused},
-		Refuse{wire.ResetLost, store.ErrCorrupt}, Refuse{wire.ResetTryAgain, store.ErrUnavailable},
+		Refuse{Reason: wire.ResetUnauthorized}, Refuse{Reason: wire.ResetTryAgain}, Refuse{Reason: wire.ResetToken, Cause: ErrTokenReused},
+		Refuse{Reason: wire.ResetLost, Cause: store.ErrCorrupt}, Refuse{Reason: wire.ResetTryAgain, Cause: store.ErrUnavailable},
 	} {
 		if ends[want] == 0 {
 			t.Errorf("no way ends with %T%+v", want, want)

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 // bounds checks every value against the bounds of its field. A default needs
@@ -74,8 +75,10 @@ func (l *loader) contradictions() {
 		// per direction beyond it. It only has to fit in memory.
 		{c.MaxMessage > c.MemoryBudget, "one message is larger than the budget for all windows",
 			[]string{"WSR_MAX_MESSAGE", "WSR_MEMORY_BUDGET"}},
-		{c.HeartbeatMin > c.HeartbeatBase || c.HeartbeatBase > c.HeartbeatMax, "min, base and max are not in this order",
-			[]string{"WSR_HEARTBEAT_MIN", "WSR_HEARTBEAT_BASE", "WSR_HEARTBEAT_MAX"}},
+		{c.HeartbeatMin > c.HeartbeatMax, "the least time between heartbeats is above the most",
+			[]string{"WSR_HEARTBEAT_MIN", "WSR_HEARTBEAT_MAX"}},
+		{c.HeartbeatBase > c.HeartbeatMax, "the usual time between heartbeats is above the most",
+			[]string{"WSR_HEARTBEAT_BASE", "WSR_HEARTBEAT_MAX"}},
 		{c.SessionTTL < c.HeartbeatMax, "a session would expire before one heartbeat",
 			[]string{"WSR_SESSION_TTL", "WSR_HEARTBEAT_MAX"}},
 		{c.SessionTTLGoingAway > c.SessionTTL, "a client that left with 1001 would have longer to come back than any other",
@@ -86,6 +89,9 @@ func (l *loader) contradictions() {
 			[]string{"WSR_PEER_CERT", "WSR_PEER_KEY", "WSR_PEER_CA"}},
 		{c.ResumeAuth != "" && c.TokenBind.loose(), "the app could not be asked about the path and Host that the session began with: leave out any-path and any-host, or do not ask",
 			[]string{"WSR_RESUME_AUTH", "WSR_TOKEN_BIND"}},
+		{c.ReauthEvery != 0 && c.ResumeAuth == "", "nobody could be asked", []string{"WSR_REAUTH_EVERY", "WSR_RESUME_AUTH"}},
+		{c.ReauthEvery != 0 && c.ReauthEvery < time.Second, "the app would be asked more than once a second about each client",
+			[]string{"WSR_REAUTH_EVERY"}},
 		{c.NATSCreds != "" && c.NATSNKey != "", "two ways to log in, only one can be used",
 			[]string{"WSR_NATS_CREDS", "WSR_NATS_NKEY"}},
 		{l.given["WSR_TOKEN_KEYS"] && l.given["WSR_TOKEN_KEYS_FILE"], "two lists of keys, only one can be used",

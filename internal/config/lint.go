@@ -19,6 +19,9 @@ func (l *loader) lint() {
 	if c.HeartbeatMax >= idleCut {
 		l.warn("WSR_HEARTBEAT_MAX is %s: proxies that drop connections after 30 s without traffic will cut idle ones.", formatDuration(c.HeartbeatMax))
 	}
+	if c.HeartbeatBase < c.HeartbeatMin {
+		l.warn("WSR_HEARTBEAT_BASE is %s: with WSR_HEARTBEAT_MIN at %s heartbeats are no more frequent than that.", formatDuration(c.HeartbeatBase), formatDuration(c.HeartbeatMin))
+	}
 	if !c.Embedded() && c.LeaseTTL < election {
 		l.warn("WSR_LEASE_TTL is %s: the election of a NATS leader takes up to 9 s, so below 12s sidecars that are alive may be taken for gone.", formatDuration(c.LeaseTTL))
 	}

@@ -43,7 +43,7 @@ func TestDefaultsAreThoseOfTheIssue(t *testing.T) {
 		c.HeartbeatBase, c.HeartbeatMin, c.HeartbeatMax, c.HeartbeatMisses,
 		c.ResilientPaths.String(), c.Adopt, c.LogLevel, c.LogFormat, c.DrainTime(),
 		c.Embedded(), c.NATSReplicas, c.TLSCert != "", c.KeysGenerated(), len(c.TokenKeys),
-		c.LeaseTTL, c.StorePolicy, len(c.TokenBind), c.ResumeAuth, c.PlainResume,
+		c.LeaseTTL, c.StorePolicy, len(c.TokenBind), c.ResumeAuth, c.ReauthEvery, c.PlainResume,
 		c.SnapshotRules, len(c.Rules()), c.AppProtocol, c.UpstreamRetry, c.PeerListen, c.PeerTLS(),
 	}
 	want := []any{
@@ -52,7 +52,7 @@ func TestDefaultsAreThoseOfTheIssue(t *testing.T) {
 		5 * time.Second, time.Second, 15 * time.Second, 3,
 		"*", AdoptAuto, slog.LevelInfo, LogFormat(""), 25 * time.Second,
 		true, 1, false, true, 1,
-		20 * time.Second, StoreAvailable, 0, Path(""), PlainResume(""),
+		20 * time.Second, StoreAvailable, 0, Path(""), time.Duration(0), PlainResume(""),
 		Rules(""), 0, "", 30 * time.Second, Address(":15803"), false,
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -114,6 +114,7 @@ func TestWarnings(t *testing.T) {
 		nats + " WSR_LEASE_TTL=11s":                      {"WSR_LEASE_TTL"},
 		nats + " WSR_SESSION_TTL=19s":                    {"WSR_SESSION_TTL"},
 		"WSR_HEARTBEAT_MAX=30s":                          {"WSR_HEARTBEAT_MAX"},
+		"WSR_HEARTBEAT_BASE=500ms":                       {"WSR_HEARTBEAT_BASE"},
 		"WSR_PEER_LISTEN=:99":                            {"WSR_PEER_LISTEN"},
 		nats + " WSR_LEASE_TTL=2s WSR_HEARTBEAT_MAX=60s": {"WSR_HEARTBEAT_MAX", "WSR_LEASE_TTL"},
 	} {

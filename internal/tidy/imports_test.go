@@ -42,7 +42,7 @@ var layers = []layer{
 		"store/storetest":  nil,
 	},
 	{ // Decisions over what the machine and the journal say, and what is reported.
-		"internal/admission": nil, "internal/drain": nil, "internal/redial": nil,
+		"internal/admission": nil, "internal/drain": nil, "internal/redial": nil, "internal/reauth": nil,
 		"event": nil,
 	},
 	{ // What the proxy is made of: sockets, HTTP/1 heads,
