@@ -38,6 +38,7 @@ type Event struct {
 	Restart   RestartOutcome   // AppRestarted
 	Ownership OwnershipOutcome // OwnershipChecked
 	Available bool             // StoreChanged
+	Stream    StreamOutcome    // StreamChanged
 	Link      heartbeat.State  // LinkState
 	Record    *store.Record    // Journaled; only until Observe returns
 	Err       error            // Journaled: nil, or wraps one of store's
@@ -86,6 +87,8 @@ const (
 	LinkState
 	// ForeignRecord: a message in the journal that no owner wrote was skipped.
 	ForeignRecord
+	// StreamChanged: a stream of the journal was not as it has to be.
+	StreamChanged
 	// Panicked: a session broke an invariant and was ended.
 	Panicked
 )
@@ -94,7 +97,7 @@ var kindNames = names{
 	Refused: "refused", Accepted: "accepted", Began: "began", Ended: "ended", Detached: "detached", Resumed: "resumed",
 	Forwarded: "forwarded", TokenReused: "token reused", Authorized: "authorised", HandedOver: "handed over",
 	AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
-	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", ForeignRecord: "foreign record", Panicked: "panicked",
+	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Panicked: "panicked",
 }
 
 func (k Kind) String() string { return kindNames.of(uint8(k)) }
@@ -136,6 +139,8 @@ func (e Event) String() string {
 		return said("away")
 	case Journaled:
 		return said(ResultOf(e.Err).String())
+	case StreamChanged:
+		return said(e.Stream.String())
 	case LinkState:
 		return said(e.Link.String())
 	}

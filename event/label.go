@@ -180,6 +180,19 @@ var restartNames = names{"ok", "gave_up", "closed"}
 
 func (o RestartOutcome) String() string { return restartNames.of(uint8(o)) }
 
+// A StreamOutcome is what became of a stream that was not as it has to be.
+type StreamOutcome uint8
+
+const (
+	StreamRepaired StreamOutcome = iota
+	StreamMade                   // it was missing
+	StreamWrong                  // it stays so until an operator acts
+)
+
+var streamNames = names{"repaired", "made", "wrong"}
+
+func (o StreamOutcome) String() string { return streamNames.of(uint8(o)) }
+
 // An OwnershipOutcome is whether a session was still ours.
 type OwnershipOutcome uint8
 

@@ -19,6 +19,9 @@ type Admin struct {
 	// Ready returns nil when the sidecar can take sessions, and otherwise why
 	// not, without secrets.
 	Ready func() error
+	// Notes are what an operator should know of a sidecar that is ready all the
+	// same, without secrets; nil: nothing.
+	Notes func() []string
 	// Metrics answers a scrape.
 	Metrics http.Handler
 
@@ -119,7 +122,13 @@ func (a Admin) readyz(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusServiceUnavailable, err.Error()+"\n")
 		return
 	}
-	answer(w, http.StatusOK, "ready\n")
+	text := "ready\n"
+	if a.Notes != nil {
+		for _, note := range a.Notes() {
+			text += note + "\n"
+		}
+	}
+	answer(w, http.StatusOK, text)
 }
 
 func (a Admin) sessions(w http.ResponseWriter, _ *http.Request) { answerJSON(w, a.Sessions(maxListed)) }

@@ -41,6 +41,7 @@ type Metrics struct {
 	ownership                  set[event.OwnershipOutcome]
 	reused                     prometheus.Counter
 	foreign                    prometheus.Counter
+	streams                    set[event.StreamOutcome]
 	available                  prometheus.Gauge
 
 	plainAge, resilientAge prometheus.Observer

@@ -142,7 +142,7 @@ func TestLabelsAreBounded(t *testing.T) {
 				Kind: kind, Client: event.ClientKind(v), Refusal: event.Refusal(v), Ending: session.Ending(v), Cause: event.DetachCause(v),
 				Resume: event.ResumeOutcome(v), Adopted: wire.AdoptReason(v), Reset: wire.ResetReason(v), Forward: event.ForwardOutcome(v),
 				Answer: event.AppAnswer(v), HandOver: event.HandOverCause(v), Restart: event.RestartOutcome(v), Ownership: event.OwnershipOutcome(v),
-				Link: heartbeat.State(v), Record: new(store.Record), Err: errors.New("hunter2"),
+				Link: heartbeat.State(v), Stream: event.StreamOutcome(v), Record: new(store.Record), Err: errors.New("hunter2"),
 			})
 		}
 	}

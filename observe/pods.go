@@ -21,6 +21,8 @@ func (m *Metrics) movement(e *event.Event) {
 		m.ownership.inc(e.Ownership)
 	case event.ForeignRecord:
 		m.foreign.Inc()
+	case event.StreamChanged:
+		m.streams.inc(e.Stream)
 	case event.StoreChanged: // until the first one it is within reach
 		available := 0.
 		if e.Available {
@@ -40,6 +42,7 @@ func (m *Metrics) pods() {
 	m.authorized = newSet(m.counter("wsr_resume_authorisations_total", "Answers of the app to WSR_RESUME_AUTH, at resumes and every WSR_REAUTH_EVERY.", "outcome"), event.Values[event.AppAnswer]())
 	m.ownership = newSet(m.counter("wsr_ownership_checks_total", "Sessions that made sure whether they were still this sidecar's, because its process had stalled.", "outcome"), event.Values[event.OwnershipOutcome]())
 	m.foreign = m.counter("wsr_journal_foreign_messages_total", "Messages in the journal that no owner of their session wrote, each time that they are met. They are skipped. Any: somebody else can write there.").WithLabelValues()
+	m.streams = newSet(m.counter("wsr_journal_streams_changed_total", "Streams of the journal that were missing or not as they have to be: somebody else can change them. wrong: it stays so until an operator acts, and the log says what it is.", "outcome"), event.Values[event.StreamOutcome]())
 	m.available = m.gauge("wsr_journal_available", "1 while the journal is within reach, otherwise 0.")
 	m.available.Set(1)
 }

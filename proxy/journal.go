@@ -98,6 +98,24 @@ func (c *sessionDriver) writesAgain() {
 	}
 }
 
+// JournalLost tells that the journal may have lost records that it accepted: all
+// sessions write theirs again.
+func (s *Server) JournalLost() {
+	for _, c := range s.sessions.all() {
+		c.writesAll()
+	}
+}
+
+// writesAll lets the session write all that it wrote before.
+func (c *sessionDriver) writesAll() {
+	now := c.enter()
+	defer c.leave()
+	if m, ok := c.m.(*session.Session); ok {
+		m.JournalLost(now)
+		c.settle(now)
+	}
+}
+
 // StoreAway reports whether the journal cannot be written at present.
 func (s *Server) StoreAway() bool { return s.journalAway.Load() }
 

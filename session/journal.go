@@ -21,6 +21,9 @@ const (
 	busyPause   = 20 * time.Millisecond
 	maxBusyWait = 500 * time.Millisecond
 
+	// maxLostPause is within which sessions write again what the journal lost.
+	maxLostPause = 5 * time.Second
+
 	// maxCrowdedFailures bounds the pause of a record that waits for room among
 	// those in flight: 3.2 s, and up to as much again.
 	maxCrowdedFailures = 5
@@ -119,6 +122,18 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 	j.retry = monotime.At(now.Add(min(minRetry<<min(j.failures, 16), maxRetry)))
 	j.failures = min(j.failures+1, maxEndTries)
 	j.due, j.final = true, false
+}
+
+// JournalLost notes that what the journal accepted may be gone: all of it is
+// written again, and soon, but not by all sessions at once.
+func (s *Session) JournalLost(now time.Time) {
+	j := &s.journal
+	if !j.begun || s.closing.ended != 0 {
+		return // the end needs nothing before it
+	}
+	j.cadence = store.Cadence{Limits: s.cfg.JournalLimits}
+	s.window.SetJournaled(s.window.Acked())
+	j.due, j.retry = true, monotime.At(now.Add(time.Duration(s.cfg.Random())%maxLostPause))
 }
 
 // JournalBack notes that the journal can be written again.

@@ -105,3 +105,26 @@ func TestJournalIsCrowded(t *testing.T) {
 		t.Fatalf("%d records without being told, want 2", n)
 	}
 }
+
+// When the journal may have lost what it accepted, the session writes all of it
+// again within seconds: what the client lacks, and that it is there at all.
+func TestJournalLost(t *testing.T) {
+	st := newStage(t)
+	st.do([]string{"new"})
+	st.do([]string{"client", "acks", "0"})
+	st.do([]string{"app", "text", "one"})
+	st.do([]string{"client", "cut"})
+	st.do([]string{"app", "text", "two"})
+	st.settle()
+	before := st.s.Counters()
+	records, frames := before.Records, before.Frames
+	for range 3 {
+		st.s.JournalLost(st.now)
+	}
+	st.settle()
+	st.wait(maxLostPause)
+	after := st.s.Counters()
+	if n, f := after.Records-records, after.Frames-frames; n != 1 || f != 2 {
+		t.Errorf("%d records with %d messages, want 1 with 2", n, f)
+	}
+}

@@ -11,7 +11,7 @@ import (
 // adminHandler is what operators and probes see.
 func (s *sidecar) adminHandler() http.Handler {
 	a := observe.Admin{
-		Ready: s.ready, Metrics: s.metrics.Handler(),
+		Ready: s.ready, Notes: s.notes, Metrics: s.metrics.Handler(),
 		Drain: s.drain, DrainState: s.drainState, Undrain: s.undrain,
 		Sessions: func(limit int) any { return s.proxy.Sessions(limit) },
 		Snapshot: func(id string) (any, bool) { return s.proxy.Snapshot(id) },
@@ -27,9 +27,25 @@ func (s *sidecar) ready() error {
 	case !s.proxy.Accepting():
 		return errors.New("stopping: new clients go elsewhere")
 	case s.cfg.StorePolicy == config.StoreStrict && s.proxy.StoreAway():
-		return errors.New("the journal is out of reach (WSR_STORE_POLICY=strict)")
+		return errors.New("the journal is out of reach (WSR_STORE_POLICY=strict)" + s.journalReason())
 	}
 	return nil
+}
+
+// notes are what an operator should know of a sidecar that is ready.
+func (s *sidecar) notes() (list []string) {
+	if s.proxy.StoreAway() {
+		list = append(list, "the journal is away, sessions live in memory"+s.journalReason())
+	}
+	return list
+}
+
+// journalReason returns why the journal is away, to be put behind that it is.
+func (s *sidecar) journalReason() string {
+	if why := s.journalAway.Load(); why != nil {
+		return ": " + *why
+	}
+	return ""
 }
 
 func (s *sidecar) drainState() observe.DrainState {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
@@ -44,6 +45,8 @@ type sidecar struct {
 	listener, peerListener, adminListener net.Listener // peerListener may be nil
 	admin                                 *http.Server
 
+	journalAway atomic.Pointer[string] // why; nil while it is there
+
 	mu       sync.Mutex
 	stopping bool // the process is about to end: a drain cannot be taken back
 }
@@ -64,12 +67,14 @@ func (s *sidecar) open(ctx context.Context) error {
 		return err
 	}
 	s.journal, err = natsstore.Open(ctx, natsstore.Config{
-		URL: string(s.cfg.NATSURL), CredsFile: string(s.cfg.NATSCreds), NKeyFile: string(s.cfg.NATSNKey), CAFile: string(s.cfg.NATSCA),
+		MaxBytes: s.streamBytes(),
+		URL:      string(s.cfg.NATSURL), CredsFile: string(s.cfg.NATSCreds), NKeyFile: string(s.cfg.NATSNKey), CAFile: string(s.cfg.NATSCA),
 		Keys: ring, Replicas: s.cfg.NATSReplicas, SessionTTL: s.cfg.SessionTTL,
 		Embedded: natsstore.Embedded{Dir: s.cfg.DataDir}, Name: "wsresilience-sidecar " + string(s.cfg.Advertise), Logger: s.log,
 		Foreign: func(f store.Foreign) {
 			s.metrics.Observe(event.Event{Kind: event.ForeignRecord, Session: wire.SessionID(f.ID)})
 		},
+		ExpectStreams: s.cfg.NATSStreams == config.StreamsExpect, StreamChanged: s.streamChanged, Lost: s.journalLost,
 	})
 	if err != nil {
 		return err
@@ -127,7 +132,7 @@ func (s *sidecar) run(ctx context.Context) error {
 	}()
 	watching, unwatch := context.WithCancel(context.Background())
 	defer unwatch()
-	go s.journal.Watch(watching, s.proxy.SetStoreAvailable)
+	go s.journal.Watch(watching, s.journalChanged)
 	go newTrimmer().run(watching)
 	s.log.Info("ready", "listen", s.listener.Addr().String(), "admin", s.adminListener.Addr().String(),
 		"upstream", string(s.cfg.Upstream), "journal", s.journalKind())
@@ -146,6 +151,37 @@ func (s *sidecar) run(ctx context.Context) error {
 	unwatch() // before the journal is closed, which is no outage
 	return errors.Join(err, s.stop())
 }
+
+// streamBytes is what the streams reserve; 0: the embedded journal's own bound.
+func (s *sidecar) streamBytes() int64 {
+	if s.cfg.Embedded() {
+		return 0
+	}
+	return int64(s.cfg.NATSMaxBytes)
+}
+
+// journalChanged tells proxy and operators that the journal went or came.
+func (s *sidecar) journalChanged(available bool, why error) {
+	if available {
+		s.journalAway.Store(nil)
+	} else {
+		text := why.Error()
+		s.journalAway.Store(&text)
+	}
+	s.proxy.SetStoreAvailable(available, why)
+}
+
+// streamChanged counts streams that were not as they have to be.
+func (s *sidecar) streamChanged(c natsstore.StreamChange) {
+	outcome := map[natsstore.StreamChange]event.StreamOutcome{
+		natsstore.StreamRepaired: event.StreamRepaired, natsstore.StreamMade: event.StreamMade, natsstore.StreamWrong: event.StreamWrong,
+	}[c]
+	s.metrics.Observe(event.Event{Kind: event.StreamChanged, Stream: outcome})
+}
+
+// journalLost lets all sessions write again. It comes from the journal's own
+// calls, which do not wait for it.
+func (s *sidecar) journalLost() { go s.proxy.JournalLost() }
 
 func (s *sidecar) journalKind() string {
 	if s.cfg.Embedded() {

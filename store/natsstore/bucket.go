@@ -67,7 +67,8 @@ func parseAnnouncement(owner string, value []byte) (a announcement, err error) {
 	return a, nil
 }
 
-// openBucket makes the bucket if it is missing, and checks one that is there.
+// openBucket makes the bucket if it is missing. One that is wrong is used all the
+// same: who lives is judged by renewals.
 func (b *backend) openBucket(ctx context.Context) (jetstream.KeyValue, error) {
 	ctx, done, err := b.denials.call(ctx, b.cfg.Timeout)
 	if err != nil {
@@ -77,44 +78,15 @@ func (b *backend) openBucket(ctx context.Context) (jetstream.KeyValue, error) {
 	if !b.nc.IsConnected() {
 		return nil, unavailable(b.disconnectReason())
 	}
+	want := b.keeper.layout.leases()
+	err = b.keeper.keep(ctx, &want)
+	var wrong *wrongStreamError
+	if err != nil && !errors.As(err, &wrong) {
+		return nil, err
+	}
 	kv, err := b.js.KeyValue(ctx, leaseBucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = b.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket:         leaseBucket,
-			Description:    "wsresilience: sidecars that live",
-			MaxValueSize:   maxLeaseValue,
-			History:        1,
-			MaxBytes:       maxLeaseBytes,
-			Storage:        jetstream.FileStorage,
-			Replicas:       b.cfg.Replicas,
-			LimitMarkerTTL: markerTTL,
-		})
-	}
-	if errors.Is(err, jetstream.ErrBucketExists) {
-		kv, err = b.js.KeyValue(ctx, leaseBucket) // another sidecar was faster
-	}
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("bucket %s: %w", leaseBucket, cause(ctx, err)))
 	}
-	stream, err := b.js.Stream(ctx, leaseStream)
-	if err != nil {
-		return nil, unavailable(fmt.Errorf("bucket %s: %w", leaseBucket, cause(ctx, err)))
-	}
-	return kv, verifyBucket(&stream.CachedInfo().Config, b.cfg.Replicas)
-}
-
-// verifyBucket refuses a bucket that leases cannot rely on.
-func verifyBucket(found *jetstream.StreamConfig, replicas int) error {
-	var why string
-	switch {
-	case found.MaxMsgsPerSubject != 1:
-		why = fmt.Sprintf("history is %d, wanted 1", found.MaxMsgsPerSubject)
-	case !found.AllowMsgTTL || found.SubjectDeleteMarkerTTL <= 0:
-		why = "no limit markers: keys never expire"
-	case found.Replicas < replicas:
-		why = fmt.Sprintf("replicas is %d, wanted at least %d", found.Replicas, replicas)
-	default:
-		return nil
-	}
-	return fmt.Errorf("natsstore: bucket %s: %s; remove it with `nats kv del %s`, and it is made again", leaseBucket, why, leaseBucket)
+	return kv, nil
 }

@@ -76,6 +76,19 @@ type Config struct {
 	// it, each time that it is met. It must not block. nil: nobody is told.
 	Foreign func(store.Foreign)
 
+	// ExpectStreams: an operator makes and changes the streams (MakeStreams).
+	// Otherwise they are made if they are missing and changed back if they were
+	// changed, as far as the user may.
+	ExpectStreams bool
+	// StreamChanged is called for each stream that was not as it has to be. It
+	// must not block. nil: nobody is told.
+	StreamChanged func(StreamChange)
+	// Lost is called when records may be gone that were accepted: the streams
+	// were deleted, or changed. The owners of sessions then write all of them
+	// again. It must not block, and is not called before Open returns. nil: nobody
+	// is told.
+	Lost func()
+
 	Name   string       // of the connection, as the server lists it
 	Logger *slog.Logger // nil: silent
 }
@@ -92,12 +105,23 @@ func (c *Config) embedded() bool { return c.URL == "" }
 
 // complete fills the defaults in and refuses what cannot work.
 func (c *Config) complete() error {
+	c.setDefaults()
+	return c.check()
+}
+
+func (c *Config) setDefaults() {
 	c.SessionTTL = cmp.Or(c.SessionTTL, DefaultSessionTTL)
 	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
 	c.Name = cmp.Or(c.Name, "wsresilience")
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Foreign == nil {
 		c.Foreign = func(store.Foreign) {}
+	}
+	if c.StreamChanged == nil {
+		c.StreamChanged = func(StreamChange) {}
+	}
+	if c.Lost == nil {
+		c.Lost = func() {}
 	}
 	if c.embedded() {
 		c.Replicas = cmp.Or(c.Replicas, 1)
@@ -110,7 +134,11 @@ func (c *Config) complete() error {
 	c.Replicas = cmp.Or(c.Replicas, DefaultReplicas)
 	c.Shards = cmp.Or(c.Shards, DefaultShards)
 	c.MaxBytes = cmp.Or(c.MaxBytes, DefaultMaxBytes)
-	return c.check()
+}
+
+// layout says which streams the journal has.
+func (c *Config) layout() Layout {
+	return Layout{Replicas: c.Replicas, Shards: c.Shards, SessionTTL: c.SessionTTL, MaxBytes: c.MaxBytes}
 }
 
 // check refuses what cannot work, whatever the journal.
@@ -188,6 +216,3 @@ func (c *Config) servers() (list []string, err error) {
 	}
 	return list, nil
 }
-
-// maxAge is how long a record lives.
-func (c *Config) maxAge() time.Duration { return c.SessionTTL + store.RefreshSlack }

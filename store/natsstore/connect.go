@@ -46,6 +46,11 @@ func (b *backend) connect() error {
 	if b.js, err = jetstream.New(b.nc, jetstream.WithDefaultTimeout(b.cfg.Timeout)); err != nil {
 		return fmt.Errorf("natsstore: connect: %w", err)
 	}
+	b.keeper = newKeeper(b.js, &b.cfg, &b.changes)
+	b.streams = b.keeper.layout.streams()
+	if b.server != nil {
+		b.streams = b.streams[1:] // nobody shares it
+	}
 	return nil
 }
 
@@ -103,6 +108,8 @@ func (b *backend) observers() []nats.Option {
 			switch {
 			case !denied(err):
 				logger.Warn("journal connection", "error", b.cfg.explain(err))
+			case ofChange(err):
+				b.changes.record(err) // the keeper says what that means
 			case b.denials.record(err):
 				logger.Warn("journal: permit the user what docs/OPERATING.md lists", "error", err)
 			}

@@ -63,37 +63,6 @@ func TestExternal(t *testing.T) {
 	})
 }
 
-// TestMismatch: an operator's stream that the journal cannot rely on is
-// refused by name, with what was found and what is wanted, and is not changed.
-func TestMismatch(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, server.RANDOM_PORT, nil)
-	cfg := externalConfig(t, s.ClientURL())
-	first := mustOpen(t, cfg)
-	mustOpen(t, cfg) // its own streams are right
-
-	shorter := cfg
-	shorter.SessionTTL = time.Minute
-	mustOpen(t, shorter)
-
-	found := first.backend.streamConfig(1)
-	found.Discard, found.MaxMsgsPerSubject = jetstream.DiscardOld, 8
-	if _, err := first.backend.js.UpdateStream(t.Context(), found); err != nil {
-		t.Fatal(err)
-	}
-	_, err := Open(t.Context(), cfg)
-	for _, want := range []string{"WSR_LOG_1", "max messages per subject is 8, wanted at least 32", "DiscardOld, wanted DiscardNew"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("changed stream: %v, want %q", err, want)
-		}
-	}
-	three := cfg
-	three.Replicas = 3
-	if _, err = Open(t.Context(), three); err == nil || !strings.Contains(err.Error(), "replicas is 1, wanted at least 3") {
-		t.Errorf("replicas: %v", err)
-	}
-}
-
 // TestLongerSessions: records live as long as the longest session TTL of those that
 // share the streams needs. A user who may not change them gets an error.
 func TestLongerSessions(t *testing.T) {
@@ -130,11 +99,18 @@ func TestLongerSessions(t *testing.T) {
 			t.Errorf("after sessions of %v the streams keep %v, want %v", step.ttl, got, step.want)
 		}
 	}
-	_, err := open("some", time.Hour)
-	if err == nil || !strings.Contains(err.Error(), `"$JS.API.STREAM.UPDATE.WSR_LOG_0"`) {
+	st, err := open("some", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = st.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), `"$JS.API.STREAM.UPDATE.WSR_LOG_0"`) {
 		t.Errorf("a user who may not change the stream: %v", err)
 	}
-	if _, err := open("some", time.Minute); err != nil {
+	st, err = open("some", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Ready(t.Context()); err != nil {
 		t.Errorf("a user who need not change the stream: %v", err)
 	}
 }

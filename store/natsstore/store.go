@@ -16,8 +16,8 @@
 //	$KV.WSR_LEASE.*
 //	$JS.API.INFO
 //	$JS.API.STREAM.INFO.*
-//	$JS.API.STREAM.CREATE.*           unless an operator makes the streams
-//	$JS.API.STREAM.UPDATE.*           unless an operator lengthens their age
+//	$JS.API.STREAM.CREATE.*           unless somebody else makes the streams (MakeStreams)
+//	$JS.API.STREAM.UPDATE.*           likewise
 //	$JS.API.DIRECT.GET.>
 //	$JS.API.CONSUMER.CREATE.KV_WSR_LEASE.>
 //	$JS.API.CONSUMER.DELETE.KV_WSR_LEASE.*
@@ -52,10 +52,10 @@ type Store struct {
 // Open starts the embedded server or connects to the external ones, and makes
 // the streams or checks them. It fails only if retrying cannot help: a bad
 // Config, a directory in use, credentials or permissions that are refused, a
-// server with another name or too old, a stream that differs. External servers
-// that are only out of reach are no error: sessions live in memory, Ready says
-// why the journal is unavailable, and the first call that reaches it sets it
-// up.
+// server with another name or too old. External servers that are only out of
+// reach, and streams that are not as they have to be, are no error, since others
+// may be the cause: sessions live in memory, Ready says why the journal is
+// unavailable, and the first call that can sets it up.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	b, err := openBackend(ctx, cfg)
 	if err != nil {
@@ -85,6 +85,9 @@ type backend struct {
 	setUpMu sync.Mutex   // one setup at a time
 	payload atomic.Int64 // max_payload of the server, bytes
 	denials denials
+	keeper  *keeper
+	changes denials // of the keeper's
+	streams []jetstream.StreamConfig
 
 	full    atomic.Pointer[refusedAppend] // the newest append, if it was refused for want of room
 	wakeups chan struct{}                 // an append failed: Watch checks at once
@@ -141,7 +144,7 @@ func (b *backend) start(ctx context.Context) error {
 		if b.server != nil {
 			return fmt.Errorf("natsstore: embedded journal: %w", err)
 		}
-		b.cfg.Logger.Warn("journal is out of reach, sessions live in memory; check that NATS runs and is reachable from here", "error", err)
+		b.cfg.Logger.Warn("journal is unavailable, sessions live in memory; check that NATS runs, is reachable from here and has room", "error", err)
 		return nil
 	}
 }
@@ -166,20 +169,30 @@ func (b *backend) ensure(ctx context.Context) error {
 	if err := b.checkServer(ctx); err != nil {
 		return err
 	}
-	if b.server == nil {
-		// First, since the streams may reserve all that the servers have.
-		if _, err := b.openBucket(ctx); err != nil {
-			return err
-		}
-	}
-	for shard := range b.cfg.Shards {
-		if err := b.ensureStream(ctx, shard); err != nil {
-			return err
-		}
+	if err := b.makeStreams(ctx); err != nil {
+		return err
 	}
 	b.payload.Store(b.nc.MaxPayload())
 	b.setUp.Store(true)
 	return nil
+}
+
+// makeStreams makes what is missing. Streams that are wrong are used all the
+// same, since what is read is checked.
+func (b *backend) makeStreams(ctx context.Context) error {
+	if b.server != nil { // nobody else changes them, and they follow the settings
+		for _, want := range b.streams {
+			if _, err := b.js.CreateOrUpdateStream(ctx, want); err != nil {
+				return b.keeper.streamError(want.Name, err)
+			}
+		}
+	}
+	err := b.keeper.keepAll(ctx, b.streams)
+	var wrong *wrongStreamError
+	if errors.As(err, &wrong) {
+		return nil
+	}
+	return err
 }
 
 // disconnectReason returns why there is no connection.
@@ -193,8 +206,8 @@ func (b *backend) disconnectReason() error {
 	return nats.ErrDisconnected
 }
 
-// Ready implements store.Backend: every stream has a leader, and the embedded
-// server is healthy. If it is not, a repair is under way.
+// Ready implements store.Backend: every stream has a leader and is as it has to
+// be, and the embedded server is healthy. If it is not, a repair is under way.
 func (b *backend) Ready(ctx context.Context) error {
 	ctx, done, err := b.denials.call(ctx, b.cfg.Timeout)
 	if err != nil {
@@ -209,15 +222,7 @@ func (b *backend) Ready(ctx context.Context) error {
 	if err := b.ensure(ctx); err != nil {
 		return asUnavailable(cause(ctx, err))
 	}
-	for shard := range b.cfg.Shards {
-		if _, err := b.js.Stream(ctx, streamName(shard)); err != nil {
-			if errors.Is(err, jetstream.ErrStreamNotFound) {
-				b.setUp.Store(false) // it was deleted: make it again
-			}
-			return unavailable(fmt.Errorf("stream %s: %w", streamName(shard), cause(ctx, err)))
-		}
-	}
-	return nil
+	return cause(ctx, b.keeper.keepAll(ctx, b.streams))
 }
 
 // Close implements store.Backend.
