@@ -272,18 +272,18 @@ func (c *sessionDriver) resumableLocked(t *wire.Token, at session.Position) (*se
 		return nil, wire.ResetTryAgain // the connection that has overtaken it does not notice
 	case session.TokenUnknown, session.TokenOvertaken:
 		return nil, wire.ResetToken
-	case session.TokenReused:
+	case session.TokenReused, session.TokenCopied:
 		c.srv.tokenReused(t)
 		return nil, wire.ResetToken
 	}
 	return m, m.Check(at)
 }
 
-// tokenReused reports a token that was used up. It is the sign of a copy, and
-// an operator should look.
+// tokenReused reports a token that was used up, or that two clients use. It is the
+// sign of a copy, and an operator should look.
 func (s *Server) tokenReused(t *wire.Token) {
 	s.observe(event.Event{Kind: event.TokenReused, Session: t.Session})
-	s.log.Warn("a resume token came that was used up: there may be a copy of it", "audit", true,
+	s.log.Warn("a resume token came that was used up, or that two clients use: there may be a copy of it", "audit", true,
 		"session", t.Session.String(), "epoch", t.Epoch, "generation", t.Generation)
 }
 

@@ -60,6 +60,17 @@ func (s *Session) Check(at Position) wire.ResetReason {
 	return 0
 }
 
+// Implementation limits of the attempts of a client (PROTOCOL §8.1).
+const (
+	// maxAbandoned is how many handshakes of a client may be on their way while a
+	// later one is welcomed: each of them was given time for an answer.
+	maxAbandoned = 64
+
+	// maxTries is how many handshakes a client may make without being welcomed:
+	// more than fit into the longest time that a session waits for it.
+	maxTries = 1 << 20
+)
+
 // A TokenVerdict is what a token is worth.
 type TokenVerdict int
 
@@ -81,6 +92,9 @@ const (
 	// TokenOvertaken is used up too, and such an attempt: the client made it before
 	// it had the newer token, and it lay in a socket since.
 	TokenOvertaken
+	// TokenCopied came with an attempt that is too far from the highest for one
+	// client to have made both: the token was copied.
+	TokenCopied
 )
 
 // Token judges a token of this epoch and generation, with which the client
@@ -89,6 +103,9 @@ const (
 func (s *Session) Token(epoch, generation, attempt uint32) TokenVerdict {
 	token := tokenOrder{epoch, generation}
 	if token == s.confirmedToken && s.attempted && attempt != 0 && attempt <= s.attempt {
+		if s.attempt-attempt > maxAbandoned {
+			return TokenCopied
+		}
 		return TokenLate
 	}
 	return judge(token, attempt, s.confirmedToken, s.attempt, tokenOrder{s.epoch, s.generation})
@@ -114,6 +131,8 @@ func (v TokenVerdict) String() string {
 		return "late"
 	case TokenOvertaken:
 		return "overtaken"
+	case TokenCopied:
+		return "copied"
 	}
 	return "unknown"
 }
@@ -122,7 +141,7 @@ func judge(token tokenOrder, attempt uint32, confirmed tokenOrder, highest uint3
 	// "Valid are the newest that the client is known to have [...] and those sent
 	// since" (PROTOCOL §8.4).
 	switch {
-	case token.before(confirmed) && attempt != 0 && attempt <= highest:
+	case token.before(confirmed) && attempt != 0 && attempt <= highest && highest-attempt <= maxAbandoned:
 		return TokenOvertaken
 	case token.before(confirmed):
 		return TokenReused
@@ -130,6 +149,8 @@ func judge(token tokenOrder, attempt uint32, confirmed tokenOrder, highest uint3
 		return TokenNewer
 	case newest.before(token):
 		return TokenUnknown
+	case attempt > highest && attempt-highest > maxTries:
+		return TokenCopied
 	}
 	return TokenValid
 }

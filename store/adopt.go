@@ -19,11 +19,15 @@ type Adoption struct {
 	Now   time.Time
 
 	Received uint32 // the last outbound message that the client has
+	Epoch    uint32 // of the client's token: it has heard nothing of a later one; 0: not known
+	Early    bool   // it may have said something for the app already
 }
 
 // Adopt tries once to make a.Owner the owner of session a.ID, and returns the
 // state that the new owner goes on from: the next epoch, its own Writer,
-// Handed, Unclean, Owed and Denied as the former owner left them.
+// Handed, Unclean, Owed and Denied as the former owner left them. An owner that
+// was gone after its claim, before its client or an app heard anything of it, is
+// not the former one: the session is as it was.
 //
 // It claims by compare-and-set behind a.From.Revision. A read alone may be
 // stale (DESIGN §4.3), but one that is followed by such a claim was not:
@@ -40,14 +44,15 @@ func Adopt(ctx context.Context, s Store, a Adoption) (*State, error) {
 	if former.Kind == End {
 		return nil, ErrEnded
 	}
-	claim := claimOf(&a)
+	left := former.left(a.Epoch)
+	claim := claimOf(&a, left)
 	rev, err := s.Append(ctx, a.ID, former.Revision, claim)
 	if err != nil {
 		return nil, err
 	}
 	st := &State{Revision: rev, Record: *claim, Gap: former.Gap, SinceSnapshot: former.SinceSnapshot + 1}
 	st.Frames, st.Context = slices.Clone(former.Frames), former.Context
-	st.Handed, st.Unclean, st.Owed, st.Denied = former.Handed, former.Unclean, former.Owed, former.Denied
+	st.Handed, st.Unclean, st.Owed, st.Denied = left.handed, left.unclean, left.owed, left.denied
 	if st.SinceSnapshot < SnapshotEvery || st.Gap {
 		return st, nil
 	}
@@ -75,9 +80,21 @@ func GiveBack(ctx context.Context, s Store, id ID, st *State) error {
 	return nil
 }
 
+// legacy is how an owner left a session.
+type legacy struct{ handed, unclean, owed, denied bool }
+
+// left returns how the former owner left the session, for a client whose token
+// is of an epoch. A claim that nothing follows says how the owner before it did.
+func (st *State) left(epoch uint32) legacy {
+	if st.Kind == Claim && (epoch == 0 || epoch >= st.Epoch) {
+		return legacy{} // its client has heard of it: from then on not everything is in the journal
+	}
+	return legacy{st.Handed, st.Unclean, st.Owed, st.Denied}
+}
+
 // claimOf returns the record that begins the next epoch: all values of the
 // former owner but frames and context, which stay as they are in the chain.
-func claimOf(a *Adoption) *Record {
+func claimOf(a *Adoption, left legacy) *Record {
 	claim := a.From.Record
 	claim.Kind = Claim
 	claim.Epoch++
@@ -85,7 +102,10 @@ func claimOf(a *Adoption) *Record {
 	claim.Owner = a.Owner
 	claim.Writer = NewWriter()
 	claim.Frames, claim.Context = nil, nil
-	claim.Handed, claim.Unclean, claim.Owed, claim.Denied = false, false, false, false // from here on not everything is in the journal
+	if a.Early {
+		left = legacy{} // an app may hear it before anything else is written
+	}
+	claim.Handed, claim.Unclean, claim.Owed, claim.Denied = left.handed, left.unclean, left.owed, left.denied
 	if claim.Base = a.Received; after(claim.OutHead, a.Received) {
 		claim.Base = claim.OutHead
 	}

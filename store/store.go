@@ -91,7 +91,7 @@ type Record struct {
 	Base, FirstBase uint32
 
 	DetachedAt int64 // unix ms; 0 while a connection is attached
-	Handed     bool  // released on purpose by a drain: everything is in the journal
+	Handed     bool  // released on purpose by a drain: everything is in the journal; of a Claim, the owner before it did that, see Released
 	Unclean    bool  // with Handed: the app's socket broke before, and messages of either side may be lost in it
 	Owed       bool  // with Handed: the app may have had an answer under way
 	Denied     bool  // given back by an owner whose app did not accept the client's handshake
@@ -114,6 +114,10 @@ type Record struct {
 
 	Frames []Frame // oldest first
 }
+
+// Released reports whether the owner has given the session up, with everything in
+// the journal, so that it need not be asked.
+func (r *Record) Released() bool { return r.Handed && r.Kind != Claim }
 
 // A State is what a chain of records amounts to.
 type State struct {

@@ -172,8 +172,9 @@ func (Misdirect) step() {}
 func (Refuse) step()    {}
 
 // ErrTokenReused is the Cause of a token that came although its client has
-// shown that it has a newer one: there may be a copy of it.
-var ErrTokenReused = errors.New("admission: token was used up")
+// shown that it has a newer one, or that two clients use: there may be a copy of
+// it.
+var ErrTokenReused = errors.New("admission: token was used up, or has two users")
 
 // Answered notes what came of Forward. Where the session is has to be looked
 // up again.

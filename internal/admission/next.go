@@ -106,7 +106,7 @@ func (p *Policy) absent(f *Facts) Step {
 	if reason, cause := p.adoptable(f); reason != 0 {
 		return Refuse{Reason: reason, Cause: cause}
 	}
-	if !f.Record.Handed {
+	if !f.Record.Released() {
 		if !p.wasAsked(f, f.Record.Owner) {
 			return p.ask(f, f.Record.Owner)
 		}
@@ -165,7 +165,7 @@ func (p *Policy) adoptable(f *Facts) (reason wire.ResetReason, cause error) {
 		return wire.ResetTryAgain, nil
 	case session.TokenUnknown, session.TokenOvertaken:
 		return wire.ResetToken, nil
-	case session.TokenReused:
+	case session.TokenReused, session.TokenCopied:
 		return wire.ResetToken, ErrTokenReused
 	}
 	switch {

@@ -218,6 +218,11 @@ var rows = []row{
 			st.Attempt, f.Position.Attempt, f.Token.Generation = 4, 5, 2
 			read(f, st, nil)
 		}, Refuse{Reason: wire.ResetToken, Cause: ErrTokenReused}},
+		{NotOwner, func(_ *Policy, f *Facts) { // no client can have tried so often
+			st := record()
+			st.Attempt, f.Position.Attempt = 4, 5+1<<20
+			read(f, st, nil)
+		}, Refuse{Reason: wire.ResetToken, Cause: ErrTokenReused}},
 		{0, func(_ *Policy, f *Facts) { f.Token.Owner = ""; f.Token.Generation = 2; read(f, record(), nil) }, Refuse{Reason: wire.ResetToken, Cause: ErrTokenReused}},
 	}},
 	{"the journal lacks messages that the client lacks", "RESET 3", []example{

@@ -132,7 +132,7 @@ func (w *walker) forward(f *Facts, owner string) {
 // sidecar, or said that it is not the owner, or is gone as far as can be known.
 func (w *walker) adopt(f *Facts) {
 	st := f.Record
-	given := st != nil && (st.Handed || st.Owner == self)
+	given := st != nil && (st.Released() || st.Owner == self)
 	answer := NotOwner
 	if st != nil {
 		answer = f.Answers[st.Owner]
@@ -184,7 +184,9 @@ func TestEveryWay(t *testing.T) {
 	handed, ended, reused, gap := record(), record(), record(), record()
 	handed.Owner, handed.Handed = third, true
 	ended.Kind, reused.Proven, gap.Gap = store.End, 4, true
-	records = append(records, handed, ended, reused, gap)
+	claimed := record()
+	claimed.Owner, claimed.Handed, claimed.Kind = third, true, store.Claim
+	records = append(records, handed, claimed, ended, reused, gap)
 
 	ends := map[Step]int{}
 	for i := range 4 {

@@ -80,8 +80,8 @@ func testAdoptTwice(t *testing.T, s store.Store) {
 
 	// b goes on, and dies without a hand-over: a's ended with the claim.
 	b := owner{t: t, s: s, id: a.id, rev: st.Revision, rec: st.Record}
-	if b.load().Handed {
-		t.Error("b's claim repeats the hand-over of a")
+	if st := b.load(); !st.Handed || st.Released() {
+		t.Errorf("b's claim says that a handed it over: %v, and that b did: %v", st.Handed, st.Released())
 	}
 	b.rec.Handed = false
 	b.append(func(r *store.Record) { r.Kind, r.OutHead, r.Frames = store.Delta, 4, Frames(4, 4, 10) })
@@ -91,6 +91,34 @@ func testAdoptTwice(t *testing.T, s store.Store) {
 	}
 	wantFrames(t, st, 1, 4, 10)
 	wantAdopted(t, st, store.Record{Epoch: 3, Owner: "c", InAcked: 17})
+}
+
+// testAdoptAfterClaim: a hands over to b, which dies right after its claim. What c
+// adopts is as a left it, unless the client has heard of b, or b's app of the
+// client.
+func testAdoptAfterClaim(t *testing.T, s store.Store) {
+	for _, tc := range []struct {
+		early bool
+		epoch uint32 // of the client's token when it comes to c
+		want  bool
+	}{{false, 1, true}, {false, 2, false}, {true, 1, false}, {false, 0, false}} {
+		a := begin(t, s, "a")
+		a.append(func(r *store.Record) { r.Kind, r.Handed, r.Owed = store.Delta, true, true })
+		b, err := store.Adopt(t.Context(), s, store.Adoption{ID: a.id, From: a.load(), Owner: "b", Now: epochStart, Epoch: 1, Early: tc.early})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !b.Handed || !b.Owed {
+			t.Error("b does not know how a left the session")
+		}
+		c, err := store.Adopt(t.Context(), s, store.Adoption{ID: a.id, From: a.load(), Owner: "c", Now: epochStart, Epoch: tc.epoch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Handed != tc.want || c.Owed != tc.want || c.Released() {
+			t.Errorf("%+v: handed over %v, owed %v, want %v", tc, c.Handed, c.Owed, tc.want)
+		}
+	}
 }
 
 // testGiveBack: a hands over to b, whose app is away, and which gives the session

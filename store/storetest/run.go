@@ -25,6 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"retry":              testRetry,
 		"adopt":              testAdopt,
 		"adopt twice":        testAdoptTwice,
+		"adopt after claim":  testAdoptAfterClaim,
 		"give back":          testGiveBack,
 		"adopt race":         testAdoptRace,
 		"adopt in a row":     testAdoptRow,
