@@ -112,7 +112,11 @@ func (s *Session) repliesEnd(e replytime.Expectation) monotime.Time {
 	if s.handover.fed == 0 {
 		return s.started
 	}
-	return s.started.Add(time.Duration(s.handover.fed-1)*time.Millisecond + max(e.Wait, s.cfg.HandOverQuiet))
+	wait := e.Wait
+	if !e.Known && !s.replies.Answered() {
+		wait = replytime.LongestReply
+	}
+	return s.started.Add(time.Duration(s.handover.fed-1)*time.Millisecond + max(wait, s.cfg.HandOverQuiet))
 }
 
 // quietAt is when the app's socket can be closed, as far as is known now.
@@ -128,7 +132,7 @@ func (s *Session) quietAt() monotime.Time {
 // message.
 func (s *Session) mayBeOwed(now time.Time) bool {
 	e := s.replies.Path().Expect()
-	if s.replies.Answered() {
+	if s.handover.fed == 0 || s.replies.Answered() {
 		return false
 	}
 	end := s.repliesEnd(e)

@@ -2,6 +2,8 @@ package session
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +52,47 @@ func TestRepliesAreTimed(t *testing.T) {
 			}
 			if e := path.Expect(); e.Wait < 60*time.Millisecond || e.Wait > 80*time.Millisecond || !e.Sure || !e.Answers {
 				t.Errorf("%+v, want 40ms and half of it", e)
+			}
+		})
+	}
+}
+
+// Nothing is known of the app yet, as in the first seconds of a pod. What it was
+// asked is waited for, however long it takes, and where that was not long enough
+// the client is told.
+func TestAppThatIsNotKnownOwes(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		answer time.Duration // of the app; 0: none
+		moves  time.Duration // when its socket is closed
+		owed   bool
+	}{
+		{"answers before a second", 300 * time.Millisecond, time.Second, false},
+		{"answers after two seconds", 2 * time.Second, 3100 * time.Millisecond, false},
+		{"answers too late", 6 * time.Second, 5 * time.Second, true},
+		{"does not answer", 0, 5 * time.Second, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			st := newStage(t)
+			st.s = New(st.cfg, st.now, Start{ID: wire.SessionID{1}, Replies: new(replytime.Paths).Path("/")})
+			st.s.Attach(st.now, wire.StatusNew, Position{Next: 1}, false)
+			st.settle()
+			st.do([]string{"client", "text", "ask"})
+			st.do([]string{"handover"})
+			begin, moved := st.now, time.Duration(0)
+			for moved == 0 && st.now.Sub(begin) < 20*time.Second {
+				st.wait(100 * time.Millisecond)
+				if st.now.Sub(begin) == tc.answer {
+					st.do([]string{"app", "text", "answer"})
+				}
+				if slices.Contains(st.log, "app <- close 1001 moving") {
+					moved = st.now.Sub(begin)
+				}
+			}
+			st.do([]string{"app", "frame-close", "1001"})
+			log := strings.Join(st.log, "\n")
+			if owed := strings.Contains(log, "handed owed"); moved != tc.moves || owed != tc.owed || !strings.Contains(log, "ends: handed") {
+				t.Errorf("moved after %v, owed %v; want %v, %v\n%s", moved, owed, tc.moves, tc.owed, log)
 			}
 		})
 	}

@@ -89,7 +89,7 @@ func (p *Path) Probe() *Probe {
 // answer. nil knows nothing of the app.
 func (p *Path) Expect() Expectation {
 	if p == nil {
-		return Expectation{Answers: true, Sure: true}
+		return Expectation{Known: true, Answers: true, Sure: true}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -207,6 +207,9 @@ func (p *Path) add(fn func(*sketch)) {
 type Expectation struct {
 	// Wait is after how long no answer is expected any more.
 	Wait time.Duration
+	// Known is false while too little was seen of the app: it may take as long as
+	// any. Wait then is for a session of which it is known that all is answered.
+	Known bool
 	// Answers is false if the app has never said anything after a message.
 	Answers bool
 	// Sure is false if what the app says cannot be told from its answers, so
@@ -219,9 +222,12 @@ const (
 	// before an app is known.
 	minKnown = 8
 
-	// unknownWait is what an app gets that is not known yet, or that says so
-	// much by itself that its answers cannot be told from the rest.
+	// unknownWait is what an app gets that is not known yet and has answered, or
+	// that says so much by itself that its answers cannot be told from the rest.
 	unknownWait = time.Second
+
+	// LongestReply is how long the answer of an app that is not known may take.
+	LongestReply = maxReply * time.Millisecond
 
 	// maxCounted is when what was counted loses half of its weight.
 	maxCounted = 2000
@@ -264,9 +270,10 @@ func (k *sketch) decay() {
 func (k *sketch) expect() Expectation {
 	rarely := func(n, of int) bool { return n*10 <= of }
 	margin := func(ms uint32) time.Duration { return time.Duration(ms) * time.Millisecond * 3 / 2 }
-	e := Expectation{Answers: k.all.n > 0, Sure: true}
+	e := Expectation{Known: true, Answers: k.all.n > 0, Sure: true}
 	switch {
 	case k.words+k.unanswered < minKnown:
+		e.Known, e.Answers = false, true
 		e.Wait = max(unknownWait, margin(k.all.percentile()))
 	case rarely(k.extra, k.words) && rarely(k.unanswered, k.asked):
 		e.Wait = margin(k.all.percentile())
