@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/wsresilience/wsresilience/k8s/tenants"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/store/natsstore"
 	"github.com/wsresilience/wsresilience/store/storetest"
@@ -77,10 +80,58 @@ func open(t *testing.T, cfg natsstore.Config) *natsstore.Store {
 	return s
 }
 
+// TestNATSClusterKeepsNamespacesApart: three servers from what was rendered,
+// and the injector's account for each of two namespaces: the sidecars of both
+// have a journal with three copies, wherever they connect to.
+func TestNATSClusterKeepsNamespacesApart(t *testing.T) {
+	r := decode(t, rendered(t, ""))
+	var urls []string
+	for _, s := range startServers(t, r) {
+		urls = append(urls, s.ClientURL())
+	}
+	data, err := operatorSecret()
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := tenants.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := configOf(t, r).Secrets.Accounts
+	quota := tenants.Quota{Storage: settings.Storage.Value(), Connections: settings.Connections}
+	servers := &tenants.Servers{URL: strings.Join(urls, ","), Authority: authority}
+	t.Cleanup(servers.Close)
+	for i, name := range []string{"shop", "chat"} {
+		a, err := authority.Account(tenants.Tenant{Namespace: name, UID: name}, "c", quota, natsstore.Layout{Replicas: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for err = servers.Apply(t.Context(), a); err != nil && t.Context().Err() == nil; err = servers.Apply(t.Context(), a) {
+			time.Sleep(10 * time.Millisecond) // an election is under way
+		}
+		creds, err := a.Credentials(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "nats.creds")
+		if err := os.WriteFile(file, creds, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j := open(t, natsstore.Config{URL: urls[(i+1)%3], CredsFile: file, Keys: storetest.Ring(t), ExpectStreams: true})
+		for j.Ready(t.Context()) != nil && t.Context().Err() == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	if c, err := nats.Connect(urls[0]); err == nil {
+		c.Close()
+		t.Error("somebody without credentials may connect")
+	}
+}
+
 // TestNATSClusterKeepsTheJournal: three servers from what was rendered form a
 // cluster, and its user can do all that the journal needs, and nothing else.
 func TestNATSClusterKeepsTheJournal(t *testing.T) {
-	r := decode(t, rendered(t, ""))
+	r := decode(t, rendered(t, shared))
 	servers := startServers(t, r)
 	address, err := url.Parse(string(one[*corev1.Secret](t, r, fullname+"-nats").Data["nats-url"]))
 	if err != nil {

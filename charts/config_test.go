@@ -10,6 +10,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/yaml"
 
 	"github.com/wsresilience/wsresilience/k8s"
@@ -33,8 +35,16 @@ type (
 		Secret string `json:"secret,omitempty"`
 	}
 	secrets struct {
-		Managed bool   `json:"managed"`
-		NATS    string `json:"nats,omitempty"`
+		Managed  bool      `json:"managed"`
+		NATS     string    `json:"nats,omitempty"`
+		NATSURL  string    `json:"natsURL,omitempty"`
+		Accounts *accounts `json:"accounts,omitempty"`
+	}
+	accounts struct {
+		Secret      string            `json:"secret"`
+		Make        bool              `json:"make,omitempty"`
+		Storage     resource.Quantity `json:"storage"`
+		Connections int64             `json:"connections"`
 	}
 )
 
@@ -108,23 +118,33 @@ func TestConfigNamesWhatIsThere(t *testing.T) {
 }
 
 func TestConfigSaysWhatWasSet(t *testing.T) {
+	own := secrets{Managed: true, NATSURL: "nats://" + fullname + "-nats." + namespace + ".svc:4222", Accounts: &accounts{
+		Secret: fullname + "-nats-operator", Make: true, Storage: resource.MustParse("512Mi"), Connections: 1000,
+	}}
 	tests := []struct {
 		values  string
 		secrets secrets
 		nats    bool
 		env     map[string]string
 	}{
-		{"", secrets{Managed: true, NATS: fullname + "-nats"}, true, nil},
+		{"", own, true, nil},
+		{shared, secrets{Managed: true, NATS: fullname + "-nats"}, true, nil},
 		{"nats: {bundled: {enabled: false}}", secrets{Managed: true}, false, nil},
 		{"nats: {bundled: {enabled: false}, existingSecret: mine}", secrets{Managed: true, NATS: "mine"}, true, nil},
-		{"nats: {bundled: {existingSecret: mine}}", secrets{Managed: true, NATS: "mine"}, true, nil},
+		{"nats: {bundled: {existingSecret: mine}}", own, true, nil},
+		{"nats: {bundled: {existingSecret: mine}, accounts: {enabled: false}}", secrets{Managed: true, NATS: "mine"}, true, nil},
+		{"nats: {accounts: {existingSecret: keys, storage: 2Gi, connections: 5}}", secrets{Managed: true, NATSURL: own.NATSURL, Accounts: &accounts{Secret: "keys", Storage: resource.MustParse("2Gi"), Connections: 5}}, true, nil},
+		{"nats: {bundled: {enabled: false}, url: 'nats://n', accounts: {existingSecret: keys}}", secrets{Managed: true, NATS: fullname + "-nats", Accounts: &accounts{Secret: "keys", Storage: resource.MustParse("512Mi"), Connections: 1000}}, true, nil},
 		{"secrets: {managed: false}", secrets{}, true, nil},
-		{"nats: {bundled: {replicas: 1}}", secrets{Managed: true, NATS: fullname + "-nats"}, true, map[string]string{"WSR_NATS_REPLICAS": "1"}},
-		{`sidecar: {env: {WSR_SESSION_TTL: 10m, WSR_SNAPSHOT_RULES: '{"rules": [{"path": "/chat", "select": {"pointer": "/type", "equals": "a: #b"}}]}'}}`, secrets{Managed: true, NATS: fullname + "-nats"}, true, map[string]string{"WSR_SESSION_TTL": "10m", "WSR_SNAPSHOT_RULES": `{"rules": [{"path": "/chat", "select": {"pointer": "/type", "equals": "a: #b"}}]}`}},
+		{"nats: {bundled: {replicas: 1}}", own, true, map[string]string{"WSR_NATS_REPLICAS": "1"}},
+		{`sidecar: {env: {WSR_SESSION_TTL: 10m, WSR_SNAPSHOT_RULES: '{"rules": [{"path": "/chat", "select": {"pointer": "/type", "equals": "a: #b"}}]}'}}`, own, true, map[string]string{"WSR_SESSION_TTL": "10m", "WSR_SNAPSHOT_RULES": `{"rules": [{"path": "/chat", "select": {"pointer": "/type", "equals": "a: #b"}}]}`}},
 	}
 	for _, test := range tests {
 		c := configOf(t, decode(t, rendered(t, test.values)))
-		if c.Secrets != test.secrets || c.Sidecar.NATS != test.nats || !reflect.DeepEqual(c.Sidecar.Env, test.env) {
+		if a := c.Secrets.Accounts; (a != nil) != c.Sidecar.NATSAccounts {
+			t.Errorf("%q: accounts %v, sidecars with accounts %v", test.values, a != nil, c.Sidecar.NATSAccounts)
+		}
+		if !equality.Semantic.DeepEqual(c.Secrets, test.secrets) || c.Sidecar.NATS != test.nats || !reflect.DeepEqual(c.Sidecar.Env, test.env) {
 			t.Errorf("%q: secrets %+v, NATS %v, env %v", test.values, c.Secrets, c.Sidecar.NATS, c.Sidecar.Env)
 		}
 	}

@@ -136,7 +136,7 @@ func TestRenderingTwice(t *testing.T) {
 			differ = append(differ, strings.TrimSpace(key))
 		}
 	}
-	if got := strings.Join(differ, " "); got != "password route-password nats-url" {
+	if got := strings.Join(differ, " "); got != "route-password" {
 		t.Errorf("what differs is %q", got)
 	}
 }

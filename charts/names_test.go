@@ -126,10 +126,13 @@ func hasPort(t *testing.T, r *release, owner string, port intstr.IntOrString) {
 // TestReferences: every ConfigMap, Secret and account that is named is there,
 // or somebody is known to make it.
 func TestReferences(t *testing.T) {
-	given := map[string]bool{"my-nats": true, "passwords": true, "registry": true}
+	given := map[string]bool{"my-nats": true, "passwords": true, "registry": true, "keys": true}
 	eachSet(t, func(t *testing.T, r *release) {
 		// The injector or cert-manager makes this one.
 		made := map[string]bool{fullname + "-certificate": true}
+		if a := configOf(t, r).Secrets.Accounts; a != nil && a.Make {
+			made[a.Secret] = true
+		}
 		for _, s := range of[*corev1.Secret](r) {
 			made[s.Name] = true
 		}

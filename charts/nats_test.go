@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -13,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/wsresilience/wsresilience/k8s/tenants"
 	"github.com/wsresilience/wsresilience/store/natsstore"
 )
 
@@ -35,6 +37,9 @@ func natsEnv(t *testing.T, r *release) map[string]string {
 	return env
 }
 
+// operatorSecret is what the injector puts into the operator's Secret.
+var operatorSecret = sync.OnceValues(tenants.NewSecret)
+
 // natsOptions reads nats.conf as the server does.
 func natsOptions(t *testing.T, r *release, env map[string]string) *server.Options {
 	t.Helper()
@@ -43,8 +48,24 @@ func natsOptions(t *testing.T, r *release, env map[string]string) *server.Option
 			t.Setenv(name, value)
 		}
 	}
-	file := filepath.Join(t.TempDir(), "nats.conf")
+	dir := t.TempDir()
+	data, err := operatorSecret()
+	if err == nil {
+		err = os.Mkdir(filepath.Join(dir, "nats-operator"), 0o700)
+	}
+	if err == nil {
+		err = os.Mkdir(filepath.Join(dir, "nats"), 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "nats-operator", tenants.KeyServersConfig), data[tenants.KeyServersConfig], 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "nats", "nats.conf")
 	text := one[*corev1.ConfigMap](t, r, fullname+"-nats").Data["nats.conf"]
+	// The servers' disk is not there.
+	text = strings.Replace(text, "/data/accounts", dir+"/accounts", 1)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -91,9 +112,33 @@ func TestNATSConfig(t *testing.T) {
 				t.Errorf("route %d goes to %s as %s, want %s", i, route.Hostname(), route.User, host)
 			}
 		}
-		if o.Users[0].Password != env["NATS_PASSWORD"] || len(o.Users) != 1 || o.Users[0].Password == o.Cluster.Password {
-			t.Error("the passwords are not those of the Secret, or the same")
+		if len(o.TrustedOperators) != 1 || o.SystemAccount == "" || o.AccountResolver == nil || len(o.Users) != 0 || env["NATS_PASSWORD"] != "" {
+			t.Errorf("%d operators, %d users", len(o.TrustedOperators), len(o.Users))
 		}
+	}
+}
+
+// shared has one user for all namespaces.
+const shared = "nats: {accounts: {enabled: false}}"
+
+// TestSharedUser: without accounts there is one user, whose password is in the
+// Secret alone.
+func TestSharedUser(t *testing.T) {
+	r := decode(t, rendered(t, shared))
+	env := natsEnv(t, r)
+	o := natsOptions(t, r, env)
+	if len(o.Users) != 1 || len(o.TrustedOperators) != 0 || o.Users[0].Password != env["NATS_PASSWORD"] || o.Users[0].Password == o.Cluster.Password {
+		t.Errorf("%d users, %d operators; or the passwords are not those of the Secret, or the same", len(o.Users), len(o.TrustedOperators))
+	}
+}
+
+// TestAccountsFit: by default a volume has room for a few namespaces.
+func TestAccountsFit(t *testing.T) {
+	r := decode(t, rendered(t, ""))
+	o := natsOptions(t, r, natsEnv(t, r))
+	c := configOf(t, r)
+	if n := o.JetStreamMaxStore / c.Secrets.Accounts.Storage.Value(); n < 8 {
+		t.Errorf("room for %d namespaces", n)
 	}
 }
 
@@ -135,7 +180,7 @@ func TestNATSPermissions(t *testing.T) {
 		slices.Sort(subjects)
 		return subjects
 	}
-	r := decode(t, rendered(t, ""))
+	r := decode(t, rendered(t, shared))
 	p := natsOptions(t, r, natsEnv(t, r)).Users[0].Permissions
 	publish := slices.DeleteFunc(slices.Sorted(slices.Values(p.Publish.Allow)), func(s string) bool { return s == "$JS.API.STREAM.UPDATE.*" })
 	if len(publish) >= len(p.Publish.Allow) && !slices.Contains(documented("publish"), "$JS.API.STREAM.UPDATE.*") {

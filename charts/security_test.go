@@ -63,13 +63,18 @@ func TestPermissions(t *testing.T) {
 		cert   = "create secrets;get secrets " + fullname + "-certificate;update secrets " + fullname + "-certificate"
 		nats   = "get secrets " + fullname + "-nats"
 		look   = "create events;get namespaces;list services"
-		keys   = "create secrets;get secrets wsresilience;update secrets wsresilience"
+		keys   = "create secrets;get secrets wsresilience;update secrets wsresilience;list namespaces"
+		signer = "get secrets " + fullname + "-nats-operator"
 	)
 	tests := []struct{ values, cluster, namespace string }{
-		{"", look + ";" + bundle + ";" + keys, cert + ";" + nats},
+		{"", look + ";" + bundle + ";" + keys, cert + ";" + signer},
+		{shared, look + ";" + bundle + ";" + keys, cert + ";" + nats},
+		{"nats: {accounts: {existingSecret: mine}}", look + ";" + bundle + ";" + keys, cert + ";get secrets mine"},
+		{"nats: {bundled: {enabled: false}, url: 'nats://n', accounts: {existingSecret: mine}}", look + ";" + bundle + ";" + keys, cert + ";" + nats + ";get secrets mine"},
 		{"nats: {bundled: {enabled: false}}", look + ";" + bundle + ";" + keys, cert},
 		{"secrets: {managed: false}", look + ";" + bundle, cert},
-		{"injector: {certManager: {enabled: true}}", look + ";" + keys, nats},
+		{"injector: {certManager: {enabled: true}}", look + ";" + keys, signer + ";create secrets"},
+		{"{injector: {certManager: {enabled: true}}, " + shared + "}", look + ";" + keys, nats},
 		{"{secrets: {managed: false}, injector: {certManager: {enabled: true}}}", look, ""},
 	}
 	sorted := func(list string) string {
@@ -107,7 +112,10 @@ func TestNoPasswordOutsideOfSecrets(t *testing.T) {
 			}
 		}
 	}
-	bundled := decode(t, rendered(t, ""))
+	if got := len(one[*corev1.Secret](t, decode(t, rendered(t, "")), fullname+"-nats").Data); got != 1 {
+		t.Errorf("with accounts %d keys, want that of the routes", got)
+	}
+	bundled := decode(t, rendered(t, shared))
 	secret := one[*corev1.Secret](t, bundled, fullname+"-nats")
 	if len(secret.Data) != 3 || secret.Annotations["helm.sh/resource-policy"] != "keep" {
 		t.Errorf("%d keys, annotations %v", len(secret.Data), secret.Annotations)

@@ -38,12 +38,14 @@ type podRequest struct {
 	// set it: an annotation, or a key of Settings.
 	sources map[string]string
 	invalid []*InvalidError
+
+	accounts bool // Settings.NATSAccounts
 }
 
 // readRequest reads everything before it stops, so that one error names all
 // mistakes.
 func readRequest(pod *corev1.Pod, defaults map[string]string, s Settings) *podRequest {
-	r := &podRequest{mode: cmp.Or(s.Mode, ModeNamed), native: s.Cluster.since(minorNativeSidecar), env: map[string]string{}, sources: map[string]string{}}
+	r := &podRequest{mode: cmp.Or(s.Mode, ModeNamed), native: s.Cluster.since(minorNativeSidecar), env: map[string]string{}, sources: map[string]string{}, accounts: s.NATSAccounts}
 	if s.Resources != nil {
 		r.resources = *s.Resources.DeepCopy()
 	} else {

@@ -22,6 +22,9 @@ func (s Settings) Check() []*InvalidError {
 	for _, pattern := range s.TenantAnnotations {
 		request.checkTenantPattern(pattern)
 	}
+	if s.NATSAccounts && !s.NATS {
+		request.fail("natsAccounts", "true", "false without nats")
+	}
 	if s.DataSize != nil && s.DataSize.Sign() <= 0 {
 		request.fail("dataSize", s.DataSize.String(), "a quantity above 0, such as 1Gi")
 	}

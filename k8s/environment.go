@@ -17,6 +17,10 @@ import (
 // envSource, before the name of a variable, is its key in Settings.
 const envSource = "env."
 
+// ofStreams are settings of streams, which sidecars do not make where each
+// namespace has an account.
+var ofStreams = []string{"WSR_NATS_REPLICAS"}
+
 // setEnv takes one setting of the sidecar. source is the name that its author used.
 func (r *podRequest) setEnv(variable, value, source string) {
 	var known []string
@@ -24,6 +28,9 @@ func (r *podRequest) setEnv(variable, value, source string) {
 		switch {
 		case v.Name == variable && v.Injector:
 			r.invalid = append(r.invalid, &InvalidError{Name: source, Why: "the injector decides this"})
+			return
+		case v.Name == variable && r.accounts && slices.Contains(ofStreams, variable) && !strings.HasPrefix(source, envSource):
+			r.invalid = append(r.invalid, &InvalidError{Name: source, Why: "the streams of the namespace are made with its account; sidecar.env of the platform decides"})
 			return
 		case v.Name == variable:
 			r.env[variable], r.sources[variable] = value, source

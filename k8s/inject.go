@@ -36,7 +36,7 @@ func Inject(pod *corev1.Pod, defaults map[string]string, s Settings) (*corev1.Po
 
 	out := base.DeepCopy()
 	original := originalFields{Grace: base.Spec.TerminationGracePeriodSeconds}
-	report := Report{Outcome: Injected, Mode: request.mode, Port: app.number}
+	report := Report{Outcome: Injected, Mode: request.mode, Port: app.number, SessionTTL: c.SessionTTL}
 	original.takeOver(out, app, request.mode)
 	report.Warnings = original.extendShutdown(out, int64(c.DrainSeconds), s.Cluster)
 	digest := request.addSidecar(out, app, s)

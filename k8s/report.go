@@ -3,6 +3,7 @@ package k8s
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Outcome is what became of a pod.
@@ -27,6 +28,8 @@ type Report struct {
 
 	Mode Mode  // of an injected pod
 	Port int32 // that the app listens on, of an injected pod
+
+	SessionTTL time.Duration // of an injected pod's sidecar
 }
 
 // InvalidError is a value that cannot be used, in an annotation or a setting.

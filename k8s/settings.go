@@ -56,6 +56,11 @@ type Settings struct {
 	NATSCreds bool `json:"natsCreds,omitempty"` // the Secret has SecretNATSCreds
 	NATSCA    bool `json:"natsCA,omitempty"`    // the Secret has SecretNATSCA
 
+	// NATSAccounts says that each namespace has an account of its own in NATS,
+	// and that the Secret has its SecretNATSCreds. The streams are made with the
+	// account, so what concerns them is not for pods to say.
+	NATSAccounts bool `json:"natsAccounts,omitempty"`
+
 	// DataSize bounds the emptyDir of a journal without NATS; default 1Gi.
 	DataSize *resource.Quantity `json:"dataSize,omitempty"`
 

@@ -55,6 +55,9 @@ const defaultSecret = "wsresilience"
 // SecretName is the name of the Secret that the sidecar reads.
 func (s Settings) SecretName() string { return cmp.Or(s.Secret, defaultSecret) }
 
+// natsCreds reports whether the sidecar logs in with a file.
+func (s Settings) natsCreds() bool { return s.NATSCreds || s.NATSAccounts }
+
 func (s Settings) pullPolicy() corev1.PullPolicy {
 	return cmp.Or(s.ImagePullPolicy, corev1.PullIfNotPresent)
 }
@@ -70,7 +73,7 @@ func (s Settings) volume() *corev1.Volume {
 		return &corev1.Volume{Name: DataVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &size}}}
 	}
 	var items []corev1.KeyToPath
-	if s.NATSCreds {
+	if s.natsCreds() {
 		items = append(items, corev1.KeyToPath{Key: SecretNATSCreds, Path: SecretNATSCreds})
 	}
 	if s.NATSCA {
@@ -132,8 +135,11 @@ func (r *podRequest) environment(app appPort, s Settings) []corev1.EnvVar {
 	}
 	if s.NATS {
 		env = append(env, corev1.EnvVar{Name: "WSR_NATS_URL", ValueFrom: secret(SecretNATSURL)})
-		if s.NATSCreds {
+		if s.natsCreds() {
 			env = append(env, corev1.EnvVar{Name: "WSR_NATS_CREDS", Value: secretDir + "/" + SecretNATSCreds})
+		}
+		if s.NATSAccounts {
+			env = append(env, corev1.EnvVar{Name: "WSR_NATS_STREAMS", Value: "expect"})
 		}
 		if s.NATSCA {
 			env = append(env, corev1.EnvVar{Name: "WSR_NATS_CA", Value: secretDir + "/" + SecretNATSCA})

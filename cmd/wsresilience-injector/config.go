@@ -8,11 +8,14 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/wsresilience/wsresilience/k8s"
+	"github.com/wsresilience/wsresilience/k8s/tenants"
+	"github.com/wsresilience/wsresilience/store/natsstore"
 )
 
 // Config is the file that the webhook reads (YAML, no unknown keys). The chart
@@ -63,7 +66,32 @@ type Secrets struct {
 	// and nats-creds and nats-ca where there are such. Empty: NATSURL.
 	NATS    string `json:"nats,omitempty"`
 	NATSURL string `json:"natsURL,omitempty"`
+
+	// Accounts gives each namespace an account of its own in NATS. nil: all
+	// share the user of NATS.
+	Accounts *Accounts `json:"accounts,omitempty"`
 }
+
+// Accounts of namespaces in NATS servers that run in operator mode.
+type Accounts struct {
+	// Secret is the one in the injector's own namespace with the operator's
+	// seed, the credentials of the system account, and where we make it what
+	// the servers read.
+	Secret string `json:"secret"`
+
+	// Make says that the injector makes that Secret where it is missing.
+	Make bool `json:"make,omitempty"`
+
+	// Storage and Connections are the quota of one namespace.
+	Storage     resource.Quantity `json:"storage"`
+	Connections int64             `json:"connections"`
+}
+
+// The most that a quota can be: far above what servers have.
+const (
+	maxStorage           = 1 << 50
+	maxTenantConnections = 1 << 20
+)
 
 // readConfig reads and checks the file.
 func readConfig(path string) (*Config, error) {
@@ -129,5 +157,45 @@ func (c *Config) check() error {
 	if c.Secrets.Managed && c.Sidecar.NATS && c.Secrets.NATS == "" && c.Secrets.NATSURL == "" {
 		wrong("secrets.nats", "", "the name of a Secret with nats-url, since sidecar.nats is true; or set secrets.natsURL")
 	}
+	c.checkAccounts(wrong)
 	return errors.Join(problems...)
+}
+
+// checkAccounts reports what is wrong with the accounts: by wrong, or itself.
+func (c *Config) checkAccounts(wrong func(key, given, allowed string)) {
+	a := c.Secrets.Accounts
+	if (a != nil) != c.Sidecar.NATSAccounts {
+		wrong("sidecar.natsAccounts", strconv.FormatBool(c.Sidecar.NATSAccounts), "true with secrets.accounts, and false without")
+	}
+	if a == nil {
+		return
+	}
+	if !c.Secrets.Managed {
+		wrong("secrets.accounts", a.Secret, "nothing unless secrets.managed is true: the credentials go into the Secrets of the sidecars")
+	}
+	if len(validation.IsDNS1123Subdomain(a.Secret)) > 0 {
+		wrong("secrets.accounts.secret", a.Secret, "the name of a Secret")
+	}
+	if size := a.Storage.Value(); size < tenants.MinStorage || size > maxStorage {
+		wrong("secrets.accounts.storage", a.Storage.String(), fmt.Sprintf("a quantity from %dMi", tenants.MinStorage>>20))
+	}
+	if a.Connections < 1 || a.Connections > maxTenantConnections {
+		wrong("secrets.accounts.connections", strconv.FormatInt(a.Connections, 10), fmt.Sprintf("1 to %d", maxTenantConnections))
+	}
+	if _, err := c.replicas(); err != nil {
+		wrong("sidecar.env.WSR_NATS_REPLICAS", c.Sidecar.Env[replicasVariable], "1 to 5")
+	}
+}
+
+// replicasVariable is the sidecars' setting that says how many copies a stream
+// has.
+const replicasVariable = "WSR_NATS_REPLICAS"
+
+// replicas is how many copies the streams have.
+func (c *Config) replicas() (int, error) {
+	text, given := c.Sidecar.Env[replicasVariable]
+	if !given {
+		return natsstore.DefaultReplicas, nil
+	}
+	return strconv.Atoi(text)
 }

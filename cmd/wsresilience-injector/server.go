@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/wsresilience/wsresilience/k8s"
 	"github.com/wsresilience/wsresilience/k8s/admission"
@@ -52,8 +53,11 @@ type server struct {
 	rotator  *certs.Rotator
 	metrics  *admission.Metrics
 	registry *prometheus.Registry
+	secrets  *cluster.Secrets             // nil: the operator makes the Secrets
+	accounts *accounts                    // nil: namespaces share a user of NATS
 	settings atomic.Pointer[k8s.Settings] // nil until the cluster's version is known
 	stopping atomic.Bool
+	hurried  chan struct{} // the next round is due
 }
 
 func newServer(config *Config, log *slog.Logger) (*server, error) {
@@ -61,7 +65,7 @@ func newServer(config *Config, log *slog.Logger) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{config: config, log: log, client: client, registry: prometheus.NewRegistry()}
+	s := &server{config: config, log: log, client: client, registry: prometheus.NewRegistry(), hurried: make(chan struct{}, 1)}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.rotator = &certs.Rotator{
 		Dir:     config.Certificates.Dir,
@@ -70,6 +74,16 @@ func newServer(config *Config, log *slog.Logger) (*server, error) {
 		Log: log, Failed: func() { s.metrics.ClusterError("certificate") },
 	}
 	s.metrics = admission.NewMetrics(s.registry, s.rotator.Expiry)
+	if config.Secrets.Managed {
+		s.secrets = &cluster.Secrets{
+			Client: client, Name: config.Sidecar.SecretName(),
+			Namespace: config.Namespace, NATS: config.Secrets.NATS, URL: config.Secrets.NATSURL,
+		}
+	}
+	if config.Secrets.Accounts != nil {
+		s.accounts = &accounts{config: config, client: client, log: log, failed: func() { s.metrics.ClusterError("nats") }, again: s.hurry}
+		s.secrets.Credentials = s.accounts.credentials
+	}
 	if config.Sidecar.Cluster.Minor != 0 {
 		s.settings.Store(&config.Sidecar)
 	}
@@ -104,6 +118,12 @@ func (s *server) run(ctx context.Context, f webhookFlags) error {
 	defer stop()
 	running.Go(func() { s.rotator.Run(background) })
 	running.Go(func() { s.followVersion(background) })
+	if s.secrets != nil {
+		running.Go(func() { s.followNamespaces(background) })
+	}
+	if s.accounts != nil {
+		defer s.accounts.close()
+	}
 	failed := make(chan error, 2)
 	running.Go(func() { failed <- reviews.ServeTLS(webhook, "", "") })
 	running.Go(func() { failed <- probes.Serve(admin) })
@@ -211,28 +231,31 @@ func (s *server) admissionCluster() admission.Cluster {
 	if err != nil {
 		instance = "wsresilience-injector"
 	}
-	c := clusterView{Client: s.client, Events: &cluster.Events{Client: s.client, Instance: instance}}
-	if s.config.Secrets.Managed {
-		c.secrets = &cluster.Secrets{
-			Client: s.client, Name: s.config.Sidecar.SecretName(),
-			Namespace: s.config.Namespace, NATS: s.config.Secrets.NATS, URL: s.config.Secrets.NATSURL,
-		}
-	}
-	return c
+	return clusterView{Client: s.client, Events: &cluster.Events{Client: s.client, Instance: instance}, secrets: s.secrets, accounts: s.accounts}
 }
 
 // clusterView implements admission.Cluster.
 type clusterView struct {
 	*cluster.Client
 	*cluster.Events
-	secrets *cluster.Secrets // nil: the operator makes the Secrets
+	secrets  *cluster.Secrets // nil: the operator makes the Secrets
+	accounts *accounts        // nil: namespaces share a user of NATS
 }
 
-func (c clusterView) Ensure(ctx context.Context, namespace string) (usable bool, err error) {
+func (c clusterView) Ensure(ctx context.Context, namespace *corev1.Namespace, sessionTTL time.Duration) (usable bool, err error) {
 	if c.secrets == nil {
 		return true, nil
 	}
-	return c.secrets.Ensure(ctx, namespace)
+	if c.accounts != nil {
+		if err := c.accounts.open(ctx); err != nil {
+			return c.secrets.Usable(namespace.Name), err
+		}
+	}
+	usable, err = c.secrets.Ensure(ctx, namespace)
+	if usable && c.accounts != nil {
+		c.accounts.ensure(namespace, sessionTTL)
+	}
+	return usable, err
 }
 
 func (c clusterView) Usable(namespace string) bool {

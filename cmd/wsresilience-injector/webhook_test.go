@@ -42,9 +42,7 @@ func shop(t *testing.T) *clustertest.Server {
 
 // realReview is for good, unlike that of the check.
 func realReview() *admissionv1.AdmissionReview {
-	review, no := checkReview("shop"), false
-	review.Request.DryRun = &no
-	return review
+	return reviewIn("shop")
 }
 
 func testOwnCertificate(t *testing.T, binary string) {

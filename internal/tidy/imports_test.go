@@ -72,7 +72,7 @@ var layers = []layer{
 	{ // What the sidecar is for, shown.
 		"internal/demo": anything, "internal/bench/rig": anything,
 		// What the injector does with a cluster, and a cluster for its tests.
-		"k8s/admission": anything, "k8s/certs": anything, "k8s/cluster": anything, "k8s/manifest": anything, "k8s/redirect": anything,
+		"k8s/admission": anything, "k8s/certs": anything, "k8s/cluster": anything, "k8s/manifest": anything, "k8s/redirect": anything, "k8s/tenants": anything,
 		"k8s/cluster/clustertest": anything,
 	},
 	{ // Wiring, and what measures the whole.

@@ -74,7 +74,7 @@ func (f *fakeCluster) Services(ctx context.Context, _ string) ([]corev1.Service,
 	return nil, f.call(ctx, "services")
 }
 
-func (f *fakeCluster) Ensure(ctx context.Context, _ string) (bool, error) {
+func (f *fakeCluster) Ensure(ctx context.Context, _ *corev1.Namespace, _ time.Duration) (bool, error) {
 	err := f.call(ctx, "ensure")
 	return f.there || err == nil, err
 }

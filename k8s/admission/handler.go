@@ -46,9 +46,10 @@ type Cluster interface {
 	// Services of a namespace may reach the app past the sidecar.
 	Services(ctx context.Context, namespace string) ([]corev1.Service, error)
 
-	// Ensure makes or updates the Secret that the sidecars of a namespace read.
-	// With an error, usable reports whether it was complete when last seen.
-	Ensure(ctx context.Context, namespace string) (usable bool, err error)
+	// Ensure makes or updates the Secret that the sidecars of a namespace read,
+	// and what it leads to, for sidecars whose sessions last sessionTTL. With an
+	// error, usable reports whether it was complete when last seen.
+	Ensure(ctx context.Context, namespace *corev1.Namespace, sessionTTL time.Duration) (usable bool, err error)
 
 	// Usable reports whether that Secret was complete when last seen. It asks
 	// nobody.

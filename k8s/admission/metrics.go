@@ -36,7 +36,7 @@ func NewMetrics(registry prometheus.Registerer, expiry func() time.Time) *Metric
 		}
 		return 0
 	}))
-	for _, call := range []string{"namespace", "services", "secret", "event", "certificate", "version"} {
+	for _, call := range []string{"namespace", "services", "secret", "event", "certificate", "version", "round", "nats"} {
 		m.errors.WithLabelValues(call)
 	}
 	return m

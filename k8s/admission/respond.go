@@ -44,6 +44,9 @@ const (
 // them out too; this is for a configuration that an operator wrote by hand.
 var systemNamespaces = []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease}
 
+// System reports whether a namespace is one of the cluster itself.
+func System(namespace string) bool { return slices.Contains(systemNamespaces, namespace) }
+
 // respond decides about one request. authenticated says that it came from the
 // API server for certain.
 func (h *Handler) respond(ctx context.Context, r *request, authenticated bool) *admissionv1.AdmissionResponse {
@@ -71,8 +74,8 @@ type review struct {
 	// the pod's author authorised. Otherwise anybody may have made it up.
 	authenticated bool
 
-	// unseen says that the namespace could not be looked up: nothing is made.
-	unseen bool
+	// namespace is the pod's, nil if it could not be looked up: nothing is made.
+	namespace *corev1.Namespace
 }
 
 func (v *review) dryRun() bool { return v.request.DryRun }
@@ -102,7 +105,7 @@ func (v *review) decide(ctx context.Context) *admissionv1.AdmissionResponse {
 	switch {
 	case !r.createsPod():
 		return v.skip(reasonNotAPod)
-	case r.Namespace == v.Namespace || slices.Contains(systemNamespaces, r.Namespace):
+	case r.Namespace == v.Namespace || System(r.Namespace):
 		return v.skip(reasonNamespace)
 	}
 	var pod corev1.Pod
@@ -115,11 +118,15 @@ func (v *review) decide(ctx context.Context) *admissionv1.AdmissionResponse {
 	// Nothing is decided by them, and a patch leaves them alone.
 	pod.ManagedFields = nil
 	v.pod = &pod
-	defaults, texts, answer := v.selected(ctx)
+	texts, answer := v.selected(ctx)
 	if answer != nil {
 		return answer
 	}
 	settings := v.Settings()
+	var defaults map[string]string
+	if v.namespace != nil {
+		defaults = v.namespace.Annotations
+	}
 	after, report, err := v.Handler.inject(&pod, defaults, *settings)
 	if err != nil {
 		return v.invalid(err)
@@ -198,12 +205,12 @@ func (v *review) admitInjected(ctx context.Context, after *corev1.Pod, texts []s
 // in CreateContainerConfigError, which few would notice; a denied one is made
 // again by its controller.
 func (v *review) ensure(ctx context.Context) *admissionv1.AdmissionResponse {
-	if v.dryRun() || v.unseen {
+	if v.dryRun() || v.namespace == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	usable, err := v.Cluster.Ensure(ctx, v.request.Namespace)
+	usable, err := v.Cluster.Ensure(ctx, v.namespace, v.report.SessionTTL)
 	if err == nil {
 		return nil
 	}
@@ -231,7 +238,7 @@ func (v *review) bypassing(ctx context.Context, after *corev1.Pod) []string {
 // admitRefused admits the pod unchanged and says why: by a warning to its
 // author, and by an Event, since the author of a controller sees no warning.
 func (v *review) admitRefused(ctx context.Context, texts []string) *admissionv1.AdmissionResponse {
-	if !v.dryRun() && !v.unseen {
+	if !v.dryRun() && v.namespace != nil {
 		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 		defer cancel()
 		if err := v.Cluster.Warn(ctx, v.regarding(), "InjectionRefused", "Inject", v.report.Message); err != nil {

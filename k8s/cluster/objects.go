@@ -13,6 +13,8 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/version"
+
+	"github.com/wsresilience/wsresilience/k8s"
 )
 
 // maxServices bounds what is read to warn of Services that pass the sidecar by.
@@ -45,6 +47,18 @@ func (c *Client) Namespace(ctx context.Context, name string, fresh bool) (*corev
 	var n corev1.Namespace
 	err := c.do(ctx, call{path: "api/v1/namespaces/" + url.PathEscape(name), query: query}, &n)
 	return &n, err
+}
+
+// Namespaces returns those with one of the values of the label LabelInject, or
+// all where none is given. They may be a moment old.
+func (c *Client) Namespaces(ctx context.Context, values ...string) ([]corev1.Namespace, error) {
+	query := cached()
+	if len(values) > 0 {
+		query.Set("labelSelector", k8s.LabelInject+" in ("+strings.Join(values, ",")+")")
+	}
+	var list corev1.NamespaceList
+	err := c.do(ctx, call{path: "api/v1/namespaces", query: query}, &list)
+	return list.Items, err
 }
 
 // Services returns those of a namespace, 500 at most. They may be a moment old.

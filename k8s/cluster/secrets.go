@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/k8s"
@@ -44,31 +46,52 @@ type Secrets struct {
 	Namespace, NATS string
 	URL             string
 
+	// Credentials returns the file with which the sidecars of a namespace log in
+	// to NATS, given the one that they have. nil: that of the Secret of NATS.
+	Credentials func(namespace *corev1.Namespace, have []byte) ([]byte, error)
+
 	mu   sync.Mutex
-	seen map[string]time.Time // when the Secret of a namespace was complete
+	seen map[string]sighting
+}
+
+// A sighting is of the Secret of a namespace, when it was complete.
+type sighting struct {
+	uid types.UID // of the namespace: another one of the same name has no Secret yet
+	at  time.Time
 }
 
 // Ensure makes the Secret of namespace, or updates what it has of NATS; token
 // keys are made once and never changed. With an error, usable reports whether the
 // Secret was complete when last seen, so that a pod which needs it would start.
-func (s *Secrets) Ensure(ctx context.Context, namespace string) (usable bool, err error) {
+func (s *Secrets) Ensure(ctx context.Context, namespace *corev1.Namespace) (usable bool, err error) {
 	now := time.Now()
 	s.mu.Lock()
-	at, usable := s.seen[namespace]
+	last, usable := s.seen[namespace.Name]
 	s.mu.Unlock()
-	if usable && now.Sub(at) < secretTTL {
+	usable = usable && last.uid == namespace.UID
+	if usable && now.Sub(last.at) < secretTTL {
 		return true, nil
 	}
-	if err := s.ensure(ctx, namespace); err != nil {
+	if err := s.ensure(ctx, namespace, true); err != nil {
 		return usable, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.seen == nil {
-		s.seen = map[string]time.Time{}
+		s.seen = map[string]sighting{}
 	}
-	s.seen[namespace] = now
+	s.seen[namespace.Name] = sighting{namespace.UID, now}
 	return true, nil
+}
+
+// Update is Ensure for a namespace that has the Secret; there reports whether it
+// has. Unlike Ensure it always asks.
+func (s *Secrets) Update(ctx context.Context, namespace *corev1.Namespace) (there bool, err error) {
+	err = s.ensure(ctx, namespace, false)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Usable reports whether the Secret of namespace was complete when last seen.
@@ -79,13 +102,13 @@ func (s *Secrets) Usable(namespace string) bool {
 	return usable
 }
 
-func (s *Secrets) ensure(ctx context.Context, namespace string) error {
+func (s *Secrets) ensure(ctx context.Context, namespace *corev1.Namespace, create bool) error {
 	want, err := s.natsData(ctx)
 	if err != nil {
 		return err
 	}
 	for range maxAttempts {
-		err = s.attempt(ctx, namespace, want)
+		err = s.attempt(ctx, namespace, want, create)
 		if !apierrors.IsAlreadyExists(err) && !apierrors.IsConflict(err) {
 			return err
 		}
@@ -95,21 +118,29 @@ func (s *Secrets) ensure(ctx context.Context, namespace string) error {
 
 // attempt reads the Secret and writes what it lacks. It fails with a conflict
 // if another client writes at the same time.
-func (s *Secrets) attempt(ctx context.Context, namespace string, want map[string][]byte) error {
-	secret, err := s.Client.Secret(ctx, namespace, s.Name)
-	if apierrors.IsNotFound(err) {
+func (s *Secrets) attempt(ctx context.Context, namespace *corev1.Namespace, want map[string][]byte, create bool) error {
+	secret, err := s.Client.Secret(ctx, namespace.Name, s.Name)
+	missing := apierrors.IsNotFound(err)
+	if missing && create {
 		secret = &corev1.Secret{
 			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: s.Name, Labels: map[string]string{managedBy: manager}},
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: s.Name, Labels: map[string]string{managedBy: manager}},
 			Type:       corev1.SecretTypeOpaque,
 		}
-		complete(secret, want)
-		return s.Client.CreateSecret(ctx, secret)
-	}
-	if err != nil {
+	} else if err != nil {
 		return err
 	}
-	if secret.Labels[managedBy] != manager {
+	if s.Credentials != nil {
+		want = maps.Clone(want)
+		if want[k8s.SecretNATSCreds], err = s.Credentials(namespace, secret.Data[k8s.SecretNATSCreds]); err != nil {
+			return err
+		}
+	}
+	switch {
+	case missing:
+		complete(secret, want)
+		return s.Client.CreateSecret(ctx, secret)
+	case secret.Labels[managedBy] != manager:
 		return s.checkUnmanaged(secret, want)
 	}
 	if !complete(secret, want) {
@@ -121,8 +152,10 @@ func (s *Secrets) attempt(ctx context.Context, namespace string, want map[string
 // checkUnmanaged checks a Secret that is not the injector's: it is not changed.
 func (s *Secrets) checkUnmanaged(secret *corev1.Secret, want map[string][]byte) error {
 	needed := []string{k8s.SecretTokenKeys}
-	if _, ok := want[k8s.SecretNATSURL]; ok {
-		needed = append(needed, k8s.SecretNATSURL)
+	for _, key := range []string{k8s.SecretNATSURL, k8s.SecretNATSCreds} {
+		if _, ok := want[key]; ok && (key == k8s.SecretNATSURL || s.Credentials != nil) {
+			needed = append(needed, key)
+		}
 	}
 	for _, key := range needed {
 		if len(secret.Data[key]) == 0 {
@@ -157,7 +190,7 @@ func complete(secret *corev1.Secret, want map[string][]byte) bool {
 func (s *Secrets) natsData(ctx context.Context) (map[string][]byte, error) {
 	if s.NATS == "" {
 		if s.URL == "" {
-			return nil, nil
+			return map[string][]byte{}, nil
 		}
 		return map[string][]byte{k8s.SecretNATSURL: []byte(s.URL)}, nil
 	}

@@ -19,6 +19,10 @@ func ours(data map[string][]byte) *corev1.Secret {
 	}
 }
 
+func space(name string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
 func data(keysAndValues ...string) map[string][]byte {
 	d := map[string][]byte{}
 	for i := 0; i < len(keysAndValues); i += 2 {
@@ -63,7 +67,7 @@ func TestEnsure(t *testing.T) {
 			if test.have != nil {
 				server.PutSecret(test.have)
 			}
-			there, err := s.Ensure(t.Context(), "shop")
+			there, err := s.Ensure(t.Context(), space("shop"))
 			if test.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), test.wantErr) || there {
 					t.Errorf("there %v, %v", there, err)
@@ -97,7 +101,7 @@ func TestEnsureAsksOnceAMinute(t *testing.T) {
 	server, client := start(t)
 	s := &Secrets{Client: client, Name: "wsresilience"}
 	for range 3 {
-		if _, err := s.Ensure(t.Context(), "shop"); err != nil {
+		if _, err := s.Ensure(t.Context(), space("shop")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -105,12 +109,12 @@ func TestEnsureAsksOnceAMinute(t *testing.T) {
 		t.Errorf("calls %q", calls)
 	}
 	// Later the cluster is asked again; when it is away, the Secret was there.
-	s.seen["shop"] = time.Now().Add(-2 * secretTTL)
+	s.seen["shop"] = sighting{at: time.Now().Add(-2 * secretTTL)}
 	server.Before(func(string) int { return http.StatusInternalServerError })
-	if there, err := s.Ensure(t.Context(), "shop"); !there || err == nil {
+	if there, err := s.Ensure(t.Context(), space("shop")); !there || err == nil {
 		t.Errorf("there %v, %v", there, err)
 	}
-	if there, err := s.Ensure(t.Context(), "other"); there || err == nil {
+	if there, err := s.Ensure(t.Context(), space("other")); there || err == nil {
 		t.Errorf("there %v, %v", there, err)
 	}
 }
@@ -133,7 +137,7 @@ func TestEnsureRace(t *testing.T) {
 				return 0
 			})
 			s := &Secrets{Client: client, Name: "wsresilience", URL: "nats://u"}
-			if _, err := s.Ensure(t.Context(), "shop"); err != nil {
+			if _, err := s.Ensure(t.Context(), space("shop")); err != nil {
 				t.Fatal(err)
 			}
 			got := server.Secret("shop", "wsresilience").Data

@@ -126,6 +126,12 @@ func (k *keeper) keep(ctx context.Context, want *jetstream.StreamConfig) error {
 	known := !st.created.IsZero()
 	replaced := known && !info.Created.Equal(st.created)
 	st.created = info.Created
+	if k.expect && info.Config.MaxBytes > 0 {
+		// How large they are is for whoever makes them: it is a tenant's quota.
+		sized := *want
+		sized.MaxBytes = info.Config.MaxBytes
+		want = &sized
+	}
 	repaired, wrong := compare(want, &info.Config)
 	switch {
 	case wrong == "":

@@ -42,6 +42,24 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The Secret with the operator's keys; empty where namespaces share a user of NATS. */}}
+{{- define "wsresilience.operatorSecret" -}}
+{{- $n := .Values.nats -}}
+{{- if and $n.accounts.existingSecret (not .Values.secrets.managed) -}}
+{{- fail "nats.accounts.existingSecret: accounts need secrets.managed, since their credentials go into the Secrets of the sidecars" -}}
+{{- end -}}
+{{- if and $n.accounts.existingSecret $n.accounts.enabled (not $n.bundled.enabled) (not (or $n.url $n.existingSecret)) -}}
+{{- fail "nats.accounts.existingSecret: set nats.url, or nats.existingSecret with nats-url" -}}
+{{- end -}}
+{{- if and $n.accounts.enabled .Values.secrets.managed -}}
+{{- if $n.accounts.existingSecret -}}
+{{ $n.accounts.existingSecret }}
+{{- else if $n.bundled.enabled -}}
+{{ include "wsresilience.nats" . }}-operator
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Labels that pods are selected by; called with (list . component). */}}
 {{- define "wsresilience.selector" -}}
 {{- $root := first . -}}

@@ -2,7 +2,10 @@ package clustertest
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -23,6 +26,19 @@ func (s *Server) namespace(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fail(w, http.StatusNotFound)
+}
+
+// listNamespaces selects by a set of values of one label, or not at all.
+func (s *Server) listNamespaces(w http.ResponseWriter, r *http.Request) {
+	label, values, selective := strings.Cut(r.URL.Query().Get("labelSelector"), " in (")
+	var list corev1.NamespaceList
+	for _, name := range slices.Sorted(maps.Keys(s.spaces)) {
+		n := s.spaces[name]
+		if !selective || slices.Contains(strings.Split(strings.TrimSuffix(values, ")"), ","), n.Labels[label]) {
+			list.Items = append(list.Items, *n)
+		}
+	}
+	answer(w, list)
 }
 
 func (s *Server) listServices(w http.ResponseWriter, r *http.Request) {

@@ -45,6 +45,7 @@ func New(t testing.TB) *Server {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /version", s.version)
+	mux.HandleFunc("GET /api/v1/namespaces", s.listNamespaces)
 	mux.HandleFunc("GET /api/v1/namespaces/{namespace}", s.namespace)
 	mux.HandleFunc("GET /api/v1/namespaces/{namespace}/services", s.listServices)
 	mux.HandleFunc("GET /api/v1/namespaces/{namespace}/secrets/{name}", s.getSecret)
@@ -103,6 +104,18 @@ func (s *Server) PutNamespace(namespace *corev1.Namespace) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.spaces[namespace.Name] = namespace.DeepCopy()
+}
+
+// DeleteNamespace takes a namespace and its Secrets away.
+func (s *Server) DeleteNamespace(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.spaces, name)
+	for key, secret := range s.secrets {
+		if secret.Namespace == name {
+			delete(s.secrets, key)
+		}
+	}
 }
 
 // AddService makes a Service in the namespace that it names.

@@ -1,6 +1,7 @@
 {{/* The file of "wsresilience-injector webhook". */}}
 {{- define "wsresilience.config" -}}
 {{- $natsSecret := include "wsresilience.natsSecret" . -}}
+{{- $operator := include "wsresilience.operatorSecret" . -}}
 {{- $env := .Values.sidecar.env -}}
 {{- if and .Values.nats.bundled.enabled (eq (int .Values.nats.bundled.replicas) 1) -}}
 {{- $env = merge (dict) $env (dict "WSR_NATS_REPLICAS" "1") -}}
@@ -24,8 +25,17 @@ clientNames: {{ toJson . }}
 {{- end }}
 secrets:
   managed: {{ .Values.secrets.managed }}
-  {{- if and .Values.secrets.managed $natsSecret }}
+  {{- if and $operator .Values.nats.bundled.enabled }}
+  natsURL: nats://{{ include "wsresilience.nats" . }}.{{ .Release.Namespace }}.svc:4222
+  {{- else if and .Values.secrets.managed $natsSecret }}
   nats: {{ $natsSecret }}
+  {{- end }}
+  {{- if $operator }}
+  accounts:
+    secret: {{ $operator }}
+    make: {{ not .Values.nats.accounts.existingSecret }}
+    storage: {{ .Values.nats.accounts.storage }}
+    connections: {{ int .Values.nats.accounts.connections }}
   {{- end }}
 sidecar:
   image: {{ include "wsresilience.image" . }}
@@ -43,6 +53,7 @@ sidecar:
   secret: {{ .Values.sidecar.secretName }}
   nats: {{ ne $natsSecret "" }}
   natsCreds: {{ .Values.nats.creds }}
+  natsAccounts: {{ ne $operator "" }}
   natsCA: {{ .Values.nats.ca }}
   dataSize: {{ .Values.sidecar.dataSize }}
 {{- end -}}

@@ -1,6 +1,7 @@
 {{/* nats.conf. Names with a dollar outside of quotes are environment variables. */}}
 {{- define "wsresilience.natsConfig" -}}
 {{- $n := .Values.nats.bundled -}}
+{{- $operator := include "wsresilience.operatorSecret" . -}}
 port: 4222
 monitor_port: 8222
 max_payload: 8MiB
@@ -17,6 +18,19 @@ jetstream {
 # Leaders move to other servers before this one stops.
 lame_duck_grace_period: 5s
 lame_duck_duration: 30s
+{{- if $operator }}
+
+# Who the operator is; the injector wrote it.
+include "../nats-operator/operator.conf"
+
+# Accounts of namespaces, which the injector announces and the servers tell each other.
+resolver {
+  type: full
+  dir: /data/accounts
+  allow_delete: true
+  interval: "1m"
+}
+{{- else }}
 
 authorization {
   users: [
@@ -43,6 +57,7 @@ authorization {
     }
   ]
 }
+{{- end }}
 {{- if gt (int $n.replicas) 1 }}
 
 cluster {
