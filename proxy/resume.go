@@ -62,7 +62,9 @@ func (q *request) resume() {
 func (r *resume) now() *admission.Facts {
 	f := &r.facts
 	f.Now, f.Draining = time.Now(), r.s.Draining()
-	f.Here = f.Token != nil && r.s.sessions.has(r.session)
+	if f.Token != nil {
+		f.Here, f.Lease = r.s.sessions.has(r.session), r.s.lease(f.Token.Owner)
+	}
 	f.HandingOver = r.found != nil && r.found.isHandingOver()
 	f.Renewing = r.found != nil && r.found.isRenewing()
 	return f

@@ -59,7 +59,7 @@ type Config struct {
 	Resilient func(path string) bool                                               // where sessions are offered; nil: everywhere
 	Adopt     func(asked, covered bool) bool                                       // whether a session goes on with a fresh app socket, when its client asked for that, or its context is known; nil: in either case
 	DialApp   func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer
-	Advertise string                                                               // this sidecar's address, for tokens and records
+	Advertise string                                                               // this sidecar's name in tokens and records, with its address (package instance)
 	Tokens    wire.Sealer
 	Proofs    wire.Sealer // of tunnelled requests; nil: no tunnels
 	Store     store.Store // nil: no journal
@@ -114,7 +114,7 @@ type Config struct {
 // Peers is what is known of the sidecars that share the journal. It is safe
 // for concurrent use and does not wait.
 type Peers interface {
-	// Lease reports whether a sidecar, named by its address, lives.
+	// Lease reports whether a sidecar, named as in tokens and records, lives.
 	Lease(owner string) store.LeaseState
 }
 

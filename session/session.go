@@ -63,7 +63,7 @@ type Config struct {
 	HandOverQuiet  time.Duration // least time between a message to the app and the hand-over
 	Journal        bool          // whether there is a journal at all
 	JournalLimits  store.Limits  // of its records
-	Owner          string        // this sidecar's address, for tokens and records
+	Owner          string        // this sidecar's name in records
 	Heartbeat      *heartbeat.Config
 
 	Pool    *seqwindow.Pool

@@ -1,6 +1,7 @@
 package store
 
-// A LeaseState is what is known of a sidecar that shares the journal. It
+// A LeaseState is what is known of a sidecar that shares the journal, one process
+// of it (package instance). It
 // decides whether its sessions may be adopted, and nothing else: what keeps
 // two owners apart is the compare-and-set on the session's records (I5).
 type LeaseState int
@@ -12,7 +13,12 @@ const (
 	// LeaseLive: it renewed its lease in time. Clients are forwarded to it, and
 	// its sessions are adopted only when it was unreachable for a lease's time.
 	LeaseLive
-	// LeaseGone: it has no lease, it released it, or the lease ran out. Its
-	// sessions may be adopted.
+	// LeaseGone: it has no lease, or the lease ran out. Its sessions may be
+	// adopted. It may live all the same, out of the journal's reach.
 	LeaseGone
+	// LeaseReleased: it gave its lease up, so the process is gone.
+	LeaseReleased
 )
+
+// Over reports whether the sessions of the owner may be adopted.
+func (s LeaseState) Over() bool { return s == LeaseGone || s == LeaseReleased }

@@ -6,11 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/instance"
 )
 
-// MaxOwner bounds the owner's address in a token: a host name of 253 bytes
-// and a port would not fit, a pod's address does many times.
-const MaxOwner = 128
+// MaxAddress bounds the address of an owner: a host name of 253 bytes and a port
+// would not fit, a pod's address does many times. MaxOwner bounds its name in a
+// token.
+const (
+	MaxAddress = 128
+	MaxOwner   = MaxAddress + instance.Overhead
+)
 
 // tokenVersion is the first byte of the plaintext.
 const tokenVersion = 1
@@ -35,7 +41,7 @@ type Token struct {
 	Issued     time.Time // to the millisecond
 	Expires    time.Time
 	Binding    [16]byte // hash of what the token is bound to, or zero
-	Owner      string   // address of the sidecar that holds the app's socket
+	Owner      string   // the sidecar that holds the app's socket (package instance)
 }
 
 const tokenFixed = 1 + 16 + 4 + 4 + 8 + 8 + 16 + 1

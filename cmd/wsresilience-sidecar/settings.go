@@ -30,7 +30,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	p := proxy.Config{
 		Upstream: string(c.Upstream), AppRetry: c.UpstreamRetry, Resilient: c.ResilientPaths.Match,
 		Adopt: adoptRule(c.Adopt), Snapshots: policy,
-		Advertise: string(c.Advertise), LeaseTTL: c.LeaseTTL, PeerTLS: peerTLS,
+		Advertise: s.name, LeaseTTL: c.LeaseTTL, PeerTLS: peerTLS,
 		Tokens: ring.Derive("wsr token"), Proofs: ring.Derive("wsr tunnel"),
 		Bind: c.TokenBind, ResumeAuth: string(c.ResumeAuth), ReauthEvery: c.ReauthEvery, PlainResume: string(c.PlainResume),
 		Store: s.journal, StrictStore: c.StorePolicy == config.StoreStrict, Driver: transport.Driver(c.Driver),

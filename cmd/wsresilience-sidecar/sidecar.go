@@ -14,6 +14,7 @@ import (
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/drain"
+	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store"
@@ -36,6 +37,7 @@ var errInterrupted = errors.New("interrupted")
 // sidecar is one running sidecar: the proxy, its journal and the admin port.
 type sidecar struct {
 	cfg     *config.Config
+	name    string // of this process among the sidecars
 	log     *slog.Logger
 	metrics *observe.Metrics
 	journal *natsstore.Store
@@ -54,7 +56,7 @@ type sidecar struct {
 // newSidecar opens everything that a sidecar needs, and listens. Close is for
 // one that never runs.
 func newSidecar(ctx context.Context, cfg *config.Config, log *slog.Logger, metrics *observe.Metrics) (*sidecar, error) {
-	s := &sidecar{cfg: cfg, log: log, metrics: metrics}
+	s := &sidecar{cfg: cfg, name: instance.New(string(cfg.Advertise)), log: log, metrics: metrics}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -85,7 +87,7 @@ func (s *sidecar) open(ctx context.Context) error {
 		}
 	}
 	if !s.cfg.Embedded() {
-		s.leases = s.journal.Announce(natsstore.LeaseConfig{Owner: string(s.cfg.Advertise), TTL: s.cfg.LeaseTTL, Logger: s.log})
+		s.leases = s.journal.Announce(natsstore.LeaseConfig{Owner: s.name, TTL: s.cfg.LeaseTTL, Logger: s.log})
 	}
 	settings, err := s.proxyConfig(ring)
 	if err != nil {

@@ -21,7 +21,7 @@ const maxLooks = 5
 // A Policy is what a sidecar knows of itself. It does not change, and is safe
 // for concurrent use.
 type Policy struct {
-	Self       string        // its address, as tokens and records name it
+	Self       string        // its name in tokens and records (package instance)
 	Journal    bool          // it has one, so that it can adopt sessions
 	Authorize  bool          // the app is asked before each resume (WSR_RESUME_AUTH)
 	SessionTTL time.Duration // how long a detached session may be resumed
@@ -38,10 +38,11 @@ type Facts struct {
 
 	// What is true now. The caller sets it before each Next.
 	Now         time.Time
-	Draining    bool // this sidecar hands its sessions over
-	Here        bool // the session lives on this sidecar
-	HandingOver bool // and is on its way to another
-	Renewing    bool // the app refuses the handshake it has, and its client was asked for a new one
+	Draining    bool             // this sidecar hands its sessions over
+	Here        bool             // the session lives on this sidecar
+	HandingOver bool             // and is on its way to another
+	Renewing    bool             // the app refuses the handshake it has, and its client was asked for a new one
+	Lease       store.LeaseState // of the owner that Token names
 
 	// Of Forward: owners that were asked, and what came of it.
 	Answers map[string]Answer
@@ -74,8 +75,8 @@ type Facts struct {
 type Answer uint8
 
 const (
-	// NotOwner: the owner does not have the session, or its address leads
-	// nowhere.
+	// NotOwner: the owner does not have the session, its address is another
+	// process's of ours by now, or leads nowhere.
 	NotOwner Answer = 1 + iota
 	// Refused: no process listens at its address.
 	Refused

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
@@ -24,10 +25,10 @@ func (p *Policy) Next(f *Facts) Step {
 	case f.Look == Replaced:
 		// "the session is here, and the token is of a higher epoch"
 		return Release{}
-	case p.mayAsk(f, f.Token.Owner):
+	case p.mayAsk(f, f.Token.Owner, f.Lease):
 		// "the session is not here, and the token names another sidecar that
-		// was not asked": that saves the look into the journal in the common
-		// case.
+		// was not asked and is not gone": that saves the look into the journal
+		// in the common case.
 		return Forward{f.Token.Owner}
 	}
 	return p.lookAgain(f)
@@ -42,17 +43,20 @@ func (p *Policy) lookAgain(f *Facts) Step {
 	return Look{}
 }
 
-// mayAsk reports whether the client may be passed on to owner. A session that
+// mayAsk reports whether the client may be passed on to an owner. A session that
 // is here needs no other sidecar, none is asked twice, and "a request that was
 // passed on once goes no further".
-func (p *Policy) mayAsk(f *Facts, owner string) bool {
-	return owner != "" && !f.Forwarded && !f.Here && !p.wasAsked(f, owner)
+func (p *Policy) mayAsk(f *Facts, name string, lease store.LeaseState) bool {
+	return name != "" && !f.Forwarded && !f.Here && !p.wasAsked(f, name, lease)
 }
 
-// wasAsked reports whether it is known what owner answers. This sidecar has
-// looked for itself.
-func (p *Policy) wasAsked(f *Facts, owner string) bool {
-	return owner == p.Self || f.Answers[owner] != 0
+// wasAsked reports whether it is known what an owner with that lease answers.
+// This sidecar has looked for itself, and "an owner that has released its lease,
+// or has this sidecar's own address and is another process, is gone": it is not
+// asked. One whose lease ran out is, since it may only be out of the journal's
+// reach, and nothing of the client is said before it has proved itself.
+func (p *Policy) wasAsked(f *Facts, name string, lease store.LeaseState) bool {
+	return name == p.Self || instance.Others(name, p.Self) || lease == store.LeaseReleased || f.Answers[name] != 0
 }
 
 // found decides on a session that is on this sidecar.
@@ -107,7 +111,7 @@ func (p *Policy) absent(f *Facts) Step {
 		return Refuse{Reason: reason, Cause: cause}
 	}
 	if !f.Record.Released() {
-		if !p.wasAsked(f, f.Record.Owner) {
+		if !p.wasAsked(f, f.Record.Owner, f.Owner.Lease) {
 			return p.ask(f, f.Record.Owner)
 		}
 		if !p.gone(f) {
@@ -121,7 +125,7 @@ func (p *Policy) absent(f *Facts) Step {
 
 // unread decides on a session whose state cannot be had.
 func (p *Policy) unread(f *Facts) Step {
-	unheard := f.Answers[f.Token.Owner] == Unreachable && f.Owner.Lease != store.LeaseGone
+	unheard := f.Answers[f.Token.Owner] == Unreachable && !f.Owner.Lease.Over()
 	switch unknown := errors.Is(f.LoadErr, store.ErrNotFound); {
 	case unknown && f.Token.Expired(f.Now):
 		// "the journal does not know the session, and the token is past its time"
@@ -182,16 +186,16 @@ func (p *Policy) adoptable(f *Facts) (reason wire.ResetReason, cause error) {
 	return 0, nil
 }
 
-// ask is for "the journal names another owner that was not asked and did not
+// ask is for "the journal names another owner that was not asked, is not gone and did not
 // hand the session over".
-func (p *Policy) ask(f *Facts, owner string) Step {
+func (p *Policy) ask(f *Facts, name string) Step {
 	switch {
-	case owner == "" || f.Looks >= maxLooks:
+	case name == "" || f.Looks >= maxLooks:
 		return Refuse{Reason: wire.ResetTryAgain} // it cannot be asked
 	case f.Here:
 		return Look{}
 	}
-	return Forward{owner}
+	return Forward{name}
 }
 
 // gone reports whether an owner that was asked may be replaced. What it still
@@ -201,15 +205,9 @@ func (p *Policy) gone(f *Facts) bool {
 	if f.Answers[f.Record.Owner] != Unreachable {
 		return true
 	}
-	switch f.Owner.Lease {
-	case store.LeaseGone:
-		return true
-	case store.LeaseLive:
-		// It lives, and we cannot reach it: nor perhaps can any sidecar that
-		// the client gets to.
-		return f.Owner.Unreachable > p.LeaseTTL
-	}
-	return false
+	// One that lives, and cannot be reached: nor perhaps can it be by any sidecar
+	// that the client gets to.
+	return f.Owner.Lease.Over() || f.Owner.Lease == store.LeaseLive && f.Owner.Unreachable > p.LeaseTTL
 }
 
 // adopt takes a session over that no other sidecar has.

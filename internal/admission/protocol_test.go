@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	self  = "10.0.0.1:8080"
-	owner = "10.0.0.2:8080"
-	third = "10.0.0.3:8080"
+	self   = "AAAAAAAAAAA@10.0.0.1:8080"
+	former = "BBBBBBBBBBB@10.0.0.1:8080" // at the address of self
+	owner  = "CCCCCCCCCCC@10.0.0.2:8080"
+	third  = "DDDDDDDDDDD@10.0.0.3:8080"
 )
 
 var now = time.Unix(1_800_000_000, 0)
@@ -86,8 +87,13 @@ var rows = []row{
 	{"the token does not open, or is bound to another request", "RESET 2", []example{
 		{0, func(_ *Policy, f *Facts) { f.Token = nil }, Refuse{Reason: wire.ResetToken}},
 	}},
-	{"the session is not here, and the token names another sidecar that was not asked", "is passed on", []example{
+	{"the session is not here, and the token names another sidecar that was not asked and is not gone", "is passed on", []example{
 		{0, func(*Policy, *Facts) {}, Forward{owner}},
+		{0, func(_ *Policy, f *Facts) { f.Lease = store.LeaseLive }, Forward{owner}},
+		{0, func(_ *Policy, f *Facts) { f.Lease = store.LeaseGone }, Forward{owner}}, // it may be out of the journal's reach
+		{0, func(_ *Policy, f *Facts) { f.Lease = store.LeaseReleased }, Look{}},
+		{0, func(_ *Policy, f *Facts) { f.Token.Owner = former }, Look{}},
+		{0, func(_ *Policy, f *Facts) { f.Token.Owner = former; f.Lease = store.LeaseLive }, Look{}},
 		{0, func(p *Policy, _ *Facts) { p.Journal = false }, Forward{owner}},
 		{0, func(_ *Policy, f *Facts) { f.Draining = true }, Forward{owner}},
 		{0, func(_ *Policy, f *Facts) { f.Here = true }, Look{}},
@@ -175,6 +181,12 @@ var rows = []row{
 		{Refused, func(_ *Policy, f *Facts) { read(f, nil, store.ErrNotFound); f.Owner.Lease = store.LeaseLive }, Refuse{Reason: wire.ResetUnknown}},
 		{Unreachable, func(_ *Policy, f *Facts) { read(f, nil, store.ErrNotFound); f.Owner.Lease = store.LeaseGone }, Refuse{Reason: wire.ResetUnknown}},
 		{0, func(_ *Policy, f *Facts) { f.Token.Owner = self; read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetUnknown}},
+		{0, func(_ *Policy, f *Facts) { f.Token.Owner = former; read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetUnknown}},
+		{0, func(_ *Policy, f *Facts) {
+			f.Lease = store.LeaseReleased
+			read(f, nil, store.ErrNotFound)
+			f.Owner.Lease = store.LeaseReleased
+		}, Refuse{Reason: wire.ResetUnknown}},
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrEnded) }, Refuse{Reason: wire.ResetUnknown}},
 	}},
 	{"the journal's records of the session cannot be read", "RESET 3", []example{
@@ -264,7 +276,14 @@ var rows = []row{
 			read(f, st, nil)
 		}, Adopt{}},
 	}},
-	{"the journal names another owner that was not asked and did not hand the session over", "is passed on", []example{
+	{"the journal names another owner that was not asked, is not gone and did not hand the session over", "is passed on", []example{
+		{0, func(_ *Policy, f *Facts) { f.Token.Owner = former; read(f, record(), nil) }, Forward{owner}},
+		{NotOwner, func(_ *Policy, f *Facts) {
+			st := record()
+			st.Owner = third
+			read(f, st, nil)
+			f.Owner.Lease = store.LeaseGone
+		}, Forward{third}},
 		{NotOwner, func(_ *Policy, f *Facts) { st := record(); st.Owner = third; read(f, st, nil) }, Forward{third}},
 		{NotOwner, func(_ *Policy, f *Facts) { st := record(); st.Owner = third; read(f, st, nil); f.Here = true }, Look{}},
 		{NotOwner, func(_ *Policy, f *Facts) { st := record(); st.Owner = ""; read(f, st, nil) }, Refuse{Reason: wire.ResetTryAgain}},
@@ -339,6 +358,24 @@ var rows = []row{
 			st := record()
 			st.Owner = self
 			read(f, st, nil)
+		}, Adopt{}},
+		{0, func(_ *Policy, f *Facts) { // the one that was here before
+			f.Token.Owner = former
+			st := record()
+			st.Owner = former
+			read(f, st, nil)
+			f.Owner.Lease = store.LeaseLive // not yet over
+		}, Adopt{}},
+		{0, func(_ *Policy, f *Facts) {
+			f.Lease = store.LeaseReleased
+			read(f, record(), nil)
+			f.Owner.Lease = store.LeaseReleased
+		}, Adopt{}},
+		{NotOwner, func(_ *Policy, f *Facts) {
+			st := record()
+			st.Owner = third
+			read(f, st, nil)
+			f.Owner.Lease = store.LeaseReleased
 		}, Adopt{}},
 	}},
 }

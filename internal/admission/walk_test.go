@@ -36,6 +36,7 @@ type place struct {
 	record                                 *store.State
 	loadErr                                error
 	owner                                  Liveness
+	lease                                  store.LeaseState
 	asked                                  bool
 	denied                                 wire.ResetReason
 	handOver                               HandOverResult
@@ -51,7 +52,7 @@ func (w *walker) walk(f Facts, steps int) {
 		}
 		at := place{
 			f.Token.Owner, f.Forwarded, f.Draining, f.Here, f.HandingOver, f.Renewing, [2]Answer{f.Answers[owner], f.Answers[third]},
-			f.Looks, f.Look, f.Unfit, f.Loaded, f.Record, f.LoadErr, f.Owner, f.Asked, f.Denied, f.HandOver, f.AdoptErr, steps,
+			f.Looks, f.Look, f.Unfit, f.Loaded, f.Record, f.LoadErr, f.Owner, f.Lease, f.Asked, f.Denied, f.HandOver, f.AdoptErr, steps,
 		}
 		if w.done[at] {
 			continue
@@ -115,7 +116,7 @@ func (w *walker) take(f Facts, step Step, steps int) {
 }
 
 func (w *walker) loaded(then func(func(*Facts)), st *store.State, err error) {
-	for _, l := range []Liveness{{}, {store.LeaseLive, 0}, {store.LeaseLive, time.Hour}, {store.LeaseGone, 0}} {
+	for _, l := range []Liveness{{}, {store.LeaseLive, 0}, {store.LeaseLive, time.Hour}, {store.LeaseGone, 0}, {store.LeaseReleased, 0}} {
 		then(func(f *Facts) { f.Read(st, err); f.Owner = l })
 	}
 }
@@ -123,7 +124,8 @@ func (w *walker) loaded(then func(func(*Facts)), st *store.State, err error) {
 // forward: a forwarded request goes no further, none to itself, and no owner
 // is asked twice.
 func (w *walker) forward(f *Facts, owner string) {
-	if f.Forwarded || f.Here || owner == "" || owner == self || f.Answers[owner] != 0 {
+	released := owner == f.Token.Owner && f.Look == 0 && f.Lease == store.LeaseReleased || f.Loaded && f.Owner.Lease == store.LeaseReleased
+	if f.Forwarded || f.Here || owner == "" || owner == self || owner == former || f.Answers[owner] != 0 || released {
 		w.t.Fatalf("forwarded to %q: %+v", owner, f)
 	}
 }
@@ -132,7 +134,7 @@ func (w *walker) forward(f *Facts, owner string) {
 // sidecar, or said that it is not the owner, or is gone as far as can be known.
 func (w *walker) adopt(f *Facts) {
 	st := f.Record
-	given := st != nil && (st.Released() || st.Owner == self)
+	given := st != nil && (st.Released() || st.Owner == self || st.Owner == former || f.Owner.Lease == store.LeaseReleased)
 	answer := NotOwner
 	if st != nil {
 		answer = f.Answers[st.Owner]
@@ -176,7 +178,7 @@ func (w *walker) end(f *Facts, step Step) {
 // TestEveryWay takes every way through a resume.
 func TestEveryWay(t *testing.T) {
 	var records []*store.State
-	for _, name := range []string{owner, third, self, ""} {
+	for _, name := range []string{owner, third, self, former, ""} {
 		st := record()
 		st.Owner = name
 		records = append(records, st)
@@ -192,10 +194,13 @@ func TestEveryWay(t *testing.T) {
 	for i := range 4 {
 		p := policy()
 		p.Authorize = i&1 != 0
-		for _, name := range []string{owner, self, ""} {
+		for _, at := range []struct {
+			name  string
+			lease store.LeaseState
+		}{{owner, store.LeaseUnknown}, {owner, store.LeaseReleased}, {self, 0}, {former, 0}, {"", 0}} {
 			w := &walker{t: t, policy: p, records: records, done: map[place]bool{}, ends: ends}
 			f := facts(0)
-			f.Token.Owner, f.Forwarded = name, i&2 != 0
+			f.Token.Owner, f.Forwarded, f.Lease = at.name, i&2 != 0, at.lease
 			w.walk(*f, 0)
 		}
 	}

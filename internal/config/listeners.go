@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// maxAdvertise is what a resume token has room for (wire.MaxOwner).
+// maxAdvertise is what a resume token has room for (wire.MaxAddress).
 const maxAdvertise = 128
 
 // loops refuses addresses that would make the sidecar talk to itself.

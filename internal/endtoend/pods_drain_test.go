@@ -269,7 +269,7 @@ func TestDrainDetached(t *testing.T) {
 		if err := p.stop(); err != nil {
 			t.Fatal(err)
 		}
-		f.leases.set(p.addr, 0)
+		f.leases.set(p.name, 0)
 		time.Sleep(20 * time.Second)
 		v.to.Store(1)
 		v.event(client.EventAdopted, "drained")

@@ -51,7 +51,7 @@ func TestAddressOfOwnerIsAnothers(t *testing.T) {
 			serve(t, l)
 			v.move(1)
 			soon(t, "the client is told to try again", func() bool { return other.watch.count("reset try_again") > 0 })
-			f.leases.set(owner.addr, store.LeaseGone)
+			f.leases.set(owner.name, store.LeaseGone)
 			v.event(client.EventAdopted, "owner_lost")
 			<-app.sockets
 			v.sayAcked("in-1")
@@ -137,5 +137,46 @@ func wantNoSecret(t *testing.T, heard []byte) {
 		if bytes.Contains(heard, []byte(secret)) {
 			t.Errorf("%q was heard:\n%s", secret, heard)
 		}
+	}
+}
+
+// A sidecar that restarts in place is another owner: the tokens and the lease of
+// the former process at its address lead neither it nor another sidecar around in
+// a circle, and nobody waits for that lease to end.
+func TestOwnerRestartedInPlace(t *testing.T) {
+	for name, at := range map[string]int{"at the restarted one": 2, "at another": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			app := newScript()
+			f := fleetOf(t, 2, app, nil)
+			owner := f.pods[0]
+			v := f.connect(0, "/", &client.Options{Adopt: true})
+			socket := <-app.sockets
+			v.sayAcked("in-0")
+			say(t, socket, "out-0")
+			f.journaled(owner.session(t).ID, 1)
+			v.move(-1)
+			// The process dies, and nothing tells so: its lease goes on.
+			owner.link.Close()
+			f.at = owner.addr
+			f.add(nil)
+			began := time.Now()
+			v.to.Store(int64(at))
+			v.event(client.EventAdopted, "owner_lost")
+			v.hear("out-0")
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			for i, p := range f.pods[1:] {
+				if n := p.watch.count("reset try_again") + p.watch.count("forwarded unreachable"); n > 0 {
+					t.Errorf("pod %d: %d tries failed\n%s", i+1, n, p.log)
+				}
+			}
+			<-app.sockets
+			v.sayAcked("in-1")
+			// The new owner is found by its own name.
+			v.move(3 - at)
+			v.event(client.EventResumed, "")
+		})
 	}
 }

@@ -131,7 +131,7 @@ func race(t *testing.T, pods, n int, gone bool) {
 		if err := owner.link.Down(true); err != nil {
 			t.Fatal(err)
 		}
-		f.leases.set(owner.addr, store.LeaseGone)
+		f.leases.set(owner.name, store.LeaseGone)
 		first.conn.Close()
 	}
 

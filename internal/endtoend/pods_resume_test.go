@@ -138,7 +138,7 @@ func TestOwnerSilent(t *testing.T) {
 		t.Fatalf("the client was told %q and is %v", eventLog, o.v.State())
 	}
 	o.v.say("and later")
-	o.f.leases.set(o.f.pods[0].addr, store.LeaseGone)
+	o.f.leases.set(o.f.pods[0].name, store.LeaseGone)
 	o.v.event(client.EventAdopted, "owner_lost")
 	say(t, <-o.app.sockets, "three")
 	o.v.hear("two", "three")
@@ -155,7 +155,7 @@ func TestOwnerSilentLeaseUnknown(t *testing.T) {
 	t.Parallel()
 	o := lostOwner(t, func(c *proxy.Config) { c.LeaseTTL = 3 * time.Second })
 	o.f.pods[0].link.Silence()
-	o.f.leases.set(o.f.pods[0].addr, store.LeaseUnknown)
+	o.f.leases.set(o.f.pods[0].name, store.LeaseUnknown)
 	o.v.to.Store(1)
 	began := time.Now()
 	soon(t, "the client tries for long", func() bool {

@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/faultlink"
+	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store"
@@ -37,11 +39,13 @@ type fleet struct {
 	leases  *leases
 	app     http.Handler
 	pods    []*pod
+	at      string // where the next pod is reached over loopback; "": anywhere
 }
 
 type pod struct {
 	*proxy.Server
-	addr  string // by which the others know it
+	name  string // by which the others know it: an instance at addr
+	addr  string
 	watch *podWatch
 	log   *podLog
 	dial  func(context.Context) (net.Conn, error) // as a client
@@ -96,7 +100,9 @@ func (f *fleet) add(change func(*proxy.Config)) *pod {
 		l = f.sockets(p, &cfg)
 	}
 	p.addr = cfg.Advertise
-	f.leases.set(p.addr, store.LeaseLive)
+	p.name = instance.New(p.addr)
+	cfg.Advertise = p.name
+	f.leases.set(p.name, store.LeaseLive)
 	if change != nil {
 		change(&cfg)
 	}
@@ -143,7 +149,7 @@ func (f *fleet) sockets(p *pod, cfg *proxy.Config) net.Listener {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if p.link, err = faultlink.New("127.0.0.1:0", l.Addr().String(), func() float64 { return 0.5 }); err != nil {
+	if p.link, err = faultlink.New(cmp.Or(f.at, "127.0.0.1:0"), l.Addr().String(), func() float64 { return 0.5 }); err != nil {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(p.link.Close)

@@ -20,13 +20,13 @@ const dialTimeout = time.Second
 const keepAlive = 15 * time.Second
 
 // dial connects to another sidecar.
-func (f *Forwarder) dial(ctx context.Context, owner string) (net.Conn, error) {
+func (f *Forwarder) dial(ctx context.Context, address string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
-	conn, err := dialer.DialContext(ctx, "tcp", owner)
+	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("peer: dial owner: %w", err)
 	}
-	config, err := f.clientTLS(owner)
+	config, err := f.clientTLS(address)
 	if err == nil && config == nil {
 		return conn, nil
 	}
@@ -37,14 +37,14 @@ func (f *Forwarder) dial(ctx context.Context, owner string) (net.Conn, error) {
 		}
 	}
 	conn.Close()
-	return nil, fmt.Errorf("peer: TLS with owner %s: %w", owner, err)
+	return nil, fmt.Errorf("peer: TLS with owner %s: %w", address, err)
 }
 
-// clientTLS is how owner is spoken to; nil means plain TCP. Sidecars with a
+// clientTLS is how an owner is spoken to; nil means plain TCP. Sidecars with a
 // port of their own for each other authenticate both ways. Otherwise the port
 // is the clients', and its certificate proves that the peer has the secret
 // that the pods of a deployment share.
-func (f *Forwarder) clientTLS(owner string) (*tls.Config, error) {
+func (f *Forwarder) clientTLS(address string) (*tls.Config, error) {
 	if f.cfg.TLS == nil {
 		if f.cfg.Shared == nil {
 			return nil, nil
@@ -58,7 +58,7 @@ func (f *Forwarder) clientTLS(owner string) (*tls.Config, error) {
 	c := f.cfg.TLS.Clone()
 	c.NextProtos = []string{"http/1.1"}
 	if c.ServerName == "" {
-		c.ServerName, _, _ = net.SplitHostPort(owner) // validOwner
+		c.ServerName, _, _ = net.SplitHostPort(address) // validAddress
 	}
 	return c, nil
 }

@@ -23,13 +23,14 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
 // Config says how a Forwarder reaches other sidecars.
 type Config struct {
-	Self   string      // this sidecar's address, as the others know it
+	Self   string      // this sidecar, as the others know it (package instance)
 	Proofs wire.Sealer // of handshakes with other sidecars, by keys that all share; nil: nothing is forwarded
 
 	// TLS is mutual TLS with ports that are for sidecars only. Without it
@@ -64,8 +65,8 @@ const (
 	// Served: the client has the owner's answer, or is gone. Nothing is left
 	// to be done; the tunnel itself goes on by itself.
 	Served = event.ForwardServed
-	// NotOwner: the owner does not have the session, or the address leads
-	// nowhere but here.
+	// NotOwner: the owner does not have the session, or its address is by now that
+	// of another process with our keys, or leads nowhere but here.
 	NotOwner = event.ForwardNotOwner
 	// Refused: nothing listens there. The process is gone.
 	Refused = event.ForwardRefused
@@ -85,6 +86,7 @@ const processingTimeout = 15 * time.Second
 
 var (
 	errNotOwner      = errors.New("peer: owner does not have the session")
+	errOtherInstance = fmt.Errorf("%w: another process is at its address", errNotOwner)
 	errProofRejected = errors.New("peer: owner rejected our proof: check WSR_TOKEN_KEYS and clock skew")
 )
 
@@ -95,7 +97,8 @@ var (
 // Until the owner has answered, the client has seen nothing, so that all but
 // Served leave the request as it was.
 func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, scheme, owner string) Result {
-	if !validOwner(owner) || owner == f.cfg.Self {
+	address := instance.Address(owner)
+	if len(owner) > wire.MaxOwner || !validAddress(address) || address == instance.Address(f.cfg.Self) {
 		return NotOwner
 	}
 	if f.cfg.Proofs == nil {
@@ -136,11 +139,11 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, scheme, owne
 // after the last attempt.
 func (f *Forwarder) SilentFor(owner string) time.Duration { return f.peers.silentFor(owner) }
 
-// validOwner wants host:port. Owners come from sealed tokens and records, but
+// validAddress wants host:port. Owners come from sealed tokens and records, but
 // no bytes of them are to reach a resolver that are not a name.
-func validOwner(owner string) bool {
-	host, port, err := net.SplitHostPort(owner)
-	if err != nil || len(owner) > wire.MaxOwner {
+func validAddress(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
 		return false
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
@@ -168,7 +171,7 @@ func (f *Forwarder) reach(ctx context.Context, r *http.Request, scheme, owner st
 	if !ok {
 		return nil, nil, errUnreached
 	}
-	conn, err := f.dial(ctx, owner)
+	conn, err := f.dial(ctx, instance.Address(owner))
 	done(err)
 	if err != nil {
 		return nil, nil, err
@@ -188,11 +191,11 @@ func (f *Forwarder) reach(ctx context.Context, r *http.Request, scheme, owner st
 // present lets owner prove itself, writes the client's request to it, and reads
 // the answer's head. Bytes are returned as they came, checked but not changed.
 func (f *Forwarder) present(conn net.Conn, r *http.Request, scheme, owner string, works func()) ([]byte, error) {
-	aad, err := f.challenge(conn, owner)
+	agreed, err := f.challenge(conn, owner)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Write(f.sealRequest(r, scheme, owner, aad)); err != nil {
+	if _, err := conn.Write(f.sealRequest(r, scheme, owner, agreed)); err != nil {
 		return nil, fmt.Errorf("peer: write to owner: %w", err)
 	}
 	answer, end, err := readAnswer(conn, nil)

@@ -3,7 +3,6 @@ package peer
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/httpguard"
+	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/internal/proxytest"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
@@ -29,15 +29,15 @@ func TestForeignPeers(t *testing.T) {
 	honest := New(Config{Proofs: testRing(t), Self: "x:1"})
 	foreign := New(Config{Proofs: testRing(t).Derive("other"), Self: "x:1"})
 	first := fakeChallenge(t, testRing(t), "x:1", time.Now())
-	_, old, ok := honest.answer(first)
-	if !ok {
+	_, old := honest.answer(first)
+	if old == "" {
 		t.Fatal("no answer to a good challenge")
 	}
 	stolen <- old
 	with := func(status, answer string) string {
 		return "HTTP/1.1 " + status + "\r\nWsr-Peer: " + answer + "\r\nContent-Length: 0\r\n\r\n"
 	}
-	_, other, _ := foreign.answer(fakeChallenge(t, testRing(t).Derive("other"), "x:1", time.Now()))
+	_, other := foreign.answer(fakeChallenge(t, testRing(t).Derive("other"), "x:1", time.Now()))
 	for name, answer := range map[string]string{
 		"silence":          "",
 		"200":              "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
@@ -53,6 +53,8 @@ func TestForeignPeers(t *testing.T) {
 		"a huge answer":    with("200 OK", strings.Repeat("A", 2000)),
 		"no base64":        with("200 OK", "%%%"),
 		"rejected":         with("403 Forbidden", rejected),
+		"421, sealed":      with("421 Misdirected Request", old), // an answer, and not of this challenge
+		"421, of others":   with("421 Misdirected Request", other),
 		"endless headers":  "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", upgrade.MaxAnswerBytes/6+1),
 		"closes after 200": with("200 OK", ""),
 	} {
@@ -103,9 +105,7 @@ func (l lockedWriter) Write(p []byte) (int, error) {
 // fakeChallenge is the request with a challenge for target.
 func fakeChallenge(t testing.TB, ring *keyring.Ring, target string, at time.Time) *http.Request {
 	t.Helper()
-	n := newNonce()
-	b := binary.BigEndian.AppendUint64([]byte{handshakeVersion}, uint64(at.UnixMilli()))
-	b = append(append(append(b, n[:]...), byte(len(target))), target...)
+	b := challengeText(handshakeVersion, at, newNonce(), target)
 	r := &http.Request{Method: http.MethodGet, RequestURI: handshakePath, ProtoMajor: 1, Header: http.Header{}}
 	r.Header.Set(handshakeHeader, handshakeText(ring.Seal(nil, b, []byte(challengeAAD))))
 	return r
@@ -120,25 +120,26 @@ func TestChallengeElsewhere(t *testing.T) {
 			at     time.Duration
 			want   bool
 		}{
-			"good":             {want: true},
-			"absent":           {change: func(r *http.Request, _ *Config) { r.Header.Del(handshakeHeader) }},
-			"two":              {change: func(r *http.Request, _ *Config) { r.Header.Add(handshakeHeader, "a") }},
-			"empty":            {change: func(r *http.Request, _ *Config) { r.Header.Set(handshakeHeader, "") }},
-			"huge":             {change: func(r *http.Request, _ *Config) { r.Header.Set(handshakeHeader, strings.Repeat("A", 1<<16)) }},
-			"another instance": {change: func(_ *http.Request, c *Config) { c.Self = "other:1" }},
-			"no keys":          {change: func(_ *http.Request, c *Config) { c.Proofs = nil }},
-			"other keys":       {change: func(_ *http.Request, c *Config) { c.Proofs = ring.Derive("token") }},
-			"old":              {at: -challengeLife - time.Second},
-			"not yet old":      {at: -challengeLife, want: true},
-			"ahead":            {at: challengeSkew, want: true},
-			"too far ahead":    {at: challengeSkew + time.Second},
+			"good":            {want: true},
+			"absent":          {change: func(r *http.Request, _ *Config) { r.Header.Del(handshakeHeader) }},
+			"two":             {change: func(r *http.Request, _ *Config) { r.Header.Add(handshakeHeader, "a") }},
+			"empty":           {change: func(r *http.Request, _ *Config) { r.Header.Set(handshakeHeader, "") }},
+			"huge":            {change: func(r *http.Request, _ *Config) { r.Header.Set(handshakeHeader, strings.Repeat("A", 1<<16)) }},
+			"another address": {change: func(_ *http.Request, c *Config) { c.Self = "other:1" }},
+			"no instance":     {change: func(_ *http.Request, c *Config) { c.Self = "AAAAAAAAAAA@owner:1" }},
+			"no keys":         {change: func(_ *http.Request, c *Config) { c.Proofs = nil }},
+			"other keys":      {change: func(_ *http.Request, c *Config) { c.Proofs = ring.Derive("token") }},
+			"old":             {at: -challengeLife - time.Second},
+			"not yet old":     {at: -challengeLife, want: true},
+			"ahead":           {at: challengeSkew, want: true},
+			"too far ahead":   {at: challengeSkew + time.Second},
 		} {
 			r, cfg := fakeChallenge(t, ring, "owner:1", time.Now().Add(tc.at)), Config{Proofs: ring, Self: "owner:1"}
 			if tc.change != nil {
 				tc.change(r, &cfg)
 			}
-			if _, _, ok := New(cfg).answer(r); ok != tc.want {
-				t.Errorf("%s: answered %v", name, ok)
+			if agreed, _ := New(cfg).answer(r); (agreed.aad != nil) != tc.want {
+				t.Errorf("%s: answered %v", name, !tc.want)
 			}
 		}
 	})
@@ -164,7 +165,7 @@ func TestReceive(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.RemoteAddr = "[2001:db8::1]:443"
-	connect := func() (net.Conn, []byte) {
+	connect := func() (net.Conn, terms) {
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -210,5 +211,59 @@ func TestReceive(t *testing.T) {
 	huge := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", handshakePath, maxSealedRequest+1)
 	if status, _ := exchange(c, huge); status != http.StatusForbidden {
 		t.Errorf("a huge one: %d", status)
+	}
+}
+
+// Whether an address is still the owner's only a process of ours at that very
+// address can say: then the owner is gone. One that is reached under another
+// address says nothing, whoever leads the challenge there.
+func TestOtherInstance(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		self func(address string) string
+		want Result
+	}{
+		"the owner, restarted":      {instance.New, NotOwner},
+		"another pod, led there by": {func(string) string { return instance.New("10.9.9.9:1") }, Unreachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := proxytest.Listen(t)
+			address := l.Addr().String()
+			sidecar := New(Config{Proofs: testRing(t), Self: tc.self(address)})
+			asked := make(chan string, 8)
+			hs := &http.Server{ConnContext: ConnContext, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked <- r.Method
+				if r = sidecar.Receive(w, r); r != nil {
+					http.NotFound(w, r)
+				}
+			})}
+			go func() { _ = hs.Serve(httpguard.Guard(l)) }()
+			t.Cleanup(func() { hs.Close() })
+			g := newGateway(t, instance.New(address), nil)
+			g.ask(t, secrets)
+			g.wantEnd(t, tc.want)
+			if first := <-asked; first != http.MethodGet || len(asked) > 0 {
+				t.Errorf("it was sent %s, and %d more", first, len(asked))
+			}
+		})
+	}
+}
+
+// Sidecars of neighbouring versions speak the one that both know.
+func TestHandshakeVersions(t *testing.T) {
+	ring := testRing(t)
+	f := New(Config{Proofs: ring, Self: "owner:1"})
+	for offered, want := range map[byte]byte{0: 0, handshakeVersion: handshakeVersion, handshakeVersion + 1: handshakeVersion, 255: handshakeVersion} {
+		r := fakeChallenge(t, ring, "owner:1", time.Now())
+		text := challengeText(handshakeVersion, time.Now(), newNonce(), "owner:1")
+		text[0] = offered
+		if offered > handshakeVersion {
+			text = append(text, "what is not known yet"...)
+		}
+		r.Header.Set(handshakeHeader, handshakeText(ring.Seal(nil, text, []byte(challengeAAD))))
+		if agreed, _ := f.answer(r); agreed.version != want || (agreed.aad != nil) != (want > 0) {
+			t.Errorf("offered %d: %+v, want version %d", offered, agreed, want)
+		}
 	}
 }

@@ -8,8 +8,6 @@ import (
 
 // Protocol constants of a forwarded request.
 const (
-	proofVersion = 2
-
 	// proofHop is of a request that was forwarded once. There is no second
 	// time, so that no loop can form.
 	proofHop = 1
@@ -35,27 +33,29 @@ const proofFixed = 1 + 1 + 1 + 1
 
 var errProof = errors.New("peer: proof: not one of ours")
 
-// proofText is the plaintext. The client's address is of a socket, below 256
-// bytes.
-func proofText(p *Proof) []byte {
+// proofText is the plaintext, in the version that both sidecars speak. The
+// client's address is of a socket, below 256 bytes.
+func proofText(p *Proof, version byte) []byte {
 	var scheme byte
 	if p.TLS {
 		scheme = 1
 	}
-	return append([]byte{proofVersion, proofHop, scheme, byte(len(p.Client))}, p.Client...)
+	b := append([]byte{version, proofHop, scheme, byte(len(p.Client))}, p.Client...)
+	return append(b, later(version)...)
 }
 
-// parseProof reads a proof and returns what follows it.
-func parseProof(b []byte) (p Proof, rest []byte, err error) {
-	if len(b) < proofFixed || b[0] != proofVersion || b[1] != proofHop || b[2] > 1 {
+// parseProof reads a proof of that version and returns what follows it.
+func parseProof(b []byte, version byte) (p Proof, rest []byte, err error) {
+	if len(b) < proofFixed || b[0] != version || b[1] != proofHop || b[2] > 1 {
 		return Proof{}, nil, errProof
 	}
 	p.TLS = b[2] == 1
 	var ok bool
-	if p.Client, rest, ok = cutText(b[3:]); !ok || p.Client != "" && !validClient(p.Client) {
+	more := len(later(version))
+	if p.Client, rest, ok = cutText(b[3:]); !ok || p.Client != "" && !validClient(p.Client) || len(rest) < more {
 		return Proof{}, nil, errProof
 	}
-	return p, rest, nil
+	return p, rest[more:], nil
 }
 
 // cutText reads a text behind its length.

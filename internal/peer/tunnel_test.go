@@ -83,8 +83,8 @@ func prove(t testing.TB, c net.Conn, self string) net.Conn {
 	if err != nil {
 		return nil
 	}
-	aad, answer, ok := f.answer(r)
-	if !ok {
+	agreed, answer := f.answer(r)
+	if agreed.aad == nil {
 		t.Error("a challenge that cannot be answered")
 		return nil
 	}
@@ -93,9 +93,9 @@ func prove(t testing.TB, c net.Conn, self string) net.Conn {
 		return nil
 	}
 	sealed, _ := io.ReadAll(r.Body)
-	b, err := f.cfg.Proofs.Open(nil, sealed, aad)
+	b, err := f.cfg.Proofs.Open(nil, sealed, agreed.aad)
 	if err == nil {
-		_, b, err = parseProof(b)
+		_, b, err = parseProof(b, agreed.version)
 	}
 	if err != nil {
 		t.Errorf("the client's request: %v", err)

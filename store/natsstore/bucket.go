@@ -10,11 +10,12 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/store"
 )
 
 const (
-	// leaseBucket holds one key per sidecar.
+	// leaseBucket holds one key per process.
 	leaseBucket = "WSR_LEASE"
 	leaseStream = "KV_" + leaseBucket
 	leasePrefix = "$KV." + leaseBucket + "."
@@ -23,7 +24,7 @@ const (
 	// stream of an embedded server.
 	maxLeaseBytes = 4 << 20
 
-	// maxLeaseValue is the largest announcement: an address of MaxOwner bytes,
+	// maxLeaseValue is the largest announcement: an owner of MaxOwner bytes,
 	// each escaped, and the rest of the JSON.
 	maxLeaseValue = 2048
 
@@ -32,15 +33,22 @@ const (
 	markerTTL = time.Minute
 )
 
+// leaseVersion is that of announcements. What one has in this version stays in
+// later ones, so that a reader takes from a newer one what it knows.
+const leaseVersion = 1
+
 // An announcement is the value of a lease: what a sidecar says of itself.
 type announcement struct {
+	Version  uint8     `json:"version"`
 	Owner    string    `json:"owner"`
-	Instance string    `json:"instance"` // random: tells two processes of one address apart
-	Since    time.Time `json:"since"`    // when the process announced itself first; for operators
+	Since    time.Time `json:"since"` // when the process announced itself first; for operators
 	Draining bool      `json:"draining,omitempty"`
+
+	// Reads is what the process reads, by format (docs/COMPATIBILITY.md).
+	Reads map[string]formats.Range `json:"reads,omitempty"`
 }
 
-// leaseKey encodes an address as a key: legal characters only, one token.
+// leaseKey encodes an owner as a key: legal characters only, one token.
 func leaseKey(owner string) string { return base64.RawURLEncoding.EncodeToString([]byte(owner)) }
 
 // leaseOwner decodes a key. It encodes the result again since the decoder
@@ -48,7 +56,7 @@ func leaseKey(owner string) string { return base64.RawURLEncoding.EncodeToString
 func leaseOwner(key string) (string, error) {
 	owner, err := base64.RawURLEncoding.Strict().DecodeString(key)
 	if err != nil || len(owner) == 0 || len(owner) > store.MaxOwner || leaseKey(string(owner)) != key {
-		return "", fmt.Errorf("natsstore: lease key of %d bytes: no address", len(key))
+		return "", fmt.Errorf("natsstore: lease key of %d bytes: no owner", len(key))
 	}
 	return string(owner), nil
 }
@@ -61,8 +69,8 @@ func parseAnnouncement(owner string, value []byte) (a announcement, err error) {
 	if err := json.Unmarshal(value, &a); err != nil {
 		return a, fmt.Errorf("natsstore: lease of %q: %w", owner, err)
 	}
-	if a.Owner != owner || a.Instance == "" {
-		return a, fmt.Errorf("natsstore: lease of %q: names %q, instance %q", owner, a.Owner, a.Instance)
+	if a.Owner != owner || a.Version < 1 {
+		return a, fmt.Errorf("natsstore: lease of %q: names %q, version %d", owner, a.Owner, a.Version)
 	}
 	return a, nil
 }

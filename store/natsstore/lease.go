@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/store"
 )
 
@@ -24,9 +25,12 @@ const (
 
 // A LeaseConfig configures Announce.
 type LeaseConfig struct {
-	Owner  string        // address, as in the records; 1 to store.MaxOwner bytes
+	Owner  string        // name, as in the records; 1 to store.MaxOwner bytes
 	TTL    time.Duration // the same for all; 0: DefaultLeaseTTL; raised to MinLeaseTTL
 	Logger *slog.Logger  // nil: the store's
+
+	// Reads is what this process reads, by format, for Write of the others.
+	Reads map[string]formats.Range
 }
 
 // Leases keeps this sidecar's lease among those that share the journal, and
@@ -40,18 +44,17 @@ type Leases struct {
 	stop     context.CancelFunc
 	ended    chan struct{}
 
-	mu          sync.Mutex // guards all below
-	members     *membership
-	draining    bool
-	revision    uint64 // newest of our own key, whoever wrote it
-	claimed     bool   // the key was ours
-	conflicting bool   // and is another process's of the same address
+	mu         sync.Mutex // guards all below
+	members    *membership
+	draining   bool
+	revision   uint64 // newest of our own key
+	claimed    bool   // the key is there
+	conflicted bool   // another process at our address was found
 }
 
 // Announce makes this process known as cfg.Owner, and keeps it known until
-// Close, which comes before the Store's. NATS may be away. A former process of
-// the same address loses its lease to this one. Announce panics if cfg.Owner
-// cannot be an owner.
+// Close, which comes before the Store's. NATS may be away. Announce panics if
+// cfg.Owner cannot be an owner.
 func (s *Store) Announce(cfg LeaseConfig) *Leases {
 	if cfg.Owner == "" || len(cfg.Owner) > store.MaxOwner {
 		panic("natsstore: lease: owner of " + strconv.Itoa(len(cfg.Owner)) + " bytes")
@@ -62,7 +65,7 @@ func (s *Store) Announce(cfg LeaseConfig) *Leases {
 	l := &Leases{
 		backend: s.backend, cfg: cfg, since: time.Now().UTC(), stop: stop,
 		renewNow: make(chan struct{}, 1), ended: make(chan struct{}),
-		members: newMembership(cfg.TTL, strconv.FormatUint(store.NewWriter(), 36)),
+		members: newMembership(cfg.TTL, cfg.Owner),
 	}
 	go l.run(ctx)
 	return l
@@ -73,6 +76,14 @@ func (l *Leases) Lease(owner string) store.LeaseState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.members.state(time.Now(), owner)
+}
+
+// Write returns the version of a format that this process writes now: the newest
+// that all that live read. It reads own itself.
+func (l *Leases) Write(format string, own formats.Range) uint8 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return formats.Write(own, formats.Range{Newest: l.members.newest(format)})
 }
 
 // Draining reports whether owner is alive and has announced that it drains.
@@ -111,7 +122,7 @@ func (l *Leases) Close(ctx context.Context) error {
 		return fmt.Errorf("natsstore: release the lease of %q: %w", l.cfg.Owner, context.Cause(ctx))
 	}
 	l.mu.Lock()
-	ours := l.claimed && !l.conflicting
+	ours := l.claimed
 	l.claimed = false
 	l.members.synced = false
 	l.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 // known of anybody.
 type membership struct {
 	ttl  time.Duration
-	self string // our own instance
+	self string // our own name
 
 	synced  bool
 	entries map[string]entry
@@ -28,6 +28,8 @@ type membership struct {
 	heartbeatRevision uint64        // of the newest heartbeat
 	stableSince       time.Time     // no heartbeat was missed from here on
 	settleTime        time.Duration // from stableSince until an absence proves something
+
+	reads map[string]uint8 // by format, the newest version that all that live read
 }
 
 // An entry is the newest that is known of one owner's key.
@@ -63,6 +65,7 @@ func (m *membership) endSync() {
 		m.entries, m.resync = m.resync, nil
 	}
 	m.synced = true
+	m.findReads()
 }
 
 // update takes in what owner's key holds now. A revision that is known already
@@ -76,8 +79,9 @@ func (m *membership) update(now time.Time, owner string, e entry) {
 		m.resync[owner] = e
 	} else {
 		m.entries[owner] = e
+		m.narrow(&e)
 	}
-	if e.Instance == m.self && !e.released && e.revision > m.heartbeatRevision {
+	if owner == m.self && !e.released && e.revision > m.heartbeatRevision {
 		m.heartbeatRevision = e.revision
 		m.heartbeat(now)
 	}
@@ -117,6 +121,44 @@ func (m *membership) heartbeat(now time.Time) {
 			delete(m.entries, owner)
 		}
 	}
+	m.findReads()
+}
+
+// newest returns the newest version of a format that all that live read, as far as
+// is known; 0 before anything is.
+func (m *membership) newest(format string) uint8 { return m.reads[format] }
+
+// narrow takes in what one more sidecar reads. That there is one less is found at
+// the next heartbeat.
+func (m *membership) narrow(e *entry) {
+	if e.released {
+		return
+	}
+	for format, newest := range m.reads {
+		m.reads[format] = min(newest, e.Reads[format].Newest)
+	}
+}
+
+// findReads finds anew what all that live read of what this process does.
+func (m *membership) findReads() {
+	self, ok := m.entries[m.self]
+	if !m.synced || !ok {
+		return
+	}
+	m.reads = make(map[string]uint8, len(self.Reads))
+	for format, r := range self.Reads {
+		m.reads[format] = r.Newest
+	}
+	for _, e := range m.entries {
+		if m.holds(&e) {
+			m.narrow(&e)
+		}
+	}
+}
+
+// holds reports whether e is a lease that did not run out.
+func (m *membership) holds(e *entry) bool {
+	return !e.released && m.clock-e.renewedAt <= m.ttl+m.ttl/slackDivisor
 }
 
 // state returns what is known of owner.
@@ -127,8 +169,8 @@ func (m *membership) state(now time.Time, owner string) store.LeaseState {
 	e, ok := m.entries[owner]
 	switch {
 	case ok && e.released:
-		return store.LeaseGone
-	case ok && m.clock-e.renewedAt <= m.ttl+m.ttl/slackDivisor:
+		return store.LeaseReleased
+	case ok && m.holds(&e):
 		return store.LeaseLive
 	case m.lastHeartbeat.Sub(m.stableSince) < m.settleTime:
 		return store.LeaseUnknown

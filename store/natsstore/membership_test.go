@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/store"
 )
 
@@ -28,7 +29,7 @@ func newScenario(t *testing.T) *scenario {
 // renew lets owner renew; "me" is our own heartbeat.
 func (s *scenario) renew(owner string) {
 	s.revision++
-	s.m.update(s.now, owner, entry{revision: s.revision, announcement: announcement{Owner: owner, Instance: owner}})
+	s.m.update(s.now, owner, entry{revision: s.revision, announcement: announcement{Version: leaseVersion, Owner: owner}})
 }
 
 // pass lets time pass in which all of owners renew as they should.
@@ -57,7 +58,7 @@ func TestMembershipBegin(t *testing.T) {
 	s.pass(10*time.Second, "me", "b")
 	s.want("nobody", store.LeaseGone)
 	s.m.update(s.now, "c", entry{revision: 99, released: true})
-	s.want("c", store.LeaseGone)
+	s.want("c", store.LeaseReleased)
 }
 
 func TestMembershipExpires(t *testing.T) {
@@ -121,7 +122,55 @@ func TestMembershipForgets(t *testing.T) {
 	if len(s.m.entries) != 1 {
 		t.Errorf("%d entries", len(s.m.entries))
 	}
-	s.want("c", store.LeaseGone)
+	s.want("c", store.LeaseGone) // by its absence
+}
+
+// TestMembershipReads: what all read is known from the first heartbeat on. It
+// sinks with the first that reads less, also one that says nothing that is
+// understood, and rises when that one is gone, not while nothing is heard.
+func TestMembershipReads(t *testing.T) {
+	s := newScenario(t)
+	reads := func(owner string, newest uint8) {
+		s.revision++
+		a := announcement{Owner: owner, Reads: map[string]formats.Range{"x": {Oldest: 1, Newest: newest}}}
+		s.m.update(s.now, owner, entry{revision: s.revision, announcement: a})
+	}
+	want := func(want uint8) {
+		t.Helper()
+		if got := s.m.newest("x"); got != want {
+			t.Errorf("%v: all read %d, want %d", s.now.Sub(time.Unix(1000, 0)), got, want)
+		}
+	}
+	want(0)
+	reads("b", 3)
+	want(0)
+	reads("me", 3)
+	want(3)
+	reads("c", 2)
+	want(2)
+	s.m.update(s.now, "c", entry{revision: 99, released: true})
+	reads("me", 3)
+	want(3)
+	s.renew("d") // of a former version, or unreadable
+	want(0)
+	s.m.remove("d")
+	reads("me", 3)
+	want(3)
+	reads("c", 2)
+	s.now = s.now.Add(time.Hour)
+	want(2)
+	for range 6 {
+		s.now = s.now.Add(5 * time.Second)
+		reads("me", 3)
+		reads("b", 3)
+	}
+	want(3)
+	s.m.beginSync()
+	reads("me", 3)
+	reads("e", 2)
+	want(3)
+	s.m.endSync()
+	want(2)
 }
 
 func FuzzLeaseKey(f *testing.F) {
@@ -147,13 +196,13 @@ func FuzzLeaseKey(f *testing.F) {
 }
 
 func FuzzAnnouncement(f *testing.F) {
-	f.Add([]byte(`{"owner":"a","instance":"x","since":"2026-01-02T03:04:05Z","draining":true}`))
-	f.Add([]byte(`{"owner":"b","instance":"x"}`))
-	f.Add([]byte(`{"owner":"a"}`))
+	f.Add([]byte(`{"version":1,"owner":"a","reads":{"token":{"oldest":1,"newest":2}},"since":"2026-01-02T03:04:05Z","draining":true}`))
+	f.Add([]byte(`{"version":1,"owner":"b"}`))
+	f.Add([]byte(`{"version":2,"owner":"a","later":[]}`))
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		n, err := parseAnnouncement("a", value)
-		if err == nil && (n.Owner != "a" || n.Instance == "" || len(value) > maxLeaseValue) {
+		if err == nil && (n.Owner != "a" || n.Version == 0 || len(value) > maxLeaseValue) {
 			t.Errorf("taken: %+v", n)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/store"
 )
 
@@ -92,7 +93,6 @@ func (l *Leases) apply(e jetstream.KeyValueEntry) (heartbeat bool) {
 	defer l.mu.Unlock()
 	if e == nil {
 		l.members.endSync()
-		l.detectConflictLocked()
 		return false
 	}
 	owner, err := leaseOwner(e.Key())
@@ -111,44 +111,34 @@ func (l *Leases) apply(e jetstream.KeyValueEntry) (heartbeat bool) {
 	case jetstream.KeyValuePut:
 		a, err := parseAnnouncement(owner, e.Value())
 		if err != nil {
+			// It lives, whatever it reads.
 			l.cfg.Logger.Warn("lease is unreadable: do all sidecars run the same version?", "error", err)
-			return false
 		}
 		l.members.update(time.Now(), owner, entry{revision: e.Revision(), announcement: a})
-	}
-	if owner == l.cfg.Owner {
-		l.detectConflictLocked()
+		l.detectConflictLocked(owner)
 	}
 	return l.members.heartbeatRevision > before
 }
 
-// detectConflictLocked looks whether another process has our key: of two at
-// one address the one that came last keeps it.
-func (l *Leases) detectConflictLocked() {
-	e, found := l.members.entries[l.cfg.Owner]
-	other := found && !e.released && e.Instance != l.members.self
-	if !other {
-		l.conflicting = false
+// detectConflictLocked looks whether another process at our address renews its
+// lease, other than the one that was here before: that one renews none after ours
+// is there.
+func (l *Leases) detectConflictLocked(owner string) {
+	if l.conflicted || !l.claimed || l.members.resync != nil || !instance.Others(owner, l.cfg.Owner) {
 		return
 	}
-	if l.claimed && !l.conflicting {
-		l.conflicting = true
-		l.cfg.Logger.Error("another process announces our address: give each sidecar an address of its own", "owner", l.cfg.Owner)
-	}
+	l.conflicted = true
+	l.cfg.Logger.Error("another process announces our address: give each sidecar an address of its own", "address", instance.Address(owner))
 }
 
 // renew renews our lease once, and returns when to do it next. The message
 // carries its own time to live, which an Update of the bucket would drop, and
-// goes behind the newest revision, so that of two processes one learns of the
-// other.
+// goes behind the newest revision, so that none that was late overwrites another.
 func (l *Leases) renew(ctx context.Context) time.Duration {
 	l.mu.Lock()
-	a := announcement{Owner: l.cfg.Owner, Instance: l.members.self, Since: l.since, Draining: l.draining}
-	after, conflicting := l.revision, l.conflicting
+	a := announcement{Version: leaseVersion, Owner: l.cfg.Owner, Since: l.since, Draining: l.draining, Reads: l.cfg.Reads}
+	after := l.revision
 	l.mu.Unlock()
-	if conflicting {
-		return l.renewInterval()
-	}
 	value, err := json.Marshal(a)
 	if err != nil {
 		panic(err) // a struct of strings
@@ -179,7 +169,7 @@ func (l *Leases) release(ctx context.Context) error {
 	if !wrongSequence(err) {
 		return err
 	}
-	// A renewal whose answer was lost may have got there, or another process.
+	// A renewal whose answer was lost may have got there.
 	kv, err := l.backend.openBucket(ctx)
 	if err != nil {
 		return err
@@ -189,9 +179,6 @@ func (l *Leases) release(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return err
-	}
-	if a, err := parseAnnouncement(l.cfg.Owner, e.Value()); err != nil || a.Instance != l.members.self {
 		return err
 	}
 	return remove(e.Revision())

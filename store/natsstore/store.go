@@ -8,7 +8,7 @@
 // on every append, which is the fence (I5).
 //
 // Sidecars that share the journal announce themselves in the key-value bucket
-// WSR_LEASE (Announce), one key per address.
+// WSR_LEASE (Announce), one key per process.
 //
 // A user in an external server needs to publish to
 //

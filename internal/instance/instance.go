@@ -1,4 +1,4 @@
-// Package owner names the processes that sessions belong to. An address alone does
+// Package instance names the processes that sessions belong to. An address alone does
 // not do: it may be another's by now, and a process that restarts in place is not
 // the one whose app sockets it would answer for. So an owner is an instance at an
 // address, and named by one text, the same in tokens, records, leases and between
@@ -7,7 +7,7 @@
 //	instance "@" address
 //
 // To all but this package the text is opaque.
-package owner
+package instance
 
 import (
 	"crypto/rand"
