@@ -18,6 +18,7 @@ type closing struct {
 	reason   string    // with code: what the side that closed first said
 	deadline time.Time // when waiting for the other side ends; zero is never
 	failed   error     // what Close returns, if not nil
+	hurried  bool      // an attempt to resume that was stuck has been given up for the close
 }
 
 func (c *closing) started() bool { return c.local || c.remote }
@@ -64,8 +65,8 @@ func (m *machine) close(now time.Time, code ws.StatusCode, reason string) {
 	m.closing.deadline = now.Add(maxCloseWait)
 	m.in.discard(now)
 	m.setState(StateClosing)
-	if m.current == nil && !m.plain {
-		m.dial.hasten(now) // the wait for the next attempt may be longer than that for the close
+	if m.current == nil && !m.plain && !m.dial.busy {
+		m.tryNow(now) // the wait for the next attempt may be longer than that for the close
 	}
 }
 

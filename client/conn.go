@@ -48,6 +48,7 @@ type Conn struct {
 	ctx    context.Context // ends with the session
 	cancel context.CancelFunc
 	events chan Event
+	began  time.Time
 
 	tasks sync.WaitGroup // goroutines of connections and dials
 
@@ -57,6 +58,8 @@ type Conn struct {
 	timer    *time.Timer
 	armed    time.Time // when timer fires; zero is never
 	released bool
+	slept    time.Duration // by how much the wall clock has got ahead of the monotonic one since began
+	dialling dialling      // the attempt to resume
 
 	arrived   signal // a message for Read, WELCOME, or the end
 	freed     signal // an acknowledgement, room in the outbox, or the end
@@ -220,6 +223,17 @@ func (c *Conn) CloseNow() error {
 	c.mu.Unlock()
 	c.tasks.Wait()
 	return nil
+}
+
+// NetworkChanged tells that the network may have changed or come back: a
+// connection is probed, and given up if nothing comes for 2 s, and an attempt to
+// resume is made now. Programs need not call it; it saves them a wait.
+func (c *Conn) NetworkChanged() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	c.m.networkChanged(now)
+	c.perform(now)
 }
 
 // Subprotocol returns what the app chose of Options.Subprotocols, or "".

@@ -1,7 +1,11 @@
 package client
 
 import (
+	"errors"
+	"syscall"
 	"time"
+
+	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
@@ -22,6 +26,8 @@ type connection struct {
 	lastReceived time.Time        // when bytes came last
 	superseding  bool             // we dialled another one, so a 4409 may be due to that
 	probed       bool             // a HEARTBEAT was sent because of the present silence
+	answerBy     time.Time        // when something must have come since the network changed; zero is never
+	leaving      bool             // GOAWAY came here
 
 	newestBeat     heartbeat.Newest
 	heartbeatReply *[wire.HeartbeatPayload]byte // payload of the HEARTBEAT to be answered
@@ -36,7 +42,28 @@ type connection struct {
 	// closed is set when the connection has ended for the machine. The driver
 	// writes finalBytes, if the peer still takes them, and closes the socket.
 	closed     *wire.CloseError
+	cause      error // what broke it, if it broke
 	finalBytes []byte
+}
+
+// alone reports whether a connection that ended with code was lost by itself, as
+// far as is known. When the other end did it, its process may be gone, and other
+// clients may have lost theirs.
+func (conn *connection) alone(code ws.StatusCode) bool {
+	return conn.leaving || code == wire.CodeTimeout || lostHere(conn.cause)
+}
+
+// lostHere reports whether an error of a socket says that this host, or its
+// network, lost the connection.
+func lostHere(err error) bool {
+	for _, e := range [...]syscall.Errno{
+		syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ENETDOWN, syscall.ENETRESET, syscall.ECONNABORTED,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // Implementation limits of a connection's input.

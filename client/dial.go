@@ -51,14 +51,14 @@ func dial(ctx context.Context, url string, opts *Options) (*Conn, *http.Response
 		return nil, nil, err
 	}
 	o := c.m.firstOffer()
-	u, resp, err := c.handshake(ctx, o.Protocols())
+	u, resp, err := c.handshake(ctx, o.Protocols(), 0)
 	err = refusedBySidecar(resp, err)
 	if status, ok := errors.AsType[ws.StatusError](err); ok && status == http.StatusBadRequest {
-		u, resp, err = c.handshake(ctx, o.Protocols())
+		u, resp, err = c.handshake(ctx, o.Protocols(), 0)
 		err = refusedBySidecar(resp, err)
 	}
 	if err != nil && refusesSubprotocols(err) {
-		u, resp, err = c.handshake(ctx, o.App)
+		u, resp, err = c.handshake(ctx, o.App, 0)
 	}
 	if err != nil {
 		c.cancel()
@@ -90,16 +90,17 @@ func newConn(url string, opts *Options) (*Conn, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	cfg, err := opts.settings()
+	own := opts.clone()
+	cfg, err := own.settings()
 	if err != nil {
 		return nil, err
 	}
 	var seed [32]byte
 	cryptorand.Read(seed[:]) // never fails
 	c := &Conn{
-		url: u, opts: *opts, log: opts.Logger,
-		events: make(chan Event, eventBuffer),
-		m:      newMachine(cfg, rand.New(rand.NewChaCha8(seed))),
+		url: u, opts: own, log: own.Logger,
+		events: make(chan Event, eventBuffer), began: time.Now(),
+		m: newMachine(cfg, rand.New(rand.NewChaCha8(seed))),
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -141,36 +142,4 @@ func (c *Conn) open(ctx context.Context, o offer, u *upgraded) error {
 		return fmt.Errorf("client: dial %s: %w", c.url.Host, c.m.err)
 	}
 	return nil
-}
-
-// redial makes one attempt to resume.
-func (c *Conn) redial(o offer) {
-	u, resp, err := c.handshake(c.ctx, o.Protocols())
-	err = refusedBySidecar(resp, err)
-	bare := refusesSubprotocols(err)
-	if err == nil && u.protocol != wire.Subprotocol {
-		_ = u.conn.Close()
-		bare, err = true, fmt.Errorf("client: dial %s: no sidecar answers", c.url.Host)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	if err != nil {
-		c.log.Info("client: resume failed", slog.Any("error", err))
-		if bare {
-			c.m.answeredBare()
-		} else if errors.As(err, new(*RefusedError)) {
-			c.m.dial.bare = 0
-		}
-		c.m.dialFailed(now)
-		c.perform(now)
-		return
-	}
-	conn := c.m.attach(now, o)
-	if conn == nil {
-		_ = u.conn.Close()
-		return
-	}
-	c.start(conn, u.conn, u.early)
-	c.perform(now)
 }

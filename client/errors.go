@@ -3,6 +3,8 @@ package client
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -28,12 +30,33 @@ func (e *CloseError) Error() string {
 	if e.Reason != "" {
 		s += " " + e.Reason
 	}
+	if e.cause != nil && e.cause != net.ErrClosed {
+		s += ": " + e.cause.Error()
+	}
 	return s
 }
 
-// Unwrap returns net.ErrClosed after a Close of this program, and
-// io.ErrUnexpectedEOF when a connection without a sidecar ended.
+// Unwrap returns net.ErrClosed after a Close of this program, and what wraps
+// io.ErrUnexpectedEOF when a connection without a sidecar ended otherwise than
+// by a close frame.
 func (e *CloseError) Unwrap() error { return e.cause }
+
+// ended returns the error of a session that was no more than its connection.
+// Reason is for what the peer said, so the error of a socket is not in it.
+func ended(ce *wire.CloseError, why error) error {
+	e := &CloseError{Code: int(ce.Code), Remote: ce.Remote, cause: io.ErrUnexpectedEOF}
+	if ce.Remote {
+		e.Reason = ce.Reason
+		return e
+	}
+	if why == nil && ce.Reason != "" {
+		why = errors.New(ce.Reason)
+	}
+	if why != nil && why != io.EOF {
+		e.cause = fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, why)
+	}
+	return e
+}
 
 // CloseStatus returns the close code of the first CloseError that err wraps,
 // or -1.
@@ -65,8 +88,20 @@ func refusedBySidecar(resp *http.Response, err error) error {
 	if err == nil || resp == nil || resp.Header.Get("Wsr-Refused") == "" {
 		return err
 	}
-	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16) // 0 if it is a date: sidecars send none
-	return &RefusedError{Reason: resp.Header.Get("Wsr-Refused"), RetryAfter: time.Duration(seconds) * time.Second, cause: err}
+	return &RefusedError{Reason: resp.Header.Get("Wsr-Refused"), RetryAfter: retryAfter(resp, time.Now()), cause: err}
+}
+
+// retryAfter returns the wait that a response asks for (RFC 9110 §10.2.3); 0:
+// none, or a past time.
+func retryAfter(resp *http.Response, now time.Time) time.Duration {
+	v := resp.Header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
 }
 
 // LostReason says why a session cannot be resumed.

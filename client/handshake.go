@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -33,15 +34,20 @@ type upgraded struct {
 
 var errResponseHeader = errors.New("response header is too large")
 
+// handshakeTimeout returns how long one dial may take; negative is no limit.
+func (c *Conn) handshakeTimeout() time.Duration {
+	return cmp.Or(c.opts.HandshakeTimeout, DefaultHandshakeTimeout)
+}
+
 // handshake dials once and upgrades. The response is not nil if the server
-// sent one.
-func (c *Conn) handshake(ctx context.Context, protocols []string) (*upgraded, *http.Response, error) {
-	if t := cmp.Or(c.opts.HandshakeTimeout, DefaultHandshakeTimeout); t > 0 {
+// sent one. The connection must come within connectWait, unless that is 0.
+func (c *Conn) handshake(ctx context.Context, protocols []string, connectWait time.Duration) (*upgraded, *http.Response, error) {
+	if t := c.handshakeTimeout(); t > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, t)
 		defer cancel()
 	}
-	header, err := c.header(ctx)
+	header, err := guarded(ctx, func() (http.Header, error) { return c.header(ctx) }, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("client: dial %s: header: %w", c.url.Host, err)
 	}
@@ -50,7 +56,7 @@ func (c *Conn) handshake(ctx context.Context, protocols []string) (*upgraded, *h
 		Protocols:     protocols,
 		Host:          header.Get("Host"),
 		TLSConfig:     c.opts.TLSConfig,
-		NetDial:       c.opts.NetDial,
+		NetDial:       c.netDial(connectWait),
 		OnHeader:      a.add,
 		OnStatusError: a.refused,
 		WrapConn:      func(conn net.Conn) net.Conn { a.conn = conn; return conn },
@@ -71,6 +77,73 @@ func (c *Conn) handshake(ctx context.Context, protocols []string) (*upgraded, *h
 	return u, a.switched(), nil
 }
 
+// errConnecting says that no connection came in time.
+var errConnecting = errors.New("no connection in time")
+
+// netDial returns a dial function that makes a connection within wait; 0 is no
+// limit of its own.
+func (c *Conn) netDial(wait time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	dial := c.opts.NetDial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if wait > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, wait)
+			defer cancel()
+		}
+		conn, err := guarded(ctx, func() (net.Conn, error) { return dial(ctx, network, addr) }, dropConn)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, fmt.Errorf("%w: %w", errConnecting, err)
+		case err == nil && conn == nil:
+			return nil, errors.New("NetDial returned no connection")
+		}
+		return conn, err
+	}
+}
+
+func dropConn(conn net.Conn) {
+	if conn != nil {
+		_ = conn.Close()
+	}
+}
+
+// guarded calls a function of the program. It returns when ctx ends, even if the
+// function does not; drop, if not nil, then has a result that comes too late. A
+// panic is an error like any other: there may be nobody who could recover it.
+func guarded[T any](ctx context.Context, f func() (T, error), drop func(T)) (T, error) {
+	type result struct {
+		v   T
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		var r result
+		defer func() {
+			if p := recover(); p != nil {
+				r.err = fmt.Errorf("panic: %v", p)
+			}
+			select {
+			case done <- r:
+			case <-ctx.Done():
+				if r.err == nil && drop != nil {
+					drop(r.v)
+				}
+			}
+		}()
+		r.v, r.err = f()
+	}()
+	select {
+	case r := <-done:
+		return r.v, r.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
 // reserved are the handshake's own headers.
 var reserved = [...]string{
 	"Connection", "Upgrade", "Sec-Websocket-Key", "Sec-Websocket-Version",
@@ -89,7 +162,7 @@ func (c *Conn) header(ctx context.Context) (http.Header, error) {
 			return nil, err
 		}
 		for k, v := range fresh {
-			h[http.CanonicalHeaderKey(k)] = v
+			h[http.CanonicalHeaderKey(k)] = slices.Clone(v)
 		}
 	}
 	for _, k := range reserved {

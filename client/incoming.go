@@ -33,7 +33,7 @@ func (m *machine) receive(now time.Time, conn *connection) {
 // received handles n bytes that were read into conn's input.
 func (m *machine) received(now time.Time, conn *connection, n int) {
 	conn.input.added(n)
-	conn.lastReceived, conn.probed = now, false
+	conn.lastReceived, conn.probed, conn.answerBy = now, false, time.Time{}
 	m.receive(now, conn)
 }
 

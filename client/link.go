@@ -80,7 +80,7 @@ func (c *Conn) feed(l *link, n int, err error) bool {
 	}
 	if err != nil && conn.closed == nil {
 		now = time.Now()
-		c.m.broken(now, conn, err.Error())
+		c.m.broken(now, conn, err)
 		c.perform(now)
 	}
 	return conn.closed == nil
@@ -105,7 +105,7 @@ func (c *Conn) writeTo(l *link) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			now := time.Now()
-			c.m.broken(now, l.conn, err.Error())
+			c.m.broken(now, l.conn, err)
 			c.perform(now)
 			return
 		}

@@ -85,7 +85,7 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// A process that stood still does not blame the sidecar.
+// A process that stood still does not give the sidecar up.
 func TestStalledProcess(t *testing.T) {
 	w := newWorld(t, 0)
 	at := w.m.deadline()

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"io"
 	"math/rand/v2"
 	"time"
 
@@ -84,9 +83,9 @@ func newMachine(cfg settings, random *rand.Rand) *machine {
 
 // attach adds a connection whose handshake, with the offer of wantDial or
 // firstOffer, was answered with wsr.v1. It returns nil if the session has
-// ended.
+// ended, or the attempt was given up.
 func (m *machine) attach(now time.Time, o offer) *connection {
-	if m.err != nil {
+	if !m.underWay(&o) {
 		return nil
 	}
 	conn := &connection{offer: o, since: now, lastReceived: now}
@@ -146,7 +145,7 @@ func (m *machine) drop(now time.Time, conn *connection, ce *wire.CloseError, fau
 	}
 	conn.closed = ce
 	if conn == m.current && !m.plain && ce.Remote && refuses(ce.Code) {
-		m.out.blame(ce.Code)
+		m.out.refused(ce.Code)
 	}
 	if !m.midMessage(conn) && !(m.plain && conn.closeSent) {
 		conn.finalBytes = m.appendCloseFrame(conn.finalBytes, ce)
@@ -175,7 +174,7 @@ func (m *machine) detached(now time.Time, conn *connection, ce *wire.CloseError,
 	case m.plain && conn.closeSent, conn.closeSent && m.closing.remote && ce.Remote:
 		m.end(m.closing.err())
 	case m.plain, conn.offer.first && !conn.welcomed:
-		m.end(&CloseError{Code: int(ce.Code), Reason: ce.Reason, Remote: ce.Remote, cause: io.ErrUnexpectedEOF})
+		m.end(ended(ce, conn.cause))
 	case !conn.welcomed:
 		m.dialFailed(now)
 	default:
@@ -183,13 +182,16 @@ func (m *machine) detached(now time.Time, conn *connection, ce *wire.CloseError,
 		if m.state == StateConnected {
 			m.setState(StateReconnecting)
 		}
-		m.dial.connectionLost(now, now.Sub(conn.since), fault)
+		m.dial.connectionLost(now, now.Sub(conn.since), fault, conn.alone(ce.Code))
 	}
 }
 
 // broken handles the loss of a connection without a close frame.
-func (m *machine) broken(now time.Time, conn *connection, why string) {
-	m.drop(now, conn, &wire.CloseError{Code: ws.StatusAbnormalClosure, Reason: why}, false)
+func (m *machine) broken(now time.Time, conn *connection, why error) {
+	if conn.closed == nil {
+		conn.cause = why
+	}
+	m.drop(now, conn, &wire.CloseError{Code: ws.StatusAbnormalClosure}, false)
 }
 
 // violation ends a connection on which the sidecar violated PROTOCOL.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -108,7 +109,7 @@ func (w *world) up(p *pair, n int) {
 
 func (w *world) cut(p *pair) {
 	if p.c.closed == nil {
-		w.m.broken(w.now, p.c, "cut")
+		w.m.broken(w.now, p.c, io.EOF)
 	}
 	p.s.ended = true
 	w.wires = slices.DeleteFunc(w.wires, func(q *pair) bool { return q == p })

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/backoff"
@@ -34,6 +35,14 @@ const (
 	// defaultMaxWait is what a client is late at most after a long outage.
 	defaultMaxWait = 5 * time.Second
 
+	// defaultFactor makes a wait about a quarter of the outage so far, so that
+	// the median client is late by a seventh of it.
+	defaultFactor = 1.25
+
+	// defaultJitter spreads waits from next to nothing to twice their mean, so
+	// that those who lost the sidecar together come back one by one.
+	defaultJitter = 1
+
 	// DefaultAckDelay is below WSR_PERSIST_AFTER (50 ms) by more than most
 	// round trips take: what is acknowledged in time never touches the journal.
 	DefaultAckDelay = 20 * time.Millisecond
@@ -43,8 +52,8 @@ const (
 // Options.MaxMessage leaves it to the sidecar: memory is ours, not its.
 const maxAnnounced = 64 << 20
 
-// Options are optional, as is each field. Dial copies what it needs; the
-// header maps, slices and functions must not be changed while a Conn lives.
+// Options are optional, as is each field. Dial copies them, so that they may be
+// changed and used again. A panic of a function fails what it was called for.
 type Options struct {
 	// HTTPHeader is sent with every handshake. Headers of the WebSocket
 	// handshake itself in it are ignored; Host replaces the URL's.
@@ -78,7 +87,7 @@ type Options struct {
 	// Restore returns. Meanwhile Read goes on, and may bring answers. ctx ends
 	// when the connection breaks or the app is replaced again; then Restore is
 	// called anew, once it has returned. It must not take longer than 30 s, and
-	// not call Close or CloseNow. After an error the session is closed with 1012.
+	// not call Close. After an error the session is closed with 1012.
 	// With Restore, Adopt need not be set.
 	Restore func(ctx context.Context, w *RestoreWriter) error
 
@@ -114,17 +123,29 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Backoff says how the waits between attempts to resume grow. The first
-// attempt after a break comes at a random moment within the time that the
-// sidecar asks for: 3 ms for each of its sessions, and at most 5 s. One is made
-// at once when the program closes.
+// Backoff says how the waits between attempts to resume grow. If the other side
+// ended the connection, and so perhaps those of others, the first attempt comes
+// at a random moment within the time that the sidecar asks for: 3 ms for each of
+// its sessions, and at most 5 s. It comes at once if the connection was lost on
+// this side, or had been silent; so does one when the program closes, or calls
+// NetworkChanged. A server that asks for a wait when it refuses (Retry-After)
+// gets it, up to 30 s.
 // The waits are short again once a connection has lasted for 3 s.
 type Backoff struct {
 	Base     time.Duration // the first wait; 100 ms by default, and at least
 	Max      time.Duration // the longest wait; by default what the sidecar asks for, 5 s of a small one, and at most 30 s
-	Factor   float64       // growth; 2 by default
-	Jitter   float64       // share by which a wait varies; 0.25 by default, negative is off
+	Factor   float64       // growth; 1.25 by default
+	Jitter   float64       // share by which a wait varies, at most 1, the default; negative is off
 	Attempts int           // failures in a row after which the session is given up; 0 is no limit
+}
+
+// clone returns a copy that the program cannot change.
+func (o *Options) clone() Options {
+	own := *o
+	own.HTTPHeader = o.HTTPHeader.Clone()
+	own.Subprotocols = slices.Clone(o.Subprotocols)
+	own.TLSConfig = o.TLSConfig.Clone()
+	return own
 }
 
 // settings are the Options that the machine needs, with defaults.
@@ -159,7 +180,7 @@ func (o *Options) settings() (settings, error) {
 		ack:        seqwindow.AckPolicy{Delay: cmp.Or(o.AckDelay, DefaultAckDelay)},
 		backoff: backoff.Policy{
 			Base: o.Backoff.Base, Max: cmp.Or(o.Backoff.Max, defaultMaxWait),
-			Factor: o.Backoff.Factor, Jitter: o.Backoff.Jitter,
+			Factor: cmp.Or(o.Backoff.Factor, defaultFactor), Jitter: cmp.Or(o.Backoff.Jitter, defaultJitter),
 			Attempts: o.Backoff.Attempts,
 		},
 		ownMaxWait: o.Backoff.Max != 0,

@@ -32,15 +32,15 @@ type outbox struct {
 	parts         [][]byte         // scratch
 
 	// A message may be what the peer, or something on the way, refuses (PROTOCOL
-	// §9.1). Up to suspects only one at a time is sent.
-	suspects seqwindow.Serial
-	accused  accusation
+	// §9.1). Up to singly only one at a time is sent.
+	singly   seqwindow.Serial
+	refusal  refusal
 	rejected []seqwindow.Serial // the newest that were put out of the outbox
 }
 
-// An accusation is against the message that was alone under way when a
-// connection ended with code; none if that is 0.
-type accusation struct {
+// A refusal names the message that was alone under way when a connection ended
+// with code; there was none if that is 0.
+type refusal struct {
 	at   seqwindow.Serial
 	code ws.StatusCode
 }
@@ -55,7 +55,7 @@ func messageCost(raw int) int { return raw - 6 + 16 }
 func (o *outbox) init(limits seqwindow.Limits, acked seqwindow.Serial, limit int) {
 	o.window.Init(seqwindow.NewPool(0), limits, acked)
 	o.acked, o.highest, o.awaited, o.admitted, o.limit = acked, acked, acked, acked, limit
-	o.suspects = acked
+	o.singly = acked
 }
 
 // add appends a frame and returns its position; seqwindow.ErrFull says that
@@ -106,43 +106,43 @@ func (o *outbox) restart(position seqwindow.Serial) error {
 }
 
 func (o *outbox) setAcked(position seqwindow.Serial) {
-	if o.acked = position; seqwindow.Less(o.suspects, position) {
-		o.suspects = position
+	if o.acked = position; seqwindow.Less(o.singly, position) {
+		o.singly = position
 	}
 }
 
-// cautious reports whether only one message may be under way: one of them ended
+// oneByOne reports whether only one message may be under way: one of them ended
 // a connection, and it is not known which.
-func (o *outbox) cautious() bool { return seqwindow.Less(o.acked, o.suspects) }
+func (o *outbox) oneByOne() bool { return seqwindow.Less(o.acked, o.singly) }
 
-// blame handles that a connection ended with a code that refuses a message.
-func (o *outbox) blame(code ws.StatusCode) {
+// refused handles that a connection ended with a code that refuses a message.
+func (o *outbox) refused(code ws.StatusCode) {
 	last := o.window.Sent()
 	if o.window.MidMessage() {
 		last++
 	}
 	switch {
 	case seqwindow.LessEq(last, o.acked): // none was under way
-	case o.cautious():
-		o.accused = accusation{last, code}
+	case o.oneByOne():
+		o.refusal = refusal{last, code}
 	default:
-		o.suspects = last
+		o.singly = last
 	}
 }
 
-// reject puts a frame in the place of the accused message, unless that was
+// reject puts a frame in the place of the refused message, unless that was
 // acknowledged, and returns the message's. Nothing was sent yet on this
 // connection.
 func (o *outbox) reject(skipped []byte) (raw []byte, code ws.StatusCode) {
-	accused := o.accused
-	o.accused = accusation{}
-	if accused.code == 0 || accused.at != o.window.Acked()+1 {
+	r := o.refusal
+	o.refusal = refusal{}
+	if r.code == 0 || r.at != o.window.Acked()+1 {
 		return nil, 0
 	}
 	var rest seqwindow.Sender
 	rest.Init(seqwindow.NewPool(0), seqwindow.Limits{Messages: o.window.Len(), Bytes: o.window.Bytes() + len(skipped)}, o.window.Acked())
 	o.window.Each(o.window.Acked(), func(seq seqwindow.Serial, stamp uint32, parts [][]byte) bool {
-		if seq == accused.at {
+		if seq == r.at {
 			raw, parts = bytes.Join(parts, nil), [][]byte{skipped}
 		}
 		if err := rest.AppendV(parts, stamp); err != nil {
@@ -155,8 +155,8 @@ func (o *outbox) reject(skipped []byte) (raw []byte, code ws.StatusCode) {
 	if len(o.rejected) == maxRejected {
 		o.rejected = o.rejected[1:]
 	}
-	o.rejected = append(o.rejected, accused.at)
-	return raw, accused.code
+	o.rejected = append(o.rejected, r.at)
+	return raw, r.code
 }
 
 // ack handles an acknowledgement, seq being the number on the wire. One that
@@ -206,7 +206,7 @@ func (o *outbox) size(s seqwindow.Serial) int {
 // in any case (PROTOCOL §5.3). It reports whether there is something to take.
 func (o *outbox) admit() bool {
 	limit := o.limit
-	if o.cautious() {
+	if o.oneByOne() {
 		limit = 0
 	}
 	for o.admitted != o.window.Head() {

@@ -64,19 +64,32 @@ func (c *Conn) perform(now time.Time) {
 	if !c.armed.IsZero() && now.After(c.armed) {
 		late = now.Sub(c.armed)
 	}
+	if c.hasSlept(now) {
+		c.m.networkChanged(now)
+	}
 	c.m.tick(now, late)
 	c.postEvents()
 	c.runRestore()
 	connEnded := c.serviceLinks(now)
-	if o, ok := c.m.wantDial(now); ok {
-		c.tasks.Go(func() { c.redial(o) })
-	}
+	c.startDial(now)
 	c.notify(connEnded)
 	if c.m.err != nil {
 		c.release()
 		return
 	}
 	c.armTimer(now)
+}
+
+// maxClockStep is how far the wall clock may get ahead without it meaning that
+// this computer has slept, during which the monotonic clock may stand still.
+const maxClockStep = 2 * time.Second
+
+// hasSlept reports whether this computer has slept since the last call.
+func (c *Conn) hasSlept(now time.Time) bool {
+	ahead := now.Round(0).Sub(c.began.Round(0)) - now.Sub(c.began)
+	slept := ahead-c.slept > maxClockStep
+	c.slept = ahead
+	return slept
 }
 
 // postEvents passes the machine's events on.

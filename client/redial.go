@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/backoff"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -17,10 +19,15 @@ const (
 	stableLifetime        = 3 * time.Second
 )
 
+// stuckAttempt is the age from which an attempt to resume may be given up for a
+// new one, when something says that the new one may fare better.
+const stuckAttempt = 2 * time.Second
+
 // redial schedules the dials of resumes.
 type redial struct {
 	at     time.Time // of the next attempt; zero is none
 	busy   bool      // an attempt is under way: a dial, or its connection before WELCOME
+	since  time.Time // when the attempt under way began
 	tried  bool      // an attempt was made since the series began
 	bare   int       // answers of servers without a sidecar since one with a sidecar answered
 	series backoff.Backoff
@@ -45,15 +52,19 @@ func (d *redial) asked(w *wire.WelcomeMessage) {
 }
 
 // connectionLost schedules a dial after the loss of a connection that lived so
-// long; fault is that of machine.drop.
-func (d *redial) connectionLost(now time.Time, lived time.Duration, fault bool) {
+// long; fault is that of machine.drop. alone reports whether nothing suggests
+// that other clients lost theirs in this moment (PROTOCOL §4.2).
+func (d *redial) connectionLost(now time.Time, lived time.Duration, fault, alone bool) {
 	if !fault && lived >= stableLifetime {
 		d.reset()
 	}
 	if d.busy {
 		return // the attempt under way may replace it
 	}
-	d.at = now.Add(time.Duration(d.random.Float64() * float64(d.first)))
+	d.at = now
+	if !alone {
+		d.at = now.Add(time.Duration(d.random.Float64() * float64(d.first)))
+	}
 	if fault || d.tried || lived < minConnectionLifetime {
 		d.backOff(now)
 	}
@@ -67,14 +78,6 @@ func (d *redial) reset() {
 	d.tried = false
 }
 
-// hasten makes the next attempt now, if none is under way.
-func (d *redial) hasten(now time.Time) {
-	if !d.busy {
-		d.reset()
-		d.at = now
-	}
-}
-
 // backOff schedules the next attempt after a wait, and reports whether there is
 // one.
 func (d *redial) backOff(now time.Time) bool {
@@ -82,6 +85,51 @@ func (d *redial) backOff(now time.Time) bool {
 	after, ok := d.series.Next()
 	d.at = now.Add(after)
 	return ok
+}
+
+// tryNow makes an attempt now, if none is under way.
+func (m *machine) tryNow(now time.Time) {
+	if d := &m.dial; !d.busy && m.err == nil {
+		d.reset()
+		d.at = now
+	}
+}
+
+// giveUpAttempt ends the attempt under way.
+func (m *machine) giveUpAttempt(now time.Time) {
+	if conn := m.awaitingWelcome(); conn != nil {
+		m.drop(now, conn, &wire.CloseError{Code: ws.StatusNormalClosure}, false)
+	}
+	m.dial.busy = false
+}
+
+// awaitingWelcome returns the connection of the attempt under way, if its
+// handshake was answered.
+func (m *machine) awaitingWelcome() *connection {
+	for _, conn := range [...]*connection{m.next, m.current} {
+		if conn != nil && !conn.welcomed {
+			return conn
+		}
+	}
+	return nil
+}
+
+// networkChanged handles that the network may have changed, or that this process
+// stood still: finds out which connection still works.
+func (m *machine) networkChanged(now time.Time) {
+	switch conn := m.current; {
+	case m.plain || m.err != nil || m.token == "":
+	case conn == nil || !conn.welcomed:
+		if m.dial.busy && now.Sub(m.dial.since) >= stuckAttempt {
+			m.giveUpAttempt(now)
+		}
+		m.tryNow(now)
+	default:
+		conn.probeDue = true
+		if conn.answerBy.IsZero() {
+			conn.answerBy = now.Add(maxProbeWait)
+		}
+	}
 }
 
 // An offer is what a handshake offers (PROTOCOL §2.1).
@@ -103,7 +151,7 @@ func (m *machine) wantDial(now time.Time) (offer, bool) {
 	if m.err != nil || m.dial.busy || m.dial.at.IsZero() || now.Before(m.dial.at) {
 		return offer{}, false
 	}
-	m.dial.busy, m.dial.at = true, time.Time{}
+	m.dial.busy, m.dial.since, m.dial.at = true, now, time.Time{}
 	o := m.firstOffer()
 	o.first = false
 	m.attempts++
@@ -114,7 +162,7 @@ func (m *machine) wantDial(now time.Time) (offer, bool) {
 		// not known before WELCOME.
 		m.current.superseding = true
 	case m.restore.active: // what restores the app's context goes first (PROTOCOL §8.6)
-	case m.out.cautious(): // WELCOME tells whether the accused message arrived after all
+	case m.out.oneByOne(): // WELCOME tells whether the refused message arrived after all
 	default:
 		// PROTOCOL §2.1: 0 means that no data is sent before WELCOME. After a
 		// wrap the number itself can be 0, and means the same.
@@ -150,11 +198,26 @@ func (m *machine) answeredBare() {
 	}
 }
 
+// retryAfter handles that the server that refused an attempt asks for a longer
+// wait. A close does not wait for it.
+func (m *machine) retryAfter(d time.Duration) {
+	if !m.dial.at.IsZero() && !m.closing.local {
+		m.dial.at = m.dial.at.Add(min(d, backoff.Longest))
+	}
+}
+
+// underWay reports whether o is that of the attempt under way, and not of one
+// that was given up.
+func (m *machine) underWay(o *offer) bool {
+	return m.err == nil && (o.Resume == nil || m.dial.busy && o.Resume.Attempt == m.attempts)
+}
+
 // goAway schedules the move to another connection while this one works, at a
 // random time within delay, so that all clients do not move at once (PROTOCOL
 // §4.6).
 func (m *machine) goAway(now time.Time, delay time.Duration) {
 	m.events = append(m.events, Event{Kind: EventGoAway, State: m.state})
+	m.current.leaving = true
 	if !m.dial.busy {
 		m.dial.at = now.Add(time.Duration(m.random.Float64() * float64(delay)))
 	}

@@ -157,7 +157,7 @@ func (c *Conn) runRestore() {
 	ctx, cancel := context.WithCancel(c.ctx)
 	c.stopRestore, c.restoreNumber = cancel, n
 	c.tasks.Go(func() {
-		err := c.opts.Restore(ctx, &RestoreWriter{c, n})
+		_, err := guarded(c.ctx, func() (struct{}, error) { return struct{}{}, c.opts.Restore(ctx, &RestoreWriter{c, n}) }, nil)
 		cancel()
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -27,7 +27,7 @@ func comeback(t *testing.T, seed uint64, opts *Options, first, most time.Duratio
 	now = now.Add(time.Minute)
 	m.drop(now, conn, &wire.CloseError{Code: 1006}, false)
 	at = m.dial.at.Sub(now)
-	for range 20 {
+	for range 40 {
 		now = m.dial.at
 		m.dial.busy = true
 		m.dialFailed(now)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +45,8 @@ func (r *rehearsal) do(f []string) {
 				r.m.out.awaited = at
 			}
 		}
+	case "wakes":
+		r.m.networkChanged(r.now)
 	case "close":
 		code, reason := r.code(f[1:])
 		r.m.close(r.now, code, reason)
@@ -114,7 +117,7 @@ func (r *rehearsal) sidecar(c *dialled, f []string) {
 	switch f[0] {
 	case "breaks":
 		r.forget(c)
-		r.m.broken(r.now, c.conn, "")
+		r.m.broken(r.now, c.conn, io.EOF)
 		return
 	case "closes":
 		code, reason := r.code(f[1:])

@@ -155,7 +155,7 @@ func (r *rehearsal) service() {
 	for _, c := range slices.Clone(r.conns) {
 		switch {
 		case c.conn == nil:
-			if r.m.err != nil {
+			if !r.m.underWay(&c.offer) {
 				r.abandon(c)
 			} else if !r.now.Before(c.by) {
 				r.abandon(c)

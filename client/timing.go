@@ -30,6 +30,7 @@ func (m *machine) deadline() time.Time {
 		sooner(m.silenceDeadline(conn))
 	}
 	sooner(m.closing.deadline)
+	sooner(m.hurryAt())
 	if !m.dial.busy {
 		sooner(m.dial.at)
 		sooner(m.expires)
@@ -40,12 +41,33 @@ func (m *machine) deadline() time.Time {
 // silenceDeadline returns when the sidecar's silence must be acted upon.
 func (m *machine) silenceDeadline(conn *connection) time.Time {
 	switch {
-	case m.interval == 0 || m.full():
-		return time.Time{} // the sidecar may be silent, or we do not read
+	case m.full():
+		return time.Time{} // we do not read
+	case !conn.answerBy.IsZero():
+		return conn.answerBy
+	case m.interval == 0:
+		return time.Time{} // the sidecar may be silent
 	case conn.probed:
 		return conn.lastReceived.Add(deadIntervals * m.interval)
 	}
 	return conn.lastReceived.Add(silentIntervals * m.interval)
+}
+
+// maxProbeWait is how long the answer to a probe may take after the network has
+// changed: a needless resume costs less than a longer wait.
+const maxProbeWait = 2 * time.Second
+
+// stuckClose is the age from which an attempt to resume is given up for a new one
+// once the program has closed, which waits for maxCloseWait only.
+const stuckClose = 500 * time.Millisecond
+
+// hurryAt returns when the attempt under way is given up for another one, since
+// the program has closed and does not wait long; zero is never.
+func (m *machine) hurryAt() time.Time {
+	if !m.closing.local || m.closing.hurried || !m.dial.busy || m.current != nil && m.current.welcomed {
+		return time.Time{}
+	}
+	return m.dial.since.Add(stuckClose)
 }
 
 // tick does what is due at now. late is how much later than the deadline that
@@ -68,6 +90,11 @@ func (m *machine) tick(now time.Time, late time.Duration) {
 			conn.ackDue = true
 		}
 		m.checkSilence(now, conn, late)
+	}
+	if at := m.hurryAt(); !at.IsZero() && !now.Before(at) {
+		m.closing.hurried = true
+		m.giveUpAttempt(now)
+		m.tryNow(now)
 	}
 	if !m.dial.busy && !m.expires.IsZero() && !now.Before(m.expires) {
 		m.lost(LostExpired)
@@ -93,8 +120,12 @@ func (m *machine) checkSilence(now time.Time, conn *connection, late time.Durati
 		// wait in the socket: probe before giving up.
 		conn.lastReceived = now.Add(-silentIntervals * m.interval)
 		conn.probed = false
+		if !conn.answerBy.IsZero() {
+			conn.answerBy = now.Add(maxProbeWait)
+			return
+		}
 	}
-	if !conn.probed {
+	if !conn.probed && conn.answerBy.IsZero() {
 		conn.probed, conn.probeDue = true, true
 		return
 	}

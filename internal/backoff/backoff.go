@@ -26,6 +26,7 @@ type Policy struct {
 	// Base is the first wait before jitter; 100 ms by default.
 	Base time.Duration
 	// Max is the longest wait, jitter included; 30 s by default, and at most.
+	// Waits vary there too, and are then shorter on average.
 	Max time.Duration
 	// Factor is how much longer each wait is than the one before; 2 by
 	// default. With 1 or less the wait is always Base.
@@ -51,7 +52,7 @@ type Backoff struct {
 // jitter is off.
 func New(p Policy, random func() float64) Backoff {
 	p = p.settled()
-	return Backoff{policy: p, random: random, wait: float64(p.Base)}
+	return Backoff{policy: p, random: random, wait: p.first()}
 }
 
 // Next returns how long to wait before the next attempt. Once the policy's
@@ -66,7 +67,7 @@ func (b *Backoff) Next() (d time.Duration, ok bool) {
 	}
 	wait := b.wait
 	// Capped at every step, so the thousandth attempt overflows nothing.
-	b.wait = min(b.wait*p.Factor, float64(p.Max))
+	b.wait = min(b.wait*p.Factor, p.longest())
 	if p.Jitter > 0 {
 		wait *= 1 + p.Jitter*(2*b.random()-1)
 	}
@@ -78,14 +79,19 @@ func (b *Backoff) Next() (d time.Duration, ok bool) {
 func (b *Backoff) Succeeded() { b.made = 0 }
 
 // Reset starts the series anew: what the attempt led to has lasted.
-func (b *Backoff) Reset() { b.wait, b.made = float64(b.policy.Base), 0 }
+func (b *Backoff) Reset() { b.wait, b.made = b.policy.first(), 0 }
 
-// SetMax changes the policy's Max.
+// SetMax changes the policy's Max, which must be positive.
 func (b *Backoff) SetMax(d time.Duration) {
-	b.policy.Max = d
-	b.policy = b.policy.settled()
-	b.wait = min(b.wait, float64(b.policy.Max))
+	p := &b.policy // its zeros mean what they say by now
+	p.Max = min(max(d, Shortest), Longest)
+	p.Base = min(p.Base, p.Max)
+	b.wait = min(b.wait, b.policy.longest())
 }
+
+// first returns the first wait before jitter, and longest the longest.
+func (p *Policy) first() float64   { return min(float64(p.Base), p.longest()) }
+func (p *Policy) longest() float64 { return float64(p.Max) / (1 + p.Jitter) }
 
 // settled returns p with its defaults filled in and its limits applied. The
 // comparisons are written so that a number that is none falls on the safe

@@ -33,7 +33,7 @@ func TestLost(t *testing.T) {
 			{7 * time.Second, true, 400 * time.Millisecond, 8 * time.Second},
 			{9 * time.Second, true, 800 * time.Millisecond, 15 * time.Second},
 			{17 * time.Second, true, 1600 * time.Millisecond, 20 * time.Second},
-			{22 * time.Second, true, 2 * time.Second, 30 * time.Second},
+			{22 * time.Second, true, 1600 * time.Millisecond, 30 * time.Second},
 			{33 * time.Second, true, -1, 0},
 		},
 		"without a client it is given up sooner": {
@@ -69,7 +69,7 @@ func TestFailed(t *testing.T) {
 	var h History
 	s, _ := h.Lost(start, true, patience, middle)
 	now := start
-	for i, want := range []int{100, 200, 400, 800, 1600, 2000, 2000} {
+	for i, want := range []int{100, 200, 400, 800, 1600, 1600, 1600} {
 		if ok := s.Failed(now); !ok || s.Due.Sub(now) != time.Duration(want)*time.Millisecond {
 			t.Errorf("attempt %d: %v, %v, want %v ms", i+1, s.Due.Sub(now), ok, want)
 		}

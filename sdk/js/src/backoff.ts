@@ -4,8 +4,11 @@ const MIN_WAIT = 100;
 /** The longest wait, in ms: a client is back soon after the server, and within a session's time to live. */
 const MAX_WAIT = 30_000;
 
-/** How much longer each wait is than the one before, on average. */
-const FACTOR = 2;
+/**
+ * How much longer each wait is than the one before, on average: a wait is about a quarter of the outage so far, and
+ * the median page late by a seventh of it.
+ */
+const FACTOR = 1.25;
 
 /**
  * Spaces out the attempts to reach a server, so that many who lost it together do not return together: each
@@ -28,7 +31,7 @@ export class Backoff {
   /** How long to wait before the next attempt, in ms. With `atOnce` the first one of a series does not wait. */
   next(atOnce = false): number {
     const mean = this.#mean || (atOnce ? 0 : this.#base);
-    this.#mean = Math.min(mean * FACTOR || this.#base, this.#max);
+    this.#mean = Math.min(mean * FACTOR || this.#base, this.#max / 2);
     return mean && clamp(mean * 2 * this.#random(), this.#max);
   }
 

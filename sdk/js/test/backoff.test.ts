@@ -4,28 +4,25 @@ import { Backoff } from "../src/backoff.ts";
 
 const waits = (backoff: Backoff, n: number) => Array.from({ length: n }, () => backoff.next());
 
-test("the mean doubles up to the longest wait, and reset begins anew", () => {
-  const backoff = new Backoff(100, 30_000, () => 0.5);
-  assert.deepEqual(
-    waits(backoff, 11),
-    [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000],
-  );
+test("the mean grows by a quarter up to half of the longest wait, and reset begins anew", () => {
+  const backoff = new Backoff(1600, 8000, () => 0.5);
+  assert.deepEqual(waits(backoff, 6), [1600, 2000, 2500, 3125, 3906.25, 4000]);
   backoff.reset();
-  assert.deepEqual(waits(backoff, 2), [100, 200]);
+  assert.deepEqual(waits(backoff, 2), [1600, 2000]);
 });
 
 test("only the first attempt of a series can be immediate", () => {
   const backoff = new Backoff(100, 30_000, () => 0.5);
-  assert.deepEqual([backoff.next(true), backoff.next(true), backoff.next()], [0, 100, 200]);
+  assert.deepEqual([backoff.next(true), backoff.next(true), backoff.next()], [0, 100, 125]);
   backoff.reset();
-  assert.deepEqual([backoff.next(), backoff.next(true)], [100, 200]);
+  assert.deepEqual([backoff.next(), backoff.next(true)], [100, 125]);
 });
 
 test("the jitter is full: from the shortest wait to twice the mean", () => {
   assert.deepEqual(waits(new Backoff(1000, 5000, () => 0), 4), [100, 100, 100, 100]);
   const highest = 1 - 2 ** -53;
   for (const [i, wait] of waits(new Backoff(1000, 5000, () => highest), 4).entries()) {
-    assert.ok(Math.abs(wait - [2000, 4000, 5000, 5000][i]!) < 0.001, `${wait}`);
+    assert.ok(Math.abs(wait - [2000, 2500, 3125, 3906.25][i]!) < 0.001, `${wait}`);
   }
 });
 
@@ -44,5 +41,5 @@ test("no setting leads outside the limits", () => {
 });
 
 test("a base above the longest wait is the longest wait", () => {
-  assert.deepEqual(waits(new Backoff(9000, 2000, () => 0.5), 2), [2000, 2000]);
+  assert.deepEqual(waits(new Backoff(9000, 2000, () => 0.999), 2), [2000, 1998]);
 });

@@ -3,7 +3,7 @@ import { payload } from "../../src/heartbeat.ts";
 import { receive } from "../../src/incoming.ts";
 import { drop } from "../../src/machine.ts";
 import { isOwn } from "../../src/offer.ts";
-import { attach, attachPlain, broken } from "../../src/redial.ts";
+import { attach, attachPlain, broken, wake } from "../../src/redial.ts";
 import type { Data } from "../../src/store.ts";
 import { CODE, encodeAck, encodeBeat, encodeClose, escapeData, TYPE } from "../../src/wire.ts";
 import { encodeGoAway, encodeReset, encodeWelcome } from "../encode.ts";
@@ -37,6 +37,9 @@ export function play(stage: Stage, [command = "", ...words]: string[]): void {
       }
       break;
     }
+    case "wakes":
+      wake(stage.machine, stage.now);
+      break;
     case "close":
       close(stage.machine, stage.now, Number(first), words.slice(1).join(" "));
       break;

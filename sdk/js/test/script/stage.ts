@@ -208,7 +208,7 @@ export class Stage {
   /** Notes what happens. A line that repeats itself is counted. */
   private note(what: string): void {
     this.said++;
-    const after = this.now - this.began;
+    const after = Math.floor(this.now - this.began);
     const line = after > 0 ? `+${after}ms ${what}` : what;
     const [, times = "1", last] = this.log.at(-1)?.match(/^(?:(\d+) x )?(.*)$/) ?? [];
     if (last === line) {
