@@ -45,6 +45,14 @@ func (c *appContext) unsaved() bool   { return c.tracker != nil && c.tracker.Ver
 // restorable reports whether a fresh app socket would know what the old one did.
 func (c *appContext) restorable() bool { return c.tracker != nil && c.tracker.Complete() }
 
+// owes returns what the app owes the client, as far as its protocol shows it.
+func (c *appContext) owes() snapshot.Owed {
+	if c.tracker == nil {
+		return snapshot.OwedUnknown
+	}
+	return c.tracker.Owes()
+}
+
 func (c *appContext) setAttached(now time.Time, attached bool, s *Session) {
 	if c.tracker != nil {
 		c.tracker.Attach(now, attached)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/replytime"
+	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -107,7 +108,7 @@ func (s *Session) settleHandOver(now time.Time) {
 	s.queueAppClose(ws.StatusGoingAway, "moving")
 }
 
-// repliesEnd returns when no answer is expected any more.
+// repliesEnd returns when no answer is expected any more, by what was learned.
 func (s *Session) repliesEnd(e replytime.Expectation) monotime.Time {
 	if s.handover.fed == 0 {
 		return s.started
@@ -124,13 +125,22 @@ func (s *Session) quietAt() monotime.Time {
 	if s.queue.MidMessage() {
 		return s.handover.deadline // it is handed the rest
 	}
+	switch s.context.owes() {
+	case snapshot.OwedAnswer:
+		return s.handover.deadline
+	case snapshot.OwedNothing:
+		return min(s.repliesEnd(replytime.Expectation{Known: true}), s.handover.deadline)
+	}
 	return min(s.repliesEnd(s.replies.Path().Expect()), s.handover.deadline)
 }
 
-// mayBeOwed reports whether the app may have an answer under way. Where answers
-// cannot be told from what it says by itself, that is until long after the last
-// message.
+// mayBeOwed reports whether the app may have an answer under way. Where a preset
+// does not know, and answers cannot be told from what the app says by itself, that
+// is until long after the last message.
 func (s *Session) mayBeOwed(now time.Time) bool {
+	if owed := s.context.owes(); owed != snapshot.OwedUnknown {
+		return owed == snapshot.OwedAnswer
+	}
 	e := s.replies.Path().Expect()
 	if s.handover.fed == 0 || s.replies.Answered() {
 		return false

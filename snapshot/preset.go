@@ -53,6 +53,13 @@ type Ender interface {
 	Ended() bool
 }
 
+// A Replier is a Preset in whose protocol it shows which message of the app answers
+// which of the client.
+type Replier interface {
+	// Owes: see [Tracker.Owes].
+	Owes(c Conversation) Owed
+}
+
 // A Restarter is a Preset that knows more of its protocol's closes than the
 // close codes say.
 type Restarter interface {

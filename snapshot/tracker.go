@@ -101,6 +101,19 @@ func (t *Tracker) Ended() bool {
 	return ok && p.Ended()
 }
 
+// Owes returns what the app owes the client, as far as it is known exactly.
+func (t *Tracker) Owes() Owed {
+	p, ok := t.preset.(Replier)
+	if !ok {
+		return OwedUnknown
+	}
+	owed := p.Owes(Conversation{t})
+	if owed == OwedNothing && t.incomplete {
+		return OwedUnknown // something was not understood
+	}
+	return owed
+}
+
 // Attach notes whether a client is there. A new Tracker has none.
 func (t *Tracker) Attach(now time.Time, attached bool) {
 	t.attached = attached

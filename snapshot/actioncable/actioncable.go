@@ -20,10 +20,11 @@ const (
 // hears subscribe commands and confirms each. The client hears every welcome
 // and every confirmation once.
 type preset struct {
-	welcome    bool            // a restore awaits the welcome
-	awaited    map[string]bool // identifiers whose answer it awaits; true: the client has heard the confirmation before
-	restarting bool            // the app has said that it restarts
-	ended      bool            // the app has ended the connection for another reason
+	welcome    bool              // a restore awaits the welcome
+	awaited    map[string]bool   // identifiers whose answer it awaits; true: the client has heard the confirmation before
+	restarting bool              // the app has said that it restarts
+	ended      bool              // the app has ended the connection for another reason
+	asked      snapshot.Requests // beside subscriptions
 }
 
 // New returns a preset that follows a new conversation.
@@ -36,10 +37,13 @@ func (a *preset) Inbound(c snapshot.Conversation, now time.Time, m snapshot.Mess
 	case f == jsonpointer.Undecided:
 		c.SetIncomplete()
 	case f == jsonpointer.Absent:
+		a.asked.Unclear()
 	case jsonpointer.Equal(command, "subscribe"):
 		a.subscribe(c, now, m)
 	case jsonpointer.Equal(command, "unsubscribe"):
 		a.drop(c, jsonpointer.LookupText(m.Data, "identifier"))
+	default: // a message to a channel: what comes of it is no answer to Action Cable
+		a.asked.Unclear()
 	}
 }
 
@@ -134,6 +138,14 @@ func (a *preset) Restore(snapshot.Conversation, time.Time) { *a = preset{welcome
 // Restarts implements [snapshot.Restarter]. Rails closes with 1000 behind its
 // word, and whatever comes behind it: the client has not heard it.
 func (a *preset) Restarts(snapshot.Conversation, uint16) bool { return a.restarting }
+
+// Owes implements [snapshot.Replier].
+func (a *preset) Owes(c snapshot.Conversation) snapshot.Owed {
+	for range c.All(keyRequested) {
+		return snapshot.OwedAnswer
+	}
+	return a.asked.Owed()
+}
 
 // Ended implements [snapshot.Ender]. The other reasons are unauthorized,
 // invalid_request and remote, which is the app's own wish.

@@ -18,6 +18,9 @@ const (
 	keyOperation = "operation/" // by id: another operation, which is under way
 )
 
+// requestPing is the client's ping, which the app answers by a pong.
+const requestPing = "ping"
+
 // maxID bounds an operation's id, which is a UUID or a number as a rule.
 const maxID = 256
 
@@ -25,8 +28,9 @@ const maxID = 256
 // or mutation may have been executed, and what it answered may be lost. While
 // one is under way the snapshot is incomplete.
 type preset struct {
-	acking bool             // a restore awaits connection_ack
-	pong   snapshot.Message // to a ping that the client has not answered yet
+	asked  snapshot.Requests // beside operations and connection_init
+	acking bool              // a restore awaits connection_ack
+	pong   snapshot.Message  // to a ping that the client has not answered yet
 }
 
 // New returns a preset that follows a new conversation.
@@ -39,6 +43,7 @@ func (g *preset) Inbound(c snapshot.Conversation, now time.Time, m snapshot.Mess
 	case f == jsonpointer.Undecided:
 		c.SetIncomplete()
 	case f == jsonpointer.Absent:
+		g.asked.Unclear()
 	case jsonpointer.Equal(raw, "connection_init"):
 		c.Keep(now, keyInit, m)
 	case jsonpointer.Equal(raw, "subscribe"):
@@ -47,6 +52,10 @@ func (g *preset) Inbound(c snapshot.Conversation, now time.Time, m snapshot.Mess
 		g.complete(c, m)
 	case jsonpointer.Equal(raw, "pong"):
 		g.pong = snapshot.Message{}
+	case jsonpointer.Equal(raw, "ping"):
+		g.asked.Asked(requestPing, true)
+	default:
+		g.asked.Unclear()
 	}
 }
 
@@ -81,6 +90,8 @@ func (g *preset) Outbound(c snapshot.Conversation, now time.Time, m snapshot.Mes
 		return g.acked(c, now)
 	case jsonpointer.Equal(raw, "ping"):
 		return g.ping(c, m)
+	case jsonpointer.Equal(raw, "pong"):
+		g.asked.Answered(requestPing)
 	}
 	return false
 }
@@ -116,9 +127,22 @@ func (g *preset) ping(c snapshot.Conversation, m snapshot.Message) (swallow bool
 	return true
 }
 
+// Owes implements [snapshot.Replier]. What subscriptions give is nobody's answer.
+func (g *preset) Owes(c snapshot.Conversation) snapshot.Owed {
+	_, begun := c.Kept(keyInit)
+	_, acked := c.Kept(keyAcked)
+	if begun && !acked {
+		return snapshot.OwedAnswer
+	}
+	for range c.All(keyOperation) {
+		return snapshot.OwedAnswer
+	}
+	return g.asked.Owed()
+}
+
 // Restore implements [snapshot.Preset].
 func (g *preset) Restore(c snapshot.Conversation, _ time.Time) {
-	g.pong = snapshot.Message{}
+	g.pong, g.asked = snapshot.Message{}, snapshot.Requests{}
 	c.ForgetAll(keyOperation) // it ended with the old socket
 	init, ok := c.Kept(keyInit)
 	if g.acking = ok; !ok {

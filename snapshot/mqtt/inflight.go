@@ -22,6 +22,7 @@ func inFlightKey(id uint16) string { return keyInFlight + strconv.Itoa(int(id)) 
 // to be acknowledged.
 func (t *preset) publish(c snapshot.Conversation, now time.Time, p packet) {
 	if p.body == nil { // too long to be put together
+		t.asked.Unclear()
 		if p.qos() > 0 {
 			t.countUntracked(c, now, p)
 		}
@@ -39,6 +40,8 @@ func (t *preset) publish(c snapshot.Conversation, now time.Time, p packet) {
 	}
 	if p.qos() > 0 {
 		t.track(c, now, p, id)
+	} else {
+		t.asked.Unclear()
 	}
 }
 

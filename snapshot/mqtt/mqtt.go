@@ -50,11 +50,12 @@ type preset struct {
 
 	level        byte // of the protocol; 0: no CONNECT was seen
 	keepAlive    keepalive.Timer
-	pings        int  // PINGREQs of ours that are not answered
-	inFlight     int  // entries in flight
-	untracked    int  // what else is in flight
-	shuttingDown bool // the broker has said so
-	ended        bool // either side has said DISCONNECT for another reason
+	pings        int               // PINGREQs of ours that are not answered
+	inFlight     int               // entries in flight
+	untracked    int               // what else is in flight
+	asked        snapshot.Requests // of what is not in flight
+	shuttingDown bool              // the broker has said so
+	ended        bool              // either side has said DISCONNECT for another reason
 
 	connecting bool            // a restore awaits CONNACK
 	awaited    map[uint16]bool // identifiers of our SUBSCRIBEs whose SUBACK it awaits
@@ -151,6 +152,23 @@ func (t *preset) Restarts(snapshot.Conversation, uint16) bool { return t.shuttin
 // connection alone: another client with the same identifier took it over
 // (0x8E), or it is not allowed to stay.
 func (t *preset) Ended() bool { return t.ended }
+
+// Owes implements [snapshot.Replier]. A PUBLISH with QoS 0 has no answer of the
+// broker, but whoever hears it may say something for which its client waits.
+func (t *preset) Owes(c snapshot.Conversation) snapshot.Owed {
+	_, connecting := c.Kept(keyConnect)
+	_, connected := c.Kept(keyConnack)
+	_, pinged := c.Kept(keyPing)
+	switch {
+	case connecting && !connected || pinged || t.inFlight > 0 || t.untracked > 0:
+		return snapshot.OwedAnswer
+	case t.fromClient.notMQTT || t.fromBroker.notMQTT:
+		return snapshot.OwedUnknown
+	case !t.fromBroker.atBoundary():
+		return snapshot.OwedAnswer // the rest of what it says
+	}
+	return t.asked.Owed()
+}
 
 // suback acts on a SUBSCRIBE or UNSUBSCRIBE of the client, now that the broker
 // has: its answer has a reason code for each topic filter (sections 3.9.3 and

@@ -12,7 +12,7 @@ import (
 func (t *preset) Restore(c snapshot.Conversation, now time.Time) {
 	t.socketEnded(c)
 	t.pings, t.inFlight, t.untracked = 0, 0, 0
-	t.connecting, t.shuttingDown, t.ended = false, false, false
+	t.connecting, t.shuttingDown, t.ended, t.asked = false, false, false, snapshot.Requests{}
 	clear(t.awaited)
 	c.Forget(keyUntracked)
 	for range c.All(keyInFlight) {

@@ -32,6 +32,7 @@ const (
 type preset struct {
 	awaited   map[string]bool // topics whose reply a restore awaits; true: the client has heard one before
 	heartbeat time.Time       // when one is due; zero: never
+	asked     snapshot.Requests
 }
 
 // New returns a preset that follows a new conversation.
@@ -68,12 +69,14 @@ func (p *preset) Inbound(c snapshot.Conversation, now time.Time, m snapshot.Mess
 		c.SetIncomplete()
 	}
 	if f != jsonpointer.Present {
+		p.asked.Unclear() // a binary push, for one
 		return
 	}
 	if _, known := c.Kept(keyFormat); !known {
 		c.Keep(now, keyFormat, snapshot.Message{Data: bytes.TrimLeft(m.Data, " \t\r\n")[:1]})
 	}
 	topic := jsonpointer.Text(msg.topic)
+	p.request(topic, msg)
 	switch {
 	case jsonpointer.Equal(msg.event, "phx_join"):
 		c.Forget(keyJoined + topic)
@@ -89,6 +92,27 @@ func (p *preset) Inbound(c snapshot.Conversation, now time.Time, m snapshot.Mess
 		}
 	}
 }
+
+// request notes what the app is asked. Phoenix answers joins, leaves and
+// heartbeats; of other pushes a channel decides.
+func (p *preset) request(topic string, msg message) {
+	ref := jsonpointer.Text(msg.ref)
+	if ref == "" {
+		p.asked.Unclear()
+		return
+	}
+	certain := false
+	for _, event := range [...]string{"phx_join", "phx_leave", "heartbeat"} {
+		certain = certain || jsonpointer.Equal(msg.event, event)
+	}
+	p.asked.Asked(requestKey(topic, ref), certain)
+}
+
+// requestKey names a request. A topic has no zero byte.
+func requestKey(topic, ref string) string { return topic + "\x00" + ref }
+
+// Owes implements [snapshot.Replier].
+func (p *preset) Owes(snapshot.Conversation) snapshot.Owed { return p.asked.Owed() }
 
 // leaveRef returns the join_ref of a leave, or nil if it has none.
 func leaveRef(m snapshot.Message, msg message) []byte {
@@ -123,12 +147,14 @@ func (p *preset) Outbound(c snapshot.Conversation, now time.Time, m snapshot.Mes
 	switch {
 	case f != jsonpointer.Present:
 	case jsonpointer.Equal(msg.event, "phx_reply"):
+		p.asked.Answered(requestKey(jsonpointer.Text(msg.topic), jsonpointer.Text(msg.ref)))
 		if jsonpointer.Equal(msg.topic, "phoenix") {
 			return jsonpointer.Equal(msg.ref, heartbeatRef)
 		}
 		return p.reply(c, now, m, msg)
 	case jsonpointer.Equal(msg.event, "phx_close"), jsonpointer.Equal(msg.event, "phx_error"):
 		if topic := jsonpointer.Text(msg.topic); p.current(c, topic, msg) {
+			p.asked.AnsweredAll(requestKey(topic, ""))
 			p.drop(c, topic)
 			p.answered(c, topic)
 		}
@@ -181,7 +207,7 @@ func (p *preset) answered(c snapshot.Conversation, topic string) {
 // Restore implements [snapshot.Preset].
 func (p *preset) Restore(c snapshot.Conversation, now time.Time) {
 	p.heartbeat = now // for a client that is away
-	p.awaited = make(map[string]bool)
+	p.awaited, p.asked = make(map[string]bool), snapshot.Requests{}
 	for _, kind := range [...]string{keyJoined, keyRequested} {
 		for key, m := range c.All(kind) {
 			p.awaited[key[len(kind):]] = kind == keyJoined

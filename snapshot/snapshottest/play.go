@@ -47,6 +47,7 @@ func Preset(t testing.TB, name string, start func() snapshot.Preset) *snapshot.P
 //	restoring, restored, failed, complete, incomplete, in-flight, aligned   must be so
 //	ended, going                                   the app has, has not, said that this is the end
 //	restarts CODE, ends CODE                       what the app's close means
+//	owes answer, owes nothing, owes unknown        what the app owes the client
 //
 // A verb that ends in /b is of a binary message, in /x of one in hex; \n and \0
 // stand for themselves. What either side is told and no step expects is an
@@ -148,6 +149,8 @@ func (s *stage) expect(verb, text string) {
 		ok = k.InFlight() == (verb == "in-flight")
 	case "ended", "going":
 		ok = k.Ended() == (verb == "ended")
+	case "owes":
+		ok = k.Owes() == map[string]snapshot.Owed{"unknown": snapshot.OwedUnknown, "nothing": snapshot.OwedNothing, "answer": snapshot.OwedAnswer}[text]
 	case "restarts", "ends":
 		code, err := strconv.ParseUint(text, 10, 16)
 		ok = err == nil && k.Restarts(uint16(code)) == (verb == "restarts")

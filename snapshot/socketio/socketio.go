@@ -40,6 +40,7 @@ type preset struct {
 	event, push int                 // attachments that the client's, the app's, last packet lacks
 	pinged      bool                // the client has a ping of the app and has not answered
 	ended       bool                // the app has disconnected the client from its last namespace
+	asked       snapshot.Requests   // events with an acknowledgement
 }
 
 // New returns a preset that follows a new conversation.
@@ -80,6 +81,12 @@ func (s *preset) fromClient(c snapshot.Conversation, now time.Time, m snapshot.M
 		s.ended = false
 	case '1': // DISCONNECT
 		s.leave(c, p.namespace)
+	case '2', '5': // EVENT, BINARY_EVENT
+		if p.ack == "" {
+			s.asked.Unclear() // an event of the app's may answer it
+		} else {
+			s.asked.Asked(requestKey(p), true)
+		}
 	}
 	expectAttachments(c, now, &s.event, keyEvent, p.attachments)
 }
@@ -147,23 +154,46 @@ func (s *preset) fromApp(c snapshot.Conversation, now time.Time, p packet) (swal
 	case '1', '4': // DISCONNECT, CONNECT_ERROR: the client may send another CONNECT
 		s.leave(c, p.namespace)
 		s.ended = p.kind == '1' && !joined(c)
+	case '3', '6': // ACK, BINARY_ACK
+		s.asked.Answered(requestKey(p))
+		expectAttachments(c, now, &s.push, keyPush, p.attachments)
 	default:
 		expectAttachments(c, now, &s.push, keyPush, p.attachments)
 	}
 	return false
 }
 
+// requestKey names an event that the client wants acknowledged.
+func requestKey(p packet) string { return p.namespace + "," + p.ack }
+
+// Owes implements [snapshot.Replier].
+func (s *preset) Owes(c snapshot.Conversation) snapshot.Owed {
+	switch {
+	case s.push > 0: // the attachments of what the app says
+		return snapshot.OwedAnswer
+	case s.event > 0:
+		return snapshot.OwedUnknown
+	}
+	for key := range c.All(keyConnect) {
+		if _, joined := c.Kept(keyJoined + key[len(keyConnect):]); !joined {
+			return snapshot.OwedAnswer
+		}
+	}
+	return s.asked.Owed()
+}
+
 // leave forgets a namespace.
 func (s *preset) leave(c snapshot.Conversation, namespace string) {
 	c.Forget(keyConnect + namespace)
 	c.Forget(keyJoined + namespace)
+	s.asked.AnsweredAll(namespace + ",")
 	s.answered(c, namespace)
 }
 
 // Restore implements [snapshot.Preset].
 func (s *preset) Restore(c snapshot.Conversation, _ time.Time) {
 	clear(s.awaited)
-	s.event, s.push = 0, 0
+	s.event, s.push, s.asked = 0, 0, snapshot.Requests{}
 	c.Forget(keyEvent)
 	c.Forget(keyPush)
 	s.pinged, s.ended = false, false
@@ -238,6 +268,7 @@ func (s *preset) Deadline() time.Time { return time.Time{} }
 type packet struct {
 	kind        byte // '0' to '6'; 0: none
 	namespace   string
+	ack         string // its number, if it wants or is an acknowledgement
 	attachments int
 }
 
@@ -259,11 +290,22 @@ func parse(data []byte) packet {
 			p.attachments = min(p.attachments*10+int(rest[0]-'0'), maxAttachments)
 			rest = rest[1:]
 		}
-		return p // the namespace of an event is of no interest
+		rest = bytes.TrimPrefix(rest, []byte("-"))
 	}
-	if len(rest) > 0 && rest[0] == '/' && (p.kind == '0' || p.kind == '1' || p.kind == '4') {
-		namespace, _, _ := bytes.Cut(rest, []byte(","))
-		p.namespace = string(namespace)
+	if len(rest) > 0 && rest[0] == '/' {
+		namespace, behind, _ := bytes.Cut(rest[:min(len(rest), maxNamespace)], []byte(","))
+		p.namespace, rest = string(namespace), behind
 	}
+	digits := 0
+	for digits < len(rest) && digits < maxAckDigits && rest[digits] >= '0' && rest[digits] <= '9' {
+		digits++
+	}
+	p.ack = string(rest[:digits])
 	return p
 }
+
+// Of a packet's head. What is longer is no namespace, or no number, of a library.
+const (
+	maxNamespace = 4 << 10
+	maxAckDigits = 20
+)

@@ -32,9 +32,10 @@ const (
 // SUBSCRIBE are lost with it.
 type preset struct {
 	fromClient, fromBroker stream
-	heartBeat              keepalive.Timer // what the client has promised (STOMP 1.2 "Heart-beating")
-	connecting             bool            // a restore awaits CONNECTED
-	ended                  bool            // the broker has said ERROR, or has heard DISCONNECT
+	heartBeat              keepalive.Timer   // what the client has promised (STOMP 1.2 "Heart-beating")
+	connecting             bool              // a restore awaits CONNECTED
+	ended                  bool              // the broker has said ERROR, or has heard DISCONNECT
+	asked                  snapshot.Requests // receipts
 }
 
 // New returns a preset that follows a new conversation.
@@ -46,8 +47,11 @@ func (t *preset) Inbound(c snapshot.Conversation, now time.Time, m snapshot.Mess
 	t.fromClient.feed(m.Data, func(f frame) {
 		if f.raw != nil {
 			t.clientFrame(c, now, m.Binary, f)
-		} else if f.command != "SEND" {
-			c.SetIncomplete() // split over messages, and not read
+			return
+		}
+		t.asked.Unclear() // split over messages, and not read
+		if f.command != "SEND" {
+			c.SetIncomplete()
 		}
 	})
 	t.trackPartial(c, now, keyUpload, &t.fromClient)
@@ -66,13 +70,20 @@ func (t *preset) trackPartial(c snapshot.Conversation, now time.Time, key string
 // clientFrame looks at a frame of the client.
 func (t *preset) clientFrame(c snapshot.Conversation, now time.Time, binary bool, f frame) {
 	name, _ := f.header("transaction")
+	receipt, wanted := f.header("receipt")
+	switch {
+	case wanted:
+		t.asked.Asked(receipt, true)
+	case f.command == "SEND", f.command == "COMMIT":
+		t.asked.Unclear() // whoever hears it may answer
+	}
 	switch f.command {
 	case "CONNECT", "STOMP":
 		c.ForgetAll("")
 		c.Keep(now, keyConnect, snapshot.Message{Binary: binary, Data: f.raw})
 	case "SUBSCRIBE":
 		key := subscriptionKey(f)
-		if receipt, ok := f.header("receipt"); ok {
+		if wanted {
 			c.Keep(now, keyReceipt+receipt, snapshot.Message{Data: []byte(key)})
 		}
 		c.Keep(now, key, snapshot.Message{Binary: binary, Data: f.raw})
@@ -123,6 +134,7 @@ func (t *preset) brokerFrame(c snapshot.Conversation, now time.Time, f frame) (s
 		return t.connected(c, now, f)
 	case "RECEIPT":
 		id, _ := f.header("receipt-id")
+		t.asked.Answered(id)
 		t.receipt(c, now, id)
 	case "ERROR":
 		return t.failed(c)
@@ -209,6 +221,19 @@ func (t *preset) failed(c snapshot.Conversation) (swallow bool) {
 	return false
 }
 
+// Owes implements [snapshot.Replier].
+func (t *preset) Owes(c snapshot.Conversation) snapshot.Owed {
+	_, connecting := c.Kept(keyConnect)
+	_, connected := c.Kept(keyConnected)
+	switch {
+	case connecting && !connected, !t.fromBroker.atBoundary():
+		return snapshot.OwedAnswer
+	case !t.fromClient.atBoundary():
+		return snapshot.OwedUnknown
+	}
+	return t.asked.Owed()
+}
+
 // Ended implements [snapshot.Ender].
 func (t *preset) Ended() bool { return t.ended }
 
@@ -218,7 +243,7 @@ func (t *preset) Restore(c snapshot.Conversation, now time.Time) {
 		c.SetIncomplete() // half of a frame cannot fit the new socket
 	}
 	c.Forget(keyDownload)
-	t.fromBroker = stream{}
+	t.fromBroker, t.asked = stream{}, snapshot.Requests{}
 	t.ended = false
 	t.heartBeat.SetInterval(now, 0)
 	c.ForgetAll(keyTransaction) // they ended with the old socket
