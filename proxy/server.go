@@ -61,9 +61,10 @@ type Config struct {
 	DialApp   func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer
 	Advertise string                                                               // this sidecar's name in tokens and records, with its address (package instance)
 	Tokens    wire.Sealer
-	Proofs    wire.Sealer // of tunnelled requests; nil: no tunnels
-	Store     store.Store // nil: no journal
-	TLSCert   string      // files; empty: no TLS. Read again when they change
+	Proofs    wire.Sealer  // of tunnelled requests; nil: no tunnels
+	Store     store.Store  // nil: no journal
+	Share     func() int64 // bytes of records that the journal takes from one session; nil: no limit
+	TLSCert   string       // files; empty: no TLS. Read again when they change
 	TLSKey    string
 
 	WindowMessages, WindowBytes, MaxMessage int // zero: 4096, 1 MiB, 1 MiB
@@ -187,7 +188,7 @@ func New(cfg Config) (*Server, error) {
 	s.echo = s.session
 	if cfg.Store != nil {
 		s.session.Journal, s.session.JournalLimits = true, cfg.Store.Limits()
-		s.session.Busy, s.session.Crowded = s.journalBusy, s.journalCrowded
+		s.session.Busy, s.session.Crowded, s.session.Share = s.journalBusy, s.journalCrowded, cfg.Share
 	}
 	s.scheme = "http"
 	if cfg.TLSCert != "" {

@@ -51,6 +51,7 @@ func Adopt(cfg *Config, now time.Time, a Adoption) (*Session, wire.ResetReason) 
 		s.context.restore(now, s)
 	}
 	s.journal.restored(state.N)
+	s.journal.cadence.Found(state.Held)
 	switch {
 	case state.Closed:
 		s.closing = closing{byApp: true, code: ws.StatusCode(state.CloseCode), reason: state.CloseReason}

@@ -24,6 +24,10 @@ const (
 	// maxLostPause is within which sessions write again what the journal lost.
 	maxLostPause = 5 * time.Second
 
+	// quietPause is after how long without messages a chain of records is made
+	// light.
+	quietPause = 2 * time.Second
+
 	// maxCrowdedFailures bounds the pause of a record that waits for room among
 	// those in flight: 3.2 s, and up to as much again.
 	maxCrowdedFailures = 5
@@ -106,9 +110,10 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 		s.confirmed(now, rec.N)
 		s.context.saved(rec)
 		s.persisted(now, rec)
+		s.lighten(now, rec)
 		return
 	case PersistLost:
-		j.cadence = store.Cadence{Limits: s.cfg.JournalLimits}
+		j.cadence.Restart()
 		if s.closing.ended == 0 {
 			s.window.SetJournaled(s.window.Acked())
 		}
@@ -131,7 +136,7 @@ func (s *Session) JournalLost(now time.Time) {
 	if !j.begun || s.closing.ended != 0 {
 		return // the end needs nothing before it
 	}
-	j.cadence = store.Cadence{Limits: s.cfg.JournalLimits}
+	j.cadence.Restart()
 	s.window.SetJournaled(s.window.Acked())
 	j.due, j.retry = true, monotime.At(now.Add(time.Duration(s.cfg.Random())%maxLostPause))
 }
@@ -177,6 +182,9 @@ func (s *Session) record(now time.Time) *store.Record {
 		j.retry = monotime.At(now.Add(busyPause + time.Duration(s.cfg.Random())%busyPause))
 		return nil
 	}
+	if s.handover.phase != readyToHandOver && s.journal.cadence.Loose(s.outstanding()) && s.exceedsShare() {
+		return s.write(now, s.stateRecord(s.window.Journaled())) // no messages, to make room
+	}
 	if s.crowdedOut() {
 		pause := minRetry << min(j.failures, maxCrowdedFailures)
 		j.retry = monotime.At(now.Add(pause + time.Duration(s.cfg.Random())%pause))
@@ -188,11 +196,55 @@ func (s *Session) record(now time.Time) *store.Record {
 	return s.write(now, s.stateRecord(cut))
 }
 
+// outstanding is what the session's chain of records has to hold.
+func (s *Session) outstanding() store.Outstanding {
+	o := store.Outstanding{Names: len(s.subprotocol) + len(s.extensions)}
+	if s.closing.ended != 0 {
+		return o
+	}
+	if o.Bytes = s.window.Bytes(); s.context.tracks() {
+		o.Bytes += store.MaxContext
+	}
+	return o
+}
+
+// exceedsShare reports whether the session's chain, with what may come next,
+// would hold more than the journal has room for from one session, or than any
+// session may have. A session whose client is slow would otherwise fill the
+// journal for all: each record takes its room until 32 others have followed.
+func (s *Session) exceedsShare() bool {
+	c, o := &s.journal.cadence, s.outstanding()
+	return c.Heavy(o) || s.cfg.Share != nil && c.Holds()+int64(o.Bytes) > s.cfg.Share()
+}
+
+// lighten follows a record that was accepted. When the chain holds much more
+// than is outstanding, and it stays quiet for a while, records without messages
+// push that out; behind the end of a session they do so at once.
+func (s *Session) lighten(now time.Time, rec *store.Record) {
+	j := &s.journal
+	if !j.cadence.Loose(s.outstanding()) || rec.Handed {
+		return // whoever adopts it goes on with its chain
+	}
+	switch soon := monotime.At(now.Add(quietPause)); {
+	case rec.Kind == store.End:
+		j.final = false
+	case len(rec.Frames) == 0:
+		j.due = true
+	case soon < j.refresh:
+		j.refresh = soon
+	}
+}
+
 // crowdedOut reports whether a record with messages has no room: it has copies
 // of them, while they stay in the window too, and a journal that does not
-// answer keeps it for as long as it likes (I6).
+// answer keeps it for as long as it likes (I6). Nor has one the room, when the
+// journal has none for so much of one session: what others have to write comes
+// first, and what a pod that stops hands over.
 func (s *Session) crowdedOut() bool {
-	return s.cfg.Crowded != nil && s.window.Bytes() > 0 && s.cfg.Crowded()
+	if s.window.Bytes() == 0 {
+		return false
+	}
+	return s.cfg.Crowded != nil && s.cfg.Crowded() || s.handover.phase != readyToHandOver && s.exceedsShare()
 }
 
 // recordDue reports whether the journal lacks something: the messages up to cut,

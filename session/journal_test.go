@@ -1,6 +1,8 @@
 package session
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -126,5 +128,93 @@ func TestJournalLost(t *testing.T) {
 	after := st.s.Counters()
 	if n, f := after.Records-records, after.Frames-frames; n != 1 || f != 2 {
 		t.Errorf("%d records with %d messages, want 1 with 2", n, f)
+	}
+}
+
+// slow is a session whose client acknowledges late: every message is journaled.
+func slow(t *testing.T) (st *stage, say func(n int)) {
+	st = newStage(t)
+	st.cfg.WindowBytes, st.cfg.MaxMessage = 1<<20, 1<<20
+	st.do([]string{"new"})
+	st.do([]string{"client", "acks", "0"})
+	said := 0
+	return st, func(n int) {
+		for range n {
+			said++
+			st.do([]string{"app", "text", strings.Repeat("x", 100<<10)})
+			st.wait(2 * st.cfg.PersistAfter)
+			st.do([]string{"client", "acks", strconv.Itoa(said)})
+		}
+	}
+}
+
+// What a session's chain of records holds is bounded whatever it sends, and goes
+// soon after it is quiet, and at its end.
+func TestChainIsLightened(t *testing.T) {
+	holds := func(st *stage) int64 { return st.s.journal.cadence.Holds() }
+	st, say := slow(t)
+	for range 30 {
+		say(10)
+		if n := holds(st); n > 9<<20 {
+			t.Fatalf("the chain holds %d bytes", n)
+		}
+	}
+	if n := st.s.Counters().Records; n > 300+4*64 {
+		t.Errorf("%d records for 300 messages", n)
+	}
+	st.wait(quietPause + time.Second)
+	if n := holds(st); n > 512<<10 {
+		t.Errorf("the chain of a quiet session holds %d bytes", n)
+	}
+	before := st.s.Counters().Records
+	st.wait(time.Minute)
+	if n := st.s.Counters().Records - before; n > 1 {
+		t.Errorf("%d records of an idle session", n)
+	}
+
+	st, say = slow(t)
+	say(20)
+	st.do([]string{"client", "closes", "1000"})
+	st.do([]string{"app", "frame-close", "1000"})
+	st.wait(time.Second)
+	if n := holds(st); n > 512<<10 || !st.s.Done() {
+		t.Errorf("the chain of an ended session holds %d bytes; done: %v", n, st.s.Done())
+	}
+}
+
+// A session that holds more than the journal has room for from one makes room,
+// and waits when that is not enough; one that holds little is always taken.
+func TestShare(t *testing.T) {
+	st, say := slow(t)
+	share := int64(1 << 30)
+	st.cfg.Share = func() int64 { return share }
+	say(20)
+	share = 1 << 20
+	say(1)
+	if n := st.s.journal.cadence.Holds(); n > share {
+		t.Errorf("the chain holds %d bytes, its share is %d", n, share)
+	}
+	share = 64 << 10
+	before := st.s.Counters().Frames
+	st.do([]string{"app", "text", strings.Repeat("x", 100<<10)})
+	st.do([]string{"client", "cut"})
+	st.wait(time.Minute)
+	if n := st.s.Counters().Frames - before; n != 0 {
+		t.Errorf("%d messages above the share are written", n)
+	}
+	share = 1 << 30
+	st.wait(10 * time.Second)
+	if n := st.s.Counters().Frames - before; n != 1 {
+		t.Errorf("%d messages are written when there is room, want 1", n)
+	}
+
+	st = newStage(t)
+	st.cfg.Share = func() int64 { return 64 << 10 }
+	st.do([]string{"new"})
+	st.do([]string{"client", "acks", "0"})
+	st.do([]string{"app", "text", "small"})
+	st.do([]string{"client", "cut"})
+	if n := st.s.Counters().Frames; n != 1 {
+		t.Errorf("%d messages of a small session are written, want 1", n)
 	}
 }

@@ -81,6 +81,10 @@ type Config struct {
 	// bytes that no other with messages may be made; nil means never.
 	Crowded func() bool
 
+	// Share returns how many bytes of records the journal has room for from one
+	// session, less the fuller it is; nil means that there is no limit.
+	Share func() int64
+
 	// Random returns mask keys and jitter; it need not be secret.
 	Random func() uint32
 	// Token adds what the sidecar knows to the token of a WELCOME and seals it.

@@ -50,7 +50,7 @@ func Adopt(ctx context.Context, s Store, a Adoption) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &State{Revision: rev, Record: *claim, Gap: former.Gap, SinceSnapshot: former.SinceSnapshot + 1}
+	st := &State{Revision: rev, Record: *claim, Gap: former.Gap, SinceSnapshot: former.SinceSnapshot + 1, Held: former.Held}
 	st.Frames, st.Context = slices.Clone(former.Frames), former.Context
 	st.Handed, st.Unclean, st.Owed, st.Denied = left.handed, left.unclean, left.owed, left.denied
 	if st.SinceSnapshot < SnapshotEvery || st.Gap {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"math"
 	"time"
 )
 
@@ -20,16 +21,67 @@ const (
 	// RefreshSlack is the longest refresh interval (2:24) and some for a
 	// refresh that waits for an election (up to 9 s) or a full store.
 	RefreshSlack = 3 * time.Minute
+
+	// lightChain is what a chain may hold in any case, and maxSnapshots how many
+	// of what is outstanding beside that: as many as may be among the parts that
+	// are counted, which are those of two rings and a record, and one.
+	lightChain   = 256 << 10
+	maxSnapshots = (2*Ring+MaxParts)/(SnapshotEvery+1) + 2
+
+	// heavyChain, or heavyChains times what is light, is what a chain holds at
+	// most. It is more than what is light, so that making it so is rare.
+	heavyChain  = 8 << 20
+	heavyChains = 3
+
+	// tinyRecord is more than a record holds beside context, frames and names.
+	tinyRecord = 1 << 10
 )
 
 // A Cadence decides which kind of record an owner writes next. The zero value
 // with Limits set is for a new owner, whose first record is a Snapshot.
 // It is not safe for concurrent use.
+//
+// It also knows about how much the chain holds. Nothing can be taken out of it
+// but by what comes behind, so an owner makes it light again by tiny records:
+// 32 of them push all else out.
 type Cadence struct {
 	Limits Limits
 
-	based bool // a Snapshot of this owner is stored
-	parts int  // stored since then
+	based bool   // a Snapshot of this owner is stored
+	parts uint16 // stored since then
+
+	// The chain is counted in turns of Ring parts: it holds those of this turn
+	// and of the former at most.
+	turn            uint16 // parts stored in this turn
+	current, former uint32 // bytes, of this turn and of the former
+}
+
+// Found notes that the chain holds so many bytes, and is gone on with.
+func (c *Cadence) Found(bytes int) { c.former = saturated(uint64(bytes)) }
+
+// Restart makes the next record a Snapshot: what was written may be gone.
+func (c *Cadence) Restart() { c.based, c.parts = false, 0 }
+
+// Holds returns how many bytes the chain holds at most.
+func (c *Cadence) Holds() int64 { return int64(c.former) + int64(c.current) }
+
+// An Outstanding is what a chain has to hold.
+type Outstanding struct {
+	Bytes int // of frames and context: of a Snapshot
+	Names int // bytes of subprotocol and extensions, which are in each record
+}
+
+// light is what records without frames bring a chain down to, and some.
+func (o Outstanding) light() int64 {
+	return lightChain + maxSnapshots*int64(o.Bytes) + (2*Ring+MaxParts)*int64(o.Names+tinyRecord)
+}
+
+// Loose reports whether the chain holds much more than is outstanding.
+func (c *Cadence) Loose(o Outstanding) bool { return c.Holds() > o.light() }
+
+// Heavy reports whether the chain holds more than any may.
+func (c *Cadence) Heavy(o Outstanding) bool {
+	return c.Holds() > max(heavyChain, heavyChains*o.light())
 }
 
 // Next returns Snapshot or Delta. fresh is how many bytes of frames a Delta
@@ -38,22 +90,33 @@ type Cadence struct {
 // larger than the Delta is the better one, which covers the change from
 // nothing outstanding to something, and every refresh.
 func (c *Cadence) Next(fresh, unacked int) Kind {
-	if !c.based || unacked <= fresh || c.parts+c.count(fresh) > SnapshotEvery {
+	if !c.based || unacked <= fresh || int(c.parts)+c.count(fresh) > SnapshotEvery {
 		return Snapshot
 	}
 	return Delta
 }
 
 // Wrote records an Append and its error. After ErrUnavailable parts may have
-// been stored too, and count.
+// been stored too, and count towards the next Snapshot.
 func (c *Cadence) Wrote(rec *Record, err error) {
+	size := rec.size()
+	n := uint16(min(c.count(size), 2*Ring))
+	if err == nil {
+		parts := max(c.count(size-bodyFixed), 1)
+		c.current = saturated(uint64(c.current) + uint64(size+parts*partOverhead))
+		if c.turn += uint16(min(parts, Ring)); c.turn >= Ring {
+			c.former, c.current, c.turn = c.current, 0, 0
+		}
+	}
 	switch {
 	case err == nil && rec.Kind == Snapshot:
 		c.based, c.parts = true, 0
 	case err == nil || errors.Is(err, ErrUnavailable):
-		c.parts += c.count(rec.size())
+		c.parts = min(c.parts, 2*Ring) + n
 	}
 }
+
+func saturated(n uint64) uint32 { return uint32(min(n, math.MaxUint32)) }
 
 // count returns how many parts n bytes take.
 func (c *Cadence) count(n int) int {

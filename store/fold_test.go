@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -122,6 +123,7 @@ func FuzzCadence(f *testing.F) {
 		var log []Stored
 		var window []Frame
 		context := []byte{}
+		var sizes []int // of each record, at its last part
 		for range 100 {
 			for range random.IntN(3) {
 				data := make([]byte, random.IntN(int(frameMost)+1))
@@ -158,12 +160,59 @@ func FuzzCadence(f *testing.F) {
 			}
 			log = append(log, Stored{Revision: 1, Record: r, Parts: 1})
 			cadence.Wrote(r, nil)
+			for range parts {
+				sizes = append(sizes, 0)
+			}
+			sizes[len(sizes)-1] = r.size() + len(parts)*partOverhead
+			checkHeld(t, &cadence, sizes)
 			journaled = head
 			if st := checkRing(t, log, acked); len(st.Frames) != len(window) || !bytes.Equal(st.Context, context) {
 				t.Fatalf("%d frames, want %d; context of %d bytes, want %d", len(st.Frames), len(window), len(st.Context), len(context))
 			}
 		}
 	})
+}
+
+// checkHeld: the chain holds no more than the Cadence says.
+func checkHeld(t *testing.T, c *Cadence, sizes []int) {
+	t.Helper()
+	held := 0
+	for _, size := range sizes[max(0, len(sizes)-Ring):] {
+		held += size
+	}
+	if c.Holds() < int64(held) {
+		t.Fatalf("the chain holds %d bytes, counted %d", held, c.Holds())
+	}
+}
+
+// TestLoose: records without messages make a chain light, whatever is
+// outstanding and however long its names are, within two rings.
+func TestLoose(t *testing.T) {
+	for _, limit := range []int{4 << 10, 1 << 20} {
+		for _, outstanding := range []int{0, 1000, 20 << 10, 1 << 20, 5 << 20} {
+			if outstanding > MaxParts*limit {
+				continue
+			}
+			c := Cadence{Limits: Limits{Part: limit, Record: MaxParts * limit}}
+			c.Found(100 << 20)
+			names := strings.Repeat("n", MaxNegotiated)
+			o := Outstanding{Bytes: outstanding, Names: 2 * MaxNegotiated}
+			records := 0
+			for ; c.Loose(o); records++ {
+				r := &Record{Owner: names[:MaxOwner], CloseReason: names[:MaxReason], Subprotocol: names, Extensions: names}
+				if r.Kind = c.Next(0, outstanding); r.Kind == Snapshot {
+					r.Frames = []Frame{{Data: make([]byte, max(0, outstanding-frameFixed))}}
+				}
+				c.Wrote(r, nil)
+				if records > 2*Ring {
+					t.Fatalf("parts of %d, %d outstanding: still %d bytes after %d records", limit, outstanding, c.Holds(), records)
+				}
+			}
+			if c.Heavy(o) {
+				t.Error("light and heavy")
+			}
+		}
+	}
 }
 
 // checkRing folds what the ring keeps of the log. A record that lost its

@@ -92,12 +92,20 @@ func (s *SealedStore) Load(ctx context.Context, id ID) (*State, error) {
 		return nil, fmt.Errorf("load: %w", err)
 	}
 	chain := assemble(s.ring, id, messages)
+	held := 0
+	for i := range messages {
+		held += len(messages[i].Data)
+	}
 	for i := range chain {
 		if why := chain[i].Foreign; why != nil && i > 0 {
 			s.foreign(id, chain[i].Revision, why)
 		}
 	}
-	return Fold(chain)
+	st, err := Fold(chain)
+	if err == nil {
+		st.Held = held
+	}
+	return st, err
 }
 
 // read returns the newest messages of the chain.

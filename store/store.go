@@ -39,7 +39,7 @@ const (
 	Snapshot
 	// Delta carries the frames that are new since the record before it.
 	Delta
-	// End ends the session. It is never adopted, and no record follows.
+	// End ends the session. It is never adopted, and no record follows but End.
 	End
 )
 
@@ -139,6 +139,9 @@ type State struct {
 	// uses it to keep a chain of claims from pushing the snapshot out of the
 	// ring.
 	SinceSnapshot int
+
+	// Held is how many bytes the chain holds.
+	Held int
 }
 
 // Limits are the largest sizes that a Store takes.

@@ -33,7 +33,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 		Advertise: s.name, LeaseTTL: c.LeaseTTL, PeerTLS: peerTLS,
 		Tokens: ring.Derive("wsr token"), Proofs: ring.Derive("wsr tunnel"),
 		Bind: c.TokenBind, ResumeAuth: string(c.ResumeAuth), ReauthEvery: c.ReauthEvery, PlainResume: string(c.PlainResume),
-		Store: s.journal, StrictStore: c.StorePolicy == config.StoreStrict, Driver: transport.Driver(c.Driver),
+		Store: s.journal, Share: s.journal.Share, StrictStore: c.StorePolicy == config.StoreStrict, Driver: transport.Driver(c.Driver),
 		TLSCert: string(c.TLSCert), TLSKey: string(c.TLSKey),
 		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),
 		MemoryBudget: int64(c.MemoryBudget), SessionTTL: c.SessionTTL, SessionTTLGoingAway: c.SessionTTLGoingAway,

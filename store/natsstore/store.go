@@ -30,6 +30,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +75,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 // while it is not known because no server was reached yet.
 func (s *Store) MaxPayload() int { return int(s.backend.payload.Load()) }
 
+// Share returns how many bytes of records the journal takes from one session:
+// the fuller it is the fewer. It is as of the last check (Watch).
+func (s *Store) Share() int64 { return s.backend.share.Load() }
+
 // A backend is the store.Backend in JetStream.
 type backend struct {
 	cfg    Config
@@ -88,6 +93,7 @@ type backend struct {
 	keeper  *keeper
 	changes denials // of the keeper's
 	streams []jetstream.StreamConfig
+	share   atomic.Int64
 
 	full    atomic.Pointer[refusedAppend] // the newest append, if it was refused for want of room
 	wakeups chan struct{}                 // an append failed: Watch checks at once
@@ -99,6 +105,7 @@ func openBackend(ctx context.Context, cfg Config) (*backend, error) {
 		return nil, err
 	}
 	b := &backend{cfg: cfg, wakeups: make(chan struct{}, 1)}
+	b.share.Store(math.MaxInt64)
 	if cfg.embedded() {
 		var err error
 		if b.server, err = startEmbedded(&b.cfg); err != nil {
@@ -188,6 +195,7 @@ func (b *backend) makeStreams(ctx context.Context) error {
 		}
 	}
 	err := b.keeper.keepAll(ctx, b.streams)
+	b.share.Store(b.keeper.share())
 	var wrong *wrongStreamError
 	if errors.As(err, &wrong) {
 		return nil
@@ -222,7 +230,9 @@ func (b *backend) Ready(ctx context.Context) error {
 	if err := b.ensure(ctx); err != nil {
 		return asUnavailable(cause(ctx, err))
 	}
-	return cause(ctx, b.keeper.keepAll(ctx, b.streams))
+	err = cause(ctx, b.keeper.keepAll(ctx, b.streams))
+	b.share.Store(b.keeper.share())
+	return err
 }
 
 // Close implements store.Backend.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +23,11 @@ const (
 	// for want of room perhaps.
 	denialsPause = time.Minute
 	refusalPause = 5 * time.Second
+
+	// minShare is what any session may hold, however full the journal is, and
+	// shareDivisor the part of the free room that one may hold beyond that.
+	minShare     = 64 << 10
+	shareDivisor = 8
 )
 
 // A StreamChange is what became of a stream that was not as it has to be.
@@ -85,6 +91,8 @@ type streamState struct {
 	told     string    // what was wrong, and is
 	tryAfter time.Time // of the next change, after one that failed
 	failed   error     // why it did
+
+	held, most int64 // bytes; most is 0 if there is no limit
 }
 
 // keepAll checks every stream. Its error joins those of all that are wrong; any
@@ -123,6 +131,7 @@ func (k *keeper) keep(ctx context.Context, want *jetstream.StreamConfig) error {
 		return k.streamError(want.Name, cause(ctx, err))
 	}
 	info := stream.CachedInfo()
+	st.held, st.most = int64(info.State.Bytes), max(info.Config.MaxBytes, 0)
 	known := !st.created.IsZero()
 	replaced := known && !info.Created.Equal(st.created)
 	st.created = info.Created
@@ -147,6 +156,27 @@ func (k *keeper) keep(ctx context.Context, want *jetstream.StreamConfig) error {
 		k.lost()
 	}
 	return err
+}
+
+// share is how many bytes of one session the fullest stream takes.
+func (k *keeper) share() int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	least := int64(math.MaxInt64)
+	for name, st := range k.states {
+		if name != leaseStream && st.most > 0 {
+			least = min(least, share(st.most, st.held))
+		}
+	}
+	return least
+}
+
+// share returns how many bytes of one session a stream takes that has room for
+// most and holds held. It is a part of what is free, so that a few sessions may
+// hold much and many together still leave room: with n that hold all they may,
+// n/8 parts are used of 1 + n/8. The last quarter is for small ones only.
+func share(most, held int64) int64 {
+	return max((most-most/4-held)/shareDivisor, minShare)
 }
 
 // makeLocked makes a stream that is missing. k.mu is held.

@@ -63,12 +63,13 @@ func (s *Store) Watch(ctx context.Context, changed func(available bool, why erro
 
 // check asks once.
 func (b *backend) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	err := b.Ready(ctx)
 	if r := b.full.Load(); r != nil && time.Since(r.at) < fullFor {
 		return r.err
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	return b.Ready(ctx)
+	return err
 }
 
 // slow reports whether why says no more than that no answer came in time.
