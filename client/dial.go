@@ -20,10 +20,10 @@ import (
 // ws, wss, http and https URLs are taken. ctx bounds Dial only, not the life
 // of the Conn. The first connection is tried once, as with any WebSocket;
 // redirects are not followed and no proxy of the environment is used
-// (Options.NetDial can). A server that refuses our subprotocols is dialled
-// without them, and one that answers 400, for which there are other reasons,
-// once more with them before that. A sidecar that refuses the session itself is
-// not, and the error is a *RefusedError. Who accepts wsr.v1 and does not say WELCOME
+// (Options.NetDial can). A server that refuses our subprotocols, by status 400 or
+// by choosing one that it was not offered, is dialled without them; since there
+// are other reasons for that, once more with them before, and behind. A sidecar
+// that refuses the session itself is not, and the error is a *RefusedError. Who accepts wsr.v1 and does not say WELCOME
 // is tried three times.
 //
 // The response is that of the handshake. When the server refused, it comes
@@ -51,15 +51,7 @@ func dial(ctx context.Context, url string, opts *Options) (*Conn, *http.Response
 		return nil, nil, err
 	}
 	o := c.m.firstOffer()
-	u, resp, err := c.handshake(ctx, o.Protocols(), 0)
-	err = refusedBySidecar(resp, err)
-	if status, ok := errors.AsType[ws.StatusError](err); ok && status == http.StatusBadRequest {
-		u, resp, err = c.handshake(ctx, o.Protocols(), 0)
-		err = refusedBySidecar(resp, err)
-	}
-	if err != nil && refusesSubprotocols(err) {
-		u, resp, err = c.handshake(ctx, o.App, 0)
-	}
+	u, resp, err := c.firstHandshake(ctx, &o)
 	if err != nil {
 		c.cancel()
 		return nil, resp, err
@@ -69,6 +61,31 @@ func dial(ctx context.Context, url string, opts *Options) (*Conn, *http.Response
 		return nil, resp, err
 	}
 	return c, resp, nil
+}
+
+// firstHandshake makes the handshake of a new session, or of an ordinary
+// WebSocket if the server refuses ours and accepts others: twice before, and once
+// more behind it. A single refusal may be that of something else (PROTOCOL §2.3).
+func (c *Conn) firstHandshake(ctx context.Context, o *offer) (*upgraded, *http.Response, error) {
+	ours := func() (*upgraded, *http.Response, error) {
+		u, resp, err := c.handshake(ctx, o.Protocols(), 0)
+		return u, resp, refusedBySidecar(resp, err)
+	}
+	for range 2 {
+		if u, resp, err := ours(); !refusesSubprotocols(err) {
+			return u, resp, err
+		}
+	}
+	bare, bareResp, err := c.handshake(ctx, o.App, 0)
+	if err != nil {
+		return nil, bareResp, err
+	}
+	u, resp, err := ours()
+	if err != nil {
+		return bare, bareResp, nil
+	}
+	_ = bare.conn.Close()
+	return u, resp, nil
 }
 
 // refusesSubprotocols reports whether a handshake may have failed because the

@@ -222,40 +222,66 @@ func TestWelcomeLateAtFirst(t *testing.T) {
 	})
 }
 
-// One answer of 400 is no evidence that the server does not know our
-// subprotocols, and each dial has a header of its own.
+// An answer of 400 may have other reasons than our subprotocols, and so may one
+// that selects what was not offered. Each dial has a header of its own.
 func TestRefusedOnce(t *testing.T) {
-	for refusals, want := range []string{1: "wsr, wsr.v1", 2: ""} {
-		if refusals == 0 {
-			continue
-		}
-		var offers, tickets []string
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			offers = append(offers, r.Header.Get("Sec-WebSocket-Protocol"))
-			tickets = append(tickets, r.Header.Get("X-Ticket"))
-			if len(offers) <= refusals {
-				w.WriteHeader(http.StatusBadRequest)
-				return
+	for _, tc := range []struct {
+		refusals int    // of the first dials
+		always   bool   // all that offer ours are refused
+		offers   string // of all dials
+	}{
+		{1, false, "ours ours"},
+		{2, false, "ours ours none ours"}, // the third was accepted because it came later
+		{2, true, "ours ours none ours"},
+	} {
+		for _, foreign := range []string{"", "soap"} {
+			var offers, tickets []string
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				offer := "ours"
+				if r.Header.Get("Sec-WebSocket-Protocol") == "" {
+					offer = "none"
+				}
+				offers, tickets = append(offers, offer), append(tickets, r.Header.Get("X-Ticket"))
+				if len(offers) <= tc.refusals || tc.always && offer == "ours" {
+					refuseSubprotocol(t, w, r, foreign)
+					return
+				}
+				coderEcho()(w, r)
+			}))
+			defer s.Close()
+			issued := 0
+			c, _, err := Dial(t.Context(), s.URL, &Options{Header: func(context.Context) (http.Header, error) {
+				issued++
+				return http.Header{"X-Ticket": {strconv.Itoa(issued)}}, nil
+			}})
+			if err != nil {
+				t.Fatal(err)
 			}
-			coderEcho()(w, r)
-		}))
-		defer s.Close()
-		issued := 0
-		c, _, err := Dial(t.Context(), s.URL, &Options{Header: func(context.Context) (http.Header, error) {
-			issued++
-			return http.Header{"X-Ticket": {strconv.Itoa(issued)}}, nil
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.CloseNow()
-		if got := offers[len(offers)-1]; len(offers) != refusals+1 || got != want {
-			t.Errorf("refused %d times: %d dials, the last with %q, want %q", refusals, len(offers), got, want)
-		}
-		if got := strings.Join(tickets, " "); got != "1 2 3"[:2*refusals+1] {
-			t.Errorf("tickets %q", got)
+			echo(t, t.Context(), c)
+			if got := strings.Join(offers, " "); got != tc.offers {
+				t.Errorf("%+v, %q: offers %q", tc, foreign, got)
+			}
+			if got := strings.Join(tickets, " "); !strings.HasPrefix("1 2 3 4", got) {
+				t.Errorf("tickets %q", got)
+			}
+			c.Close(1000, "")
 		}
 	}
+}
+
+// refuseSubprotocol answers 400, or 101 with a subprotocol that was not offered.
+func refuseSubprotocol(t *testing.T, w http.ResponseWriter, r *http.Request, foreign string) {
+	if foreign == "" {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	p := &peer{t: t, conn: conn, key: r.Header.Get("Sec-WebSocket-Key")}
+	p.upgrade(foreign)
 }
 
 func TestRefused(t *testing.T) {

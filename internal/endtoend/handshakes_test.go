@@ -35,23 +35,43 @@ var handshakeFailures = map[string]func(c *net.TCPConn, r *http.Request){
 	"hangs":           func(c *net.TCPConn, _ *http.Request) { _, _ = io.Copy(io.Discard, c) },
 	"502":             answers("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"),
 	"503":             answers("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"),
+	"302":             answers("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/login\r\nContent-Length: 0\r\n\r\n"),
+	"407":             answers("HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n"),
+	"426":             answers("HTTP/1.1 426 Upgrade Required\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n"),
+	"502 with a page": answers("HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<html>" + strings.Repeat("<p>nginx</p>\n", 2000)),
+	"200":             answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"),
+	"TLS":             answers("\x15\x03\x01\x00\x02\x02\x46"), // an alert, to who says no TLS
+	"wrong key":       answers("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: wsr.v1\r\nSec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n"),
 	"closed mid-head": answers("HTTP/1.1 101 Switching Protocols\r\nUpgrade: webso"),
 	"reset mid-head": func(c *net.TCPConn, r *http.Request) {
 		answers("HTTP/1.1 101 Switching Protocols\r\nUpgrade: webso")(c, r)
 		_ = c.SetLinger(0)
 	},
+	refusesOurs:    answers("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+	selectsAnother: func(c *net.TCPConn, r *http.Request) { switches(c, r, "Sec-WebSocket-Protocol: soap\r\n") },
 	withoutOurs: func(c *net.TCPConn, r *http.Request) {
-		const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" // RFC 6455 §1.3
-		sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + guid))
-		answers("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+
-			base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")(c, r)
+		switches(c, r, "")
 		_, _ = io.Copy(io.Discard, c)
 	},
 }
 
+// What may come of a server that does not know our entries: Dial tries again by
+// itself.
+const (
+	refusesOurs    = "400"
+	selectsAnother = "101 with another entry"
+)
+
 // withoutOurs is the one answer that makes a connection, an ordinary one: who
 // answers so is no sidecar.
 const withoutOurs = "101 without our entry"
+
+func switches(c *net.TCPConn, r *http.Request, more string) {
+	const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" // RFC 6455 §1.3
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + guid))
+	answers("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+more+
+		"Sec-WebSocket-Accept: "+base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")(c, r)
+}
 
 func answers(text string) func(*net.TCPConn, *http.Request) {
 	return func(c *net.TCPConn, _ *http.Request) { _, _ = io.WriteString(c, text) }
@@ -176,6 +196,10 @@ func wantFirst(t *testing.T, s *spoiler, times int, sidecar bool) {
 			defer c.CloseNow()
 		}
 		switch {
+		case s.failure == refusesOurs, s.failure == selectsAnother:
+			if err == nil && c.Resilient() != sidecar {
+				t.Fatalf("dial %d: resilient is %v, with a sidecar %v", i+1, c.Resilient(), sidecar)
+			}
 		case s.failure != withoutOurs && err == nil:
 			t.Fatalf("dial %d: a connection by a handshake that failed", i+1)
 		case s.failure == withoutOurs && (err != nil || c.Resilient()):
