@@ -30,6 +30,10 @@ func (s *sidecar) keys() (*keyring.Ring, error) {
 		return nil, err
 	}
 	s.log.Warn("WSR_TOKEN_KEYS is not set: using a random key of this sidecar's own", "file", path)
+	s.keepKey = func() error {
+		_, err := keptKey(path, key)
+		return err
+	}
 	return keyring.New([][]byte{key})
 }
 

@@ -43,6 +43,7 @@ type sidecar struct {
 	journal *natsstore.Store
 	leases  *natsstore.Leases // nil with an embedded journal
 	proxy   *proxy.Server
+	keepKey func() error // writes the key beside an embedded journal again, if it is gone; nil: it is elsewhere
 
 	listener, peerListener, adminListener net.Listener // peerListener may be nil
 	admin                                 *http.Server
@@ -183,7 +184,16 @@ func (s *sidecar) streamChanged(c natsstore.StreamChange) {
 
 // journalLost lets all sessions write again. It comes from the journal's own
 // calls, which do not wait for it.
-func (s *sidecar) journalLost() { go s.proxy.JournalLost() }
+func (s *sidecar) journalLost() {
+	go func() {
+		if s.keepKey != nil { // it was beside the records
+			if err := s.keepKey(); err != nil {
+				s.log.Error("the key of the journal cannot be written: sessions will not survive a restart", "error", err)
+			}
+		}
+		s.proxy.JournalLost()
+	}()
+}
 
 func (s *sidecar) journalKind() string {
 	if s.cfg.Embedded() {

@@ -39,6 +39,8 @@ type embedded struct {
 	mu        sync.Mutex     // guards all below
 	server    *server.Server // nil while none runs
 	broken    error          // the server takes no appends; nil: none is known
+	gone      bool           // and what was accepted is gone
+	made      bool           // the streams are there
 	repairing bool
 	tried     time.Time // when the newest repair began
 	stopped   bool

@@ -57,13 +57,89 @@ func (e *embedded) checkHealth() error {
 		if s == nil {
 			return errStopped
 		}
-		h := s.Healthz(&server.HealthzOptions{})
-		if h.Status == "ok" {
+		err := serverHealth(s)
+		if err == nil {
+			err = e.checkFolder()
+		}
+		if err == nil {
 			return nil
 		}
-		e.markBroken(s, fmt.Errorf("embedded server: %s: %s", h.Status, h.Error))
+		e.markBroken(s, err)
 	}
 	return e.health()
+}
+
+// serverHealth asks the server itself.
+func serverHealth(s *server.Server) error {
+	if h := s.Healthz(&server.HealthzOptions{}); h.Status != "ok" {
+		return fmt.Errorf("embedded server: %s: %s", h.Status, h.Error)
+	}
+	return nil
+}
+
+// checkFolder looks whether what the server writes is still where the next one
+// finds it. The server itself goes on writing to files that were removed.
+func (e *embedded) checkFolder() error {
+	dir := e.cfg.Embedded.Dir
+	e.mu.Lock()
+	same, made := sameFile(e.lock, filepath.Join(dir, lockFile)), e.made
+	e.mu.Unlock()
+	if !same {
+		return &folderGoneError{fmt.Errorf("the folder %s was removed or replaced", dir)}
+	}
+	for shard := range e.cfg.Shards {
+		if !made {
+			break
+		}
+		if _, err := os.Stat(filepath.Join(dir, server.JetStreamStoreDir, server.DEFAULT_GLOBAL_ACCOUNT, "streams", streamName(shard), "msgs")); err != nil {
+			return &folderGoneError{fmt.Errorf("the files of a stream are gone: %w", err)}
+		}
+	}
+	return writeProbe(dir, 1)
+}
+
+// A folderGoneError is a server whose files are gone, with what was accepted.
+type folderGoneError struct{ err error }
+
+func (e *folderGoneError) Error() string { return "embedded server: " + e.err.Error() }
+func (e *folderGoneError) Unwrap() error { return e.err }
+
+// streamsMade notes that the streams are there: from now on so are their files.
+func (e *embedded) streamsMade() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.made = e.broken == nil
+}
+
+// sameFile reports whether name is the file that is open as f.
+func sameFile(f *os.File, name string) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(name)
+	return err == nil && os.SameFile(open, there)
+}
+
+// holdFolder makes the folder again if it is gone, and takes it for this
+// process.
+func (e *embedded) holdFolder() error {
+	dir := e.cfg.Embedded.Dir
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if sameFile(e.lock, filepath.Join(dir, lockFile)) {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("embedded server: folder: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return err
+	}
+	_ = e.lock.Close() // of a file that is gone
+	e.lock = lock
+	return nil
 }
 
 // markBroken records why s is broken, unless another server took its place.
@@ -72,14 +148,19 @@ func (e *embedded) markBroken(s *server.Server, err error) {
 	defer e.mu.Unlock()
 	if e.server == s && e.broken == nil && !e.stopped {
 		e.broken = err
-		e.cfg.Logger.Error("journal takes no appends, sessions live in memory; free space in its directory, it is tried again by itself",
+		var gone *folderGoneError
+		e.gone = e.gone || errors.As(err, &gone)
+		e.cfg.Logger.Error("journal takes no appends, sessions live in memory; look at its directory, it is tried again by itself",
 			"dir", e.cfg.Embedded.Dir, "error", err)
 	}
 }
 
 // repair replaces the broken server if the disk can be written.
 func (e *embedded) repair() {
-	err := probe(e.cfg.Embedded.Dir)
+	err := e.holdFolder()
+	if err == nil {
+		err = writeProbe(e.cfg.Embedded.Dir, probeSize)
+	}
 	if err == nil {
 		err = e.replace()
 	}
@@ -92,6 +173,10 @@ func (e *embedded) repair() {
 	}
 	e.broken = nil
 	e.cfg.Logger.Info("journal takes appends again")
+	if e.gone {
+		e.gone = false
+		e.cfg.Lost()
+	}
 }
 
 // replace stops the server and starts another one in the same directory. The
@@ -99,7 +184,7 @@ func (e *embedded) repair() {
 func (e *embedded) replace() error {
 	e.mu.Lock()
 	s := e.server
-	e.server = nil
+	e.server, e.made = nil, false
 	e.mu.Unlock()
 	if s != nil {
 		shutDown(s)
@@ -114,16 +199,16 @@ func (e *embedded) replace() error {
 	return nil
 }
 
-// probe checks that the disk takes more.
-func probe(dir string) (err error) {
+// writeProbe checks that the disk takes size bytes more.
+func writeProbe(dir string, size int) (err error) {
 	name := filepath.Join(dir, probeFile)
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("embedded server: disk: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.Remove(name)) }()
-	_, err = f.Write(make([]byte, probeSize))
-	if err == nil {
+	_, err = f.Write(make([]byte, size))
+	if err == nil && size == probeSize {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,4 +91,83 @@ func TestCloseDuringRepair(t *testing.T) {
 		t.Error(err)
 	}
 	mustOpen(t, cfg)
+}
+
+// TestFolderGone: the journal's folder is removed, replaced, or loses its files
+// under the server, which goes on writing to what nobody finds again. That is
+// noticed within seconds, also when nothing is written, and the journal begins
+// anew; the owners of sessions learn that they have to write again.
+func TestFolderGone(t *testing.T) {
+	t.Parallel()
+	for name, remove := range map[string]func(t *testing.T, dir string) error{
+		"removed": func(_ *testing.T, dir string) error { return os.RemoveAll(dir) },
+		"streams": func(_ *testing.T, dir string) error { return os.RemoveAll(dir + "/jetstream") },
+		"messages": func(_ *testing.T, dir string) error {
+			return os.RemoveAll(dir + "/jetstream/$G/streams/WSR_LOG_0/msgs")
+		},
+		"replaced": func(_ *testing.T, dir string) error {
+			return errors.Join(os.Rename(dir, dir+".old"), os.Mkdir(dir, 0o700))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := embeddedConfig(t)
+			cfg.Embedded.Dir += "/journal"
+			var lost atomic.Int32
+			cfg.Lost = func() { lost.Add(1) }
+			s := mustOpen(t, cfg)
+			changes := watched(t, s)
+			changes.want(t, true, 5*time.Second)
+			id := storetest.NewID()
+			rev, err := s.Append(t.Context(), id, 0, oneMiB())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := remove(t, cfg.Embedded.Dir); err != nil {
+				t.Fatal(err)
+			}
+			if why := changes.want(t, false, 5*time.Second); !strings.Contains(why.Error(), cfg.Embedded.Dir) {
+				t.Errorf("reason: %v", why)
+			}
+			changes.want(t, true, 15*time.Second)
+			if lost.Load() == 0 {
+				t.Error("nobody was told that records are gone")
+			}
+			if _, err := s.Append(t.Context(), id, rev, oneMiB()); !errors.Is(err, store.ErrLost) {
+				t.Errorf("append behind what is gone: %v", err)
+			}
+			if _, err := s.Append(t.Context(), id, 0, oneMiB()); err != nil {
+				t.Error(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			wantAll(t, mustOpen(t, cfg), []store.ID{id}) // it is on the disk
+		})
+	}
+}
+
+// TestFolderReadOnly: that nothing can be written any more is noticed without an
+// append, and costs nothing that was accepted.
+func TestFolderReadOnly(t *testing.T) {
+	t.Parallel()
+	cfg := embeddedConfig(t)
+	cfg.Lost = func() { t.Error("told that records are gone") }
+	s := mustOpen(t, cfg)
+	changes := watched(t, s)
+	changes.want(t, true, 5*time.Second)
+	id := storetest.NewID()
+	if _, err := s.Append(t.Context(), id, 0, oneMiB()); err != nil {
+		t.Fatal(err)
+	}
+	obstacle := cfg.Embedded.Dir + "/" + probeFile // a directory is no file
+	if err := os.MkdirAll(obstacle+"/x", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	changes.want(t, false, 5*time.Second)
+	if err := os.RemoveAll(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	changes.want(t, true, 10*time.Second)
+	wantAll(t, s, []store.ID{id})
 }

@@ -232,6 +232,9 @@ func (b *backend) Ready(ctx context.Context) error {
 	}
 	err = cause(ctx, b.keeper.keepAll(ctx, b.streams))
 	b.share.Store(b.keeper.share())
+	if b.server != nil && err == nil {
+		b.server.streamsMade()
+	}
 	return err
 }
 

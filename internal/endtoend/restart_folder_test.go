@@ -1,0 +1,67 @@
+package endtoend
+
+import (
+	"context"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
+)
+
+// The folder of the embedded journal is removed under a sidecar that has nothing
+// to write. Operators learn of it, and soon the folder has all again: the sidecar
+// crashes, and the session goes on in the next one.
+func TestFolderOfJournalGone(t *testing.T) {
+	t.Parallel()
+	app := newScript()
+	backend := httptest.NewServer(app)
+	defer backend.Close()
+	dir := t.TempDir() + "/journal"
+	p := newProcess(t, backend.URL, dir)
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	c, _, err := client.Dial(ctx, "ws://"+p.Addr+"/", &client.Options{Adopt: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	old := <-app.sockets
+	say(t, old, "one")
+	mustRead(ctx, t, c, "one")
+	appended := func() string {
+		text, _ := p.Get(ctx, "/metrics")
+		_, rest, _ := strings.Cut(string(text), `wsr_journal_appends_total{result="ok"} `)
+		count, _, _ := strings.Cut(rest, "\n")
+		return count
+	}
+	before := appended()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	until := func(what, path, want string) {
+		t.Helper()
+		if err := proc.Until(ctx, processLimit, processLook, func() bool {
+			text, err := p.Get(ctx, path)
+			return err == nil && strings.Contains(string(text), want)
+		}); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	until("told to operators", "/readyz", "ready\nthe journal is away, sessions live in memory: ")
+	until("counted", "/metrics", "wsr_journal_available 0")
+	until("mended", "/metrics", "wsr_journal_available 1")
+	if err := proc.Until(ctx, processLimit, processLook, func() bool { return appended() != before }); err != nil {
+		t.Fatalf("written again: %v", err)
+	}
+	p.Kill()
+	p.start()
+	<-app.sockets
+	if err := c.WriteAcked(ctx, client.MessageText, []byte("two")); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "the next app has heard it", func() bool { return app.all() == "2:two" })
+}
