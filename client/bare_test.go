@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wsresilience/wsresilience/wire"
@@ -87,6 +88,7 @@ func TestMoveMeetsBareApps(t *testing.T) {
 		}
 		wantWrite(t, c, "still here")
 		p.want("still here")
+		synctest.Wait()
 		p.conn.Close()
 		s.accept("")
 		if _, _, err := c.Read(t.Context()); !errors.As(err, new(*SessionLostError)) {

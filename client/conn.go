@@ -243,6 +243,26 @@ func (c *Conn) Subprotocol() string {
 	return c.m.subprotocol
 }
 
+// SessionID names the session in the sidecar's logs; it grants nothing. Without a
+// sidecar it is empty.
+func (c *Conn) SessionID() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.m.plain {
+		return ""
+	}
+	return c.m.session.String()
+}
+
+// Unacked returns how many messages Write took that the app's socket has not got,
+// as far as is known. Without a sidecar, those that were not given to the
+// connection.
+func (c *Conn) Unacked() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.m.out.unacked()
+}
+
 // Resilient reports whether there is a sidecar. It does not change.
 func (c *Conn) Resilient() bool {
 	c.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -99,13 +100,16 @@ func refusesSubprotocols(err error) bool {
 	return ok && status == http.StatusBadRequest || errors.Is(err, ws.ErrHandshakeBadSubProtocol)
 }
 
-func newConn(url string, opts *Options) (*Conn, error) {
-	u, err := parseURL(url)
-	if err != nil {
-		return nil, err
-	}
+func newConn(to string, opts *Options) (*Conn, error) {
 	if opts == nil {
 		opts = &Options{}
+	}
+	u := &url.URL{}
+	if to != "" || opts.URL == nil {
+		var err error
+		if u, err = parseURL(to); err != nil {
+			return nil, err
+		}
 	}
 	own := opts.clone()
 	cfg, err := own.settings()

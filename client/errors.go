@@ -131,8 +131,18 @@ type SessionLostError struct {
 	Status int
 
 	// Unacked is how many messages Write took that the sidecar has not
-	// acknowledged. The app may have got some of them.
-	Unacked int
+	// acknowledged, and Messages are these, in order. Nothing sends them again by
+	// itself.
+	Unacked  int
+	Messages []UnackedMessage
+}
+
+// An UnackedMessage is one of a lost session that the sidecar has not
+// acknowledged.
+type UnackedMessage struct {
+	Type MessageType
+	Data []byte
+	Sent bool // the app may have got it; if not, it has not
 }
 
 func (e *SessionLostError) Error() string {

@@ -1,5 +1,7 @@
 package client
 
+import "time"
+
 // State is the state of a Conn.
 type State uint8
 
@@ -66,6 +68,10 @@ type Event struct {
 	Kind   EventKind
 	State  State  // after the event
 	Reason string // of EventAdopted, EventReset and EventRejected
+
+	// Away is how long there was no connection, of EventResumed and EventAdopted;
+	// 0 if the old one worked until the new one did.
+	Away time.Duration
 
 	Rejected *RejectedMessage // of EventRejected
 }

@@ -47,7 +47,11 @@ func (c *Conn) handshake(ctx context.Context, protocols []string, connectWait ti
 		ctx, cancel = context.WithTimeout(ctx, t)
 		defer cancel()
 	}
-	header, err := guarded(ctx, func() (http.Header, error) { return c.header(ctx) }, nil)
+	u, err := c.freshURL(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("client: dial %s: url: %w", c.url.Host, err)
+	}
+	header, err := c.header(ctx, u)
 	if err != nil {
 		return nil, nil, fmt.Errorf("client: dial %s: header: %w", c.url.Host, err)
 	}
@@ -63,18 +67,18 @@ func (c *Conn) handshake(ctx context.Context, protocols []string, connectWait ti
 	}
 	header.Del("Host")
 	d.Header = ws.HandshakeHeaderHTTP(header)
-	conn, br, hs, err := d.Dial(ctx, c.url.String())
+	conn, br, hs, err := d.Dial(ctx, u.String())
 	if err != nil {
-		return nil, a.refusal, fmt.Errorf("client: dial %s: %w", c.url.Host, err)
+		return nil, a.refusal, fmt.Errorf("client: dial %s: %w", u.Host, err)
 	}
-	u := &upgraded{conn: conn, protocol: hs.Protocol}
+	up := &upgraded{conn: conn, protocol: hs.Protocol}
 	if br != nil {
 		// Frames may come with the 101, as a sidecar's WELCOME does.
 		b, _ := br.Peek(br.Buffered())
-		u.early = bytes.Clone(b)
+		up.early = bytes.Clone(b)
 		ws.PutReader(br)
 	}
-	return u, a.switched(), nil
+	return up, a.switched(), nil
 }
 
 // errConnecting says that no connection came in time.
@@ -150,14 +154,26 @@ var reserved = [...]string{
 	"Sec-Websocket-Protocol", "Sec-Websocket-Extensions", "Sec-Websocket-Accept",
 }
 
+// freshURL returns what to dial.
+func (c *Conn) freshURL(ctx context.Context) (*url.URL, error) {
+	if c.opts.URL == nil {
+		return c.url, nil
+	}
+	s, err := guarded(ctx, func() (string, error) { return c.opts.URL(ctx) }, nil)
+	if err != nil {
+		return nil, err
+	}
+	return parseURL(s)
+}
+
 // header returns the request header that the program asks for.
-func (c *Conn) header(ctx context.Context) (http.Header, error) {
+func (c *Conn) header(ctx context.Context, to *url.URL) (http.Header, error) {
 	h := c.opts.HTTPHeader.Clone()
 	if h == nil {
 		h = http.Header{}
 	}
 	if c.opts.Header != nil {
-		fresh, err := c.opts.Header(ctx)
+		fresh, err := guarded(ctx, func() (http.Header, error) { return c.opts.Header(ctx) }, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -168,7 +184,7 @@ func (c *Conn) header(ctx context.Context) (http.Header, error) {
 	for _, k := range reserved {
 		h.Del(k)
 	}
-	if u := c.url.User; u != nil && h.Get("Authorization") == "" {
+	if u := to.User; u != nil && h.Get("Authorization") == "" {
 		password, _ := u.Password()
 		h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
 	}

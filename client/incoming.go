@@ -47,7 +47,11 @@ func (m *machine) malformed(now time.Time, conn *connection, err error) {
 		m.drop(now, conn, &wire.CloseError{Code: ws.StatusMessageTooBig, Reason: err.Error()}, true)
 		return
 	}
-	// A resume would bring the same message again, so the session ends here.
+	m.tooBig()
+}
+
+// tooBig ends the session: a resume would bring the same message again.
+func (m *machine) tooBig() {
 	m.abandon(ws.StatusMessageTooBig, "message above the limit of the client")
 }
 
@@ -143,6 +147,10 @@ func (m *machine) beat(conn *connection, t wire.Type, b *wire.Beat) error {
 
 // data handles a message of the app.
 func (m *machine) data(now time.Time, conn *connection, typ MessageType, p []byte) {
+	if len(p) > m.dataLimit() {
+		m.tooBig()
+		return
+	}
 	conn.lastSeq++
 	// A duplicate came on an earlier connection. There can be no gap, since
 	// WELCOME started this count at ours.

@@ -67,6 +67,7 @@ type machine struct {
 	ttl         time.Duration
 	maxMessage  int // the largest that the peer accepts
 
+	lostAt   time.Time // when the last connection was lost, while detached
 	expires  time.Time // when the session ends, while detached
 	attempts uint32    // handshakes that offered a token
 
@@ -122,8 +123,12 @@ func (m *machine) becomePlain(conn *connection, subprotocol string) {
 	m.setState(StateConnected)
 }
 
-// readLimit returns the largest message that a connection may receive.
-func (m *machine) readLimit() int {
+// readLimit returns the largest message that a connection may carry. An escaped
+// one is longer than the app's, and control messages must fit in any case.
+func (m *machine) readLimit() int { return max(m.dataLimit()+wire.EscapeLen, wire.MaxControl) }
+
+// dataLimit returns the largest message of the app that is accepted.
+func (m *machine) dataLimit() int {
 	limit := m.cfg.maxMessage
 	if limit == 0 {
 		limit = DefaultMaxMessage
@@ -131,9 +136,7 @@ func (m *machine) readLimit() int {
 			limit = max(limit, min(m.maxMessage, maxAnnounced))
 		}
 	}
-	// An escaped message is longer than the app's, and control messages must
-	// fit in any case.
-	return max(limit+wire.EscapeLen, wire.MaxControl)
+	return limit
 }
 
 // drop ends a connection because of ce; CodeAbnormal says that it broke. fault
@@ -178,7 +181,7 @@ func (m *machine) detached(now time.Time, conn *connection, ce *wire.CloseError,
 	case !conn.welcomed:
 		m.dialFailed(now)
 	default:
-		m.expires = now.Add(m.ttl)
+		m.lostAt, m.expires = now, now.Add(m.ttl)
 		if m.state == StateConnected {
 			m.setState(StateReconnecting)
 		}
@@ -236,7 +239,13 @@ func (m *machine) lostWith(reason LostReason, status int) {
 		m.end(m.closing.err())
 		return
 	}
-	err := &SessionLostError{Reason: reason, Status: status, Unacked: m.out.unacked()}
+	err := &SessionLostError{Reason: reason, Status: status}
+	m.out.remaining(func(raw []byte, sent bool) {
+		if typ, p, ok := original(raw); ok {
+			err.Messages = append(err.Messages, UnackedMessage{typ, p, sent})
+		}
+	})
+	err.Unacked = len(err.Messages)
 	m.end(err)
 	m.events = append(m.events, Event{Kind: EventReset, State: m.state, Reason: string(reason)})
 }

@@ -94,7 +94,7 @@ func TestFirstAttempt(t *testing.T) {
 		start := time.Now()
 		p.conn.Close()
 		p = s.resume("t0-1", 0, 1)
-		if d := time.Since(start); d < 75*time.Millisecond || d > 125*time.Millisecond {
+		if d := time.Since(start); d < 100*time.Millisecond || d > 200*time.Millisecond {
 			t.Errorf("dialled a server that drops connections after %v", d)
 		}
 		p.welcome(wire.StatusResumed, 0, 1)

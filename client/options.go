@@ -55,6 +55,12 @@ const maxAnnounced = 64 << 20
 // Options are optional, as is each field. Dial copies them, so that they may be
 // changed and used again. A panic of a function fails what it was called for.
 type Options struct {
+	// URL is called before every dial, the first included, and what it returns
+	// takes the place of Dial's url, which may be empty then: for a ticket in the
+	// query that is good for one handshake, or for a short time. A session is
+	// bound to host and path, and is lost if they change. An error fails that dial.
+	URL func(ctx context.Context) (string, error)
+
 	// HTTPHeader is sent with every handshake. Headers of the WebSocket
 	// handshake itself in it are ignored; Host replaces the URL's.
 	HTTPHeader http.Header

@@ -242,3 +242,12 @@ func (o *outbox) take(dst []byte, size int) []byte {
 	}
 	return dst
 }
+
+// remaining calls f with each message that is not acknowledged; sent reports
+// whether it was sent in full on any connection.
+func (o *outbox) remaining(f func(raw []byte, sent bool)) {
+	o.window.Each(o.acked, func(seq seqwindow.Serial, _ uint32, parts [][]byte) bool {
+		f(bytes.Join(parts, nil), seqwindow.LessEq(seq, o.highest))
+		return true
+	})
+}

@@ -38,6 +38,25 @@ func (m *machine) write(typ MessageType, p []byte) (seqwindow.Serial, error) {
 	return m.out.add(b)
 }
 
+// original returns the message that write has made raw of, and whether it is one
+// of the program's: SKIPPED is not. raw is used up.
+func original(raw []byte) (typ MessageType, p []byte, ok bool) {
+	h, err := frame.Rules{Masked: true}.Parse(raw)
+	if err != nil {
+		panic(err) // we made it
+	}
+	p = raw[h.Size:]
+	frame.Mask(p, h.Mask, 0)
+	if h.OpCode == ws.OpText {
+		return MessageText, p, true
+	}
+	if orig, err := wire.Unescape(p); err == nil {
+		return MessageBinary, orig, true
+	}
+	t, ours := wire.TypeOf(p)
+	return MessageBinary, p, !ours || t != wire.Skipped
+}
+
 // pending reports whether fill has something for conn, or conn is closed.
 func (m *machine) pending(conn *connection) bool {
 	return conn.closed != nil || conn.pong != nil || conn.heartbeatReply != nil || conn.probeDue || conn.ackDue || conn.restoredDue > 0 || m.restoreDue(conn) ||

@@ -47,13 +47,15 @@ func (s *stage) options() *Options {
 
 // peer is one connection as the script sees it.
 type peer struct {
-	t     *testing.T
-	conn  net.Conn
-	key   string // of the handshake
-	offer wire.Offer
-	cut   frame.Messages
-	in    []byte
-	acked uint32 // the newest ACK that passed by
+	t      *testing.T
+	conn   net.Conn
+	key    string // of the handshake
+	url    string
+	header http.Header
+	offer  wire.Offer
+	cut    frame.Messages
+	in     []byte
+	acked  uint32 // the newest ACK that passed by
 }
 
 // accept answers the next handshake with protocol.
@@ -87,7 +89,7 @@ func (s *stage) request() *peer {
 	}
 	p := &peer{t: s.t, conn: conn, offer: o}
 	p.cut = frame.Messages{Rules: frame.Rules{Masked: true}, Max: 1 << 20, Buffers: new(frame.Buffers)}
-	p.key = req.Header.Get("Sec-WebSocket-Key")
+	p.key, p.url, p.header = req.Header.Get("Sec-WebSocket-Key"), req.RequestURI, req.Header
 	return p
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -81,12 +80,16 @@ func (m *machine) welcome(now time.Time, conn *connection, w *wire.WelcomeMessag
 		m.violation(now, conn, "WELCOME with an inbound ack that cannot be")
 		return
 	}
+	var away time.Duration
+	if !m.expires.IsZero() {
+		away = now.Sub(m.lostAt)
+	}
 	m.promote(conn)
 	m.applyWelcome(now, conn, w)
 	if w.Status != wire.StatusAdopted {
 		m.restore.active, m.restore.conn = false, nil // the sidecar waits for nothing
 	}
-	e := Event{Kind: EventResumed, State: m.state}
+	e := Event{Kind: EventResumed, State: m.state, Away: away}
 	if w.Status == wire.StatusAdopted {
 		e.Kind, e.Reason = EventAdopted, w.Reason.String()
 		m.adopted(conn)
@@ -101,19 +104,7 @@ func (m *machine) reject() {
 	if raw == nil {
 		return
 	}
-	h, err := frame.Rules{Masked: true}.Parse(raw)
-	if err != nil {
-		panic(err) // we made it
-	}
-	p := raw[h.Size:]
-	frame.Mask(p, h.Mask, 0)
-	typ := MessageText
-	if h.OpCode == ws.OpBinary {
-		typ = MessageBinary
-		if orig, err := wire.Unescape(p); err == nil {
-			p = orig
-		}
-	}
+	typ, p, _ := original(raw)
 	m.events = append(m.events, Event{
 		Kind: EventRejected, State: m.state, Reason: strconv.Itoa(int(code)),
 		Rejected: &RejectedMessage{Type: typ, Data: p, Code: int(code)},
