@@ -189,6 +189,10 @@ func (m *Monitor) Heard() {
 	}
 }
 
+// Unread notes that the peer is not being read: its answers may have come, so
+// that the latest beat gets no outcome, and none is missed.
+func (m *Monitor) Unread() { m.misses, m.open = 0, false }
+
 // State returns the condition of the link.
 func (m *Monitor) State() State { return m.state }
 
@@ -218,7 +222,7 @@ func (m *Monitor) afterStall(now time.Time) Verdict {
 		m.due = monotime.At(now.Add(m.cfg.settled().HandshakeTimeout))
 		return VerdictNone
 	}
-	m.misses, m.open = 0, false
+	m.Unread()
 	return VerdictSend
 }
 

@@ -41,7 +41,7 @@ func trafficSeries() []series {
 			func(s *event.Stats) float64 { return float64(s.Plain) }, []string{"state", "plain"}},
 		{"wsr_sessions", "", gauge, func(s *event.Stats) float64 { return float64(s.Attached) }, []string{"state", "attached"}},
 		{"wsr_sessions", "", gauge, func(s *event.Stats) float64 { return float64(s.Detached) }, []string{"state", "detached"}},
-		{"wsr_window_bytes", "Bytes that the windows of all sessions hold.", gauge,
+		{"wsr_window_bytes", "Bytes that count against the memory budget: windows, messages that have not come whole, what plain connections keep.", gauge,
 			func(s *event.Stats) float64 { return float64(s.WindowBytes) }, nil},
 		{"wsr_memory_budget_bytes", "Limit on wsr_window_bytes (WSR_MEMORY_BUDGET).", gauge,
 			func(s *event.Stats) float64 { return float64(s.Budget) }, nil},

@@ -14,8 +14,8 @@ import (
 // of the environment (internal/config).
 const attackRows = `
 H23 H26 H29
-W01 W02 W04 W05 W06 W07 W08 W09 W11 W12 W13 W14 W15 W16 W18 W19 W20 W21 W22 W23 W25 W26 W27
-U01 U02 U04 U05 U06 U07 U08 U09 U11 U12 U13 U14 U15
+W01 W02 W04 W05 W06 W07 W08 W09 W11 W12 W13 W14 W15 W16 W18 W19 W20 W21 W22 W23 W25 W26 W27 W28 W29
+U01 U02 U04 U05 U06 U07 U08 U09 U11 U12 U13 U14 U15 U16
 T01 T02 T04 T05 T06 T07 T08 T09 T11 T12 T13 T14 T15 T16 T18 T19 T20
 C01 C02 C04 C05 C06 C07 C08 C09 C11 C12 C13 C14 C15 C16`
 
@@ -82,10 +82,10 @@ func TestMain(m *testing.M) {
 // measuring are the rows that look at the whole process: its heap, what it
 // allocates, its goroutines. They run alone; the others mostly wait, and do so
 // together.
-const measuring = "C13 H23 H29 T13 U08 U15 W01 W02 W04 W05 W06 W07 W08 W09 W11 W14 W15 W19 W20 W22 W23 W26"
+const measuring = "C13 H23 H29 T13 U08 U15 W01 W02 W04 W05 W06 W07 W08 W09 W11 W14 W15 W19 W20 W22 W23 W26 W28 W29 U16"
 
 func everyAttack() []attack {
-	return slices.Concat(headAttacks(), frameAttacks(), floodAttacks(), appAttacks(), tokenAttacks(), controlAttacks())
+	return slices.Concat(headAttacks(), frameAttacks(), floodAttacks(), memoryAttacks(), appAttacks(), tokenAttacks(), controlAttacks())
 }
 
 // Every row has a test or a reason not to have one.

@@ -34,6 +34,7 @@ type machine interface {
 	End(now time.Time, why session.Ending, code ws.StatusCode)
 	Persisted(now time.Time, r session.PersistResult)
 	Done() bool
+	Forget()
 	Counters() *session.Counters
 	Link() *heartbeat.Monitor
 }
@@ -135,7 +136,14 @@ func (c *sessionDriver) abandon(why session.Ending) {
 		c.gone = true
 		c.srv.sessions.remove(c)
 	}
+	c.forgetMachine()
 	c.m = deadMachine{}
+}
+
+// forgetMachine has the machine give its memory back, as far as a broken one can.
+func (c *sessionDriver) forgetMachine() {
+	defer func() { _ = recover() }() // what broke it was reported
+	c.m.Forget()
 }
 
 // Bytes implements transport.Sink.
@@ -453,5 +461,6 @@ func (deadMachine) Tick(time.Time)                               {}
 func (deadMachine) End(time.Time, session.Ending, ws.StatusCode) {}
 func (deadMachine) Persisted(time.Time, session.PersistResult)   {}
 func (deadMachine) Done() bool                                   { return true }
+func (deadMachine) Forget()                                      {}
 func (deadMachine) Counters() *session.Counters                  { return new(session.Counters) }
 func (deadMachine) Link() *heartbeat.Monitor                     { return new(heartbeat.Monitor) }

@@ -55,6 +55,9 @@ func (q *request) plainResume(id wire.SessionID) {
 
 func (q *request) beginPlainResume(id wire.SessionID) {
 	s := q.s
+	if q.refuseScarce() {
+		return
+	}
 	app := q.dialApp(q.handshake())
 	if app == nil {
 		return

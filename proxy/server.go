@@ -177,13 +177,13 @@ func New(cfg Config) (*Server, error) {
 		s.stallDetector.start(time.Now(), cfg.LeaseTTL/2)
 	}
 	s.pool = seqwindow.NewPool(cfg.MemoryBudget)
-	s.sockets.Driver = cfg.Driver
+	s.sockets.Driver, s.sockets.Scarce = cfg.Driver, s.readLittle
 	s.sessions.init()
 	s.session = session.Config{
 		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
 		TTL: cfg.SessionTTL, TTLGoingAway: cfg.SessionTTLGoingAway, PersistAfter: cfg.PersistAfter, HandOverQuiet: cfg.HandOverQuiet,
 		Owner: cfg.Advertise, Heartbeat: &s.cfg.Heartbeat,
-		Pool: s.pool, Buffers: new(frame.Buffers), Random: mathrand.Uint32, Token: s.newToken, Retry: s.askedRetry,
+		Pool: s.pool, Buffers: s.buffers(clientShare), AppBuffers: s.buffers(appShare), Random: mathrand.Uint32, Token: s.newToken, Retry: s.askedRetry,
 	}
 	s.echo = s.session
 	if cfg.Store != nil {
@@ -210,6 +210,25 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.http, s.peerHTTP = s.newHTTP(s.serve), s.newHTTP(s.servePeer)
 	return s, nil
+}
+
+// Messages that have not come whole take at most these parts of the memory
+// budget, in percent: what waits to be acknowledged needs the rest, and an app
+// that sends everything at once leaves something to clients.
+const (
+	clientShare = 75
+	appShare    = 50
+)
+
+func (s *Server) buffers(percent int64) *frame.Buffers {
+	m := s.pool.Memory()
+	return &frame.Buffers{Memory: m.Share(m.Limit() / 100 * percent)}
+}
+
+// readLittle reports whether what is read at once has to be small, since there
+// may be no memory to keep it.
+func (s *Server) readLittle() bool {
+	return s.pool.Memory().Scarce() || s.session.Buffers.Memory.Waiting() > 0 || s.session.AppBuffers.Memory.Waiting() > 0
 }
 
 // newHTTP makes a server that is as strict as we are with handler.

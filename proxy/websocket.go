@@ -59,6 +59,16 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// refuseScarce refuses a client that would begin something while there is no
+// memory for more: those that are there come first.
+func (q *request) refuseScarce() bool {
+	if q.s.session.Scarce() {
+		q.later("out of session memory", event.RefusedMemory)
+		return true
+	}
+	return false
+}
+
 func (s *Server) refuse(w http.ResponseWriter, ref *upgrade.Refusal) {
 	s.observe(event.Event{Kind: event.Refused, Refusal: ref.Label})
 	ref.Write(w)
@@ -153,6 +163,9 @@ func (q *request) plain() {
 		q.plainResume(id)
 		return
 	}
+	if q.refuseScarce() {
+		return
+	}
 	// Without entries of ours to strip, the client's own offer passes as it
 	// is.
 	hs := upgrade.Offer{Verbatim: len(q.offer.App) == len(q.req.Protocols), Protocols: q.offer.App, Offers: q.req.Offers}
@@ -200,8 +213,7 @@ func (q *request) fresh() {
 		q.later("the journal is out of reach", event.RefusedJournal)
 		return
 	}
-	if s.session.Scarce() {
-		q.later("out of session memory", event.RefusedMemory)
+	if q.refuseScarce() {
 		return
 	}
 	hs := q.handshake()

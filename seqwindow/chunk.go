@@ -3,7 +3,8 @@ package seqwindow
 import (
 	"errors"
 	"sync"
-	"sync/atomic"
+
+	"github.com/wsresilience/wsresilience/internal/budget"
 )
 
 // Implementation limits.
@@ -33,12 +34,12 @@ type chunk struct {
 	data [chunkData]byte
 }
 
-// Pool hands out the chunks of all windows and counts them against a budget. It
-// is safe for concurrent use; sessions share one. Chunks that no window holds
-// are left to the garbage collector after a while.
+// Pool hands out the chunks of all windows and counts them against a budget,
+// which they may share with other memory. It is safe for concurrent use;
+// sessions share one. Chunks that no window holds are left to the garbage
+// collector after a while.
 type Pool struct {
-	budget int64
-	inUse  atomic.Int64
+	memory *budget.Budget
 	chunks sync.Pool // of *chunk
 	parts  sync.Pool // of *[][]byte: the scratch of Sender.Each
 }
@@ -46,18 +47,21 @@ type Pool struct {
 // NewPool returns a pool whose chunks in use do not exceed budget bytes
 // (WSR_MEMORY_BUDGET), but for what Sender.AppendOver takes. Zero or less means
 // no budget.
-func NewPool(budget int64) *Pool { return &Pool{budget: budget} }
+func NewPool(bytes int64) *Pool { return &Pool{memory: budget.New(bytes)} }
 
-// InUse returns the bytes of the chunks that windows hold now.
-func (p *Pool) InUse() int64 { return p.inUse.Load() }
+// Memory returns the budget.
+func (p *Pool) Memory() *budget.Budget { return p.memory }
+
+// InUse returns the bytes of the budget that are in use now.
+func (p *Pool) InUse() int64 { return p.memory.Used() }
 
 // Budget returns the limit on InUse in bytes; zero or less is none.
-func (p *Pool) Budget() int64 { return p.budget }
+func (p *Pool) Budget() int64 { return p.memory.Limit() }
 
 // get returns a list of n chunks, or nil when the budget does not allow all of
 // them. Their contents are whatever the last holder left there.
 func (p *Pool) get(n int) *chunk {
-	if !p.reserve(int64(n) * chunkSize) {
+	if !p.memory.Take(int64(n) * chunkSize) {
 		return nil
 	}
 	return p.list(n)
@@ -65,7 +69,7 @@ func (p *Pool) get(n int) *chunk {
 
 // getOver is get whatever the budget says.
 func (p *Pool) getOver(n int) *chunk {
-	p.inUse.Add(int64(n) * chunkSize)
+	p.memory.Charge(int64(n) * chunkSize)
 	return p.list(n)
 }
 
@@ -82,21 +86,6 @@ func (p *Pool) list(n int) *chunk {
 	return list
 }
 
-// reserve counts bytes as in use if the budget allows it. It compares and swaps
-// because add-and-undo would let a large request that fails refuse a small one
-// of another session that fits.
-func (p *Pool) reserve(bytes int64) bool {
-	for {
-		used := p.inUse.Load()
-		if p.budget > 0 && used+bytes > p.budget {
-			return false
-		}
-		if p.inUse.CompareAndSwap(used, used+bytes) {
-			return true
-		}
-	}
-}
-
 // putUntil takes back the list from c up to, but not including, end.
 func (p *Pool) putUntil(c, end *chunk) {
 	freed := 0
@@ -107,9 +96,7 @@ func (p *Pool) putUntil(c, end *chunk) {
 		c = next
 		freed += chunkSize
 	}
-	if freed > 0 {
-		p.inUse.Add(-int64(freed))
-	}
+	p.memory.Charge(-int64(freed))
 }
 
 func (p *Pool) getParts() *[][]byte {

@@ -173,6 +173,14 @@ func (s *Session) end(why Ending) {
 	s.queueAppClose(ws.StatusGoingAway, why.String())
 }
 
+// Forget gives all memory back, of a session that nothing follows on.
+func (s *Session) Forget() {
+	s.client.in.Reset()
+	s.app.in.Reset()
+	s.window.Reset()
+	s.queue.Reset()
+}
+
 // Moved reports whether a session that ended here goes on elsewhere, or can: it
 // was handed over, or another owner took it.
 func (s *Session) Moved() bool {

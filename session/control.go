@@ -7,6 +7,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -122,6 +123,13 @@ func (s *Session) clientBeat(now time.Time, t wire.Type, b *wire.Beat) {
 
 // tickLink sends a heartbeat that is due, or ends a dead connection.
 func (s *Session) tickLink(now time.Time) {
+	if s.client.in.Overdue(monotime.At(now)) {
+		s.dropClient(now, &wire.CloseError{Code: wire.CodeTimeout, Reason: "message under way for too long"})
+		return
+	}
+	if s.clientUnread() {
+		s.client.beat.Unread() // its answers may have come
+	}
 	switch s.client.beat.Tick(now) {
 	case heartbeat.VerdictSend:
 		// The beat counts from now even if the connection is blocked: one

@@ -41,6 +41,7 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 		}
 		s.clientMessage(now, &m, inPlace, p[from:used])
 	}
+	s.client.in.Release()
 	if !s.client.attached {
 		return len(p)
 	}

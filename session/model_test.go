@@ -122,7 +122,7 @@ func simConfig() *Config {
 	return &Config{
 		WindowMessages: 6, WindowBytes: 300, MaxMessage: 200, TTL: time.Hour, TTLGoingAway: time.Hour,
 		PersistAfter: 50 * time.Millisecond, HandOverQuiet: 100 * time.Millisecond, Journal: true, JournalLimits: store.Limits{Part: 1 << 20, Record: 1 << 23},
-		Heartbeat: &heartbeat.Config{Base: 500 * time.Millisecond, Min: 500 * time.Millisecond}, Pool: seqwindow.NewPool(0), Buffers: new(frame.Buffers),
+		Heartbeat: &heartbeat.Config{Base: 500 * time.Millisecond, Min: 500 * time.Millisecond}, Pool: seqwindow.NewPool(0), Buffers: new(frame.Buffers), AppBuffers: new(frame.Buffers),
 		Random: func() uint32 { return 0x01020304 },
 		Token:  func(t wire.Token) string { return fmt.Sprintf("%d-%d", t.Epoch, t.Generation) },
 	}

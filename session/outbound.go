@@ -29,6 +29,7 @@ func (s *Session) FromApp(now time.Time, p []byte) int {
 		}
 		s.appMessage(now, &m)
 	}
+	s.app.in.Release()
 	if s.appOver() {
 		return len(p)
 	}

@@ -104,17 +104,28 @@ func (s *Session) Output(now time.Time, o *Output) {
 	if s.client.offered = uint32(size(o.ToClient)); s.client.offered > 0 {
 		return // it changes what follows
 	}
-	o.PauseClient = s.queueFull()
-	o.PauseApp = s.full()
+	o.PauseClient = s.clientUnread()
+	o.PauseApp = s.full() || s.app.in.Waits()
 	if o.Idle() {
 		o.Deadline = s.deadline()
-		if (o.PauseClient || o.PauseApp) && s.closing.ended == 0 && s.cfg.Scarce() {
+		if (o.PauseClient || o.PauseApp) && s.closing.ended == 0 && s.waitsForMemory() {
 			// Others give memory back, of which this session does not hear.
-			if again := now.Add(scarceWait); o.Deadline.IsZero() || again.Before(o.Deadline) {
+			// Each looks at another time, so that they do so one after the other.
+			wait := scarceWait/2 + time.Duration(s.cfg.Random())%(scarceWait/2)
+			if again := now.Add(wait); o.Deadline.IsZero() || again.Before(o.Deadline) {
 				o.Deadline = again
 			}
 		}
 	}
+}
+
+// clientUnread reports whether the client is not read.
+func (s *Session) clientUnread() bool { return s.queueFull() || s.client.in.Waits() }
+
+// waitsForMemory reports whether a leg that is not read may be so for want of
+// memory.
+func (s *Session) waitsForMemory() bool {
+	return s.cfg.Scarce() || s.client.in.Waits() || s.app.in.Waits()
 }
 
 // full reports whether the outbound window takes no more (I6). When the memory
@@ -202,6 +213,8 @@ func (s *Session) Tick(now time.Time) {
 	if s.ownership.open {
 		return
 	}
+	s.client.in.Retry()
+	s.app.in.Retry()
 	if s.client.attached {
 		s.tickLink(now)
 	} else if !now.Before(s.client.expires.Time()) {

@@ -58,6 +58,7 @@ type plainLeg struct {
 
 	lent    [][]byte // bytes that are to be written to it now
 	kept    []byte   // bytes that it did not take at once
+	charged int      // of them, against the memory of all sessions
 	offered int      // bytes in the last Output
 	blocked bool
 }
@@ -210,6 +211,9 @@ func (p *Plain) Tick(now time.Time) {
 		return
 	}
 	p.settlePending(now)
+	if len(p.app.kept) > 0 {
+		p.beat.Unread() // the client is not read: its pong may have come
+	}
 	switch p.beat.Tick(now) {
 	case heartbeat.VerdictSend:
 		p.beatOut = p.beat.Next(now, uint64(now.UnixMilli()))

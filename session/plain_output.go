@@ -53,6 +53,27 @@ func (l *plainLeg) compose(dst [][]byte) [][]byte {
 }
 
 // wrote settles what was offered: the rest is kept, for it is only lent.
+func (p *Plain) wrote(l *plainLeg, n int) {
+	l.wrote(n)
+	p.charge(l)
+}
+
+// charge counts what is kept against the memory of all sessions.
+func (p *Plain) charge(l *plainLeg) {
+	if n := cap(l.kept); n != l.charged {
+		p.cfg.Pool.Memory().Charge(int64(n - l.charged))
+		l.charged = n
+	}
+}
+
+// Forget gives back what is kept. Nothing else follows.
+func (p *Plain) Forget() {
+	for _, l := range []*plainLeg{&p.client, &p.app} {
+		l.kept = nil
+		p.charge(l)
+	}
+}
+
 func (l *plainLeg) wrote(n int) {
 	l.blocked = n < l.offered
 	n -= consume(&l.kept, n)
@@ -65,10 +86,10 @@ func (l *plainLeg) wrote(n int) {
 }
 
 // AppWrote is as in Session.
-func (p *Plain) AppWrote(_ time.Time, n int) { p.app.wrote(n) }
+func (p *Plain) AppWrote(_ time.Time, n int) { p.wrote(&p.app, n) }
 
 // ClientWrote is as in Session.
-func (p *Plain) ClientWrote(n int) { p.client.wrote(n) }
+func (p *Plain) ClientWrote(n int) { p.wrote(&p.client, n) }
 
 // AppWritable is as in Session.
 func (p *Plain) AppWritable() { p.app.blocked = false }
@@ -89,7 +110,7 @@ func (p *Plain) AppGone(now time.Time, broken bool) { p.gone(now, &p.app, broken
 func (p *Plain) gone(now time.Time, leg *plainLeg, broken bool) {
 	leg.gone = true
 	if broken {
-		p.client.kept, p.app.kept = nil, nil
+		p.Forget()
 		p.end(EndedBroken, nil, 0)
 	}
 	if p.until.IsZero() {
@@ -123,7 +144,7 @@ func (p *Plain) composeEnd(o *Output) {
 	if p.appCloseCode != 0 && p.client.open() && len(p.app.kept) == 0 && !p.app.shut {
 		o.AppFarewell = appendClose(nil, p.cfg.masked(ws.OpClose), p.appCloseCode, "")
 	}
-	p.client.kept, p.app.kept = nil, nil
+	p.Forget()
 }
 
 // open reports whether a frame could be put behind what came from this side.

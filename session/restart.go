@@ -91,7 +91,7 @@ func (s *Session) AppBack(now time.Time, subprotocol string, deflate bool) bool 
 	s.replies = s.replies.Release() // what the old one owed does not come
 	s.app = appLeg{open: true, deflate: deflate}
 	s.app.lent = s.app.lentOne[:0]
-	s.app.in = frame.Messages{Max: s.cfg.MaxMessage, Buffers: s.cfg.Buffers}
+	s.app.in = frame.Messages{Max: s.cfg.MaxMessage, Buffers: s.cfg.AppBuffers}
 	if deflate {
 		s.app.in.Rules.Rsv = frame.RSV1
 	}

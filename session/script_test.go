@@ -63,7 +63,7 @@ func newStage(t *testing.T) *stage {
 			WindowMessages: 8, WindowBytes: 1000, MaxMessage: 400,
 			TTL: 5 * time.Minute, TTLGoingAway: 10 * time.Second, PersistAfter: 50 * time.Millisecond,
 			Journal: true, JournalLimits: store.Limits{Part: 1 << 20, Record: 1 << 24}, Owner: "a:1",
-			Heartbeat: &heartbeat.Config{}, Pool: seqwindow.NewPool(0), Buffers: new(frame.Buffers),
+			Heartbeat: &heartbeat.Config{}, Pool: seqwindow.NewPool(0), Buffers: new(frame.Buffers), AppBuffers: new(frame.Buffers),
 			Random: func() uint32 { return 0x8000 },
 			Token:  func(t wire.Token) string { return fmt.Sprintf("t%d-%d", t.Epoch, t.Generation) },
 		},

@@ -66,8 +66,9 @@ type Config struct {
 	Owner          string        // this sidecar's name in records
 	Heartbeat      *heartbeat.Config
 
-	Pool    *seqwindow.Pool
-	Buffers *frame.Buffers
+	Pool       *seqwindow.Pool
+	Buffers    *frame.Buffers // of clients' messages
+	AppBuffers *frame.Buffers // of apps' messages
 
 	// Busy reports whether so many records are in flight to the journal that one
 	// which can wait should; nil means never.
@@ -94,8 +95,7 @@ type Config struct {
 // Scarce reports whether the memory for all windows is nearly used up. The rest
 // is kept for sessions whose client reads.
 func (c *Config) Scarce() bool {
-	b := c.Pool.Budget()
-	return b > 0 && c.Pool.InUse() >= b-b/8
+	return c.Pool.Memory().Scarce()
 }
 
 // keepsNoMore reports whether a direction that holds so many bytes waits since
@@ -103,7 +103,7 @@ func (c *Config) Scarce() bool {
 // others (I6). One that holds nothing still passes a message, also when the
 // budget is used up: otherwise nobody would get anywhere.
 func (c *Config) keepsNoMore(held int) bool {
-	return held > 0 && c.Scarce() && (held >= scarceWindow || c.Pool.InUse() >= c.Pool.Budget())
+	return held > 0 && c.Scarce() && (held >= scarceWindow || c.Pool.Memory().UsedUp())
 }
 
 // Counters are what a driver reports to its metrics. They only grow.
@@ -252,7 +252,7 @@ func New(cfg *Config, now time.Time, st Start) *Session {
 func newSession(cfg *Config, now time.Time, st Start) *Session {
 	s := &Session{cfg: cfg, id: st.ID, started: monotime.At(now), subprotocol: st.Subprotocol, extensions: st.Extensions, binding: st.Binding, replies: st.Replies.Probe()}
 	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Extra: uint8(wire.EscapeLen), Buffers: cfg.Buffers}
-	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.Buffers}
+	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.AppBuffers}
 	if st.Echo {
 		s.echo = new(echo)
 	}

@@ -67,7 +67,7 @@ type Config struct {
 	WindowBytes    Bytes `env:"WSR_WINDOW_BYTES" envDefault:"1MiB" min:"4KiB" max:"1GiB" doc:"Unacknowledged bytes that are kept, per direction and session. A full window stops the sender and loses nothing. Raise it for clients that are away for long while the app goes on sending."`
 	WindowMessages int   `env:"WSR_WINDOW_MESSAGES" envDefault:"4096" min:"1" max:"1048576" doc:"Unacknowledged messages towards the client that are kept per session. A full window stops the app. It bounds what small messages cost beside their bytes: raise it for an app that sends bursts of thousands of them."`
 	MaxMessage     Bytes `env:"WSR_MAX_MESSAGE" envDefault:"1MiB" min:"1KiB" max:"1GiB" doc:"Largest message of a resilient session, either way. A larger one of a client ends its connection with 1009; a larger one of the app ends the session with 1009, and a line in the log says so."`
-	MemoryBudget   Bytes `env:"WSR_MEMORY_BUDGET" envDefault:"512MiB" min:"1MiB" max:"1TiB" doc:"Memory of all windows together. Beyond it new sessions get 503, and senders wait."`
+	MemoryBudget   Bytes `env:"WSR_MEMORY_BUDGET" envDefault:"512MiB" min:"1MiB" max:"1TiB" doc:"Memory of all windows, of messages that have not come whole, and of what plain connections wait to pass on, together. Near it new clients get 503, and senders wait."`
 
 	PersistAfter time.Duration `env:"WSR_PERSIST_AFTER" envDefault:"50ms" min:"1ms" max:"1m" doc:"A message that is unacknowledged for this long is written to the journal, up to half a second later while the journal has very much to do."`
 

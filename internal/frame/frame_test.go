@@ -102,7 +102,7 @@ func fragmentsJoin(t *testing.T, parts []string) {
 	if string(payload) != "hello, world" {
 		t.Fatalf("payload %q", payload)
 	}
-	if _, _, ok, _ := m.Next(nil); ok || m.reassembly != nil {
+	if _, _, ok, _ := m.Next(nil); ok || m.partial != nil {
 		t.Fatal("an idle direction holds a buffer")
 	}
 }
@@ -117,8 +117,8 @@ func TestTinyFragments(t *testing.T) {
 	if _, n, ok, err := m.Next(in); ok || err != nil || n != len(in) {
 		t.Fatalf("ok %v, %d of %d, %v", ok, n, len(in), err)
 	}
-	if len(m.reassembly.bytes) != ws.MaxHeaderSize {
-		t.Fatalf("empty fragments hold %d bytes", len(m.reassembly.bytes))
+	if len(m.partial.bytes) != ws.MaxHeaderSize {
+		t.Fatalf("empty fragments hold %d bytes", len(m.partial.bytes))
 	}
 }
 

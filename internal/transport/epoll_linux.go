@@ -274,7 +274,7 @@ func (t *epollConn) read() {
 	lent := len(rest) <= shortRest // else the next read goes behind it, where it is
 	var p []byte
 	if lent {
-		p = home.buf[copy(home.buf, rest):]
+		p = t.in.pool.offer(home.buf[copy(home.buf, rest):])
 	} else {
 		p = t.in.space()
 	}

@@ -21,10 +21,6 @@ const (
 	// before the others have their turn.
 	loopBuffer = 64 << 10
 
-	// shortRest is how much of a message that has not come as a whole is copied
-	// to the loop's buffer, so that the next read is a large one.
-	shortRest = 2 << 10
-
 	// maxStretch is how long a loop runs before it lets other goroutines run.
 	// The scheduler would take the processor away after 10 ms, and where there
 	// is only one, heartbeats and handshakes would wait for as long each time.

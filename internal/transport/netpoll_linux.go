@@ -60,7 +60,7 @@ func (t *netpollConn) read() error {
 func (t *netpollConn) readOnce(fd uintptr) bool {
 	n, errno := readSocket(int(fd), t.in.space())
 	if errno == unix.EAGAIN {
-		t.in.trim()
+		t.in.shrink()
 		return false
 	}
 	switch {

@@ -77,6 +77,7 @@ func (r *reader) gone(broken bool) {
 
 func (r *reader) waitPaused() {
 	for r.paused.Load() && r.state.Load() == readOpen {
+		r.in.shrink()
 		<-r.wake
 	}
 }

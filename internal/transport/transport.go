@@ -10,6 +10,7 @@ package transport
 
 import (
 	"net"
+	"sync"
 	"time"
 )
 
@@ -75,8 +76,11 @@ const lingerClose = 2 * time.Second
 // value is ready, and picks the best kind for each connection. It is safe for
 // concurrent use, and must not be copied after its first use.
 type Sockets struct {
-	Driver Driver // how sockets are read; empty: DriverAuto. Set before the first Open
+	// These are set before the first Open.
+	Driver Driver      // how sockets are read; empty: DriverAuto
+	Scarce func() bool // whether memory is scarce, so that little is read at once; nil: never
 
+	prepare sync.Once
 	buffers bufferPool
 	loops   loops
 }
@@ -88,6 +92,7 @@ type Sockets struct {
 // may be nil. Both must stay where they are while the Conn lives, and neither
 // is given to two calls of Open at once.
 func (s *Sockets) Open(conn net.Conn, sink Sink, at *Affinity, own *Memory) Conn {
+	s.prepare.Do(func() { s.buffers.scarce = s.Scarce })
 	if s.Driver != DriverGoroutine {
 		if t := openEpoll(conn, sink, s, at, own); t != nil {
 			return t
