@@ -12,6 +12,7 @@ type Stats struct {
 	Traffic                   session.Counters
 
 	Tunnels       int   // clients that are passed through to their session's owner
+	OldTokens     int   // clients that are still to be asked to come for a new token
 	Draining      bool  // sessions are handed over
 	Snapshots     int   // sessions whose context is kept
 	SnapshotBytes int64 // held by all snapshots

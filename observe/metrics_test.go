@@ -97,7 +97,7 @@ func TestTraffic(t *testing.T) {
 			Plain: 1, Attached: 2, Detached: 3, WindowBytes: 4, Budget: 5,
 			PlainTraffic: session.Counters{InMessages: 6, OutBytes: 7, BeatsSent: 8},
 			Traffic:      session.Counters{OutMessages: 9, InBytes: 10, Duplicates: 11, Replayed: 12, ReplayedBytes: 13, AcksHeard: 14, WindowFull: 15},
-			Tunnels:      16, Draining: true, Snapshots: 17, SnapshotBytes: 18,
+			Tunnels:      16, Draining: true, Snapshots: 17, SnapshotBytes: 18, OldTokens: 19,
 		}
 	})
 	wantLines(t, scrape(t, m),
@@ -120,6 +120,7 @@ func TestTraffic(t *testing.T) {
 		`wsr_draining 1`,
 		`wsr_snapshot_sessions 17`,
 		`wsr_snapshot_bytes 18`,
+		`wsr_old_tokens 19`,
 	)
 }
 

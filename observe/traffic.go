@@ -47,6 +47,8 @@ func trafficSeries() []series {
 			func(s *event.Stats) float64 { return float64(s.Budget) }, nil},
 		{"wsr_tunnels", "Connections that are passed on to the sidecars that own their sessions.", gauge,
 			func(s *event.Stats) float64 { return float64(s.Tunnels) }, nil},
+		{"wsr_old_tokens", "Clients whose token has a key or a format that is about to go, and who are still to be asked to come for another.", gauge,
+			func(s *event.Stats) float64 { return float64(s.OldTokens) }, nil},
 		{"wsr_draining", "1 while the sidecar hands its sessions over to stop, otherwise 0.", gauge,
 			func(s *event.Stats) float64 {
 				if s.Draining {

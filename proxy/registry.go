@@ -156,7 +156,7 @@ func (r *registry) close() {
 func (s *Server) Stats() event.Stats {
 	st := event.Stats{
 		WindowBytes: s.pool.InUse(), Budget: s.pool.Budget(),
-		Tunnels: s.peers.Count(), Draining: s.Draining(),
+		Tunnels: s.peers.Count(), OldTokens: s.reissue.waiting(), Draining: s.Draining(),
 	}
 	for _, c := range s.sessions.all() {
 		c.mu.Lock()

@@ -49,7 +49,8 @@ func (q *request) resume() {
 		Adopt:    q.offer.Adopt,
 	}}}
 	t, err := wire.OpenToken(q.s.cfg.Tokens, q.offer.Resume.Token)
-	if err == nil && t.Binding == binding(q.r, q.scheme, q.s.cfg.Bind) {
+	// What a newer token is bound to is for its owner to say.
+	if err == nil && (t.Newer() || t.Binding == binding(q.r, q.scheme, q.s.cfg.Bind)) {
 		r.facts.Token, q.session = t, t.Session
 		r.facts.Position.Epoch = t.Epoch
 	}
@@ -64,6 +65,7 @@ func (r *resume) now() *admission.Facts {
 	f.Now, f.Draining = time.Now(), r.s.Draining()
 	if f.Token != nil {
 		f.Here, f.Lease = r.s.sessions.has(r.session), r.s.lease(f.Token.Owner)
+		f.Unread = f.Token.Version > r.s.tokenVersion()
 	}
 	f.HandingOver = r.found != nil && r.found.isHandingOver()
 	f.Renewing = r.found != nil && r.found.isRenewing()

@@ -23,6 +23,7 @@ import (
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/admission"
 	"github.com/wsresilience/wsresilience/internal/backoff"
+	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
 	"github.com/wsresilience/wsresilience/internal/monotime"
@@ -117,7 +118,13 @@ type Config struct {
 type Peers interface {
 	// Lease reports whether a sidecar, named as in tokens and records, lives.
 	Lease(owner string) store.LeaseState
+	// Write returns the version of a format that is written now: the newest of
+	// own that all that live read.
+	Write(format string, own formats.Range) uint8
 }
+
+// TokenFormat is what tokens are called where sidecars say what they read.
+const TokenFormat = "token"
 
 // Server is one sidecar's proxy. Make it with New; its methods are safe for
 // concurrent use.
@@ -150,6 +157,7 @@ type Server struct {
 	drainState    drainState
 	stallDetector stallDetector
 	journalAway   atomic.Bool
+	reissue       reissue
 	appends       atomic.Int32 // under way
 	appendBytes   atomic.Int64 // held by them
 
@@ -310,9 +318,17 @@ func (s *Server) ended(c *sessionDriver, why session.Ending) {
 	s.log.Debug("session ended", "kind", kind.String(), "session", c.id.String(), "reason", why.String())
 }
 
+// tokenVersion is that of the tokens which all sidecars read.
+func (s *Server) tokenVersion() uint8 {
+	if s.cfg.Peers == nil {
+		return wire.TokenVersions().Newest
+	}
+	return s.cfg.Peers.Write(TokenFormat, wire.TokenVersions())
+}
+
 // newToken seals the token for a session's next resume.
 func (s *Server) newToken(t wire.Token) string {
-	t.Expires, t.Owner = t.Issued.Add(tokenLife), s.cfg.Advertise
+	t.Version, t.Expires, t.Owner = s.tokenVersion(), t.Issued.Add(tokenLife), s.cfg.Advertise
 	return wire.SealToken(s.cfg.Tokens, &t)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/store"
@@ -93,6 +94,8 @@ func (s *awayStore) set(away bool) {
 type nobody struct{}
 
 func (nobody) Lease(string) store.LeaseState { return store.LeaseGone }
+
+func (nobody) Write(_ string, own formats.Range) uint8 { return own.Newest }
 
 func newZombie(t *testing.T, path string) *zombie {
 	t.Helper()

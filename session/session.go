@@ -290,6 +290,9 @@ func (s *Session) ID() wire.SessionID { return s.id }
 // Epoch returns the number of the ownership.
 func (s *Session) Epoch() uint32 { return s.epoch }
 
+// Generation returns the number of the newest token of this epoch.
+func (s *Session) Generation() uint32 { return s.generation }
+
 // Adopted returns why the session has an app socket that is not its first, or
 // 0 if it has its first.
 func (s *Session) Adopted() wire.AdoptReason { return s.adopted }

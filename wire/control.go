@@ -72,6 +72,10 @@ const (
 	// GoAwayAuthenticate: the app did not accept the handshake that the session
 	// began with. The client makes a new one.
 	GoAwayAuthenticate GoAwayReason = 3
+
+	// GoAwayToken: the client's token has a key or a format that is about to go,
+	// and another connection brings a new one.
+	GoAwayToken GoAwayReason = 4
 )
 
 // AppendGoAway appends GOAWAY:

@@ -14,6 +14,7 @@ import (
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/drain"
+	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/proxy"
@@ -88,7 +89,10 @@ func (s *sidecar) open(ctx context.Context) error {
 		}
 	}
 	if !s.cfg.Embedded() {
-		s.leases = s.journal.Announce(natsstore.LeaseConfig{Owner: s.name, TTL: s.cfg.LeaseTTL, Logger: s.log})
+		s.leases = s.journal.Announce(natsstore.LeaseConfig{
+			Owner: s.name, TTL: s.cfg.LeaseTTL, Logger: s.log,
+			Reads: map[string]formats.Range{proxy.TokenFormat: wire.TokenVersions()},
+		})
 	}
 	settings, err := s.proxyConfig(ring)
 	if err != nil {
@@ -137,6 +141,9 @@ func (s *sidecar) run(ctx context.Context) error {
 	defer unwatch()
 	go s.journal.Watch(watching, s.journalChanged)
 	go newTrimmer().run(watching)
+	if s.leases != nil {
+		go s.watchFormats(watching)
+	}
 	s.log.Info("ready", "listen", s.listener.Addr().String(), "admin", s.adminListener.Addr().String(),
 		"upstream", string(s.cfg.Upstream), "journal", s.journalKind())
 	var err error
@@ -193,6 +200,24 @@ func (s *sidecar) journalLost() {
 		}
 		s.proxy.JournalLost()
 	}()
+}
+
+// watchFormats has clients come for tokens that all sidecars read when one of an
+// older release has come.
+func (s *sidecar) watchFormats(ctx context.Context) {
+	written := uint8(0)
+	for {
+		now := s.leases.Write(proxy.TokenFormat, wire.TokenVersions())
+		if now < written {
+			s.proxy.ReissueTokens("a sidecar of an older release is here")
+		}
+		written = now
+		select {
+		case <-s.leases.Changes():
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (s *sidecar) journalKind() string {

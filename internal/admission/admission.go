@@ -43,6 +43,7 @@ type Facts struct {
 	HandingOver bool             // and is on its way to another
 	Renewing    bool             // the app refuses the handshake it has, and its client was asked for a new one
 	Lease       store.LeaseState // of the owner that Token names
+	Unread      bool             // a sidecar that lives does not read tokens of Token's version
 
 	// Of Forward: owners that were asked, and what came of it.
 	Answers map[string]Answer

@@ -30,6 +30,10 @@ func (p *Policy) Next(f *Facts) Step {
 		// was not asked and is not gone": that saves the look into the journal
 		// in the common case.
 		return Forward{f.Token.Owner}
+	case f.Token.Newer():
+		// "the token is of a version that this sidecar does not read": one of
+		// that version can tell what it is worth.
+		return Refuse{Reason: wire.ResetTryAgain}
 	}
 	return p.lookAgain(f)
 }
@@ -76,9 +80,10 @@ func (p *Policy) found(f *Facts) Step {
 		return Misdirect{}
 	case f.HandOver != 0:
 		return Refuse{Reason: wire.ResetTryAgain}
-	case f.Forwarded && f.Draining:
+	case f.Forwarded && f.Draining && !f.Unread:
 		// "the session is here, this sidecar drains, and another one passed
-		// the client on"
+		// the client on, with a token that all sidecars read". With another one
+		// it could not adopt the session, so the client gets such a token first.
 		return HandOver{}
 	case !f.Forwarded && f.HandingOver:
 		// "the session is here and being handed over"

@@ -102,6 +102,19 @@ var rows = []row{
 		{0, func(_ *Policy, f *Facts) { f.Token.Owner = "" }, Look{}},
 		{NotOwner, func(*Policy, *Facts) {}, Look{}},
 	}},
+	{"the token is of a version that this sidecar does not read", "RESET 5", []example{
+		{0, func(_ *Policy, f *Facts) { f.Token.Version = 255 }, Forward{owner}}, // which can
+		{0, func(_ *Policy, f *Facts) { f.Token.Version = 255; f.Token.Owner = third }, Forward{third}},
+		{Unreachable, func(_ *Policy, f *Facts) { f.Token.Version = 255 }, Refuse{Reason: wire.ResetTryAgain}},
+		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Version = 255 }, Refuse{Reason: wire.ResetTryAgain}},
+		{Refused, func(_ *Policy, f *Facts) { f.Token.Version = 255; f.Lease = store.LeaseGone }, Refuse{Reason: wire.ResetTryAgain}},
+		{0, func(_ *Policy, f *Facts) { f.Token.Version = 255; f.Here = true }, Refuse{Reason: wire.ResetTryAgain}},
+		{0, func(_ *Policy, f *Facts) { f.Token.Version = 255; f.Forwarded = true }, Refuse{Reason: wire.ResetTryAgain}},
+		{0, func(_ *Policy, f *Facts) { f.Token.Version = 255; f.Token.Owner = "" }, Refuse{Reason: wire.ResetTryAgain}},
+		{0, func(_ *Policy, f *Facts) { f.Token.Version = 255; f.Token.Owner = former }, Refuse{Reason: wire.ResetTryAgain}},
+		{0, func(_ *Policy, f *Facts) { f.Token.Version = 255; f.Lease = store.LeaseReleased }, Refuse{Reason: wire.ResetTryAgain}},
+		{0, func(_ *Policy, f *Facts) { f.Token.Version = 255; f.Token.Expires = now; f.Lease = store.LeaseReleased }, Refuse{Reason: wire.ResetTryAgain}},
+	}},
 	{"the session is here, and the token is of a higher epoch", "this sidecar lets go of it, and looks again", []example{
 		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0) }, Release{}},
 		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0); f.Forwarded = true }, Release{}},
@@ -137,7 +150,7 @@ var rows = []row{
 			f.Authorized(wire.ResetTryAgain, 0)
 		}, Refuse{Reason: wire.ResetTryAgain}},
 	}},
-	{"the session is here, this sidecar drains, and another one passed the client on", "421 to that one, once the session is handed over", []example{
+	{"the session is here, this sidecar drains, and another one passed the client on, with a token that all sidecars read", "421 to that one, once the session is handed over", []example{
 		{0, func(_ *Policy, f *Facts) { here(f); f.Forwarded, f.Draining = true, true }, HandOver{}},
 		{0, func(p *Policy, f *Facts) {
 			p.Authorize = true
@@ -156,6 +169,7 @@ var rows = []row{
 	{"the session is here", "WELCOME *resumed*", []example{
 		{0, func(_ *Policy, f *Facts) { here(f) }, Attach{}},
 		{0, func(_ *Policy, f *Facts) { here(f); f.Forwarded = true }, Attach{}},
+		{0, func(_ *Policy, f *Facts) { here(f); f.Forwarded, f.Draining, f.Unread = true, true, true }, Attach{}},
 		{0, func(_ *Policy, f *Facts) { here(f); f.Draining = true }, Attach{}},
 		{0, func(p *Policy, f *Facts) { p.Journal = false; here(f) }, Attach{}},
 		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(0, 0) }, Attach{}},

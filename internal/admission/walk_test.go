@@ -157,7 +157,7 @@ func (w *walker) end(f *Facts, step Step) {
 	w.ends[step]++
 	switch step := step.(type) {
 	case Attach:
-		if f.Look != Found || f.Unfit != 0 || f.HandOver != 0 || f.Forwarded && f.Draining {
+		if f.Look != Found || f.Unfit != 0 || f.HandOver != 0 || f.Forwarded && f.Draining && !f.Unread {
 			w.t.Fatalf("attached: %+v", f)
 		}
 		w.authorized(f)

@@ -20,6 +20,7 @@ import (
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/faultlink"
+	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/proxy"
@@ -331,6 +332,9 @@ func (l *leases) Lease(owner string) store.LeaseState {
 	}
 	return store.LeaseGone
 }
+
+// Write implements proxy.Peers.
+func (*leases) Write(_ string, own formats.Range) uint8 { return own.Newest }
 
 func (l *leases) set(owner string, s store.LeaseState) {
 	l.mu.Lock()

@@ -15,10 +15,17 @@ import (
 // binary is the real command.
 var binary = proc.Binary{Name: lab.SidecarName}
 
+// nextRelease speaks one more version of each format (package formats).
+var nextRelease = proc.Binary{
+	Name:  lab.SidecarName,
+	Flags: []string{"-ldflags=-X github.com/wsresilience/wsresilience/internal/formats.ahead=1"},
+}
+
 func TestMain(m *testing.M) {
 	proxytest.Parallel(8)
 	code := m.Run()
 	binary.Remove()
+	nextRelease.Remove()
 	os.Exit(code)
 }
 

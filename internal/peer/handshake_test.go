@@ -3,10 +3,13 @@ package peer
 import (
 	"bufio"
 	"bytes"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -266,4 +269,71 @@ func TestHandshakeVersions(t *testing.T) {
 			t.Errorf("offered %d: %+v, want version %d", offered, agreed, want)
 		}
 	}
+}
+
+// What sidecars of a release say to each other is read by all later ones
+// (docs/COMPATIBILITY.md): cases are added to the file, and none is changed.
+func TestHandshakesOfReleases(t *testing.T) {
+	b, err := os.ReadFile("../../testdata/formats/peer.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Name, Key, Target, ChallengeNonce, AnswerNonce string
+		Challenge, Answer, Other, Request              string
+		Client, Head                                   string
+		Version                                        byte
+		Time                                           int64
+		TLS                                            bool
+	}
+	if err := json.Unmarshal(b, &cases); err != nil || len(cases) == 0 {
+		t.Fatal(len(cases), err)
+	}
+	newest := byte(0)
+	for _, c := range cases {
+		ring, err := keyring.New([][]byte{unhex(t, c.Key)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		header := func(text string) http.Header { return http.Header{handshakeHeader: {text}} }
+		challenge, answer := nonce(unhex(t, c.ChallengeNonce)), nonce(unhex(t, c.AnswerNonce))
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(time.Until(time.UnixMilli(c.Time)))
+			for self, status := range map[string]bool{c.Target: true, instance.New(instance.Address(c.Target)): false} {
+				f := New(Config{Proofs: ring, Self: self})
+				agreed, text := f.answer(&http.Request{Header: header(c.Challenge)})
+				if text == "" || status && agreed.version != c.Version || status == (agreed.aad == nil) {
+					t.Errorf("%s: as %s the challenge is answered %q, %+v", c.Name, self, text, agreed)
+				}
+			}
+		})
+		f := New(Config{Proofs: ring})
+		if b, ok := f.openHandshake(header(c.Answer), answerData(answerAAD, challenge)); !ok || b[0] != c.Version || nonce(b[1:answerFixed]) != answer {
+			t.Errorf("%s: the answer is % x, %v", c.Name, b, ok)
+		}
+		if b, ok := f.openHandshake(header(c.Other), answerData(otherAAD, challenge)); !ok || b[0] != c.Version {
+			t.Errorf("%s: the other answer is % x, %v", c.Name, b, ok)
+		}
+		b, err := ring.Open(nil, unhex(t, c.Request), requestData(challenge, answer))
+		if err != nil {
+			t.Errorf("%s: request: %v", c.Name, err)
+			continue
+		}
+		if p, head, err := parseProof(b, c.Version); err != nil || p != (Proof{c.TLS, c.Client}) || string(head) != c.Head {
+			t.Errorf("%s: request of %+v, %q, %v", c.Name, p, head, err)
+		}
+		newest = max(newest, c.Version)
+	}
+	if newest != handshakeVersion {
+		t.Errorf("the file has handshakes up to version %d, and none of %d", newest, handshakeVersion)
+	}
+}
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

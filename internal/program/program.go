@@ -16,11 +16,12 @@ import (
 // module is the path that commands are built from.
 const module = "github.com/wsresilience/wsresilience"
 
-// Build builds a command of this repository into file. The working directory
-// must be inside the module.
-func Build(ctx context.Context, name, file string) error {
+// Build builds a command of this repository into file, with flags of go build. The
+// working directory must be inside the module.
+func Build(ctx context.Context, name, file string, flags ...string) error {
 	pkg := module + "/cmd/" + name
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", file, pkg).CombinedOutput(); err != nil {
+	args := append(append([]string{"build"}, flags...), "-o", file, pkg)
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("program: build %s: %w\n%s", pkg, err, out)
 	}
 	return nil

@@ -41,6 +41,7 @@ type Leases struct {
 	cfg      LeaseConfig
 	since    time.Time
 	renewNow chan struct{} // renew immediately
+	changes  chan struct{} // see Changes
 	stop     context.CancelFunc
 	ended    chan struct{}
 
@@ -64,7 +65,7 @@ func (s *Store) Announce(cfg LeaseConfig) *Leases {
 	ctx, stop := context.WithCancel(context.Background())
 	l := &Leases{
 		backend: s.backend, cfg: cfg, since: time.Now().UTC(), stop: stop,
-		renewNow: make(chan struct{}, 1), ended: make(chan struct{}),
+		renewNow: make(chan struct{}, 1), changes: make(chan struct{}, 1), ended: make(chan struct{}),
 		members: newMembership(cfg.TTL, cfg.Owner),
 	}
 	go l.run(ctx)
@@ -85,6 +86,10 @@ func (l *Leases) Write(format string, own formats.Range) uint8 {
 	defer l.mu.Unlock()
 	return formats.Write(own, formats.Range{Newest: l.members.newest(format)})
 }
+
+// Changes receives when Write may return something else than before. Changes that
+// nobody has taken yet are one.
+func (l *Leases) Changes() <-chan struct{} { return l.changes }
 
 // Draining reports whether owner is alive and has announced that it drains.
 // The sidecar does not ask it yet: today the announcement is read by operators

@@ -1,6 +1,7 @@
 package natsstore
 
 import (
+	"maps"
 	"time"
 
 	"github.com/wsresilience/wsresilience/store"
@@ -29,7 +30,8 @@ type membership struct {
 	stableSince       time.Time     // no heartbeat was missed from here on
 	settleTime        time.Duration // from stableSince until an absence proves something
 
-	reads map[string]uint8 // by format, the newest version that all that live read
+	reads   map[string]uint8 // by format, the newest version that all that live read
+	changed bool             // since the caller looked
 }
 
 // An entry is the newest that is known of one owner's key.
@@ -135,7 +137,9 @@ func (m *membership) narrow(e *entry) {
 		return
 	}
 	for format, newest := range m.reads {
-		m.reads[format] = min(newest, e.Reads[format].Newest)
+		if e.Reads[format].Newest < newest {
+			m.reads[format], m.changed = e.Reads[format].Newest, true
+		}
 	}
 }
 
@@ -145,6 +149,7 @@ func (m *membership) findReads() {
 	if !m.synced || !ok {
 		return
 	}
+	before, changed := m.reads, m.changed
 	m.reads = make(map[string]uint8, len(self.Reads))
 	for format, r := range self.Reads {
 		m.reads[format] = r.Newest
@@ -154,6 +159,7 @@ func (m *membership) findReads() {
 			m.narrow(&e)
 		}
 	}
+	m.changed = changed || !maps.Equal(before, m.reads)
 }
 
 // holds reports whether e is a lease that did not run out.

@@ -1,6 +1,8 @@
 package natsstore
 
 import (
+	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -193,6 +195,29 @@ func FuzzLeaseKey(f *testing.F) {
 			t.Errorf("%q came back as %q, %v", text, back, err)
 		}
 	})
+}
+
+// Leases of all releases are read (docs/COMPATIBILITY.md): cases are added to the
+// file, and none is changed.
+func TestLeasesOfReleases(t *testing.T) {
+	b, err := os.ReadFile("../../testdata/formats/leases.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Name, Value, Owner string
+		Draining           bool
+		Token              uint8
+	}
+	if err := json.Unmarshal(b, &cases); err != nil || len(cases) == 0 {
+		t.Fatal(len(cases), err)
+	}
+	for _, c := range cases {
+		a, err := parseAnnouncement(c.Owner, []byte(c.Value))
+		if err != nil || a.Draining != c.Draining || a.Since.IsZero() || a.Reads["token"].Newest != c.Token {
+			t.Errorf("%s: %+v, %v", c.Name, a, err)
+		}
+	}
 }
 
 func FuzzAnnouncement(f *testing.F) {

@@ -91,6 +91,7 @@ func (l *Leases) synced() bool {
 func (l *Leases) apply(e jetstream.KeyValueEntry) (heartbeat bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.tellChangesLocked()
 	if e == nil {
 		l.members.endSync()
 		return false
@@ -118,6 +119,18 @@ func (l *Leases) apply(e jetstream.KeyValueEntry) (heartbeat bool) {
 		l.detectConflictLocked(owner)
 	}
 	return l.members.heartbeatRevision > before
+}
+
+// tellChangesLocked lets Changes receive if there are any.
+func (l *Leases) tellChangesLocked() {
+	if !l.members.changed {
+		return
+	}
+	l.members.changed = false
+	select {
+	case l.changes <- struct{}{}:
+	default:
+	}
 }
 
 // detectConflictLocked looks whether another process at our address renews its

@@ -45,7 +45,8 @@ func InRole(role string, args ...string) (*exec.Cmd, error) {
 
 // A Binary is a command of this repository, built at most once.
 type Binary struct {
-	Name string // of the command
+	Name  string   // of the command
+	Flags []string // of go build
 
 	once sync.Once
 	dir  string
@@ -56,7 +57,7 @@ type Binary struct {
 func (b *Binary) Path(ctx context.Context) (string, error) {
 	b.once.Do(func() {
 		if b.dir, b.err = os.MkdirTemp("", b.Name+"-"); b.err == nil {
-			b.err = program.Build(ctx, b.Name, filepath.Join(b.dir, b.Name))
+			b.err = program.Build(ctx, b.Name, filepath.Join(b.dir, b.Name), b.Flags...)
 		}
 	})
 	return filepath.Join(b.dir, b.Name), b.err
