@@ -160,6 +160,9 @@ func (s *Server) empty(ctx context.Context, f *drain.Facts) error {
 		case drain.List:
 			moves = s.moves(f.Moving())
 			f.Listed, f.Clients = f.Now, len(moves)
+			if longest := s.replies.Longest(); longest > 0 {
+				f.Answers = max(longest, s.cfg.HandOverQuiet)
+			}
 		case drain.Move:
 			for _, move := range moves[f.Moved : f.Moved+step.N] {
 				move()

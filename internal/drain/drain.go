@@ -70,12 +70,13 @@ type Facts struct {
 	Created   int // sessions and plain connections that there ever were
 
 	// What the steps have done.
-	Refusing   bool      // Refuse: new clients are refused
-	Listed     time.Time // List: when
-	Clients    int       // and how many are in the list
-	Moved      int       // Move: how many of them were moved
-	NextAsk    time.Time // Remind: when it is due again
-	HandedOver int       // HandOver: Created then
+	Refusing   bool          // Refuse: new clients are refused
+	Listed     time.Time     // List: when
+	Clients    int           // and how many are in the list
+	Answers    time.Duration // and how long apps take to answer; 0: not known
+	Moved      int           // Move: how many of them were moved
+	NextAsk    time.Time     // Remind: when it is due again
+	HandedOver int           // HandOver: Created then
 }
 
 // A Step is what the caller does next: one of the types below.
@@ -122,11 +123,16 @@ func (f *Facts) End() time.Time { return f.Moving().Add(f.Schedule.Stragglers) }
 func (f *Facts) Patience() time.Duration { return max(0, f.End().Sub(f.Now)-closing) }
 
 // lastAsked is when the last client is asked to come elsewhere: as early as
-// leaves its app the whole of its patience, but not before half of the time for
-// moves has passed.
+// leaves its app the whole of its patience, or twice what apps take, if that is
+// less, but not before half of the time for moves has passed. The more time there
+// is, the fewer move at a time.
 func (f *Facts) lastAsked() time.Time {
 	p := f.Schedule
-	end := f.End().Add(-closing - Patience(p.Notice+p.Move+p.Stragglers))
+	patience := Patience(p.Notice + p.Move + p.Stragglers)
+	if f.Answers > 0 {
+		patience = min(patience, 2*f.Answers)
+	}
+	end := f.End().Add(-closing - patience)
 	if half := f.Moving().Add(-p.Move / 2); end.Before(half) {
 		end = half
 	}

@@ -57,6 +57,22 @@ func TestLastAsked(t *testing.T) {
 	}
 }
 
+// Apps that answer soon leave more time for moves.
+func TestLastAskedOfQuickApps(t *testing.T) {
+	for answers, want := range map[time.Duration]time.Duration{
+		0:                      18 * time.Second, // as if they took all of their patience
+		time.Minute:            18 * time.Second,
+		2 * time.Second:        19 * time.Second,
+		time.Second:            21 * time.Second,
+		100 * time.Millisecond: 22 * time.Second, // the end of the time for moves
+	} {
+		f := Facts{Schedule: Plan(25 * time.Second), Began: began, Answers: answers}
+		if last := f.lastAsked().Sub(began); last != want {
+			t.Errorf("apps that answer in %v: the last is asked after %v, want %v", answers, last, want)
+		}
+	}
+}
+
 // Clients are asked at an even rate: one at once, all by the end, and never
 // more than their share.
 func TestShare(t *testing.T) {

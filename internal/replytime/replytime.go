@@ -6,6 +6,8 @@
 package replytime
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +61,24 @@ func (p *Paths) Path(path string) *Path {
 	made := newPath()
 	p.paths[path] = made
 	return made
+}
+
+// Longest returns how long the slowest path's app is waited for; 0: there is none.
+func (p *Paths) Longest() (longest time.Duration) {
+	p.mu.Lock()
+	paths := slices.Collect(maps.Values(p.paths))
+	if p.rest != nil {
+		paths = append(paths, p.rest)
+	}
+	p.mu.Unlock()
+	for _, path := range paths {
+		wait := LongestReply
+		if e := path.Expect(); e.Known {
+			wait = e.Wait
+		}
+		longest = max(longest, wait)
+	}
+	return longest
 }
 
 // A Path is what is known of the app on one path. It is safe for concurrent use.

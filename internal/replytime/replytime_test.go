@@ -1,6 +1,7 @@
 package replytime
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -48,6 +49,26 @@ func (p *play) run(path *Path, seed uint64) {
 			}
 		}
 		probe.Release()
+	}
+}
+
+// The slowest path counts, and one of which nothing is known as if it took as long
+// as any.
+func TestLongest(t *testing.T) {
+	var paths Paths
+	if got := paths.Longest(); got != 0 {
+		t.Errorf("without a path: %v", got)
+	}
+	for _, reply := range []uint32{10, 300, 50} {
+		p := play{every: 500, reply: reply, sessions: 3, messages: 20}
+		p.run(paths.Path(fmt.Sprint(reply)), 1)
+	}
+	if got := paths.Longest(); got < 450*time.Millisecond || got > 600*time.Millisecond {
+		t.Errorf("%v, want 300ms and half of it", got)
+	}
+	paths.Path("new")
+	if got := paths.Longest(); got != LongestReply {
+		t.Errorf("%v, want %v", got, LongestReply)
 	}
 }
 
