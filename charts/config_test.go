@@ -150,7 +150,7 @@ func TestConfigSaysWhatWasSet(t *testing.T) {
 	}
 	c := configOf(t, decode(t, rendered(t, everything)))
 	s := c.Sidecar
-	if s.Mode != k8s.ModeRedirect || s.Secret != "keys" || s.DataSize.String() != "2Gi" || s.Resources.Limits.Memory().String() != "512Mi" || !strings.Contains(s.Image, "@sha256:") {
+	if s.Mode != k8s.ModeRedirect || s.Secret != "keys" || !s.PeerTLS || s.DataSize.String() != "2Gi" || s.Resources.Limits.Memory().String() != "512Mi" || !strings.Contains(s.Image, "@sha256:") {
 		t.Errorf("sidecar %+v", s)
 	}
 }

@@ -43,6 +43,7 @@ sidecar:
   env: {WSR_DRAIN_SECONDS: "40", WSR_SNAPSHOT_RULES: '{"rules": [{"path": "/chat", "select": {"pointer": "/type", "equals": "a: #b"}}]}'}
   resources: {requests: {cpu: 10m, memory: 32Mi}, limits: {memory: 512Mi}}
   secretName: keys
+  peerTLS: true
   dataSize: 2Gi
 nats:
   bundled:

@@ -142,6 +142,7 @@ func TestA13A14PatchTouchesOnlyItsOwn(t *testing.T) {
 		"add /spec/initContainers/0",
 		"add /spec/terminationGracePeriodSeconds",
 		"add /spec/volumes/1",
+		"add /spec/volumes/2",
 	}
 	gotSorted, wantSorted := map[string]bool{}, map[string]bool{}
 	for _, s := range got {

@@ -41,14 +41,15 @@ const (
 	// Names of the sidecar's own ports.
 	ProxyPortName = "wsr-proxy"
 	AdminPortName = "wsr-admin"
+	PeerPortName  = "wsr-peer"
 )
 
-// Ports of the sidecar: the defaults of WSR_LISTEN and WSR_ADMIN_LISTEN. An app
-// that uses a port from ProxyPort to ProbePort is refused; 15803 is the default
-// of WSR_PEER_LISTEN.
+// Ports of the sidecar: the defaults of WSR_LISTEN, WSR_ADMIN_LISTEN and
+// WSR_PEER_LISTEN. An app that uses a port from ProxyPort to ProbePort is refused.
 const (
 	ProxyPort = 15801
 	AdminPort = 15802
+	PeerPort  = 15803
 
 	// ProbePort leads past the sidecar where the app's own port is redirected
 	// to it: a probe has to hear the app.
@@ -57,8 +58,14 @@ const (
 
 // Keys of the Secret that the sidecars of a namespace read.
 const (
-	SecretTokenKeys = "token-keys" // WSR_TOKEN_KEYS
+	SecretTokenKeys = "token-keys" // WSR_TOKEN_KEYS_FILE
 	SecretNATSURL   = "nats-url"   // WSR_NATS_URL, may hold a password
 	SecretNATSCreds = "nats-creds" // WSR_NATS_CREDS, as a file
 	SecretNATSCA    = "nats-ca"    // WSR_NATS_CA, as a file
+	SecretPeerCert  = "peer-cert"  // WSR_PEER_CERT, as a file
+	SecretPeerKey   = "peer-key"   // WSR_PEER_KEY, as a file
+	SecretPeerCA    = "peer-ca"    // WSR_PEER_CA, as a file
+
+	// SecretPeerCAKey signs the next SecretPeerCert; no sidecar reads it.
+	SecretPeerCAKey = "peer-ca-key"
 )

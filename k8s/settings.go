@@ -46,6 +46,10 @@ type Settings struct {
 	// Resources of the sidecar; default DefaultResources.
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 
+	// PeerTLS turns mutual TLS between sidecars on: the Secret has SecretPeerCert,
+	// SecretPeerKey and SecretPeerCA.
+	PeerTLS bool `json:"peerTLS,omitempty"`
+
 	// Secret is the name of the Secret with the keys SecretTokenKeys and, with
 	// NATS, SecretNATSURL, in the pod's own namespace. Default "wsresilience".
 	Secret string `json:"secret,omitempty"`

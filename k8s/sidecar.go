@@ -26,8 +26,8 @@ const userID = 65532
 // addSidecar puts our containers and volume into pod, and returns a digest of
 // them.
 func (r *podRequest) addSidecar(pod *corev1.Pod, app appPort, s Settings) string {
-	volume := s.volume()
-	sidecar := r.sidecar(app, s, volume)
+	volumes := s.volumes()
+	sidecar := r.sidecar(app, s)
 	var first []corev1.Container
 	if r.mode == ModeRedirect {
 		first = append(first, redirectContainer(app, s))
@@ -41,10 +41,8 @@ func (r *podRequest) addSidecar(pod *corev1.Pod, app appPort, s Settings) string
 	if len(first) > 0 {
 		pod.Spec.InitContainers = slices.Concat(first, pod.Spec.InitContainers)
 	}
-	if volume != nil {
-		pod.Spec.Volumes = append(pod.Spec.Volumes, *volume)
-	}
-	text, _ := json.Marshal([]any{added, volume}) // of values that always have a JSON form
+	pod.Spec.Volumes = append(pod.Spec.Volumes, volumes...)
+	text, _ := json.Marshal([]any{added, volumes}) // of values that always have a JSON form
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
 }
@@ -62,33 +60,45 @@ func (s Settings) pullPolicy() corev1.PullPolicy {
 	return cmp.Or(s.ImagePullPolicy, corev1.PullIfNotPresent)
 }
 
-// volume is the one that the sidecar mounts: the folder of an embedded journal,
-// or files of NATS. nil if it needs none.
-func (s Settings) volume() *corev1.Volume {
+// volumes are those that the sidecar mounts: files of the Secret, which the
+// kubelet keeps up to date, and the folder of an embedded journal.
+func (s Settings) volumes() (list []corev1.Volume) {
+	mode := int32(0o444) // the kubelet makes the files root's
+	var items []corev1.KeyToPath
+	for _, f := range s.files() {
+		items = append(items, corev1.KeyToPath{Key: f.key, Path: f.key})
+	}
+	list = append(list, corev1.Volume{Name: SecretVolume, VolumeSource: corev1.VolumeSource{
+		Secret: &corev1.SecretVolumeSource{SecretName: s.SecretName(), Items: items, DefaultMode: &mode},
+	}})
 	if !s.NATS {
 		size := resource.MustParse("1Gi")
 		if s.DataSize != nil {
 			size = *s.DataSize
 		}
-		return &corev1.Volume{Name: DataVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &size}}}
+		list = append(list, corev1.Volume{Name: DataVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &size}}})
 	}
-	var items []corev1.KeyToPath
-	if s.natsCreds() {
-		items = append(items, corev1.KeyToPath{Key: SecretNATSCreds, Path: SecretNATSCreds})
-	}
-	if s.NATSCA {
-		items = append(items, corev1.KeyToPath{Key: SecretNATSCA, Path: SecretNATSCA})
-	}
-	if items == nil {
-		return nil
-	}
-	mode := int32(0o444) // the kubelet makes the files root's
-	return &corev1.Volume{Name: SecretVolume, VolumeSource: corev1.VolumeSource{
-		Secret: &corev1.SecretVolumeSource{SecretName: s.SecretName(), Items: items, DefaultMode: &mode},
-	}}
+	return list
 }
 
-func (r *podRequest) sidecar(app appPort, s Settings, volume *corev1.Volume) corev1.Container {
+// A secretFile is a key of the Secret that the sidecar reads as a file.
+type secretFile struct{ variable, key string }
+
+func (s Settings) files() []secretFile {
+	list := []secretFile{{"WSR_TOKEN_KEYS_FILE", SecretTokenKeys}}
+	if s.NATS && s.natsCreds() {
+		list = append(list, secretFile{"WSR_NATS_CREDS", SecretNATSCreds})
+	}
+	if s.NATS && s.NATSCA {
+		list = append(list, secretFile{"WSR_NATS_CA", SecretNATSCA})
+	}
+	if s.PeerTLS {
+		list = append(list, secretFile{"WSR_PEER_CERT", SecretPeerCert}, secretFile{"WSR_PEER_KEY", SecretPeerKey}, secretFile{"WSR_PEER_CA", SecretPeerCA})
+	}
+	return list
+}
+
+func (r *podRequest) sidecar(app appPort, s Settings) corev1.Container {
 	c := corev1.Container{
 		Name: SidecarContainer, Image: s.Image, ImagePullPolicy: s.pullPolicy(),
 		Command: []string{"/wsresilience-sidecar"},
@@ -103,17 +113,17 @@ func (r *podRequest) sidecar(app appPort, s Settings, volume *corev1.Volume) cor
 		LivenessProbe:   probe("/livez", 10, 3),
 		Lifecycle:       &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"/wsresilience-sidecar", "drain"}}}},
 		SecurityContext: unprivileged(),
+		VolumeMounts:    []corev1.VolumeMount{{Name: SecretVolume, MountPath: secretDir, ReadOnly: true}},
+	}
+	if s.PeerTLS {
+		c.Ports = append(c.Ports, corev1.ContainerPort{Name: PeerPortName, ContainerPort: PeerPort, Protocol: corev1.ProtocolTCP})
+	}
+	if !s.NATS {
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: DataVolume, MountPath: dataDir})
 	}
 	if r.native {
 		always := corev1.ContainerRestartPolicyAlways
 		c.RestartPolicy = &always
-	}
-	if volume != nil {
-		mount := corev1.VolumeMount{Name: DataVolume, MountPath: dataDir}
-		if volume.Name == SecretVolume {
-			mount = corev1.VolumeMount{Name: SecretVolume, MountPath: secretDir, ReadOnly: true}
-		}
-		c.VolumeMounts = []corev1.VolumeMount{mount}
 	}
 	return c
 }
@@ -130,20 +140,16 @@ func (r *podRequest) environment(app appPort, s Settings) []corev1.EnvVar {
 		{Name: "POD_IP", ValueFrom: field("status.podIP")},
 		{Name: "POD_NAME", ValueFrom: field("metadata.name")},
 		{Name: "POD_NAMESPACE", ValueFrom: field("metadata.namespace")},
-		{Name: "WSR_TOKEN_KEYS", ValueFrom: secret(SecretTokenKeys)},
 		{Name: "WSR_UPSTREAM", Value: upstream(app.number)},
 	}
 	if s.NATS {
 		env = append(env, corev1.EnvVar{Name: "WSR_NATS_URL", ValueFrom: secret(SecretNATSURL)})
-		if s.natsCreds() {
-			env = append(env, corev1.EnvVar{Name: "WSR_NATS_CREDS", Value: secretDir + "/" + SecretNATSCreds})
-		}
 		if s.NATSAccounts {
 			env = append(env, corev1.EnvVar{Name: "WSR_NATS_STREAMS", Value: "expect"})
 		}
-		if s.NATSCA {
-			env = append(env, corev1.EnvVar{Name: "WSR_NATS_CA", Value: secretDir + "/" + SecretNATSCA})
-		}
+	}
+	for _, f := range s.files() {
+		env = append(env, corev1.EnvVar{Name: f.variable, Value: secretDir + "/" + f.key})
 	}
 	if limit, ok := r.resources.Limits[corev1.ResourceMemory]; ok {
 		// The garbage collector works harder near the limit, so that the

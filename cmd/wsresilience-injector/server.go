@@ -80,6 +80,11 @@ func newServer(config *Config, log *slog.Logger) (*server, error) {
 			Namespace: config.Namespace, NATS: config.Secrets.NATS, URL: config.Secrets.NATSURL,
 		}
 	}
+	if s.secrets != nil && config.Sidecar.PeerTLS {
+		s.secrets.Peers = func(namespace *corev1.Namespace, have map[string][]byte) (map[string][]byte, error) {
+			return certs.Peers(have, namespace.Name, time.Now())
+		}
+	}
 	if config.Secrets.Accounts != nil {
 		s.accounts = &accounts{config: config, client: client, log: log, failed: func() { s.metrics.ClusterError("nats") }, again: s.hurry}
 		s.secrets.Credentials = s.accounts.credentials

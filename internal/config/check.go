@@ -37,7 +37,9 @@ func (l *loader) files() {
 			l.fail(f, err.Error())
 			continue
 		}
-		if loose && f.private {
+		// In a pod the kubelet makes the files root's, so that only what every user
+		// can read is ours to read; and a container has no other users.
+		if loose && f.private && l.podIP == "" {
 			l.warn("%s: every user can read %q; mode 0400 (in Kubernetes defaultMode: 0400) is safer.", f.variable, string(file))
 		}
 		if f.variable == "WSR_ADMIN_TOKEN_FILE" && l.cfg.OperatorToken() == "" {

@@ -20,28 +20,42 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// newAuthority makes a self-signed one.
+// newAuthority makes a self-signed one. Its name is random, which tells it from
+// the one that it replaces.
 func newAuthority(now time.Time) (*authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
 	serial, err := newSerial()
 	if err != nil {
 		return nil, err
 	}
-	// The name holds the serial number, which tells an authority from the one
-	// that it replaces.
-	template := &x509.Certificate{
-		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: "wsresilience-injector-ca-" + serial.Text(36)},
-		NotBefore:             now.Add(-skew),
-		NotAfter:              now.Add(authorityLife),
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-		MaxPathLenZero:        true,
+	return selfSign(&x509.Certificate{
+		Subject:  pkix.Name{CommonName: "wsresilience-injector-ca-" + serial.Text(36)},
+		NotAfter: now.Add(authorityLife),
+	}, now)
+}
+
+// issue makes a server's certificate for names, with its key, both as PEM.
+func (a *authority) issue(names []string, now time.Time) (certPEM, keyPEM []byte, err error) {
+	return a.sign(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: "wsresilience-injector"},
+		DNSNames:    names,
+		NotAfter:    now.Add(certificateLife),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, now)
+}
+
+// selfSign makes an authority.
+func selfSign(template *x509.Certificate, now time.Time) (*authority, error) {
+	key, err := newKey()
+	if err != nil {
+		return nil, err
 	}
+	if template.SerialNumber, err = newSerial(); err != nil {
+		return nil, err
+	}
+	template.NotBefore = now.Add(-skew)
+	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
+	template.BasicConstraintsValid, template.IsCA, template.MaxPathLenZero = true, true, true
 	raw, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		return nil, err
@@ -50,25 +64,16 @@ func newAuthority(now time.Time) (*authority, error) {
 	return &authority{cert, key}, err
 }
 
-// issue makes a server's certificate for names, with its key, both as PEM.
-func (a *authority) issue(names []string, now time.Time) (certPEM, keyPEM []byte, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// sign makes a certificate with a key of its own, both as PEM.
+func (a *authority) sign(template *x509.Certificate, now time.Time) (certPEM, keyPEM []byte, err error) {
+	key, err := newKey()
 	if err != nil {
 		return nil, nil, err
 	}
-	serial, err := newSerial()
-	if err != nil {
+	if template.SerialNumber, err = newSerial(); err != nil {
 		return nil, nil, err
 	}
-	template := &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: "wsresilience-injector"},
-		DNSNames:     names,
-		NotBefore:    now.Add(-skew),
-		NotAfter:     now.Add(certificateLife),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
+	template.NotBefore = now.Add(-skew)
 	raw, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	if err != nil {
 		return nil, nil, err
@@ -76,6 +81,8 @@ func (a *authority) issue(names []string, now time.Time) (certPEM, keyPEM []byte
 	keyPEM, err = encodeKey(key)
 	return encodeCerts(raw), keyPEM, err
 }
+
+func newKey() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
 
 func newSerial() (*big.Int, error) {
 	return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))

@@ -50,6 +50,10 @@ type Secrets struct {
 	// to NATS, given the one that they have. nil: that of the Secret of NATS.
 	Credentials func(namespace *corev1.Namespace, have []byte) ([]byte, error)
 
+	// Peers returns what the sidecars of a namespace need for mutual TLS with each
+	// other, given the Secret's data. nil: nothing.
+	Peers func(namespace *corev1.Namespace, have map[string][]byte) (map[string][]byte, error)
+
 	mu   sync.Mutex
 	seen map[string]sighting
 }
@@ -136,22 +140,33 @@ func (s *Secrets) attempt(ctx context.Context, namespace *corev1.Namespace, want
 			return err
 		}
 	}
-	switch {
-	case missing:
-		complete(secret, want)
-		return s.Client.CreateSecret(ctx, secret)
-	case secret.Labels[managedBy] != manager:
+	if !missing && secret.Labels[managedBy] != manager {
 		return s.checkUnmanaged(secret, want)
 	}
-	if !complete(secret, want) {
-		return nil
+	if s.Peers != nil {
+		made, err := s.Peers(namespace, secret.Data)
+		if err != nil {
+			return err
+		}
+		want = maps.Clone(want)
+		maps.Copy(want, made)
 	}
-	return s.Client.UpdateSecret(ctx, secret)
+	changed := complete(secret, want)
+	switch {
+	case missing:
+		return s.Client.CreateSecret(ctx, secret)
+	case changed:
+		return s.Client.UpdateSecret(ctx, secret)
+	}
+	return nil
 }
 
 // checkUnmanaged checks a Secret that is not the injector's: it is not changed.
 func (s *Secrets) checkUnmanaged(secret *corev1.Secret, want map[string][]byte) error {
 	needed := []string{k8s.SecretTokenKeys}
+	if s.Peers != nil {
+		needed = append(needed, k8s.SecretPeerCert, k8s.SecretPeerKey, k8s.SecretPeerCA)
+	}
 	for _, key := range []string{k8s.SecretNATSURL, k8s.SecretNATSCreds} {
 		if _, ok := want[key]; ok && (key == k8s.SecretNATSURL || s.Credentials != nil) {
 			needed = append(needed, key)

@@ -50,6 +50,7 @@ sidecar:
   resources:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+  peerTLS: {{ .Values.sidecar.peerTLS }}
   secret: {{ .Values.sidecar.secretName }}
   nats: {{ ne $natsSecret "" }}
   natsCreds: {{ .Values.nats.creds }}
