@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/redial"
@@ -56,7 +57,8 @@ func (a *appSockets) watch(dial dialer) dialer {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		began := time.Now()
 		conn, err := dial(ctx, network, address)
-		if err == nil || !errors.Is(ctx.Err(), context.Canceled) { // otherwise nobody waited
+		full := errors.Is(err, syscall.EAGAIN)                              // a Unix socket's queue: the app lives
+		if err == nil || !full && !errors.Is(ctx.Err(), context.Canceled) { // otherwise nobody waited
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.known.Tried(began, time.Now(), err == nil)

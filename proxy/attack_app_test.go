@@ -22,7 +22,7 @@ import (
 func appAttacks() []attack {
 	return []attack{
 		{"U01", func(t *testing.T) { refusedAnswers(t, brokenSwitches()) }},
-		{"U02", func(t *testing.T) { refusedAnswers(t, unaskedChoices()) }},
+		{"U02", unaskedChoices},
 		{"U04", oddHeads},
 		{"U05", framesBehindSwitch},
 		{"U06", maskedByApp},
@@ -57,15 +57,34 @@ var bothOffers = []string{"chat", "chat, wsr.v1"}
 
 // refusedAnswers: an answer that is none ends in 502 and a closed socket.
 func refusedAnswers(t *testing.T, answers map[string]string) {
+	refusedTo(t, answers, bothOffers)
+}
+
+func refusedTo(t *testing.T, answers map[string]string, offers []string) {
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
 			app := proxytest.NewRawApp(t, proxytest.AnswerText(answer))
 			sc := appScene(t, app)
-			for _, protocols := range bothOffers {
+			for _, protocols := range offers {
 				sc.open("/", protocols).wantStatus(http.StatusBadGateway)
 				app.WantClosed(t, "")
 			}
 		})
+	}
+}
+
+// unaskedChoices: what an app chose that was not offered ends a resilient
+// handshake. Of a plain one the client judges, but for what only we may say.
+func unaskedChoices(t *testing.T) {
+	choices := unaskedAnswers()
+	refusedTo(t, choices, bothOffers[1:])
+	refusedTo(t, map[string]string{"ours": choices["ours"]}, bothOffers[:1])
+	delete(choices, "ours")
+	for name, answer := range choices {
+		sc := appScene(t, proxytest.NewRawApp(t, proxytest.AnswerText(answer)))
+		if p := sc.open("/", bothOffers[0]); p.resp.StatusCode != http.StatusSwitchingProtocols {
+			t.Errorf("%s: a plain client gets %s", name, p.resp.Status)
+		}
 	}
 }
 
@@ -82,7 +101,7 @@ func brokenSwitches() map[string]string {
 	}
 }
 
-func unaskedChoices() map[string]string {
+func unaskedAnswers() map[string]string {
 	return map[string]string{
 		"extension":        proxytest.Switched + "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
 		"subprotocol":      proxytest.Switched + "Sec-WebSocket-Protocol: mqtt\r\n\r\n",
@@ -101,11 +120,11 @@ func noHTTP() map[string]string {
 }
 
 // oddHeads: what a 101 says of a body is ignored, since it has none, and
-// informational answers are skipped up to a bound.
+// informational answers are skipped up to a bound; to a plain client they pass.
 func oddHeads(t *testing.T) {
-	refusedAnswers(t, map[string]string{
+	refusedTo(t, map[string]string{
 		"endless 1xx": strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 50) + proxytest.Switched + "\r\n",
-	})
+	}, bothOffers[1:])
 	for name, answer := range map[string]string{
 		"length":  proxytest.Switched + "Content-Length: 5\r\n\r\n",
 		"chunked": proxytest.Switched + "Transfer-Encoding: chunked\r\n\r\n",
@@ -343,6 +362,7 @@ func redirect(t *testing.T) {
 		if got := p.resp.Header.Get("Location"); got != "http://attacker.example/" {
 			t.Errorf("Location %q", got)
 		}
+		p.conn.Close() // of a plain client the connection is kept
 		app.WantClosed(t, "")
 	}
 }

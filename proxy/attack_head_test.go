@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/passthrough"
 	"github.com/wsresilience/wsresilience/internal/proxytest"
 )
 
@@ -25,10 +26,12 @@ func headAttacks() []attack {
 // is looked at here.
 func shortHeads(t *testing.T) func(*Server) {
 	return func(s *Server) {
-		if s.http.ReadHeaderTimeout != headTimeout || headTimeout > 10*time.Second {
-			t.Errorf("a head may take %v", s.http.ReadHeaderTimeout)
+		cfg := s.passthroughConfig()
+		if cfg.HeadTimeout != headTimeout || s.http.ReadHeaderTimeout != headTimeout || headTimeout > 10*time.Second {
+			t.Errorf("a head may take %v, %v", cfg.HeadTimeout, s.http.ReadHeaderTimeout)
 		}
-		s.http.ReadHeaderTimeout = 400 * time.Millisecond
+		cfg.HeadTimeout = 400 * time.Millisecond
+		s.passthrough = passthrough.New(cfg)
 	}
 }
 
@@ -116,7 +119,7 @@ func foreignOrigins(t *testing.T) {
 			p.conn.Close()
 		}
 	}
-	if p := sc.open("/origin", "", "Origin: a", "Origin: b"); p.resp.StatusCode != http.StatusBadRequest {
+	if p := sc.open("/origin", "wsr, wsr.v1", "Origin: a", "Origin: b"); p.resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("two origins: status %d", p.resp.StatusCode)
 	}
 	refuses := proxytest.NewRawApp(t, proxytest.AnswerText("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nevil"))

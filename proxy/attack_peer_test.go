@@ -70,10 +70,15 @@ func (sc *scene) openWith(path, head string) *testClient {
 	p := &testClient{t: sc.t, sc: sc, path: strings.SplitN(path, "?", 2)[0], conn: conn, br: bufio.NewReader(conn)}
 	p.write([]byte(head))
 	_ = conn.SetReadDeadline(time.Now().Add(attackPatience))
-	if p.resp, err = http.ReadResponse(p.br, nil); err != nil {
-		sc.t.Fatalf("handshake: %v", err)
+	for {
+		if p.resp, err = http.ReadResponse(p.br, nil); err != nil {
+			sc.t.Fatalf("handshake: %v", err)
+		}
+		if p.resp.StatusCode >= 200 || p.resp.StatusCode == http.StatusSwitchingProtocols {
+			return p
+		}
+		// informational, as a plain client gets it
 	}
-	return p
 }
 
 // plain is a client that does not know us.

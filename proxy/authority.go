@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -24,10 +23,6 @@ const (
 	// maxAsking bounds how many are asked at a time: all clients of a broken
 	// link come back at once, and the app should not meet them as a flood.
 	maxAsking = 64
-
-	// maxAskBody is read of an answer, unseen, so that its connection can be
-	// used again. More than that closes it.
-	maxAskBody = 4 << 10
 )
 
 // Entries of Config.Bind that loosen what a token is bound to.
@@ -161,28 +156,27 @@ func (s *Server) askApp(ctx context.Context, r *http.Request, scheme string) (wi
 	return wire.ResetUnauthorized, status
 }
 
-// ask makes the request and returns the answer's status. It goes out by the
-// transport of plain HTTP: nothing is followed, connections are kept.
+// ask makes the request and returns the answer's status. It has a connection of
+// its own, and nothing is followed.
 func (s *Server) ask(ctx context.Context, of *http.Request, scheme string) (status int, err error) {
 	target, err := url.Parse("http://" + s.upstream.Host() + s.cfg.ResumeAuth)
 	if err != nil {
 		return 0, err
 	}
-	r := (&http.Request{Method: http.MethodGet, URL: target, Host: of.Host, Header: askHeader(of, scheme)}).WithContext(ctx)
+	r := (&http.Request{Method: http.MethodGet, URL: target, Host: of.Host, Header: askHeader(of, s.upstream.ForwardedProto(scheme))}).WithContext(ctx)
 	resp, err := s.passthrough.Ask(r)
 	if err != nil {
 		return 0, err
 	}
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAskBody) // what it says does not matter
-	resp.Body.Close()
+	resp.Body.Close() // what it says does not matter
 	return resp.StatusCode, nil
 }
 
 // askHeader is the client's header without the handshake, so that the app
 // sees cookies and credentials but no token (I9), and as what other proxies
 // that ask call the original request.
-func askHeader(r *http.Request, scheme string) http.Header {
-	header := upgrade.ForwardHeader(r, scheme)
+func askHeader(r *http.Request, proto string) http.Header {
+	header := upgrade.ForwardHeader(r, proto)
 	for name := range header {
 		if strings.HasPrefix(name, "Sec-Websocket-") || name == "Content-Length" {
 			delete(header, name)

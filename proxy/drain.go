@@ -318,7 +318,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.empty(s.life, &drain.Facts{Schedule: drain.Schedule{Stragglers: time.Until(end)}, Began: time.Now(), Refusing: true})
 	s.die()
 	// Only now: a peer takes a closed port for a dead owner.
-	herr := errors.Join(s.http.Shutdown(ctx), s.peerHTTP.Shutdown(ctx))
+	herr := errors.Join(s.http.Shutdown(ctx), s.peerHTTP.Shutdown(ctx), s.passthrough.Shutdown(ctx))
 	for _, c := range s.sessions.all() {
 		c.kill()
 	}

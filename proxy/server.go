@@ -45,10 +45,6 @@ const (
 	// headTimeout ends a client that drips its request head (H23).
 	headTimeout = 10 * time.Second
 
-	// clientIdle ends kept-alive HTTP connections. It is above the 60 s that
-	// common load balancers keep theirs, so that they are the ones to close.
-	clientIdle = 75 * time.Second
-
 	// tokenLife bounds a token that is never used. How long a session may be
 	// resumed is for its TTL to say; this only ends what was stolen long ago.
 	tokenLife = 7 * 24 * time.Hour
@@ -67,6 +63,17 @@ type Config struct {
 	Share     func() int64 // bytes of records that the journal takes from one session; nil: no limit
 	TLSCert   string       // files; empty: no TLS. Read again when they change
 	TLSKey    string
+
+	// ForwardedProto is the scheme by which clients ask, http or https, where that
+	// is known and nothing in front says so; empty: known only where TLS ends
+	// here.
+	ForwardedProto string
+	// HTTPIdle is how long a client's connection is kept between requests of
+	// plain HTTP, HandshakeTimeout how long the app may take to answer a
+	// handshake. Zero: 620s, 60s.
+	HTTPIdle, HandshakeTimeout time.Duration
+	// Upgrades lists the protocols beside WebSocket that the app may switch to.
+	Upgrades []string
 
 	WindowMessages, WindowBytes, MaxMessage int // zero: 4096, 1 MiB, 1 MiB
 	MemoryBudget                            int64
@@ -206,7 +213,8 @@ func New(cfg Config) (*Server, error) {
 		}
 		s.scheme, s.tls = "https", cert.config()
 	}
-	s.passthrough = passthrough.New(up, cfg.Logger, s.scheme)
+	up.Proto, up.HandshakeTimeout = cfg.ForwardedProto, cfg.HandshakeTimeout
+	s.passthrough = passthrough.New(s.passthroughConfig())
 	s.peers = peer.New(s.peerConfig())
 	s.admission = admission.Policy{
 		Self: cfg.Advertise, Journal: cfg.Store != nil, Authorize: cfg.ResumeAuth != "",
@@ -244,11 +252,13 @@ func (s *Server) newHTTP(handler http.HandlerFunc) *http.Server {
 	h := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headTimeout,
-		IdleTimeout:       clientIdle,
-		ConnContext:       peer.ConnContext,
-		MaxHeaderBytes:    httpguard.MaxHeadBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		Protocols:         new(http.Protocols),
+		IdleTimeout:       s.cfg.HTTPIdle,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return s.passthrough.ConnContext(peer.ConnContext(ctx, c), c)
+		},
+		MaxHeaderBytes: httpguard.MaxHeadBytes,
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		Protocols:      new(http.Protocols),
 	}
 	h.Protocols.SetHTTP1(true)
 	h.Protocols.SetUnencryptedHTTP2(true)
@@ -266,6 +276,8 @@ func (c *Config) setDefaults() {
 	setDefault(&c.HandOverQuiet, 100*time.Millisecond)
 	setDefault(&c.HandOverPatience, 5*time.Second)
 	setDefault(&c.LeaseTTL, 20*time.Second)
+	setDefault(&c.HTTPIdle, 620*time.Second)
+	setDefault(&c.HandshakeTimeout, time.Minute)
 	if c.Resilient == nil {
 		c.Resilient = func(string) bool { return true }
 	}
@@ -295,7 +307,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if s.tls != nil {
 		l = tls.NewListener(l, s.tls)
 	}
-	if err := s.http.Serve(httpguard.Guard(l)); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(s.passthrough.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("proxy: serve %s: %w", l.Addr(), err)
 	}
 	return nil

@@ -2,10 +2,8 @@ package proxy
 
 import (
 	"errors"
-	"math/rand/v2"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -13,6 +11,7 @@ import (
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/internal/passthrough"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
@@ -78,7 +77,7 @@ func (q *request) refuse(ref *upgrade.Refusal) { q.s.refuse(q.w, ref) }
 
 // later refuses a client that may have more luck in a moment, or elsewhere.
 func (q *request) later(reason string, label event.Refusal) {
-	q.w.Header().Set("Retry-After", strconv.Itoa(minRetryAfter+rand.IntN(minRetryAfter+1)))
+	q.w.Header().Set("Retry-After", retryAfter())
 	q.refuse(&upgrade.Refusal{Status: http.StatusServiceUnavailable, Reason: reason, Label: label})
 }
 
@@ -178,16 +177,7 @@ func (q *request) plain() {
 		app.Conn.Close()
 		return
 	}
-	c := &sessionDriver{srv: s, plain: true, born: monotime.At(q.began)}
-	c.m = session.NewPlain(&s.session, time.Now(), app.Extensions != "")
-	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
-	if !s.sessions.add(c) {
-		c.abandonUnregistered()
-		return
-	}
-	c.accepted(event.Plain)
-	c.began(event.Plain)
-	c.start(app.Early)
+	s.joinPlain(passthrough.Switched{Client: conn, App: app.Conn, Early: app.Early, Extended: app.Extensions != "", Began: q.began})
 }
 
 // start begins to read both legs.

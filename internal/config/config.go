@@ -35,6 +35,11 @@ type Config struct {
 
 	UpstreamRetry time.Duration `env:"WSR_UPSTREAM_RETRY" envDefault:"30s" min:"0s" max:"10m" doc:"How long clients are held while the app restarts. 0s: not at all."`
 
+	HandshakeTimeout time.Duration `env:"WSR_HANDSHAKE_TIMEOUT" envDefault:"60s" min:"1s" max:"1h" doc:"How long the app may take to be connected and to answer the handshake of a WebSocket; then the client gets 504."`
+	HTTPIdle         time.Duration `env:"WSR_HTTP_IDLE" envDefault:"620s" min:"1s" max:"24h" doc:"How long a client's connection is kept between two requests of plain HTTP, where the app keeps its own as long. Keep it above what the load balancer in front keeps, so that the balancer is the one to close."`
+	ForwardedProto   Scheme        `env:"WSR_FORWARDED_PROTO" unset:"https where TLS ends at the sidecar" oneof:"http,https" doc:"The X-Forwarded-Proto of requests that come without one. Set https behind a balancer that ends TLS and does not say so, for apps that redirect to https; without it such requests have none, as without the sidecar."`
+	Upgrades         Protocols     `env:"WSR_UPGRADES" unset:"none" doc:"Protocols beside WebSocket that the app may switch a connection of HTTP/1.1 to. Their bytes pass as they are. To any other protocol no request asks the app to switch."`
+
 	PeerListen Address `env:"WSR_PEER_LISTEN" pod:"injector" envDefault:":15803" doc:"The port for other sidecars, where there is mutual TLS between them."`
 	PeerCert   File    `env:"WSR_PEER_CERT" pod:"injector" unset:"no TLS" doc:"Certificate chain (PEM) that this sidecar shows to others, as server and as client."`
 	PeerKey    File    `env:"WSR_PEER_KEY" pod:"injector" unset:"no TLS" private:"true" doc:"Private key (PEM) of that certificate."`
@@ -90,6 +95,9 @@ type Config struct {
 	given    map[string]bool
 	rules    []byte // that SnapshotRules holds or names
 }
+
+// Scheme is that of a URL. Empty: not known.
+type Scheme string
 
 // Adopt says when a session may go on with a fresh app socket (DESIGN
 // §4.4).

@@ -39,19 +39,46 @@ func (l guardListener) Accept() (net.Conn, error) {
 // errBadHead is not a net.Error, or net/http would close without an answer.
 var errBadHead = errors.New("httpguard: request refused: bad framing or bad characters in its head")
 
+// Resume returns a guarded connection of which early was read before.
+func Resume(c net.Conn, early []byte) net.Conn { return &guardConn{Conn: c, early: early} }
+
+// OnClose calls fn when a guarded connection is closed that was not hijacked.
+func OnClose(c net.Conn, fn func()) {
+	if g, ok := c.(*guardConn); ok {
+		g.closed = fn
+	}
+}
+
 // A guardConn is a connection until it is hijacked.
 type guardConn struct {
 	net.Conn
-	scan headScanner
-	bad  bool
+	early  []byte // to be read first
+	scan   headScanner
+	bad    bool
+	closed func() // nil: nobody wants to know
+}
+
+// Close implements net.Conn.
+func (g *guardConn) Close() error {
+	if g.closed != nil {
+		g.closed()
+	}
+	return g.Conn.Close()
 }
 
 // Read implements net.Conn. Like any, it is for one reader at a time.
-func (g *guardConn) Read(p []byte) (int, error) {
+func (g *guardConn) Read(p []byte) (n int, err error) {
 	if g.bad {
 		return 0, errBadHead
 	}
-	n, err := g.Conn.Read(p)
+	if len(g.early) > 0 {
+		n = copy(p, g.early)
+		if g.early = g.early[n:]; len(g.early) == 0 {
+			g.early = nil
+		}
+	} else {
+		n, err = g.Conn.Read(p)
+	}
 	good, ok := g.scan.next(p[:n])
 	if ok {
 		return n, err
@@ -85,6 +112,7 @@ func Hijack(w http.ResponseWriter) (net.Conn, []byte, error) {
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
 	early = bytes.Clone(early)
 	if g, ok := conn.(*guardConn); ok {
+		early = append(early, g.early...)
 		conn = g.Unwrap()
 	}
 	return conn, early, nil
@@ -101,6 +129,7 @@ const (
 	scanChunk                      // left bytes, then scanChunkEnd
 	scanChunkEnd                   // the empty line after a chunk
 	scanTrailer                    // in the trailer section; an empty line leads to the next request
+	scanPreface                    // in what follows the first line of an HTTP/2 preface
 	scanOpaque                     // HTTP/2, or an upgrade: hijacked, or answered with Connection: close
 )
 
@@ -124,7 +153,14 @@ type headScanner struct {
 	line  []byte // of a line that is not complete yet
 	left  int64  // of a body or chunk
 	head  headFacts
+
+	preface int // lines of it that were seen
 }
+
+// preface is how each connection of HTTP/2 begins (RFC 9113 §3.4). Whoever says
+// only the first line of it is no client of HTTP/2, and its other lines are
+// fields that another server might read.
+var preface = [...]string{"PRI * HTTP/2.0", "", "SM", ""}
 
 // headFacts are what matters of a head.
 type headFacts struct {
@@ -211,6 +247,14 @@ func (s *headScanner) endLine(line []byte) bool {
 	case scanChunkEnd:
 		s.state = scanChunkSize
 		return len(line) == 0
+	case scanPreface:
+		if string(line) != preface[s.preface] {
+			return false
+		}
+		if s.preface++; s.preface == len(preface) {
+			s.state = scanOpaque
+		}
+		return true
 	case scanTrailer:
 		if len(line) == 0 {
 			s.state = scanRequest
@@ -228,8 +272,8 @@ func (s *headScanner) requestLine(line []byte) bool {
 	if len(line) == 0 {
 		return true // RFC 9112 §2.2; net/http decides how many
 	}
-	if string(line) == "PRI * HTTP/2.0" && !s.seen {
-		s.state = scanOpaque
+	if string(line) == preface[0] && !s.seen {
+		s.state, s.preface = scanPreface, 1
 		return true
 	}
 	method, rest, _ := strings.Cut(string(line), " ")

@@ -1,7 +1,6 @@
 package passthrough
 
 import (
-	"errors"
 	"net"
 	"sync"
 )
@@ -26,9 +25,6 @@ func newKeptConn(c net.Conn) *keptConn {
 	k.changed.L = &k.mu
 	return k
 }
-
-// errUnasked is an answer that came before its request.
-var errUnasked = errors.New("passthrough: upstream sent more than its answer")
 
 // take waits until the transport has read what there is: then either it reads
 // on, or it has found bytes that no request asked for and closed the connection.

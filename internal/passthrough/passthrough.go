@@ -1,265 +1,375 @@
-// Package passthrough forwards to the app what is not a WebSocket handshake: plain
-// HTTP/1.1 and HTTP/2, streamed both ways, and never a switch of protocols.
+// Package passthrough forwards to the app what no session is made of: HTTP/1.1
+// and the handshakes of plain WebSockets, whose bytes pass as they came, and
+// HTTP/2.
+//
+// HTTP/1 is forwarded by code of our own (client.go, answer.go), on package
+// http1. net/http and httputil would write names and targets anew, replay
+// requests, hold answers back until bodies have come, and let clients share
+// connections to the app. They serve HTTP/2 (http2.go), where none of that is
+// left to us, and the handshakes of sessions (Config.Elsewhere).
 package passthrough
 
 import (
 	"context"
 	"errors"
 	"io"
-	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/http/httputil"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/http1"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
+	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 )
 
-// Implementation limits of the pass-through.
+// Defaults of Config.
 const (
-	// copySize is how much of a body is under way at a time.
-	copySize = 32 << 10
+	// defaultHead ends a client that drips its request head (H23).
+	defaultHead = 10 * time.Second
 
-	// idleTimeout is how long a connection to the app is kept for another
-	// request. It must end before the app's own patience does (gunicorn has
-	// 2 s, Node and uvicorn 5 s), or a POST meets a connection that is just
-	// being closed; and a new one to a neighbour is cheap.
-	idleTimeout = time.Second
+	// defaultIdle is above the 600 s that the balancer with the most patience
+	// keeps its connections (Google's), so that the balancer is the one to close.
+	// The app's own patience, which is mostly shorter, holds as without us.
+	defaultIdle = 620 * time.Second
 
-	// maxIdleConns bounds those connections.
-	maxIdleConns = 256
+	// defaultHandshake is what common proxies give an app for an answer.
+	defaultHandshake = 60 * time.Second
 )
 
-// A Handler forwards everything that is not a WebSocket upgrade. It is safe for
-// concurrent use.
+// Config says what a Handler does. App and Log must be set.
+type Config struct {
+	App *upgrade.App
+	Log *slog.Logger
+
+	// Scheme is that of clients' connections to us, http or https.
+	Scheme string
+
+	// How long a client may take for a request head, how long its connection may
+	// be idle between requests, and how long the app may take to be connected
+	// and to answer a handshake. Zero: 10s, 620s, 60s.
+	HeadTimeout, IdleTimeout, HandshakeTimeout time.Duration
+
+	// Upgrades lists, in small letters, the protocols beside WebSocket that an
+	// app may switch to. What follows is not looked at.
+	Upgrades []string
+
+	// Elsewhere reports whether net/http serves this connection from now on:
+	// requests of other sidecars, and WebSocket handshakes of clients that want a
+	// session. nil: none.
+	Elsewhere func(r *http1.Request, websocket bool) bool
+	// Admit says why a plain WebSocket is not taken now, with header lines for
+	// that answer, or nil. nil: all are taken.
+	Admit func() (*upgrade.Refusal, []string)
+	// Joined takes over a plain WebSocket whose handshake is done.
+	Joined func(Switched)
+	// Handshake hears of the beginning and the end of each plain handshake.
+	Handshake func(begins bool)
+	// Dialled and Refused hear of the app's answers to plain handshakes, and of
+	// answers of ours.
+	Dialled func(event.AppAnswer, time.Duration)
+	Refused func(event.Refusal)
+	// Draining reports whether clients are to be told that they should come back
+	// elsewhere.
+	Draining func() bool
+}
+
+// Switched are two connections that have left HTTP.
+type Switched struct {
+	Client, App net.Conn
+	Early       []byte // of the app, behind its 101
+	Extended    bool   // with extensions of WebSocket
+	Began       time.Time
+}
+
+// A Handler forwards what comes on a Listener. It is safe for concurrent use.
 type Handler struct {
-	proxy     *httputil.ReverseProxy
-	transport protocolTransport
-	app       *upgrade.App
-	log       *slog.Logger
-	scheme    string // of clients' connections: http or https
+	cfg   Config
+	proto string // for X-Forwarded-Proto, empty: not known
+	http2 http2Proxy
+	ask   *http.Transport
+
+	life context.Context // ends with Close
+	die  context.CancelFunc
+
+	mu       sync.Mutex
+	clients  map[*client]struct{}
+	changed  chan struct{} // closed when one is gone; nil: nobody waits
+	stopping bool
+	tunnels  map[net.Conn]struct{}
 }
 
-// New returns a Handler for clients whose connections to us are of scheme, http
-// or https. It streams requests to the app and
-// answers back, bodies of any size and kind, and never switches protocols.
-func New(app *upgrade.App, log *slog.Logger, scheme string) *Handler {
-	p := &Handler{app: app, log: log, scheme: scheme}
-	p.transport = protocolTransport{
-		http1: newRoundTripper(p.dialHTTP1, (*http.Protocols).SetHTTP1),
-		http2: newRoundTripper(p.dialHTTP2, (*http.Protocols).SetUnencryptedHTTP2),
+// New returns a Handler.
+func New(cfg Config) *Handler {
+	h := &Handler{cfg: cfg, proto: cfg.App.ForwardedProto(cfg.Scheme), clients: make(map[*client]struct{}), tunnels: make(map[net.Conn]struct{})}
+	setDefault(&h.cfg.HeadTimeout, defaultHead)
+	setDefault(&h.cfg.IdleTimeout, defaultIdle)
+	setDefault(&h.cfg.HandshakeTimeout, defaultHandshake)
+	h.life, h.die = context.WithCancel(context.Background())
+	h.http2.init(h)
+	h.ask = newRoundTripper(h.dialApp, (*http.Protocols).SetHTTP1)
+	// What an app knows of a connection, an identity for one, is the client's who
+	// was asked about, and nobody else's.
+	h.ask.MaxIdleConnsPerHost = -1
+	return h
+}
+
+func setDefault(v *time.Duration, standard time.Duration) {
+	if *v == 0 {
+		*v = standard
 	}
-	p.proxy = &httputil.ReverseProxy{
-		Rewrite:        p.rewrite,
-		Transport:      &p.transport,
-		FlushInterval:  -1, // server-sent events and long polls: each piece at once
-		BufferPool:     &copyBuffers{},
-		ModifyResponse: p.checkResponse,
-		ErrorHandler:   p.fail,
-		ErrorLog:       stdlog.New(truncatedLog{p}, "", 0),
+}
+
+// Ask makes a request of our own to the app, on a connection of its own. Nothing
+// is followed. r names the app's address in its URL (upgrade.App.Host).
+func (h *Handler) Ask(r *http.Request) (*http.Response, error) { return h.ask.RoundTrip(r) }
+
+func (h *Handler) dialApp(ctx context.Context, _, _ string) (net.Conn, error) {
+	return h.cfg.App.Connect(ctx)
+}
+
+// A listener accepts what is for net/http.
+type listener struct {
+	net.Listener
+	h      *Handler
+	conns  chan net.Conn
+	errs   chan error
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Listener forwards the connections of l, and returns a listener for an
+// http.Server, which accepts those that are not forwarded: HTTP/2, and what
+// Config.Elsewhere names. l may be a TLS listener.
+func (h *Handler) Listener(l net.Listener) net.Listener {
+	s := &listener{Listener: l, h: h, conns: make(chan net.Conn), errs: make(chan error), closed: make(chan struct{})}
+	go s.run()
+	return s
+}
+
+func (s *listener) run() {
+	for {
+		conn, err := s.Listener.Accept()
+		if err == nil {
+			if c := s.h.newClient(conn); s.h.add(c) {
+				c.elsewhere = s
+				go c.serve()
+			} else {
+				conn.Close()
+			}
+			continue
+		}
+		// http.Server knows which errors pass, and waits before it asks again.
+		select {
+		case s.errs <- err:
+		case <-s.closed:
+			return
+		}
 	}
-	return p
 }
 
-// dialFunc is http.Transport's DialContext.
-type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
-
-// newRoundTripper speaks one protocol to the app, as the client wrote it: no
-// proxy of the environment, no compression of ours, no redirects followed.
-func newRoundTripper(dial dialFunc, set func(*http.Protocols, bool)) *http.Transport {
-	t := &http.Transport{
-		DialContext:         dial,
-		DisableCompression:  true,
-		MaxIdleConns:        maxIdleConns,
-		MaxIdleConnsPerHost: maxIdleConns,
-		IdleConnTimeout:     idleTimeout,
-		// A client that asked for 100-continue gets the app's own answer to
-		// that; an app that ignores the matter gets the body soon after.
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: upgrade.MaxAnswerBytes,
-		Protocols:              new(http.Protocols),
-	}
-	set(t.Protocols, true)
-	return t
-}
-
-// Close drops the idle connections to the app.
-func (p *Handler) Close() {
-	p.transport.http1.CloseIdleConnections()
-	p.transport.http2.CloseIdleConnections()
-}
-
-// ServeHTTP implements http.Handler.
-func (p *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case r.Method == http.MethodConnect:
-		f := upgrade.Refusal{Status: http.StatusMethodNotAllowed, Reason: "no tunnels here", Label: event.RefusedConnect}
-		f.Write(w)
-		return
-	case httpguard.TooManyFields(r.Header):
-		f := upgrade.Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "too many header fields", Label: event.RefusedFields}
-		f.Write(w)
-		return
-	}
-	// No protocol but WebSocket is switched to (RFC 9110 §7.8 lets a server
-	// ignore the header), and that is not done here.
-	r.Header.Del("Upgrade")
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = clientBody{r.Body}
-		// Or net/http would take the rest of the body for itself when the
-		// answer begins, and close it, while it is still on its way to the
-		// app. HTTP/2 is full duplex anyway, and says so by an error.
-		_ = http.NewResponseController(w).EnableFullDuplex()
-	}
-	// net/http would guess a type for an answer that has none.
-	w.Header()["Content-Type"] = nil
-	p.proxy.ServeHTTP(w, r)
-}
-
-// rewrite makes the request to the app from the client's.
-func (p *Handler) rewrite(pr *httputil.ProxyRequest) {
-	pr.Out.Header = upgrade.ForwardHeader(pr.In, p.scheme)
-	pr.Out.Host = pr.In.Host
-	// The client's trailers come after its body; ReverseProxy looks at them
-	// before.
-	pr.Out.Trailer = pr.In.Trailer
-	upgrade.ForwardTarget(pr.In, pr.Out.URL, p.app.Host())
-
-	ctx := context.WithValue(pr.Out.Context(), protocolKey{}, p.wantsHTTP2(pr.In))
-	pr.Out = pr.Out.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: takeConn}))
-}
-
-// Ask makes a request of our own to the app, on a connection that is kept with
-// those of clients' requests. Nothing is followed. r names the app's address
-// in its URL (upgrade.App.Host).
-func (p *Handler) Ask(r *http.Request) (*http.Response, error) {
-	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: takeConn})
-	return p.transport.RoundTrip(r.WithContext(ctx))
-}
-
-// dialHTTP1 and dialHTTP2 are for an http.Transport, whose own idea of the
-// address does not matter.
-func (p *Handler) dialHTTP1(ctx context.Context, _, _ string) (net.Conn, error) {
-	c, err := p.app.Connect(ctx)
-	if err != nil {
+// Accept implements net.Listener.
+func (s *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.conns:
+		return c, nil
+	case err := <-s.errs:
 		return nil, err
-	}
-	return newKeptConn(c), nil
-}
-
-func (p *Handler) dialHTTP2(ctx context.Context, _, _ string) (net.Conn, error) {
-	return p.app.Connect(ctx)
-}
-
-// takeConn makes sure that a connection is clean before its next request. On
-// an HTTP/2 connection answers carry their request's number.
-func takeConn(info httptrace.GotConnInfo) {
-	if k, ok := info.Conn.(*keptConn); ok && info.Reused {
-		k.take()
+	case <-s.closed:
+		return nil, net.ErrClosed
 	}
 }
 
-// wantsHTTP2 reports whether r goes to the app as unencrypted HTTP/2. A client
-// that sent us HTTP/2 by prior knowledge knows that the app speaks it. Over
-// TLS it was we who agreed to HTTP/2, so that only gRPC, which exists on
-// nothing else, is sure.
-func (p *Handler) wantsHTTP2(r *http.Request) bool {
-	if r.ProtoMajor != 2 {
+// Close implements net.Listener.
+func (s *listener) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	return s.Listener.Close()
+}
+
+// handOn gives a client's connection to net/http.
+func (h *Handler) handOn(c *client) {
+	h.forget(c)
+	conn := httpguard.Resume(c.conn, append([]byte(nil), c.in.held()...))
+	select {
+	case c.elsewhere.conns <- conn:
+	case <-c.elsewhere.closed:
+		conn.Close()
+	}
+}
+
+func (h *Handler) add(c *client) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopping {
 		return false
 	}
-	return p.scheme == "http" || strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	h.clients[c] = struct{}{}
+	return true
 }
 
-// errSwitched is an app that switches protocols without being asked: what
-// followed would be a tunnel past every check (CVE-2024-23326, H14).
-var errSwitched = errors.New("passthrough: upstream answered 101 to a request without Upgrade")
-
-func (p *Handler) checkResponse(resp *http.Response) error {
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return errSwitched
+func (h *Handler) forget(c *client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.clients, c)
+	if h.changed != nil {
+		close(h.changed)
+		h.changed = nil
 	}
-	return nil
 }
 
-// fail answers for an app that did not.
-func (p *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	var f *upgrade.Refusal
-	var client *clientError
-	var timeout net.Error
-	switch {
-	case errors.As(err, &client):
-		f = &upgrade.Refusal{Status: http.StatusBadRequest, Reason: "the request body broke off or is framed badly", Label: event.RefusedBody}
-	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
-		// The client is gone, or we are closing: returning would answer 200.
-		panic(http.ErrAbortHandler)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		f = (&upgrade.AppError{Status: http.StatusGatewayTimeout, Err: err}).Refusal()
-	default:
-		f = (&upgrade.AppError{Status: http.StatusBadGateway, Err: err}).Refusal()
+func (h *Handler) draining() bool {
+	if h.cfg.Draining != nil && h.cfg.Draining() {
+		return true
 	}
-	if client == nil {
-		p.log.Warn("request not forwarded", "upstream", p.app.String(), "status", f.Status, "error", upgrade.Quiet(err))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.stopping
+}
+
+// Shutdown closes connections that are idle, waits for requests that are under
+// way, and, when ctx ends, cuts those that are left. The listeners must be closed.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	h.mu.Lock()
+	h.stopping = true
+	h.mu.Unlock()
+	for {
+		busy, changed := h.closeIdle()
+		if busy == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	f.Write(w)
 }
 
-// truncatedLog is where ReverseProxy reports an answer that ended too early. Its
-// words are dropped, since they may quote the answer (I9).
-type truncatedLog struct{ p *Handler }
-
-// Write implements io.Writer.
-func (b truncatedLog) Write(line []byte) (int, error) {
-	b.p.log.Warn("answer broke off", "upstream", b.p.app.String())
-	return len(line), nil
-}
-
-// protocolTransport takes a request to the app by HTTP/1.1 or HTTP/2.
-type protocolTransport struct{ http1, http2 *http.Transport }
-
-type protocolKey struct{} // of a context: a bool, true for HTTP/2
-
-// RoundTrip implements http.RoundTripper.
-func (t *protocolTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if v2, _ := r.Context().Value(protocolKey{}).(bool); v2 {
-		return t.http2.RoundTrip(r)
+// closeIdle returns how many are left, and a channel that is closed when there is
+// one less.
+func (h *Handler) closeIdle() (busy int, changed <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.clients {
+		if c.idle() {
+			c.close()
+		}
 	}
-	return t.http1.RoundTrip(r)
-}
-
-// A clientBody marks the errors of the client's body, so that they are not
-// taken for the app's.
-type clientBody struct{ io.ReadCloser }
-
-func (b clientBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		err = &clientError{err}
+	if h.changed == nil {
+		h.changed = make(chan struct{})
 	}
-	return n, err
+	return len(h.clients), h.changed
 }
 
-type clientError struct{ err error }
-
-func (e *clientError) Error() string { return "passthrough: read request body: " + e.err.Error() }
-func (e *clientError) Unwrap() error { return e.err }
-
-// copyBuffers is an httputil.BufferPool. Arrays go through the pool, since a
-// slice in an interface would be allocated each time.
-type copyBuffers struct{ pool sync.Pool }
-
-// Get implements httputil.BufferPool.
-func (b *copyBuffers) Get() []byte {
-	if p, ok := b.pool.Get().(*[copySize]byte); ok {
-		return p[:]
+// Close cuts what is left.
+func (h *Handler) Close() {
+	h.mu.Lock()
+	h.stopping = true
+	for c := range h.clients {
+		c.close()
 	}
-	return new([copySize]byte)[:]
+	for c := range h.tunnels {
+		c.Close()
+	}
+	h.mu.Unlock()
+	h.die()
+	h.http2.close()
 }
 
-// Put implements httputil.BufferPool.
-func (b *copyBuffers) Put(p []byte) { b.pool.Put((*[copySize]byte)(p)) }
+// failed is what a client is told of an app that did not answer.
+func (h *Handler) failed(err error) *upgrade.Refusal {
+	e := upgrade.Failure(err)
+	h.cfg.Log.Warn("request not forwarded", "upstream", h.cfg.App.String(), "status", e.Status, "error", upgrade.Quiet(err))
+	return e.Refusal()
+}
+
+func (h *Handler) refused(f *upgrade.Refusal) {
+	if h.cfg.Refused != nil {
+		h.cfg.Refused(f.Label)
+	}
+}
+
+// isHandshake reports whether r asks for a WebSocket, as upgrade.Requested does.
+// Anything else, a POST with an Upgrade header for one, is plain HTTP: there the
+// header does not reach the app.
+func isHandshake(r *http1.Request) bool {
+	return string(r.Method) == http.MethodGet && r.Fields.Has("upgrade", "websocket") && r.Fields.Has("connection", "upgrade")
+}
+
+func handshakeKey(r *http1.Request) string {
+	for i := range r.Fields {
+		if r.Fields[i].Is("sec-websocket-key") {
+			return string(r.Fields[i].Value)
+		}
+	}
+	return ""
+}
+
+// mayUpgrade reports whether all protocols that r asks for may be switched to.
+func (h *Handler) mayUpgrade(r *http1.Request) bool {
+	return len(h.cfg.Upgrades) > 0 && r.Fields.Has("connection", "upgrade") && h.offers(r.Fields)
+}
+
+// offers reports whether fields name protocols to upgrade to, all of them
+// allowed.
+func (h *Handler) offers(fields http1.Fields) bool {
+	found, allowed := false, true
+	for i := range fields {
+		if !fields[i].Is("upgrade") {
+			continue
+		}
+		http1.Elements(fields[i].Value, func(e []byte) {
+			found = true
+			name := strings.ToLower(string(e))
+			ok := false
+			for _, u := range h.cfg.Upgrades {
+				ok = ok || u == name
+			}
+			allowed = allowed && ok
+		})
+	}
+	return found && allowed
+}
+
+// tunnel passes bytes both ways until both ends are done.
+func (h *Handler) tunnel(sw Switched) {
+	h.mu.Lock()
+	h.tunnels[sw.Client], h.tunnels[sw.App] = struct{}{}, struct{}{}
+	stopping := h.stopping
+	h.mu.Unlock()
+	if stopping {
+		sw.Client.Close()
+		sw.App.Close()
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		carry(sw.App, sw.Client, nil)
+	}()
+	carry(sw.Client, sw.App, sw.Early)
+	<-done
+	sw.Client.Close()
+	sw.App.Close()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.tunnels, sw.Client)
+	delete(h.tunnels, sw.App)
+}
+
+// carry copies one direction, and passes its end on.
+func carry(to, from net.Conn, early []byte) {
+	_, err := to.Write(early)
+	if err == nil {
+		_, err = io.Copy(to, from) // between TCP sockets the kernel moves the bytes
+	}
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		abort(to)
+		abort(from)
+		return
+	}
+	_ = transport.CloseWrite(to)
+}

@@ -38,7 +38,13 @@ import (
 // do, which the third is of. What the first two have in version 1 stays in its
 // place in later ones; what follows it is for those who know it.
 const (
-	handshakePath   = "/.well-known/wsr-peer"
+	// Path and Header, in small letters, are what a challenge is told by.
+	Path   = "/.well-known/wsr-peer"
+	Header = "wsr-peer"
+)
+
+const (
+	handshakePath   = Path
 	handshakeHeader = "Wsr-Peer"
 
 	// handshakeVersion is the newest that this source code knows.

@@ -1,11 +1,14 @@
 package upgrade
 
 import (
+	"bytes"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 
+	"github.com/wsresilience/wsresilience/internal/http1"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
 )
 
@@ -16,8 +19,8 @@ var hopByHop = [...]string{
 	"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// ForwardHeader returns the header that the app gets for r. Scheme is that of
-// the client's connection to us, http or https.
+// ForwardHeader returns the header that the app gets for r. proto is for
+// X-Forwarded-Proto; empty where it is not known by what scheme the client asked.
 //
 // Tokens in Connection delete nothing beyond the fixed list: clients used
 // them to take X-Forwarded-For or Authorization away from a request after a
@@ -26,10 +29,10 @@ var hopByHop = [...]string{
 // X-Forwarded-Proto and -Host are kept where they are set. Without us the app
 // would see them as they came (I10), and a proxy in front knows better than
 // we do what the client asked for.
-func ForwardHeader(r *http.Request, scheme string) http.Header {
+func ForwardHeader(r *http.Request, proto string) http.Header {
 	h := make(http.Header, len(r.Header)+3)
 	for name, values := range r.Header {
-		if !isForged(name) {
+		if !isForged(name, r.Header) {
 			h[name] = append([]string(nil), values...)
 		}
 	}
@@ -43,8 +46,8 @@ func ForwardHeader(r *http.Request, scheme string) http.Header {
 		h["X-Forwarded-For"] = append(h["X-Forwarded-For"], peer)
 		h.Set("X-Forwarded-For", strings.Join(h["X-Forwarded-For"], ", "))
 	}
-	if len(h["X-Forwarded-Proto"]) == 0 {
-		h.Set("X-Forwarded-Proto", scheme)
+	if len(h["X-Forwarded-Proto"]) == 0 && proto != "" {
+		h.Set("X-Forwarded-Proto", proto)
 	}
 	if len(h["X-Forwarded-Host"]) == 0 && r.Host != "" {
 		h.Set("X-Forwarded-Host", r.Host)
@@ -52,26 +55,81 @@ func ForwardHeader(r *http.Request, scheme string) http.Header {
 	return h
 }
 
-// isForged reports whether a header may not come from outside: our own
-// namespace, and spellings with an underscore of headers that proxies manage.
-// CGI, WSGI and Rack turn "-" into "_", so that an app there cannot tell
-// X_Forwarded_For from the real one (CVE-2025-64484).
-func isForged(name string) bool {
-	plain := strings.ReplaceAll(strings.ToLower(name), "_", "-")
+// isForged reports whether a header may not come from outside.
+func isForged(name string, h http.Header) bool {
+	return forged([]byte(name), func(plain string) bool {
+		for other := range h {
+			if strings.EqualFold(other, plain) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// Forged reports whether a field of a request may not come from outside: it is in
+// our own namespace, or has "_" in a place where a field that matters has "-".
+// CGI, WSGI and Rack read the two alike, so that an app there cannot tell
+// X_Forwarded_For from the real one (CVE-2025-64484). nginx drops all names with
+// "_"; an app's own ones pass here.
+func Forged(fields http1.Fields, f *http1.Field) bool {
+	return forged(f.Name, func(plain string) bool { return fields.Count(plain) > 0 })
+}
+
+// forged decides; has reports whether the request has a field with a name, which
+// is given in small letters.
+func forged(name []byte, has func(plain string) bool) bool {
+	plain := strings.ReplaceAll(strings.ToLower(string(name)), "_", "-")
 	if strings.HasPrefix(plain, "wsr-") || strings.HasPrefix(plain, "x-wsr-") {
 		return true
 	}
-	return strings.Contains(name, "_") && (strings.HasPrefix(plain, "x-forwarded-") || plain == "x-real-ip")
+	if bytes.IndexByte(name, '_') < 0 {
+		return false
+	}
+	return strings.HasPrefix(plain, "x-forwarded-") || matters[plain] || has(plain)
+}
+
+// matters are the fields that say where a message ends, who sent it, and what
+// becomes of it.
+var matters = map[string]bool{
+	"connection": true, "content-length": true, "content-type": true, "expect": true, "host": true, "keep-alive": true,
+	"te": true, "trailer": true, "transfer-encoding": true, "upgrade": true,
+	"authorization": true, "cookie": true, "proxy-authorization": true, "origin": true,
+	"forwarded": true, "true-client-ip": true, "cf-connecting-ip": true, "via": true,
+	"x-real-ip": true, "x-client-ip": true, "x-original-url": true, "x-rewrite-url": true, "x-http-method-override": true,
 }
 
 // ForwardTarget makes u the address of the app's resource: path and query
-// byte for byte as the client wrote them, which url.URL alone would not keep.
+// byte for byte as the client wrote them, which url.URL alone would not keep. In
+// a path that begins with two slashes odd bytes come out escaped.
 func ForwardTarget(r *http.Request, u *url.URL, host string) {
 	u.Scheme, u.Host, u.User = "http", host, nil
 	u.RawQuery, u.ForceQuery = r.URL.RawQuery, r.URL.ForceQuery
 	path, _, _ := strings.Cut(r.RequestURI, "?")
-	if strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") || path == "*" {
-		// Opaque is written as it is, except behind two slashes.
+	switch {
+	case strings.HasPrefix(path, "//"):
+		// Opaque would be taken for an authority, and url.URL decodes a RawPath
+		// with bytes that it would not write.
+		if raw := escapeOdd(path); raw != "" {
+			if decoded, err := url.PathUnescape(raw); err == nil {
+				u.Path, u.RawPath = decoded, raw
+			}
+		}
+	case strings.HasPrefix(path, "/"), path == "*":
 		u.Opaque = path
 	}
+}
+
+// escapeOdd escapes what url.URL does not write, and leaves what is escaped
+// alone.
+func escapeOdd(path string) string {
+	var b strings.Builder
+	for i := range len(path) {
+		if c := path[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }

@@ -46,7 +46,7 @@ func TestForwardHeader(t *testing.T) {
 
 func TestForwardTarget(t *testing.T) {
 	for _, target := range []string{
-		"/", "/?", "/a%2fb/../c?x=1;y", "/a|b", "//x/y?z", "/%41", "*", "/?a?b", "/#", "/a b",
+		"/", "/?", "/a%2fb/../c?x=1;y", "/a|b", "//x/y?z", "/%41", "*", "/?a?b", "/#", "/a b", "//a%2f..%2fb",
 	} {
 		r := &http.Request{RequestURI: target}
 		var err error

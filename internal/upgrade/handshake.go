@@ -22,9 +22,10 @@ import (
 
 // Implementation limits on the app's answer.
 const (
-	// handshakeTimeout bounds dialling, writing and reading the head of the
-	// answer together, so that a head that drips ends too (U09).
-	handshakeTimeout = 10 * time.Second
+	// defaultHandshake bounds dialling, writing and reading the head of the
+	// answer together, so that a head that drips ends too (U09). Proxies give an
+	// app as much.
+	defaultHandshake = time.Minute
 
 	// MaxAnswerBytes bounds the head of the answer with all informational
 	// ones before it.
@@ -81,14 +82,14 @@ func (e *AppError) Refusal() *Refusal {
 // or an *AppError. r must have passed Parse. ctx ends the
 // handshake, and the body of a refusal; it has no hold on the connection.
 func (u *App) Dial(ctx context.Context, r *http.Request, hs Offer) (*AppConn, *http.Response, error) {
-	limited, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	limited, cancel := context.WithTimeout(ctx, u.handshakeTimeout())
 	defer cancel()
 	conn, err := u.Connect(limited)
 	if err != nil {
-		return nil, nil, handshakeError(err)
+		return nil, nil, Failure(err)
 	}
 	stop := context.AfterFunc(limited, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	offer := handshakeHeader(r, hs)
+	offer := handshakeHeader(r, u.ForwardedProto(hs.Scheme), hs)
 	bound := &boundedReader{r: conn, left: MaxAnswerBytes}
 	br := bufio.NewReader(bound)
 	resp, err := exchange(conn, br, r, offer)
@@ -97,7 +98,7 @@ func (u *App) Dial(ctx context.Context, r *http.Request, hs Offer) (*AppConn, *h
 	}
 	if err != nil {
 		conn.Close()
-		return nil, nil, handshakeError(err)
+		return nil, nil, Failure(err)
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		bound.left = -1
@@ -107,15 +108,15 @@ func (u *App) Dial(ctx context.Context, r *http.Request, hs Offer) (*AppConn, *h
 	app, err := checkSwitch(resp, offer)
 	if err != nil {
 		conn.Close()
-		return nil, nil, handshakeError(err)
+		return nil, nil, Failure(err)
 	}
 	early, _ := br.Peek(br.Buffered()) // what is buffered can be peeked at
 	app.Conn, app.Early = conn, slices.Clone(early)
 	return app, nil, nil
 }
 
-// handshakeError sorts a failure by its status.
-func handshakeError(err error) error {
+// Failure sorts a failure by its status.
+func Failure(err error) *AppError {
 	e := &AppError{http.StatusBadGateway, err}
 	var timeout net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
@@ -138,8 +139,8 @@ func Quiet(err error) error {
 }
 
 // handshakeHeader is the header of the request to the app.
-func handshakeHeader(r *http.Request, hs Offer) http.Header {
-	h := ForwardHeader(r, hs.Scheme)
+func handshakeHeader(r *http.Request, proto string, hs Offer) http.Header {
+	h := ForwardHeader(r, proto)
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", "websocket")
 	h.Del("Content-Length") // it was 0 (Parse)

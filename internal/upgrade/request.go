@@ -9,6 +9,7 @@ package upgrade
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -135,6 +136,16 @@ func (f *Refusal) Write(w http.ResponseWriter) {
 	}
 	w.WriteHeader(f.Status)
 	_, _ = io.WriteString(w, f.Reason+"\n") // the client may be gone
+}
+
+// Append appends the same answer as bytes, with more header lines.
+func (f *Refusal) Append(dst []byte, fields ...string) []byte {
+	dst = fmt.Appendf(dst, "HTTP/1.1 %d %s\r\nConnection: close\r\n", f.Status, http.StatusText(f.Status))
+	for _, line := range fields {
+		dst = append(append(dst, line...), "\r\n"...)
+	}
+	return fmt.Appendf(dst, "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n%s: %s\r\nContent-Length: %d\r\n\r\n%s\n",
+		refusedHeader, f.Label, len(f.Reason)+1, f.Reason)
 }
 
 // AppendSwitch appends the 101 that completes the handshake. Protocol and

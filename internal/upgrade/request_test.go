@@ -231,7 +231,7 @@ func FuzzUpgrade(f *testing.F) {
 			return
 		}
 		r.RemoteAddr = "192.0.2.1:1"
-		head := RequestHead(r, handshakeHeader(r, Offer{Scheme: "http", Verbatim: true}))
+		head := RequestHead(r, handshakeHeader(r, "", Offer{Scheme: "http", Verbatim: true}))
 		if n := strings.Count(string(head), "\r\n\r\n"); n != 1 || !strings.HasSuffix(string(head), "\r\n\r\n") {
 			t.Fatalf("%d heads in %q", n, head)
 		}

@@ -1,0 +1,100 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/http1"
+	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/internal/passthrough"
+	"github.com/wsresilience/wsresilience/internal/peer"
+	"github.com/wsresilience/wsresilience/internal/upgrade"
+	"github.com/wsresilience/wsresilience/session"
+)
+
+// passthroughConfig is how what no session is made of reaches the app.
+func (s *Server) passthroughConfig() passthrough.Config {
+	return passthrough.Config{
+		App: s.upstream, Log: s.log, Scheme: s.scheme,
+		HeadTimeout: headTimeout, IdleTimeout: s.cfg.HTTPIdle, HandshakeTimeout: s.cfg.HandshakeTimeout,
+		Upgrades:  s.cfg.Upgrades,
+		Elsewhere: s.wantsSession,
+		Admit:     s.admitPlain,
+		Joined:    s.joinPlain,
+		Dialled: func(as event.AppAnswer, took time.Duration) {
+			s.observe(event.Event{Kind: event.Dialled, Answer: as, Took: took})
+		},
+		Handshake: func(begins bool) {
+			if begins {
+				s.appSockets.dialling()
+			} else {
+				s.appSockets.dialled()
+			}
+		},
+		Refused:  func(f event.Refusal) { s.observe(event.Event{Kind: event.Refused, Refusal: f}) },
+		Draining: s.Draining,
+	}
+}
+
+// wantsSession reports whether r is not plain: a handshake of a client that
+// offers wsr.v1 or names a session of its own, or a request of another sidecar.
+// What is malformed in that is refused there.
+func (s *Server) wantsSession(r *http1.Request, websocket bool) bool {
+	if !websocket {
+		return string(r.Target) == peer.Path && r.Fields.Count(peer.Header) > 0
+	}
+	for i := range r.Fields {
+		if r.Fields[i].Is("sec-websocket-protocol") && offersOurs(r.Fields[i].Value) {
+			return true
+		}
+	}
+	if s.cfg.PlainResume == "" {
+		return false
+	}
+	of, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(r.Head)))
+	if err != nil {
+		return false
+	}
+	_, ok := plainKey(of, s.scheme, s.cfg.PlainResume)
+	return ok
+}
+
+// offersOurs reports whether a list of subprotocols has an entry of ours.
+func offersOurs(list []byte) (ours bool) {
+	http1.Elements(list, func(e []byte) {
+		ours = ours || string(e) == "wsr" || strings.HasPrefix(string(e), "wsr.")
+	})
+	return ours
+}
+
+// admitPlain says why a plain WebSocket is not taken now, or nil.
+func (s *Server) admitPlain() (*upgrade.Refusal, []string) {
+	if !s.drainState.refusing() {
+		return nil, nil
+	}
+	return &upgrade.Refusal{Status: http.StatusServiceUnavailable, Reason: "this pod is about to stop", Label: event.RefusedDraining},
+		[]string{"Retry-After: " + retryAfter()}
+}
+
+func retryAfter() string { return strconv.Itoa(minRetryAfter + rand.IntN(minRetryAfter+1)) }
+
+// joinPlain joins a client that did not negotiate wsr.v1 with the app, which has
+// accepted its handshake.
+func (s *Server) joinPlain(sw passthrough.Switched) {
+	c := &sessionDriver{srv: s, plain: true, born: monotime.At(sw.Began)}
+	c.m = session.NewPlain(&s.session, time.Now(), sw.Extended)
+	c.client, c.app = c.newLeg(sw.Client), c.newAppLeg(sw.App)
+	if !s.sessions.add(c) {
+		c.abandonUnregistered()
+		return
+	}
+	c.accepted(event.Plain)
+	c.began(event.Plain)
+	c.start(sw.Early)
+}
