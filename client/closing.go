@@ -65,8 +65,12 @@ func (m *machine) close(now time.Time, code ws.StatusCode, reason string) {
 	m.closing.deadline = now.Add(maxCloseWait)
 	m.in.discard(now)
 	m.setState(StateClosing)
-	if m.current == nil && !m.plain && !m.dial.busy {
+	switch conn := m.current; {
+	case m.plain:
+	case conn == nil:
 		m.tryNow(now) // the wait for the next attempt may be longer than that for the close
+	case conn.welcomed && m.interval > 0 && now.Sub(conn.lastReceived) > m.interval*3/2:
+		m.networkChanged(now) // a heartbeat is missing: the close may be said to nobody
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,40 +16,40 @@ import (
 // prepares options of which hang tells whether to; take lets the attempt get
 // there.
 var stuckAttempts = map[string]struct {
-	prepare func(o *Options, hang *bool)
+	prepare func(o *Options, hang *atomic.Bool)
 	take    func(s *stage) // nil: no connection comes about
 }{
-	"in NetDial": {func(o *Options, hang *bool) {
+	"in NetDial": {func(o *Options, hang *atomic.Bool) {
 		dial := o.NetDial
 		o.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if *hang {
+			if hang.Load() {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
 			return dial(ctx, network, addr)
 		}
 	}, nil},
-	"in a NetDial that does not heed its context": {func(o *Options, hang *bool) {
+	"in a NetDial that does not heed its context": {func(o *Options, hang *atomic.Bool) {
 		dial := o.NetDial
 		o.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if *hang {
+			if hang.Load() {
 				time.Sleep(time.Minute)
 				return nil, errors.New("too late")
 			}
 			return dial(ctx, network, addr)
 		}
 	}, nil},
-	"in Header": {func(o *Options, hang *bool) {
+	"in Header": {func(o *Options, hang *atomic.Bool) {
 		o.Header = func(context.Context) (http.Header, error) {
-			if *hang {
+			if hang.Load() {
 				time.Sleep(time.Minute)
 			}
 			return http.Header{}, nil
 		}
 	}, nil},
-	"before the answer":       {func(*Options, *bool) {}, func(s *stage) { s.request() }},
-	"in the answer":           {func(*Options, *bool) {}, func(s *stage) { s.request().raw([]byte("HTTP/1.1 101 Switching")) }},
-	"between 101 and WELCOME": {func(*Options, *bool) {}, func(s *stage) { s.accept(wire.Subprotocol) }},
+	"before the answer":       {func(*Options, *atomic.Bool) {}, func(s *stage) { s.request() }},
+	"in the answer":           {func(*Options, *atomic.Bool) {}, func(s *stage) { s.request().raw([]byte("HTTP/1.1 101 Switching")) }},
+	"between 101 and WELCOME": {func(*Options, *atomic.Bool) {}, func(s *stage) { s.accept(wire.Subprotocol) }},
 }
 
 // A Close does not wait for an attempt that hangs: what the program wrote, and
@@ -59,17 +60,18 @@ func TestCloseWhileAttemptHangs(t *testing.T) {
 			for _, words := range []string{"", "last words"} {
 				t.Run(name+"/"+age.String()+"/"+words, func(t *testing.T) {
 					play(t, func(t *testing.T, s *stage) {
-						o, hang := s.options(), false
+						o := s.options()
+						var hang atomic.Bool
 						stuck.prepare(o, &hang)
 						c, p := s.open(o)
 						time.Sleep(stableLifetime)
-						hang = true
+						hang.Store(true)
 						p.conn.Close()
 						if stuck.take != nil {
 							stuck.take(s)
 						}
 						time.Sleep(age + time.Millisecond)
-						hang = false
+						hang.Store(false)
 						if words != "" {
 							wantWrite(t, c, words)
 						}
@@ -104,11 +106,12 @@ func TestCloseEndsWhileAllHangs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, now := range []bool{true, false} {
 				play(t, func(t *testing.T, s *stage) {
-					o, hang := s.options(), false
+					o := s.options()
+					var hang atomic.Bool
 					stuck.prepare(o, &hang)
 					c, p := s.open(o)
 					time.Sleep(stableLifetime)
-					hang = true
+					hang.Store(true)
 					p.conn.Close()
 					if stuck.take != nil {
 						stuck.take(s)
@@ -174,4 +177,27 @@ func TestCloseWhileRestoring(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A connection that has been silent for too long may be dead, and a close that is
+// said there would not arrive: it is probed, and the close said on another.
+func TestCloseOnDeadConnection(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		c, dead := s.open(s.options())
+		time.Sleep(8 * time.Second) // no heartbeat
+		go dead.gone()
+		wantWrite(t, c, "last words")
+		closed := make(chan error, 1)
+		start := time.Now()
+		go func() { closed <- c.Close(1000, "") }()
+		p := s.resume("t0-1", 0, 1)
+		p.want("last words")
+		p.welcome(wire.StatusResumed, 0, 1)
+		p.want("CLOSE")
+		p.control(wire.AppendClose(nil, 1000, ""))
+		p.gone()
+		if err := <-closed; err != nil || time.Since(start) > maxProbeWait+time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,9 +75,9 @@ func TestFunctionsOfTheProgram(t *testing.T) {
 			play(t, func(t *testing.T, s *stage) {
 				good, bad := s.options(), s.options()
 				fail(bad)
-				fails := false
+				var fails atomic.Bool
 				pick := func() *Options {
-					if fails {
+					if fails.Load() {
 						return bad
 					}
 					return good
@@ -101,14 +102,14 @@ func TestFunctionsOfTheProgram(t *testing.T) {
 				}
 				c, p := s.open(o)
 				defer c.CloseNow()
-				fails = true
+				fails.Store(true)
 				if c, _, err := Dial(t.Context(), "ws://stage/app", o); err == nil {
 					c.CloseNow()
 					t.Error("the first dial succeeds")
 				}
 				p.conn.Close()
 				time.Sleep(5 * time.Second)
-				fails = false
+				fails.Store(false)
 				p = s.resume("t0-1", 0, 1)
 				p.welcome(wire.StatusResumed, 0, 1)
 				wantWrite(t, c, "on")
@@ -125,13 +126,12 @@ func TestFunctionsOfTheProgram(t *testing.T) {
 func TestFreshTickets(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {
 		o := s.options()
-		issued := 0
+		var issued atomic.Int32
 		o.URL = func(context.Context) (string, error) {
-			issued++
-			return "ws://stage/app?ticket=" + strconv.Itoa(issued), nil
+			return "ws://stage/app?ticket=" + strconv.Itoa(int(issued.Add(1))), nil
 		}
 		o.Header = func(context.Context) (http.Header, error) {
-			return http.Header{"X-Ticket": {strconv.Itoa(issued)}}, nil
+			return http.Header{"X-Ticket": {strconv.Itoa(int(issued.Load()))}}, nil
 		}
 		ch := make(chan *Conn, 1)
 		go func() {

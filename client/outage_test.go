@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -152,10 +153,10 @@ func TestBlackHoles(t *testing.T) {
 		for range 15 {
 			play(t, func(t *testing.T, s *stage) {
 				o := s.options()
-				up := time.Now()
+				var up atomic.Int64 // when the network is back
 				dial := o.NetDial
 				o.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-					for again := time.Second; time.Now().Before(up); again *= 2 {
+					for again := time.Second; time.Now().UnixNano() < up.Load(); again *= 2 {
 						select {
 						case <-time.After(again):
 						case <-ctx.Done():
@@ -167,11 +168,12 @@ func TestBlackHoles(t *testing.T) {
 				c, p := s.open(o)
 				defer c.CloseNow()
 				time.Sleep(stableLifetime)
-				up = time.Now().Add(outage)
+				back := time.Now().Add(outage)
+				up.Store(back.UnixNano())
 				p.conn.Close()
 				time.Sleep(outage)
 				s.resume("t0-1", 0, 1)
-				all = append(all, time.Since(up))
+				all = append(all, time.Since(back))
 			})
 		}
 		slices.Sort(all)
@@ -187,17 +189,17 @@ func TestBlackHoles(t *testing.T) {
 func TestSlowToConnect(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {
 		o := s.options()
-		takes := time.Duration(0)
+		var takes atomic.Int64
 		dial := o.NetDial
 		o.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			select {
-			case <-time.After(takes):
+			case <-time.After(time.Duration(takes.Load())):
 				return dial(ctx, network, addr)
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
 		}
-		takes = 6 * time.Second
+		takes.Store(int64(6 * time.Second))
 		c, p := s.open(o)
 		defer c.CloseNow()
 		for range 2 {

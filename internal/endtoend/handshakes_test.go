@@ -149,24 +149,27 @@ func (s *spoiler) serve(c *net.TCPConn) {
 	up.Wait()
 }
 
+// echoApp says what it hears, and knows no subprotocol.
+func echoApp(w http.ResponseWriter, r *http.Request) {
+	c, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer c.CloseNow()
+	for {
+		typ, p, err := c.Read(r.Context())
+		if err != nil || c.Write(r.Context(), typ, p) != nil {
+			return
+		}
+	}
+}
+
 // TestFirstHandshakes: however often a first handshake fails, a program that
 // dials again has a session where a sidecar is, and an ordinary WebSocket where
 // none is. While it fails, it has none.
 func TestFirstHandshakes(t *testing.T) {
 	const always = 5 // in which time any guess would have been made
-	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := websocket.Accept(w, r, nil)
-		if err != nil {
-			return
-		}
-		defer c.CloseNow()
-		for {
-			typ, p, err := c.Read(r.Context())
-			if err != nil || c.Write(r.Context(), typ, p) != nil {
-				return
-			}
-		}
-	}))
+	app := httptest.NewServer(http.HandlerFunc(echoApp))
 	t.Cleanup(app.Close)
 	targets := map[bool]string{
 		false: strings.TrimPrefix(app.URL, "http://"),
