@@ -17,11 +17,11 @@ import (
 )
 
 // natsServer runs a NATS server on loopback, and returns its URL.
-func natsServer(t *testing.T) string {
+func natsServer(t *testing.T, room int64) string {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
-		JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 64 << 20, JetStreamMaxMemory: 16 << 20,
+		JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: room, JetStreamMaxMemory: 16 << 20,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestStreamsOfTenant(t *testing.T) {
 			app := newScript()
 			f := newFleet(t, app, false)
 			var owner atomic.Pointer[pod]
-			url := natsServer(t)
+			url := natsServer(t, 64<<20)
 			journal, err := natsstore.Open(t.Context(), natsstore.Config{
 				URL: url, Keys: f.ring, Replicas: 1, Shards: 1, MaxBytes: 16 << 20, SessionTTL: 5 * time.Minute,
 				Lost: func() { go owner.Load().JournalLost() },

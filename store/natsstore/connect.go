@@ -25,6 +25,10 @@ const (
 	// pingInterval detects a dead server within half a minute (two missed).
 	pingInterval = 10 * time.Second
 
+	// stuckWrites, in request timeouts, is how long a write may take that a server
+	// does not read. All calls of the connection wait for it.
+	stuckWrites = 2
+
 	// dialTimeout bounds the connect to one server of the list.
 	dialTimeout = 2 * time.Second
 )
@@ -61,6 +65,7 @@ func (b *backend) options() ([]nats.Option, error) {
 		nats.MaxReconnects(-1),
 		nats.CustomReconnectDelay(reconnectDelay),
 		nats.PingInterval(pingInterval),
+		nats.FlusherTimeout(stuckWrites * b.cfg.Timeout),
 		// Nothing is buffered and sent after a reconnect: a stale
 		// compare-and-set is of no use, and the owner retries.
 		nats.ReconnectBufSize(-1),

@@ -3,9 +3,12 @@ package natsstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/wsresilience/wsresilience/store"
 )
 
 const (
@@ -43,8 +46,9 @@ func (s *Store) Watch(ctx context.Context, changed func(available bool, why erro
 	status := b.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	defer b.nc.RemoveStatusListener(status)
 	known, up, slow := false, false, 0
+	var running chan error // a check that takes too long
 	for {
-		why := b.check(ctx)
+		why := b.checkWithin(ctx, &running)
 		if ctx.Err() != nil {
 			return
 		}
@@ -58,6 +62,31 @@ func (s *Store) Watch(ctx context.Context, changed func(available bool, why erro
 		if !b.awaitCheck(ctx, status) {
 			return
 		}
+	}
+}
+
+// errStuck is a check that waits for the connection, which is busy writing to a
+// server that does not read.
+var errStuck = fmt.Errorf("natsstore: %w: the server does not read what we send", store.ErrUnavailable)
+
+// checkWithin is check, or errStuck if that does not return in time. running is
+// then the check that is under way, which the next call goes on to wait for.
+func (b *backend) checkWithin(ctx context.Context, running *chan error) error {
+	if *running == nil {
+		result := make(chan error, 1)
+		*running = result
+		go func() { result <- b.check(ctx) }()
+	}
+	timer := time.NewTimer(2 * checkTimeout)
+	defer timer.Stop()
+	select {
+	case why := <-*running:
+		*running = nil
+		return why
+	case <-timer.C:
+		return errStuck
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"github.com/wsresilience/wsresilience/internal/faultlink"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/store/storetest"
 )
@@ -115,4 +116,44 @@ func TestWatchFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	changes.want(t, true, 2*time.Second)
+}
+
+// TestHang: NATS takes connections and bytes for a while, and then nothing,
+// behind a network that swallows or in a process that is stopped. It is noticed
+// within seconds, also when the connection is stuck in a write; calls end; and
+// all works when the server goes on.
+func TestHang(t *testing.T) {
+	t.Parallel()
+	srv := startServer(t, server.RANDOM_PORT, nil)
+	link, err := faultlink.New("127.0.0.1:0", srv.Addr().String(), func() float64 { return 0.5 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer link.Close()
+	cfg := externalConfig(t, "nats://"+link.Addr())
+	cfg.Timeout = time.Second
+	s := mustWork(t, cfg)
+	changes := watched(t, s)
+	changes.want(t, true, 5*time.Second)
+	link.Silence()
+	var appends sync.WaitGroup
+	began := time.Now()
+	for range 12 { // more than sockets keep
+		appends.Go(func() {
+			rec := &store.Record{Kind: store.Snapshot, Epoch: 1, OutHead: 1, Frames: storetest.Frames(1, 1, 900<<10)}
+			if _, err := s.Append(t.Context(), storetest.NewID(), 0, rec); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("append: %v", err)
+			}
+		})
+	}
+	changes.want(t, false, 4*checkTimeout+time.Second)
+	appends.Wait()
+	if took := time.Since(began); took > (stuckWrites+2)*cfg.Timeout+2*time.Second {
+		t.Errorf("appends took %v", took)
+	}
+	link.Heal()
+	changes.want(t, true, 20*time.Second)
+	if _, err := s.Append(t.Context(), storetest.NewID(), 0, &store.Record{Kind: store.Snapshot, Epoch: 1}); err != nil {
+		t.Error(err)
+	}
 }
