@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/admission"
 	"github.com/wsresilience/wsresilience/internal/peer"
@@ -225,6 +227,7 @@ func (r *resume) report(cause error) {
 	case cause == nil:
 	case errors.Is(cause, admission.ErrTokenReused):
 		r.s.tokenReused(r.facts.Token)
+		r.endJournaled()
 	case errors.Is(cause, store.ErrCorrupt):
 		r.s.log.Error("journal of a session cannot be read", "session", r.session.String(), "error", cause)
 	default:
@@ -235,13 +238,35 @@ func (r *resume) report(cause error) {
 // check reports whether the session is this sidecar's, as far as can be known,
 // and why it cannot be resumed, or 0.
 func (c *sessionDriver) check(t *wire.Token, at session.Position) (admission.LookResult, wire.ResetReason) {
-	c.enter()
+	now := c.enter()
 	defer c.leave()
-	if m, ok := c.m.(*session.Session); ok && m.Token(t.Epoch, t.Generation, at.Attempt) == session.TokenNewer {
+	m, ok := c.m.(*session.Session)
+	verdict := session.TokenValid
+	if ok {
+		verdict = m.Token(t.Epoch, t.Generation, at.Attempt)
+	}
+	if verdict == session.TokenNewer {
 		return admission.Replaced, 0 // whatever became of it here
 	}
 	_, reason := c.resumableLocked(t, at)
+	if c.srv.cfg.EndReused && verdict == session.TokenReused && m.CopyProved(at.Attempt) && !c.over {
+		c.srv.log.Warn("session is ended, since there is a copy of its token (WSR_TOKEN_REUSE=end)", "audit", true, "session", m.ID().String())
+		m.End(now, session.EndedReused, ws.StatusPolicyViolation)
+		c.settle(now)
+	}
 	return admission.Found, reason
+}
+
+// endJournaled ends a session that no sidecar is known to have, after a copy of a
+// used-up token of it came.
+func (r *resume) endJournaled() {
+	st, at := r.facts.Record, r.facts.Position.Attempt
+	t := r.facts.Token
+	if !r.s.cfg.EndReused || st == nil || session.JudgeToken(st, t.Epoch, t.Generation, at) != session.TokenReused || !session.CopyProved(at, st.Attempt) {
+		return
+	}
+	err := store.AdoptAndEnd(r.journal, r.s.cfg.Store, store.Adoption{ID: store.ID(r.session), From: st, Owner: r.s.cfg.Advertise, Now: time.Now()})
+	r.s.log.Warn("session is ended, since there is a copy of its token (WSR_TOKEN_REUSE=end)", "audit", true, "session", r.session.String(), "error", err)
 }
 
 // replaced lets go of a session that another sidecar has adopted, as a token

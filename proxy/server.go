@@ -99,6 +99,9 @@ type Config struct {
 	// at least; 0: it is not.
 	ReauthEvery time.Duration
 
+	// EndReused ends a session when a copy of its token comes that is used up.
+	EndReused bool
+
 	// Snapshots knows what fresh app sockets must hear; nil: nothing.
 	Snapshots *snapshot.Policy
 	// AppRetry is how long clients are held while the app restarts; 0: not.

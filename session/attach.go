@@ -118,6 +118,16 @@ func JudgeToken(state *store.State, epoch, generation, attempt uint32) TokenVerd
 	return judge(tokenOrder{epoch, generation}, attempt, confirmed, state.Attempt, tokenOrder{state.Epoch, ^uint32(0)})
 }
 
+// CopyProved reports whether a used-up token is proved to be a copy by the attempt
+// with which it came, given the highest that led to a resume. All that the client
+// made before it had a newer token have a number, and none above that.
+func CopyProved(attempt, highest uint32) bool {
+	return highest != 0 && (attempt == 0 || attempt > highest)
+}
+
+// CopyProved is that of a used-up token of the session.
+func (s *Session) CopyProved(attempt uint32) bool { return CopyProved(attempt, s.attempt) }
+
 // String is what the scripts of testdata print.
 func (v TokenVerdict) String() string {
 	switch v {

@@ -31,6 +31,8 @@ const (
 	EndedPanic
 	// EndedUnauthorized: the app refuses the client.
 	EndedUnauthorized
+	// EndedReused: a copy of a token came that was used up.
+	EndedReused
 	// EndedKilled: it did not come to its end before the sidecar did.
 	EndedKilled
 )
@@ -38,7 +40,7 @@ const (
 var endingNames = [...]string{
 	EndedClosed: "closed", EndedBroken: "broken", EndedTimeout: "timeout", EndedExpired: "expired", EndedProtocol: "protocol",
 	EndedAppProtocol: "app_protocol", EndedMemory: "memory", EndedHanded: "handed", EndedFenced: "fenced",
-	EndedReleased: "released", EndedShutdown: "shutdown", EndedPanic: "panic", EndedUnauthorized: "unauthorised", EndedKilled: "killed",
+	EndedReleased: "released", EndedShutdown: "shutdown", EndedPanic: "panic", EndedUnauthorized: "unauthorised", EndedReused: "token_reused", EndedKilled: "killed",
 }
 
 func (e Ending) String() string {

@@ -61,6 +61,20 @@ func Adopt(ctx context.Context, s Store, a Adoption) (*State, error) {
 	return st, writeSnapshot(ctx, s, a.ID, st)
 }
 
+// AdoptAndEnd ends a session in the journal, whoever has it. Errors are those of
+// Adopt.
+func AdoptAndEnd(ctx context.Context, s Store, a Adoption) error {
+	st, err := Adopt(ctx, s, a)
+	if err != nil {
+		return err
+	}
+	rec := st.Record
+	rec.Kind, rec.Frames, rec.Context = End, nil, nil
+	rec.N++
+	_, err = s.Append(ctx, a.ID, st.Revision, &rec)
+	return err
+}
+
 // GiveBack undoes an adoption that came to nothing before the session went on,
 // so that the next owner finds it as st says: Handed, Unclean and Owed are what
 // they were before st was adopted, and so is Denied unless the caller has set it

@@ -32,7 +32,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 		Adopt: adoptRule(c.Adopt), Snapshots: policy,
 		Advertise: s.name, LeaseTTL: c.LeaseTTL, PeerTLS: peerTLS,
 		Tokens: ring.Derive("wsr token"), Proofs: ring.Derive("wsr tunnel"),
-		Bind: c.TokenBind, ResumeAuth: string(c.ResumeAuth), ReauthEvery: c.ReauthEvery, PlainResume: string(c.PlainResume),
+		Bind: c.TokenBind, EndReused: c.TokenReuse == config.ReuseEnd, ResumeAuth: string(c.ResumeAuth), ReauthEvery: c.ReauthEvery, PlainResume: string(c.PlainResume),
 		Store: s.journal, Share: s.journal.Share, StrictStore: c.StorePolicy == config.StoreStrict, Driver: transport.Driver(c.Driver),
 		TLSCert: string(c.TLSCert), TLSKey: string(c.TLSKey),
 		HandshakeTimeout: c.HandshakeTimeout, HTTPIdle: c.HTTPIdle, ForwardedProto: string(c.ForwardedProto), Upgrades: c.Upgrades,

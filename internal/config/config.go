@@ -65,6 +65,7 @@ type Config struct {
 	StorePolicy         StorePolicy   `env:"WSR_STORE_POLICY" envDefault:"available" oneof:"available,strict" doc:"What new sessions get while the journal is away: available serves them from memory; strict refuses them with 503, and the sidecar is not ready. Sessions that live go on either way."`
 
 	TokenBind   Binding       `env:"WSR_TOKEN_BIND" unset:"origin, path, host" doc:"What of a request must be the same when a token is presented, so that a stolen one is of no use without it. Origin always is; path (as it came, without query) and Host are unless any-path or any-host says otherwise."`
+	TokenReuse  TokenReuse    `env:"WSR_TOKEN_REUSE" envDefault:"refuse" oneof:"refuse,end" doc:"What a copy of a token does that its client has replaced already: refuse turns it away, and the session does not notice; end ends the session too, since its client or somebody else may have been robbed. Whoever has an old token can end the session then."`
 	ResumeAuth  Path          `env:"WSR_RESUME_AUTH" unset:"not asked" doc:"Before a resume the app is asked: GET of this path with the client's header fields; X-Forwarded-Uri and Host are those of the session. Only an answer of 2xx lets the client resume."`
 	ReauthEvery time.Duration `env:"WSR_REAUTH_EVERY" envDefault:"0s" min:"0s" max:"24h" doc:"How often, at least, the app is asked like that about clients that are there, with the handshake that each came with last. One that is refused is asked to come with a new handshake, and refused again its session ends. The app has to give the same answer to the same request as often as it is asked. 0s: only before a resume."`
 	PlainResume PlainResume   `env:"WSR_PLAIN_RESUME" unset:"off" doc:"Lets clients without wsr.v1 come back to their session, at least once: messages may come twice. The value names the client and grants its session to whoever knows it, so it must be a secret that cannot be guessed."`
@@ -108,6 +109,15 @@ const (
 	AdoptAuto   Adopt = "auto"
 	AdoptAlways Adopt = "always"
 	AdoptNever  Adopt = "never"
+)
+
+// TokenReuse says what a copy of a used-up token does.
+type TokenReuse string
+
+// The values of TokenReuse.
+const (
+	ReuseRefuse TokenReuse = "refuse"
+	ReuseEnd    TokenReuse = "end"
 )
 
 // StorePolicy says what new sessions get while the journal is away.

@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"github.com/wsresilience/wsresilience/proxy"
 	"testing"
 
 	"github.com/wsresilience/wsresilience/wire"
@@ -75,5 +76,69 @@ func TestLateAttemptsAreNoCopies(t *testing.T) {
 	check(other)
 	if third := other.numbered(t, second.token, 5); third.status != "adopted" {
 		t.Errorf("the newer token: %s", third.status)
+	}
+}
+
+// With WSR_TOKEN_REUSE=end a copy of a used-up token ends the session, for both who
+// have it, at its owner and in the journal. What may be a late attempt of the client
+// itself does not: one with a number from before, or any of a client that does not
+// number them.
+func TestCopyEndsSession(t *testing.T) {
+	t.Parallel()
+	for name, journaled := range map[string]bool{"at its owner": false, "in the journal": true} {
+		for numbers, n := range map[string]uint32{"numbered": 3, "not numbered": 0} {
+			t.Run(name+", "+numbers, func(t *testing.T) {
+				t.Parallel()
+				app := newScript()
+				f := fleetOf(t, 2, app, func(c *proxy.Config) { c.EndReused = true })
+				owner, other := f.pods[0], f.pods[1]
+				first := owner.open(t, nil)
+				socket := <-app.sockets
+				id := owner.session(t).ID
+				second := owner.numbered(t, first.token, n)
+				if second.status != "resumed" {
+					t.Fatal(second.status)
+				}
+				owner.confirm(t, second)
+				at := owner
+				if journaled {
+					second.conn.Close()
+					soon(t, "the owner notices", func() bool { return owner.Stats().Detached == 1 })
+					say(t, socket, "out-1")
+					f.journaled(id, 1)
+					if err := owner.link.Down(true); err != nil {
+						t.Fatal(err)
+					}
+					at = other
+				}
+				for attempt := range n + 1 {
+					if attempt == 0 && n > 0 {
+						continue // a client that numbers them makes none without
+					}
+					if c := at.numbered(t, first.token, attempt); c.status != "reset token" {
+						t.Errorf("attempt %d: %s", attempt, c.status)
+					}
+				}
+				if n == 0 || n > 0 && !journaled {
+					if at.watch.count("ended token_reused") != 0 || owner.Stats().Attached+owner.Stats().Detached != 1 {
+						t.Error("a late attempt has ended the session")
+					}
+				}
+				if n == 0 {
+					return
+				}
+				if c := at.numbered(t, first.token, n+5); c.status != "reset token" {
+					t.Errorf("the copy: %s", c.status)
+				}
+				for _, p := range f.pods {
+					if journaled && p == owner {
+						continue // nobody reaches it
+					}
+					if c := p.numbered(t, second.token, n+1); c.status != "reset unknown" {
+						t.Errorf("the client comes again to %s: %s", p.addr, c.status)
+					}
+				}
+			})
+		}
 	}
 }
