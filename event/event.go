@@ -40,6 +40,7 @@ type Event struct {
 	Available bool             // StoreChanged
 	Stream    StreamOutcome    // StreamChanged
 	Link      heartbeat.State  // LinkState
+	Resource  Resource         // Short
 	Record    *store.Record    // Journaled; only until Observe returns
 	Err       error            // Journaled: nil, or wraps one of store's
 }
@@ -89,6 +90,8 @@ const (
 	ForeignRecord
 	// StreamChanged: a stream of the journal was not as it has to be.
 	StreamChanged
+	// Short: something that the system gives out was used up.
+	Short
 	// Panicked: a session broke an invariant and was ended.
 	Panicked
 )
@@ -97,7 +100,7 @@ var kindNames = names{
 	Refused: "refused", Accepted: "accepted", Began: "began", Ended: "ended", Detached: "detached", Resumed: "resumed",
 	Forwarded: "forwarded", TokenReused: "token reused", Authorized: "authorised", HandedOver: "handed over",
 	AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
-	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Panicked: "panicked",
+	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Short: "short", Panicked: "panicked",
 }
 
 func (k Kind) String() string { return kindNames.of(uint8(k)) }
@@ -141,6 +144,8 @@ func (e Event) String() string {
 		return said(ResultOf(e.Err).String())
 	case StreamChanged:
 		return said(e.Stream.String())
+	case Short:
+		return said(e.Resource.String())
 	case LinkState:
 		return said(e.Link.String())
 	}

@@ -58,6 +58,7 @@ type Refusal uint8
 const (
 	RefusedBody            Refusal = 1 + iota // a body that is framed badly, or where none may be
 	RefusedConnect                            // CONNECT
+	RefusedDescriptors                        // no descriptors for another client
 	RefusedDraining                           // this sidecar is about to stop
 	RefusedEarly                              // bytes before the answer to the upgrade
 	RefusedExpect                             // an upgrade with Expect
@@ -81,7 +82,7 @@ const (
 )
 
 var refusalNames = names{
-	RefusedBody: "body", RefusedConnect: "connect", RefusedDraining: "draining", RefusedEarly: "early", RefusedExpect: "expect",
+	RefusedBody: "body", RefusedConnect: "connect", RefusedDescriptors: "descriptors", RefusedDraining: "draining", RefusedEarly: "early", RefusedExpect: "expect",
 	RefusedFields: "fields", RefusedHost: "host", RefusedJournal: "journal", RefusedKey: "key", RefusedMemory: "memory",
 	RefusedMethod: "method", RefusedMisdirected: "misdirected", RefusedOffer: "offer", RefusedOrigin: "origin",
 	RefusedProof: "proof", RefusedProto: "proto", RefusedProtocols: "protocols", RefusedResume: "resume",
@@ -204,6 +205,18 @@ const (
 var ownershipNames = names{"confirmed", "fenced"}
 
 func (o OwnershipOutcome) String() string { return ownershipNames.of(uint8(o)) }
+
+// A Resource is what a system gives out only so much of.
+type Resource uint8
+
+const (
+	ResourceDescriptors Resource = iota // of files and sockets
+	ResourcePorts                       // local ports towards the app
+)
+
+var resourceNames = names{"descriptors", "ports"}
+
+func (r Resource) String() string { return resourceNames.of(uint8(r)) }
 
 // An AppendResult is what came of an append to the journal.
 type AppendResult uint8

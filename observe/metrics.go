@@ -43,6 +43,7 @@ type Metrics struct {
 	foreign                    prometheus.Counter
 	streams                    set[event.StreamOutcome]
 	available                  prometheus.Gauge
+	shortages                  set[event.Resource]
 
 	plainAge, resilientAge prometheus.Observer
 	resumeTime, roundTrip  prometheus.Observer
@@ -79,6 +80,8 @@ func (m *Metrics) Observe(e event.Event) {
 		m.roundTrip.Observe(e.Took.Seconds())
 	case event.LinkState:
 		m.linkStates.inc(e.Link)
+	case event.Short:
+		m.shortages.inc(e.Resource)
 	case event.Panicked:
 		m.panics.Inc()
 	default:

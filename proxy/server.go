@@ -165,6 +165,7 @@ type Server struct {
 	asking        chan struct{}  // questions to the app about clients, under way
 	work          sync.WaitGroup // appends and dials under way
 	drainState    drainState
+	shortages     shortages
 	stallDetector stallDetector
 	journalAway   atomic.Bool
 	reissue       reissue
@@ -189,7 +190,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.setDefaults()
 	s := &Server{cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger}
-	up.Dialer = s.appSockets.watch(up.Dialer)
+	up.Dialer, up.PortsShort = s.appSockets.watch(httpguard.SpareDescriptors(up.Dialer, s.descriptorsShort)), s.portsShort
 	s.life, s.die = context.WithCancel(context.Background())
 	if cfg.Peers != nil {
 		s.stallDetector.start(time.Now(), cfg.LeaseTTL/2)
@@ -307,6 +308,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if s.reauth.Every > 0 {
 		s.work.Go(s.reauthorize)
 	}
+	l = httpguard.KeepDescriptors(l, s.descriptorsShort)
 	if s.tls != nil {
 		l = tls.NewListener(l, s.tls)
 	}

@@ -26,6 +26,8 @@ func (s *sidecar) ready() error {
 	switch {
 	case !s.proxy.Accepting():
 		return errors.New("stopping: new clients go elsewhere")
+	case s.proxy.OutOfPorts():
+		return errors.New("local ports towards the app are used up: new clients get 502")
 	case s.cfg.StorePolicy == config.StoreStrict && s.proxy.StoreAway():
 		return errors.New("the journal is out of reach (WSR_STORE_POLICY=strict)" + s.journalReason())
 	}
@@ -37,7 +39,7 @@ func (s *sidecar) notes() (list []string) {
 	if s.proxy.StoreAway() {
 		list = append(list, "the journal is away, sessions live in memory"+s.journalReason())
 	}
-	return list
+	return append(list, s.proxy.Shortages()...)
 }
 
 // journalReason returns why the journal is away, to be put behind that it is.

@@ -45,13 +45,21 @@ type process struct {
 // newProcess starts a sidecar in front of upstream with its journal in dir.
 func newProcess(t *testing.T, upstream, dir string, settings ...string) *process {
 	t.Helper()
+	program, err := binary.Path(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newProgram(t, program, upstream, dir, settings...)
+}
+
+// newProgram is newProcess for another binary, or a script that runs it.
+func newProgram(t *testing.T, program, upstream, dir string, settings ...string) *process {
+	t.Helper()
 	sidecar, err := lab.NewSidecar("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sidecar.Program, err = binary.Path(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	sidecar.Program = program
 	sidecar.Upstream = upstream
 	sidecar.Settings = append([]string{
 		"WSR_DATA_DIR=" + dir, "WSR_HEARTBEAT_BASE=200ms", "WSR_HEARTBEAT_MIN=100ms", "WSR_HEARTBEAT_MAX=500ms",

@@ -44,6 +44,10 @@ type App struct {
 	// Dialer connects; ParseApp sets it to one of package net. It is not
 	// changed once the App is in use.
 	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
+	// PortsShort is told when the local ports of an address are all taken, and
+	// whether there is none to go on with; nil: nobody is. It is not changed once
+	// the App is in use.
+	PortsShort func(none bool)
 }
 
 // ParseApp reads the address of the app, as package appaddr has it. Errors say
@@ -57,8 +61,22 @@ func ParseApp(s string) (*App, error) {
 		}
 		return nil, fmt.Errorf("upgrade: upstream %s: %w; allowed: %s", given, err, appaddr.Forms)
 	}
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
-	return &App{network: network, address: address, Dialer: dialer.DialContext}, nil
+	u := &App{network: network, address: address}
+	from := &sources{dial: dialFrom, many: network == "tcp" && isLoopback(address), short: func(none bool) {
+		if u.PortsShort != nil {
+			u.PortsShort(none)
+		}
+	}}
+	u.Dialer = from.Dial
+	return u, nil
+}
+
+func dialFrom(ctx context.Context, from net.Addr, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, LocalAddr: from}
+	if from != nil {
+		d.Control = lateBind
+	}
+	return d.DialContext(ctx, network, address)
 }
 
 // String returns the address for logs.

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package httpguard
+
+func descriptorLimit() int { return 0 }
