@@ -18,7 +18,7 @@ type closing struct {
 	reason   string    // with code: what the side that closed first said
 	deadline time.Time // when waiting for the other side ends; zero is never
 	failed   error     // what Close returns, if not nil
-	hurried  bool      // an attempt to resume that was stuck has been given up for the close
+	retried  bool      // an attempt to resume that was stuck has been given up for the close
 }
 
 func (c *closing) started() bool { return c.local || c.remote }

@@ -25,14 +25,14 @@ import (
 // by choosing one that it was not offered, is dialled without them; since there
 // are other reasons for that, once more with them before, and behind. A sidecar
 // that refuses the session itself is not, and the error is a *RefusedError. Who accepts wsr.v1 and does not say WELCOME
-// is tried three times.
+// is tried three times, for 5 s, 10 s and 15 s.
 //
 // The response is that of the handshake. When the server refused, it comes
 // with the error, and up to 1,024 bytes of its body can be read. Its body need
 // not be closed.
 func Dial(ctx context.Context, url string, opts *Options) (*Conn, *http.Response, error) {
 	for tries := 1; ; tries++ {
-		c, resp, err := dial(ctx, url, opts)
+		c, resp, err := dial(ctx, url, opts, tries-1)
 		if !errors.Is(err, errNoWelcome) || tries == maxUnwelcomed {
 			return c, resp, err
 		}
@@ -45,12 +45,13 @@ const maxUnwelcomed = 3
 
 var errNoWelcome = errors.New(noWelcome)
 
-// dial is Dial with one connection.
-func dial(ctx context.Context, url string, opts *Options) (*Conn, *http.Response, error) {
+// dial is Dial with one connection. So many before it got no WELCOME.
+func dial(ctx context.Context, url string, opts *Options, unwelcomed int) (*Conn, *http.Response, error) {
 	c, err := newConn(url, opts)
 	if err != nil {
 		return nil, nil, err
 	}
+	c.m.unwelcomed = unwelcomed
 	o := c.m.firstOffer()
 	u, resp, err := c.firstHandshake(ctx, &o)
 	if err != nil {

@@ -1,6 +1,10 @@
 package client
 
 import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,4 +103,29 @@ func TestStalledProcess(t *testing.T) {
 	if w.m.current != nil {
 		t.Fatal("the probe was not answered, and the connection kept")
 	}
+}
+
+// A program that tells of its network all the time does not dial all the time.
+func TestNetworkChangesOften(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		o := s.options()
+		dial := o.NetDial
+		var dials atomic.Int32
+		o.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if dials.Add(1) > 1 {
+				return nil, errors.New("network is down")
+			}
+			return dial(ctx, network, addr)
+		}
+		c, p := s.open(o)
+		defer c.CloseNow()
+		p.conn.Close()
+		for range 5000 {
+			time.Sleep(time.Millisecond)
+			c.NetworkChanged()
+		}
+		if n := dials.Load(); n > 52 {
+			t.Errorf("%d dials in 5 s", n)
+		}
+	})
 }

@@ -67,6 +67,9 @@ type machine struct {
 	ttl         time.Duration
 	maxMessage  int // the largest that the peer accepts
 
+	// unwelcomed is how many connections in a row ended without WELCOME.
+	unwelcomed int
+
 	lostAt   time.Time // when the last connection was lost, while detached
 	expires  time.Time // when the session ends, while detached
 	attempts uint32    // handshakes that offered a token

@@ -23,6 +23,8 @@ type world struct {
 	s   *sidecar
 
 	wires   []*pair
+	slow    []*pair  // of attempts whose answer is under way
+	offers  []offer  // and what they offered
 	written []string // by the program
 	read    []string
 }
@@ -65,23 +67,44 @@ func (w *world) connect(o offer) *pair {
 	return p
 }
 
-// dial makes the attempt that the machine wants, if any; lost says that the
-// answer does not arrive, after the sidecar has attached.
-func (w *world) dial(lost bool) {
+// How an attempt goes: the answer does not arrive, or later, after the sidecar has
+// attached.
+const (
+	answerComes = iota
+	answerIsLost
+	answerIsLate
+)
+
+// dial makes the attempt that the machine wants, if any.
+func (w *world) dial(answer int) {
 	o, ok := w.m.wantDial(w.now)
 	if !ok {
 		return
 	}
-	if lost {
-		parsed, err := wire.ParseOffer(o.Protocols())
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		w.s.attach(parsed)
+	if answer == answerComes {
+		w.connect(o)
+		return
+	}
+	parsed, err := wire.ParseOffer(o.Protocols())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	conn := w.s.attach(parsed)
+	if answer == answerIsLost {
 		w.m.dialFailed(w.now)
 		return
 	}
-	w.connect(o)
+	w.slow, w.offers = append(w.slow, &pair{s: conn}), append(w.offers, o)
+}
+
+// answer lets the late answers arrive. The attempt may have been given up.
+func (w *world) answer() {
+	for i, p := range w.slow {
+		if p.c = w.m.attach(w.now, w.offers[i]); p.c != nil {
+			w.wires = append(w.wires, p)
+		}
+	}
+	w.slow, w.offers = nil, nil
 }
 
 // down moves up to n bytes to the client, write up to n to the sidecar.
@@ -153,7 +176,8 @@ func (w *world) flow() {
 			}
 			p.s.ack()
 		}
-		w.dial(false)
+		w.answer()
+		w.dial(answerComes)
 		if !moved && w.m.current != nil && w.m.current.welcomed && w.m.out.unacked() == 0 {
 			return
 		}
@@ -189,7 +213,7 @@ func (w *world) step(op, arg byte) {
 	if len(w.wires) > 0 {
 		p = w.wires[int(arg)%len(w.wires)]
 	}
-	switch op % 12 {
+	switch op % 14 {
 	case 0:
 		msg := fmt.Sprintf("in %d %s", len(w.written), strings.Repeat("x", int(arg)*8))
 		if arg%5 == 0 {
@@ -215,7 +239,7 @@ func (w *world) step(op, arg byte) {
 			w.cut(p)
 		}
 	case 7:
-		w.dial(arg%4 == 0)
+		w.dial(int(arg) % 4 % 3)
 	case 8:
 		w.readOne()
 	case 9:
@@ -226,6 +250,11 @@ func (w *world) step(op, arg byte) {
 		}
 	case 11:
 		w.speak(arg)
+	case 12:
+		w.m.networkChanged(w.now)
+		w.m.tick(w.now, 0)
+	case 13:
+		w.answer()
 	}
 }
 

@@ -202,7 +202,7 @@ func TestWelcomeLateAtFirst(t *testing.T) {
 			s.accept(wire.Subprotocol)
 		}
 		p := s.accept(wire.Subprotocol)
-		if d := time.Since(start); d < 2*maxWelcomeWait || d > 2*(maxWelcomeWait+maxFinalWrite) {
+		if d := time.Since(start); d < 3*maxWelcomeWait || d > 3*maxWelcomeWait+2*maxFinalWrite {
 			t.Errorf("the last dial came after %v", d)
 		}
 		p.welcome(wire.StatusNew, 0, 1)
@@ -219,6 +219,45 @@ func TestWelcomeLateAtFirst(t *testing.T) {
 		if r := <-ch; !errors.Is(r.err, errNoWelcome) {
 			t.Fatal(r.err)
 		}
+	})
+}
+
+// Where WELCOME always takes longer than it may, it is waited for: by Dial, and by
+// a resume. The program never gets it as a message.
+func TestWelcomeAlwaysLate(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		const late = maxWelcomeWait + time.Second
+		served := make(chan *peer, 8)
+		ended := make(chan struct{})
+		serve := func(n int, status wire.Status) {
+			for range n {
+				p := s.accept(wire.Subprotocol)
+				go func() {
+					time.Sleep(late)
+					if _, err := p.conn.Write(frameOf(ws.OpBinary, wire.AppendWelcome(nil, welcome(status, 0, 1)))); err == nil {
+						served <- p
+					}
+					ended <- struct{}{}
+				}()
+			}
+			for range n {
+				<-ended
+			}
+		}
+		ch := s.dial(s.options())
+		serve(2, wire.StatusNew)
+		d := <-ch
+		if d.err != nil || !d.c.Resilient() {
+			t.Fatal(d.err)
+		}
+		defer d.c.CloseNow()
+		(<-served).conn.Close()
+		serve(2, wire.StatusResumed)
+		p := <-served
+		p.want("ACK 0")
+		p.text("data")
+		wantRead(t, d.c, "data")
+		p.conn.Close()
 	})
 }
 

@@ -123,7 +123,9 @@ func (m *machine) networkChanged(now time.Time) {
 		if m.dial.busy && now.Sub(m.dial.since) >= stuckAttempt {
 			m.giveUpAttempt(now)
 		}
-		m.tryNow(now)
+		if now.Sub(m.dial.since) >= backoff.Shortest {
+			m.tryNow(now)
+		}
 	default:
 		conn.probeDue = true
 		if conn.answerBy.IsZero() {

@@ -20,7 +20,7 @@ func (m *machine) deadline() time.Time {
 	}
 	for _, conn := range [...]*connection{m.current, m.next} {
 		if conn != nil && !conn.welcomed {
-			sooner(conn.since.Add(maxWelcomeWait))
+			sooner(m.welcomeBy(conn))
 		}
 	}
 	if conn := m.current; conn != nil && conn.welcomed && !m.plain {
@@ -30,7 +30,7 @@ func (m *machine) deadline() time.Time {
 		sooner(m.silenceDeadline(conn))
 	}
 	sooner(m.closing.deadline)
-	sooner(m.hurryAt())
+	sooner(m.closeRetryAt())
 	if !m.dial.busy {
 		sooner(m.dial.at)
 		sooner(m.expires)
@@ -61,10 +61,10 @@ const maxProbeWait = 2 * time.Second
 // once the program has closed, which waits for maxCloseWait only.
 const stuckClose = 500 * time.Millisecond
 
-// hurryAt returns when the attempt under way is given up for another one, since
+// closeRetryAt returns when the attempt under way is given up for another one, since
 // the program has closed and does not wait long; zero is never.
-func (m *machine) hurryAt() time.Time {
-	if !m.closing.local || m.closing.hurried || !m.dial.busy || m.current != nil && m.current.welcomed {
+func (m *machine) closeRetryAt() time.Time {
+	if !m.closing.local || m.closing.retried || !m.dial.busy || m.current != nil && m.current.welcomed {
 		return time.Time{}
 	}
 	return m.dial.since.Add(stuckClose)
@@ -81,7 +81,7 @@ func (m *machine) tick(now time.Time, late time.Duration) {
 		return
 	}
 	for _, conn := range [...]*connection{m.current, m.next} {
-		if conn != nil && !conn.welcomed && !now.Before(conn.since.Add(maxWelcomeWait)) {
+		if conn != nil && !conn.welcomed && !now.Before(m.welcomeBy(conn)) {
 			m.welcomeTimeout(now, conn)
 		}
 	}
@@ -91,8 +91,8 @@ func (m *machine) tick(now time.Time, late time.Duration) {
 		}
 		m.checkSilence(now, conn, late)
 	}
-	if at := m.hurryAt(); !at.IsZero() && !now.Before(at) {
-		m.closing.hurried = true
+	if at := m.closeRetryAt(); !at.IsZero() && !now.Before(at) {
+		m.closing.retried = true
 		m.giveUpAttempt(now)
 		m.tryNow(now)
 	}
@@ -101,9 +101,16 @@ func (m *machine) tick(now time.Time, late time.Duration) {
 	}
 }
 
+// welcomeBy returns when WELCOME must have come. Where it takes longer than
+// maxWelcomeWait, the next attempts wait longer.
+func (m *machine) welcomeBy(conn *connection) time.Time {
+	return conn.since.Add(time.Duration(min(m.unwelcomed, maxUnwelcomed-1)+1) * maxWelcomeWait)
+}
+
 // welcomeTimeout handles that no WELCOME came in time: it may be late, so the
 // connection never counts as a plain one (PROTOCOL §2.3).
 func (m *machine) welcomeTimeout(now time.Time, conn *connection) {
+	m.unwelcomed++
 	m.violation(now, conn, noWelcome)
 }
 

@@ -15,7 +15,7 @@ import (
 func (m *machine) firstMessage(now time.Time, conn *connection, typ MessageType, msg []byte) {
 	t, ours := wire.TypeOf(msg)
 	if ours = ours && typ == MessageBinary; ours {
-		m.dial.bare = 0
+		m.dial.bare, m.unwelcomed = 0, 0
 	}
 	switch {
 	case ours && t == wire.Welcome:
