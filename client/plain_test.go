@@ -226,7 +226,7 @@ func TestWelcomeLateAtFirst(t *testing.T) {
 // a resume. The program never gets it as a message.
 func TestWelcomeAlwaysLate(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {
-		const late = maxWelcomeWait + time.Second
+		const late = maxWelcomeWait + 2*maxFinalWrite
 		served := make(chan *peer, 8)
 		ended := make(chan struct{})
 		serve := func(n int, status wire.Status) {

@@ -25,12 +25,14 @@ const stuckAttempt = 2 * time.Second
 
 // redial schedules the dials of resumes.
 type redial struct {
-	at     time.Time // of the next attempt; zero is none
-	busy   bool      // an attempt is under way: a dial, or its connection before WELCOME
-	since  time.Time // when the attempt under way began
-	tried  bool      // an attempt was made since the series began
-	bare   int       // answers of servers without a sidecar since one with a sidecar answered
-	series backoff.Backoff
+	at    time.Time // of the next attempt; zero is none
+	busy  bool      // an attempt is under way: a dial, or its connection before WELCOME
+	since time.Time // when the attempt under way began
+
+	changed time.Time // when networkChanged last wanted an attempt
+	tried   bool      // an attempt was made since the series began
+	bare    int       // answers of servers without a sidecar since one with a sidecar answered
+	series  backoff.Backoff
 
 	random   *rand.Rand
 	first    time.Duration // within which the first attempt after a loss is made
@@ -123,7 +125,8 @@ func (m *machine) networkChanged(now time.Time) {
 		if m.dial.busy && now.Sub(m.dial.since) >= stuckAttempt {
 			m.giveUpAttempt(now)
 		}
-		if now.Sub(m.dial.since) >= backoff.Shortest {
+		if now.Sub(m.dial.changed) >= backoff.Shortest {
+			m.dial.changed = now
 			m.tryNow(now)
 		}
 	default:
