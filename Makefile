@@ -10,7 +10,7 @@ TOOL := go tool -modfile=tools/go.mod
 RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|cmd/.*|internal/(backoff|bench|bench/fake|bench/load|bench/measure|bench/rig|chaos|config|deflate|frame|jsonpointer|keepalive|keyring|pathpattern|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos realapps docs ci sdk test-sdk test-browser test-nginx test-goroutine image e2e-kube
+.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos realapps docs ci sdk test-sdk test-browser test-nginx test-goroutine image sbom e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -69,6 +69,9 @@ realapps: ## GraphQL, Socket.IO and MQTT servers from npm, restarted under their
 
 image: ## the container image for this machine's architecture, as IMAGE, by BUILDER (docker buildx)
 	$(BUILDER) build --build-arg REVISION=$$(git rev-parse HEAD) -t $(IMAGE) .
+
+sbom: build ## what is in the commands (CycloneDX, JSON), beside them in bin/
+	for c in bin/wsresilience-sidecar bin/wsresilience-injector; do go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 bin -json -std -output $$c.cdx.json $$c || exit 1; done
 
 e2e-kube: ## the chart and a stock app on the cluster of KUBECONFIG (IMPORT: a command that loads image archives into its nodes; IMAGE_TAR: one with IMAGE)
 	go run ./internal/kubetest -image "$(IMAGE)" -import "$(IMPORT)" $(if $(IMAGE_TAR),-image-tar "$(IMAGE_TAR)")

@@ -202,4 +202,8 @@ func TestNATSVersion(t *testing.T) {
 	if want := "nats:" + server.VERSION + "-alpine"; image != want {
 		t.Errorf("the image is %s, want %s", image, want)
 	}
+	image = one[*appsv1.StatefulSet](t, decode(t, rendered(t, everything)), fullname+"-nats").Spec.Template.Spec.Containers[0].Image
+	if want := "registry.example:5000/nats@sha256:abcdef"; !strings.HasPrefix(image, want) {
+		t.Errorf("with a digest the image is %s, want %s...", image, want)
+	}
 }

@@ -32,6 +32,7 @@ var valueSets = []struct{ name, values string }{
 	{"cert-manager with an issuer", "injector: {certManager: {enabled: true, issuerRef: {name: company, kind: ClusterIssuer}}}"},
 	{"Secrets by somebody else", "secrets: {managed: false}"},
 	{"neither Secrets nor certificates", "{secrets: {managed: false}, injector: {certManager: {enabled: true}}, nats: {bundled: {enabled: false}}}"},
+	{"users of the platform", "platformUser: true"},
 	{"everything", everything},
 }
 
@@ -48,7 +49,7 @@ sidecar:
 nats:
   bundled:
     replicas: 5
-    image: {repository: registry.example:5000/nats, tag: "2.15"}
+    image: {repository: registry.example:5000/nats, tag: "2.15", digest: "sha256:abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789"}
     persistence: {size: 20Gi, storageClass: fast}
     whenUnsatisfiable: DoNotSchedule
     nodeSelector: {disk: fast}

@@ -42,6 +42,26 @@ func TestPodSecurity(t *testing.T) {
 	})
 }
 
+// TestPlatformUser: nothing asks for a user or a group where the platform gives
+// them, and the sidecars' settings say so.
+func TestPlatformUser(t *testing.T) {
+	r := decode(t, rendered(t, "platformUser: true"))
+	if !configOf(t, r).Sidecar.PlatformUser || len(r.pods()) < 2 {
+		t.Errorf("%d kinds of pods, or the sidecars have a user", len(r.pods()))
+	}
+	for owner, pod := range r.pods() {
+		s := pod.Spec.SecurityContext
+		if s.RunAsUser != nil || s.RunAsGroup != nil || s.FSGroup != nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot {
+			t.Errorf("%s: %+v", owner, s)
+		}
+		for _, c := range pod.Spec.Containers {
+			if c.SecurityContext.RunAsUser != nil || c.SecurityContext.RunAsGroup != nil {
+				t.Errorf("%s: %+v", owner, c.SecurityContext)
+			}
+		}
+	}
+}
+
 // allowed lists what a role allows: verb resource, and the names if limited.
 func allowed(rules []rbacv1.PolicyRule) (list []string) {
 	for _, rule := range rules {

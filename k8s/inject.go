@@ -1,6 +1,10 @@
 package k8s
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	"errors"
+
+	corev1 "k8s.io/api/core/v1"
+)
 
 // Inject returns pod with the sidecar in it, and a report. It does not change
 // the pod that is given, and returns the same one if there is nothing to do.
@@ -18,7 +22,13 @@ func Inject(pod *corev1.Pod, defaults map[string]string, s Settings) (*corev1.Po
 		return pod, Report{Outcome: Skipped, Reason: "Disabled", Message: "The label " + LabelInject + " of the pod is " + Disabled + "."}, nil
 	}
 	base, _, err := uninject(pod)
-	if err != nil {
+	var newer *newerStatusError
+	switch {
+	case errors.As(err, &newer) && hasOurs(pod):
+		// Two releases of the injector run next to each other, and the API server
+		// asks again (reinvocationPolicy): the pod has its sidecar.
+		return pod, Report{Outcome: Skipped, Reason: "NewerStatus", Message: "The status annotation: " + newer.Error() + "."}, nil
+	case err != nil:
 		return pod, Report{}, &InvalidError{Name: AnnotationStatus, Why: err.Error()}
 	}
 	request := readRequest(base, defaults, s)

@@ -38,6 +38,10 @@ type Settings struct {
 	// otherwise. Those that the injector decides itself are not allowed.
 	Env map[string]string `json:"env,omitempty"`
 
+	// PlatformUser leaves the sidecar's user to the platform, as OpenShift's
+	// security context constraints want it, which give each namespace a range.
+	PlatformUser bool `json:"platformUser,omitempty"`
+
 	// TenantAnnotations are those of ours that pods may have: names, or beginnings
 	// of names that end in an asterisk. Annotations of namespaces are not bound
 	// by it. Nil: all.

@@ -107,12 +107,14 @@ func (r *podRequest) sidecar(app appPort, s Settings) corev1.Container {
 			{Name: ProxyPortName, ContainerPort: ProxyPort, Protocol: corev1.ProtocolTCP},
 			{Name: AdminPortName, ContainerPort: AdminPort, Protocol: corev1.ProtocolTCP},
 		},
-		Resources:       r.resources,
-		StartupProbe:    probe("/readyz", 1, 60),
+		Resources: r.resources,
+		// The app starts when the sidecar has: not when it is ready, which a strict
+		// one without a journal may not be for hours.
+		StartupProbe:    probe("/livez", 1, 60),
 		ReadinessProbe:  probe("/readyz", 2, 1),
 		LivenessProbe:   probe("/livez", 10, 3),
 		Lifecycle:       &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"/wsresilience-sidecar", "drain"}}}},
-		SecurityContext: unprivileged(),
+		SecurityContext: s.security(),
 		VolumeMounts:    []corev1.VolumeMount{{Name: SecretVolume, MountPath: secretDir, ReadOnly: true}},
 	}
 	if s.PeerTLS {
@@ -173,6 +175,15 @@ func probe(path string, period, failures int32) *corev1.Probe {
 		SuccessThreshold: 1,
 		TimeoutSeconds:   1,
 	}
+}
+
+// security is the sidecar's.
+func (s Settings) security() *corev1.SecurityContext {
+	security := unprivileged()
+	if s.PlatformUser {
+		security.RunAsUser, security.RunAsGroup = nil, nil // the image's is no root either
+	}
+	return security
 }
 
 // unprivileged is what the pod security standard "restricted" asks for.

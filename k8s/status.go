@@ -53,6 +53,14 @@ type originalPreStop struct {
 	Sleep     *int64 `json:"sleep,omitempty"`     // in seconds; nil: the container had no preStop
 }
 
+// A newerStatusError is of a status that a newer injector wrote. What it did to
+// the pod is not known here: the pod is left as it is.
+type newerStatusError struct{ version int }
+
+func (e *newerStatusError) Error() string {
+	return fmt.Sprintf("a newer injector wrote it: its version is %d, and this one reads up to %d", e.version, statusVersion)
+}
+
 func setStatus(pod *corev1.Pod, s status) error {
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -73,6 +81,12 @@ func readStatus(text string) (status, error) {
 	var s status
 	if len(text) > maxStatus {
 		return s, fmt.Errorf("it is longer than %d bytes", maxStatus)
+	}
+	var form struct {
+		Version int `json:"version"`
+	}
+	if json.Unmarshal([]byte(text), &form) == nil && form.Version > statusVersion {
+		return s, &newerStatusError{form.Version}
 	}
 	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
 	decoder.DisallowUnknownFields()

@@ -56,6 +56,28 @@ func FuzzStatus(f *testing.F) {
 	})
 }
 
+// TestNewerStatus: a pod that a newer injector has injected is left as it is, as
+// when two releases of the injector run next to each other. A status alone, which
+// anybody can write, does not keep the sidecar away.
+func TestNewerStatus(t *testing.T) {
+	pod, report, err := k8s.Inject(podWith(nil), nil, settings)
+	if err != nil || report.Outcome != k8s.Injected {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	const newer = `{"version":2,"port":"in another form"}`
+	pod.Annotations[k8s.AnnotationStatus] = newer
+	out, report, err := k8s.Inject(pod, nil, settings)
+	if err != nil || out != pod || report.Outcome != k8s.Skipped || report.Reason != "NewerStatus" {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if out, had, err := k8s.Uninject(pod); err == nil || had || out != pod || !strings.Contains(err.Error(), "a newer injector") {
+		t.Errorf("%v, %v", had, err)
+	}
+	if _, _, err := k8s.Inject(podWith(map[string]string{k8s.AnnotationStatus: newer}), nil, settings); err == nil {
+		t.Error("a status alone keeps the sidecar away")
+	}
+}
+
 func asJSON(t *testing.T, pod *corev1.Pod) string {
 	t.Helper()
 	text, err := json.Marshal(pod)

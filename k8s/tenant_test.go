@@ -47,6 +47,24 @@ func TestTenantAnnotations(t *testing.T) {
 	}
 }
 
+// TestStrictDoesNotHoldTheApp: whether a journal is there decides whether clients
+// are sent to the pod, and neither whether its app starts nor whether the sidecar
+// is restarted.
+func TestStrictDoesNotHoldTheApp(t *testing.T) {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{ConfigPrefix + "store-policy": "strict"}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}}}}},
+	}
+	out, report, err := Inject(pod, nil, Settings{Image: "wsresilience:1", NATS: true})
+	if err != nil || report.Outcome != Injected {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	c := out.Spec.InitContainers[0]
+	if *c.RestartPolicy != corev1.ContainerRestartPolicyAlways || c.StartupProbe.HTTPGet.Path != "/livez" || c.LivenessProbe.HTTPGet.Path != "/livez" || c.ReadinessProbe.HTTPGet.Path != "/readyz" {
+		t.Errorf("startup %s, live %s, ready %s", c.StartupProbe.HTTPGet.Path, c.LivenessProbe.HTTPGet.Path, c.ReadinessProbe.HTTPGet.Path)
+	}
+}
+
 // TestTenantPatterns: a pattern that no annotation has is a mistake.
 func TestTenantPatterns(t *testing.T) {
 	for pattern, want := range map[string]bool{

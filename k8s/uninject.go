@@ -35,8 +35,7 @@ func undo(pod *corev1.Pod, text string) error {
 	if err != nil {
 		return err
 	}
-	ours := func(c corev1.Container) bool { return c.Name == SidecarContainer || c.Name == RedirectContainer }
-	if !slices.ContainsFunc(slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers), ours) {
+	if !hasOurs(pod) {
 		return errors.New("there is no container " + SidecarContainer)
 	}
 	spec := &pod.Spec
@@ -63,6 +62,13 @@ func undo(pod *corev1.Pod, text string) error {
 		}
 	}
 	return nil
+}
+
+func ours(c corev1.Container) bool { return c.Name == SidecarContainer || c.Name == RedirectContainer }
+
+// hasOurs reports whether the pod has a container of ours.
+func hasOurs(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers), ours)
 }
 
 // without returns list without what matches, nil if nothing is left.

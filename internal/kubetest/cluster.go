@@ -19,6 +19,7 @@ const (
 	clientSpace     = "wsr-clients"
 	restrictedSpace = "wsr-restricted"
 	redirectSpace   = "wsr-redirect"
+	intruderSpace   = "wsr-intruder"
 )
 
 // patience is for anything that a cluster does in seconds.
@@ -205,7 +206,7 @@ func (c *cluster) clean() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, _ = c.helmRun(ctx, "uninstall", "wsresilience", "--namespace", c.namespace) // it may be gone
-	args := []string{"delete", "namespace", "--ignore-not-found", "--wait=false", appSpace, clientSpace, restrictedSpace, redirectSpace, c.namespace}
+	args := []string{"delete", "namespace", "--ignore-not-found", "--wait=false", appSpace, clientSpace, restrictedSpace, redirectSpace, intruderSpace, c.namespace}
 	if _, err := c.kube(ctx, args...); err != nil {
 		c.say("%v", err)
 	}

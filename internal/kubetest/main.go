@@ -17,14 +17,21 @@ import (
 	"github.com/wsresilience/wsresilience/internal/lab"
 )
 
-// roleClients is the argument that makes this command the clients, in a pod.
-const roleClients = "clients"
+// Arguments that make this command something in a pod: the clients, or a tenant
+// that tries what it can.
+const (
+	roleClients  = "clients"
+	roleIntruder = "intruder"
+)
 
 func main() { lab.Main(command) }
 
 func command(ctx context.Context, args []string) (int, error) {
 	if len(args) > 0 && args[0] == roleClients {
 		return 0, runClients(ctx, args[1:])
+	}
+	if len(args) > 0 && args[0] == roleIntruder {
+		return 0, runIntruder(ctx, args[1:])
 	}
 	o, err := parseOptions(args, os.Stderr)
 	if err != nil {
@@ -47,6 +54,9 @@ func run(ctx context.Context, o *options) (int, error) {
 	for _, sc := range scenarios {
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
+		}
+		if o.run != nil && !o.run.MatchString(sc.name) {
+			continue
 		}
 		r := c.play(ctx, sc)
 		c.say("%s", r.line())

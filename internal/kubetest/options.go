@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 )
 
@@ -20,7 +21,8 @@ type options struct {
 	importer  []string
 	clients   int
 	keep      bool
-	namespace string // of the release
+	run       *regexp.Regexp // nil: all scenarios
+	namespace string         // of the release
 }
 
 func parseOptions(args []string, stderr io.Writer) (*options, error) {
@@ -36,8 +38,15 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	importer := flags.String("import", "", "command that loads an image archive, whose path is its last argument, into all nodes")
 	flags.IntVar(&o.clients, "clients", 200, "how many, half of them resilient")
 	flags.BoolVar(&o.keep, "keep", false, "leave everything in the cluster")
+	run := flags.String("run", "", "regular expression of the scenarios to play, each of which may need what is before it")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
+	}
+	if *run != "" {
+		var err error
+		if o.run, err = regexp.Compile(*run); err != nil {
+			return nil, fmt.Errorf("kubetest: -run: %w", err)
+		}
 	}
 	o.helm, o.importer, o.namespace = strings.Fields(*helm), strings.Fields(*importer), "wsr-system"
 	switch {

@@ -62,6 +62,7 @@ var scenarios = []scenario{
 	{"a Job completes", nil, jobCompletes},
 	{"a pod in a `restricted` namespace", nil, restrictedPod},
 	{"a numeric port is redirected", nil, redirectedPort},
+	{"two namespaces that try to reach into each other", noEnds, tenantsApart},
 	{"what cannot be injected is told", nil, refusals},
 	{"time of admission", nil, admissionTime},
 	{"a CA bundle that is taken out, an injector that dies", nil, webhookMends},

@@ -45,6 +45,7 @@ sidecar:
   env:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+  platformUser: {{ .Values.platformUser }}
   tenantAnnotations: {{ toJson .Values.policy.tenantAnnotations }}
   {{- with .Values.sidecar.resources }}
   resources:
