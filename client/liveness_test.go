@@ -124,7 +124,7 @@ func TestNetworkChangesOften(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			c.NetworkChanged()
 		}
-		if n := dials.Load(); n > 52 {
+		if n := dials.Load(); n > 100 { // one from a call, and one after a wait, each 100 ms at most
 			t.Errorf("%d dials in 5 s", n)
 		}
 	})
