@@ -22,6 +22,7 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 	traffic  *traffic
+	keys     *keys
 	log      atomic.Pointer[Writer]
 
 	accepted, began            set[event.ClientKind]

@@ -16,6 +16,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/instance"
+	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store"
@@ -39,6 +40,7 @@ var errInterrupted = errors.New("interrupted")
 type sidecar struct {
 	cfg     *config.Config
 	name    string // of this process among the sidecars
+	ring    *keyring.Ring
 	log     *slog.Logger
 	metrics *observe.Metrics
 	journal *natsstore.Store
@@ -70,6 +72,8 @@ func (s *sidecar) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.ring = ring
+	s.metrics.WatchKeys(keyUses(ring))
 	s.journal, err = natsstore.Open(ctx, natsstore.Config{
 		MaxBytes: s.streamBytes(),
 		URL:      string(s.cfg.NATSURL), CredsFile: string(s.cfg.NATSCreds), NKeyFile: string(s.cfg.NATSNKey), CAFile: string(s.cfg.NATSCA),
@@ -141,11 +145,12 @@ func (s *sidecar) run(ctx context.Context) error {
 	defer unwatch()
 	go s.journal.Watch(watching, s.journalChanged)
 	go newTrimmer().run(watching)
+	go s.rotate(watching)
 	if s.leases != nil {
 		go s.watchFormats(watching)
 	}
 	s.log.Info("ready", "listen", s.listener.Addr().String(), "admin", s.adminListener.Addr().String(),
-		"upstream", string(s.cfg.Upstream), "journal", s.journalKind())
+		"upstream", string(s.cfg.Upstream), "journal", s.journalKind(), "keys", keyIDs(s.ring))
 	var err error
 	select {
 	case <-ctx.Done():

@@ -53,10 +53,8 @@ func (l *loader) files() {
 }
 
 func (l *loader) readKeys(f *field, file File) {
-	text, err := file.read()
-	if err == nil {
-		err = l.cfg.TokenKeys.fromFile(text)
-	}
+	keys, err := KeysOf(file)
+	l.cfg.TokenKeys = keys
 	if err != nil {
 		l.fail(f, err.Error())
 		l.problems[len(l.problems)-1].Allowed = Keys{}.Allowed() + " or one per line"

@@ -55,7 +55,7 @@ type Config struct {
 	DataDir      string  `env:"WSR_DATA_DIR" pod:"injector" envDefault:"/var/lib/wsresilience" doc:"Folder of the embedded journal."`
 
 	TokenKeys     Keys `env:"WSR_TOKEN_KEYS" pod:"injector" unset:"random, with a warning" secret:"true" empty:"refused" doc:"Keys that seal resume tokens and the journal. The first seals, all open, so that keys rotate: add the new one in second place everywhere, then move it to the front, then drop the old one."`
-	TokenKeysFile File `env:"WSR_TOKEN_KEYS_FILE" pod:"injector" unset:"none" private:"true" empty:"refused" doc:"The same from a file, one key per line or comma-separated."`
+	TokenKeysFile File `env:"WSR_TOKEN_KEYS_FILE" pod:"injector" unset:"none" private:"true" empty:"refused" doc:"The same from a file, one key per line or comma-separated. The file is read again when it changes, so that keys rotate without a restart; a file that cannot be used changes nothing, and is told of in the log."`
 
 	SessionTTL          time.Duration `env:"WSR_SESSION_TTL" envDefault:"5m" min:"1s" max:"24h" doc:"How long a session waits for a client that is away."`
 	SessionTTLGoingAway time.Duration `env:"WSR_SESSION_TTL_GOING_AWAY" envDefault:"10s" min:"0s" max:"24h" doc:"The same after the client closed its connection with 1001, which browsers do when a page is left, and for a client from which nothing came since its handshake. 0s: the session ends at once."`

@@ -68,6 +68,16 @@ func decodeKey(s string) ([]byte, error) {
 	return key, nil
 }
 
+// KeysOf reads the keys in a file of WSR_TOKEN_KEYS_FILE as it is now. Its errors
+// show no key.
+func KeysOf(file File) (ks Keys, err error) {
+	text, err := file.read()
+	if err == nil {
+		err = ks.fromFile(text)
+	}
+	return ks, err
+}
+
 // fromFile reads the text of a key file: one key per line or comma, empty
 // lines left out.
 func (ks *Keys) fromFile(text []byte) error {

@@ -3,9 +3,13 @@ package endtoend
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -221,6 +225,15 @@ func newKey(t *testing.T) (text string, tokens *keyring.Ring) {
 // token is what a new session at a sidecar gets.
 func token(t *testing.T, s *lab.Sidecar, tokens wire.Sealer) *wire.Token {
 	t.Helper()
+	got, err := wire.OpenToken(tokens, rawToken(t, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func rawToken(t *testing.T, s *lab.Sidecar) string {
+	t.Helper()
 	d := websocket.Dialer{Subprotocols: (&wire.Offer{Resilient: true}).Protocols()}
 	conn, _, err := d.DialContext(t.Context(), "ws://"+s.Addr+"/", nil) //nolint:bodyclose // need not be closed
 	if err != nil {
@@ -235,11 +248,7 @@ func token(t *testing.T, s *lab.Sidecar, tokens wire.Sealer) *wire.Token {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := wire.OpenToken(tokens, w.Token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
+	return w.Token
 }
 
 // wantVersion waits until a sidecar writes tokens of that version.
@@ -292,4 +301,121 @@ func TestFleetOfTwoReleases(t *testing.T) {
 			}
 		}
 	}
+}
+
+// keysFile is a file of keys that is replaced as Kubernetes does it: the file is a
+// link into a folder that is a link, which is swapped.
+type keysFile struct {
+	t   *testing.T
+	dir string
+	n   int
+}
+
+func newKeysFile(t *testing.T, text string) *keysFile {
+	f := &keysFile{t: t, dir: t.TempDir()}
+	f.write(text)
+	if err := os.Symlink(filepath.Join("..data", "keys"), f.path()); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func (f *keysFile) path() string { return filepath.Join(f.dir, "keys") }
+
+func (f *keysFile) write(text string) {
+	f.t.Helper()
+	f.n++
+	version, link := fmt.Sprint("..", f.n), filepath.Join(f.dir, "..data")
+	err := errors.Join(
+		os.Mkdir(filepath.Join(f.dir, version), 0o700),
+		os.WriteFile(filepath.Join(f.dir, version, "keys"), []byte(text), 0o600),
+		os.Symlink(version, link+".new"),
+		os.Rename(link+".new", link),
+		os.RemoveAll(filepath.Join(f.dir, fmt.Sprint("..", f.n-1))),
+	)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// metric waits until a metric of a sidecar is in a line that ok likes.
+func metric(t *testing.T, s *lab.Sidecar, name string, ok func(value float64) bool) {
+	t.Helper()
+	seen := "absent"
+	err := proc.Until(t.Context(), processLimit, 50*time.Millisecond, func() bool {
+		text, err := s.Get(t.Context(), "/metrics")
+		if err != nil {
+			return false
+		}
+		for line := range strings.Lines(string(text)) {
+			if value, found := strings.CutPrefix(strings.TrimSpace(line), name+" "); found {
+				seen = value
+				n, err := strconv.ParseFloat(value, 64)
+				return err == nil && ok(n)
+			}
+		}
+		seen = "absent"
+		return false
+	})
+	if err != nil {
+		t.Errorf("%s: %s is %s", s.Addr, name, seen)
+	}
+}
+
+// Keys rotate by their file, without a restart, while clients talk and lose
+// connections: no session is lost when the old key goes. Before that a file that cannot be used changes nothing.
+func TestKeysRotateUnderLoad(t *testing.T) {
+	t.Parallel()
+	older, olderTokens := newKey(t)
+	newer, newerTokens := newKey(t)
+	file := newKeysFile(t, older+"\n")
+	f := newProcesses(t, "WSR_TOKEN_KEYS_FILE="+file.path())
+	all := []*lab.Sidecar{f.add(&binary, nil), f.add(&binary, nil)}
+	crowd := f.crowd(20)
+	stop := f.cutting()
+	defer stop()
+	is := func(want float64) func(float64) bool { return func(v float64) bool { return v == want } }
+	id := func(text string) string {
+		b, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return newRing(t, b).Usage()[0].ID
+	}
+	place := func(key string, n float64) {
+		t.Helper()
+		for _, s := range all {
+			metric(t, s, fmt.Sprintf("wsr_key_place{key=%q}", id(key)), is(n))
+		}
+	}
+	file.write(older + "\n" + newer + "\n")
+	place(newer, 2)
+	file.write("no key\n")
+	for _, s := range all {
+		metric(t, s, "wsr_keys_file_invalid", is(1))
+	}
+	place(newer, 2)
+	if _, err := wire.OpenToken(olderTokens, rawToken(t, all[0])); err != nil {
+		t.Errorf("after a bad file: %v", err)
+	}
+	stop() // from here on nobody comes for a token who is not asked to
+	file.write(newer + "\n" + older + "\n")
+	place(newer, 1)
+	for _, s := range all {
+		metric(t, s, "wsr_keys_file_invalid", is(0))
+		metric(t, s, "wsr_old_tokens", is(0))
+	}
+	time.Sleep(1500 * time.Millisecond) // the last that were asked come within a second
+	if _, err := wire.OpenToken(newerTokens, rawToken(t, all[0])); err != nil {
+		t.Errorf("the newer key does not seal: %v", err)
+	}
+	file.write(newer + "\n")
+	for _, s := range all {
+		metric(t, s, fmt.Sprintf("wsr_key_uses_total{key=%q,use=\"open\"}", id(newer)), func(v float64) bool { return v > 0 })
+	}
+	place(newer, 1)
+	time.Sleep(1500 * time.Millisecond)  // the old one is gone everywhere
+	f.balancer.Cut(faultlink.RST, 1, "") // everybody comes with what he has
+	time.Sleep(time.Second)
+	crowd.end()
 }
