@@ -224,7 +224,7 @@ func (c *sessionDriver) restartFacts(broke time.Time) (*redial.Facts, bool) {
 		return nil, ok && c.saved.renewed
 	}
 	return &redial.Facts{
-		Now: now, Said: m.AppSaidRestart(), Attached: m.Attached(), Denied: c.saved.denied, Evidence: c.srv.appSockets.evidence(now, broke),
+		Now: now, Said: m.AppSaidRestart(), Certain: m.AppRestartCertain(), Attached: m.Attached(), Denied: c.saved.denied, Evidence: c.srv.appSockets.evidence(now, broke),
 	}, true
 }
 

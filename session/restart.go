@@ -16,10 +16,29 @@ type restart struct {
 	ifRestored bool // it may if the context can be restored
 	lost       bool // there is none now
 	redial     bool // the driver is to be told
-	said       bool // the app's close said that it restarts
+	said       restartSign
 	tooBig     bool // a message of the app was above Config.MaxMessage
 	code       ws.StatusCode
 	reason     string
+}
+
+// restartSign is whether an app's end says that it restarts.
+type restartSign uint8
+
+const (
+	notSaid        restartSign = iota
+	saidByCode                 // its close code is one for that
+	saidByProtocol             // its protocol says so, or it was dialled to be restored
+)
+
+func (s *Session) restartSaid(code ws.StatusCode) restartSign {
+	switch {
+	case s.context.restarts(code), s.context.restoring():
+		return saidByProtocol
+	case code != ws.StatusAbnormalClosure:
+		return saidByCode
+	}
+	return notSaid
 }
 
 // appDisconnected decides what the end of the app's socket means: the end of the
@@ -42,7 +61,7 @@ func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason stri
 		s.restart.lost, s.restart.redial = true, true
 		s.context.awaited = false // the next socket is restored from the beginning
 		s.restart.code, s.restart.reason = code, reason
-		s.restart.said = code != ws.StatusAbnormalClosure || s.context.restarts(code) || s.context.restoring()
+		s.restart.said = s.restartSaid(code)
 		if s.app.blocked {
 			s.app.control = nil // it takes no answer
 		}
@@ -77,7 +96,11 @@ func (s *Session) AppLost() bool { return s.restart.lost && s.closing.ended == 0
 // AppSaidRestart reports whether the app's close said that it restarts, so that
 // it was no end of this one socket. An app that did not take its context back
 // counts as such: it was dialled for a reason.
-func (s *Session) AppSaidRestart() bool { return s.restart.said }
+func (s *Session) AppSaidRestart() bool { return s.restart.said != notSaid }
+
+// AppRestartCertain reports whether it is more than a close code that says so: an
+// app may use 1001 or 1012 to end one of its sockets.
+func (s *Session) AppRestartCertain() bool { return s.restart.said == saidByProtocol }
 
 // AppBack gives the session the app's new socket. Messages that the old one did
 // not take whole go to it, and the client is told by a second WELCOME (PROTOCOL

@@ -140,6 +140,47 @@ func takePlace(t *testing.T, takes time.Duration, code websocket.StatusCode, the
 	}
 }
 
+// The app ends the old socket with a code that says a restart. That is believed
+// once: the two do not take the place from each other for ever, and a client that
+// is away takes it from nobody.
+func TestTakenPlaceIsCalledRestart(t *testing.T) {
+	for _, code := range []websocket.StatusCode{1001, 1012} {
+		for _, there := range []bool{false, true} {
+			for _, others := range []int{0, 5} {
+				t.Run(fmt.Sprintf("%d/there=%v/others=%d", code, there, others), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						app := newSingle(0, code)
+						f := newFleet(t, app, true)
+						f.add(func(c *proxy.Config) { c.AppRetry, c.Snapshots = retry, loginGuide(t) })
+						for i := range others {
+							f.logIn(0, user(i))
+						}
+						old := f.logIn(0, login)
+						if !there {
+							old.move(-1)
+							time.Sleep(time.Second)
+						}
+						next := f.logIn(0, login)
+						time.Sleep(retry + 20*time.Second)
+						want := 2
+						if there {
+							want = 4 // each is dialled again, once
+						}
+						if logins, _ := app.counts(login); logins != want {
+							t.Errorf("%d logins, want %d", logins, want)
+						}
+						if there {
+							next.hear("hello") // of the second login
+						}
+						next.sayAcked("still here")
+						next.hear("still here")
+					})
+				})
+			}
+		}
+	}
+}
+
 // A whole client program dies, and its successor logs in with all its
 // identities.
 func TestTakenPlacesOfMany(t *testing.T) {

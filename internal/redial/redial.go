@@ -30,13 +30,15 @@ const (
 // of a session that has its first one.
 type History struct {
 	made    time.Time // when the newest replacement was made; zero: none was
-	unclear bool      // it was made without a sign that the app had restarted
+	unclear bool      // it was made without a sign that the app had restarted, but for a close code
 	crashes int       // replacements in a row that ended before minLifetime
 	since   time.Time // when the first of them ended
 }
 
 // Made notes that a search gave the session a new socket.
-func (h *History) Made(now time.Time, s *Search) { h.made, h.unclear = now, s.sign == unclear }
+func (h *History) Made(now time.Time, s *Search) {
+	h.made, h.unclear = now, s.sign == unclear || s.alone
+}
 
 // Lost notes that the app's socket broke and returns the search for another
 // one, which may take patience in all. It reports false if there is no sense
@@ -74,6 +76,7 @@ type Search struct {
 	broke    time.Time
 	patience time.Duration
 	again    bool // the socket before had been replaced on suspicion, a moment ago
+	alone    bool // the app's close code says that it restarts, and nothing else does
 	sign     sign
 	probes   int  // how many of probeAfter are done
 	idle     bool // no attempt was made since End was set, as the client is away
@@ -88,6 +91,7 @@ var probeAfter = [...]time.Duration{0, 20 * time.Millisecond, together}
 type Facts struct {
 	Now      time.Time
 	Said     bool // the app's close said that it restarts
+	Certain  bool // and not by its code alone
 	Attached bool // the client is there
 	Denied   bool // the app did not accept the client's handshake, and there is no newer one
 	Evidence
@@ -134,7 +138,7 @@ func (s *Search) Next(f *Facts) Step {
 		return Wait{}
 	case f.Attached:
 		return s.attempt(f.Now, Dial{})
-	case s.sign == unclear:
+	case s.sign == unclear, s.alone:
 		s.idle = true
 		return Wait{}
 	case f.UpSince.IsZero() && !f.TriedAt.Before(s.broke):
@@ -154,8 +158,8 @@ func (s *Search) Next(f *Facts) Step {
 // decide reads the sign, or returns the step that shows it.
 func (s *Search) decide(f *Facts) Step {
 	switch {
-	case f.Said || f.Down:
-		s.sign = restarting
+	case f.Down, f.Certain, f.Said && f.Attached && !s.again:
+		s.sign, s.alone = restarting, f.Said && !f.Certain && !f.Down && f.judge() == meant
 		return nil
 	case s.sign == unclear:
 		return nil
@@ -170,7 +174,13 @@ func (s *Search) decide(f *Facts) Step {
 		}
 		s.probes++
 	}
-	if s.sign = f.Evidence.judge(); s.sign == unclear && s.again {
+	s.sign = f.judge()
+	switch {
+	case f.Said: // it may be the word for an end of this one socket
+		if s.alone = s.sign == meant; !s.alone || !s.again {
+			s.sign = restarting
+		}
+	case s.sign == unclear && s.again:
 		s.sign = meant // twice in a row, of an app that lives
 	}
 	return nil

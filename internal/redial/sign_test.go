@@ -102,9 +102,15 @@ func TestNext(t *testing.T) {
 			{8000, false, false, back(7900, 7900), Wait{at(17_900)}},
 			{9000, true, false, back(7900, 7900), Dial{}},
 		},
-		"its close says so, and the client is away": {
-			{0, false, true, up(-1000, 1, 5), Wait{at(10_000)}},
-			{10_000, false, true, up(-1000, 1, 5), Dial{}},
+		"its close says so, the others broke, and the client is away": {
+			{0, false, true, up(-1000, 1, 5), Probe{}},
+			{101, false, true, up(100, 6, 0), Wait{at(10_000)}},
+			{10_000, false, true, up(100, 6, 0), Dial{}},
+		},
+		"its close says so, the others live, and the client is away: only for the client is it tried": {
+			{101, false, true, up(100, 1, 5), Wait{}},
+			{90_000, false, true, up(60_000, 1, 5), Wait{}},
+			{90_001, true, true, up(60_000, 1, 5), Dial{}},
 		},
 	} {
 		var h History
@@ -149,6 +155,40 @@ func TestTwiceIsMeant(t *testing.T) {
 	s, _ = h.Lost(start.Add(minLifetime), true, patience, middle)
 	if got := s.Next(lives(start.Add(minLifetime))); got != (Dial{}) {
 		t.Errorf("after a life: %#v, want a dial", got)
+	}
+}
+
+// An app may end one socket, whose place another client has taken, with a code
+// that says a restart. It is believed once. If it does the same to the
+// replacement while its other sockets live, it is that: otherwise the two clients
+// would take the place from each other.
+func TestRestartSaidTwice(t *testing.T) {
+	for name, tc := range map[string]struct {
+		broke, alive int
+		certain      bool
+		want         Step // after the second time
+	}{
+		"the others live":      {1, 5, false, Close{}},
+		"the others broke too": {6, 0, false, Dial{}},
+		"the app's protocol says it, or a restore was refused": {1, 5, true, Dial{}},
+	} {
+		var h History
+		now := start
+		for i, want := range []Step{Dial{}, tc.want} {
+			s, _ := h.Lost(now, true, patience, middle)
+			f := Facts{Now: now, Attached: true, Said: true, Certain: tc.certain}
+			f.Evidence = Evidence{TriedAt: now.Add(together), UpSince: start, Broke: tc.broke, Alive: tc.alive}
+			got := s.Next(&f)
+			for w, ok := got.(Wait); ok; w, ok = got.(Wait) {
+				f.Now = w.Until
+				got = s.Next(&f)
+			}
+			if got != want {
+				t.Errorf("%s: break %d: %#v, want %#v", name, i+1, got, want)
+			}
+			h.Made(now.Add(time.Second), &s)
+			now = now.Add(2 * time.Second)
+		}
 	}
 }
 
