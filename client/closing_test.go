@@ -100,3 +100,31 @@ func TestCrossingCloses(t *testing.T) {
 		}
 	})
 }
+
+// A session that is lost while it is being closed, with what the app has not got,
+// is no success; with nothing missing it is one.
+func TestLostWhileClosing(t *testing.T) {
+	for _, words := range []string{"", "last words"} {
+		play(t, func(t *testing.T, s *stage) {
+			c, p := s.open(s.options())
+			time.Sleep(stableLifetime)
+			p.conn.Close()
+			p = s.request()
+			if words != "" {
+				wantWrite(t, c, words)
+			}
+			closed := make(chan error, 1)
+			go func() { closed <- c.Close(1000, "") }()
+			synctest.Wait()
+			p.upgrade(wire.Subprotocol)
+			p.control(wire.AppendReset(nil, wire.ResetUnknown))
+			p.gone()
+			err := <-closed
+			_, _, readErr := c.Read(t.Context())
+			lost, ok := errors.AsType[*SessionLostError](err)
+			if ok != (words != "") || ok && (lost.Unacked != 1 || readErr != err) || !ok && err != nil {
+				t.Errorf("%q: Close: %v, Read: %v", words, err, readErr)
+			}
+		})
+	}
+}

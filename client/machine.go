@@ -249,6 +249,7 @@ func (m *machine) lostWith(reason LostReason, status int) {
 		}
 	})
 	err.Unacked = len(err.Messages)
+	m.closing.failed = err
 	m.end(err)
 	m.events = append(m.events, Event{Kind: EventReset, State: m.state, Reason: string(reason)})
 }

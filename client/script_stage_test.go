@@ -135,14 +135,14 @@ func (r *rehearsal) report() {
 }
 
 func ending(m *machine) string {
-	if m.closing.failed != nil {
-		return "1006"
-	}
 	if lost, ok := errors.AsType[*SessionLostError](m.err); ok {
 		if lost.Status != 0 {
 			return fmt.Sprintf("lost, %s %d, %d unacknowledged", lost.Reason, lost.Status, lost.Unacked)
 		}
 		return fmt.Sprintf("lost, %s, %d unacknowledged", lost.Reason, lost.Unacked)
+	}
+	if m.closing.failed != nil {
+		return "1006"
 	}
 	if e, ok := errors.AsType[*CloseError](m.err); ok {
 		return strings.TrimSpace(fmt.Sprintf("%d %s", e.Code, e.Reason))
