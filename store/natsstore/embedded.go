@@ -35,6 +35,7 @@ type embedded struct {
 	cfg     *Config
 	lock    *os.File
 	repairs sync.WaitGroup
+	probing sync.Mutex
 
 	mu        sync.Mutex     // guards all below
 	server    *server.Server // nil while none runs

@@ -95,7 +95,7 @@ func (e *embedded) checkFolder() error {
 			return &folderGoneError{fmt.Errorf("the files of a stream are gone: %w", err)}
 		}
 	}
-	return writeProbe(dir, 1)
+	return e.writeProbe(1)
 }
 
 // A folderGoneError is a server whose files are gone, with what was accepted.
@@ -159,7 +159,7 @@ func (e *embedded) markBroken(s *server.Server, err error) {
 func (e *embedded) repair() {
 	err := e.holdFolder()
 	if err == nil {
-		err = writeProbe(e.cfg.Embedded.Dir, probeSize)
+		err = e.writeProbe(probeSize)
 	}
 	if err == nil {
 		err = e.replace()
@@ -200,8 +200,10 @@ func (e *embedded) replace() error {
 }
 
 // writeProbe checks that the disk takes size bytes more.
-func writeProbe(dir string, size int) (err error) {
-	name := filepath.Join(dir, probeFile)
+func (e *embedded) writeProbe(size int) (err error) {
+	e.probing.Lock() // many appends may be stuck, and each looks why
+	defer e.probing.Unlock()
+	name := filepath.Join(e.cfg.Embedded.Dir, probeFile)
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("embedded server: disk: %w", err)

@@ -161,8 +161,8 @@ func TestFolderReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	obstacle := cfg.Embedded.Dir + "/" + probeFile // a directory is no file
-	if err := os.MkdirAll(obstacle+"/x", 0o700); err != nil {
-		t.Fatal(err)
+	for os.MkdirAll(obstacle+"/x", 0o700) != nil { // the file is there now and then
+		time.Sleep(time.Millisecond)
 	}
 	changes.want(t, false, 5*time.Second)
 	if err := os.RemoveAll(obstacle); err != nil {
