@@ -98,9 +98,9 @@ func (c *sessionDriver) writesAgain() {
 	}
 }
 
-// JournalLost tells that the journal may have lost records that it accepted: all
-// sessions write theirs again.
-func (s *Server) JournalLost() {
+// WriteAgain tells that the journal may have lost records that it accepted, or
+// holds some that not every sidecar reads: all sessions write theirs again.
+func (s *Server) WriteAgain() {
 	for _, c := range s.sessions.all() {
 		c.writesAll()
 	}
@@ -111,7 +111,7 @@ func (c *sessionDriver) writesAll() {
 	now := c.enter()
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok {
-		m.JournalLost(now)
+		m.WriteAgain(now)
 		c.settle(now)
 	}
 }

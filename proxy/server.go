@@ -133,8 +133,11 @@ type Peers interface {
 	Write(format string, own formats.Range) uint8
 }
 
-// TokenFormat is what tokens are called where sidecars say what they read.
-const TokenFormat = "token"
+// What formats are called where sidecars say what they read.
+const (
+	TokenFormat  = "token"
+	RecordFormat = "record"
+)
 
 // Server is one sidecar's proxy. Make it with New; its methods are safe for
 // concurrent use.
@@ -208,6 +211,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Store != nil {
 		s.session.Journal, s.session.JournalLimits = true, cfg.Store.Limits()
 		s.session.Busy, s.session.Crowded, s.session.Share = s.journalBusy, s.journalCrowded, cfg.Share
+		s.session.RecordVersion = s.recordVersion
 	}
 	s.scheme = "http"
 	if cfg.TLSCert != "" {
@@ -333,6 +337,14 @@ func (s *Server) ended(c *sessionDriver, why session.Ending) {
 	}
 	c.observe(event.Event{Kind: event.Ended, Client: kind, Ending: why, Took: monotime.Now().Sub(c.born)})
 	s.log.Debug("session ended", "kind", kind.String(), "session", c.id.String(), "reason", why.String())
+}
+
+// recordVersion is that of the records which all sidecars read.
+func (s *Server) recordVersion() uint8 {
+	if s.cfg.Peers == nil {
+		return store.Versions().Newest
+	}
+	return s.cfg.Peers.Write(RecordFormat, store.Versions())
 }
 
 // tokenVersion is that of the tokens which all sidecars read.

@@ -21,8 +21,8 @@ const (
 	busyPause   = 20 * time.Millisecond
 	maxBusyWait = 500 * time.Millisecond
 
-	// maxLostPause is within which sessions write again what the journal lost.
-	maxLostPause = 5 * time.Second
+	// maxAgainPause is within which sessions write again what the journal lost.
+	maxAgainPause = 5 * time.Second
 
 	// quietPause is after how long without messages a chain of records is made
 	// light.
@@ -129,16 +129,19 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 	j.due, j.final = true, false
 }
 
-// JournalLost notes that what the journal accepted may be gone: all of it is
-// written again, and soon, but not by all sessions at once.
-func (s *Session) JournalLost(now time.Time) {
+// WriteAgain notes that what the journal accepted may be gone, or is in a format
+// that not every sidecar reads: all of it is written again. Sessions that have
+// nothing outstanding do so within seconds, and not all at once.
+func (s *Session) WriteAgain(now time.Time) {
 	j := &s.journal
 	if !j.begun || s.closing.ended != 0 {
 		return // the end needs nothing before it
 	}
 	j.cadence.Restart()
 	s.window.SetJournaled(s.window.Acked())
-	j.due, j.retry = true, monotime.At(now.Add(time.Duration(s.cfg.Random())%maxLostPause))
+	if soon := monotime.At(now.Add(time.Duration(s.cfg.Random()) % maxAgainPause)); soon < j.refresh {
+		j.refresh = soon
+	}
 }
 
 // JournalBack notes that the journal can be written again.
@@ -260,6 +263,9 @@ func (s *Session) recordDue(now time.Time, cut seqwindow.Serial) bool {
 // become long and they fit.
 func (s *Session) stateRecord(cut seqwindow.Serial) *store.Record {
 	rec, journaled := s.newRecord(store.Delta), s.window.Journaled()
+	if s.journal.cadence.Outdated(rec.Version) {
+		s.journal.cadence.Restart()
+	}
 	fresh, size := s.frames(journaled, cut)
 	context := s.context.save()
 	fromContext := 0
@@ -312,8 +318,12 @@ func (s *Session) write(now time.Time, rec *store.Record) *store.Record {
 
 func (s *Session) newRecord(kind store.Kind) *store.Record {
 	ack, _ := s.inbox.AckDue(time.Time{})
+	version := uint8(0)
+	if s.cfg.RecordVersion != nil {
+		version = s.cfg.RecordVersion()
+	}
 	return &store.Record{
-		Kind: kind, Epoch: s.epoch, Owner: s.cfg.Owner,
+		Version: version, Kind: kind, Epoch: s.epoch, Owner: s.cfg.Owner,
 		InAcked: uint32(s.context.limitToWhole(ack)), OutAcked: uint32(s.window.Acked()), OutHead: uint32(s.window.Journaled()),
 		DetachedAt: s.journal.detach, ProvenEpoch: s.confirmedToken.epoch, Proven: s.confirmedToken.generation, Attempt: s.attempt,
 		Base: uint32(s.base), FirstBase: uint32(s.firstBase),

@@ -121,10 +121,10 @@ func TestJournalLost(t *testing.T) {
 	before := st.s.Counters()
 	records, frames := before.Records, before.Frames
 	for range 3 {
-		st.s.JournalLost(st.now)
+		st.s.WriteAgain(st.now)
 	}
 	st.settle()
-	st.wait(maxLostPause)
+	st.wait(maxAgainPause)
 	after := st.s.Counters()
 	if n, f := after.Records-records, after.Frames-frames; n != 1 || f != 2 {
 		t.Errorf("%d records with %d messages, want 1 with 2", n, f)

@@ -86,6 +86,10 @@ type Config struct {
 	// session, less the fuller it is; nil means that there is no limit.
 	Share func() int64
 
+	// RecordVersion returns the version of records that all sidecars read; nil
+	// means the newest that this one knows.
+	RecordVersion func() uint8
+
 	// Random returns mask keys and jitter; it need not be secret.
 	Random func() uint32
 	// Token adds what the sidecar knows to the token of a WELCOME and seals it.

@@ -21,6 +21,8 @@ type Adoption struct {
 	Received uint32 // the last outbound message that the client has
 	Epoch    uint32 // of the client's token: it has heard nothing of a later one; 0: not known
 	Early    bool   // it may have said something for the app already
+
+	Version uint8 // that the new owner writes (Record.Version)
 }
 
 // Adopt tries once to make a.Owner the owner of session a.ID, and returns the
@@ -110,7 +112,7 @@ func (st *State) left(epoch uint32) legacy {
 // former owner but frames and context, which stay as they are in the chain.
 func claimOf(a *Adoption, left legacy) *Record {
 	claim := a.From.Record
-	claim.Kind = Claim
+	claim.Version, claim.Kind = a.Version, Claim
 	claim.Epoch++
 	claim.N = 0
 	claim.Owner = a.Owner

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"time"
@@ -47,8 +48,9 @@ const (
 type Cadence struct {
 	Limits Limits
 
-	based bool   // a Snapshot of this owner is stored
-	parts uint16 // stored since then
+	based   bool   // a Snapshot of this owner is stored
+	version uint8  // the newest of it and what was stored since then
+	parts   uint16 // stored since then
 
 	// The chain is counted in turns of Ring parts: it holds those of this turn
 	// and of the former at most.
@@ -84,6 +86,12 @@ func (c *Cadence) Heavy(o Outstanding) bool {
 	return c.Holds() > max(heavyChain, heavyChains*o.light())
 }
 
+// Outdated reports whether a sidecar that reads only up to a version could not
+// read the chain.
+func (c *Cadence) Outdated(version uint8) bool {
+	return c.version > cmp.Or(version, Versions().Newest)
+}
+
 // Next returns Snapshot or Delta. fresh is how many bytes of frames a Delta
 // would carry, and of the context if it changed; unacked is how many a
 // Snapshot would, the context always counted. A Snapshot that is no
@@ -108,11 +116,12 @@ func (c *Cadence) Wrote(rec *Record, err error) {
 			c.former, c.current, c.turn = c.current, 0, 0
 		}
 	}
+	written := cmp.Or(rec.Version, Versions().Newest)
 	switch {
 	case err == nil && rec.Kind == Snapshot:
-		c.based, c.parts = true, 0
+		c.based, c.parts, c.version = true, 0, written
 	case err == nil || errors.Is(err, ErrUnavailable):
-		c.parts = min(c.parts, 2*Ring) + n
+		c.parts, c.version = min(c.parts, 2*Ring)+n, max(c.version, written)
 	}
 }
 

@@ -2,11 +2,13 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 
+	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 )
 
@@ -17,7 +19,8 @@ const (
 	// claims of owners that died at once.
 	MaxParts = 7
 
-	// version is the first byte of every part (docs/COMPATIBILITY.md).
+	// version is the newest that this source code knows. It is the first byte of
+	// every part (docs/COMPATIBILITY.md).
 	version = 3
 
 	// envelopeSize is what the header has in every version, in this place.
@@ -25,9 +28,17 @@ const (
 
 	headerSize = envelopeSize + 1 + 1 + 1 + 4
 
-	// partOverhead is what a part adds to its piece of the body.
-	partOverhead = headerSize + keyring.Overhead
+	// partOverhead is what a part adds to its piece of the body at most.
+	partOverhead = headerSize + 1 + keyring.Overhead
 )
+
+// Versions are those of records that this program reads. Before 3, records lacked
+// what keeps them in their place.
+func Versions() formats.Range { return formats.Range{Oldest: 3, Newest: formats.Newest(version)} }
+
+// later is what a header of a version has behind what this source code knows: in
+// a test build that stands for the next release.
+func later(v uint8) []byte { return make([]byte, v-min(v, version)) }
 
 // aadPrefix keeps a part from passing for anything else that is sealed with
 // the same keys. It begins the additional authenticated data of a part.
@@ -43,6 +54,7 @@ const aadPrefix = "wsr journal part"
 // Up to the author it is the envelope, which stays as it is in later versions:
 // so an owner is fenced by one that writes a newer version, too.
 type header struct {
+	version     uint8
 	after       Revision // of the message before it in the chain: it is nowhere else
 	epoch, n    uint32
 	author      [8]byte // hash of owner and writer
@@ -51,12 +63,13 @@ type header struct {
 }
 
 func (h *header) append(b []byte) []byte {
-	b = append(b, version, headerSize)
+	more := later(h.version)
+	b = append(b, h.version, byte(headerSize+len(more)))
 	b = binary.BigEndian.AppendUint64(b, uint64(h.after))
 	b = binary.BigEndian.AppendUint32(b, h.epoch)
 	b = append(b, h.author[:]...)
 	b = append(b, byte(h.kind), h.part, h.parts)
-	return binary.BigEndian.AppendUint32(b, h.n)
+	return append(binary.BigEndian.AppendUint32(b, h.n), more...)
 }
 
 // author identifies the ownership that wrote r, by which an owner recognises
@@ -72,22 +85,23 @@ func parseEnvelope(b []byte) (h header, head []byte, err error) {
 	switch {
 	case len(b) < envelopeSize:
 		return h, nil, fmt.Errorf("%w: %d bytes", ErrCorrupt, len(b))
-	case b[0] < version:
-		return h, nil, fmt.Errorf("%w: record of version %d: this program knows only %d", ErrCorrupt, b[0], version)
+	case b[0] < Versions().Oldest:
+		return h, nil, fmt.Errorf("%w: record of version %d: this program knows %d at least", ErrCorrupt, b[0], Versions().Oldest)
 	case int(b[1]) < envelopeSize || int(b[1]) > len(b):
 		return h, nil, fmt.Errorf("%w: header of %d bytes", ErrCorrupt, b[1])
 	}
 	h = header{
-		after:  Revision(binary.BigEndian.Uint64(b[2:])),
-		epoch:  binary.BigEndian.Uint32(b[10:]),
-		author: [8]byte(b[14:]),
+		version: b[0],
+		after:   Revision(binary.BigEndian.Uint64(b[2:])),
+		epoch:   binary.BigEndian.Uint32(b[10:]),
+		author:  [8]byte(b[14:]),
 	}
 	return h, b[:b[1]], nil
 }
 
-// parse reads the rest of a header of this version.
+// parse reads the rest of a header of a version that is known.
 func (h *header) parse(b []byte) error {
-	if len(b) != headerSize {
+	if len(b) != headerSize+len(later(h.version)) {
 		return fmt.Errorf("%w: header of %d bytes", ErrCorrupt, len(b))
 	}
 	rest := b[envelopeSize:]
@@ -115,7 +129,7 @@ func split(rec *Record, limit int) ([]part, error) {
 	if count > MaxParts {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, size, MaxParts*limit)
 	}
-	h := header{kind: rec.Kind, parts: uint8(count), epoch: rec.Epoch, n: rec.N, author: rec.author()}
+	h := header{version: cmp.Or(rec.Version, Versions().Newest), kind: rec.Kind, parts: uint8(count), epoch: rec.Epoch, n: rec.N, author: rec.author()}
 	body := appendBody(make([]byte, 0, size), rec)
 	parts := make([]part, count)
 	for i := range parts {
@@ -146,14 +160,14 @@ func open(ring *keyring.Ring, id ID, data []byte) (p part, err error) {
 		return p, &foreignError{fmt.Errorf("%w: %w", ErrCorrupt, err)}
 	}
 	p.header, p.piece = h, piece
-	if v := data[0]; v > version {
-		return p, fmt.Errorf("%w: version %d, this program knows only %d", ErrNewer, v, version)
+	if newest := Versions().Newest; h.version > newest {
+		return p, fmt.Errorf("%w: version %d, this program knows up to %d", ErrNewer, h.version, newest)
 	}
 	return p, p.parse(head)
 }
 
 func aad(id ID, head []byte) []byte {
-	b := make([]byte, 0, len(aadPrefix)+len(id)+headerSize)
+	b := make([]byte, 0, len(aadPrefix)+len(id)+len(head))
 	return append(append(append(b, aadPrefix...), id[:]...), head...)
 }
 

@@ -67,6 +67,10 @@ type Frame struct {
 // A Record is what the owner appends. Everything but Frames is the whole
 // truth at the moment of writing, so a reader takes it from the newest record.
 type Record struct {
+	// Version is the format that Append writes, one of Versions; 0: the newest.
+	// It says nothing of a record that was read.
+	Version uint8
+
 	Kind   Kind
 	Epoch  uint32
 	N      uint32 // number within the epoch; the claim is 0

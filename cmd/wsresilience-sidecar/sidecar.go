@@ -95,7 +95,7 @@ func (s *sidecar) open(ctx context.Context) error {
 	if !s.cfg.Embedded() {
 		s.leases = s.journal.Announce(natsstore.LeaseConfig{
 			Owner: s.name, TTL: s.cfg.LeaseTTL, Logger: s.log,
-			Reads: map[string]formats.Range{proxy.TokenFormat: wire.TokenVersions()},
+			Reads: map[string]formats.Range{proxy.TokenFormat: wire.TokenVersions(), proxy.RecordFormat: store.Versions()},
 		})
 	}
 	settings, err := s.proxyConfig(ring)
@@ -203,15 +203,20 @@ func (s *sidecar) journalLost() {
 				s.log.Error("the key of the journal cannot be written: sessions will not survive a restart", "error", err)
 			}
 		}
-		s.proxy.JournalLost()
+		s.proxy.WriteAgain()
 	}()
 }
 
-// watchFormats has clients come for tokens that all sidecars read when one of an
-// older release has come.
+// watchFormats has clients come for tokens that all sidecars read, and sessions
+// write such records, when one of an older release has come.
 func (s *sidecar) watchFormats(ctx context.Context) {
-	written := uint8(0)
+	written, recorded := uint8(0), uint8(0)
 	for {
+		record := s.leases.Write(proxy.RecordFormat, store.Versions())
+		if record < recorded {
+			s.proxy.WriteAgain()
+		}
+		recorded = record
 		now := s.leases.Write(proxy.TokenFormat, wire.TokenVersions())
 		if now < written {
 			s.proxy.ReissueTokens("a sidecar of an older release is here")

@@ -51,7 +51,7 @@ func TestStreamsOfTenant(t *testing.T) {
 			url := natsServer(t, 64<<20)
 			journal, err := natsstore.Open(t.Context(), natsstore.Config{
 				URL: url, Keys: f.ring, Replicas: 1, Shards: 1, MaxBytes: 16 << 20, SessionTTL: 5 * time.Minute,
-				Lost: func() { go owner.Load().JournalLost() },
+				Lost: func() { go owner.Load().WriteAgain() },
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -18,12 +18,16 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/faultlink"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/internal/lab"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/store/natsstore"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -263,12 +267,46 @@ func wantVersion(t *testing.T, s *lab.Sidecar, tokens wire.Sealer, version uint8
 	}
 }
 
+// wantRecords waits until the newest record in the journal is of that version.
+func (f *processes) wantRecords(version byte) {
+	f.t.Helper()
+	nc, err := nats.Connect(f.nats.ClientURL())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	got := byte(0)
+	newest := func() byte {
+		last := &jetstream.RawStreamMsg{Data: []byte{0}}
+		for shard := range natsstore.DefaultShards {
+			stream, err := js.Stream(f.t.Context(), fmt.Sprint("WSR_LOG_", shard))
+			if err != nil {
+				continue
+			}
+			if m, err := stream.GetMsg(f.t.Context(), stream.CachedInfo().State.LastSeq); err == nil && m.Time.After(last.Time) {
+				last = m
+			}
+		}
+		return last.Data[0]
+	}
+	if err := proc.Until(f.t.Context(), processLimit, 20*time.Millisecond, func() bool {
+		got = newest()
+		return got == version
+	}); err != nil {
+		f.t.Errorf("records are of version %d, want %d", got, version)
+	}
+}
+
 // A fleet is rolled to the next release, which has another version of each format,
 // and back, while clients talk and lose connections: none loses its session or a
 // message. What is written is what all read, and only that.
 func TestFleetOfTwoReleases(t *testing.T) {
 	t.Parallel()
-	now := wire.TokenVersions().Newest
+	now, records := wire.TokenVersions().Newest, store.Versions().Newest
 	key, tokens := newKey(t)
 	f := newProcesses(t, "WSR_TOKEN_KEYS="+key)
 	all := []*lab.Sidecar{f.add(&binary, nil), f.add(&binary, nil)}
@@ -279,13 +317,16 @@ func TestFleetOfTwoReleases(t *testing.T) {
 	if got := token(t, all[0], tokens).Version; got != now {
 		t.Errorf("beside the release before, tokens are of version %d", got)
 	}
+	f.wantRecords(records)
 	all[1] = f.replace(all[1], &nextRelease)
 	for _, s := range all {
 		wantVersion(t, s, tokens, now+1)
 	}
+	f.wantRecords(records + 1)
 	time.Sleep(time.Second) // clients lose connections, and get tokens that the release before does not read
 	all[0] = f.replace(all[0], &binary)
 	wantVersion(t, all[1], tokens, now)
+	f.wantRecords(records)
 	all[1] = f.replace(all[1], &binary)
 	stop()
 	clients.end()
