@@ -168,7 +168,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 	if reason != 0 {
 		if c.app != nil {
 			c.app.t.Abort()
-			c.appClosed(false)
+			c.appClosedLocked(false)
 		}
 		r.giveBack(state)
 		r.reset(reason)
@@ -183,7 +183,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 			c.accepted(event.Resilient)
 			c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeAdopted, Adopted: m.Adopted(), Took: time.Since(r.began)})
 		} else {
-			r.sayReset(conn, reason)
+			r.writeReset(conn, reason)
 		}
 	}
 	// Without a connection the session is ours all the same, and waits.

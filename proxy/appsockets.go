@@ -101,8 +101,8 @@ func (c *sessionDriver) newAppLeg(conn net.Conn) *leg {
 	return c.newLeg(conn)
 }
 
-// appClosed notes the end of the app's socket, once. The caller holds the lock.
-func (c *sessionDriver) appClosed(broke bool) {
+// appClosedLocked notes the end of the app's socket, once. The caller holds the lock.
+func (c *sessionDriver) appClosedLocked(broke bool) {
 	if c.appCounted {
 		c.appCounted = false
 		c.srv.appSockets.closed(broke)

@@ -83,14 +83,14 @@ type leg struct {
 
 // newLeg makes a leg; the caller puts it into the driver and starts it.
 func (c *sessionDriver) newLeg(conn net.Conn) *leg {
-	l := c.spareLeg()
+	l := c.unusedLeg()
 	l.c = c
 	l.t = c.srv.sockets.Open(conn, l, &c.place, &l.own)
 	return l
 }
 
-// spareLeg returns one that was never used.
-func (c *sessionDriver) spareLeg() *leg {
+// unusedLeg returns one that was never used.
+func (c *sessionDriver) unusedLeg() *leg {
 	for i := range c.legs {
 		if l := &c.legs[i]; l.c == nil {
 			return l
@@ -128,7 +128,7 @@ func (c *sessionDriver) abandon(why session.Ending) {
 			l.t.Abort()
 		}
 	}
-	c.appClosed(false)
+	c.appClosedLocked(false)
 	c.client, c.app = nil, nil
 	c.stopTimer()
 	c.finish(why)
@@ -195,14 +195,14 @@ func (l *leg) Gone(broken bool) {
 	case c.client:
 		c.m.ClientGone(now, broken)
 		if c.plain {
-			c.appClosed(false) // how the app ends it is no sign any more
+			c.appClosedLocked(false) // how the app ends it is no sign any more
 		} else { // a plain connection may still have something to send
 			c.client = nil
 			l.t.Finish()
 			c.observe(event.Event{Kind: event.Detached, Cause: event.DetachedGone})
 		}
 	case c.app:
-		c.appClosed(true)
+		c.appClosedLocked(true)
 		c.m.AppGone(now, broken)
 	default:
 		c.srv.moved.gone(l)
@@ -275,22 +275,22 @@ func (c *sessionDriver) perform(o *session.Output) {
 		c.client.t.Shut()
 	}
 	if o.CloseClient != nil && c.client != nil {
-		if o.Ended == session.EndedHanded && len(o.Farewell) > 0 {
-			c.client.closeMoved(o.Farewell, c.moves)
+		if o.Ended == session.EndedHanded && len(o.FinalToClient) > 0 {
+			c.client.closeMovedLocked(o.FinalToClient, c.moves)
 		} else {
-			c.client.close(o.Farewell)
+			c.client.close(o.FinalToClient)
 		}
 		c.client = nil
 		c.observe(event.Event{Kind: event.Detached, Cause: detachCause(o.CloseClient)})
 	}
 	if o.CloseApp && c.app != nil {
-		c.app.close(o.AppFarewell)
-		c.appClosed(false)
+		c.app.close(o.FinalToApp)
+		c.appClosedLocked(false)
 		c.app = nil
 		c.reportTooBig()
 	}
 	if o.RedialApp {
-		c.redial()
+		c.redialLocked()
 	}
 	if o.Ended != 0 {
 		c.finish(o.Ended)
@@ -376,7 +376,7 @@ func (c *sessionDriver) finish(why session.Ending) {
 		return
 	}
 	c.over = true
-	c.wakeSearch()
+	c.wakeSearchLocked()
 	if c.ended != nil {
 		close(c.ended)
 	}

@@ -65,14 +65,14 @@ func (c *sessionDriver) append(rec *store.Record) session.PersistResult {
 		if !errors.Is(err, store.ErrForeign) { // those are told by whoever meets them, and anyone can put them there
 			c.srv.log.Warn("journal lost records of a session; writing them again", "session", c.id.String())
 		}
-		return c.refind(ctx, rec)
+		return c.findChainEnd(ctx, rec)
 	}
 	c.srv.log.Debug("journal append failed", "session", c.id.String(), "error", err)
 	return session.PersistFailed
 }
 
-// refind looks where the chain of records stands after some of it was lost.
-func (c *sessionDriver) refind(ctx context.Context, rec *store.Record) session.PersistResult {
+// findChainEnd looks where the chain of records stands after some of it was lost.
+func (c *sessionDriver) findChainEnd(ctx context.Context, rec *store.Record) session.PersistResult {
 	j := &c.journal
 	st, err := c.srv.cfg.Store.Load(ctx, store.ID(c.id))
 	switch {

@@ -53,10 +53,10 @@ func (m *movedConns) take(l *leg) bool {
 	return ok
 }
 
-// closeMoved closes the connection of a client whose session goes on elsewhere,
+// closeMovedLocked closes the connection of a client whose session goes on elsewhere,
 // when the client has left it, or says farewell after moveGrace. A client that
 // has not come elsewhere yet is asked to. The caller holds the lock.
-func (l *leg) closeMoved(farewell []byte, moves bool) {
+func (l *leg) closeMovedLocked(farewell []byte, moves bool) {
 	if !moves && !l.askToMove() {
 		l.close(farewell)
 		return

@@ -63,7 +63,7 @@ func (c *sessionDriver) replaceHandshake(q *request, app *upgrade.AppConn) {
 	c.saved.request, c.saved.offer.Scheme = copyRequest(q.r), q.scheme
 	if app == nil && c.saved.denied {
 		c.saved.denied = false
-		c.wakeSearch()
+		c.wakeSearchLocked()
 	}
 	c.leave()
 	if app == nil {
@@ -73,10 +73,10 @@ func (c *sessionDriver) replaceHandshake(q *request, app *upgrade.AppConn) {
 	now := c.enter()
 	defer c.leave()
 	if !took {
-		c.giveUp(now)
+		c.giveUpLocked(now)
 		c.settle(now)
 	}
-	c.wakeSearch()
+	c.wakeSearchLocked()
 }
 
 // denies reports whether an app that answers a handshake so does not accept the
@@ -146,9 +146,9 @@ func (c *sessionDriver) refused() {
 	}
 }
 
-// redial finds out whether the app restarts, and looks for it until it is back,
+// redialLocked finds out whether the app restarts, and looks for it until it is back,
 // or for Config.AppRetry. The caller holds the lock and settles.
-func (c *sessionDriver) redial() {
+func (c *sessionDriver) redialLocked() {
 	began := time.Now()
 	var search redial.Search
 	m, ok := c.m.(*session.Session)
@@ -157,7 +157,7 @@ func (c *sessionDriver) redial() {
 	}
 	if !ok {
 		c.observe(event.Event{Kind: event.AppRestarted, Restart: event.RestartGaveUp})
-		c.giveUp(began)
+		c.giveUpLocked(began)
 		return
 	}
 	if c.saved.changed == nil {
@@ -168,7 +168,7 @@ func (c *sessionDriver) redial() {
 		now := c.enter()
 		defer c.leave()
 		if outcome != event.RestartOK {
-			c.giveUp(now)
+			c.giveUpLocked(now)
 			c.settle(now)
 		}
 		c.observe(event.Event{Kind: event.AppRestarted, Restart: outcome, Took: now.Sub(began)})
@@ -246,9 +246,9 @@ func (c *sessionDriver) waitForChange(until time.Time) bool {
 	return true
 }
 
-// wakeSearch lets a search see that the client has come or that the session is
+// wakeSearchLocked lets a search see that the client has come or that the session is
 // over. The caller holds the lock.
-func (c *sessionDriver) wakeSearch() {
+func (c *sessionDriver) wakeSearchLocked() {
 	if c.saved == nil || c.saved.changed == nil {
 		return
 	}
@@ -303,9 +303,9 @@ func (c *sessionDriver) takeApp(search *redial.Search, app *upgrade.AppConn) boo
 	return true
 }
 
-// giveUp tells the session that there is no other socket. The caller holds the
+// giveUpLocked tells the session that there is no other socket. The caller holds the
 // lock and settles.
-func (c *sessionDriver) giveUp(now time.Time) {
+func (c *sessionDriver) giveUpLocked(now time.Time) {
 	if m, ok := c.m.(*session.Session); ok {
 		m.AppGivenUp(now)
 	}

@@ -42,7 +42,7 @@ func (r *registry) add(c *sessionDriver) bool {
 		r.plain[c] = struct{}{}
 	}
 	r.created++
-	r.notify()
+	r.notifyLocked()
 	return true
 }
 
@@ -61,12 +61,12 @@ func (r *registry) remove(c *sessionDriver) {
 		addCounters(&r.gone, c.m.Counters())
 	}
 	if len(r.sessions) == 0 {
-		r.notify()
+		r.notifyLocked()
 	}
 }
 
-// notify wakes those who wait for a change. The caller holds mu.
-func (r *registry) notify() {
+// notifyLocked wakes those who wait for a change. The caller holds mu.
+func (r *registry) notifyLocked() {
 	if r.changed != nil {
 		close(r.changed)
 		r.changed = nil

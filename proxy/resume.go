@@ -56,7 +56,7 @@ func (q *request) resume() {
 		r.facts.Token, q.session = t, t.Session
 		r.facts.Position.Epoch = t.Epoch
 	}
-	defer r.letGo()
+	defer r.endSearch()
 	for r.perform(q.s.admission.Next(r.now())) {
 	}
 }
@@ -107,8 +107,8 @@ func (r *resume) perform(step admission.Step) bool {
 	return true
 }
 
-// letGo ends what Look and Load have begun.
-func (r *resume) letGo() {
+// endSearch ends what Look and Load have begun.
+func (r *resume) endSearch() {
 	if r.release != nil {
 		r.release()
 	}
@@ -131,7 +131,7 @@ var misdirected = &upgrade.Refusal{Status: 421, Reason: "the session is not here
 
 // forward passes the client on to the session's owner.
 func (r *resume) forward(owner string) bool {
-	r.letGo()
+	r.endSearch()
 	began := time.Now()
 	result := r.s.peers.Forward(r.w, r.r, r.scheme, owner)
 	r.s.observe(event.Event{Kind: event.Forwarded, Session: r.session, Forward: result, Took: time.Since(began)})
@@ -153,7 +153,7 @@ func (r *resume) forward(owner string) bool {
 // answered, so that a refused client changes nothing, and after, since it may
 // have ended.
 func (r *resume) look() bool {
-	r.letGo()
+	r.endSearch()
 	r.found, r.release = r.s.sessions.find(r.session, r.r.Context().Done())
 	switch {
 	case r.found != nil:
@@ -212,7 +212,7 @@ func (r *resume) attach() {
 		if app != nil {
 			app.Conn.Close()
 		}
-		r.sayReset(conn, reason)
+		r.writeReset(conn, reason)
 		return
 	}
 	c.accepted(event.Resilient)
@@ -343,7 +343,7 @@ func (c *sessionDriver) attach(conn net.Conn, t *wire.Token, at session.Position
 // its end too.
 func (c *sessionDriver) join(now time.Time, conn net.Conn) {
 	c.client = c.newLeg(conn)
-	c.wakeSearch()
+	c.wakeSearchLocked()
 	c.settle(now)
 	if c.client != nil {
 		c.client.t.Start(nil)

@@ -241,7 +241,7 @@ func (c *sessionDriver) abandonUnregistered() {
 	c.client.t.Abort()
 	if c.app != nil {
 		c.app.t.Abort()
-		c.appClosed(false)
+		c.appClosedLocked(false)
 	}
 }
 
@@ -262,12 +262,12 @@ func (q *request) reset(reason wire.ResetReason) {
 	if err != nil {
 		return
 	}
-	q.sayReset(conn, reason)
+	q.writeReset(conn, reason)
 }
 
-// sayReset is reset on a connection that was accepted already.
-func (q *request) sayReset(conn net.Conn, reason wire.ResetReason) {
-	q.sayLast(conn, reason, wire.AppendReset(nil, reason))
+// writeReset is reset on a connection that was accepted already.
+func (q *request) writeReset(conn net.Conn, reason wire.ResetReason) {
+	q.writeLast(conn, reason, wire.AppendReset(nil, reason))
 }
 
 // resetRefused tells a client that the app refuses it, and with which status. A
@@ -278,11 +278,11 @@ func (q *request) resetRefused(status int) {
 		return
 	}
 	if conn, err := q.accept(wire.Subprotocol, "", nil); err == nil {
-		q.sayLast(conn, wire.ResetUnauthorized, wire.AppendRefused(nil, uint16(status)))
+		q.writeLast(conn, wire.ResetUnauthorized, wire.AppendRefused(nil, uint16(status)))
 	}
 }
 
-func (q *request) sayLast(conn net.Conn, reason wire.ResetReason, msg []byte) {
+func (q *request) writeLast(conn net.Conn, reason wire.ResetReason, msg []byte) {
 	q.s.observe(event.Event{Kind: event.Resumed, Session: q.session, Resume: event.ResumeReset, Reset: reason, Took: time.Since(q.began)})
 	b := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg)
 	b = frame.Append(b, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})

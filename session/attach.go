@@ -292,9 +292,9 @@ func (s *Session) detach(now time.Time, ttl time.Duration) {
 	}
 }
 
-// farewell is the close frame for an ending connection, or nothing while a
+// finalFrames is the close frame for an ending connection, or nothing while a
 // frame is half written: then the connection can only be aborted.
-func (s *Session) farewell(dst []byte, why *wire.CloseError) []byte {
+func (s *Session) finalFrames(dst []byte, why *wire.CloseError) []byte {
 	if s.window.MidMessage() || s.client.blocked {
 		return dst
 	}

@@ -76,7 +76,7 @@ func (s *Session) settleClose(now time.Time) {
 		if c.deadline == 0 {
 			c.deadline = monotime.At(now.Add(CloseWait)) // for RESTORED
 		}
-	case c.byClient && !c.byApp && !c.toApp && s.queue.Empty() && s.app.lentN == 0:
+	case c.byClient && !c.byApp && !c.toApp && s.queue.Empty() && s.app.directN == 0:
 		if c.code == ws.StatusAbnormalClosure {
 			s.app.control, c.toApp = nil, true // the app sees a connection that breaks
 			s.appEnded(now, ws.StatusAbnormalClosure, c.reason)
@@ -190,5 +190,5 @@ func (s *Session) Moved() bool {
 func (s *Session) dropQueue() {
 	s.dropPartialMessage()
 	s.queue.Reset()
-	s.app.lent, s.app.lentN, s.app.lentBytes = nil, 0, 0
+	s.app.direct, s.app.directN, s.app.directBytes = nil, 0, 0
 }

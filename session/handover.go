@@ -103,7 +103,7 @@ func (s *Session) settleHandOver(now time.Time) {
 	if !full && now.Before(s.quietAt().Time()) {
 		return
 	}
-	h.owed = s.mayBeOwed(now)
+	h.owed = s.answerMayBeMissing(now)
 	h.phase, h.deadline = awaitsAppClose, monotime.At(now.Add(handoverWait))
 	s.queueAppClose(ws.StatusGoingAway, "moving")
 }
@@ -134,10 +134,10 @@ func (s *Session) quietAt() monotime.Time {
 	return min(s.repliesEnd(s.replies.Path().Expect()), s.handover.deadline)
 }
 
-// mayBeOwed reports whether the app may have an answer under way. Where a preset
+// answerMayBeMissing reports whether the app may have an answer under way. Where a preset
 // does not know, and answers cannot be told from what the app says by itself, that
 // is until long after the last message.
-func (s *Session) mayBeOwed(now time.Time) bool {
+func (s *Session) answerMayBeMissing(now time.Time) bool {
 	if owed := s.context.owes(); owed != snapshot.OwedUnknown {
 		return owed == snapshot.OwedAnswer
 	}

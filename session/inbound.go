@@ -14,7 +14,7 @@ import (
 // FromClient takes bytes that came on the attached connection and returns how
 // many it used. The driver acts on Output, and then comes again with what is
 // left while some was used; the rest waits for more bytes. Data messages that
-// can be passed on as they stand are only lent to Output, so p must not change
+// can be passed on as they stand are only passed to Output where they stand, so p must not change
 // before that.
 func (s *Session) FromClient(now time.Time, p []byte) int {
 	s.client.beat.Heard()
@@ -22,7 +22,7 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 	if s.ownership.open {
 		return 0
 	}
-	for s.client.attached && len(s.app.lent) < maxParts && !s.queueFull() {
+	for s.client.attached && len(s.app.direct) < maxParts && !s.queueFull() {
 		m, n, ok, err := s.client.in.Next(p[used:])
 		if err != nil {
 			s.dropClient(now, framingError(err))
@@ -49,7 +49,7 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 }
 
 // queueFull reports whether the app is owed as much as a client may send ahead
-// (PROTOCOL §5.3). What is lent counts, since it is queued if the app does not
+// (PROTOCOL §5.3). What is passed directly counts, since it is queued if the app does not
 // take it, and so do messages, since the bytes of a small one are not what it
 // costs (I6). A session that is handed over keeps nothing more for its app.
 func (s *Session) queueFull() bool {
@@ -59,12 +59,12 @@ func (s *Session) queueFull() bool {
 // queueScarce reports whether the client waits since the memory of all sessions
 // runs short.
 func (s *Session) queueScarce() bool {
-	return s.cfg.keepsNoMore(s.queue.Bytes() + int(s.app.lentBytes))
+	return s.cfg.keepsNoMore(s.queue.Bytes() + int(s.app.directBytes))
 }
 
 func (s *Session) queueFilled() bool {
-	return s.queue.Bytes()+int(s.app.lentBytes) >= s.cfg.WindowBytes ||
-		s.queue.Len()+int(s.app.lentN) > s.cfg.WindowBytes/messageCost
+	return s.queue.Bytes()+int(s.app.directBytes) >= s.cfg.WindowBytes ||
+		s.queue.Len()+int(s.app.directN) > s.cfg.WindowBytes/messageCost
 }
 
 // messageCost is what each message counts beside its payload (PROTOCOL §5.3).
@@ -176,18 +176,18 @@ func (s *Session) deliver(now time.Time, raw, span []byte) {
 		return
 	}
 	if span != nil && s.queue.Empty() && !s.app.blocked && s.app.open && !s.context.tracks() && !s.context.awaited {
-		s.lend(span)
+		s.addDirect(span)
 		return
 	}
-	s.queueLent(now)
+	s.queueDirect(now)
 	s.enqueue(now, raw)
 }
 
-// lend notes that a message can be written from where it stands.
-func (s *Session) lend(raw []byte) {
-	s.app.lentN++
-	s.app.lentBytes += uint32(len(raw))
-	s.app.lent = appendPart(s.app.lent, raw)
+// addDirect notes that a message can be written from where it stands.
+func (s *Session) addDirect(raw []byte) {
+	s.app.directN++
+	s.app.directBytes += uint32(len(raw))
+	s.app.direct = appendPart(s.app.direct, raw)
 }
 
 // appendPart appends b to the parts of a write. Neighbours in the driver's
@@ -210,31 +210,31 @@ func (s *Session) enqueue(now time.Time, raw []byte) {
 	}
 }
 
-// queueLent moves lent messages to the queue, in front of one that has to be
+// queueDirect moves messages that were to be written directly to the queue, in front of one that has to be
 // copied.
-func (s *Session) queueLent(now time.Time) {
-	if s.app.lentN == 0 {
+func (s *Session) queueDirect(now time.Time) {
+	if s.app.directN == 0 {
 		return
 	}
-	for _, part := range s.takeLent() {
+	for _, part := range s.takeDirect() {
 		s.eachFrame(part, func(raw []byte) { s.enqueue(now, raw) })
 	}
 }
 
-// takeLent returns the lent ranges, and none is lent any more.
-func (s *Session) takeLent() [][]byte {
-	lent := s.app.lent
-	s.app.lent, s.app.lentN, s.app.lentBytes = lent[:0], 0, 0
-	return lent
+// takeDirect returns the ranges that were to be written directly, and none is any more.
+func (s *Session) takeDirect() [][]byte {
+	direct := s.app.direct
+	s.app.direct, s.app.directN, s.app.directBytes = direct[:0], 0, 0
+	return direct
 }
 
-// eachFrame cuts a lent range into its messages, each a single frame that was
+// eachFrame cuts such a range into its messages, each a single frame that was
 // parsed before.
 func (s *Session) eachFrame(part []byte, fn func(raw []byte)) {
 	for len(part) > 0 {
 		h, err := s.client.in.Rules.Parse(part)
 		if err != nil || h.Total() > len(part) {
-			panic("session: a lent range is not made of whole frames")
+			panic("session: a range is not made of whole frames")
 		}
 		fn(part[:h.Total()])
 		part = part[h.Total():]
@@ -242,7 +242,7 @@ func (s *Session) eachFrame(part []byte, fn func(raw []byte)) {
 }
 
 // composeApp offers what the app's socket is to take: control frames at a
-// message's boundary, then the queue, or what is lent.
+// message's boundary, then the queue, or what is written directly.
 func (s *Session) composeApp(o *Output) {
 	if s.app.blocked || !s.app.open || s.app.writeClosed {
 		return
@@ -261,7 +261,7 @@ func (s *Session) composeApp(o *Output) {
 		o.ToApp = s.queue.Pending(o.ToApp, maxWrite)
 		return
 	}
-	o.ToApp = append(o.ToApp, s.app.lent...)
+	o.ToApp = append(o.ToApp, s.app.direct...)
 }
 
 // AppWrote notes that the app's socket took the first n bytes of ToApp. What
@@ -281,24 +281,24 @@ func (s *Session) AppWrote(now time.Time, n int) {
 		s.handed(now, before-s.queue.Bytes(), int(seqwindow.Diff(s.queue.Sent(), sent)))
 		return
 	}
-	s.lentWrote(now, n)
+	s.directWrote(now, n)
 }
 
-// lentWrote settles the lent ranges, of which n bytes were written. What was
-// not goes to the queue, since the bytes are lent for this step only.
-func (s *Session) lentWrote(now time.Time, n int) {
-	if s.app.lentN == 0 {
+// directWrote settles the ranges that are written directly, of which n bytes were written. What was
+// not goes to the queue, since the bytes are the caller's after this step.
+func (s *Session) directWrote(now time.Time, n int) {
+	if s.app.directN == 0 {
 		return
 	}
-	count := int(s.app.lentN)
-	lent := s.takeLent()
+	count := int(s.app.directN)
+	direct := s.takeDirect()
 	if !s.app.blocked {
 		s.queue.Skip(count)
 		s.handed(now, n, count)
 		return
 	}
 	bytes, sent := 0, s.queue.Sent()
-	for _, part := range lent {
+	for _, part := range direct {
 		s.eachFrame(part, func(raw []byte) {
 			if n >= len(raw) && s.queue.Empty() {
 				s.queue.Skip(1)

@@ -29,17 +29,17 @@ type Output struct {
 	// and its frames belong to the driver.
 	Persist *store.Record
 
-	// CloseClient ends the attached connection: Farewell is written as far as
+	// CloseClient ends the attached connection: FinalToClient is written as far as
 	// it goes without waiting, then the connection is finished, or aborted if
 	// a part of a frame is missing. The connection is already detached: nothing
 	// that still comes from it is fed in.
-	CloseClient *wire.CloseError
-	Farewell    []byte
+	CloseClient   *wire.CloseError
+	FinalToClient []byte
 
-	// CloseApp finishes the app's socket, after AppFarewell was written as far
+	// CloseApp finishes the app's socket, after FinalToApp was written as far
 	// as it goes.
-	CloseApp    bool
-	AppFarewell []byte
+	CloseApp   bool
+	FinalToApp []byte
 
 	// RedialApp is set once when the session waits for a fresh app socket. The
 	// driver dials the app again and calls AppBack, or AppGivenUp.
@@ -66,7 +66,7 @@ type Output struct {
 
 // reset empties o and keeps its memory.
 func (o *Output) reset() {
-	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], Farewell: o.Farewell[:0], control: o.control[:0]}
+	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], FinalToClient: o.FinalToClient[:0], control: o.control[:0]}
 }
 
 // Idle reports whether nothing is left to be done now.
@@ -143,7 +143,7 @@ func (s *Session) full() bool {
 func (s *Session) composeEnd(o *Output) {
 	if d := s.client.drop; d != nil {
 		o.CloseClient, s.client.drop = d, nil
-		o.Farewell = s.farewell(o.Farewell, d)
+		o.FinalToClient = s.finalFrames(o.FinalToClient, d)
 	}
 	over := s.closing.ended != 0
 	if (over || s.closing.byApp || s.restart.lost || s.handover.phase == readyToHandOver) && s.app.open && len(s.app.control) == 0 {

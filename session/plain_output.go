@@ -139,10 +139,10 @@ func (p *Plain) composeEnd(o *Output) {
 	p.reported = true
 	o.Ended, o.CloseClient, o.CloseApp = p.ended, p.drop, true
 	if wire.ValidFrameCode(p.drop.Code) && p.app.open() && len(p.client.kept) == 0 && !p.client.shut {
-		o.Farewell = appendClose(o.Farewell, ws.Header{Fin: true, OpCode: ws.OpClose}, p.drop.Code, p.drop.Reason)
+		o.FinalToClient = appendClose(o.FinalToClient, ws.Header{Fin: true, OpCode: ws.OpClose}, p.drop.Code, p.drop.Reason)
 	}
 	if p.appCloseCode != 0 && p.client.open() && len(p.app.kept) == 0 && !p.app.shut {
-		o.AppFarewell = appendClose(nil, p.cfg.masked(ws.OpClose), p.appCloseCode, "")
+		o.FinalToApp = appendClose(nil, p.cfg.masked(ws.OpClose), p.appCloseCode, "")
 	}
 	p.Forget()
 }

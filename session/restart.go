@@ -52,7 +52,7 @@ func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason stri
 	case s.context.ended() && !s.HandingOver(): // by all that its protocol knows, it meant it
 		s.appEnded(now, code, reason)
 	case (s.handover.draining || s.HandingOver()) && causedByShutdown(code) && !s.closing.byClient && s.cfg.Journal && !s.context.ended():
-		s.handover.unclean, s.handover.owed = code == ws.StatusAbnormalClosure, s.mayBeOwed(now)
+		s.handover.unclean, s.handover.owed = code == ws.StatusAbnormalClosure, s.answerMayBeMissing(now)
 		s.appFinished()
 	case s.HandingOver():
 		s.appEnded(now, code, reason) // it meant the conversation, and the next owner says so
@@ -113,7 +113,7 @@ func (s *Session) AppBack(now time.Time, subprotocol string, deflate bool) bool 
 	s.closing.toApp = false
 	s.replies = s.replies.Release() // what the old one owed does not come
 	s.app = appLeg{open: true, deflate: deflate}
-	s.app.lent = s.app.lentOne[:0]
+	s.app.direct = s.app.directOne[:0]
 	s.app.in = frame.Messages{Max: s.cfg.MaxMessage, Buffers: s.cfg.AppBuffers}
 	if deflate {
 		s.app.in.Rules.Rsv = frame.RSV1

@@ -76,7 +76,7 @@ func (st *stage) say(format string, args ...any) {
 
 // anothers is an Output that has served another session meanwhile.
 func anothers(o *Output) *Output {
-	for _, p := range [][]byte{o.control[:cap(o.control)], o.Farewell[:cap(o.Farewell)]} {
+	for _, p := range [][]byte{o.control[:cap(o.control)], o.FinalToClient[:cap(o.FinalToClient)]} {
 		for i := range p {
 			p[i] = 0xee
 		}
@@ -112,7 +112,7 @@ func (st *stage) settle() {
 
 func (st *stage) perform(o *Output) {
 	if o.CloseClient != nil {
-		st.clientPart = append(st.clientPart, o.Farewell...)
+		st.clientPart = append(st.clientPart, o.FinalToClient...)
 		st.decode(&st.fromSidecar, &st.clientPart, "client")
 		st.say("client connection ends: %d %s", o.CloseClient.Code, o.CloseClient.Reason)
 		st.dropConnection()

@@ -204,10 +204,10 @@ type appLeg struct {
 	writeClosed bool      // the app reads no more, or a frame to it will never be whole
 	deflate     bool      // permessage-deflate was negotiated with the app
 	offered     uint32    // bytes in the last Output
-	lentN       int32     // messages in lent
-	lentBytes   uint32    // and their size
-	lent        [][]byte  // ranges of the client's bytes, whole messages, to be written now
-	lentOne     [1][]byte // memory for the usual ones
+	directN     int32     // messages in direct
+	directBytes uint32    // and their size
+	direct      [][]byte  // ranges of the client's bytes, whole messages, to be written now
+	directOne   [1][]byte // memory for the usual ones
 	in          frame.Messages
 	control     []byte // pongs and the close frame
 }
@@ -268,7 +268,7 @@ func newSession(cfg *Config, now time.Time, st Start) *Session {
 	s.client.beat.Init(cfg.Heartbeat, now)
 	s.client.expires = monotime.At(now.Add(cfg.TTL))
 	s.journal.cadence.Limits = cfg.JournalLimits
-	s.app.lent = s.app.lentOne[:0]
+	s.app.direct = s.app.directOne[:0]
 	return s
 }
 

@@ -37,7 +37,7 @@ type History struct {
 
 // Made notes that a search gave the session a new socket.
 func (h *History) Made(now time.Time, s *Search) {
-	h.made, h.unclear = now, s.sign == unclear || s.alone
+	h.made, h.unclear = now, s.cause == unclear || s.alone
 }
 
 // Lost notes that the app's socket broke and returns the search for another
@@ -77,7 +77,7 @@ type Search struct {
 	patience time.Duration
 	again    bool // the socket before had been replaced on suspicion, a moment ago
 	alone    bool // the app's close code says that it restarts, and nothing else does
-	sign     sign
+	cause    cause
 	probes   int  // how many of probeAfter are done
 	idle     bool // no attempt was made since End was set, as the client is away
 }
@@ -123,13 +123,13 @@ func (Close) step()  {}
 
 // Next decides about the next step.
 func (s *Search) Next(f *Facts) Step {
-	if s.sign == undecided || s.sign == unclear {
+	if s.cause == undecided || s.cause == unclear {
 		if step := s.decide(f); step != nil {
 			return step
 		}
 	}
 	switch {
-	case s.sign == meant:
+	case s.cause == meant:
 		return Close{}
 	case f.Denied && f.Attached: // it is asked to come with a new handshake
 		return s.attempt(f.Now, Wait{s.End})
@@ -138,7 +138,7 @@ func (s *Search) Next(f *Facts) Step {
 		return Wait{}
 	case f.Attached:
 		return s.attempt(f.Now, Dial{})
-	case s.sign == unclear, s.alone:
+	case s.cause == unclear, s.alone:
 		s.idle = true
 		return Wait{}
 	case f.UpSince.IsZero() && !f.TriedAt.Before(s.broke):
@@ -155,13 +155,13 @@ func (s *Search) Next(f *Facts) Step {
 	return s.attempt(f.Now, Dial{})
 }
 
-// decide reads the sign, or returns the step that shows it.
+// decide finds the cause, or returns the step that shows it.
 func (s *Search) decide(f *Facts) Step {
 	switch {
 	case f.Down, f.Certain, f.Said && f.Attached && !s.again:
-		s.sign, s.alone = restarting, f.Said && !f.Certain && !f.Down && f.judge() == meant
+		s.cause, s.alone = restarting, f.Said && !f.Certain && !f.Down && f.cause() == meant
 		return nil
-	case s.sign == unclear:
+	case s.cause == unclear:
 		return nil
 	}
 	for s.probes < len(probeAfter) {
@@ -174,14 +174,14 @@ func (s *Search) decide(f *Facts) Step {
 		}
 		s.probes++
 	}
-	s.sign = f.judge()
+	s.cause = f.cause()
 	switch {
 	case f.Said: // it may be the word for an end of this one socket
-		if s.alone = s.sign == meant; !s.alone || !s.again {
-			s.sign = restarting
+		if s.alone = s.cause == meant; !s.alone || !s.again {
+			s.cause = restarting
 		}
-	case s.sign == unclear && s.again:
-		s.sign = meant // twice in a row, of an app that lives
+	case s.cause == unclear && s.again:
+		s.cause = meant // twice in a row, of an app that lives
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ const (
 // Sockets is what one app's sockets show of the app. The zero value has none.
 type Sockets struct {
 	alive          int
-	breaks, opened tally
+	breaks, opened counter
 
 	triedAt   time.Time // when the newest attempt to connect that is known began
 	upSince   time.Time // since when all attempts succeeded; zero: the newest failed, or there was none
@@ -77,19 +77,19 @@ type Evidence struct {
 	Alive  int // sockets that live
 }
 
-// A sign is what an app's end looks like.
-type sign uint8
+// A cause is why a socket of the app ended, as far as it shows.
+type cause uint8
 
 const (
-	undecided  sign = iota
-	restarting      // the app restarts, or has
-	unclear         // it may have, and takes connections already
-	meant           // it lives, and has ended this one socket
+	undecided  cause = iota
+	restarting       // the app restarts, or has
+	unclear          // it may have, and takes connections already
+	meant            // it lives, and has ended this one socket
 )
 
-// judge reads the sign of an app that takes connections and has said nothing of
+// cause returns that of an app that takes connections and has said nothing of
 // a restart.
-func (e Evidence) judge() sign {
+func (e Evidence) cause() cause {
 	unexplained := e.Broke - e.Opened // a new socket may have taken an old one's place
 	switch {
 	case e.Alive <= 0: // nothing to compare with
@@ -102,8 +102,8 @@ func (e Evidence) judge() sign {
 	return meant
 }
 
-// A tally counts events by when they were, for a while.
-type tally struct {
+// A counter counts events by when they were, for a while.
+type counter struct {
 	slots [64]struct {
 		number int64 // of the time slot
 		n      int
@@ -114,7 +114,7 @@ const slotWidth = 50 * time.Millisecond
 
 func slot(t time.Time) int64 { return t.UnixNano() / int64(slotWidth) }
 
-func (t *tally) add(now time.Time) {
+func (t *counter) add(now time.Time) {
 	s := &t.slots[slot(now)%int64(len(t.slots))]
 	if s.number != slot(now) {
 		s.number, s.n = slot(now), 0
@@ -123,7 +123,7 @@ func (t *tally) add(now time.Time) {
 }
 
 // between counts what was from a time to another, to a slot's precision.
-func (t *tally) between(from, to time.Time) (n int) {
+func (t *counter) between(from, to time.Time) (n int) {
 	for _, s := range t.slots {
 		if s.number >= slot(from) && s.number <= slot(to) {
 			n += s.n

@@ -8,7 +8,7 @@ import (
 func TestJudge(t *testing.T) {
 	for name, c := range map[string]struct {
 		e    Evidence
-		want sign
+		want cause
 	}{
 		"the only one":       {Evidence{Broke: 1}, unclear},
 		"all of them":        {Evidence{Broke: 20}, unclear},
@@ -22,7 +22,7 @@ func TestJudge(t *testing.T) {
 		"a process of two, while somebody comes":       {Evidence{Broke: 50, Opened: 3, Alive: 50}, unclear},
 		"the only one, and a successor is at the gate": {Evidence{Broke: 1, Opened: 1, Alive: 1}, meant},
 	} {
-		if got := c.e.judge(); got != c.want {
+		if got := c.e.cause(); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
@@ -221,13 +221,13 @@ func TestSockets(t *testing.T) {
 	if got := s.Evidence(now.Add(10*time.Second), now.Add(5*time.Second)); got.Down || !got.UpSince.Equal(now.Add(3*time.Second)) {
 		t.Errorf("%+v, want that it is up", got)
 	}
-	// More time than a tally remembers.
-	var all tally
+	// More time than a counter remembers.
+	var all counter
 	for i := range 1000 {
 		all.add(start.Add(time.Duration(i) * slotWidth))
 	}
 	last := start.Add(999 * slotWidth)
 	if n := all.between(start, last); n != len(all.slots) {
-		t.Errorf("a tally of %d, want the %d that it has room for", n, len(all.slots))
+		t.Errorf("a counter of %d, want the %d that it has room for", n, len(all.slots))
 	}
 }
