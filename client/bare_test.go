@@ -32,6 +32,16 @@ func TestSidecarsAreTakenAway(t *testing.T) {
 				for range maxBare {
 					answer(s.request())
 				}
+				if name == "one of its own" || name == "refuses what is foreign" {
+					// It is seen whether that is due to what was offered.
+					p := s.request()
+					if p.offer.Resilient {
+						t.Error("no handshake without ours")
+					}
+					p.upgrade("chat")
+					p.gone()
+					answer(s.request())
+				}
 				_, _, err := c.Read(t.Context())
 				lost, ok := errors.AsType[*SessionLostError](err)
 				if !ok || lost.Reason != LostNoSidecar || lost.Unacked != 1 {
@@ -95,4 +105,35 @@ func TestMoveMeetsBareApps(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// An app that refuses everything for a moment, behind a sidecar, does not end a
+// session.
+func TestAppRefusesForAMoment(t *testing.T) {
+	const refusal = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+	for _, accepts := range []bool{false, true} {
+		play(t, func(t *testing.T, s *stage) {
+			c, p := s.open(s.options())
+			defer c.CloseNow()
+			p.conn.Close()
+			for range maxBare {
+				s.request().raw([]byte(refusal))
+			}
+			p = s.request()
+			if p.offer.Resilient {
+				t.Error("no handshake without ours")
+			}
+			if accepts {
+				p.upgrade("chat") // it is back
+			} else {
+				p.raw([]byte(refusal))
+			}
+			p.gone()
+			p = s.resume("t0-1", 0, 1)
+			p.welcome(wire.StatusResumed, 0, 1)
+			wantWrite(t, c, "on")
+			p.want("on")
+			p.conn.Close()
+		})
+	}
 }

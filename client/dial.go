@@ -69,12 +69,8 @@ func dial(ctx context.Context, url string, opts *Options, unwelcomed int) (*Conn
 // WebSocket if the server refuses ours and accepts others: twice before, and once
 // more behind it. A single refusal may be that of something else (PROTOCOL §2.3).
 func (c *Conn) firstHandshake(ctx context.Context, o *offer) (*upgraded, *http.Response, error) {
-	ours := func() (*upgraded, *http.Response, error) {
-		u, resp, err := c.handshake(ctx, o.Protocols(), 0)
-		return u, resp, refusedBySidecar(resp, err)
-	}
 	for range 2 {
-		if u, resp, err := ours(); !refusesSubprotocols(err) {
+		if u, resp, err := c.ours(ctx, o, 0); !refusesSubprotocols(err) {
 			return u, resp, err
 		}
 	}
@@ -82,12 +78,18 @@ func (c *Conn) firstHandshake(ctx context.Context, o *offer) (*upgraded, *http.R
 	if err != nil {
 		return nil, bareResp, err
 	}
-	u, resp, err := ours()
+	u, resp, err := c.ours(ctx, o, 0)
 	if err != nil {
 		return bare, bareResp, nil
 	}
 	_ = bare.conn.Close()
 	return u, resp, nil
+}
+
+// ours makes a handshake with our subprotocols.
+func (c *Conn) ours(ctx context.Context, o *offer, connectWait time.Duration) (*upgraded, *http.Response, error) {
+	u, resp, err := c.handshake(ctx, o.Protocols(), connectWait)
+	return u, resp, refusedBySidecar(resp, err)
 }
 
 // refusesSubprotocols reports whether a handshake may have failed because the

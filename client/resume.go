@@ -53,9 +53,15 @@ func (c *Conn) startDial(now time.Time) {
 
 // redial makes one attempt to resume.
 func (c *Conn) redial(ctx context.Context, o offer, wait time.Duration) {
-	u, resp, err := c.handshake(ctx, o.Protocols(), wait)
-	err = refusedBySidecar(resp, err)
+	u, resp, err := c.ours(ctx, &o, wait)
 	bare := refusesSubprotocols(err)
+	if bare && c.wouldBeLast() {
+		// An app behind a sidecar may refuse so as well, for a moment.
+		if bare = c.acceptsOthers(ctx, &o, wait); bare {
+			u, resp, err = c.ours(ctx, &o, wait)
+			bare = refusesSubprotocols(err)
+		}
+	}
 	if err == nil && u.protocol != wire.Subprotocol {
 		_ = u.conn.Close()
 		bare, err = true, fmt.Errorf("client: dial %s: no sidecar answers", c.url.Host)
@@ -76,6 +82,23 @@ func (c *Conn) redial(ctx context.Context, o offer, wait time.Duration) {
 		c.attemptFailed(now, bare, resp, err)
 		c.perform(now)
 	}
+}
+
+// wouldBeLast reports whether one more answer without a sidecar ends the session.
+func (c *Conn) wouldBeLast() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.m.dial.bare+1 >= maxBare
+}
+
+// acceptsOthers reports whether the server accepts a handshake without our
+// subprotocols.
+func (c *Conn) acceptsOthers(ctx context.Context, o *offer, wait time.Duration) bool {
+	u, _, err := c.handshake(ctx, o.App, wait)
+	if err == nil {
+		_ = u.conn.Close()
+	}
+	return err == nil
 }
 
 // attemptFailed handles an attempt that failed; bare reports whether a server
