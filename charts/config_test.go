@@ -36,6 +36,7 @@ type (
 	}
 	secrets struct {
 		Managed  bool      `json:"managed"`
+		Rotation string    `json:"keyRotation,omitempty"`
 		NATS     string    `json:"nats,omitempty"`
 		NATSURL  string    `json:"natsURL,omitempty"`
 		Accounts *accounts `json:"accounts,omitempty"`
@@ -118,7 +119,7 @@ func TestConfigNamesWhatIsThere(t *testing.T) {
 }
 
 func TestConfigSaysWhatWasSet(t *testing.T) {
-	own := secrets{Managed: true, NATSURL: "nats://" + fullname + "-nats." + namespace + ".svc:4222", Accounts: &accounts{
+	own := secrets{Managed: true, Rotation: "720h", NATSURL: "nats://" + fullname + "-nats." + namespace + ".svc:4222", Accounts: &accounts{
 		Secret: fullname + "-nats-operator", Make: true, Storage: resource.MustParse("512Mi"), Connections: 1000,
 	}}
 	tests := []struct {
@@ -128,13 +129,13 @@ func TestConfigSaysWhatWasSet(t *testing.T) {
 		env     map[string]string
 	}{
 		{"", own, true, nil},
-		{shared, secrets{Managed: true, NATS: fullname + "-nats"}, true, nil},
-		{"nats: {bundled: {enabled: false}}", secrets{Managed: true}, false, nil},
-		{"nats: {bundled: {enabled: false}, existingSecret: mine}", secrets{Managed: true, NATS: "mine"}, true, nil},
+		{shared, secrets{Managed: true, Rotation: "720h", NATS: fullname + "-nats"}, true, nil},
+		{"nats: {bundled: {enabled: false}}", secrets{Managed: true, Rotation: "720h"}, false, nil},
+		{"nats: {bundled: {enabled: false}, existingSecret: mine}", secrets{Managed: true, Rotation: "720h", NATS: "mine"}, true, nil},
 		{"nats: {bundled: {existingSecret: mine}}", own, true, nil},
-		{"nats: {bundled: {existingSecret: mine}, accounts: {enabled: false}}", secrets{Managed: true, NATS: "mine"}, true, nil},
-		{"nats: {accounts: {existingSecret: keys, storage: 2Gi, connections: 5}}", secrets{Managed: true, NATSURL: own.NATSURL, Accounts: &accounts{Secret: "keys", Storage: resource.MustParse("2Gi"), Connections: 5}}, true, nil},
-		{"nats: {bundled: {enabled: false}, url: 'nats://n', accounts: {existingSecret: keys}}", secrets{Managed: true, NATS: fullname + "-nats", Accounts: &accounts{Secret: "keys", Storage: resource.MustParse("512Mi"), Connections: 1000}}, true, nil},
+		{"nats: {bundled: {existingSecret: mine}, accounts: {enabled: false}}", secrets{Managed: true, Rotation: "720h", NATS: "mine"}, true, nil},
+		{"nats: {accounts: {existingSecret: keys, storage: 2Gi, connections: 5}}", secrets{Managed: true, Rotation: "720h", NATSURL: own.NATSURL, Accounts: &accounts{Secret: "keys", Storage: resource.MustParse("2Gi"), Connections: 5}}, true, nil},
+		{"nats: {bundled: {enabled: false}, url: 'nats://n', accounts: {existingSecret: keys}}", secrets{Managed: true, Rotation: "720h", NATS: fullname + "-nats", Accounts: &accounts{Secret: "keys", Storage: resource.MustParse("512Mi"), Connections: 1000}}, true, nil},
 		{"secrets: {managed: false}", secrets{}, true, nil},
 		{"nats: {bundled: {replicas: 1}}", own, true, map[string]string{"WSR_NATS_REPLICAS": "1"}},
 		{`sidecar: {env: {WSR_SESSION_TTL: 10m, WSR_SNAPSHOT_RULES: '{"rules": [{"path": "/chat", "select": {"pointer": "/type", "equals": "a: #b"}}]}'}}`, own, true, map[string]string{"WSR_SESSION_TTL": "10m", "WSR_SNAPSHOT_RULES": `{"rules": [{"path": "/chat", "select": {"pointer": "/type", "equals": "a: #b"}}]}`}},

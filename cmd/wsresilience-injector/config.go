@@ -9,11 +9,13 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/wsresilience/wsresilience/k8s"
+	"github.com/wsresilience/wsresilience/k8s/cluster"
 	"github.com/wsresilience/wsresilience/k8s/tenants"
 	"github.com/wsresilience/wsresilience/store/natsstore"
 )
@@ -66,6 +68,9 @@ type Secrets struct {
 	// and nats-creds and nats-ca where there are such. Empty: NATSURL.
 	NATS    string `json:"nats,omitempty"`
 	NATSURL string `json:"natsURL,omitempty"`
+
+	// KeyRotation is how often token keys change, as a Go duration; 0 is never.
+	KeyRotation metav1.Duration `json:"keyRotation,omitzero"`
 
 	// Accounts gives each namespace an account of its own in NATS. nil: all
 	// share the user of NATS.
@@ -156,6 +161,12 @@ func (c *Config) check() error {
 	}
 	if c.Secrets.Managed && c.Sidecar.NATS && c.Secrets.NATS == "" && c.Secrets.NATSURL == "" {
 		wrong("secrets.nats", "", "the name of a Secret with nats-url, since sidecar.nats is true; or set secrets.natsURL")
+	}
+	if every := c.Secrets.KeyRotation.Duration; every != 0 && every < cluster.MinRotation {
+		wrong("secrets.keyRotation", every.String(), fmt.Sprintf("0, or from %v", cluster.MinRotation))
+	}
+	if c.Secrets.KeyRotation.Duration != 0 && !c.Secrets.Managed {
+		wrong("secrets.keyRotation", c.Secrets.KeyRotation.Duration.String(), "0 unless secrets.managed is true")
 	}
 	c.checkAccounts(wrong)
 	return errors.Join(problems...)

@@ -40,6 +40,7 @@ func TestConfig(t *testing.T) {
 		{"a limit below nothing", "nats: true", "nats: true, resources: {limits: {cpu: -1}}", `sidecar.resources.limits.cpu is "-1"; allowed is a quantity above 0`},
 		{"a resource that is none", "nats: true", "nats: true, resources: {limits: {memroy: 1Gi}}", "sidecar.resources.limits.memroy is"},
 		{"too little memory", "nats: true", "nats: true, resources: {limits: {memory: 1Ki}}", "sidecar.resources.limits.memory, of which half is for windows: given is"},
+		{"too often", `natsURL:`, `keyRotation: 1h, natsURL:`, `secrets.keyRotation is "1h0m0s"; allowed is 0, or from 72h0m0s`},
 		{"sidecars with accounts", "nats: true", "nats: true, natsAccounts: true", `sidecar.natsAccounts is "true"; allowed is true with secrets.accounts`},
 		{"accounts without a Secret", `"nats://user:password@nats:4222"`, "x, accounts: {storage: 1Gi, connections: 1}", `secrets.accounts.secret is ""`},
 		{"accounts without managed Secrets", `true, natsURL: "nats://user:password@nats:4222"`, "false, accounts: {secret: a, storage: 1Gi, connections: 1}", "secrets.accounts is"},

@@ -78,6 +78,7 @@ func newServer(config *Config, log *slog.Logger) (*server, error) {
 		s.secrets = &cluster.Secrets{
 			Client: client, Name: config.Sidecar.SecretName(),
 			Namespace: config.Namespace, NATS: config.Secrets.NATS, URL: config.Secrets.NATSURL,
+			Rotation: cluster.Rotation{Every: config.Secrets.KeyRotation.Duration},
 		}
 	}
 	if s.secrets != nil && config.Sidecar.PeerTLS {

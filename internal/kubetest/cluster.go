@@ -20,6 +20,7 @@ const (
 	restrictedSpace = "wsr-restricted"
 	redirectSpace   = "wsr-redirect"
 	intruderSpace   = "wsr-intruder"
+	openShiftSpace  = "wsr-openshift"
 )
 
 // patience is for anything that a cluster does in seconds.
@@ -206,11 +207,12 @@ func (c *cluster) clean() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, _ = c.helmRun(ctx, "uninstall", "wsresilience", "--namespace", c.namespace) // it may be gone
-	args := []string{"delete", "namespace", "--ignore-not-found", "--wait=false", appSpace, clientSpace, restrictedSpace, redirectSpace, intruderSpace, c.namespace}
+	args := []string{"delete", "namespace", "--ignore-not-found", "--wait=false", appSpace, clientSpace, restrictedSpace, redirectSpace, intruderSpace, openShiftSpace, c.namespace}
 	if _, err := c.kube(ctx, args...); err != nil {
 		c.say("%v", err)
 	}
-	_ = os.RemoveAll(c.work) // only build output
+	_, _ = c.kube(ctx, "delete", "validatingadmissionpolicy,validatingadmissionpolicybinding", "--ignore-not-found", openShiftSpace) // it may never have been there
+	_ = os.RemoveAll(c.work)                                                                                                         // only build output
 }
 
 // clientManifest has the namespace, the image, the URL and the number of clients.

@@ -18,10 +18,11 @@ import (
 )
 
 // Arguments that make this command something in a pod: the clients, or a tenant
-// that tries what it can.
+// that tries what it can, and one that asks the webhook as fast as it can.
 const (
 	roleClients  = "clients"
 	roleIntruder = "intruder"
+	roleFlood    = "flood"
 )
 
 func main() { lab.Main(command) }
@@ -32,6 +33,9 @@ func command(ctx context.Context, args []string) (int, error) {
 	}
 	if len(args) > 0 && args[0] == roleIntruder {
 		return 0, runIntruder(ctx, args[1:])
+	}
+	if len(args) > 0 && args[0] == roleFlood {
+		return 0, runFlood(ctx, args[1:])
 	}
 	o, err := parseOptions(args, os.Stderr)
 	if err != nil {

@@ -62,9 +62,11 @@ var scenarios = []scenario{
 	{"a Job completes", nil, jobCompletes},
 	{"a pod in a `restricted` namespace", nil, restrictedPod},
 	{"a numeric port is redirected", nil, redirectedPort},
+	{"constraints as OpenShift has them", nil, openShift},
 	{"two namespaces that try to reach into each other", noEnds, tenantsApart},
 	{"what cannot be injected is told", nil, refusals},
 	{"time of admission", nil, admissionTime},
+	{"the webhook under load, from the API server and from a pod", nil, webhookLoad},
 	{"a CA bundle that is taken out, an injector that dies", nil, webhookMends},
 	{"`helm uninstall`", noEnds, func(ctx context.Context, c *cluster, _ *result) error {
 		if _, err := c.helmRun(ctx, "uninstall", "wsresilience", "--namespace", c.namespace, "--wait"); err != nil {

@@ -3,7 +3,6 @@ package cluster
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"sync"
@@ -14,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/k8s"
 )
 
@@ -54,6 +52,9 @@ type Secrets struct {
 	// other, given the Secret's data. nil: nothing.
 	Peers func(namespace *corev1.Namespace, have map[string][]byte) (map[string][]byte, error)
 
+	// Rotation of the token keys that the injector made.
+	Rotation Rotation
+
 	mu   sync.Mutex
 	seen map[string]sighting
 }
@@ -65,7 +66,7 @@ type sighting struct {
 }
 
 // Ensure makes the Secret of namespace, or updates what it has of NATS; token
-// keys are made once and never changed. With an error, usable reports whether the
+// keys are made once, and changed by Rotation. With an error, usable reports whether the
 // Secret was complete when last seen, so that a pod which needs it would start.
 func (s *Secrets) Ensure(ctx context.Context, namespace *corev1.Namespace) (usable bool, err error) {
 	now := time.Now()
@@ -79,23 +80,33 @@ func (s *Secrets) Ensure(ctx context.Context, namespace *corev1.Namespace) (usab
 	if err := s.ensure(ctx, namespace, true); err != nil {
 		return usable, err
 	}
+	s.sight(namespace, now)
+	return true, nil
+}
+
+// sight notes that the Secret of namespace was complete.
+func (s *Secrets) sight(namespace *corev1.Namespace, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.seen == nil {
 		s.seen = map[string]sighting{}
 	}
-	s.seen[namespace.Name] = sighting{namespace.UID, now}
-	return true, nil
+	s.seen[namespace.Name] = sighting{namespace.UID, at}
 }
 
 // Update is Ensure for a namespace that has the Secret; there reports whether it
 // has. Unlike Ensure it always asks.
 func (s *Secrets) Update(ctx context.Context, namespace *corev1.Namespace) (there bool, err error) {
+	now := time.Now()
 	err = s.ensure(ctx, namespace, false)
-	if apierrors.IsNotFound(err) {
+	switch {
+	case apierrors.IsNotFound(err):
 		return false, nil
+	case err != nil:
+		return false, err
 	}
-	return err == nil, err
+	s.sight(namespace, now)
+	return true, nil
 }
 
 // Usable reports whether the Secret of namespace was complete when last seen.
@@ -152,6 +163,7 @@ func (s *Secrets) attempt(ctx context.Context, namespace *corev1.Namespace, want
 		maps.Copy(want, made)
 	}
 	changed := complete(secret, want)
+	changed = s.Rotation.rotateKeys(time.Now(), secret) || changed
 	switch {
 	case missing:
 		return s.Client.CreateSecret(ctx, secret)
@@ -189,7 +201,7 @@ func complete(secret *corev1.Secret, want map[string][]byte) bool {
 		secret.Data = map[string][]byte{}
 	}
 	if len(secret.Data[k8s.SecretTokenKeys]) == 0 {
-		secret.Data[k8s.SecretTokenKeys] = []byte(base64.StdEncoding.EncodeToString(keyring.Generate()))
+		secret.Data[k8s.SecretTokenKeys] = []byte(freshKey())
 		changed = true
 	}
 	for name, value := range want {

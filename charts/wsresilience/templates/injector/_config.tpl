@@ -25,6 +25,9 @@ clientNames: {{ toJson . }}
 {{- end }}
 secrets:
   managed: {{ .Values.secrets.managed }}
+  {{- if .Values.secrets.managed }}
+  keyRotation: {{ .Values.secrets.keyRotation }}
+  {{- end }}
   {{- if and $operator .Values.nats.bundled.enabled }}
   natsURL: nats://{{ include "wsresilience.nats" . }}.{{ .Release.Namespace }}.svc:4222
   {{- else if and .Values.secrets.managed $natsSecret }}
