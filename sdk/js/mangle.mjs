@@ -49,3 +49,33 @@ export async function internalNames(source, declared) {
   }
   return [...own].filter((name) => !taken.has(name) && name.length > 1).sort();
 }
+
+/** A line that begins something at the top of a module. */
+const TOP = /^(?=\S)/m;
+
+/** First those that are in most scripts anyway, which then compress better. */
+const LETTERS = [..."aeiounrstlcdmpfghbvwykxjqzABCDEFGHIJKLMNOPQRSTUVWXYZ"];
+
+/**
+ * Returns a short name for each of `names`. Those that are declared together, by one type or in one function, have
+ * different ones; others share letters, the most used ones the first.
+ */
+export async function shortNames(source, names) {
+  const uses = new Map(names.map((name) => [name, 0]));
+  const together = new Map(names.map((name) => [name, new Set()]));
+  for (const text of await read(source, (name) => !ON_DISK.test(name))) {
+    const code = text.replace(COMMENT, "");
+    for (const [word] of code.matchAll(WORD)) if (uses.has(word)) uses.set(word, uses.get(word) + 1);
+    for (const part of code.split(TOP)) {
+      const members = [...part.matchAll(MEMBER)].map(([, name]) => name).filter((name) => uses.has(name));
+      for (const name of members)
+        for (const other of members) if (other !== name) together.get(name).add(other);
+    }
+  }
+  const short = {};
+  for (const name of [...names].sort((a, b) => uses.get(b) - uses.get(a) || (a < b ? -1 : 1))) {
+    const taken = new Set([...together.get(name)].map((other) => short[other]));
+    short[name] = LETTERS.find((letter) => !taken.has(letter));
+  }
+  return short;
+}

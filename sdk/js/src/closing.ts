@@ -10,11 +10,11 @@ export const MAX_CLOSE_WAIT = 5000;
 
 /** Starts the close by the page. Before `open` it ends the session at once. */
 export function close(m: Machine, now: number, code: number, reason: string): void {
-  if (m.state === "closed") {
+  if (m.stage === "closed") {
     return;
   }
-  m.closing ??= { code, reason, local: true, remote: false };
-  m.closing.local = true;
+  m.ending ??= { code, reason, byPage: true, byPeer: false };
+  m.ending.byPage = true;
   m.closeDeadline = m.plain ? NEVER : now + MAX_CLOSE_WAIT; // browsers limit the wait of a plain socket
   setState(m, "closing");
   if (!m.opened) {
@@ -32,12 +32,12 @@ export function closeReceived(
   code: number,
   reason: string,
 ): void {
-  if (m.closing?.local && connection.closeSent) {
+  if (m.ending?.byPage && connection.closeSent) {
     end(m, code, reason); // each side has sent CLOSE, and all data came before
     return;
   }
-  m.closing ??= { code, reason, local: false, remote: true };
-  m.closing.remote = true;
+  m.ending ??= { code, reason, byPage: false, byPeer: true };
+  m.ending.byPeer = true;
   m.closeDeadline = now + MAX_CLOSE_WAIT;
   setState(m, "closing");
 }
@@ -47,7 +47,7 @@ export function closeReceived(
  * more. The sidecar answers it, or closes the connection if its own came first.
  */
 export function closeMessage(m: Machine, now: number, connection: Connection): Data | null {
-  if (!m.closing || connection !== m.current || !(m.closing.remote || m.out.idle)) {
+  if (!m.ending || connection !== m.current || !(m.ending.byPeer || (m.out.idle && !m.restoring))) {
     return null;
   }
   connection.closeSent = true;
@@ -55,5 +55,5 @@ export function closeMessage(m: Machine, now: number, connection: Connection): D
     return null; // the driver closes the socket
   }
   m.closeDeadline = now + MAX_CLOSE_WAIT;
-  return encodeClose(m.closing.code, m.closing.reason);
+  return encodeClose(m.ending.code, m.ending.reason);
 }

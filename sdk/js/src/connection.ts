@@ -3,16 +3,10 @@ import type { Transport } from "./options.ts";
 /** What a handshake offers to resume (PROTOCOL §2.1). */
 export interface Resume {
   readonly token: string;
-  readonly received: number;
+  readonly lastIn: number;
   readonly next: number;
   /** Number of the handshake: a late one does not supersede a newer one (PROTOCOL §8.1). */
   readonly dial: number;
-}
-
-/** Why a connection ended: a close code, 1006 if it broke. */
-export interface Closed {
-  readonly code: number;
-  readonly reason: string;
 }
 
 /** The machine's state of one connection, from the dial on. */
@@ -26,9 +20,9 @@ export class Connection {
   /** WELCOME came, or there is no sidecar. */
   welcomed = false;
   /** What was offered; undefined for a new session. */
-  resume?: Resume | undefined;
+  offered?: Resume | undefined;
   /** When the dial started, then when the handshake ended, then when WELCOME came. */
-  since: number;
+  startedAt: number;
   /** When a message came last. */
   lastReceived: number;
   /** By when a message must come after a probe; 0: none was made. */
@@ -51,10 +45,10 @@ export class Connection {
   restoredDue = 0;
   /** CLOSE was sent here. */
   closeSent = false;
-  /** Set when the connection has ended for the machine: its socket is to be closed. */
-  closed: Closed | null = null;
+  /** Set when the connection has ended for the machine: the code that its socket is to be closed with. */
+  endCode = 0;
 
   constructor(now: number) {
-    this.since = this.lastReceived = now;
+    this.startedAt = this.lastReceived = now;
   }
 }

@@ -3,13 +3,14 @@ import type { Connection } from "./connection.ts";
 import { NEVER } from "./inbox.ts";
 import { dispatched, receive } from "./incoming.ts";
 import type { Keep, Keeper } from "./keeper.ts";
-import { type AppMessage, drop, end, Machine } from "./machine.ts";
+import { type AppMessage, drop, end, Machine, type Restore } from "./machine.ts";
 import { isHidden, isOffline, reachable, watch } from "./network.ts";
 import { isOwn, offer as subprotocols } from "./offer.ts";
 import type { Fresh, Settings, Transport, WebSocketConstructor } from "./options.ts";
-import type { Receipt } from "./outbox.ts";
+import type { Entry, Receipt } from "./outbox.ts";
 import { nextMessage } from "./outgoing.ts";
 import { attach, attachPlain, beginDial, broken, offer, thaw, wake, wantDial } from "./redial.ts";
+import { failure } from "./standard.ts";
 import type { Data } from "./store.ts";
 import { tick } from "./timing.ts";
 import { byteLength } from "./utf8.ts";
@@ -54,10 +55,11 @@ const clock = () => performance.timeOrigin + performance.now();
  * the page's own calls.
  */
 export class Driver {
-  readonly machine: Machine;
+  readonly core: Machine;
   /** The URL that was dialled, serialised; "" until it is known. */
-  url = "";
-  extensions = "";
+  address = "";
+  /** The extensions. */
+  agreed = "";
 
   readonly #target: Target;
   readonly #settings: Settings;
@@ -79,14 +81,14 @@ export class Driver {
 
   /** Throws what the transport's constructor throws, if `target` consists of values. */
   constructor({ url, protocols }: Target, settings: Settings, act: (output: Event | AppMessage) => void) {
-    this.machine = new Machine(settings, Math.random);
+    this.core = new Machine(settings, Math.random);
     this.#target = {
       url: isValue(url) ? `${url}` : url,
       protocols: isValue(protocols) ? list(protocols) : protocols,
     };
     this.#settings = settings;
     this.#dispatch = act;
-    this.#keeper = (settings.persist as Keep | undefined)?.(this.machine, (change) => this.#perform(change));
+    this.#keeper = (settings.persist as Keep | undefined)?.(this.core, (change) => this.#perform(change));
     this.#flush();
     this.#unwatch = watch(
       () => this.#perform(wake),
@@ -96,19 +98,30 @@ export class Driver {
   }
 
   /** Bytes that were not yet given to the network. */
-  get buffered(): number {
-    const { out, current: connection, plain } = this.machine;
+  get unsent(): number {
+    const { out, current: connection, plain } = this.core;
     // The transport also holds control messages, which do not count.
-    const sent = plain ? NEVER : out.bytes - out.queued;
+    const sent = plain ? NEVER : out.unackedBytes - out.queued;
     return out.queued + Math.min(connection?.socket?.bufferedAmount ?? 0, sent);
   }
 
-  send(data: Data | Blob, size: number, receipt?: Receipt): void {
-    const { out } = this.machine;
-    const entry = out.push(data, size, receipt);
+  /** Sends a message, as a part of `restore` if one is given or all that is sent belongs to one. */
+  send(data: Data | Blob, size: number, receipt?: Receipt, restore?: Restore): void {
+    const { out, restoring: begun } = this.core;
+    const early = begun?.takesAll;
+    const part = restore ?? (early ? begun : null);
+    const entries: Partial<Entry>[] = restore?.peer
+      ? [{ data, receipt }]
+      : out.push(data, size, receipt, early, part === begun && !part?.peer);
+    const entry = entries[0] as Entry;
+    part?.toSend.push(entry);
     const ready = (bytes: Data) => {
       entry.data = bytes;
-      this.#keeper?.put(entry.position, bytes);
+      for (const { pos, data } of entries) {
+        if (pos !== undefined) {
+          this.#keeper?.put(pos, data as Data);
+        }
+      }
       this.#flush();
     };
     if (!(data instanceof Blob)) {
@@ -122,24 +135,46 @@ export class Driver {
   }
 
   close(code: number, reason: string): void {
-    close(this.machine, clock(), code, reason);
+    close(this.core, clock(), code, reason);
     this.#flush();
+  }
+
+  /** The page has restored the app's context, or cannot. A restore that was cut short begins anew by itself. */
+  restored(restore: Restore, failed: boolean): void {
+    const machine = this.core;
+    restore.takesAll = false;
+    restore.finished = true;
+    if (restore === machine.restoring) {
+      if (failed && !restore.peer?.endCode) {
+        this.#end(CODE.restart, "adopt failed"); // what waits is not for an app that does not know whose it is
+      } else if (!restore.peer) {
+        machine.restoring = machine.out.last = null;
+      }
+    }
+    this.#flush();
+  }
+
+  /** Ends the session at once, and tells the sidecar. */
+  #end(code: number, reason: string): void {
+    const machine = this.core;
+    machine.current?.socket?.send(encodeClose(code === CODE.abnormal ? CODE.normal : code, reason));
+    end(machine, code, reason);
   }
 
   // What is pending.
 
   /** Changes the machine, dispatches its outputs, and performs what is pending. */
   #perform(change?: (machine: Machine, now: number) => void, late = 0): void {
-    change?.(this.machine, clock());
+    change?.(this.core, clock());
     if (this.#dispatching) {
       return; // called by a listener of the page: the loop below goes on
     }
     this.#dispatching = true;
     try {
-      for (let o: Event | AppMessage | undefined; (o = this.machine.outputs.shift()); ) {
+      for (let o: Event | AppMessage | undefined; (o = this.core.forPage.shift()); ) {
         if (!(o instanceof Event)) {
           this.#dispatch(o);
-          dispatched(this.machine, clock(), o.seq, o.data.length, isHidden() ? 0 : ACK_DELAY);
+          dispatched(this.core, clock(), o.seq, o.data.length, isHidden() ? 0 : ACK_DELAY);
         } else if (o.type !== "open" || !this.#noProtocolChosen()) {
           if (o.type === "reset") {
             this.#keeper?.clear(); // before the page's listener, which may send what is for the next session
@@ -155,18 +190,17 @@ export class Driver {
 
   /** The handshake has failed if the app chose none of the subprotocols that it was offered (WHATWG). */
   #noProtocolChosen(): boolean {
-    const { plain, current: connection, protocol } = this.machine;
-    const fails = this.#hasProtocols && !plain && !protocol;
+    const { plain, appProtocol } = this.core;
+    const fails = this.#hasProtocols && !plain && !appProtocol;
     if (fails) {
-      connection?.socket?.send(encodeClose(CODE.normal, ""));
-      end(this.machine, CODE.abnormal, "");
+      this.#end(CODE.abnormal, "");
     }
     return fails;
   }
 
   /** Performs what is pending, except outputs, which are dispatched in a task of our own. */
   #flush(late = 0): void {
-    const { machine } = this;
+    const machine = this.core;
     if (this.#dispatching) {
       return;
     }
@@ -188,11 +222,11 @@ export class Driver {
     for (const connection of this.#connections) {
       this.#service(connection);
     }
-    if (machine.state === "closed") {
+    if (machine.stage === "closed") {
       this.#unwatch?.();
       this.#keeper?.close();
     }
-    this.#armTimer(machine.outputs.length ? 0 : at);
+    this.#armTimer(machine.forPage.length ? 0 : at);
   }
 
   #armTimer(at: number): void {
@@ -213,7 +247,7 @@ export class Driver {
 
   /** As with any WebSocket, the app is told that the page went away, unless the session is saved for the next one. */
   #pageGone(): void {
-    if (!this.machine.durable && !this.machine.plain) {
+    if (!this.core.durable && !this.core.plain) {
       this.close(CODE.goingAway, "");
     }
   }
@@ -221,11 +255,11 @@ export class Driver {
   // Connections.
 
   #dial(): void {
-    const { machine } = this;
+    const machine = this.core;
     const { url, protocols } = this.#target;
     // What the browser says may be wrong, with a VPN for instance, so it is tried all the same, slowly.
     const later = Math.max(machine.lostAt, this.#dialled) + OFFLINE_WAIT;
-    if (clock() < later && !machine.closing && isOffline(this.url)) {
+    if (clock() < later && !machine.ending && isOffline(this.address)) {
       machine.dialAt = later;
       return;
     }
@@ -234,36 +268,41 @@ export class Driver {
     this.#connections.add(connection);
     const ask = this.#failures >= PROBE_FROM && this.#failures % DIAL_EVERY > 0;
     // Only in the constructor can values throw that are not valid, and it does not wait for a disk.
-    if (!this.url && !this.#settings.persist && isValue(url) && isValue(protocols)) {
+    if (!this.address && !this.#settings.persist && isValue(url) && isValue(protocols)) {
       this.#connect(connection, url, protocols);
     } else {
-      this.#prepare(connection, ask).catch((e) => this.#dialFailed(connection, `${e}`));
+      this.#prepare(connection, ask);
     }
   }
 
   async #prepare(connection: Connection, ask: boolean): Promise<void> {
-    const [url, protocols] = await Promise.all([fresh(this.#target.url), fresh(this.#target.protocols)]);
-    if (ask) {
-      await reachable(this.url);
-    }
-    if (!connection.closed) {
-      this.#connect(connection, url, protocols);
+    try {
+      const [url, protocols] = await Promise.all([fresh(this.#target.url), fresh(this.#target.protocols)]);
+      if (ask) {
+        await reachable(this.address);
+      }
+      if (!connection.endCode) {
+        this.#connect(connection, url, protocols);
+      }
+    } catch (error) {
+      console.warn(error); // of a function of the page's, perhaps: nothing else tells it
+      this.#dialFailed(connection);
     }
   }
 
   #connect(connection: Connection, url: string | URL, app: string | string[]): void {
     const { adopt, webSocket = globalThis.WebSocket as WebSocketConstructor | undefined } = this.#settings;
     if (!webSocket) {
-      throw new Error("wsresilience: pass option webSocket");
+      throw failure("NotSupportedError", "pass option webSocket");
     }
     const protocols = list(app);
     this.#hasProtocols = !!protocols.length;
-    offer(this.machine, connection);
+    offer(this.core, connection);
     const resilient = connection.refusals < REFUSALS;
-    const offered = resilient ? subprotocols(protocols, !!adopt, connection.resume) : protocols;
+    const offered = resilient ? subprotocols(protocols, !!adopt, connection.offered) : protocols;
     const socket = new webSocket(`${url}`, offered);
     connection.socket = socket;
-    this.url = socket.url;
+    this.address = socket.url;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#perform(() => this.#opened(connection, socket));
     socket.onmessage = ({ data }: { data: string | ArrayBuffer }) =>
@@ -274,55 +313,55 @@ export class Driver {
     socket.onclose = ({ code, reason, wasClean }: CloseEvent) => {
       if (connection.opened) {
         this.#perform((m, now) => broken(m, now, connection, code, reason, wasClean));
-      } else if (!resilient || connection.resume || this.#speaksWsr) {
-        this.#dialFailed(connection, reason);
+      } else if (!resilient || connection.offered || this.#speaksWsr) {
+        this.#dialFailed(connection);
       } else {
         // PROTOCOL §2.3: browsers fail a connection if the server chose no subprotocol, as most servers do.
         // Functions are asked anew: what they told may be good for one handshake.
         connection.refusals++;
-        this.#prepare(connection, false).catch((e) => this.#dialFailed(connection, `${e}`));
+        this.#prepare(connection, false);
       }
     };
   }
 
   #opened(connection: Connection, { protocol, extensions }: Transport): void {
-    const { machine } = this;
+    const machine = this.core;
     this.#failures = 0;
-    this.extensions ||= extensions;
+    this.agreed ||= extensions;
     if (protocol === SUBPROTOCOL) {
       this.#speaksWsr = true;
       attach(machine, clock(), connection);
-    } else if (connection.resume) {
+    } else if (connection.offered) {
       // Another server, perhaps during a roll-out. The next may be a sidecar.
-      drop(machine, clock(), connection, CODE.normal, "no sidecar");
+      drop(machine, clock(), connection, CODE.normal);
     } else {
       console.info("wsresilience: no sidecar");
       attachPlain(machine, clock(), connection, isOwn(protocol) ? "" : protocol);
     }
   }
 
-  #dialFailed(connection: Connection, reason: string): void {
+  #dialFailed(connection: Connection): void {
     this.#failures++;
-    this.#perform((m, now) => broken(m, now, connection, CODE.abnormal, reason, false));
+    this.#perform((m, now) => broken(m, now, connection, CODE.abnormal, "", false));
   }
 
   #service(connection: Connection): void {
     const { socket } = connection;
-    const { plain, closing } = this.machine;
-    if (connection.closed) {
+    const { plain, ending } = this.core;
+    if (connection.endCode) {
       // Browsers may need minutes to notice that a socket is dead, so its end is not waited for.
       this.#connections.delete(connection);
       if (socket) {
         socket.onopen = socket.onmessage = socket.onclose = null;
-        closeSocket(socket, connection.closed.code, connection.closed.reason);
+        closeSocket(socket, connection.endCode, "");
       }
     } else if (connection.opened && socket?.readyState === 1) {
       // Once it is closing, `onclose` follows.
-      for (let data: Data | null; (data = nextMessage(this.machine, clock(), connection)) !== null; ) {
+      for (let data: Data | null; (data = nextMessage(this.core, clock(), connection)) !== null; ) {
         socket.send(data);
       }
-      if (plain && closing && connection.closeSent) {
-        closeSocket(socket, closing.code, closing.reason);
+      if (plain && ending && connection.closeSent) {
+        closeSocket(socket, ending.code, ending.reason);
       }
     }
   }

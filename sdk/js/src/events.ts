@@ -12,8 +12,11 @@ import type { Data } from "./store.ts";
  */
 export type State = "connecting" | "connected" | "reconnecting" | "closing" | "closed";
 
-/** Why the app's socket behind a session is a new one (PROTOCOL §4.2). */
-export type AdoptReason = "drained" | "owner_lost" | "app_restarted" | "owed";
+/**
+ * Why the app's socket behind a session is a new one (PROTOCOL §4.2). `renewed`: after `reset` a new session has
+ * begun, as the option `newSessionAfterReset` wants it.
+ */
+export type AdoptReason = "drained" | "owner_lost" | "app_restarted" | "owed" | "renewed";
 
 /**
  * Why a session is lost. The first four are the sidecar's verdict (PROTOCOL §4.8), the others are concluded

@@ -13,7 +13,7 @@ export const NEVER = 1 / 0;
  */
 export class Inbox {
   /** Last message that was dispatched. */
-  received = 0;
+  lastIn = 0;
   /** When an ack is due. */
   due = NEVER;
 
@@ -21,13 +21,13 @@ export class Inbox {
   #bytes = 0;
 
   start(position: number): void {
-    this.received = position;
+    this.lastIn = position;
     this.acknowledged(position);
   }
 
   /** Notes that message `seq` was dispatched; its ack may wait for others until `by`. */
   dispatched(now: number, seq: number, size: number, by: number): void {
-    this.received = seq;
+    this.lastIn = seq;
     this.#bytes += size;
     const full = distance(this.#acked, seq) >= ACK_MESSAGES || this.#bytes >= ACK_BYTES;
     this.due = Math.min(this.due, full ? now : by);
@@ -36,7 +36,7 @@ export class Inbox {
   /** Notes that what is up to `seq` was acknowledged. */
   acknowledged(seq: number): void {
     this.#acked = seq;
-    if (seq === this.received) {
+    if (seq === this.lastIn) {
       this.#bytes = 0;
       this.due = NEVER;
     }

@@ -10,7 +10,7 @@ import { CODE, type Control, decode, isMagic, TYPE, WireError } from "./wire.ts"
 
 /** Handles a message from a connection. */
 export function receive(m: Machine, now: number, connection: Connection, data: Data): void {
-  if (connection.closed) {
+  if (connection.endCode) {
     return;
   }
   connection.lastReceived = now;
@@ -26,22 +26,22 @@ export function receive(m: Machine, now: number, connection: Connection, data: D
     if (!(e instanceof WireError)) {
       throw e;
     }
-    drop(m, now, connection, CODE.violation, e.message, true);
+    drop(m, now, connection, CODE.violation, true);
   }
 }
 
 /** Handles a message of the app. */
 function appMessage(m: Machine, now: number, connection: Connection, data: Data): void {
   if (!connection.welcomed) {
-    if (connection.resume) {
-      throw new WireError("no WELCOME");
+    if (connection.offered) {
+      throw new WireError();
     }
     attachPlain(m, now, connection, ""); // PROTOCOL §2.3
   }
   connection.lastSeq = add(connection.lastSeq, 1);
   // Any other came before on another connection: while a client moves, two are open.
-  if (m.plain || less(m.in.received, connection.lastSeq)) {
-    m.outputs.push({ data, seq: connection.lastSeq });
+  if (m.plain || less(m.in.lastIn, connection.lastSeq)) {
+    m.forPage.push({ data, seq: connection.lastSeq });
   }
 }
 
@@ -58,14 +58,14 @@ function control(m: Machine, now: number, connection: Connection, c: Control): v
   } else if (c.type === TYPE.reset && !connection.welcomed) {
     reset(m, now, connection, c.reason, c.status);
   } else if (c.type === TYPE.reset || !connection.welcomed) {
-    throw new WireError("out of place");
+    throw new WireError();
   } else if (c.type === TYPE.escaped) {
     appMessage(m, now, connection, c.data);
   } else if (c.type === TYPE.ack) {
     acked(m, now, c.seq);
   } else if (c.type === TYPE.heartbeat || c.type === TYPE.heartbeatAck) {
     if (c.sent !== connection.lastSeq) {
-      throw new WireError("wrong sent");
+      throw new WireError();
     }
     acked(m, now, c.ack);
     const seq = parsePayload(c.payload);
@@ -76,8 +76,8 @@ function control(m: Machine, now: number, connection: Connection, c: Control): v
     }
   } else if (c.type === TYPE.goAway) {
     // PROTOCOL §4.6: at a random time, so that all clients do not move at once.
-    if (connection === m.current && !m.next) {
-      m.dialAt = now + m.random() * c.delayMillis;
+    if (connection === m.current && !m.dialling) {
+      m.dialAt = now + m.chance() * c.delayMillis;
     }
   } else if (c.type === TYPE.close) {
     closeReceived(m, now, connection, c.code, c.reason);
@@ -85,13 +85,13 @@ function control(m: Machine, now: number, connection: Connection, c: Control): v
 }
 
 function acked(m: Machine, now: number, seq: number): void {
-  const before = m.out.acked;
+  const before = m.out.ackedTo;
   if (!m.out.ack(seq)) {
-    throw new WireError("wrong ack");
+    throw new WireError();
   }
-  if (m.out.acked !== before) {
+  if (m.out.ackedTo !== before) {
     m.saveDue ||= m.durable; // acknowledged messages are deleted from the disk
-    if (m.closing?.local) {
+    if (m.ending?.byPage) {
       m.closeDeadline = now + MAX_CLOSE_WAIT; // the rest is still being delivered
     }
   }

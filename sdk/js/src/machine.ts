@@ -1,9 +1,9 @@
 import { Backoff } from "./backoff.ts";
 import type { Connection } from "./connection.ts";
-import { type LostReason, makeEvent, type State } from "./events.ts";
+import { type AdoptReason, type LostReason, makeEvent, type State } from "./events.ts";
 import { Inbox, NEVER } from "./inbox.ts";
 import type { Settings } from "./options.ts";
-import { Outbox } from "./outbox.ts";
+import { type Entry, Outbox } from "./outbox.ts";
 import type { Data } from "./store.ts";
 import { CODE } from "./wire.ts";
 
@@ -24,12 +24,26 @@ export interface AppMessage {
   readonly seq: number;
 }
 
+/** What restores the context of a fresh app socket, ahead of all that waits for it (PROTOCOL §8.6). */
+export interface Restore {
+  /** Where the sidecar waits for RESTORED; null: the session is new, and what restores is data like any other. */
+  readonly peer: Connection | null;
+  /** What tells the page to begin. */
+  readonly told: Event;
+  /** What is to be sent as RESTORE. */
+  readonly toSend: Pick<Entry, "data" | "receipt">[];
+  /** All that the page sends belongs to it. */
+  takesAll: boolean;
+  /** The page has sent all. */
+  finished: boolean;
+}
+
 /** The state of the session's close (PROTOCOL §7). */
 export interface Closing {
   readonly code: number;
   readonly reason: string;
-  local: boolean;
-  remote: boolean;
+  byPage: boolean;
+  byPeer: boolean;
 }
 
 /**
@@ -37,30 +51,32 @@ export interface Closing {
  * timer and reads no clock; all times are in ms on one monotonic clock.
  *
  * Its driver feeds it what happens (incoming.ts, redial.ts, closing.ts, saving.ts) and then performs what is
- * pending, in this order: it dispatches `outputs`, from the first; calls `tick`, which returns when to call it
- * again; saves the state if `saveDue`; closes the sockets of connections that are `closed`; sends what
+ * pending, in this order: it dispatches `forPage`, from the first; calls `tick`, which returns when to call it
+ * again; saves the state if `saveDue`; closes the sockets of connections that have an `endCode`; sends what
  * `nextMessage` returns for the others; dials if `wantDial`.
  */
 export class Machine {
   readonly settings: Settings;
-  readonly random: () => number;
+  readonly chance: () => number;
   readonly backoff: Backoff;
   readonly out = new Outbox();
   readonly in = new Inbox();
-  readonly outputs: (Event | AppMessage)[] = [];
+  readonly forPage: (Event | AppMessage)[] = [];
 
-  state: State = "connecting";
+  stage: State = "connecting";
   /** `open` was dispatched. */
   opened = false;
   /** There is no sidecar. */
   plain = false;
-  closing: Closing | null = null;
+  ending: Closing | null = null;
   closeDeadline = NEVER;
 
   /** The connection in use; null while detached. */
   current: Connection | null = null;
   /** One that was dialled and is not welcomed yet. */
-  next: Connection | null = null;
+  dialling: Connection | null = null;
+  /** Not null: what waits for the app goes on waiting. It outlives its connection, on which RESTORED was not sent. */
+  restoring: Restore | null = null;
   /** Attempts since one was answered with `wsr.v1` and without WELCOME; 0: there was none. */
   unwelcomed = 0;
   /** When to dial next. */
@@ -68,16 +84,16 @@ export class Machine {
   /** When `current` was lost. */
   lostAt = 0;
   /** When the sidecar will have ended the session, while detached. */
-  expires = NEVER;
+  expiresAt = NEVER;
 
   // From the last WELCOME.
-  token = "";
+  resumeToken = "";
   /** Handshakes that offered a token. */
-  dials = 0;
+  handshakes = 0;
   session = "";
-  epoch = 0;
-  protocol = "";
-  interval = 0;
+  ownerEpoch = 0;
+  appProtocol = "";
+  beatInterval = 0;
   ttl = 0;
   maxMessage = NEVER;
 
@@ -88,32 +104,34 @@ export class Machine {
   saveDue = false;
   /** Nothing may be sent: the new token, or the position that a resume is to claim, is not on disk yet. */
   blocked = false;
-  /** `in.received` as it is on disk. */
+  /** `in.lastIn` as it is on disk. */
   savedReceived = 0;
 
   constructor(settings: Settings, random: () => number) {
     this.settings = settings;
-    this.random = random;
+    this.chance = random;
     this.backoff = new Backoff(settings.reconnectDelay, settings.maxReconnectDelay, random);
   }
 }
 
 /** Adds an event to the outputs. */
-export function emit(m: Machine, type: string, fields?: object): void {
-  m.outputs.push(makeEvent(type, fields));
+export function emit(m: Machine, type: string, fields?: object): Event {
+  const event = makeEvent(type, fields);
+  m.forPage.push(event);
+  return event;
 }
 
 /** Changes the state. */
 export function setState(m: Machine, state: State): void {
-  if (state !== m.state) {
-    emit(m, "statechange", { state, previous: m.state });
-    m.state = state;
+  if (state !== m.stage) {
+    emit(m, "statechange", { state, previous: m.stage });
+    m.stage = state;
   }
 }
 
 /** The socket is open, or works again. */
 export function connected(m: Machine): void {
-  if (!m.closing) {
+  if (!m.ending) {
     setState(m, "connected");
   }
   if (!m.opened) {
@@ -122,9 +140,33 @@ export function connected(m: Machine): void {
   }
 }
 
+/**
+ * Tells the page that the session goes on; with a reason, that the app's socket is a new one. If it restores the
+ * context by a function, what was not sent yet waits until that is done.
+ */
+export function goesOn(
+  m: Machine,
+  connection: Connection | null,
+  reason: AdoptReason | undefined,
+  away: number,
+): void {
+  const { adopt } = m.settings;
+  const event = emit(m, reason ? "adopted" : "resumed", { reason, away });
+  // PROTOCOL §8.6: each adoption is answered with one RESTORED; one that comes on top of another cancels it.
+  if (reason && adopt) {
+    if (connection && (adopt === true || m.restoring?.peer === connection)) {
+      connection.restoredDue++;
+    }
+    if (adopt !== true) {
+      m.restoring = { peer: connection, told: event, toSend: [], takesAll: false, finished: false };
+      m.out.hold();
+    }
+  }
+}
+
 /** Ends the session. */
 export function end(m: Machine, code: number, reason: string, clean = code !== CODE.abnormal): void {
-  if (m.state === "closed") {
+  if (m.stage === "closed") {
     return;
   }
   m.out.fail("closed");
@@ -138,16 +180,16 @@ export function end(m: Machine, code: number, reason: string, clean = code !== C
 
 /** Handles that the session cannot be resumed: after `reset`, it ends or a new one starts. */
 export function lost(m: Machine, now: number, reason: LostReason, status = 0): void {
-  const { closing } = m;
-  if (m.state === "closed") {
+  const { ending } = m;
+  if (m.stage === "closed") {
     return;
   }
-  if (closing && (closing.remote || !m.out.unacked)) {
-    end(m, closing.code, closing.reason); // nothing is missing
+  if (ending && (ending.byPeer || !m.out.unacked)) {
+    end(m, ending.code, ending.reason); // nothing is missing
     return;
   }
   emit(m, "reset", { reason, status, unacknowledged: m.out.fail(reason) });
-  if (closing || (m.opened && !m.settings.newSessionAfterReset)) {
+  if (ending || (m.opened && !m.settings.newSessionAfterReset)) {
     end(m, reason === "superseded" ? CODE.superseded : CODE.reset, `session lost: ${reason}`, false);
     return;
   }
@@ -156,56 +198,49 @@ export function lost(m: Machine, now: number, reason: LostReason, status = 0): v
   if (m.opened) {
     setState(m, "reconnecting");
   }
-  m.token = "";
+  m.resumeToken = "";
   m.blocked = m.saveDue = false;
-  m.expires = NEVER;
+  m.expiresAt = NEVER;
   m.out.rebase(0, NEVER);
   m.dialAt = now;
 }
 
 function dropAll(m: Machine): void {
-  for (const connection of [m.current, m.next]) {
+  for (const connection of [m.current, m.dialling]) {
     if (connection) {
-      connection.closed ??= { code: CODE.normal, reason: "" };
+      connection.endCode ||= CODE.normal;
     }
   }
-  m.current = m.next = null;
+  m.current = m.dialling = m.restoring = null;
 }
 
 /** Ends a connection. `fault`: the peer did what it is likely to do again, so the next dial waits. */
-export function drop(
-  m: Machine,
-  now: number,
-  connection: Connection,
-  code: number,
-  reason: string,
-  fault = false,
-): void {
-  if (connection.closed) {
+export function drop(m: Machine, now: number, connection: Connection, code: number, fault = false): void {
+  if (connection.endCode) {
     return;
   }
-  connection.closed = { code, reason };
-  if (connection === m.next) {
-    m.next = null;
+  connection.endCode = code;
+  if (connection === m.dialling) {
+    m.dialling = null;
     const again = m.unwelcomed && m.unwelcomed++ < MAX_UNWELCOMED;
-    if (m.opened || m.token || m.settings.retryInitialConnect || again) {
+    if (m.opened || m.resumeToken || m.settings.retryInitialConnect || again) {
       m.dialAt = now + m.backoff.next();
     } else {
-      end(m, CODE.abnormal, reason);
+      end(m, CODE.abnormal, "");
     }
   } else {
     m.current = null;
     m.lostAt = now;
-    m.expires = now + m.ttl;
+    m.expiresAt = now + m.ttl;
     m.blocked = m.saveDue = m.durable; // what was received is claimed once it is on disk
-    if (!m.closing) {
+    if (!m.ending) {
       setState(m, "reconnecting");
     }
-    const lived = fault ? 0 : now - connection.since;
+    const lived = fault ? 0 : now - connection.startedAt;
     if (lived >= STABLE) {
       m.backoff.reset();
     }
-    if (!m.next) {
+    if (!m.dialling) {
       m.dialAt = now + m.backoff.next(lived >= MIN_LIFETIME);
     }
   }

@@ -23,7 +23,7 @@ export function watch(awake: () => void, thawed: () => void, gone: () => void): 
 
 /** Whether no dial can succeed: there is no network, and the server is not on this computer. */
 export function isOffline(url: string): boolean {
-  return globalThis.navigator?.onLine === false && !/^wss?:\/\/(localhost|127\.|\[::1])/.test(url);
+  return globalThis.navigator?.onLine === false && !/\/\/(localhost|127\.|\[::1])/.test(url);
 }
 
 /** Whether the page is hidden, so that its timers are throttled. */
@@ -39,6 +39,6 @@ export function isHidden(): boolean {
  */
 export async function reachable(url: string): Promise<void> {
   if (/firefox/i.test(globalThis.navigator?.userAgent)) {
-    await fetch(url.replace("ws", "http"), { method: "HEAD", mode: "no-cors", cache: "no-store" });
+    await fetch(url.replace("ws", "http"), { method: "HEAD", mode: "no-cors" });
   }
 }

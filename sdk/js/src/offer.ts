@@ -16,7 +16,7 @@ export function offer(app: readonly string[], adopt: boolean, resume?: Resume): 
     list.push("wsr.adopt");
   }
   if (resume) {
-    list.push(`wsr.resume.${resume.token}.${resume.received}.${resume.next}.${resume.dial}`);
+    list.push(`wsr.resume.${resume.token}.${resume.lastIn}.${resume.next}.${resume.dial}`);
   }
   return list;
 }

@@ -20,6 +20,15 @@ export interface Transport {
   close(code?: number, reason?: string): void;
 }
 
+/** What `send` takes. */
+export type Sendable = string | ArrayBufferLike | Blob | ArrayBufferView;
+
+/** Restores the app's context: see `adopt`. */
+export type AdoptFunction = (
+  event: AdoptedEvent,
+  send: (data: Sendable) => void,
+) => undefined | Promise<unknown> | unknown;
+
 export type WebSocketConstructor = new (url: string, protocols?: string[]) => Transport;
 
 /** Keeps sessions on disk. `wsresilience/persist` makes it. */
@@ -29,12 +38,21 @@ export type Persistence = (machine: never, perform: never) => unknown;
 export interface Options {
   /**
    * The page handles an app socket that knows nothing of it: the event `adopted`, or this function, which is
-   * called before that event and whose `send`s restore what the app must know (a login, subscriptions).
-   * Should it throw or reject, the socket closes with 1012. Without the option, the
-   * session ends instead, unless the sidecar can restore the context by itself: with 1012 after its pod is
-   * gone, and as the app's socket ended after the app is. Default: false.
+   * called before that event and tells the app what it must know (a login, subscriptions), ahead of all that
+   * waits for it.
+   *
+   * A function with two parameters does so by the second: what is given to that `send` goes first, until the
+   * promise settles, and whatever else the page sends meanwhile waits like the rest. One with less uses
+   * `socket.send`, and all that the page sends until the promise settles goes first.
+   *
+   * If the connection or the app is gone before that, the function is called again when there is another, and what
+   * the first call still says is dropped. Should it throw or reject otherwise, the socket closes with 1012, and what waits is not sent.
+   * With `newSessionAfterReset` it is also called when the new session has begun (`renewed`).
+   *
+   * Without the option, the session ends instead, unless the sidecar can restore the context by itself: with 1012
+   * after its pod is gone, and as the app's socket ended after the app is. Default: false.
    */
-  adopt?: boolean | ((event: AdoptedEvent) => void | Promise<void>);
+  adopt?: boolean | AdoptFunction;
 
   /** After `reset` a new session is started instead of closing. Default: false. */
   newSessionAfterReset?: boolean;

@@ -1,6 +1,6 @@
 import type { Unacknowledged } from "./events.ts";
-import { Fifo } from "./fifo.ts";
 import { add, distance, less, lessEq } from "./serial.ts";
+import { failure } from "./standard.ts";
 import type { Data } from "./store.ts";
 import { SKIPPED } from "./wire.ts";
 
@@ -14,36 +14,42 @@ export interface Receipt {
 }
 
 export interface Entry {
-  position: number;
+  pos: number;
   /** As the page sent it; a Blob waits, with those behind it, until its bytes are here. Null: it was given up. */
   data: Data | Blob | null;
-  size: number;
+  weight: number;
   receipt: Receipt | undefined;
+  /** It was sent while the page restored the app's context, and so as a part of that. */
+  early: boolean;
 }
 
 /**
  * The messages that the sidecar has not acknowledged.
  *
  * Positions inside are its own. A sidecar that adopted the session may count differently (PROTOCOL §8.3);
- * `shift` is what to add for the number on the wire.
+ * `wireShift` is what to add for the number on the wire.
  */
 export class Outbox {
   /** Bytes of all that is not acknowledged. */
-  bytes = 0;
+  unackedBytes = 0;
   /** Bytes of what was never given to a transport. */
   queued = 0;
   /** Bytes that may be in flight, each message counted with its overhead. */
   limit = 0;
-  shift = 0;
+  wireShift = 0;
   /** Position of the last message. */
-  head = 0;
-  acked = 0;
+  lastPos = 0;
+  ackedTo = 0;
   /** Something was sent whose acknowledgement somebody waits for, and nothing that asks for it. */
   asks = false;
   /** Position of the last message that the page before a reload may have sent. */
   inherited = 0;
   /** Position of the last message that was set aside, until the disk has heard of it. */
-  skipped: number | undefined;
+  skippedPos: number | undefined;
+  /** Position of the last message that may be sent, while what follows waits for the app's context to be restored. */
+  last: number | null = null;
+  /** What the page has restored the app's context with since `hold`. */
+  readonly #said = new Set<string>();
   /**
    * A message may be what the peer, or something on the way, refuses (PROTOCOL §9.1): up to this position only
    * one is under way at a time.
@@ -61,53 +67,99 @@ export class Outbox {
    * connection and are not acknowledged, then those to be sent. After a resume with early data the sidecar may
    * acknowledge what was not yet sent on this connection, and that must still be sent (PROTOCOL §8.2).
    */
-  readonly #entries = new Fifo<Entry>();
+  readonly #entries = new Map<number, Entry>();
   #inFlight = 0;
   /** What those cost in the sidecar's window. */
   #flightBytes = 0;
 
   /** Counts the messages from another position: a session starts. */
   rebase(position: number, limit: number): void {
-    this.head = this.acked = this.#sent = this.#highest = this.inherited = this.#suspects = position;
-    this.shift = this.#code = 0;
+    this.lastPos = this.ackedTo = this.#sent = this.#highest = this.inherited = this.#suspects = position;
+    this.wireShift = this.#code = 0;
     this.limit = limit;
-    for (const entry of this.#entries.rest()) {
-      entry.position = this.head = add(this.head, 1);
+    const all = this.#all;
+    this.#entries.clear();
+    this.#append(all);
+  }
+
+  /** Appends entries; those that have a place behind the last one are moved. */
+  #append(entries: Entry[]): void {
+    for (const entry of entries) {
+      entry.pos = this.lastPos = add(this.lastPos, 1);
+      this.#entries.set(entry.pos, entry);
     }
+  }
+
+  get #all(): Entry[] {
+    return [...this.#entries.values()];
+  }
+
+  /** Returns the nth entry from the front, if there is one. */
+  #peek(n = 0): Entry | undefined {
+    const [first] = this.#entries.keys();
+    return this.#entries.get(add(first!, n));
+  }
+
+  /** Holds back what was not sent on this connection, until `last` is null again. */
+  hold(): void {
+    this.last = this.#sent;
+    this.#said.clear();
+  }
+
+  /** Notes that a message goes out as a part of what restores the app's context, and returns it. */
+  restored({ data, receipt }: Pick<Entry, "data" | "receipt">): Data {
+    this.#said.add(`${data}`);
+    receipt?.resolve();
+    return data as Data;
   }
 
   /** Whether every message was given to this connection. */
   get idle(): boolean {
-    return this.#inFlight === this.#entries.length;
+    return this.#inFlight === this.#entries.size;
   }
 
   /** How many messages wait for an acknowledgement. */
   get unacked(): number {
-    return distance(this.acked, this.head);
+    return distance(this.ackedTo, this.lastPos);
   }
 
   /** Whether only one message may be under way: one of several has ended a connection, and it is not known which. */
   get oneByOne(): boolean {
-    return less(this.acked, this.#suspects);
+    return less(this.ackedTo, this.#suspects);
   }
 
   /** The number on the wire of the last message that was sent on this connection. */
   get sentSeq(): number {
-    return add(this.#sent, this.shift);
+    return add(this.#sent, this.wireShift);
   }
 
   /** The number on the wire of the first message that is not acknowledged. */
   get nextSeq(): number {
-    return add(this.acked, this.shift + 1);
+    return add(this.ackedTo, this.wireShift + 1);
   }
 
-  /** Appends a message. */
-  push(data: Data | Blob | null, size: number, receipt?: Receipt): Entry {
-    const entry = { position: (this.head = add(this.head, 1)), data, size, receipt };
-    this.#entries.push(entry);
-    this.bytes += size;
+  /**
+   * Appends a message; `ahead`: in front of what is held back. Returns its entry, and those that have other places
+   * now.
+   */
+  push(
+    data: Data | Blob | null,
+    size: number,
+    receipt?: Receipt,
+    early = false,
+    ahead = false,
+  ): [Entry, ...Entry[]] {
+    const entries: [Entry, ...Entry[]] = [{ pos: 0, data, weight: size, receipt, early }];
+    const { last } = this;
+    if (ahead && last !== null) {
+      entries.push(...this.#all.filter(({ pos }) => less(last, pos)));
+      this.lastPos = last;
+      this.last = add(last, 1);
+    }
+    this.#append(entries);
+    this.unackedBytes += size;
     this.queued += size;
-    return entry;
+    return entries;
   }
 
   /** Starts a connection whose peer has what is up to `position`, which the page before a reload may have sent. */
@@ -115,12 +167,12 @@ export class Outbox {
     this.#acknowledge(position);
     this.#inFlight = this.#flightBytes = 0;
     for (let entry: Entry | undefined; (entry = this.#upTo(position)); ) {
-      this.#entries.drop();
-      this.queued -= this.hasSent(entry.position) ? 0 : entry.size;
+      this.#entries.delete(entry.pos);
+      this.queued -= this.hasSent(entry.pos) ? 0 : entry.weight;
     }
     this.#sent = position;
     this.#highest = later(this.#highest, position);
-    this.head = later(this.head, position);
+    this.lastPos = later(this.lastPos, position);
   }
 
   /** Whether this page may have sent everything up to `position`. */
@@ -132,9 +184,9 @@ export class Outbox {
   refused(code: number): void {
     if (this.oneByOne) {
       this.#accused = this.#sent;
-      this.#code = less(this.acked, this.#sent) ? code : 0;
+      this.#code = less(this.ackedTo, this.#sent) ? code : 0;
     } else {
-      this.#suspects = later(this.acked, this.#sent);
+      this.#suspects = later(this.ackedTo, this.#sent);
     }
   }
 
@@ -143,47 +195,47 @@ export class Outbox {
    * and the code. Nothing was sent yet on this connection.
    */
   reject(): { data: Data; code: number } | undefined {
-    const entry = this.#entries.peek();
+    const entry = this.#peek();
     const code = this.#code;
     this.#code = 0;
-    if (!code || entry?.position !== this.#accused) {
+    if (!code || entry?.pos !== this.#accused) {
       return;
     }
     const { data, receipt } = entry;
-    receipt?.reject(new DOMException(`wsresilience: deliver: rejected with ${code}`, "DataError"));
-    this.bytes += SKIPPED.length - entry.size;
-    entry.size = SKIPPED.length;
+    receipt?.reject(failure("DataError", `deliver: rejected with ${code}`));
+    this.unackedBytes += SKIPPED.length - entry.weight;
+    entry.weight = SKIPPED.length;
     entry.data = null;
     entry.receipt = undefined;
-    this.skipped = entry.position;
+    this.skippedPos = entry.pos;
     return { data: data as Data, code };
   }
 
   /** Handles an acknowledgement, `seq` being the number on the wire; false: that was not sent. */
   ack(seq: number): boolean {
-    const position = add(seq, -this.shift);
+    const position = add(seq, -this.wireShift);
     if (!this.hasSent(position)) {
       return false;
     }
     this.#acknowledge(position);
     for (let entry: Entry | undefined; this.#inFlight && (entry = this.#upTo(position)); ) {
-      this.#entries.drop();
+      this.#entries.delete(entry.pos);
       this.#inFlight--;
-      this.#flightBytes -= entry.size + MESSAGE_OVERHEAD;
+      this.#flightBytes -= entry.weight + MESSAGE_OVERHEAD;
     }
     return true;
   }
 
   /** Returns the next message for this connection, if the sidecar's window has room; one may always be sent (§5.3). */
   take(): Data | null {
-    const entry = this.#entries.peek(this.#inFlight);
-    if (!entry || entry.data instanceof Blob) {
+    const entry = this.#peek(this.#inFlight);
+    if (!entry || entry.data instanceof Blob || less(this.last ?? this.lastPos, entry.pos)) {
       return null;
     }
-    if (lessEq(entry.position, this.acked)) {
-      this.#entries.drop();
+    if (lessEq(entry.pos, this.ackedTo)) {
+      this.#entries.delete(entry.pos);
     } else {
-      const bytes = this.#flightBytes + entry.size + MESSAGE_OVERHEAD;
+      const bytes = this.#flightBytes + entry.weight + MESSAGE_OVERHEAD;
       if (this.#inFlight && (this.oneByOne || bytes > this.limit)) {
         return null;
       }
@@ -191,41 +243,44 @@ export class Outbox {
       this.#flightBytes = bytes;
     }
     this.asks ||= !!entry.receipt;
-    this.#sent = entry.position;
+    this.#sent = entry.pos;
     if (less(this.#highest, this.#sent)) {
       this.#highest = this.#sent;
-      this.queued -= entry.size;
+      this.queued -= entry.weight;
     }
-    return entry.data ?? SKIPPED;
+    // What has restored the context is not for the app once more. What a restore that was cut short began with, and
+    // the next one did not say again, is.
+    return entry.early && this.#said.has(`${entry.data}`) ? SKIPPED : (entry.data ?? SKIPPED);
   }
 
   /** Empties it: the session is over. Rejects the receipts, and returns what was not acknowledged. */
   fail(why: string): Unacknowledged[] {
-    const left = this.#entries.rest().filter(({ position }) => less(this.acked, position));
+    const left = this.#all.filter(({ pos }) => less(this.ackedTo, pos));
     this.#entries.clear();
-    this.bytes = this.queued = this.#inFlight = this.#flightBytes = 0;
-    return left.flatMap(({ position, data, receipt }) => {
-      receipt?.reject(new DOMException(`wsresilience: deliver: session ${why}`, "AbortError"));
-      return data === null ? [] : { data, sent: lessEq(position, later(this.#highest, this.inherited)) };
+    this.unackedBytes = this.queued = this.#inFlight = this.#flightBytes = 0;
+    this.last = null;
+    return left.flatMap(({ pos, data, receipt }) => {
+      receipt?.reject(failure("AbortError", `deliver: session ${why}`));
+      return data === null ? [] : { data, sent: lessEq(pos, later(this.#highest, this.inherited)) };
     });
   }
 
   /** Returns the nth entry from the front, if it is among those up to `position`. */
   #upTo(position: number, n?: number): Entry | undefined {
-    const entry = this.#entries.peek(n);
-    return entry && lessEq(entry.position, position) ? entry : undefined;
+    const entry = this.#peek(n);
+    return entry && lessEq(entry.pos, position) ? entry : undefined;
   }
 
   /** Notes that what is up to `position` is acknowledged, and resolves the receipts. */
   #acknowledge(position: number): void {
     for (let n = 0, entry: Entry | undefined; (entry = this.#upTo(position, n)); n++) {
-      if (less(this.acked, entry.position)) {
-        this.bytes -= entry.size;
+      if (less(this.ackedTo, entry.pos)) {
+        this.unackedBytes -= entry.weight;
         entry.receipt?.resolve();
       }
     }
-    this.acked = later(this.acked, position);
-    this.#suspects = later(this.#suspects, this.acked);
+    this.ackedTo = later(this.ackedTo, position);
+    this.#suspects = later(this.#suspects, this.ackedTo);
   }
 }
 

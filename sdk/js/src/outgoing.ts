@@ -5,15 +5,15 @@ import { NEVER } from "./inbox.ts";
 import type { Machine } from "./machine.ts";
 import { less } from "./serial.ts";
 import type { Data } from "./store.ts";
-import { encode, encodeAck, encodeBeat, escapeData, isMagic, SKIPPED, TYPE } from "./wire.ts";
+import { encode, encodeAck, encodeBeat, encodeRestore, escapeData, isMagic, SKIPPED, TYPE } from "./wire.ts";
 
 /** Returns what is to be sent on a connection next, or null. */
 export function nextMessage(m: Machine, now: number, connection: Connection): Data | null {
-  if (connection.closed || m.blocked) {
+  if (connection.endCode || m.blocked) {
     return null;
   }
   if (connection.closeSent) {
-    return restored(connection); // the adoption crossed our CLOSE
+    return restored(m, connection); // the adoption crossed our CLOSE
   }
   const message = connection === m.current && !m.plain ? nextControl(m, now, connection) : null;
   if (message) {
@@ -21,7 +21,7 @@ export function nextMessage(m: Machine, now: number, connection: Connection): Da
   }
   // Before WELCOME data may be sent only if the offer said so (PROTOCOL §2.1). After its CLOSE the app does not read.
   const data =
-    (connection === m.current || connection.resume?.next) && !m.closing?.remote ? m.out.take() : null;
+    (connection === m.current || connection.offered?.next) && !m.ending?.byPeer ? m.out.take() : null;
   if (data === null) {
     return closeMessage(m, now, connection);
   }
@@ -41,24 +41,40 @@ function nextControl(m: Machine, now: number, connection: Connection): Data | nu
   } else if (connection.probeDue || (m.out.asks && m.out.idle)) {
     connection.probeDue = m.out.asks = false; // its answer carries the ack
     message = encodeBeat(TYPE.heartbeat, payload(++m.heartbeats, now), m.out.sentSeq, ack);
-  } else if (connection.ackDue || (m.closing && m.in.due < NEVER && ack === m.in.received)) {
+  } else if (connection.ackDue || (m.ending && m.in.due < NEVER && ack === m.in.lastIn)) {
     message = encodeAck(ack); // before CLOSE, of all that came before it (PROTOCOL §7)
   }
   if (message) {
     connection.ackDue = false;
     m.in.acknowledged(ack);
   }
-  return message ?? restored(connection);
+  return message ?? restored(m, connection);
 }
 
-/** Returns the RESTORED that is to be sent next, or null. */
-function restored(connection: Connection): Data | null {
-  return connection.restoredDue && connection.restoredDue-- ? encode(TYPE.restored) : null;
+/** Returns what restores the app's context, and RESTORED behind it (PROTOCOL §8.6), or null. */
+function restored(m: Machine, connection: Connection): Data | null {
+  const { restoring: restore } = m;
+  if (connection.restoredDue) {
+    connection.restoredDue--;
+  } else if (restore?.peer === connection) {
+    const [entry] = restore.toSend;
+    if (entry?.data instanceof Blob || (!entry && !restore.finished)) {
+      return null;
+    }
+    if (entry) {
+      restore.toSend.shift();
+      return encodeRestore(m.out.restored(entry));
+    }
+    m.restoring = m.out.last = null;
+  } else {
+    return null;
+  }
+  return encode(TYPE.restored);
 }
 
 /** The last message that may be acknowledged: a durable session acknowledges only what is on disk. */
 function ackable(m: Machine, connection: Connection): number {
-  const seq = lower(m.in.received, ackLimit(m, connection));
+  const seq = lower(m.in.lastIn, ackLimit(m, connection));
   return m.durable ? lower(m.savedReceived, seq) : seq;
 }
 
@@ -68,7 +84,7 @@ function ackable(m: Machine, connection: Connection): number {
  * claimed, whose position the sidecar could not serve any more (§4.6).
  */
 export function ackLimit(m: Machine, connection: Connection): number {
-  return lower(m.next?.resume?.received ?? connection.lastSeq, connection.lastSeq);
+  return lower(m.dialling?.offered?.lastIn ?? connection.lastSeq, connection.lastSeq);
 }
 
 function lower(a: number, b: number): number {

@@ -1,6 +1,6 @@
 import { Connection } from "./connection.ts";
 import { NEVER } from "./inbox.ts";
-import { connected, drop, end, lost, type Machine } from "./machine.ts";
+import { connected, drop, end, goesOn, lost, type Machine } from "./machine.ts";
 import { CODE } from "./wire.ts";
 
 /** How long a probe after a wake may stay unanswered, in ms: a needless resume costs less than a longer wait. */
@@ -14,28 +14,28 @@ const FAULTS: readonly number[] = [CODE.violation, CODE.protocol, ...REFUSING];
 
 /** Whether to dial now; `beginDial` must follow. A durable session offers no token that is not on disk. */
 export function wantDial(m: Machine, now: number): boolean {
-  return m.state !== "closed" && !m.next && !m.blocked && now >= m.dialAt;
+  return m.stage !== "closed" && !m.dialling && !m.blocked && now >= m.dialAt;
 }
 
 export function beginDial(m: Machine, now: number): Connection {
   m.dialAt = NEVER;
-  m.next = new Connection(now);
-  return m.next;
+  m.dialling = new Connection(now);
+  return m.dialling;
 }
 
 /** Sets what a connection offers, right before its handshake. */
 export function offer(m: Machine, connection: Connection): void {
-  if (m.token) {
+  if (m.resumeToken) {
     // PROTOCOL §2.1: 0 means that no data is sent before WELCOME. While data is sent on the current connection
     // (§4.6), the next number is not known before; nor is it when the page before a reload may have sent more
     // than it saved; nor may any be sent before WELCOME tells whether a message that was refused had arrived after
-    // all. After a wrap the number itself can be 0, and means the same.
-    const next = m.current || !m.opened || m.out.oneByOne ? 0 : m.out.nextSeq;
-    connection.resume = {
-      token: m.token,
-      received: m.durable ? m.savedReceived : m.in.received,
+    // all, or before the app's context is restored (§8.6). After a wrap the number itself can be 0, and means the same.
+    const next = m.current || !m.opened || m.out.oneByOne || m.restoring ? 0 : m.out.nextSeq;
+    connection.offered = {
+      token: m.resumeToken,
+      lastIn: m.durable ? m.savedReceived : m.in.lastIn,
       next,
-      dial: ++m.dials,
+      dial: ++m.handshakes,
     };
     m.saveDue = m.durable; // for the page after a reload, which counts on
     if (m.current) {
@@ -47,16 +47,16 @@ export function offer(m: Machine, connection: Connection): void {
 /** Handles a handshake that a sidecar has answered. */
 export function attach(m: Machine, now: number, connection: Connection): void {
   connection.opened = true;
-  connection.since = connection.lastReceived = now;
-  if (connection.resume?.next) {
-    m.out.restart(m.out.acked);
+  connection.startedAt = connection.lastReceived = now;
+  if (connection.offered?.next) {
+    m.out.restart(m.out.ackedTo);
   }
 }
 
 /** Handles a connection to a server that does not speak `wsr.v1` (PROTOCOL §2.3). */
 export function attachPlain(m: Machine, now: number, connection: Connection, protocol: string): void {
   m.plain = true;
-  m.protocol = protocol;
+  m.appProtocol = protocol;
   m.out.rebase(0, NEVER);
   promote(m, now, connection);
   connected(m);
@@ -65,13 +65,16 @@ export function attachPlain(m: Machine, now: number, connection: Connection, pro
 /** Makes a connection the current one. The one that it replaces has been superseded (PROTOCOL §8.1). */
 export function promote(m: Machine, now: number, connection: Connection): void {
   if (m.current) {
-    m.current.closed = { code: CODE.normal, reason: "moved" };
+    m.current.endCode = CODE.normal;
   }
   m.current = connection;
-  m.next = null;
-  m.expires = NEVER;
+  m.dialling = null;
+  m.expiresAt = NEVER;
   connection.opened = connection.welcomed = true;
-  connection.since = connection.lastReceived = now;
+  connection.startedAt = connection.lastReceived = now;
+  if (m.opened && !connection.offered && m.settings.adopt) {
+    goesOn(m, null, "renewed", now - m.lostAt); // as `newSessionAfterReset` wants it
+  }
 }
 
 /** Handles the end of a connection that was not decided here. */
@@ -83,28 +86,28 @@ export function broken(
   reason: string,
   clean: boolean,
 ): void {
-  const { closing } = m;
-  if (connection.closed) {
+  const { ending } = m;
+  if (connection.endCode) {
     return;
   }
   if (m.plain && connection.welcomed) {
     end(m, code, reason, clean);
   } else if (code === CODE.superseded && connection === m.current && !connection.superseding) {
     lost(m, now, "superseded"); // §8.1: another holder of the token has the session
-  } else if (closing?.remote && connection.closeSent && code !== CODE.abnormal) {
+  } else if (ending?.byPeer && connection.closeSent && code !== CODE.abnormal) {
     // §7: if it broke, our CLOSE is sent again after a resume, since it may not have arrived.
-    end(m, closing.code, closing.reason);
+    end(m, ending.code, ending.reason);
   } else {
-    if (REFUSING.includes(code) && (connection === m.current || connection.resume?.next)) {
+    if (REFUSING.includes(code) && (connection === m.current || connection.offered?.next)) {
       m.out.refused(code);
     }
-    drop(m, now, connection, code, reason, FAULTS.includes(code));
+    drop(m, now, connection, code, FAULTS.includes(code));
   }
 }
 
 /** Handles that the network may have changed, or the computer slept: finds out which connections still work. */
 export function wake(m: Machine, now: number): void {
-  const { current: connection, next } = m;
+  const { current: connection, dialling: next } = m;
   if (m.plain) {
     return;
   }
@@ -113,11 +116,11 @@ export function wake(m: Machine, now: number): void {
     connection.probeDeadline = Math.min(connection.probeDeadline || NEVER, now + PROBE_WAIT);
     return;
   }
-  if (next && m.token && now - next.since > PROBE_WAIT) {
+  if (next && m.resumeToken && now - next.startedAt > PROBE_WAIT) {
     // Browsers make one handshake per host at a time, and this one may never end.
-    drop(m, now, next, CODE.normal, "stuck");
+    drop(m, now, next, CODE.normal);
   }
-  if (!m.next) {
+  if (!m.dialling) {
     m.backoff.reset();
     m.dialAt = now;
   }
@@ -125,9 +128,9 @@ export function wake(m: Machine, now: number): void {
 
 /** Handles the end of a freeze. Browsers close the sockets of a frozen page without an event, so all are dropped. */
 export function thaw(m: Machine, now: number): void {
-  for (const connection of [m.next, m.current]) {
+  for (const connection of [m.dialling, m.current]) {
     if (connection && !m.plain) {
-      drop(m, now, connection, CODE.abnormal, "frozen");
+      drop(m, now, connection, CODE.abnormal);
     }
   }
   wake(m, now);

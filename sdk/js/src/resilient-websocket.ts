@@ -8,12 +8,11 @@ import type {
   State,
   StateChangeEvent,
 } from "./events.ts";
-import type { AppMessage } from "./machine.ts";
-import type { Fresh, Options, Settings } from "./options.ts";
+import type { AppMessage, Restore } from "./machine.ts";
+import type { AdoptFunction, Fresh, Options, Sendable, Settings } from "./options.ts";
 import type { Receipt } from "./outbox.ts";
 import { closeCode, defineShape, failure, toData } from "./standard.ts";
 import type { Data } from "./store.ts";
-import { CODE } from "./wire.ts";
 
 /** Options says what they are. */
 const DEFAULTS = {
@@ -46,9 +45,6 @@ interface Listen {
     options?: boolean | AddEventListenerOptions,
   ): void;
 }
-
-/** What `send` takes. */
-type Sendable = string | ArrayBufferLike | Blob | ArrayBufferView;
 
 /**
  * A WebSocket whose session outlives its connections, behind a wsresilience sidecar; elsewhere an ordinary
@@ -136,7 +132,7 @@ export class ResilientWebSocket extends EventTarget {
 
   /** Serialised; "" until a function or promise has told it. */
   get url(): string {
-    return this.#driver.url;
+    return this.#driver.address;
   }
 
   get readyState(): 0 | 1 | 2 | 3 {
@@ -145,16 +141,16 @@ export class ResilientWebSocket extends EventTarget {
 
   /** The app's choice of `protocols`. */
   get protocol(): string {
-    return this.#driver.machine.protocol;
+    return this.#driver.core.appProtocol;
   }
 
   get extensions(): string {
-    return this.#driver.extensions;
+    return this.#driver.agreed;
   }
 
   /** Bytes that were not yet given to a transport. */
   get bufferedAmount(): number {
-    return this.#driver.buffered + this.#discarded;
+    return this.#driver.unsent + this.#discarded;
   }
 
   get binaryType(): BinaryType {
@@ -172,18 +168,18 @@ export class ResilientWebSocket extends EventTarget {
 
   /** Whether there is a sidecar. Known from `open` on. */
   get resilient(): boolean {
-    const { opened, plain } = this.#driver.machine;
+    const { opened, plain } = this.#driver.core;
     return opened && !plain;
   }
 
   /** The session's name in the sidecar's logs; it grants nothing. "" without a sidecar. */
   get sessionId(): string {
-    return this.#driver.machine.session;
+    return this.#driver.core.session;
   }
 
   /** Bytes that the app has not acknowledged, those in `bufferedAmount` included. Without a sidecar, 0. */
   get unacknowledged(): number {
-    return this.#driver.machine.out.bytes;
+    return this.#driver.core.out.unackedBytes;
   }
 
   /**
@@ -198,7 +194,7 @@ export class ResilientWebSocket extends EventTarget {
     if (!this.#readyState) {
       throw failure("InvalidStateError", "send: wait for open");
     }
-    if (this.#readyState === OPEN) {
+    if (this.#readyState === OPEN || this.#driver.core.restoring?.takesAll) {
       this.#take(message);
     } else {
       this.#discarded += sizeOf(message);
@@ -230,19 +226,19 @@ export class ResilientWebSocket extends EventTarget {
     }
   }
 
-  #take(message: Data | Blob, receipt?: Receipt): void {
-    const { plain, maxMessage, out } = this.#driver.machine;
+  #take(message: Data | Blob, receipt?: Receipt, restore?: Restore): void {
+    const { plain, maxMessage, out } = this.#driver.core;
     const { outboxMessages, outboxBytes } = this.#settings;
     const size = sizeOf(message);
     if (!plain) {
       if (size > maxMessage) {
         throw failure("QuotaExceededError", `send: above ${maxMessage} bytes`);
       }
-      if (out.unacked >= outboxMessages || out.bytes + size > outboxBytes) {
+      if (out.unacked >= outboxMessages || out.unackedBytes + size > outboxBytes) {
         throw failure("QuotaExceededError", "send: outbox full");
       }
     }
-    this.#driver.send(message, size, receipt);
+    this.#driver.send(message, size, receipt, restore);
   }
 
   /** Dispatches what became of the session. */
@@ -256,16 +252,32 @@ export class ResilientWebSocket extends EventTarget {
       }
       return;
     }
-    const { adopt } = this.#settings;
     if (output.type === "statechange") {
       this.#state = (output as StateChangeEvent).state;
       this.#readyState = Math.max(this.#readyState, READY_STATES.indexOf(this.#state));
-    } else if (output.type === "adopted" && typeof adopt === "function") {
-      new Promise((resolve) => resolve(adopt(output as AdoptedEvent))).catch(() =>
-        this.#driver.close(CODE.restart, "adopt failed"),
-      );
+    } else {
+      this.#adopt(output);
     }
     this.dispatchEvent(output);
+  }
+
+  /** Has the page restore the app's context if this event says so, unless that was cut short already. */
+  #adopt(event: Event): void {
+    const { restoring: restore } = this.#driver.core;
+    if (restore?.told !== event || restore.peer?.endCode) {
+      return;
+    }
+    const adopt = this.#settings.adopt as AdoptFunction;
+    restore.takesAll = adopt.length < 2;
+    const send = (data: Sendable) =>
+      restore.finished ? this.send(data) : this.#take(toData(data), undefined, restore);
+    (async () => adopt(event as AdoptedEvent, send))().then(
+      () => this.#driver.restored(restore, false),
+      (error) => {
+        console.warn(error);
+        this.#driver.restored(restore, true);
+      },
+    );
   }
 
   #data(data: Data): string | Blob | ArrayBuffer {

@@ -52,9 +52,9 @@ class StoreKeeper implements Keeper {
 
   save(now: number): void {
     const { out } = this.#machine;
-    if (out.skipped !== undefined) {
-      this.#store?.put({ position: out.skipped, data: null });
-      out.skipped = undefined;
+    if (out.skippedPos !== undefined) {
+      this.#store?.put({ position: out.skippedPos, data: null });
+      out.skippedPos = undefined;
     }
     const saved = snapshot(this.#machine, now, Date.now());
     this.#store?.save(saved).then(
@@ -113,33 +113,33 @@ export function restore(
   size: (d: Data) => number,
 ): void {
   const { saved, messages } = left;
-  m.token = saved.token;
-  m.epoch = saved.epoch;
+  m.resumeToken = saved.token;
+  m.ownerEpoch = saved.epoch;
   m.in.start(saved.received);
   m.savedReceived = saved.received;
   m.out.rebase(saved.acked, NEVER);
-  m.out.shift = saved.shift;
-  m.dials = saved.dials + UNSAVED_DIALS;
+  m.out.wireShift = saved.shift;
+  m.handshakes = saved.dials + UNSAVED_DIALS;
   for (const { data } of messages) {
     m.out.push(data, size(data ?? SKIPPED));
   }
-  m.out.inherited = m.out.head;
+  m.out.inherited = m.out.lastPos;
   m.lostAt = now;
-  m.expires = now + Math.max(0, saved.expires - wall);
+  m.expiresAt = now + Math.max(0, saved.expires - wall);
 }
 
 /** Returns what the page needs after a reload. */
 export function snapshot(m: Machine, now: number, wall: number): Saved {
   m.saveDue = false;
   return {
-    token: m.token,
-    epoch: m.epoch,
-    received: m.in.received,
-    acked: m.out.acked,
-    shift: m.out.shift,
-    dials: m.dials,
-    protocol: m.protocol,
-    expires: wall + (m.current ? m.ttl : m.expires - now),
+    token: m.resumeToken,
+    epoch: m.ownerEpoch,
+    received: m.in.lastIn,
+    acked: m.out.ackedTo,
+    shift: m.out.wireShift,
+    dials: m.handshakes,
+    protocol: m.appProtocol,
+    expires: wall + (m.current ? m.ttl : m.expiresAt - now),
   };
 }
 
@@ -147,7 +147,7 @@ export function snapshot(m: Machine, now: number, wall: number): Saved {
 export function snapshotSaved(m: Machine, saved: Saved): void {
   const isNew = m.savedReceived !== saved.received;
   m.savedReceived = saved.received;
-  if (saved.token === m.token) {
+  if (saved.token === m.resumeToken) {
     m.blocked = false;
     if (m.current && isNew) {
       m.current.ackDue = true;

@@ -19,45 +19,45 @@ const MAX_TIMER_DELAY = 500;
 export function tick(m: Machine, now: number, late: number): number {
   let due = NEVER;
   const at = (time: number, act: () => void): void => {
-    if (now >= time && m.state !== "closed") {
+    if (now >= time && m.stage !== "closed") {
       act();
       due = now; // what follows from that is for the next call
     } else {
       due = Math.min(due, time);
     }
   };
-  const { current: connection, next } = m;
+  const { current: connection, dialling: next } = m;
   // A CLOSE of the other side ends the session even if the rest never comes.
   at(m.closeDeadline, () =>
-    m.closing?.remote ? end(m, m.closing.code, m.closing.reason) : end(m, CODE.abnormal, ""),
+    m.ending?.byPeer ? end(m, m.ending.code, m.ending.reason) : end(m, CODE.abnormal, ""),
   );
   if (next) {
-    at(next.since + (next.opened ? MAX_WELCOME_WAIT : m.settings.connectTimeout), () =>
+    at(next.startedAt + (next.opened ? MAX_WELCOME_WAIT : m.settings.connectTimeout), () =>
       welcomeTimeout(m, now, next),
     );
   } else if (!m.blocked) {
     due = Math.min(due, m.dialAt);
   }
   if (!connection) {
-    at(next ? NEVER : m.expires, () => lost(m, now, "expired"));
+    at(next ? NEVER : m.expiresAt, () => lost(m, now, "expired"));
   } else if (!m.plain) {
-    const limited = less(ackLimit(m, connection), m.in.received);
+    const limited = less(ackLimit(m, connection), m.in.lastIn);
     at(limited || connection.ackDue ? NEVER : m.in.due, () => acknowledge(m, connection));
-    const silent = m.interval ? connection.lastReceived + SILENT_INTERVALS * m.interval : NEVER;
+    const silent = m.beatInterval ? connection.lastReceived + SILENT_INTERVALS * m.beatInterval : NEVER;
     at(connection.probeDeadline || silent, () => checkSilence(m, now, connection, late > MAX_TIMER_DELAY));
   }
-  return m.state === "closed" ? NEVER : due;
+  return m.stage === "closed" ? NEVER : due;
 }
 
 /** No WELCOME came in time: it may be late, so the connection never counts as a plain one (PROTOCOL §2.3). */
 function welcomeTimeout(m: Machine, now: number, connection: Connection): void {
   m.unwelcomed ||= connection.opened ? 1 : 0;
-  drop(m, now, connection, CODE.violation, "no WELCOME");
+  drop(m, now, connection, CODE.violation);
 }
 
 /** Schedules an ack. A durable session saves its state first. */
 function acknowledge(m: Machine, connection: Connection): void {
-  if (m.durable && m.savedReceived !== m.in.received) {
+  if (m.durable && m.savedReceived !== m.in.lastIn) {
     m.in.due = NEVER;
     m.saveDue = true;
   } else {
@@ -70,10 +70,10 @@ function checkSilence(m: Machine, now: number, connection: Connection, stalled: 
   // Messages that came while we stood still may wait in the socket. In a hidden page timers are always late,
   // so a connection gets this grace once.
   if (connection.probeDeadline && (!stalled || connection.graceUsed)) {
-    drop(m, now, connection, CODE.timeout, "no heartbeat");
+    drop(m, now, connection, CODE.timeout);
     return;
   }
   connection.graceUsed = !!connection.probeDeadline;
   connection.probeDue = true;
-  connection.probeDeadline = now + (stalled ? PROBE_WAIT : m.interval);
+  connection.probeDeadline = now + (stalled ? PROBE_WAIT : m.beatInterval);
 }

@@ -1,6 +1,6 @@
 import type { Connection } from "./connection.ts";
 import type { AdoptReason, LostReason } from "./events.ts";
-import { connected, drop, emit, lost, type Machine } from "./machine.ts";
+import { connected, drop, emit, goesOn, lost, type Machine } from "./machine.ts";
 import { promote } from "./redial.ts";
 import { add, less } from "./serial.ts";
 import { CODE, type Welcome, WireError } from "./wire.ts";
@@ -18,29 +18,29 @@ const LOST_REASONS: readonly LostReason[] = ["unknown", "token", "lost", "unauth
 
 /** Handles the first WELCOME of a connection. */
 export function welcome(m: Machine, now: number, connection: Connection, w: Welcome): void {
-  const { resume } = connection;
-  if (!w.token || (w.status === NEW) === !!resume || (resume && less(w.epoch, m.epoch))) {
-    throw new WireError("wrong WELCOME"); // I5: the epoch of an owner that was replaced and does not know it yet is older
+  const { offered: resume } = connection;
+  if (!w.token || (w.status === NEW) === !!resume || (resume && less(w.epoch, m.ownerEpoch))) {
+    throw new WireError(); // I5: the epoch of an owner that was replaced and does not know it yet is older
   }
   if (!resume) {
     m.in.start(add(w.nextOutbound, -1));
     m.out.rebase(w.inboundAck, w.window);
-  } else if (w.nextOutbound !== add(resume.received, 1)) {
-    drop(m, now, connection, CODE.violation, "wrong position");
+  } else if (w.nextOutbound !== add(resume.lastIn, 1)) {
+    drop(m, now, connection, CODE.violation);
     lost(m, now, "violation"); // PROTOCOL §4.2: the sidecar's state of the session is not ours
     return;
-  } else if (w.reason === OWNER_LOST && m.in.received !== resume.received) {
+  } else if (w.reason === OWNER_LOST && m.in.lastIn !== resume.lastIn) {
     // PROTOCOL §8.3: the new owner may give the numbers of what came on the old connection since then to others.
     lost(m, now, "lost");
     return;
   } else if (!reposition(m, resume.next, w)) {
-    throw new WireError("wrong ack");
+    throw new WireError();
   }
   const away = m.current ? 0 : now - m.lostAt;
   promote(m, now, connection);
   applyWelcome(m, connection, w);
   if (resume) {
-    resumed(m, connection, w, away);
+    goesOn(m, connection, ADOPT_REASONS[w.reason - 1], away);
     const rejected = m.out.reject();
     if (rejected) {
       emit(m, "rejected", rejected);
@@ -48,18 +48,11 @@ export function welcome(m: Machine, now: number, connection: Connection, w: Welc
   }
 }
 
-function resumed(m: Machine, connection: Connection, w: Welcome, away: number): void {
-  if (w.reason && m.settings.adopt) {
-    connection.restoredDue++; // the sidecar waits for it (PROTOCOL §8.6)
-  }
-  emit(m, w.reason ? "adopted" : "resumed", { reason: ADOPT_REASONS[w.reason - 1], away });
-}
-
 /** Moves the outbox to the sidecar's position; false: that position is not possible. */
 function reposition(m: Machine, next: number, w: Welcome): boolean {
   const { out } = m;
-  let at = add(w.inboundAck, -out.shift);
-  const behind = less(at, out.acked);
+  let at = add(w.inboundAck, -out.wireShift);
+  const behind = less(at, out.ackedTo);
   if (behind && (next || w.status !== ADOPTED)) {
     return false;
   }
@@ -69,8 +62,8 @@ function reposition(m: Machine, next: number, w: Welcome): boolean {
   if (behind) {
     // PROTOCOL §8.3: the journal lacks acknowledgements that we have, and the new owner counts our outbox
     // from its own position.
-    at = out.acked;
-    out.shift = add(w.inboundAck, -at);
+    at = out.ackedTo;
+    out.wireShift = add(w.inboundAck, -at);
   }
   // The page before a reload may have sent more than it saved; this one knows what it sent.
   if (m.opened && !out.hasSent(at)) {
@@ -84,11 +77,11 @@ function reposition(m: Machine, next: number, w: Welcome): boolean {
 function applyWelcome(m: Machine, connection: Connection, w: Welcome): void {
   connection.ackDue = true; // PROTOCOL §8.4: it confirms the token
   connection.lastSeq = add(w.nextOutbound, -1);
-  m.token = w.token;
+  m.resumeToken = w.token;
   m.session = w.session;
-  m.epoch = w.epoch;
-  m.protocol = w.subprotocol;
-  m.interval = w.heartbeatMillis;
+  m.ownerEpoch = w.epoch;
+  m.appProtocol = w.subprotocol;
+  m.beatInterval = w.heartbeatMillis;
   m.ttl = w.ttlMillis;
   m.maxMessage = w.maxMessage;
   m.out.limit = w.window;
@@ -99,12 +92,12 @@ function applyWelcome(m: Machine, connection: Connection, w: Welcome): void {
 /** Handles another WELCOME on a connection: the app's socket is new (PROTOCOL §4.2). */
 export function laterWelcome(m: Machine, _now: number, connection: Connection, w: Welcome): void {
   const fits =
-    w.status === ADOPTED && w.nextOutbound === add(connection.lastSeq, 1) && !less(w.epoch, m.epoch);
+    w.status === ADOPTED && w.nextOutbound === add(connection.lastSeq, 1) && !less(w.epoch, m.ownerEpoch);
   if (!w.token || !fits || !m.out.ack(w.inboundAck)) {
-    throw new WireError("wrong WELCOME");
+    throw new WireError();
   }
   applyWelcome(m, connection, w);
-  resumed(m, connection, w, 0);
+  goesOn(m, connection, ADOPT_REASONS[w.reason - 1], 0);
 }
 
 /** Handles RESET (PROTOCOL §4.8). Its last reason, `try again`, does not end the session. */
@@ -112,7 +105,7 @@ export function reset(m: Machine, now: number, connection: Connection, reason: n
   // While the current connection works, a refusal of the next one does not end the session; but the
   // app's refusal has ended it.
   const why = (status || !m.current) && LOST_REASONS[reason - 1];
-  drop(m, now, connection, CODE.reset, "");
+  drop(m, now, connection, CODE.reset);
   if (why) {
     lost(m, now, why, status);
   }

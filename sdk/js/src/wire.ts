@@ -1,3 +1,4 @@
+import type { Data } from "./store.ts";
 import { encoder } from "./utf8.ts";
 
 /** Selected by a sidecar (PROTOCOL §2). */
@@ -46,6 +47,7 @@ export const TYPE = {
   goAway: 5,
   close: 6,
   reset: 7,
+  restore: 8,
   restored: 9,
 } as const;
 
@@ -84,7 +86,7 @@ export type Control =
   | { readonly type: typeof TYPE.close; readonly code: number; readonly reason: string }
   | { readonly type: typeof TYPE.reset; readonly reason: number; readonly status: number };
 
-/** The peer violated PROTOCOL §4; its connection ends with 4400 and this message. */
+/** The peer violated PROTOCOL §4; its connection ends with 4400. */
 export class WireError extends Error {}
 
 /** Whether a binary message is ours, or has to be escaped before it is sent. */
@@ -107,10 +109,20 @@ export const SKIPPED = encode(10);
 
 /** Builds what travels for a data message that starts with the magic. */
 export function escapeData(message: Uint8Array): Uint8Array<ArrayBuffer> {
-  const escaped = new Uint8Array(PREFIX + message.length);
-  escaped.set(encode(TYPE.escaped));
-  escaped.set(message, PREFIX);
-  return escaped;
+  return behind(encode(TYPE.escaped), message);
+}
+
+/** Builds RESTORE (PROTOCOL §4.10). */
+export function encodeRestore(data: Data): Uint8Array<ArrayBuffer> {
+  const isText = typeof data === "string";
+  return behind(encode(TYPE.restore, isText ? 1 : 2), isText ? encoder.encode(data) : data);
+}
+
+function behind(head: Uint8Array, message: Uint8Array): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(head.length + message.length);
+  whole.set(head);
+  whole.set(message, head.length);
+  return whole;
 }
 
 /** Builds ACK (PROTOCOL §4.3). */
@@ -140,7 +152,7 @@ export function decode(message: Uint8Array): Control {
   try {
     return read(message);
   } catch {
-    throw new WireError("malformed");
+    throw new WireError();
   }
 }
 

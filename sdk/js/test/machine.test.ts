@@ -53,7 +53,7 @@ test("a page that is loaded again counts as the last owner does", () => {
   moveAway(world);
   sidecar.die();
   heal(world, () => sidecar.fate === "alive" && delivered(world));
-  assert.notEqual(world.machine.out.shift, 0);
+  assert.notEqual(world.machine.out.wireShift, 0);
   world.send();
   world.write(1000);
   world.reload();
@@ -199,7 +199,7 @@ function heal(world: World, done: () => boolean): void {
     world.write(1000);
     world.pass(50);
   }
-  assert.fail(`nothing moves any more: ${world.machine.state}, ${world.machine.out.unacked} unacknowledged`);
+  assert.fail(`nothing moves any more: ${world.machine.stage}, ${world.machine.out.unacked} unacknowledged`);
 }
 
 function delivered({ machine, sidecar, heard }: World): boolean {
@@ -268,7 +268,7 @@ function finish(world: World): void {
       world.down(link, chance.below(3));
     }
   }
-  heal(world, () => machine.state === "closed");
+  heal(world, () => machine.stage === "closed");
   world.perform();
   assert.equal(world.closes.length, 1, "close events");
   if (world.reloads === 0) {

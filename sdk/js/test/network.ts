@@ -3,8 +3,11 @@ import type { WebSocketConstructor } from "../src/index.ts";
 import type { Data } from "../src/store.ts";
 import { encodeWelcome } from "./encode.ts";
 
-/** What happens to a handshake: it fails, its constructor throws, or it is answered with a subprotocol. */
-export type Answer = "fails" | "throws" | "wsr.v1" | "";
+/**
+ * What happens to a handshake: it fails, its constructor throws, or it is answered with a subprotocol; `silent`:
+ * with ours, and the test says WELCOME.
+ */
+export type Answer = "fails" | "throws" | "silent" | "wsr.v1" | "";
 
 /** A network on which the handshakes go as listed, and the last answer repeats itself. */
 export function network(...answers: [Answer, ...Answer[]]) {
@@ -40,10 +43,10 @@ export function network(...answers: [Answer, ...Answer[]]) {
         this.onclose?.({ code: 1006, reason: "", wasClean: false });
         return;
       }
-      this.protocol = offered.includes(answer) ? answer : "";
+      this.protocol = answer === "silent" ? "wsr.v1" : offered.includes(answer) ? answer : "";
       this.readyState = 1;
       this.onopen?.();
-      if (this.protocol) {
+      if (answer === "wsr.v1" && this.protocol) {
         this.onmessage?.({
           data: encodeWelcome({
             subprotocol: offered[0] === "wsr" ? "" : offered[0]!,
@@ -51,6 +54,11 @@ export function network(...answers: [Answer, ...Answer[]]) {
           }).buffer,
         });
       }
+    }
+
+    /** The other end sends a message. */
+    says({ buffer }: Uint8Array<ArrayBuffer>): void {
+      this.onmessage?.({ data: buffer });
     }
 
     breaks(): void {

@@ -128,7 +128,11 @@ test("offer: what a client says of a session is an accepted vector", () => {
       continue;
     }
     const { resume } = fields;
-    const ours = offer(fields.app, fields.adopt, resume ? { ...resume, dial: resume.attempt } : undefined);
+    const ours = offer(
+      fields.app,
+      fields.adopt,
+      resume ? { ...resume, lastIn: resume.received, dial: resume.attempt } : undefined,
+    );
     const known = protocols.filter((p) => p !== "wsr.v2");
     const want = known[0] === "wsr.v1" ? ["wsr", ...known] : known;
     assert.deepEqual(ours, want, name);

@@ -36,7 +36,6 @@ function refused(bytes: Uint8Array): boolean {
     return false;
   } catch (e) {
     assert.ok(e instanceof WireError, `${Buffer.from(bytes).toString("hex")}: ${e}`);
-    assert.ok(e.message.length <= 123, "the message is a close reason");
     return true;
   }
 }
@@ -128,7 +127,7 @@ test("isOwn is about what a page must not offer", () => {
 
 test("an offer puts the app's protocols first and leaves them alone", () => {
   const app = ["b", "a"];
-  assert.deepEqual(offer(app, true, { token: "t", received: add(0, -1), next: 0, dial: 2 }), [
+  assert.deepEqual(offer(app, true, { token: "t", lastIn: add(0, -1), next: 0, dial: 2 }), [
     "b",
     "a",
     "wsr.v1",

@@ -120,7 +120,7 @@ export class Sidecar {
       this.end(conn, CODE.reset);
       return conn;
     }
-    const received = resume?.received ?? this.acked;
+    const received = resume?.lastIn ?? this.acked;
     this.release(received);
     conn.count = resume?.next ? add(resume.next, -1) : this.handed;
     conn.sent = received;
@@ -135,7 +135,7 @@ export class Sidecar {
     return 0;
   }
 
-  private resumes({ token, received, next, dial }: Resume): number {
+  private resumes({ token, lastIn: received, next, dial }: Resume): number {
     // Also across reloads: a lower one would be taken for late (PROTOCOL §8.1).
     assert.ok(dial > this.dials, `attempt ${dial} after ${this.dials}`);
     this.dials = dial;

@@ -90,21 +90,48 @@ test("an app that restarts is an adoption without a reconnect", () =>
     assertNumbers(rig.app.received, 2 * SOME);
   }));
 
-test("what the function adopt sends comes first", async () => {
-  let client: Client | null = null;
-  const adopt = () => client?.socket.send("login");
-  await withClient({}, { adopt }, async (rig, opened) => {
-    client = opened;
-    await client.socket.deliver("login");
-    await rig.app.restart();
-    await until(() => opened.adopted.length === 1, "adopted");
-    await client.delivered();
-    assert.deepEqual(
-      rig.app.sockets.map((socket) => socket.received),
-      [["login"], ["login"]],
-    );
+/** Adopt functions of both kinds, whose login needs a ticket. */
+const RESTORES: Record<string, (client: () => Client) => NonNullable<Options["adopt"]>> = {
+  "by socket.send": (client) => async () => client().socket.send(await ticket()),
+  "by its parameter": (client) => async (_event, send) => {
+    client().socket.send("meanwhile");
+    send(await ticket());
+  },
+};
+
+async function ticket(): Promise<string> {
+  await sleep(20);
+  return "login";
+}
+
+for (const [how, make] of Object.entries(RESTORES)) {
+  test(`what the function adopt sends ${how} comes before all that waits, whatever breaks meanwhile`, async () => {
+    let client: Client | null = null;
+    await withClient({}, { adopt: make(() => client!) }, async (rig, opened) => {
+      client = opened;
+      client.socket.send("login");
+      await client.delivered();
+      await rig.app.stop();
+      client.socket.send("order 1");
+      await rig.proxy.down(true);
+      rig.proxy.cut();
+      client.socket.send("order 2");
+      await rig.app.start();
+      await rig.proxy.down(false);
+      await until(() => rig.app.sockets.length === 2, "a fresh socket");
+      rig.proxy.cut(); // in the middle of the restore, or about then
+      await client.is("connected");
+      await client.delivered();
+      const heard = rig.app.sockets.map(({ received }) => received);
+      await until(() => heard[1]!.includes("order 2"), "the app has all");
+      assert.deepEqual(heard[0], ["login"]);
+      assert.equal(heard[1]![0], "login");
+      const orders = heard[1]!.filter((text) => text !== "login" && text !== "meanwhile");
+      assert.deepEqual(orders, ["order 1", "order 2"]);
+      assert.ok(heard[1]!.indexOf("order 1") > heard[1]!.lastIndexOf("login"), `${heard[1]}`);
+    });
   });
-});
+}
 
 test("a page that cannot restore its context closes with 1012", async () => {
   const adopt = () => Promise.reject(new Error("no credentials"));

@@ -66,12 +66,12 @@ function handshake(stage: Stage, dialled: Dialled, [what, protocol]: string[]): 
     broken(machine, now, connection, CODE.abnormal, "", false);
   } else if (!protocol) {
     attach(machine, now, connection);
-  } else if (connection.resume) {
-    drop(machine, now, connection, CODE.normal, "no sidecar answers");
+  } else if (connection.offered) {
+    drop(machine, now, connection, CODE.normal);
   } else {
     attachPlain(machine, now, connection, isOwn(protocol) ? "" : protocol);
   }
-  if (connection.closed) {
+  if (connection.endCode) {
     stage.end(dialled);
   }
 }

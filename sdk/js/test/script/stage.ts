@@ -111,7 +111,7 @@ export class Stage {
   /** Lets go of a dialled that is over for the machine. */
   end(dialled: Dialled): void {
     const { name, connection } = dialled;
-    this.note(connection.opened ? `${name} ends ${connection.closed?.code}` : `${name} is given up`);
+    this.note(connection.opened ? `${name} ends ${connection.endCode}` : `${name} is given up`);
     this.forget(dialled);
   }
 
@@ -121,7 +121,7 @@ export class Stage {
 
   /** Dispatches outputs. */
   dispatch(): void {
-    for (let output: Event | AppMessage | undefined; (output = this.machine.outputs.shift()); ) {
+    for (let output: Event | AppMessage | undefined; (output = this.machine.forPage.shift()); ) {
       if ("seq" in output) {
         this.note(`program <- ${data(output.data)}`);
         dispatched(this.machine, this.now, output.seq, output.data.length, ACK_DELAY);
@@ -158,7 +158,7 @@ export class Stage {
         break;
       }
       case "open":
-        this.note(`open${machine.plain ? " without a sidecar" : ""} "${machine.protocol}"`);
+        this.note(`open${machine.plain ? " without a sidecar" : ""} "${machine.appProtocol}"`);
         break;
       case "close":
         this.ended(event as CloseEvent);
@@ -181,7 +181,7 @@ export class Stage {
   private service(dialled: Dialled): void {
     const { name, connection } = dialled;
     const { machine } = this;
-    if (connection.closed) {
+    if (connection.endCode) {
       this.end(dialled);
       return;
     }
@@ -191,9 +191,9 @@ export class Stage {
     for (let message: Data | null; (message = nextMessage(machine, this.now, connection)) !== null; ) {
       this.note(`${name} <- ${machine.plain ? data(message) : words(message)}`);
     }
-    if (machine.plain && machine.closing && connection.closeSent && !dialled.closes) {
+    if (machine.plain && machine.ending && connection.closeSent && !dialled.closes) {
       dialled.closes = true;
-      this.note(`${name} closes ${machine.closing.code} ${machine.closing.reason}`);
+      this.note(`${name} closes ${machine.ending.code} ${machine.ending.reason}`);
     }
   }
 
@@ -202,7 +202,7 @@ export class Stage {
     offer(this.machine, connection);
     const name = `c${++this.dials}`;
     this.connections.push({ name, connection, closes: false });
-    this.note(`${name} dials ${subprotocols(this.protocols, this.adopt, connection.resume).join(" ")}`);
+    this.note(`${name} dials ${subprotocols(this.protocols, this.adopt, connection.offered).join(" ")}`);
   }
 
   /** Notes what happens. A line that repeats itself is counted. */

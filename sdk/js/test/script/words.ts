@@ -29,6 +29,10 @@ export function words(message: Data): string {
   if (message[4] === TYPE.restored) {
     return "RESTORED"; // which no client gets
   }
+  if (message[4] === TYPE.restore) {
+    const body = message.subarray(6);
+    return `RESTORE ${data(message[5] === 1 ? new TextDecoder().decode(body) : body)}`;
+  }
   const c = decode(message);
   switch (c.type) {
     case TYPE.escaped:
