@@ -7,10 +7,10 @@ IMAGE ?= docker.io/wsresilience/wsresilience:dev
 TOOL := go tool -modfile=tools/go.mod
 
 # Packages in which more than one goroutine meets.
-RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|cmd/.*|internal/(backoff|bench|bench/fake|bench/load|bench/measure|bench/rig|chaos|config|deflate|frame|jsonpointer|keepalive|keyring|pathpattern|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
+RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|cmd/.*|internal/(backoff|bench|bench/fake|bench/load|bench/measure|bench/rig|chaos|config|deflate|differential|frame|http1|jsonpointer|keepalive|keyring|pathpattern|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos realapps docs ci sdk test-sdk test-browser test-nginx test-goroutine image sbom e2e-kube
+.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos realapps differential docs ci sdk test-sdk test-browser test-nginx test-goroutine image sbom e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -66,6 +66,10 @@ chaos: ## sidecars, apps and a NATS cluster as processes, broken in every way, a
 
 realapps: ## GraphQL, Socket.IO and MQTT servers from npm, restarted under their own clients (needs node)
 	go run ./internal/realapps
+
+differential: ## the same bytes to real servers directly and through the sidecar (needs what it asks for: Debian's tornado, aiohttp, websockets, gunicorn, uwsgi, puma, nginx, apache2-bin, and node)
+	cd internal/differential/js && npm ci --ignore-scripts
+	go run ./internal/differential
 
 image: ## the container image for this machine's architecture, as IMAGE, by BUILDER (docker buildx)
 	$(BUILDER) build --build-arg REVISION=$$(git rev-parse HEAD) -t $(IMAGE) .

@@ -39,6 +39,9 @@ const (
 	maxChunkLine   = 2048 // with its extensions; apps take 4096 and more
 )
 
+// UntilClose returns what ends with the connection.
+func UntilClose() Body { return Body{kind: untilClose} }
+
 // Empty reports whether nothing is to come.
 func (b *Body) Empty() bool { return b.kind == sized64 && b.left == 0 }
 

@@ -477,8 +477,11 @@ func (r *Response) Framed(method string) Body {
 	return Body{kind: untilClose}
 }
 
-// Closes reports whether the app says that this is its last answer.
-func (r *Response) Closes() bool { return r.Fields.Has("connection", "close") }
+// Closes reports whether the app says that this is its last answer (RFC 9112
+// §9.3).
+func (r *Response) Closes() bool {
+	return r.Fields.Has("connection", "close") || r.Minor == 0 && !r.Fields.Has("connection", "keep-alive")
+}
 
 // ParseSection reads a trailer section that a Scanner has found.
 func ParseSection(section []byte, strict bool) (Fields, error) {

@@ -117,8 +117,8 @@ func (a *answerer) pass(x *exchange, body *http1.Body) bool {
 		return false
 	}
 	closes := body != nil && !a.resp.Closes() && a.h.draining()
-	last := body != nil && (x.last || closes || a.resp.Closes())
-	ends := body != nil && (closes || a.resp.Closes())
+	goes := body != nil && !closes && a.resp.Closes()
+	last := goes || closes || x.last
 	first := a.resp.Head
 	if closes || a.resp.Overridden {
 		a.out = appendAnswer(a.out[:0], &a.resp, closes)
@@ -133,8 +133,10 @@ func (a *answerer) pass(x *exchange, body *http1.Body) bool {
 	switch {
 	case informational && err == nil:
 		return true
+	case err == nil && goes:
+		return a.rest(&f)
 	case err == nil:
-		return a.answered(last, ends)
+		return a.answered(last, closes)
 	case body.UntilClose() && isEOF(err):
 		a.answered(true, true)
 		return false
@@ -178,6 +180,26 @@ func (a *answerer) passBody(f *flow, body *http1.Body, first []byte) error {
 	}
 	a.in.take(end)
 	return nil
+}
+
+// rest passes on what an app says behind its last answer, until it ends the
+// connection as it has announced: no other answer follows that this could be taken
+// for. Some send a body with what HEAD has asked for.
+func (a *answerer) rest(f *flow) bool {
+	a.mu.Lock()
+	a.pending, a.since = false, time.Now()
+	a.armLocked()
+	a.verdicts <- verdictLast
+	a.mu.Unlock()
+	body := http1.UntilClose()
+	if err := f.body(&body, nil); isEOF(err) {
+		a.mu.Lock()
+		a.endLocked()
+		a.mu.Unlock()
+	} else {
+		a.brokeOff(err)
+	}
+	return false
 }
 
 // answered notes that an answer has ended. last: no other request is taken;

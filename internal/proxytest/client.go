@@ -53,6 +53,11 @@ func AnswerOK(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w,
 func ServeHTTP(t *testing.T, l net.Listener, h http.Handler) {
 	t.Helper()
 	srv := &http.Server{Handler: h, MaxHeaderBytes: 60 << 10, Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	if c, ok := h.(interface {
+		ConnContext(context.Context, net.Conn) context.Context
+	}); ok {
+		srv.ConnContext = c.ConnContext
+	}
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetUnencryptedHTTP2(true)
 	done := make(chan struct{})
