@@ -27,7 +27,7 @@ func (m *machine) firstMessage(now time.Time, conn *connection, typ MessageType,
 		m.welcome(now, conn, w)
 	case ours && t == wire.Reset:
 		m.reset(now, conn, msg)
-	case conn.offer.first:
+	case conn.offer.first && !ours:
 		// PROTOCOL §2.3: the connection is a plain one, and this is data.
 		m.becomePlain(conn, "")
 		m.data(now, conn, typ, msg)
