@@ -92,6 +92,8 @@ const (
 	StreamChanged
 	// Short: something that the system gives out was used up.
 	Short
+	// Evicted: a detached session was given up, since memory is short.
+	Evicted
 	// Panicked: a session broke an invariant and was ended.
 	Panicked
 )
@@ -100,7 +102,7 @@ var kindNames = names{
 	Refused: "refused", Accepted: "accepted", Began: "began", Ended: "ended", Detached: "detached", Resumed: "resumed",
 	Forwarded: "forwarded", TokenReused: "token reused", Authorized: "authorised", HandedOver: "handed over",
 	AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
-	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Short: "short", Panicked: "panicked",
+	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Short: "short", Evicted: "evicted", Panicked: "panicked",
 }
 
 func (k Kind) String() string { return kindNames.of(uint8(k)) }

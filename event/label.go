@@ -63,6 +63,7 @@ const (
 	RefusedEarly                              // bytes before the answer to the upgrade
 	RefusedExpect                             // an upgrade with Expect
 	RefusedFields                             // too many header fields
+	RefusedHandshakes                         // too many under way
 	RefusedHost                               // no Host
 	RefusedJournal                            // no journal, and WSR_STORE_POLICY=strict
 	RefusedKey                                // Sec-WebSocket-Key
@@ -75,6 +76,7 @@ const (
 	RefusedProto                              // an upgrade by another version of HTTP than 1.1
 	RefusedProtocols                          // Sec-WebSocket-Protocol
 	RefusedResume                             // the app does not allow a plain client's resume
+	RefusedSessions                           // too many, in all or of this client
 	RefusedTarget                             // a request target that is no path
 	RefusedUpstream                           // the app cannot be reached
 	RefusedUpstreamTimeout                    // the app did not answer in time
@@ -83,10 +85,10 @@ const (
 
 var refusalNames = names{
 	RefusedBody: "body", RefusedConnect: "connect", RefusedDescriptors: "descriptors", RefusedDraining: "draining", RefusedEarly: "early", RefusedExpect: "expect",
-	RefusedFields: "fields", RefusedHost: "host", RefusedJournal: "journal", RefusedKey: "key", RefusedMemory: "memory",
+	RefusedFields: "fields", RefusedHandshakes: "handshakes", RefusedHost: "host", RefusedJournal: "journal", RefusedKey: "key", RefusedMemory: "memory",
 	RefusedMethod: "method", RefusedMisdirected: "misdirected", RefusedOffer: "offer", RefusedOrigin: "origin",
 	RefusedProof: "proof", RefusedProto: "proto", RefusedProtocols: "protocols", RefusedResume: "resume",
-	RefusedTarget: "target", RefusedUpstream: "upstream", RefusedUpstreamTimeout: "upstream_timeout", RefusedVersion: "version",
+	RefusedSessions: "sessions", RefusedTarget: "target", RefusedUpstream: "upstream", RefusedUpstreamTimeout: "upstream_timeout", RefusedVersion: "version",
 }
 
 func (r Refusal) String() string { return refusalNames.of(uint8(r)) }

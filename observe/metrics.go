@@ -45,6 +45,7 @@ type Metrics struct {
 	streams                    set[event.StreamOutcome]
 	available                  prometheus.Gauge
 	shortages                  set[event.Resource]
+	evicted                    prometheus.Counter
 
 	plainAge, resilientAge prometheus.Observer
 	resumeTime, roundTrip  prometheus.Observer
@@ -83,6 +84,8 @@ func (m *Metrics) Observe(e event.Event) {
 		m.linkStates.inc(e.Link)
 	case event.Short:
 		m.shortages.inc(e.Resource)
+	case event.Evicted:
+		m.evicted.Inc()
 	case event.Panicked:
 		m.panics.Inc()
 	default:

@@ -27,6 +27,13 @@ func (r *resume) load() {
 
 // adopt claims the session and, if that stands, goes on with it.
 func (r *resume) adopt() bool {
+	if !r.s.roomFor(r.facts.Record) {
+		// Before anything is claimed: each claim that comes to nothing would push
+		// something of the session out of the journal.
+		r.s.evictSoon()
+		r.reset(wire.ResetTryAgain)
+		return false
+	}
 	state, err := store.Adopt(r.journal, r.s.cfg.Store, store.Adoption{
 		ID: store.ID(r.session), From: r.facts.Record, Owner: r.s.cfg.Advertise, Now: time.Now(),
 		Received: uint32(r.facts.Position.Received), Epoch: r.facts.Token.Epoch, Early: r.facts.Position.Next != 0,
@@ -38,6 +45,17 @@ func (r *resume) adopt() bool {
 	}
 	r.adopted(state)
 	return false
+}
+
+// roomFor reports whether there is memory for what the journal holds of a
+// session.
+func (s *Server) roomFor(state *store.State) bool {
+	m := s.pool.Memory()
+	size := int64(0)
+	for i := range state.Frames {
+		size += int64(len(state.Frames[i].Data))
+	}
+	return m.Limit() <= 0 || m.Used()+size+size/8 < m.Limit()
 }
 
 // loadState reads the session's state. A replica may be behind: one that does
@@ -187,6 +205,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 		}
 	}
 	// Without a connection the session is ours all the same, and waits.
+	s.limit.add(c, clientOf(r.r.RemoteAddr), true)
 	if !s.sessions.add(c) {
 		c.kill()
 		return

@@ -314,7 +314,8 @@ func windowsAtOnce(t *testing.T) {
 	if p := sc.open("/late", "wsr, wsr.v1"); p.resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a new session: status %d", p.resp.StatusCode)
 	}
-	if st := sc.srv.Stats(); st.WindowBytes > smallBudget {
+	// What has come already is kept in any case: a message for some of them.
+	if st := sc.srv.Stats(); st.WindowBytes > smallBudget+smallBudget/8 {
 		t.Errorf("%d bytes in use", st.WindowBytes)
 	}
 	if n := sc.watch.count("ended resilient memory"); n != 0 {

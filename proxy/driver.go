@@ -376,6 +376,8 @@ func (c *sessionDriver) finish(why session.Ending) {
 		return
 	}
 	c.over = true
+	c.srv.limit.remove(c)
+	c.releaseHandshake()
 	c.wakeSearchLocked()
 	if c.ended != nil {
 		close(c.ended)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -32,8 +33,10 @@ func (s *Server) passthroughConfig() passthrough.Config {
 		},
 		Handshake: func(begins bool) {
 			if begins {
+				s.handshakes.Add(1)
 				s.appSockets.dialling()
 			} else {
+				s.handshakes.Add(-1)
 				s.appSockets.dialled()
 			}
 		},
@@ -74,12 +77,15 @@ func offersOurs(list []byte) (ours bool) {
 }
 
 // admitPlain says why a plain WebSocket is not taken now, or nil.
-func (s *Server) admitPlain() (*upgrade.Refusal, []string) {
-	if !s.drainState.refusing() {
+func (s *Server) admitPlain(client net.Addr) (*upgrade.Refusal, []string) {
+	f := s.refusesNew(client.String())
+	if s.drainState.refusing() {
+		f = &upgrade.Refusal{Status: http.StatusServiceUnavailable, Reason: "this pod is about to stop", Label: event.RefusedDraining}
+	}
+	if f == nil {
 		return nil, nil
 	}
-	return &upgrade.Refusal{Status: http.StatusServiceUnavailable, Reason: "this pod is about to stop", Label: event.RefusedDraining},
-		[]string{"Retry-After: " + retryAfter()}
+	return f, []string{"Retry-After: " + retryAfter()}
 }
 
 func retryAfter() string { return strconv.Itoa(minRetryAfter + rand.IntN(minRetryAfter+1)) }
@@ -89,8 +95,9 @@ func retryAfter() string { return strconv.Itoa(minRetryAfter + rand.IntN(minRetr
 func (s *Server) joinPlain(sw passthrough.Switched) {
 	c := &sessionDriver{srv: s, plain: true, born: monotime.At(sw.Began)}
 	c.m = session.NewPlain(&s.session, time.Now(), sw.Extended)
+	client := clientOf(sw.Client.RemoteAddr().String())
 	c.client, c.app = c.newLeg(sw.Client), c.newAppLeg(sw.App)
-	if !s.sessions.add(c) {
+	if !s.limit.add(c, client, false) || !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return
 	}

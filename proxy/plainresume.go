@@ -55,7 +55,7 @@ func (q *request) plainResume(id wire.SessionID) {
 
 func (q *request) beginPlainResume(id wire.SessionID) {
 	s := q.s
-	if q.refuseScarce() {
+	if q.refuseNew() {
 		return
 	}
 	app := q.dialApp(q.handshake())
@@ -77,7 +77,7 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 	c.keepHandshake(q, q.handshake(), session.Start{})
 	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	m.AttachEcho(now, compressed)
-	if !s.sessions.add(c) {
+	if !s.limit.add(c, clientOf(q.r.RemoteAddr), false) || !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return
 	}

@@ -22,6 +22,7 @@ type savedHandshake struct {
 	history redial.History
 	denied  bool          // the app did not accept it
 	renewed bool          // the client's new one gave the session its present socket
+	cost    int64         // against the memory budget
 	changed chan struct{} // the client came, or the session is over; nil: nobody searches
 	watch   reauth.Watch  // whether the app still allows the client its session
 }
@@ -34,8 +35,38 @@ func (c *sessionDriver) keepHandshake(h *request, hs upgrade.Offer, start sessio
 		return
 	}
 	hs.Scheme = h.scheme
-	c.saved = &savedHandshake{request: copyRequest(h.r), offer: hs}
+	c.saved = &savedHandshake{offer: hs}
+	c.saveRequest(h.r)
 	c.authorizedLocked(time.Now()) // nobody else has the driver yet
+}
+
+// saveRequest keeps a request, which counts against the memory budget: cookies may
+// be large, and a session waits for its client for minutes.
+func (c *sessionDriver) saveRequest(r *http.Request) {
+	cost := requestCost
+	for name, values := range r.Header {
+		for _, v := range values {
+			cost += int64(len(name) + len(v))
+		}
+	}
+	cost += int64(len(r.RequestURI) + len(r.Host))
+	m := c.srv.pool.Memory()
+	if m.Charge(cost - c.saved.cost); c.over { // it came too late
+		m.Charge(-cost)
+		cost = 0
+	}
+	c.saved.request, c.saved.cost = copyRequest(r), cost
+}
+
+// requestCost is what a request costs beside its text.
+const requestCost = int64(1 << 10)
+
+// releaseHandshake gives back what the kept handshake counts.
+func (c *sessionDriver) releaseHandshake() {
+	if c.saved != nil {
+		c.srv.pool.Memory().Charge(-c.saved.cost)
+		c.saved.cost = 0
+	}
 }
 
 func copyRequest(r *http.Request) *http.Request {
@@ -60,7 +91,8 @@ func (c *sessionDriver) replaceHandshake(q *request, app *upgrade.AppConn) {
 		return
 	}
 	c.enter()
-	c.saved.request, c.saved.offer.Scheme = copyRequest(q.r), q.scheme
+	c.saveRequest(q.r)
+	c.saved.offer.Scheme = q.scheme
 	if app == nil && c.saved.denied {
 		c.saved.denied = false
 		c.wakeSearchLocked()

@@ -77,6 +77,7 @@ type Config struct {
 
 	WindowMessages, WindowBytes, MaxMessage int // zero: 4096, 1 MiB, 1 MiB
 	MemoryBudget                            int64
+	MaxSessions, MaxSessionsPerClient       int           // plain connections count too; zero: any number
 	SessionTTL, SessionTTLGoingAway         time.Duration // zero: 5m, 10s
 	PersistAfter                            time.Duration // zero: 50ms
 
@@ -169,6 +170,9 @@ type Server struct {
 	work          sync.WaitGroup // appends and dials under way
 	drainState    drainState
 	shortages     shortages
+	limit         sessionLimit
+	handshakes    atomic.Int32  // under way
+	evictNow      chan struct{} // wakes evictWatch
 	stallDetector stallDetector
 	journalAway   atomic.Bool
 	reissue       reissue
@@ -201,6 +205,8 @@ func New(cfg Config) (*Server, error) {
 	s.pool = seqwindow.NewPool(cfg.MemoryBudget)
 	s.sockets.Driver, s.sockets.Scarce = cfg.Driver, s.readLittle
 	s.sessions.init()
+	s.limit.all, s.limit.perClient = cfg.MaxSessions, cfg.MaxSessionsPerClient
+	s.evictNow = make(chan struct{}, 1)
 	s.session = session.Config{
 		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
 		TTL: cfg.SessionTTL, TTLGoingAway: cfg.SessionTTLGoingAway, PersistAfter: cfg.PersistAfter, HandOverQuiet: cfg.HandOverQuiet,
@@ -308,6 +314,9 @@ func setDefault[T int | time.Duration](v *T, standard T) {
 func (s *Server) Serve(l net.Listener) error {
 	if s.cfg.Peers != nil {
 		go s.stallDetector.watch(s.life.Done())
+	}
+	if s.pool.Budget() > 0 {
+		s.work.Go(s.evictWatch)
 	}
 	if s.reauth.Every > 0 {
 		s.work.Go(s.reauthorize)

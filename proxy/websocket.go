@@ -48,6 +48,8 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 		q.later("this pod is about to stop", event.RefusedDraining)
 		return
 	}
+	s.handshakes.Add(1)
+	defer s.handshakes.Add(-1)
 	switch {
 	case !offer.Resilient, !s.cfg.Resilient(r.URL.Path):
 		q.plain()
@@ -58,14 +60,14 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refuseScarce refuses a client that would begin something while there is no
-// memory for more: those that are there come first.
-func (q *request) refuseScarce() bool {
-	if q.s.session.Scarce() {
-		q.later("out of session memory", event.RefusedMemory)
-		return true
+// refuseNew refuses a client that would begin something while there is no room
+// for more.
+func (q *request) refuseNew() bool {
+	f := q.s.refusesNew(q.r.RemoteAddr)
+	if f != nil {
+		q.later(f.Reason, f.Label)
 	}
-	return false
+	return f != nil
 }
 
 func (s *Server) refuse(w http.ResponseWriter, ref *upgrade.Refusal) {
@@ -162,7 +164,7 @@ func (q *request) plain() {
 		q.plainResume(id)
 		return
 	}
-	if q.refuseScarce() {
+	if q.refuseNew() {
 		return
 	}
 	// Without entries of ours to strip, the client's own offer passes as it
@@ -203,7 +205,7 @@ func (q *request) fresh() {
 		q.later("the journal is out of reach", event.RefusedJournal)
 		return
 	}
-	if q.refuseScarce() {
+	if q.refuseNew() {
 		return
 	}
 	hs := q.handshake()
@@ -227,7 +229,7 @@ func (q *request) fresh() {
 	c.m, c.journal.writer = m, store.NewWriter()
 	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	m.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt}, compressed)
-	if !s.sessions.add(c) {
+	if !s.limit.add(c, clientOf(q.r.RemoteAddr), false) || !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return
 	}
@@ -238,6 +240,8 @@ func (q *request) fresh() {
 
 // abandonUnregistered is for a driver that came too late: the sidecar stops.
 func (c *sessionDriver) abandonUnregistered() {
+	c.srv.limit.remove(c)
+	c.releaseHandshake()
 	c.client.t.Abort()
 	if c.app != nil {
 		c.app.t.Abort()

@@ -96,7 +96,7 @@ func (s *Session) restore(state *store.State, received, inbound seqwindow.Serial
 		if seq != s.window.Head()+1 {
 			return wire.ResetLost
 		}
-		if s.window.Append(f.Data, 0) != nil {
+		if s.window.AppendOver(f.Data, 0) != nil { // whether there is memory for it was asked before
 			return wire.ResetTryAgain
 		}
 	}

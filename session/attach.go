@@ -254,6 +254,15 @@ func (s *Session) clientLived() bool {
 	return s.clientHasToken() || s.counters.InMessages > 0 || s.echo != nil && s.counters.BeatsHeard > 0
 }
 
+// Detached returns since when the session has been detached, about, and whether
+// anything ever came from its client. It is for sessions that are.
+func (s *Session) Detached() (since monotime.Time, lived bool) {
+	return s.client.expires, s.clientLived()
+}
+
+// Journals reports whether the session can be had back from the journal.
+func (s *Session) Journals() bool { return s.cfg.Journal }
+
 // ClientGone notes that the attached connection broke, or ended without a
 // close frame.
 func (s *Session) ClientGone(now time.Time, _ bool) {
@@ -318,15 +327,24 @@ func appendClose(dst []byte, h ws.Header, code ws.StatusCode, reason string) []b
 // compressed messages (PROTOCOL §2.4). It is rare: the same client offered
 // compression before. It fails, and changes nothing, when a message does not
 // inflate or when the plain ones exceed the window: what compresses well would
-// otherwise be held many times over (I6).
+// otherwise be held many times over (I6). Others cannot make it fail: it may
+// exceed the budget.
 func (s *Session) inflateWindow() bool {
 	old := s.window
+	compressed := false
+	old.Each(old.Acked(), func(_ seqwindow.Serial, _ uint32, parts [][]byte) bool {
+		compressed = parts[0][0]>>4&frame.RSV1 != 0
+		return !compressed
+	})
+	if !compressed {
+		return true
+	}
 	var plain seqwindow.Sender
 	limits := seqwindow.Limits{Messages: old.Len() + 1, Bytes: max(s.windowLimit(), old.Bytes())}
 	plain.Init(s.cfg.Pool, limits, old.Acked())
 	old.Each(old.Acked(), func(_ seqwindow.Serial, stamp uint32, parts [][]byte) bool {
 		raw, err := s.plainFrame(parts)
-		return err == nil && plain.Append(raw, stamp) == nil
+		return err == nil && plain.AppendOver(raw, stamp) == nil
 	})
 	if plain.Head() != old.Head() {
 		plain.Reset()

@@ -75,6 +75,9 @@ type Config struct {
 	MaxMessage     Bytes `env:"WSR_MAX_MESSAGE" envDefault:"1MiB" min:"1KiB" max:"1GiB" doc:"Largest message of a resilient session, either way. A larger one of a client ends its connection with 1009; a larger one of the app ends the session with 1009, and a line in the log says so."`
 	MemoryBudget   Bytes `env:"WSR_MEMORY_BUDGET" envDefault:"512MiB" min:"1MiB" max:"1TiB" doc:"Memory of all windows, of messages that have not come whole, and of what plain connections wait to pass on, together. Near it new clients get 503, and senders wait."`
 
+	MaxSessions          int `env:"WSR_MAX_SESSIONS" envDefault:"0" min:"0" max:"10000000" doc:"Sessions at most, detached ones and plain WebSockets among them. A new client beyond gets 503. 0: as many as memory and descriptors allow."`
+	MaxSessionsPerClient int `env:"WSR_MAX_SESSIONS_PER_CLIENT" envDefault:"0" min:"0" max:"10000000" doc:"The same for each client address, of IPv6 for each network of 64 bits. 0: any number. Only where clients connect to the sidecar themselves: behind a balancer or an ingress all have its address."`
+
 	PersistAfter time.Duration `env:"WSR_PERSIST_AFTER" envDefault:"50ms" min:"1ms" max:"1m" doc:"A message that is unacknowledged for this long is written to the journal, up to half a second later while the journal has very much to do."`
 
 	HeartbeatBase   time.Duration `env:"WSR_HEARTBEAT_BASE" envDefault:"5s" min:"100ms" max:"5m" doc:"Time between heartbeats on a fast link without loss; it grows with round trip and loss. Lower it to find dead connections sooner, raise it to spare the batteries of phones."`

@@ -294,7 +294,7 @@ func (c *client) request(first bool) error {
 	case c.h.cfg.Elsewhere != nil && c.h.cfg.Elsewhere(r, websocket):
 		return c.handOn()
 	case websocket && c.h.cfg.Admit != nil:
-		if f, retry := c.h.cfg.Admit(); f != nil {
+		if f, retry := c.h.cfg.Admit(c.conn.RemoteAddr()); f != nil {
 			return c.refuse(f, retry...)
 		}
 	}

@@ -64,7 +64,7 @@ type Config struct {
 	Elsewhere func(r *http1.Request, websocket bool) bool
 	// Admit says why a plain WebSocket is not taken now, with header lines for
 	// that answer, or nil. nil: all are taken.
-	Admit func() (*upgrade.Refusal, []string)
+	Admit func(client net.Addr) (*upgrade.Refusal, []string)
 	// Joined takes over a plain WebSocket whose handshake is done.
 	Joined func(Switched)
 	// Handshake hears of the beginning and the end of each plain handshake.
@@ -158,6 +158,7 @@ func (s *listener) run() {
 			if c := s.h.newClient(conn); s.h.add(c) {
 				c.elsewhere = s
 				go c.serve()
+				s.h.makeRoom()
 			} else {
 				conn.Close()
 			}

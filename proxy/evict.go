@@ -1,0 +1,114 @@
+package proxy
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Detached sessions hold memory that nobody reads. When it is short they go
+// first, before those that live are slowed for long: to the journal, from which
+// their clients get them back, or, without one, for good.
+
+// evictEvery is how often memory is looked at.
+const evictEvery = time.Second
+
+// evictWatch gives detached sessions up while memory is short, until the server's
+// end.
+func (s *Server) evictWatch() {
+	tick := time.NewTicker(evictEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-s.evictNow:
+		case <-s.life.Done():
+			return
+		}
+		if s.session.Scarce() {
+			s.evict()
+		}
+	}
+}
+
+// evictSoon makes evictWatch look now.
+func (s *Server) evictSoon() {
+	select {
+	case s.evictNow <- struct{}{}:
+	default:
+	}
+}
+
+// evict gives up as many detached sessions as hold an eighth of the budget: first
+// those whose client never said anything, then those that have been detached for
+// longest.
+func (s *Server) evict() {
+	list := s.detached()
+	slices.SortFunc(list, func(a, b detachedSession) int {
+		if a.lived != b.lived {
+			if b.lived {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.since, b.since)
+	})
+	free := s.pool.Budget() / 8
+	for _, d := range list {
+		if free <= 0 {
+			return
+		}
+		if d.c.evict() {
+			free -= d.held
+		}
+	}
+}
+
+type detachedSession struct {
+	c     *sessionDriver
+	since monotime.Time
+	lived bool
+	held  int64
+}
+
+// detached lists the detached sessions that hold memory.
+func (s *Server) detached() (list []detachedSession) {
+	for _, c := range s.sessions.all() {
+		c.mu.Lock()
+		if m, ok := c.m.(*session.Session); ok && !c.over && !m.Attached() && !m.HandingOver() {
+			since, lived := m.Detached()
+			held := int64(m.Held())
+			if c.saved != nil {
+				held += c.saved.cost
+			}
+			if held > 0 {
+				list = append(list, detachedSession{c, since, lived, held})
+			}
+		}
+		c.mu.Unlock()
+	}
+	return list
+}
+
+// evict gives the session up if it is still detached.
+func (c *sessionDriver) evict() bool {
+	now := c.enter()
+	defer c.leave()
+	m, ok := c.m.(*session.Session)
+	if !ok || c.over || m.Attached() || m.HandingOver() {
+		return false
+	}
+	c.observe(event.Event{Kind: event.Evicted})
+	if m.Journals() && !c.srv.StoreAway() {
+		c.handOverLocked(now, event.HandOverDetached, 0)
+	} else {
+		c.m.End(now, session.EndedMemory, wire.CodeRestart)
+	}
+	c.settle(now)
+	return true
+}

@@ -1,0 +1,124 @@
+package proxy
+
+import (
+	"net/netip"
+	"sync"
+
+	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/upgrade"
+)
+
+// Implementation limits on handshakes under way.
+const (
+	// handshakeCost is what one holds at most times while the app is asked: its
+	// head, its goroutine, buffers for both ends.
+	handshakeCost = 32 << 10
+
+	// leastHandshakes may be under way whatever the memory budget.
+	leastHandshakes = 256
+)
+
+// maxHandshakes is how many handshakes may be under way with a memory budget: a
+// quarter of it, since an app that hangs keeps them for as long as it may.
+func maxHandshakes(budget int64) int32 {
+	if budget <= 0 {
+		return 1<<31 - 1
+	}
+	return int32(min(max(budget/4/handshakeCost, leastHandshakes), 1<<31-1))
+}
+
+// A sessionLimit counts sessions, plain connections among them, in all and by the
+// address of their client. It is safe for concurrent use. Whoever holds a
+// session's lock may call it.
+type sessionLimit struct {
+	all, perClient int // 0: any number
+
+	mu      sync.Mutex
+	clients map[netip.Addr]int
+	of      map[*sessionDriver]netip.Addr
+}
+
+func (l *sessionLimit) off() bool { return l.all == 0 && l.perClient == 0 }
+
+// full reports whether a client could have no other session.
+func (l *sessionLimit) full(client netip.Addr) bool {
+	if l.off() {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fullLocked(client)
+}
+
+func (l *sessionLimit) fullLocked(client netip.Addr) bool {
+	return l.all > 0 && len(l.of) >= l.all || l.perClient > 0 && l.clients[client] >= l.perClient
+}
+
+// add counts a session. It fails when there are too many, unless it is one that
+// lived before.
+func (l *sessionLimit) add(c *sessionDriver, client netip.Addr, lived bool) bool {
+	if l.off() {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !lived && l.fullLocked(client) {
+		return false
+	}
+	if l.of == nil {
+		l.of, l.clients = map[*sessionDriver]netip.Addr{}, map[netip.Addr]int{}
+	}
+	if _, counted := l.of[c]; !counted {
+		l.of[c] = client
+		l.clients[client]++
+	}
+	return true
+}
+
+// remove forgets a session, if it was counted.
+func (l *sessionLimit) remove(c *sessionDriver) {
+	if l.off() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	client, ok := l.of[c]
+	if !ok {
+		return
+	}
+	delete(l.of, c)
+	if l.clients[client]--; l.clients[client] == 0 {
+		delete(l.clients, client)
+	}
+}
+
+// clientOf is who a connection counts for: its address, of which a client with
+// IPv6 has a network of 64 bits.
+func clientOf(remote string) netip.Addr {
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
+	}
+	a := at.Addr().Unmap().WithZone("")
+	if a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return a
+}
+
+// refusesNew says why nothing new is begun for a client now, or nil: those that
+// are there come first.
+func (s *Server) refusesNew(remote string) *upgrade.Refusal {
+	switch {
+	case s.session.Scarce():
+		s.evictSoon()
+		return &upgrade.Refusal{Status: 503, Reason: "out of session memory", Label: event.RefusedMemory}
+	case s.handshakes.Load() > maxHandshakes(s.pool.Budget()):
+		return &upgrade.Refusal{Status: 503, Reason: "too many handshakes are under way", Label: event.RefusedHandshakes}
+	case s.limit.full(clientOf(remote)):
+		return &upgrade.Refusal{Status: 503, Reason: "too many sessions", Label: event.RefusedSessions}
+	}
+	return nil
+}
