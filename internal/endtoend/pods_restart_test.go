@@ -290,11 +290,17 @@ func TestDrainWhileAppIsAway(t *testing.T) {
 // An app that chooses another subprotocol than the client was told is not what
 // the client talks to: no silent adoption, on either way to a fresh socket.
 func TestAppChoosesAnotherSubprotocol(t *testing.T) {
+	for _, second := range []string{"two", ""} {
+		t.Run("then "+second, func(t *testing.T) { appChoosesAnotherSubprotocol(t, second) })
+	}
+}
+
+func appChoosesAnotherSubprotocol(t *testing.T, second string) {
 	stage := func(t *testing.T) (f *fleet, v *podClient, sockets chan *websocket.Conn) {
 		sockets = make(chan *websocket.Conn, 8)
 		var n atomic.Int64
 		app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			protocol := []string{"one", "two"}[min(n.Add(1), 2)-1]
+			protocol := []string{"one", second}[min(n.Add(1), 2)-1]
 			c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{protocol}})
 			if err != nil {
 				return
