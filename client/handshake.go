@@ -63,12 +63,23 @@ func (c *Conn) handshake(ctx context.Context, protocols []string, connectWait ti
 		NetDial:       c.netDial(connectWait),
 		OnHeader:      a.add,
 		OnStatusError: a.refused,
-		WrapConn:      func(conn net.Conn) net.Conn { a.conn = conn; return conn },
+		WrapConn: func(conn net.Conn) net.Conn {
+			a.conn = conn // nil if there is none
+			// One of Options.NetDial may have no deadlines.
+			a.keep = context.AfterFunc(ctx, func() { dropConn(conn) })
+			return conn
+		},
 	}
 	header.Del("Host")
 	d.Header = ws.HandshakeHeaderHTTP(header)
 	conn, br, hs, err := d.Dial(ctx, u.String())
+	if a.keep != nil && !a.keep() && err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
+		if why := ctx.Err(); why != nil && !errors.Is(err, why) {
+			err = fmt.Errorf("%w: %w", why, err)
+		}
 		return nil, a.refusal, fmt.Errorf("client: dial %s: %w", u.Host, err)
 	}
 	up := &upgraded{conn: conn, protocol: hs.Protocol}
@@ -194,6 +205,7 @@ func (c *Conn) header(ctx context.Context, to *url.URL) (http.Header, error) {
 // response collects the server's response.
 type response struct {
 	conn    net.Conn
+	keep    func() bool // keeps conn from being closed when the handshake's time is over
 	header  http.Header
 	size    int // of header, in bytes
 	refusal *http.Response

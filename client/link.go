@@ -40,7 +40,10 @@ func (l *link) closeAfterWrite(now time.Time) {
 	if len(l.conn.finalBytes) > 0 {
 		now = now.Add(maxFinalWrite)
 	}
-	_ = l.socket.SetWriteDeadline(now) // fails only if the socket is broken
+	if err := l.socket.SetWriteDeadline(now); err != nil {
+		// It is broken, or one of Options.NetDial that has no deadlines.
+		time.AfterFunc(maxFinalWrite, func() { _ = l.socket.Close() })
+	}
 	l.wakeWriter()
 }
 

@@ -366,3 +366,40 @@ func TestReasonsAreThePeers(t *testing.T) {
 		})
 	}
 }
+
+// A connection of NetDial that has no deadlines, as a channel of SSH, holds up
+// neither Dial nor Close.
+func TestConnectionsWithoutDeadlines(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		o := s.options()
+		dial := o.NetDial
+		o.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, network, addr)
+			return noDeadlines{conn}, err
+		}
+		ch := s.dial(o)
+		s.request() // no answer
+		if d := <-ch; !errors.Is(d.err, context.DeadlineExceeded) {
+			t.Errorf("dial: %v", d.err)
+		}
+		c, p := s.open(o)
+		wantWrite(t, c, strings.Repeat("nobody reads this", 10_000))
+		synctest.Wait()
+		start := time.Now()
+		if err := c.Close(1000, ""); !errors.Is(err, ErrCloseTimeout) {
+			t.Errorf("close: %v", err)
+		}
+		if d := time.Since(start); d > maxCloseWait+maxFinalWrite {
+			t.Errorf("close took %v", d)
+		}
+		p.conn.Close()
+	})
+}
+
+type noDeadlines struct{ net.Conn }
+
+var errNoDeadline = errors.New("deadlines are not supported")
+
+func (noDeadlines) SetDeadline(time.Time) error      { return errNoDeadline }
+func (noDeadlines) SetReadDeadline(time.Time) error  { return errNoDeadline }
+func (noDeadlines) SetWriteDeadline(time.Time) error { return errNoDeadline }
