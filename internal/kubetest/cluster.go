@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -83,7 +84,7 @@ func (c *cluster) values(more ...string) []string {
 	args := []string{"--namespace", c.namespace, "--wait", "--timeout", patience.String(),
 		"--set", "image.repository=" + repository, "--set", "image.tag=" + tag,
 		"--set", "nats.bundled.persistence.enabled=false"}
-	for _, v := range more {
+	for _, v := range slices.Concat(c.set, more) {
 		args = append(args, "--set", v)
 	}
 	return args

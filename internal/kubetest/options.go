@@ -22,6 +22,7 @@ type options struct {
 	clients   int
 	keep      bool
 	run       *regexp.Regexp // nil: all scenarios
+	set       []string       // further values of the chart
 	namespace string         // of the release
 }
 
@@ -38,6 +39,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	importer := flags.String("import", "", "command that loads an image archive, whose path is its last argument, into all nodes")
 	flags.IntVar(&o.clients, "clients", 200, "how many, half of them resilient")
 	flags.BoolVar(&o.keep, "keep", false, "leave everything in the cluster")
+	flags.Func("set", "a value of the chart, key=value; may be repeated", func(v string) error { o.set = append(o.set, v); return nil })
 	run := flags.String("run", "", "regular expression of the scenarios to play, each of which may need what is before it")
 	if err := flags.Parse(args); err != nil {
 		return nil, err

@@ -56,6 +56,7 @@ var scenarios = []scenario{
 		r.expect(out == "10m\n10m\n10m\n", "the new pods have WSR_SESSION_TTL %q", out)
 		return err
 	}},
+	{"token keys rotate", noEnds, keysRotate},
 	{"a pod is deleted by force", unplanned, func(ctx context.Context, c *cluster, _ *result) error {
 		return c.deletePod(ctx, "--grace-period=0", "--force")
 	}},

@@ -29,6 +29,12 @@ const (
 	maxReviews = 16
 	maxWaiting = 512
 
+	// maxLarge is how many of maxReviews may be large ones. Almost all pods are
+	// far below largeReview, and do not wait behind those that somebody makes as
+	// large as they may be.
+	maxLarge    = 4
+	largeReview = 256 << 10 // bytes
+
 	// slotTimeout bounds the wait for a slot among them, bodyTimeout the reading
 	// of the body after that: an API server has it whole before it asks.
 	slotTimeout = 5 * time.Second
@@ -69,6 +75,7 @@ type Handler struct {
 	Log       *slog.Logger
 
 	slots   chan struct{}
+	large   chan struct{}       // a place for each large review among the slots
 	waiting chan struct{}       // a place for each that waits for a slot
 	memory  *semaphore.Weighted // what decoded reviews take, as weigh says
 
@@ -78,7 +85,7 @@ type Handler struct {
 
 // NewHandler returns a handler with the fields of h.
 func NewHandler(h Handler) *Handler {
-	h.slots, h.waiting = make(chan struct{}, maxReviews), make(chan struct{}, maxWaiting)
+	h.slots, h.large, h.waiting = make(chan struct{}, maxReviews), make(chan struct{}, maxLarge), make(chan struct{}, maxWaiting)
 	h.memory = semaphore.NewWeighted(memoryBudget)
 	h.inject = k8s.Inject
 	return &h
@@ -97,7 +104,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The API server has given up after slotTimeout, whatever it waited for.
 	waiting, cancel := context.WithTimeout(r.Context(), slotTimeout)
 	defer cancel()
-	release, ok := h.acquireSlot(waiting)
+	// Of a body whose size is not told, the size is not known.
+	release, ok := h.acquireSlot(waiting, r.ContentLength < 0 || r.ContentLength > largeReview)
 	if !ok {
 		busy(w)
 		return
@@ -181,12 +189,29 @@ func checkHeader(r *http.Request) (status int, text string) {
 	return 0, ""
 }
 
-// acquireSlot waits for one of maxReviews, before the body is in memory. The
-// caller returns it with release.
-func (h *Handler) acquireSlot(ctx context.Context) (release func(), ok bool) {
-	release = func() { <-h.slots }
+// acquireSlot waits for one of maxReviews, and a large review for one of maxLarge
+// first, before the body is in memory. The caller returns it with release.
+func (h *Handler) acquireSlot(ctx context.Context, large bool) (release func(), ok bool) {
+	if !large {
+		return h.acquire(ctx, h.slots)
+	}
+	releaseLarge, ok := h.acquire(ctx, h.large)
+	if !ok {
+		return nil, false
+	}
+	releaseSlot, ok := h.acquire(ctx, h.slots)
+	if !ok {
+		releaseLarge()
+		return nil, false
+	}
+	return func() { releaseSlot(); releaseLarge() }, true
+}
+
+// acquire waits for a place in places.
+func (h *Handler) acquire(ctx context.Context, places chan struct{}) (release func(), ok bool) {
+	release = func() { <-places }
 	select {
-	case h.slots <- struct{}{}:
+	case places <- struct{}{}:
 		return release, true
 	default:
 	}
@@ -197,7 +222,7 @@ func (h *Handler) acquireSlot(ctx context.Context) (release func(), ok bool) {
 		return nil, false
 	}
 	select {
-	case h.slots <- struct{}{}:
+	case places <- struct{}{}:
 		return release, true
 	case <-ctx.Done():
 		return nil, false

@@ -51,7 +51,7 @@ func (b *heldBody) Read(p []byte) (int, error) {
 }
 
 // TestA12MemoryIsBounded: of a thousand reviews of 1 MiB that come at once only
-// as many bodies are read as there are places. Who gets no place in time is
+// as many bodies are read as there are places for large ones. Who gets no place in time is
 // told to come again, and nothing of it was ever in memory.
 func TestA12MemoryIsBounded(t *testing.T) {
 	content := reviewOf(t, 1<<20)
@@ -80,19 +80,46 @@ func TestA12MemoryIsBounded(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if n := held.Load(); n != maxReviews {
-			t.Errorf("%d bodies are in memory, want %d", n, maxReviews)
+		if n := held.Load(); n != maxLarge {
+			t.Errorf("%d bodies are in memory, want %d", n, maxLarge)
 		}
 		time.Sleep(slotTimeout)
 		synctest.Wait()
-		if away.Load() != many-maxReviews || held.Load() != maxReviews {
-			t.Errorf("%d turned away, want %d; %d bodies were read", away.Load(), many-maxReviews, held.Load())
+		if away.Load() != many-maxLarge || held.Load() != maxLarge {
+			t.Errorf("%d turned away, want %d; %d bodies were read", away.Load(), many-maxLarge, held.Load())
 		}
 		close(gate)
 		synctest.Wait()
-		if answered.Load() != maxReviews {
-			t.Errorf("%d answered, want %d", answered.Load(), maxReviews)
+		if answered.Load() != maxLarge {
+			t.Errorf("%d answered, want %d", answered.Load(), maxLarge)
 		}
+	})
+}
+
+// TestA12LargeReviewsStandAside: while somebody has sent more large reviews than
+// there are places, a pod of the usual size is answered at once.
+func TestA12LargeReviewsStandAside(t *testing.T) {
+	large, usual := reviewOf(t, 1<<20), reviewOf(t, 32<<10)
+	synctest.Test(t, func(t *testing.T) {
+		h, gate := newTestHandler(&fakeCluster{}), make(chan struct{})
+		inject := h.inject
+		h.inject = func(pod *corev1.Pod, d map[string]string, s k8s.Settings) (*corev1.Pod, k8s.Report, error) {
+			if len(pod.Annotations["large"]) >= 1<<20 {
+				<-gate
+			}
+			return inject(pod, d, s)
+		}
+		var all sync.WaitGroup
+		for range many / 10 {
+			all.Go(func() { post(h, large) })
+		}
+		synctest.Wait()
+		start := time.Now()
+		if w := post(h, usual); w.Code != http.StatusOK || time.Since(start) > 0 {
+			t.Errorf("%d after %v: %s", w.Code, time.Since(start), w.Body)
+		}
+		close(gate)
+		all.Wait()
 	})
 }
 

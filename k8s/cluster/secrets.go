@@ -120,7 +120,8 @@ func (s *Secrets) Usable(namespace string) bool {
 func (s *Secrets) ensure(ctx context.Context, namespace *corev1.Namespace, create bool) error {
 	want, err := s.natsData(ctx)
 	if err != nil {
-		return err
+		// Another Secret than the namespace's, whatever is wrong with it.
+		return fmt.Errorf("cluster: the Secret of NATS: %v", err) //nolint:errorlint // it must not look like the namespace's
 	}
 	for range maxAttempts {
 		err = s.attempt(ctx, namespace, want, create)
