@@ -1,6 +1,7 @@
 package natsstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wsresilience/wsresilience/internal/formats"
+	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/store"
 )
 
@@ -43,6 +45,8 @@ type announcement struct {
 	Owner    string    `json:"owner"`
 	Since    time.Time `json:"since"` // when the process announced itself first; for operators
 	Draining bool      `json:"draining,omitempty"`
+	Released bool      `json:"released,omitempty"` // the owner is gone
+	At       int64     `json:"at,omitempty"`       // unix ms when it was written, later each time
 
 	// Reads is what the process reads, by format (docs/COMPATIBILITY.md).
 	Reads map[string]formats.Range `json:"reads,omitempty"`
@@ -59,6 +63,46 @@ func leaseOwner(key string) (string, error) {
 		return "", fmt.Errorf("natsstore: lease key of %d bytes: no owner", len(key))
 	}
 	return string(owner), nil
+}
+
+// leaseAAD keeps the proof of a lease from passing for anything else that is
+// sealed with the same keys.
+const leaseAAD = "wsr lease"
+
+// errForeignLease is a value that no sidecar with our keys wrote for its key.
+var errForeignLease = errors.New("natsstore: lease that no sidecar with our keys wrote")
+
+// sealLease returns an announcement as it is stored: what it says in the clear,
+// for operators, and behind a line end the proof that a sidecar with our keys
+// says it of that owner. Without it whoever may write to the bucket could declare
+// an owner gone that lives.
+func sealLease(ring *keyring.Ring, a *announcement) []byte {
+	text, err := json.Marshal(a)
+	if err != nil {
+		panic(err) // a struct of strings
+	}
+	proof := ring.Seal(nil, nil, leaseData(a.Owner, text))
+	return base64.RawStdEncoding.AppendEncode(append(text, '\n'), proof)
+}
+
+// openLease returns what sealLease was given, or errForeignLease.
+func openLease(ring *keyring.Ring, owner string, value []byte) (text []byte, err error) {
+	if len(value) > maxLeaseValue {
+		return nil, errForeignLease
+	}
+	text, proof, _ := bytes.Cut(value, []byte{'\n'})
+	sealed, err := base64.RawStdEncoding.AppendDecode(nil, proof)
+	if err == nil {
+		_, err = ring.Open(nil, sealed, leaseData(owner, text))
+	}
+	if err != nil {
+		return nil, errForeignLease
+	}
+	return text, nil
+}
+
+func leaseData(owner string, text []byte) []byte {
+	return fmt.Appendf(nil, "%s\n%s\n%s", leaseAAD, leaseKey(owner), text)
 }
 
 // parseAnnouncement reads the value of owner's key.

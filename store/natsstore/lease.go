@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/formats"
+	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/store"
 )
 
@@ -38,6 +39,7 @@ type LeaseConfig struct {
 // use.
 type Leases struct {
 	backend  *backend
+	ring     *keyring.Ring
 	cfg      LeaseConfig
 	since    time.Time
 	renewNow chan struct{} // renew immediately
@@ -45,12 +47,13 @@ type Leases struct {
 	stop     context.CancelFunc
 	ended    chan struct{}
 
-	mu         sync.Mutex // guards all below
-	members    *membership
-	draining   bool
-	revision   uint64 // newest of our own key
-	claimed    bool   // the key is there
-	conflicted bool   // another process at our address was found
+	mu          sync.Mutex // guards all below
+	members     *membership
+	draining    bool
+	claimed     bool      // the key is there
+	conflicted  bool      // another process at our address was found
+	at          int64     // of our newest announcement, unix ms
+	foreignTold time.Time // when a lease of nobody was told of
 }
 
 // Announce makes this process known as cfg.Owner, and keeps it known until
@@ -64,7 +67,7 @@ func (s *Store) Announce(cfg LeaseConfig) *Leases {
 	cfg.Logger = cmp.Or(cfg.Logger, s.backend.cfg.Logger)
 	ctx, stop := context.WithCancel(context.Background())
 	l := &Leases{
-		backend: s.backend, cfg: cfg, since: time.Now().UTC(), stop: stop,
+		backend: s.backend, ring: s.backend.cfg.Keys.Derive("lease"), cfg: cfg, since: time.Now().UTC(), stop: stop,
 		renewNow: make(chan struct{}, 1), changes: make(chan struct{}, 1), ended: make(chan struct{}),
 		members: newMembership(cfg.TTL, cfg.Owner),
 	}

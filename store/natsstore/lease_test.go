@@ -1,6 +1,7 @@
 package natsstore
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/instance"
+	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/store"
 )
 
@@ -132,10 +134,10 @@ func TestLeases(t *testing.T) {
 	if b.Lease(podA) != store.LeaseUnknown || held(b) || a.Draining(podB) {
 		t.Error("closed, and still reports leases")
 	}
-	again := announce(t, storeB, podB, MinLeaseTTL)
+	again := announce(t, storeB, podB, ttl)
 	waitLease(t, a, podB, store.LeaseLive, 2*time.Second)
 	die(again)
-	t.Log("death known after", waitLease(t, a, podB, store.LeaseGone, MinLeaseTTL+2*time.Second))
+	t.Log("death known after", waitLease(t, a, podB, store.LeaseGone, ttl+2*time.Second))
 }
 
 // TestLeaseConflict: two processes at one address have a lease each, and say that
@@ -389,5 +391,62 @@ func TestClusterLeases(t *testing.T) {
 	live()
 	if a, b := wrongA(), wrongB(); a != nil || b != nil {
 		t.Errorf("falsely gone: %v, %v", a, b)
+	}
+}
+
+// TestLeasesOfTenant: whoever shares the bucket deletes and overwrites leases, says
+// again what they said before, and declares owners gone: those that live stay
+// alive for all others, and who is gone comes not back.
+func TestLeasesOfTenant(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, server.RANDOM_PORT, nil)
+	cfg := externalConfig(t, s.ClientURL())
+	st := mustOpen(t, cfg)
+	const ttl = 4 * time.Second
+	a, b := announce(t, st, podA, ttl), announce(t, st, podB, ttl)
+	waitLease(t, a, podB, store.LeaseLive, 5*time.Second)
+	waitLease(t, a, "10.9.9.9:1", store.LeaseGone, 10*time.Second)
+	waitLease(t, b, "10.9.9.9:1", store.LeaseGone, 10*time.Second)
+	tenant, err := st.backend.js.KeyValue(t.Context(), leaseBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := leaseKey(podB)
+	before, err := tenant.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := keyring.Generate()
+	foreign := sealLease(must(keyring.New([][]byte{other})).Derive("lease"), &announcement{Version: 1, Owner: podB, Released: true, At: 1 << 60})
+	ours := bytes.Replace(before.Value(), []byte(`"owner"`), []byte(`"released":true,"owner"`), 1)
+	for end := time.Now().Add(2 * ttl); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		for _, attack := range []func() error{
+			func() error { return tenant.Delete(t.Context(), key) },
+			func() error { return tenant.Purge(t.Context(), key) },
+			func() error { _, err := tenant.Put(t.Context(), key, []byte("junk")); return err },
+			func() error { _, err := tenant.Put(t.Context(), key, before.Value()); return err },
+			func() error { _, err := tenant.Put(t.Context(), key, foreign); return err },
+			func() error { _, err := tenant.Put(t.Context(), key, ours); return err },
+			func() error { _, err := tenant.Put(t.Context(), leaseKey("10.9.9.9:1"), before.Value()); return err },
+		} {
+			if err := attack(); err != nil {
+				t.Fatal(err)
+			}
+			if got := a.Lease(podB); got != store.LeaseLive {
+				t.Fatalf("lease of an owner that lives: %v", got)
+			}
+		}
+		if got := b.Lease("10.9.9.9:1"); got != store.LeaseGone {
+			t.Fatalf("lease of one that never was: %v", got)
+		}
+	}
+	die(b)
+	for end := time.Now().Add(2*ttl + time.Second); a.Lease(podB) != store.LeaseGone; time.Sleep(20 * time.Millisecond) {
+		if _, err := tenant.Put(t.Context(), key, before.Value()); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(end) {
+			t.Fatal("a dead owner is kept alive")
+		}
 	}
 }

@@ -61,10 +61,12 @@ func newMembership(ttl time.Duration, self string) *membership {
 // beginSync is for a new watch, which sends all keys again.
 func (m *membership) beginSync() { m.resync = map[string]entry{} }
 
-// endSync is for a watch that has sent all keys there were.
+// endSync is for a watch that has sent all keys there were. What it has not sent
+// expired, or was deleted by somebody, and proves nothing: it is not renewed.
 func (m *membership) endSync() {
 	if m.resync != nil {
-		m.entries, m.resync = m.resync, nil
+		maps.Copy(m.entries, m.resync)
+		m.resync = nil
 	}
 	m.synced = true
 	m.findReads()
@@ -74,8 +76,12 @@ func (m *membership) endSync() {
 // is no renewal.
 func (m *membership) update(now time.Time, owner string, e entry) {
 	e.renewedAt = m.clockAt(now)
-	if known, ok := m.entries[owner]; ok && known.revision == e.revision {
+	known, ok := m.entries[owner]
+	switch {
+	case ok && known.revision == e.revision:
 		e.renewedAt = known.renewedAt
+	case ok && e.At <= known.At && e.At > 0:
+		e = known // said before, and said again by somebody else
 	}
 	if m.resync != nil {
 		m.resync[owner] = e
@@ -89,11 +95,10 @@ func (m *membership) update(now time.Time, owner string, e entry) {
 	}
 }
 
-// remove takes in that the server removed owner's key, which expired.
-func (m *membership) remove(owner string) {
-	if m.resync != nil {
-		delete(m.resync, owner)
-	} else {
+// expire takes in that owner's key is gone. Anybody may delete it, so that this
+// counts only for a lease that is about to run out.
+func (m *membership) expire(now time.Time, owner string) {
+	if e, ok := m.entries[owner]; ok && !e.released && m.clockAt(now)-e.renewedAt >= m.ttl-m.ttl/slackDivisor {
 		delete(m.entries, owner)
 	}
 }

@@ -72,13 +72,47 @@ func TestMembershipExpires(t *testing.T) {
 	s.want("b", store.LeaseGone) // no delete marker of the server came
 	s.renew("b")
 	s.want("b", store.LeaseLive)
-	s.m.remove("b")
+}
+
+// TestMembershipExpired: that a key is gone ends a lease that was about to run out,
+// and no other: anybody may have deleted it.
+func TestMembershipExpired(t *testing.T) {
+	s := newScenario(t)
+	s.pass(20*time.Second, "me", "b")
+	s.m.expire(s.now, "b")
+	s.want("b", store.LeaseLive)
+	s.pass(10*time.Second, "me")
+	s.m.expire(s.now, "b")
+	s.want("b", store.LeaseLive)
+	s.pass(10*time.Second, "me")
+	s.want("b", store.LeaseLive)
+	s.m.expire(s.now, "b")
 	s.want("b", store.LeaseGone)
 }
 
+// TestMembershipReplayed: an announcement that was made before renews nothing, nor
+// does it take a release back.
+func TestMembershipReplayed(t *testing.T) {
+	s := newScenario(t)
+	say := func(at int64, released bool) {
+		s.revision++
+		s.m.update(s.now, "b", entry{revision: s.revision, announcement: announcement{Owner: "b", At: at}, released: released})
+	}
+	say(1, false)
+	s.pass(20*time.Second, "me")
+	s.want("b", store.LeaseLive)
+	say(1, false)
+	s.pass(10*time.Second, "me")
+	s.want("b", store.LeaseGone)
+	say(2, false)
+	s.want("b", store.LeaseLive)
+	say(3, true)
+	say(2, false)
+	s.want("b", store.LeaseReleased)
+}
+
 // TestMembershipOutage: a time in which no owner could renew counts against
-// none, and the delete markers that a server writes when it comes back are not
-// believed.
+// none.
 func TestMembershipOutage(t *testing.T) {
 	s := newScenario(t)
 	s.pass(20*time.Second, "me", "b")
@@ -88,19 +122,16 @@ func TestMembershipOutage(t *testing.T) {
 	s.want("b", store.LeaseUnknown)
 	s.renew("me")
 	s.want("b", store.LeaseLive)
-	s.m.remove("b")
-	s.want("b", store.LeaseUnknown)
 	s.pass(10*time.Second, "me")
-	s.want("b", store.LeaseUnknown) // it may still be dialling
+	s.want("b", store.LeaseLive) // it may still be dialling
 	s.renew("b")
 	s.want("b", store.LeaseLive)
-	s.m.remove("b")
-	s.pass(5*time.Second, "me")
+	s.pass(25*time.Second, "me")
 	s.want("b", store.LeaseGone)
 }
 
-// TestMembershipRewatch: a watch that begins again renews no lease, and drops
-// the owners whose keys it does not send any more.
+// TestMembershipRewatch: a watch that begins again renews no lease, and that it
+// does not send a key any more, which somebody may have deleted, proves nothing.
 func TestMembershipRewatch(t *testing.T) {
 	s := newScenario(t)
 	s.pass(20*time.Second, "me", "b", "c")
@@ -110,10 +141,11 @@ func TestMembershipRewatch(t *testing.T) {
 	s.m.update(s.now, "b", seen)
 	s.want("c", store.LeaseLive) // until all keys were sent
 	s.m.endSync()
-	s.want("c", store.LeaseGone)
+	s.want("c", store.LeaseLive)
 	s.want("b", store.LeaseLive)
 	s.pass(10*time.Second, "me")
 	s.want("b", store.LeaseGone)
+	s.want("c", store.LeaseGone)
 }
 
 // TestMembershipForgets: addresses released long ago do not pile up.
@@ -155,7 +187,7 @@ func TestMembershipReads(t *testing.T) {
 	want(3)
 	s.renew("d") // of a former version, or unreadable
 	want(0)
-	s.m.remove("d")
+	s.m.update(s.now, "d", entry{revision: 99, released: true})
 	reads("me", 3)
 	want(3)
 	reads("c", 2)

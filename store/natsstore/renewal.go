@@ -2,7 +2,6 @@ package natsstore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -10,13 +9,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wsresilience/wsresilience/internal/instance"
-	"github.com/wsresilience/wsresilience/store"
-)
-
-// Headers that make a message the deletion of a key (ADR-8).
-const (
-	kvOperation = "KV-Operation"
-	kvDelete    = "DEL"
 )
 
 // errStale is a watch that does not show what is in the bucket.
@@ -100,25 +92,34 @@ func (l *Leases) apply(e jetstream.KeyValueEntry) (heartbeat bool) {
 	if err != nil {
 		return false // not one of ours
 	}
-	if owner == l.cfg.Owner {
-		l.revision = max(l.revision, e.Revision())
-	}
 	before := l.members.heartbeatRevision
 	switch e.Operation() {
-	case jetstream.KeyValuePurge:
-		l.members.remove(owner)
-	case jetstream.KeyValueDelete:
-		l.members.update(time.Now(), owner, entry{revision: e.Revision(), released: true})
+	case jetstream.KeyValuePurge, jetstream.KeyValueDelete:
+		l.members.expire(time.Now(), owner)
 	case jetstream.KeyValuePut:
-		a, err := parseAnnouncement(owner, e.Value())
+		text, err := openLease(l.ring, owner, e.Value())
+		if err != nil {
+			l.foreignLocked(err)
+			return false
+		}
+		a, err := parseAnnouncement(owner, text)
 		if err != nil {
 			// It lives, whatever it reads.
 			l.cfg.Logger.Warn("lease is unreadable: do all sidecars run the same version?", "error", err)
 		}
-		l.members.update(time.Now(), owner, entry{revision: e.Revision(), announcement: a})
+		l.members.update(time.Now(), owner, entry{revision: e.Revision(), announcement: a, released: a.Released})
 		l.detectConflictLocked(owner)
 	}
 	return l.members.heartbeatRevision > before
+}
+
+// foreignLocked tells of a lease that is skipped, not more often than each
+// foreignInterval.
+func (l *Leases) foreignLocked(why error) {
+	if now := time.Now(); now.Sub(l.foreignTold) >= foreignInterval {
+		l.foreignTold = now
+		l.cfg.Logger.Warn("leases are skipped: other sidecars have other keys, or somebody else can write there", "audit", true, "error", why)
+	}
 }
 
 // tellChangesLocked lets Changes receive if there are any.
@@ -145,87 +146,49 @@ func (l *Leases) detectConflictLocked(owner string) {
 }
 
 // renew renews our lease once, and returns when to do it next. The message
-// carries its own time to live, which an Update of the bucket would drop, and
-// goes behind the newest revision, so that none that was late overwrites another.
+// carries its own time to live, which an Update of the bucket would drop. It goes
+// behind whatever is there: nobody else writes what opens, and of two of ours the
+// later one counts.
 func (l *Leases) renew(ctx context.Context) time.Duration {
 	l.mu.Lock()
-	a := announcement{Version: leaseVersion, Owner: l.cfg.Owner, Since: l.since, Draining: l.draining, Reads: l.cfg.Reads}
-	after := l.revision
+	value := l.announcementLocked(false)
 	l.mu.Unlock()
-	value, err := json.Marshal(a)
-	if err != nil {
-		panic(err) // a struct of strings
-	}
-	revision, err := l.publish(ctx, &nats.Msg{Data: value}, after, l.cfg.TTL)
+	err := l.publish(ctx, value, l.cfg.TTL)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {
-		l.revision, l.claimed = max(l.revision, revision), true
+		l.claimed = true
 		return l.renewInterval()
-	}
-	if keyGone(err) {
-		l.revision = 0
 	}
 	l.cfg.Logger.Debug("lease not renewed", "error", err)
 	return l.retryInterval()
 }
 
-// release deletes our key, for a while: addresses come and go, and the bucket
-// is not to remember them all.
+// announcementLocked returns what we say of ourselves now, as it is stored.
+func (l *Leases) announcementLocked(released bool) []byte {
+	l.at = max(l.at+1, time.Now().UnixMilli())
+	return sealLease(l.ring, &announcement{
+		Version: leaseVersion, Owner: l.cfg.Owner, Since: l.since, Draining: l.draining, Reads: l.cfg.Reads, At: l.at, Released: released,
+	})
+}
+
+// release says that we are gone, for a while: addresses come and go, and the
+// bucket is not to remember them all.
 func (l *Leases) release(ctx context.Context) error {
-	remove := func(after uint64) error {
-		msg := &nats.Msg{Header: nats.Header{kvOperation: {kvDelete}}}
-		_, err := l.publish(ctx, msg, after, releaseTTL)
-		return err
-	}
-	err := remove(l.revision)
-	if !wrongSequence(err) {
-		return err
-	}
-	// A renewal whose answer was lost may have got there.
-	kv, err := l.backend.openBucket(ctx)
-	if err != nil {
-		return err
-	}
-	e, err := kv.Get(ctx, leaseKey(l.cfg.Owner))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return remove(e.Revision())
+	l.mu.Lock()
+	value := l.announcementLocked(true)
+	l.mu.Unlock()
+	return l.publish(ctx, value, releaseTTL)
 }
 
 // publish writes our own key.
-func (l *Leases) publish(ctx context.Context, msg *nats.Msg, after uint64, ttl time.Duration) (uint64, error) {
+func (l *Leases) publish(ctx context.Context, value []byte, ttl time.Duration) error {
 	ctx, done, err := l.backend.denials.call(ctx, min(l.backend.cfg.Timeout, l.renewInterval()))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer done()
-	msg.Subject = leasePrefix + leaseKey(l.cfg.Owner)
-	ack, err := l.backend.js.PublishMsg(ctx, msg,
-		jetstream.WithExpectLastSequencePerSubject(after), jetstream.WithMsgTTL(ttl), jetstream.WithRetryAttempts(0))
-	if err != nil {
-		return 0, cause(ctx, err)
-	}
-	return ack.Sequence, nil
-}
-
-// wrongSequence reports whether err refuses a compare-and-set.
-func wrongSequence(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
-}
-
-// keyGone reports whether a compare-and-set was refused because nothing is left
-// of our key. A watch does not show that.
-func keyGone(err error) bool {
-	var (
-		api    *jetstream.APIError
-		fenced *store.FencedError
-	)
-	return wrongSequence(err) && errors.As(err, &api) &&
-		errors.As(fencedError(api.Description), &fenced) && fenced.Known && fenced.Newest == 0
+	msg := &nats.Msg{Subject: leasePrefix + leaseKey(l.cfg.Owner), Data: value}
+	_, err = l.backend.js.PublishMsg(ctx, msg, jetstream.WithMsgTTL(ttl), jetstream.WithRetryAttempts(0))
+	return cause(ctx, err)
 }
