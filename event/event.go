@@ -94,6 +94,9 @@ const (
 	Short
 	// Evicted: a detached session was given up, since memory is short.
 	Evicted
+	// Blind: a plain connection carries what are no WebSocket frames, and passes
+	// as bytes from there on.
+	Blind
 	// Panicked: a session broke an invariant and was ended.
 	Panicked
 )
@@ -102,7 +105,7 @@ var kindNames = names{
 	Refused: "refused", Accepted: "accepted", Began: "began", Ended: "ended", Detached: "detached", Resumed: "resumed",
 	Forwarded: "forwarded", TokenReused: "token reused", Authorized: "authorised", HandedOver: "handed over",
 	AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
-	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Short: "short", Evicted: "evicted", Panicked: "panicked",
+	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Blind: "blind", Short: "short", Evicted: "evicted", Panicked: "panicked",
 }
 
 func (k Kind) String() string { return kindNames.of(uint8(k)) }

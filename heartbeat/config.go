@@ -26,6 +26,9 @@ const (
 	defaultHandshakeTimeout = 10 * time.Second
 )
 
+// maxMisses is what a Monitor can count.
+const maxMisses = 255
+
 // Config holds the settings of a link's heartbeat. The zero value, or a nil
 // pointer, is the default; so is each field that is zero or negative. One
 // Config may serve any number of monitors and goroutines as long as no one
@@ -78,7 +81,7 @@ func (c *Config) settled() Config {
 	s.Base = positive(s.Base, defaultBase)
 	s.Min = positive(s.Min, defaultMin)
 	s.Max = positive(s.Max, defaultMax)
-	s.Misses = positive(s.Misses, defaultMisses)
+	s.Misses = min(positive(s.Misses, defaultMisses), maxMisses)
 	s.HandshakeTimeout = positive(s.HandshakeTimeout, defaultHandshakeTimeout)
 	return s
 }

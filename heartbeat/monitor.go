@@ -49,7 +49,8 @@ type Monitor struct {
 
 	rtt    RTT
 	loss   Loss
-	misses int32 // missed in a row, not yet counted by loss
+	acked  uint32 // what the peer's TCP had acknowledged when it was asked last; 0: never
+	misses uint8  // missed in a row, not yet counted by loss
 	state  State
 	open   bool // the latest beat has no outcome yet
 	heard  bool // something came from the peer since the latest beat
@@ -67,6 +68,10 @@ func (m *Monitor) Init(cfg *Config, now time.Time) {
 	*m = Monitor{cfg: cfg, state: StateHandshaking}
 	m.due = monotime.At(now.Add(cfg.settled().HandshakeTimeout))
 }
+
+// CountFrom makes the first beat the one after seq, before any was sent: who
+// shares a path with another sender of beats tells answers apart by it.
+func (m *Monitor) CountFrom(seq uint32) { m.seq, m.answered = seq, seq }
 
 // Configure changes the settings of a running link. They count from the next
 // beat on.
@@ -193,6 +198,35 @@ func (m *Monitor) Heard() {
 // that the latest beat gets no outcome, and none is missed.
 func (m *Monitor) Unread() { m.misses, m.open = 0, false }
 
+// Unanswered reports whether a Tick at now would find the latest beat missed. An
+// owner whose transport can tell then says how far that is: Sent.
+func (m *Monitor) Unanswered(now time.Time) bool {
+	return m.state.live() && m.open && !m.heard && !now.Before(m.due.Time())
+}
+
+// Sent tells what the peer's TCP says at now: how many bytes it has acknowledged
+// since the connection began, how long ago the last acknowledgement came, and
+// whether it lacks some. While bytes are on their way and move, the latest beat
+// is among them or behind them, and has no outcome: a link that is slow is not a
+// dead one.
+func (m *Monitor) Sent(now time.Time, acked uint64, quiet time.Duration, lacking bool) {
+	moves := m.acked != uint32(acked)
+	if m.acked == 0 {
+		moves = quiet < now.Sub(m.beats[m.seq%maxOutstanding].sent.Time())
+	}
+	m.acked = uint32(acked)
+	if lacking && moves {
+		m.misses, m.open = 0, false
+	}
+}
+
+// Skip puts the beat that is due off by an interval, and says nothing about the
+// link.
+func (m *Monitor) Skip(now time.Time) {
+	m.open = false
+	m.due = monotime.At(now.Add(m.Interval()))
+}
+
 // State returns the condition of the link.
 func (m *Monitor) State() State { return m.state }
 
@@ -250,6 +284,6 @@ func (m *Monitor) allowed() int {
 // forget drops everything that is waiting, without a verdict on it.
 func (m *Monitor) forget() {
 	m.answered = m.seq
-	m.misses = 0
+	m.misses, m.acked = 0, 0
 	m.open, m.heard = false, false
 }

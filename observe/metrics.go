@@ -42,6 +42,7 @@ type Metrics struct {
 	ownership                  set[event.OwnershipOutcome]
 	reused                     prometheus.Counter
 	foreign                    prometheus.Counter
+	blind                      prometheus.Counter
 	streams                    set[event.StreamOutcome]
 	available                  prometheus.Gauge
 	shortages                  set[event.Resource]
@@ -86,6 +87,8 @@ func (m *Metrics) Observe(e event.Event) {
 		m.shortages.inc(e.Resource)
 	case event.Evicted:
 		m.evicted.Inc()
+	case event.Blind:
+		m.blind.Inc()
 	case event.Panicked:
 		m.panics.Inc()
 	default:

@@ -60,6 +60,7 @@ func TestEvents(t *testing.T) {
 		{Kind: event.Journaled, Record: rec, Err: fmt.Errorf("epoch 3: %w", store.ErrFenced), Took: time.Millisecond},
 		{Kind: event.RoundTrip, Took: 20 * time.Millisecond},
 		{Kind: event.LinkState, Link: heartbeat.StateDegraded},
+		{Kind: event.Blind},
 		{Kind: event.Panicked},
 	} {
 		m.Observe(e)
@@ -85,6 +86,7 @@ func TestEvents(t *testing.T) {
 		`wsr_journal_frame_bytes_total 15`,
 		`wsr_heartbeat_rtt_seconds_count 1`,
 		`wsr_link_state_changes_total{state="DEGRADED"} 1`,
+		`wsr_plain_blind_total 1`,
 		`wsr_panics_total 1`,
 	)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/session"
 )
 
 func floodAttacks() []attack {
@@ -145,8 +146,9 @@ func pongFlood(t *testing.T) {
 	}
 }
 
-// quick makes heartbeats come several times a second.
+// quick makes heartbeats come several times a second, and judge everybody.
 func quick(c *Config) {
+	c.PlainHeartbeat = session.PlainEnforce
 	beat := 300 * time.Millisecond
 	c.Heartbeat = heartbeat.Config{Base: beat, Min: beat, Max: beat}
 }

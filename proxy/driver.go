@@ -217,9 +217,26 @@ func (c *sessionDriver) tick() {
 	now := c.enter()
 	defer c.leave()
 	c.armed = 0
+	c.askTransport(now)
 	c.m.Tick(now)
 	c.settle(now)
 	c.reportLink()
+}
+
+// askTransport lets the kernel have its say before a heartbeat counts as missed.
+func (c *sessionDriver) askTransport(now time.Time) {
+	link := c.m.Link()
+	if c.client == nil || !link.Unanswered(now) {
+		return
+	}
+	p, ok := c.client.t.Progress()
+	if !ok {
+		return
+	}
+	link.Sent(now, p.Acked, p.Quiet, p.Lacking)
+	if c.plain && p.HostGone() {
+		c.m.ClientGone(now, true)
+	}
 }
 
 // reportLink tells what the heartbeats found out since the last time.
@@ -267,6 +284,10 @@ func (c *sessionDriver) settle(now time.Time) {
 func (c *sessionDriver) perform(o *session.Output) {
 	if o.Persist != nil {
 		c.persist(o.Persist)
+	}
+	if o.Blind {
+		c.observe(event.Event{Kind: event.Blind})
+		c.srv.log.Debug("a plain connection carries no WebSocket frames: it passes as bytes")
 	}
 	if o.ShutApp && c.app != nil {
 		c.app.t.Shut()

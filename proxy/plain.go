@@ -94,7 +94,7 @@ func retryAfter() string { return strconv.Itoa(minRetryAfter + rand.IntN(minRetr
 // accepted its handshake.
 func (s *Server) joinPlain(sw passthrough.Switched) {
 	c := &sessionDriver{srv: s, plain: true, born: monotime.At(sw.Began)}
-	c.m = session.NewPlain(&s.session, time.Now(), sw.Extended)
+	c.m = session.NewPlain(&s.session, time.Now())
 	client := clientOf(sw.Client.RemoteAddr().String())
 	c.client, c.app = c.newLeg(sw.Client), c.newAppLeg(sw.App)
 	if !s.limit.add(c, client, false) || !s.sessions.add(c) {

@@ -86,7 +86,8 @@ type Config struct {
 	// at the earliest; after HandOverPatience in any case. Zero: 100ms, 5s.
 	HandOverQuiet, HandOverPatience time.Duration
 
-	Heartbeat heartbeat.Config
+	Heartbeat      heartbeat.Config
+	PlainHeartbeat session.PlainHeartbeat // of clients without wsr.v1
 
 	// Bind lists what tokens are bound to beside Origin, path and Host:
 	// authorization, cookie:<name>, header:<name>. The entries any-path and
@@ -210,7 +211,7 @@ func New(cfg Config) (*Server, error) {
 	s.session = session.Config{
 		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
 		TTL: cfg.SessionTTL, TTLGoingAway: cfg.SessionTTLGoingAway, PersistAfter: cfg.PersistAfter, HandOverQuiet: cfg.HandOverQuiet,
-		Owner: cfg.Advertise, Heartbeat: &s.cfg.Heartbeat,
+		Owner: cfg.Advertise, Heartbeat: &s.cfg.Heartbeat, PlainHeartbeat: cfg.PlainHeartbeat,
 		Pool: s.pool, Buffers: s.buffers(clientShare), AppBuffers: s.buffers(appShare), Random: mathrand.Uint32, Token: s.newToken, Retry: s.askedRetry,
 	}
 	s.echo = s.session

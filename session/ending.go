@@ -13,10 +13,6 @@ const (
 	EndedTimeout
 	// EndedExpired: no client came back within the TTL.
 	EndedExpired
-	// EndedProtocol and EndedAppProtocol: a plain client, or its app, violated
-	// RFC 6455.
-	EndedProtocol
-	EndedAppProtocol
 	// EndedMemory: the memory budget was used up.
 	EndedMemory
 	// EndedHanded: it was handed over to another owner.
@@ -38,8 +34,8 @@ const (
 )
 
 var endingNames = [...]string{
-	EndedClosed: "closed", EndedBroken: "broken", EndedTimeout: "timeout", EndedExpired: "expired", EndedProtocol: "protocol",
-	EndedAppProtocol: "app_protocol", EndedMemory: "memory", EndedHanded: "handed", EndedFenced: "fenced",
+	EndedClosed: "closed", EndedBroken: "broken", EndedTimeout: "timeout", EndedExpired: "expired",
+	EndedMemory: "memory", EndedHanded: "handed", EndedFenced: "fenced",
 	EndedReleased: "released", EndedShutdown: "shutdown", EndedPanic: "panic", EndedUnauthorized: "unauthorised", EndedReused: "token_reused", EndedKilled: "killed",
 }
 

@@ -76,7 +76,7 @@ func FuzzPlainMachine(f *testing.F) {
 	f.Add([]byte("\x01\x80\x00\x00\x00\x00\x80\x81\x01\x02\x03\x04a\x88\x80\x01\x02\x03\x04"), uint8(1), uint8(1))
 	f.Fuzz(func(t *testing.T, in []byte, step, room uint8) {
 		now := time.Unix(1_700_000_000, 0)
-		p := NewPlain(simConfig(), now, true)
+		p := NewPlain(simConfig(), now)
 		var got, unread []byte
 		ended := false
 		settle := func(room int) {

@@ -53,6 +53,9 @@ type Output struct {
 	// The driver goes on until Done, since the end may have to be journaled.
 	Ended Ending
 
+	// Blind is set once when a plain connection carries what are no frames.
+	Blind bool
+
 	// PauseClient and PauseApp stop the reading of a leg, until an Output in
 	// which they are false. They are states and not events.
 	PauseClient, PauseApp bool
@@ -72,7 +75,7 @@ func (o *Output) reset() {
 // Idle reports whether nothing is left to be done now.
 func (o *Output) Idle() bool {
 	return len(o.ToApp) == 0 && len(o.ToClient) == 0 && o.Persist == nil &&
-		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.ShutClient && !o.ShutApp && o.Ended == 0
+		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.ShutClient && !o.ShutApp && o.Ended == 0 && !o.Blind
 }
 
 func size(parts [][]byte) (n int) {

@@ -7,13 +7,18 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
 // Plain is the pass-through for a client that did not negotiate wsr.v1. Bytes
-// go through as they came: opcodes, fragments, extensions, masks, the app's
-// own pings, close frames. All that is added is a Ping to the client now and
-// then, between two frames, and all that is taken out is its Pong (I10).
+// go through as they came and at once: opcodes, fragments, extensions, masks,
+// the app's own pings, close frames. All that is added is a Ping to the client
+// now and then, between two frames, and all that is taken out is its Pong (I10).
+//
+// It knows where frames begin, for pings, for a last frame and to count, and
+// judges nothing: what the app accepts, passes. At the first thing of which it
+// does not know where it ends it becomes blind, and passes bytes.
 //
 // Frames are followed but not collected, so a frame of any size passes
 // without being held. Plain is driven like Session.
@@ -22,22 +27,42 @@ type Plain struct {
 	counters Counters
 
 	client, app plainLeg
+	blind       bool
+	toldBlind   bool
 
 	beat    heartbeat.Monitor
 	beatDue bool
 	beatOut heartbeat.Payload
+	unsent  uint32                          // the number before our first ping's
+	others  monotime.Time                   // when a sidecar behind us last pinged the client
 	ping    [2 + heartbeat.PayloadSize]byte // its frame, while it is written
 
 	pending      pendingClose
 	ended        Ending
 	reported     bool
+	appBroke     bool      // its connection did, with bytes on their way to the client
 	until        time.Time // how long one side may outlive the other
+	moved        bool      // bytes moved since that was set
 	drop         *wire.CloseError
 	appCloseCode ws.StatusCode // 0: the app gets no close frame
 }
 
+// A PlainHeartbeat is what pings to plain clients are for (WSR_PLAIN_HEARTBEAT).
+type PlainHeartbeat uint8
+
+const (
+	// PlainMeasure pings, so that no proxy takes the connection for idle, and to
+	// know round trips. It is no reason to end anything: without us nobody would
+	// have asked.
+	PlainMeasure PlainHeartbeat = iota
+	// PlainEnforce ends a connection whose client does not answer.
+	PlainEnforce
+	// PlainOff adds nothing at all.
+	PlainOff
+)
+
 // halfClosed is how long one side may go on after the other sent its last
-// byte: enough for the rest of a close handshake and more.
+// byte, while nothing moves: enough for the rest of a close handshake and more.
 const halfClosed = time.Minute
 
 // pendingClose is an end that waits until the client has a message whole.
@@ -49,8 +74,9 @@ type pendingClose struct {
 
 // plainLeg is one side: where bytes come from, and where the other's go to.
 type plainLeg struct {
-	rules   frame.Rules
-	flow    frame.Flow
+	head    [ws.MaxHeaderSize]byte // what came of a header
+	headLen uint8
+	open    bool // a message in parts is under way
 	left    int  // bytes of the current frame that are still to come
 	closing bool // a close frame came: nothing may be added to this stream
 	gone    bool // its last byte has come
@@ -64,16 +90,14 @@ type plainLeg struct {
 }
 
 // NewPlain returns a pass-through for two sockets whose handshakes are done.
-// extended reports whether any extension was negotiated, so that reserved bits
-// may be set.
-func NewPlain(cfg *Config, now time.Time, extended bool) *Plain {
+func NewPlain(cfg *Config, now time.Time) *Plain {
 	p := &Plain{cfg: cfg}
-	p.client.rules.Masked = true
-	if extended {
-		p.client.rules.Rsv, p.app.rules.Rsv = frame.AnyRSV, frame.AnyRSV
-	}
 	p.beat.Init(cfg.Heartbeat, now)
 	p.beat.Connected(now)
+	// Another sidecar on the path counts from elsewhere, and so each knows its own.
+	p.unsent = cfg.Random()
+	p.beat.CountFrom(p.unsent)
+	p.beatOut.Seq = p.unsent
 	return p
 }
 
@@ -95,11 +119,11 @@ func (p *Plain) FromApp(now time.Time, b []byte) int {
 }
 
 // pass lends the bytes of whole and of partial frames to the other side. Only
-// a frame's header, and a pong that may be ours, must be complete.
+// a pong that may be ours waits until it is complete.
 func (p *Plain) pass(now time.Time, from, to *plainLeg, b []byte) int {
 	used := 0
 	for used < len(b) && p.ended == 0 && len(to.lent) < maxParts && len(to.kept) == 0 {
-		n := from.passPayload(to, b[used:])
+		n := p.passPayload(from, to, b[used:])
 		if n == 0 {
 			n = p.passHeader(now, from, to, b[used:])
 		}
@@ -111,56 +135,99 @@ func (p *Plain) pass(now time.Time, from, to *plainLeg, b []byte) int {
 	if p.ended != 0 {
 		return len(b)
 	}
+	p.moved = p.moved || used > 0
 	return used
 }
 
 // passPayload lends what b has of the current frame's payload.
-func (l *plainLeg) passPayload(to *plainLeg, b []byte) int {
-	n := min(l.left, len(b))
+func (p *Plain) passPayload(from, to *plainLeg, b []byte) int {
+	if p.blind {
+		p.countBytes(from, len(b))
+		to.lend(b)
+		return len(b)
+	}
+	n := min(from.left, len(b))
 	if n > 0 {
-		l.left -= n
+		from.left -= n
 		to.lend(b[:n])
 	}
 	return n
 }
 
-// passHeader lends the header that b begins with, or takes out the answer to
-// our ping. It uses nothing while it lacks bytes, and none at the end of the
-// message that a pending close waited for.
+// passHeader lends what b has of a header, or takes out the answer to our ping.
+// It uses nothing at the end of the message that a pending close waited for, nor
+// while a pong that may be ours is not whole.
 func (p *Plain) passHeader(now time.Time, from, to *plainLeg, b []byte) int {
+	if from.headLen > 0 {
+		return p.passRest(from, to, b)
+	}
 	if from == &p.app {
-		if p.pending.close != nil && !from.flow.Open() {
+		if p.pending.close != nil && !from.open {
 			return 0
 		}
 		p.addPing()
 	}
-	h, err := from.rules.Parse(b)
-	if err == frame.ErrShort {
-		return 0
-	}
-	if err == nil {
-		err = from.flow.Next(&h)
-	}
-	if err != nil {
-		p.broke(from, err)
-		return 0
-	}
-	if from == &p.client && h.OpCode == ws.OpPong && h.Length == heartbeat.PayloadSize {
-		if len(b) < h.Total() {
+	if from == &p.client && p.mayBeOurs(b) {
+		n := pongSize(b)
+		if n == 0 {
 			return 0
 		}
-		if p.takePong(now, b[h.Size:h.Total()], h.Mask) {
-			return h.Total()
+		if p.takePong(now, b[:n]) {
+			return n
 		}
 	}
-	p.count(from, &h)
-	from.closing = from.closing || h.OpCode == ws.OpClose
-	from.left = int(h.Length)
+	h, err := frame.Bounds(b)
+	switch {
+	case err == frame.ErrShort:
+		from.headLen = uint8(copy(from.head[:], b))
+		to.lend(b)
+		return len(b)
+	case err != nil:
+		p.blind, p.beatDue = true, false
+		return p.passPayload(from, to, b)
+	}
+	if from == &p.app && h.OpCode == ws.OpPing && len(b) >= h.Total() {
+		p.notePing(now, &h, b[h.Size:h.Total()])
+	}
+	p.begin(from, &h)
 	to.lend(b[:h.Size])
 	return h.Size
 }
 
+// passRest is passHeader for a header whose first bytes came, and went, before.
+func (p *Plain) passRest(from, to *plainLeg, b []byte) int {
+	had := int(from.headLen)
+	n := copy(from.head[had:], b)
+	from.headLen += uint8(n)
+	h, err := frame.Bounds(from.head[:from.headLen])
+	switch {
+	case err == frame.ErrShort:
+	case err != nil:
+		p.blind, p.beatDue = true, false
+		return p.passPayload(from, to, b)
+	default:
+		n = h.Size - had
+		from.headLen = 0
+		p.begin(from, &h)
+	}
+	to.lend(b[:n])
+	return n
+}
+
+// begin notes the frame whose payload follows.
+func (p *Plain) begin(from *plainLeg, h *frame.Header) {
+	p.count(from, h)
+	if !h.OpCode.IsControl() {
+		from.open = !h.Fin
+	}
+	from.closing = from.closing || h.OpCode == ws.OpClose
+	from.left = int(h.Length)
+}
+
 func (l *plainLeg) lend(b []byte) { l.lent = appendPart(l.lent, b) }
+
+// between reports whether what came from this side ends where a frame does.
+func (l *plainLeg) between() bool { return l.left == 0 && l.headLen == 0 }
 
 // count keeps the totals; a message counts with its last frame.
 func (p *Plain) count(from *plainLeg, h *frame.Header) {
@@ -174,14 +241,52 @@ func (p *Plain) count(from *plainLeg, h *frame.Header) {
 	*bytes += uint64(h.Total())
 }
 
+// countBytes is count for what is no frame that we know.
+func (p *Plain) countBytes(from *plainLeg, n int) {
+	if from == &p.client {
+		p.counters.InBytes += uint64(n)
+	} else {
+		p.counters.OutBytes += uint64(n)
+	}
+}
+
+// The first bytes of a pong with a payload of ours.
+const (
+	ourPong       = 0x80 | byte(ws.OpPong)
+	ourLength     = byte(heartbeat.PayloadSize)
+	ourLengthMask = 0x80 | ourLength
+)
+
+// mayBeOurs reports whether b, as far as it goes, can be an answer to our pings.
+func (p *Plain) mayBeOurs(b []byte) bool {
+	return p.beatOut.Seq != p.unsent && b[0] == ourPong && (len(b) < 2 || b[1] == ourLength || b[1] == ourLengthMask)
+}
+
+// pongSize is the size of the pong that b begins with; 0 if it is not whole.
+func pongSize(b []byte) int {
+	if len(b) < 2 {
+		return 0
+	}
+	n := 2 + heartbeat.PayloadSize
+	if b[1] == ourLengthMask {
+		n += 4
+	}
+	if len(b) < n {
+		return 0
+	}
+	return n
+}
+
 // takePong reports whether a pong answers one of our pings, be it late. The
 // payload is unmasked in a copy, since another pong passes as it came.
-func (p *Plain) takePong(now time.Time, payload []byte, mask [4]byte) bool {
+func (p *Plain) takePong(now time.Time, pong []byte) bool {
 	var buf [heartbeat.PayloadSize]byte
-	copy(buf[:], payload)
-	frame.Mask(buf[:], mask, 0)
+	copy(buf[:], pong[len(pong)-len(buf):])
+	if pong[1] == ourLengthMask {
+		frame.Mask(buf[:], [4]byte(pong[2:6]), 0)
+	}
 	beat, err := heartbeat.ParsePayload(buf[:])
-	if err != nil || beat.Seq == 0 || beat.Seq > p.beatOut.Seq || beat.TimeMillis > p.beatOut.TimeMillis {
+	if err != nil || beat.Seq-p.unsent-1 >= p.beatOut.Seq-p.unsent || beat.TimeMillis > p.beatOut.TimeMillis {
 		return false
 	}
 	if p.beat.Answer(now, beat) == nil {
@@ -192,9 +297,25 @@ func (p *Plain) takePong(now time.Time, payload []byte, mask [4]byte) bool {
 	return true
 }
 
+// notePing notes whether a ping to the client is another sidecar's, who then
+// does for this connection what we would.
+func (p *Plain) notePing(now time.Time, h *frame.Header, payload []byte) {
+	if len(payload) != heartbeat.PayloadSize || h.Masked {
+		return
+	}
+	if _, err := heartbeat.ParsePayload(payload); err == nil {
+		p.others = monotime.At(now)
+	}
+}
+
+// leavesPings reports whether a sidecar behind us pings this client.
+func (p *Plain) leavesPings(now time.Time) bool {
+	return p.others != 0 && now.Sub(p.others.Time()) < 3*p.beat.Interval()
+}
+
 // addPing puts a due heartbeat between two frames of the app.
 func (p *Plain) addPing() {
-	if !p.beatDue || p.app.closing || p.client.closing || p.client.shut {
+	if !p.beatDue || p.blind || p.app.closing || p.client.closing || p.client.shut {
 		return
 	}
 	p.beatDue = false
@@ -207,15 +328,30 @@ func (p *Plain) addPing() {
 // Tick is as in Session.
 func (p *Plain) Tick(now time.Time) {
 	if !p.until.IsZero() && !now.Before(p.until) {
-		p.end(EndedClosed, nil, 0)
-		return
+		if !p.moved {
+			p.end(EndedClosed, nil, 0)
+			return
+		}
+		p.until, p.moved = now.Add(halfClosed), false
 	}
 	p.settlePending(now)
 	if len(p.app.kept) > 0 {
 		p.beat.Unread() // the client is not read: its pong may have come
 	}
-	switch p.beat.Tick(now) {
+	if !p.pings() {
+		return
+	}
+	verdict := p.beat.Tick(now)
+	if verdict == heartbeat.VerdictDead && p.cfg.PlainHeartbeat == PlainMeasure {
+		p.beat.Connected(now) // somebody else has to find that out
+		return
+	}
+	switch verdict {
 	case heartbeat.VerdictSend:
+		if p.leavesPings(now) {
+			p.beat.Skip(now)
+			return
+		}
 		p.beatOut = p.beat.Next(now, uint64(now.UnixMilli()))
 		p.beatDue = true
 	case heartbeat.VerdictDead:
@@ -225,14 +361,8 @@ func (p *Plain) Tick(now time.Time) {
 	}
 }
 
-// broke ends both sides for a violation of one of them (RFC 6455 §7.1.7).
-func (p *Plain) broke(from *plainLeg, err error) {
-	if from == &p.app {
-		p.end(EndedAppProtocol, &wire.CloseError{Code: wire.CodeBadGateway, Reason: "app: " + err.Error()}, ws.StatusProtocolError)
-		return
-	}
-	p.end(EndedProtocol, &wire.CloseError{Code: ws.StatusProtocolError, Reason: err.Error()}, ws.StatusGoingAway)
-}
+// pings reports whether the client is to be pinged at all.
+func (p *Plain) pings() bool { return !p.blind && p.cfg.PlainHeartbeat != PlainOff }
 
 // End ends both sides: the client with a code, the app with 1001. What the
 // client has in part it gets whole before, if that does not take longer than
@@ -248,7 +378,7 @@ func (p *Plain) End(now time.Time, why Ending, code ws.StatusCode) {
 // whole, or can not get it.
 func (p *Plain) settlePending(now time.Time) {
 	l := &p.pending
-	whole := p.app.left == 0 && !p.app.flow.Open() && len(p.client.kept) == 0 && len(p.client.lent) == 0
+	whole := (p.blind || p.app.between() && !p.app.open) && len(p.client.kept) == 0 && len(p.client.lent) == 0
 	if l.close != nil && (whole || p.app.gone || !now.Before(l.deadline)) {
 		p.end(l.why, l.close, ws.StatusGoingAway)
 	}

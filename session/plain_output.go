@@ -12,7 +12,7 @@ import (
 // Output is as in Session.
 func (p *Plain) Output(now time.Time, o *Output) {
 	o.reset()
-	if p.ended == 0 && p.app.left == 0 && len(p.client.kept) == 0 {
+	if p.ended == 0 && p.app.between() && len(p.client.kept) == 0 {
 		p.addPing()
 	}
 	o.ToApp = p.app.compose(o.ToApp)
@@ -30,10 +30,16 @@ func (p *Plain) Output(now time.Time, o *Output) {
 		p.composeEnd(o)
 		return
 	}
+	if p.blind && !p.toldBlind {
+		p.toldBlind, o.Blind = true, true
+		return
+	}
 	var d deadline
 	d.addTime(p.until)
 	d.addTime(p.pending.deadline)
-	d.addTime(p.beat.Deadline())
+	if p.pings() {
+		d.addTime(p.beat.Deadline())
+	}
 	if p.beatDue {
 		// The ping is sent at the next frame's end, whenever that is.
 		d.at = monotime.At(p.until)
@@ -52,8 +58,9 @@ func (l *plainLeg) compose(dst [][]byte) [][]byte {
 	return append(dst, l.lent...)
 }
 
-// wrote settles what was offered: the rest is kept, for it is only lent.
+// wrote notes what a side took.
 func (p *Plain) wrote(l *plainLeg, n int) {
+	p.moved = p.moved || n > 0
 	l.wrote(n)
 	p.charge(l)
 }
@@ -68,12 +75,16 @@ func (p *Plain) charge(l *plainLeg) {
 
 // Forget gives back what is kept. Nothing else follows.
 func (p *Plain) Forget() {
-	for _, l := range []*plainLeg{&p.client, &p.app} {
-		l.kept = nil
-		p.charge(l)
-	}
+	p.forgetKept(&p.client)
+	p.forgetKept(&p.app)
 }
 
+func (p *Plain) forgetKept(l *plainLeg) {
+	l.kept = nil
+	p.charge(l)
+}
+
+// wrote settles what was offered: the rest is kept, for it is only lent.
 func (l *plainLeg) wrote(n int) {
 	l.blocked = n < l.offered
 	n -= consume(&l.kept, n)
@@ -107,19 +118,32 @@ func (p *Plain) ClientGone(now time.Time, broken bool) { p.gone(now, &p.client, 
 // AppGone is ClientGone for the app.
 func (p *Plain) AppGone(now time.Time, broken bool) { p.gone(now, &p.app, broken) }
 
+// gone notes the end of a side. What the app said before its connection broke
+// the client would have got without us, and so it does.
 func (p *Plain) gone(now time.Time, leg *plainLeg, broken bool) {
 	leg.gone = true
 	if broken {
-		p.Forget()
-		p.end(EndedBroken, nil, 0)
+		p.forgetKept(&p.app)
+		if leg == &p.app && len(p.client.kept) > 0 {
+			p.appBroke = true
+		} else {
+			p.Forget()
+			p.end(EndedBroken, nil, 0)
+		}
 	}
 	if p.until.IsZero() {
-		p.until = now.Add(halfClosed)
+		p.until, p.moved = now.Add(halfClosed), false
 	}
 }
 
 // settleShut passes the end of one side's bytes on to the other.
 func (p *Plain) settleShut(o *Output) {
+	if p.appBroke {
+		if len(p.client.kept) == 0 {
+			p.end(EndedBroken, nil, 0)
+		}
+		return
+	}
 	if p.client.gone && !p.app.shut && len(p.app.kept) == 0 {
 		p.app.shut, o.ShutApp = true, true
 	}
@@ -138,17 +162,18 @@ func (p *Plain) composeEnd(o *Output) {
 	}
 	p.reported = true
 	o.Ended, o.CloseClient, o.CloseApp = p.ended, p.drop, true
-	if wire.ValidFrameCode(p.drop.Code) && p.app.open() && len(p.client.kept) == 0 && !p.client.shut {
+	if wire.ValidFrameCode(p.drop.Code) && !p.blind && p.app.takesFrame() && len(p.client.kept) == 0 && !p.client.shut {
 		o.FinalToClient = appendClose(o.FinalToClient, ws.Header{Fin: true, OpCode: ws.OpClose}, p.drop.Code, p.drop.Reason)
 	}
-	if p.appCloseCode != 0 && p.client.open() && len(p.app.kept) == 0 && !p.app.shut {
+	if p.appCloseCode != 0 && !p.blind && p.client.takesFrame() && len(p.app.kept) == 0 && !p.app.shut {
 		o.FinalToApp = appendClose(nil, p.cfg.masked(ws.OpClose), p.appCloseCode, "")
 	}
 	p.Forget()
 }
 
-// open reports whether a frame could be put behind what came from this side.
-func (l *plainLeg) open() bool { return l.left == 0 && !l.closing && !l.gone }
+// takesFrame reports whether a frame could be put behind what came from this
+// side.
+func (l *plainLeg) takesFrame() bool { return l.between() && !l.closing && !l.gone }
 
 // Done reports whether the end was reported.
 func (p *Plain) Done() bool { return p.reported }

@@ -65,6 +65,7 @@ type Config struct {
 	JournalLimits  store.Limits  // of its records
 	Owner          string        // this sidecar's name in records
 	Heartbeat      *heartbeat.Config
+	PlainHeartbeat PlainHeartbeat
 
 	Pool       *seqwindow.Pool
 	Buffers    *frame.Buffers // of clients' messages

@@ -12,6 +12,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/proxy"
+	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/snapshot/presets"
 )
@@ -40,13 +41,21 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 		MemoryBudget: int64(c.MemoryBudget), MaxSessions: c.MaxSessions, MaxSessionsPerClient: c.MaxSessionsPerClient,
 		SessionTTL: c.SessionTTL, SessionTTLGoingAway: c.SessionTTLGoingAway,
 		PersistAfter: c.PersistAfter, HandOverQuiet: c.HandoverQuiet, HandOverPatience: drain.Patience(c.DrainTime()),
-		Heartbeat: heartbeat.Config{Base: c.HeartbeatBase, Min: c.HeartbeatMin, Max: c.HeartbeatMax, Misses: c.HeartbeatMisses},
-		Observer:  s.metrics, Logger: s.log,
+		Heartbeat:      heartbeat.Config{Base: c.HeartbeatBase, Min: c.HeartbeatMin, Max: c.HeartbeatMax, Misses: c.HeartbeatMisses},
+		PlainHeartbeat: plainHeartbeats[c.PlainHeartbeat],
+		Observer:       s.metrics, Logger: s.log,
 	}
 	if s.leases != nil {
 		p.Peers = s.leases
 	}
 	return p, nil
+}
+
+// plainHeartbeats are the values of WSR_PLAIN_HEARTBEAT.
+var plainHeartbeats = map[config.PlainHeartbeat]session.PlainHeartbeat{
+	config.PlainHeartbeatMeasure: session.PlainMeasure,
+	config.PlainHeartbeatEnforce: session.PlainEnforce,
+	config.PlainHeartbeatOff:     session.PlainOff,
 }
 
 // snapshotPolicy returns what the settings say of snapshots; its error is one of

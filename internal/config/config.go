@@ -80,10 +80,11 @@ type Config struct {
 
 	PersistAfter time.Duration `env:"WSR_PERSIST_AFTER" envDefault:"50ms" min:"1ms" max:"1m" doc:"A message that is unacknowledged for this long is written to the journal, up to half a second later while the journal has very much to do."`
 
-	HeartbeatBase   time.Duration `env:"WSR_HEARTBEAT_BASE" envDefault:"5s" min:"100ms" max:"5m" doc:"Time between heartbeats on a fast link without loss; it grows with round trip and loss. Lower it to find dead connections sooner, raise it to spare the batteries of phones."`
-	HeartbeatMin    time.Duration `env:"WSR_HEARTBEAT_MIN" envDefault:"1s" min:"100ms" max:"5m" doc:"Least time between heartbeats, also where WSR_HEARTBEAT_BASE is below it: the interval then grows only with a round trip or loss that calls for more."`
-	HeartbeatMax    time.Duration `env:"WSR_HEARTBEAT_MAX" envDefault:"15s" min:"100ms" max:"5m" doc:"Most time between heartbeats. Keep it below the idle timeout of every proxy in front."`
-	HeartbeatMisses int           `env:"WSR_HEARTBEAT_MISSES" envDefault:"3" min:"1" max:"10" doc:"Missed heartbeats in a row after which a connection is dead. Raise it where networks are away for seconds and connections survive that, as in trains; a lost connection is then noticed later."`
+	HeartbeatBase   time.Duration  `env:"WSR_HEARTBEAT_BASE" envDefault:"5s" min:"100ms" max:"5m" doc:"Time between heartbeats on a fast link without loss; it grows with round trip and loss. Lower it to find dead connections sooner, raise it to spare the batteries of phones."`
+	HeartbeatMin    time.Duration  `env:"WSR_HEARTBEAT_MIN" envDefault:"1s" min:"100ms" max:"5m" doc:"Least time between heartbeats, also where WSR_HEARTBEAT_BASE is below it: the interval then grows only with a round trip or loss that calls for more."`
+	HeartbeatMax    time.Duration  `env:"WSR_HEARTBEAT_MAX" envDefault:"15s" min:"100ms" max:"5m" doc:"Most time between heartbeats. Keep it below the idle timeout of every proxy in front."`
+	HeartbeatMisses int            `env:"WSR_HEARTBEAT_MISSES" envDefault:"3" min:"1" max:"10" doc:"Missed heartbeats in a row after which a connection is dead. Raise it where networks are away for seconds and connections survive that, as in trains; a lost connection is then noticed later."`
+	PlainHeartbeat  PlainHeartbeat `env:"WSR_PLAIN_HEARTBEAT" envDefault:"measure" oneof:"measure,enforce,off" doc:"What heartbeats (pings) to clients without wsr.v1 are for. measure: they keep proxies from taking the connection for idle, and show round trips; a client that is too busy to answer keeps its connection, and one whose host is gone is found by TCP. enforce: one that does not answer loses it, as a resilient one. off: no pings."`
 
 	ResilientPaths Patterns `env:"WSR_RESILIENT_PATHS" envDefault:"*" doc:"Paths where sessions are offered. Elsewhere every client is a plain one."`
 	Adopt          Adopt    `env:"WSR_ADOPT" envDefault:"auto" oneof:"auto,always,never" doc:"Whether a session goes on with a fresh app socket when its own is gone: auto asks for a snapshot of what the app has to hear again, or for a client that said it restores by itself."`
@@ -121,6 +122,16 @@ type TokenReuse string
 const (
 	ReuseRefuse TokenReuse = "refuse"
 	ReuseEnd    TokenReuse = "end"
+)
+
+// PlainHeartbeat says what pings to plain clients are for.
+type PlainHeartbeat string
+
+// The values of PlainHeartbeat.
+const (
+	PlainHeartbeatMeasure PlainHeartbeat = "measure"
+	PlainHeartbeatEnforce PlainHeartbeat = "enforce"
+	PlainHeartbeatOff     PlainHeartbeat = "off"
 )
 
 // StorePolicy says what new sessions get while the journal is away.

@@ -1,8 +1,9 @@
 // Package frame reads and writes WebSocket frames (RFC 6455 §5.2) over byte
 // slices: no reader, no copy, no allocation for what a peer only declares.
 //
-// Parse takes a frame header apart, Flow checks the order of frames in one
-// direction, and Messages joins frames into whole messages.
+// Parse takes a frame header apart and judges it, Bounds does not judge, Flow
+// checks the order of frames in one direction, and Messages joins frames into
+// whole messages.
 package frame
 
 import (
@@ -61,45 +62,85 @@ func (r Rules) Parse(p []byte) (h Header, err error) {
 	if len(p) < 2 {
 		return h, ErrShort
 	}
+	h.begin(p)
+	if err := r.check(&h); err != nil {
+		return h, err
+	}
+	least := h.leastLength()
+	if err := h.finish(p); err != nil {
+		return h, err
+	}
+	if h.Length < least {
+		return h, ProtocolError("length is not minimal")
+	}
+	return h, nil
+}
+
+// Bounds reads the header at the start of p and judges nothing that leaves no
+// doubt where the frame ends: masks, reserved bits, lengths that could be
+// shorter and the order of frames are between the two ends. It returns ErrShort
+// while p holds less than the header, and a ProtocolError for what is most
+// likely no frame: an opcode that does not exist, a control frame in parts or
+// above 125 bytes, a length beyond all bounds.
+func Bounds(p []byte) (h Header, err error) {
+	if len(p) < 2 {
+		return h, ErrShort
+	}
+	h.begin(p)
+	if err := h.checkKind(); err != nil {
+		return h, err
+	}
+	return h, h.finish(p)
+}
+
+// begin reads the first two bytes.
+func (h *Header) begin(p []byte) {
 	h.Fin = p[0]&finBit != 0
 	h.Rsv = p[0] >> rsvShift & AnyRSV
 	h.OpCode = ws.OpCode(p[0] & 0x0f)
 	h.Masked = p[1]&maskBit != 0
 	h.Length = int64(p[1] &^ maskBit)
 	h.Size = 2
-	if err := r.check(&h); err != nil {
-		return h, err
+}
+
+// leastLength is what a length must be that is written as begin has read it.
+func (h *Header) leastLength() int64 {
+	switch h.Length {
+	case 126:
+		return 126
+	case 127:
+		return 1 << 16
 	}
+	return 0
+}
+
+// finish reads what follows the first two bytes.
+func (h *Header) finish(p []byte) error {
 	switch h.Length {
 	case 126:
 		h.Size = 4
 		if len(p) < 4 {
-			return h, ErrShort
+			return ErrShort
 		}
-		if h.Length = int64(binary.BigEndian.Uint16(p[2:])); h.Length < 126 {
-			return h, ProtocolError("length is not minimal")
-		}
+		h.Length = int64(binary.BigEndian.Uint16(p[2:]))
 	case 127:
 		h.Size = 10
 		if len(p) < 10 {
-			return h, ErrShort
+			return ErrShort
 		}
 		n := binary.BigEndian.Uint64(p[2:])
 		if n>>63 != 0 {
-			return h, ProtocolError("length has its highest bit set")
-		}
-		if n < 1<<16 {
-			return h, ProtocolError("length is not minimal")
+			return ProtocolError("length has its highest bit set")
 		}
 		h.Length = int64(min(n, maxLength))
 	}
 	if h.Masked {
 		if h.Size += 4; len(p) < h.Size {
-			return h, ErrShort
+			return ErrShort
 		}
 		copy(h.Mask[:], p[h.Size-4:])
 	}
-	return h, nil
+	return nil
 }
 
 // maxLength keeps Total from overflowing. Such a frame is never
@@ -113,14 +154,25 @@ func (r Rules) check(h *Header) error {
 		return ProtocolError("a client's frame is not masked")
 	case h.Masked != r.Masked:
 		return ProtocolError("a server's frame is masked")
+	}
+	if err := h.checkKind(); err != nil {
+		return err
+	}
+	if h.OpCode.IsControl() && h.Rsv != 0 || h.Rsv&^r.Rsv != 0 {
+		return ProtocolError("reserved bit without its extension")
+	}
+	return nil
+}
+
+// checkKind judges what the first two bytes say that the frame is.
+func (h *Header) checkKind() error {
+	switch {
 	case h.OpCode.IsReserved():
 		return ProtocolError("reserved opcode")
 	case h.OpCode.IsControl() && h.Length > ws.MaxControlFramePayloadSize:
 		return ProtocolError("control frame above 125 bytes")
 	case h.OpCode.IsControl() && !h.Fin:
 		return ProtocolError("fragmented control frame")
-	case h.OpCode.IsControl() && h.Rsv != 0, h.Rsv&^r.Rsv != 0:
-		return ProtocolError("reserved bit without its extension")
 	}
 	return nil
 }

@@ -370,7 +370,6 @@ func (a *answerer) switches(x *exchange) bool {
 	sw := Switched{Client: a.conn, App: a.app, Early: append([]byte(nil), a.in.held()...), Began: x.began}
 	a.h.forget(a.client)
 	if x.websocket && a.h.cfg.Joined != nil {
-		sw.Extended = a.resp.Fields.Count("sec-websocket-extensions") > 0
 		a.h.cfg.Joined(sw)
 		return false
 	}

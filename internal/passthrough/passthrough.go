@@ -82,7 +82,6 @@ type Config struct {
 type Switched struct {
 	Client, App net.Conn
 	Early       []byte // of the app, behind its 101
-	Extended    bool   // with extensions of WebSocket
 	Began       time.Time
 }
 

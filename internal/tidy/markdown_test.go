@@ -158,6 +158,16 @@ func injectorMetrics(t *testing.T) string {
 	return list.String()
 }
 
+func TestNoConflictIsLeft(t *testing.T) {
+	for _, file := range tree(t) {
+		for i, line := range strings.Split(read(t, file), "\n") {
+			if strings.HasPrefix(line, "<<<<<<<"+" ") || strings.HasPrefix(line, ">>>>>>>"+" ") {
+				t.Errorf("%s:%d: a merge is not finished", file, i+1)
+			}
+		}
+	}
+}
+
 // private matches what says more about who wrote a file than about its
 // subject: home and work folders, and package registries of a build machine.
 var private = regexp.MustCompile(`(^|[\s"'(=:` + "`" + `])/(work|farm|root|home/\w+|Users/\w+)/` +

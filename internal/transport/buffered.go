@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -16,6 +18,7 @@ type bufferedConn struct {
 	some    sync.Cond // something of what follows has changed
 	out     []byte    // to be written next
 	spare   []byte    // the other of two buffers
+	writing bool      // some of it is being written
 	short   bool      // Writable is owed
 	shut    bool      // FIN follows out
 	aborted bool
@@ -28,7 +31,7 @@ const writeSize = 32 << 10
 
 func newBufferedConn(conn net.Conn, s Sink, b *bufferPool) *bufferedConn {
 	t := new(bufferedConn)
-	t.reader.init(conn, s, b)
+	t.reader.init(conn, s, b, t.Progress)
 	t.some.L = &t.mu
 	return t
 }
@@ -46,7 +49,7 @@ func (t *bufferedConn) read() error {
 	if n > 0 && err == io.EOF {
 		err = nil // it comes again
 	}
-	if err != nil && t.state.Load() == readDiscards {
+	if err != nil && t.state.Load() == readDiscards && !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.waitWritten() // else closing would cut a farewell
 	}
 	return err
@@ -122,6 +125,7 @@ func (t *bufferedConn) next() (b []byte, ok bool) {
 		return nil, false
 	}
 	b, t.out, t.spare = t.out, t.spare, nil
+	t.writing = true
 	return b, true
 }
 
@@ -133,9 +137,19 @@ func (t *bufferedConn) wrote(b []byte) (writable bool) {
 	if cap(b) <= 1024 || len(t.out) > 0 {
 		t.spare = b[:0]
 	}
+	t.writing = false
 	writable = t.short && t.state.Load() == readOpen
 	t.short = false
 	return writable
+}
+
+// Progress implements Conn.
+func (t *bufferedConn) Progress() (Progress, bool) {
+	p, ok := connProgress(t.conn)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p.Lacking = p.Lacking || !t.written && (len(t.out) > 0 || t.writing)
+	return p, ok
 }
 
 // Shut implements Conn.
@@ -150,8 +164,9 @@ func (t *bufferedConn) Shut() {
 func (t *bufferedConn) Finish() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// A peer that reads nothing would keep the writer, and so the socket.
-	_ = t.conn.SetWriteDeadline(time.Now().Add(lingerClose))
+	// A peer that reads nothing would keep the writer, and so the socket. Who
+	// lingers for it puts this off, in time.
+	_ = t.conn.SetWriteDeadline(time.Now().Add(2 * lingerClose))
 	t.shut = true
 	t.some.Broadcast()
 	if t.discard() && t.written {

@@ -293,6 +293,7 @@ var contract = []struct {
 	{"the peer shuts first", false, peerShuts},
 	{"Finish waits for the peer", false, finishWaits},
 	{"Finish does not wait for ever", true, finishEnds},
+	{"Finish waits for a peer that is slow", false, finishIsPatient},
 	{"Finish within Bytes", true, func(r *rig) { endWithin(r, r.t.Finish) }},
 	{"Abort within Bytes", true, func(r *rig) { endWithin(r, r.t.Abort) }},
 	{"Abort resets", true, abortResets},
@@ -505,6 +506,29 @@ func finishEnds(r *rig) {
 	r.own(func() { r.t.Start(nil) })
 	r.end(r.t.Finish)
 	r.wantClosed()
+}
+
+// finishIsPatient: a peer that does not read for longer than lingerClose, and has
+// not got all, gets it.
+func finishIsPatient(r *rig) {
+	if _, tcp := r.peer.(*net.TCPConn); !tcp {
+		return // what was written to a Unix socket is the peer's
+	}
+	sent := random(500 * recordSize)
+	var n int
+	r.own(func() {
+		r.t.Start(nil)
+		n = r.t.Write([][]byte{sent})
+	})
+	r.own(func() {
+		if p, ok := r.t.Progress(); runtime.GOOS == "linux" && (!ok || !p.Lacking) {
+			r.Errorf("progress %+v, %v, of %d bytes that nobody reads", p, ok, n)
+		}
+	})
+	r.end(r.t.Finish)
+	time.Sleep(lingerClose + lingerClose/4)
+	r.receive(sent[:n])
+	r.wantEOF()
 }
 
 // endWithin: the sink's call is the last.

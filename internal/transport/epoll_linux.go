@@ -15,9 +15,10 @@ import (
 // and only the loop closes it.
 type epollConn struct {
 	// Immutable.
-	fd   int
-	sink Sink
-	at   *Affinity // another loop than home's: the socket is to move
+	fd int
+	at *Affinity // another loop than home's: the socket is to move
+
+	sink Sink // the loop's, from Start on
 
 	home   atomic.Pointer[loop] // whose goroutine this socket belongs to
 	state  atomic.Int32         // readOpen and so on; the owner's
@@ -38,8 +39,15 @@ type epollConn struct {
 	watched bool
 	ended   bool // no more bytes come, which the sink has heard
 	finned  bool // FIN was sent
-	lingers bool // Finish is under way
 	closed  bool
+}
+
+// lingering takes the sink's place when a socket is being finished: it wants no
+// bytes, and an idle socket need not have room for it.
+type lingering struct {
+	Discard
+	linger
+	look atomic.Bool // it is time
 }
 
 // Memory is room for one transport, so that whoever owns it has it in the same
@@ -151,6 +159,9 @@ func (t *epollConn) Abort() {
 	t.state.Store(readClosed)
 	t.post()
 }
+
+// Progress implements Conn.
+func (t *epollConn) Progress() (Progress, bool) { return tcpProgress(t.fd) }
 
 // fail makes the loop report Gone: a write has failed.
 func (t *epollConn) fail() {
@@ -322,19 +333,36 @@ func (t *epollConn) gone(broken bool) {
 	t.sink.Gone(broken)
 }
 
-// discard reads to the end and closes then, or after lingerClose.
+// discard reads to the end and closes then, or when linger says so.
 func (t *epollConn) discard() {
 	t.in.drop()
 	if t.ended {
 		t.close()
 		return
 	}
-	if !t.lingers {
-		t.lingers = true
-		time.AfterFunc(lingerClose, t.Abort)
+	l, begun := t.sink.(*lingering)
+	if !begun {
+		l = new(lingering)
+		t.sink = l
+		t.awaitLook(l)
+	}
+	if l.look.Swap(false) {
+		if p, ok := tcpProgress(t.fd); l.over(time.Now(), p, ok) {
+			t.reset()
+			return
+		}
+		t.awaitLook(l)
 	}
 	t.ready = true
 	t.read()
+}
+
+// awaitLook makes the loop look at the socket after a while.
+func (t *epollConn) awaitLook(l *lingering) {
+	time.AfterFunc(lingerClose, func() {
+		l.look.Store(true)
+		t.post()
+	})
 }
 
 // reset closes the socket with RST, if there is something that the peer has

@@ -37,7 +37,7 @@ func newNetpollConn(conn net.Conn, s Sink, b *bufferPool) Conn {
 		return nil
 	}
 	t := &netpollConn{raw: raw}
-	t.reader.init(conn, s, b)
+	t.reader.init(conn, s, b, t.Progress)
 	t.readFn, t.writeFn = t.readOnce, t.writeOnce
 	return t
 }
@@ -120,6 +120,9 @@ func (t *netpollConn) waitRoom() {
 		t.sink.Writable()
 	}
 }
+
+// Progress implements Conn.
+func (t *netpollConn) Progress() (Progress, bool) { return connProgress(t.conn) }
 
 // Shut implements Conn.
 func (t *netpollConn) Shut() { _ = CloseWrite(t.conn) }

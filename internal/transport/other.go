@@ -11,6 +11,8 @@ func openEpoll(net.Conn, Sink, *Sockets, *Affinity, *Memory) Conn { return nil }
 
 func newNetpollConn(net.Conn, Sink, *bufferPool) Conn { return nil }
 
+func connProgress(net.Conn) (Progress, bool) { return Progress{}, false }
+
 // Affinity is empty where there are no event loops.
 type Affinity struct{}
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -18,8 +19,11 @@ type reader struct {
 	state  atomic.Int32
 	ended  atomic.Bool // the loop makes no calls any more, or is in its last call
 	paused atomic.Bool
-	refeed atomic.Bool   // reading was resumed: what is left is offered again
-	wake   chan struct{} // one token: state or paused has changed
+	refeed atomic.Bool // reading was resumed: what is left is offered again
+	linger linger      // of Finish; the loop's
+
+	progress func() (Progress, bool) // of the transport
+	wake     chan struct{}           // one token: state or paused has changed
 }
 
 // States of a reader. It starts open.
@@ -30,8 +34,8 @@ const (
 	readClosed         // Abort
 )
 
-func (r *reader) init(conn net.Conn, s Sink, b *bufferPool) {
-	r.conn, r.sink, r.in.pool = conn, s, b
+func (r *reader) init(conn net.Conn, s Sink, b *bufferPool, progress func() (Progress, bool)) {
+	r.conn, r.sink, r.in.pool, r.progress = conn, s, b, progress
 	r.wake = make(chan struct{}, 1)
 }
 
@@ -59,7 +63,7 @@ func (r *reader) loop(early []byte, read func() error) {
 			r.gone(true)
 			return
 		case readDiscards:
-			if r.in.drop(); err == nil {
+			if r.in.drop(); err == nil || r.lingers(err) {
 				continue
 			}
 		}
@@ -115,13 +119,28 @@ func (r *reader) fail() {
 // past is a deadline that ends a waiting read.
 var past = time.Unix(1, 0)
 
-// discard turns the loop to discarding, and to closing after lingerClose,
+// discard turns the loop to discarding, and to closing when linger says so,
 // unless it has ended: then the caller has to close the socket.
 func (r *reader) discard() (ended bool) {
 	r.state.Store(readDiscards)
 	_ = r.conn.SetReadDeadline(time.Now().Add(lingerClose))
 	r.nudge()
 	return r.ended.Load()
+}
+
+// lingers reports whether a read that failed with err while discarding only shows
+// that it is time to look, and reading goes on.
+func (r *reader) lingers(err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	p, ok := r.progress()
+	now := time.Now()
+	if r.linger.over(now, p, ok) {
+		return false
+	}
+	_ = r.conn.SetWriteDeadline(now.Add(2 * lingerClose)) // of what is still to be written
+	return r.conn.SetReadDeadline(now.Add(lingerClose)) == nil
 }
 
 // Abort implements Conn.

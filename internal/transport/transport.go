@@ -36,11 +36,25 @@ type Conn interface {
 	// Shut sends FIN behind what was written; reading goes on.
 	Shut()
 	// Finish sends FIN, discards what still comes until the peer has ended
-	// too or lingerClose has passed, and closes the socket. Closing at once
-	// could reset the connection before the peer has read a close frame.
+	// too or linger says that it is enough, and closes the socket. Closing at
+	// once could reset the connection before the peer has read a close frame,
+	// and all that is before it.
 	Finish()
 	// Abort closes the socket at once.
 	Abort()
+	// Progress returns how far the peer's TCP is with what was written. ok is
+	// false where that cannot be told: a socket that is not TCP, another system
+	// than Linux.
+	Progress() (p Progress, ok bool)
+}
+
+// Progress is what the peer's TCP says of the bytes that it was sent. It says
+// nothing about whether the peer's program has read them.
+type Progress struct {
+	Acked      uint64        // bytes that it has acknowledged since the connection began
+	Lacking    bool          // it has not acknowledged all
+	Quiet      time.Duration // since its last acknowledgement
+	Unanswered int           // retransmissions or probes in a row that it did not answer
 }
 
 // A Sink is where a Conn's events go. Calls come from the transport's own
@@ -69,8 +83,38 @@ func (Discard) Writable() {}
 // Gone implements Sink.
 func (Discard) Gone(bool) {}
 
-// lingerClose is how long Finish waits for the peer.
-const lingerClose = 2 * time.Second
+// How long Finish waits for a peer, which may be slow to take what it was sent.
+const (
+	lingerClose   = 2 * time.Second // once it has all, and between two looks
+	lingerStalled = time.Minute     // while it takes nothing more
+
+	// hostGone is how often in a row a peer's TCP does not answer when it is not
+	// there any more, and hostGoneAfter how long that lasts.
+	hostGone      = 3
+	hostGoneAfter = time.Minute
+)
+
+// HostGone reports whether the peer's host is not there any more, by what its TCP
+// has not answered. A program that does not read leaves its TCP answering.
+func (p Progress) HostGone() bool { return p.Unanswered >= hostGone && p.Quiet >= hostGoneAfter }
+
+// A linger decides how long Finish waits. The zero value begins.
+type linger struct {
+	acked uint64
+	until time.Time // when it is over unless something moves
+}
+
+// over reports whether at now, some lingerClose after the last look, the wait
+// for a peer is over.
+func (l *linger) over(now time.Time, p Progress, ok bool) bool {
+	if !ok || !p.Lacking || p.Unanswered >= hostGone {
+		return true
+	}
+	if l.until.IsZero() || p.Acked != l.acked {
+		l.acked, l.until = p.Acked, now.Add(lingerStalled)
+	}
+	return !now.Before(l.until)
+}
 
 // Sockets opens transports that share read buffers and event loops. The zero
 // value is ready, and picks the best kind for each connection. It is safe for

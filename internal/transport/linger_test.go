@@ -1,0 +1,37 @@
+package transport
+
+import (
+	"testing"
+	"time"
+)
+
+func TestLinger(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		looks []Progress // one lingerClose apart
+		over  time.Duration
+	}{
+		{"it has all", []Progress{{Acked: 9}}, lingerClose},
+		{"it takes the rest in time", []Progress{{Acked: 5, Lacking: true}, {Acked: 9}}, 2 * lingerClose},
+		{"it takes nothing more", []Progress{{Acked: 5, Lacking: true}}, lingerClose + lingerStalled},
+		{"it takes some, and then nothing more", []Progress{{Acked: 5, Lacking: true}, {Acked: 6, Lacking: true}}, 2*lingerClose + lingerStalled},
+		{"its host is gone", []Progress{{Acked: 5, Lacking: true}, {Acked: 5, Lacking: true, Unanswered: hostGone}}, 2 * lingerClose},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var l linger
+			began := time.Unix(1e9, 0)
+			for at := lingerClose; ; at += lingerClose {
+				look := c.looks[min(int(at/lingerClose), len(c.looks))-1]
+				if l.over(began.Add(at), look, true) {
+					if at != c.over {
+						t.Errorf("over after %v, want %v", at, c.over)
+					}
+					return
+				}
+			}
+		})
+	}
+	if !new(linger).over(time.Unix(1e9, 0), Progress{Lacking: true}, false) {
+		t.Error("a socket that cannot tell is waited for")
+	}
+}
