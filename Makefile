@@ -2,15 +2,16 @@
 
 FUZZTIME ?= 1m
 SOAKRUNS ?= 10
+HOSTILETIME ?= 10m
 BUILDER ?= docker buildx
 IMAGE ?= docker.io/wsresilience/wsresilience:dev
 TOOL := go tool -modfile=tools/go.mod
 
 # Packages in which more than one goroutine meets.
-RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|cmd/.*|internal/(backoff|bench|bench/fake|bench/load|bench/measure|bench/rig|chaos|config|deflate|differential|frame|http1|jsonpointer|keepalive|keyring|pathpattern|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
+RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|cmd/.*|internal/(backoff|bench|bench/fake|bench/load|bench/measure|bench/rig|chaos|hostile|config|deflate|differential|frame|http1|jsonpointer|keepalive|keyring|pathpattern|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos realapps differential docs ci sdk test-sdk test-browser test-nginx test-goroutine image sbom e2e-kube
+.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos hostile realapps differential docs ci sdk test-sdk test-browser test-nginx test-goroutine image sbom e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -63,6 +64,9 @@ soak: ## the run with real cuts of the network, SOAKRUNS (10) times, under the r
 
 chaos: ## sidecars, apps and a NATS cluster as processes, broken in every way, a thousand sessions (25 minutes)
 	go run ./internal/chaos
+
+hostile: ## parties that try all they can against sidecars, HOSTILETIME (10m) each, while others talk
+	go run ./internal/hostile -for $(HOSTILETIME)
 
 realapps: ## GraphQL, Socket.IO and MQTT servers from npm, restarted under their own clients (needs node)
 	go run ./internal/realapps

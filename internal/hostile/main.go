@@ -1,0 +1,109 @@
+// Hostile runs a party that tries all it can against sidecars as processes of
+// their own, while innocent clients talk through them: these must notice nothing,
+// and what the sidecars hold must be given back. It needs Linux.
+//
+//	go run ./internal/hostile [-for 10m] [party ...]
+//
+// The parties are those of the threat model (SECURITY.md); without any, each has its
+// turn. It exits 1 when one of them did harm, and 2 when it could not measure.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab"
+)
+
+// minFiles is what the parties have open at once.
+const minFiles = 8_000
+
+// A party tries all it can until ctx ends.
+type party struct {
+	name  string
+	about string
+	run   func(ctx context.Context, s *stage) error
+}
+
+var parties = []party{
+	{"peer", "reaches the port that sidecars reach each other at, records what they say, and has none of the keys", peer},
+}
+
+func main() { lab.Main(run) }
+
+func run(ctx context.Context, args []string) (code int, err error) {
+	flags := flag.NewFlagSet("hostile", flag.ContinueOnError)
+	d := flags.Duration("for", 10*time.Minute, "how long each party tries")
+	flags.Usage = func() {
+		fmt.Fprintln(flags.Output(), "usage: hostile [-for 10m] [party ...]")
+		flags.PrintDefaults()
+		for _, p := range parties {
+			fmt.Fprintf(flags.Output(), "  %-8s %s\n", p.name, p.about)
+		}
+	}
+	if err := flags.Parse(args); err != nil {
+		return 0, err
+	}
+	for _, name := range flags.Args() {
+		if !slices.ContainsFunc(parties, func(p party) bool { return p.name == name }) {
+			return 0, fmt.Errorf("hostile: no party %q", name)
+		}
+	}
+	if err := lab.RaiseFileLimit(minFiles); err != nil {
+		return 0, err
+	}
+	dir, err := os.MkdirTemp("", "hostile-")
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range parties {
+		if flags.NArg() > 0 && !slices.Contains(flags.Args(), p.name) {
+			continue
+		}
+		harm, err := turn(ctx, dir, p, *d)
+		if err != nil {
+			return 0, fmt.Errorf("hostile: %s: %w; logs are in %s", p.name, err, dir)
+		}
+		verdict := "nobody noticed"
+		if len(harm) > 0 {
+			code, verdict = lab.ExitFailed, "HARM: "+strings.Join(harm, "; ")
+		}
+		fmt.Printf("%s: %s\n", p.name, verdict)
+	}
+	if code == 0 {
+		return 0, os.RemoveAll(dir)
+	}
+	fmt.Println("logs are in", dir)
+	return code, nil
+}
+
+// turn is one party's, on a stage of its own.
+func turn(ctx context.Context, dir string, p party, d time.Duration) (harm []string, err error) {
+	s, err := newStage(ctx, dir)
+	defer s.close()
+	if err != nil {
+		return nil, err
+	}
+	// The same time without the party says what is usual on this machine.
+	before, err := s.measure(ctx, min(d, maxReference), func(context.Context) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("%s: without it: %v\n", p.name, before)
+	during, err := s.measure(ctx, d, func(ctx context.Context) error { return p.run(ctx, s) })
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("%s: with it: %v\n", p.name, during)
+	after, err := s.settled(ctx, before.memory)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("%s: afterwards: %d MiB\n", p.name, after>>20)
+	return s.harm(before, during, after), nil
+}
