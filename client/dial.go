@@ -74,7 +74,7 @@ func (c *Conn) firstHandshake(ctx context.Context, o *offer) (*upgraded, *http.R
 			return u, resp, err
 		}
 	}
-	bare, bareResp, err := c.handshake(ctx, o.App, 0)
+	bare, bareResp, err := c.handshake(ctx, wire.Offer{App: o.App}, 0)
 	if err != nil {
 		return nil, bareResp, err
 	}
@@ -88,7 +88,7 @@ func (c *Conn) firstHandshake(ctx context.Context, o *offer) (*upgraded, *http.R
 
 // ours makes a handshake with our subprotocols.
 func (c *Conn) ours(ctx context.Context, o *offer, connectWait time.Duration) (*upgraded, *http.Response, error) {
-	u, resp, err := c.handshake(ctx, o.Protocols(), connectWait)
+	u, resp, err := c.handshake(ctx, o.Offer, connectWait)
 	return u, resp, refusedBySidecar(resp, err)
 }
 

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 // Implementation limits: what is kept of a server's response.
@@ -41,7 +43,7 @@ func (c *Conn) handshakeTimeout() time.Duration {
 
 // handshake dials once and upgrades. The response is not nil if the server
 // sent one. The connection must come within connectWait, unless that is 0.
-func (c *Conn) handshake(ctx context.Context, protocols []string, connectWait time.Duration) (*upgraded, *http.Response, error) {
+func (c *Conn) handshake(ctx context.Context, o wire.Offer, connectWait time.Duration) (*upgraded, *http.Response, error) {
 	if t := c.handshakeTimeout(); t > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, t)
@@ -53,11 +55,14 @@ func (c *Conn) handshake(ctx context.Context, protocols []string, connectWait ti
 	}
 	header, err := c.header(ctx, u)
 	if err != nil {
-		return nil, nil, fmt.Errorf("client: dial %s: header: %w", c.url.Host, err)
+		return nil, nil, fmt.Errorf("client: dial %s: header: %w", u.Host, err)
+	}
+	if o.App, err = c.freshSubprotocols(ctx, o.App); err != nil {
+		return nil, nil, fmt.Errorf("client: dial %s: %w", u.Host, err)
 	}
 	a := &response{header: http.Header{}}
 	d := ws.Dialer{
-		Protocols:     protocols,
+		Protocols:     o.Protocols(),
 		Host:          header.Get("Host"),
 		TLSConfig:     c.opts.TLSConfig,
 		NetDial:       c.netDial(connectWait),
@@ -175,6 +180,19 @@ func (c *Conn) freshURL(ctx context.Context) (*url.URL, error) {
 		return nil, err
 	}
 	return parseURL(s)
+}
+
+// freshSubprotocols returns the app's subprotocols, which are known ones unless
+// the program has a function for them.
+func (c *Conn) freshSubprotocols(ctx context.Context, known []string) ([]string, error) {
+	if c.opts.FreshSubprotocols == nil {
+		return known, nil
+	}
+	list, err := guarded(ctx, func() ([]string, error) { return c.opts.FreshSubprotocols(ctx) }, nil)
+	if err != nil {
+		return nil, fmt.Errorf("subprotocols: %w", err)
+	}
+	return list, checkSubprotocols(list)
 }
 
 // header returns the request header that the program asks for.

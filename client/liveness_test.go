@@ -129,3 +129,28 @@ func TestNetworkChangesOften(t *testing.T) {
 		}
 	})
 }
+
+// When this computer has slept, the connection is probed: the wall clock is ahead
+// of the monotonic one.
+func TestComputerHasSlept(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		c, p := s.open(s.options())
+		defer c.CloseNow()
+		c.mu.Lock()
+		c.slept -= maxClockStep + 1
+		c.mu.Unlock()
+		wantWrite(t, c, "awake")
+		p.want("HEARTBEAT")
+		p.want("awake")
+		start := time.Now()
+		p.want("close 4408")
+		if d := time.Since(start); d != maxProbeWait {
+			t.Errorf("given up after %v", d)
+		}
+		p = s.resume("t0-1", 0, 1)
+		if d := time.Since(start); d > maxProbeWait+300*time.Millisecond {
+			t.Errorf("back after %v", d)
+		}
+		p.conn.Close()
+	})
+}

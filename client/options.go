@@ -74,6 +74,11 @@ type Options struct {
 	// (wsr and wsr.*) are refused.
 	Subprotocols []string
 
+	// FreshSubprotocols is called before every dial, the first included, and what
+	// it returns takes the place of Subprotocols: for a ticket among them. An
+	// error fails that dial.
+	FreshSubprotocols func(ctx context.Context) ([]string, error)
+
 	// TLSConfig is used for wss URLs.
 	TLSConfig *tls.Config
 
@@ -93,7 +98,7 @@ type Options struct {
 	// Restore returns. Meanwhile Read goes on, and may bring answers. ctx ends
 	// when the connection breaks or the app is replaced again; then Restore is
 	// called anew, once it has returned. It must not take longer than 30 s, and
-	// not call Close. After an error the session is closed with 1012.
+	// call neither Close nor WriteAcked, which would wait for it. After an error the session is closed with 1012.
 	// With Restore, Adopt need not be set.
 	Restore func(ctx context.Context, w *RestoreWriter) error
 
@@ -145,6 +150,15 @@ type Backoff struct {
 	Attempts int           // failures in a row after which the session is given up; 0 is no limit
 }
 
+func checkSubprotocols(list []string) error {
+	for _, p := range list {
+		if wire.IsOwn(p) {
+			return fmt.Errorf("subprotocol %q: the name belongs to wsresilience", p)
+		}
+	}
+	return nil
+}
+
 // clone returns a copy that the program cannot change.
 func (o *Options) clone() Options {
 	own := *o
@@ -168,10 +182,8 @@ type settings struct {
 }
 
 func (o *Options) settings() (settings, error) {
-	for _, p := range o.Subprotocols {
-		if wire.IsOwn(p) {
-			return settings{}, fmt.Errorf("client: subprotocol %q: the name belongs to wsresilience", p)
-		}
+	if err := checkSubprotocols(o.Subprotocols); err != nil {
+		return settings{}, fmt.Errorf("client: %w", err)
 	}
 	return settings{
 		protocols: o.Subprotocols,

@@ -61,6 +61,15 @@ func TestFunctionsOfTheProgram(t *testing.T) {
 		"URL fails":   func(o *Options) { o.URL = func(context.Context) (string, error) { return "", errors.New("no ticket") } },
 		"URL panics":  func(o *Options) { o.URL = func(context.Context) (string, error) { panic("no ticket") } },
 		"URL is none": func(o *Options) { o.URL = func(context.Context) (string, error) { return "ftp://stage", nil } },
+		"FreshSubprotocols fails": func(o *Options) {
+			o.FreshSubprotocols = func(context.Context) ([]string, error) { return nil, errors.New("no ticket") }
+		},
+		"FreshSubprotocols panics": func(o *Options) {
+			o.FreshSubprotocols = func(context.Context) ([]string, error) { panic("no ticket") }
+		},
+		"FreshSubprotocols has ours": func(o *Options) {
+			o.FreshSubprotocols = func(context.Context) ([]string, error) { return []string{wire.Subprotocol}, nil }
+		},
 		"NetDial returns nothing": func(o *Options) {
 			o.NetDial = func(context.Context, string, string) (net.Conn, error) { return nil, nil }
 		},
@@ -83,7 +92,12 @@ func TestFunctionsOfTheProgram(t *testing.T) {
 					return good
 				}
 				o := &Options{
-					Subprotocols: good.Subprotocols,
+					FreshSubprotocols: func(ctx context.Context) ([]string, error) {
+						if f := pick().FreshSubprotocols; f != nil {
+							return f(ctx)
+						}
+						return []string{"chat"}, nil
+					},
 					NetDial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 						return pick().NetDial(ctx, network, addr)
 					},
@@ -133,6 +147,9 @@ func TestFreshTickets(t *testing.T) {
 		o.Header = func(context.Context) (http.Header, error) {
 			return http.Header{"X-Ticket": {strconv.Itoa(int(issued.Load()))}}, nil
 		}
+		o.FreshSubprotocols = func(context.Context) ([]string, error) {
+			return []string{"chat", "ticket." + strconv.Itoa(int(issued.Load()))}, nil
+		}
 		ch := make(chan *Conn, 1)
 		go func() {
 			c, _, err := Dial(t.Context(), "", o)
@@ -162,6 +179,9 @@ func TestFreshTickets(t *testing.T) {
 			p := s.request()
 			if want := strconv.Itoa(i + 1); p.url != "/app?ticket="+want || p.header.Get("X-Ticket") != want {
 				t.Fatalf("handshake %d: %s, ticket %s", i+1, p.url, p.header.Get("X-Ticket"))
+			}
+			if want := "chat ticket." + strconv.Itoa(i+1); strings.Join(p.offer.App, " ") != want {
+				t.Fatalf("handshake %d offers %q, want %s", i+1, p.offer.App, want)
 			}
 			answer(p)
 		}

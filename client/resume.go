@@ -94,7 +94,7 @@ func (c *Conn) wouldBeLast() bool {
 // acceptsOthers reports whether the server accepts a handshake without our
 // subprotocols.
 func (c *Conn) acceptsOthers(ctx context.Context, o *offer, wait time.Duration) bool {
-	u, _, err := c.handshake(ctx, o.App, wait)
+	u, _, err := c.handshake(ctx, wire.Offer{App: o.App}, wait)
 	if err == nil {
 		_ = u.conn.Close()
 	}
