@@ -158,7 +158,7 @@ func (q *request) start(id wire.SessionID) session.Start {
 	return session.Start{
 		ID: id, Binding: binding(q.r, q.scheme, q.s.cfg.Bind), Tracker: keeper, Replies: q.s.replies.Path(q.r.URL.Path),
 		AppReplaceable:           q.s.cfg.Adopt(q.offer.Adopt, false),
-		AppReplaceableIfRestored: keeper != nil && q.s.cfg.Adopt(q.offer.Adopt, true),
+		AppReplaceableIfRestored: keeper != nil && keeper.Covers() && q.s.cfg.Adopt(q.offer.Adopt, true),
 	}
 }
 

@@ -40,6 +40,7 @@ func FuzzLoad(f *testing.F) {
 func FuzzNew(f *testing.F) {
 	f.Add(`{"rules":[{"path":"/chat/*","select":{"pointer":"/type","equals":["a",1,null,true]},"key":"/c","drop":{"regexp":"x"},"ttl":"1h","merge":"conflict-free"}]}`, "/a=phoenix, *=actioncable")
 	f.Add(`{"rules":[{"path":"*","select":{"regexp":"(a)(b)?"},"await":{"pointer":"","equals":"x"},"swallow":{"pointer":"/0/~1~0","equals":-1e9}}]}`, "stomp")
+	f.Add(`{"rules":[{"path":"*","request":{"regexp":"^a (b)?"},"reply":{"regexp":"(a)"}},{"path":"*","request":{"pointer":"/type","equals":"a"},"reply":{"regexp":"b"},"key":"/c"}]}`, "")
 	f.Fuzz(func(t *testing.T, rules, protocols string) {
 		g, err := snapshot.New([]byte(rules), protocols, time.Minute, presets.All())
 		if err != nil {

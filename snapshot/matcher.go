@@ -172,6 +172,14 @@ func (m *matcher) lookExpr(data []byte) jsonpointer.Result {
 	return missing
 }
 
+// groups returns how many groups the expression has.
+func (m *matcher) groups() int {
+	if m.expr == nil {
+		return 0
+	}
+	return m.expr.NumSubexp()
+}
+
 // group returns the first group of the expression's match, if there is one.
 func (m *matcher) group(msg Message) (string, bool) {
 	if m.expr == nil || m.expr.NumSubexp() == 0 {

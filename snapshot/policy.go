@@ -15,6 +15,7 @@ const maxProtocols = 64
 // and safe for concurrent use. A nil Policy covers nothing.
 type Policy struct {
 	rules     []*rule
+	exchanges []*exchange
 	protocols []pathProtocol
 	ttl       time.Duration // of sessions
 }
@@ -33,7 +34,7 @@ func New(rules []byte, protocols string, ttl time.Duration, known []Protocol) (*
 	p := &Policy{ttl: ttl}
 	var err error
 	if len(rules) > 0 {
-		if p.rules, err = parseRules(rules); err != nil {
+		if p.rules, p.exchanges, err = parseRules(rules); err != nil {
 			return nil, fmt.Errorf("snapshot: %w", err)
 		}
 	}
@@ -107,13 +108,21 @@ func (p *Policy) Covers(path string) bool {
 	return false
 }
 
-// Tracker returns a new Tracker for a session on path, or nil if the path is not
-// covered.
+// Tracker returns a new Tracker for a session on path, or nil if nothing is to be
+// known of its messages.
 func (p *Policy) Tracker(path string) *Tracker {
-	if !p.Covers(path) {
+	if p == nil {
 		return nil
 	}
-	t := &Tracker{dropTTL: p.ttl}
+	t := &Tracker{dropTTL: p.ttl, covers: p.Covers(path)}
+	for _, e := range p.exchanges {
+		if e.path.Match(path) {
+			t.exchanges = append(t.exchanges, e)
+		}
+	}
+	if !t.covers && t.exchanges == nil {
+		return nil
+	}
 	for _, r := range p.rules {
 		if r.path.Match(path) {
 			t.rules = append(t.rules, r)

@@ -23,7 +23,7 @@ type restore struct {
 // session hands nothing else to the app.
 func (t *Tracker) Restore(now time.Time) {
 	t.expire(now)
-	t.toApp = nil
+	t.toApp, t.asked = nil, Requests{}
 	t.restore = restore{active: true, presetTurn: t.preset != nil, until: now.Add(restoreWait), awaiting: -1}
 	for _, e := range t.entries {
 		if e.rule != 0 && e.state == held {

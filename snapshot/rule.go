@@ -26,6 +26,8 @@ const (
 type ruleText struct {
 	Path         string       `json:"path"`
 	Select       *matcherText `json:"select"`
+	Request      *matcherText `json:"request"`
+	Reply        *matcherText `json:"reply"`
 	Key          *string      `json:"key"`
 	Drop         *matcherText `json:"drop"`
 	DropOutbound *matcherText `json:"dropOutbound"`
@@ -55,9 +57,9 @@ type rule struct {
 }
 
 // parseRules reads WSR_SNAPSHOT_RULES.
-func parseRules(data []byte) ([]*rule, error) {
+func parseRules(data []byte) ([]*rule, []*exchange, error) {
 	if len(data) > maxRulesText {
-		return nil, fmt.Errorf("rules of %d bytes: at most %d", len(data), maxRulesText)
+		return nil, nil, fmt.Errorf("rules of %d bytes: at most %d", len(data), maxRulesText)
 	}
 	var file struct {
 		Rules []ruleText `json:"rules"`
@@ -65,28 +67,36 @@ func parseRules(data []byte) ([]*rule, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&file); err != nil {
-		return nil, fmt.Errorf("rules: %w", err)
+		return nil, nil, fmt.Errorf("rules: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("rules: something follows the object")
+		return nil, nil, errors.New("rules: something follows the object")
 	}
 	if n := len(file.Rules); n == 0 || n > maxRules {
-		return nil, fmt.Errorf(`rules: %d in "rules", want 1 to %d`, n, maxRules)
+		return nil, nil, fmt.Errorf(`rules: %d in "rules", want 1 to %d`, n, maxRules)
 	}
 	var rules []*rule
+	var exchanges []*exchange
+	numbers := make(map[uint32]int) // by id
 	for i := range file.Rules {
+		if t := &file.Rules[i]; t.Request != nil || t.Reply != nil {
+			e, err := t.compileExchange()
+			if err != nil {
+				return nil, nil, fmt.Errorf("rule %d: %w", i+1, err)
+			}
+			exchanges = append(exchanges, e)
+			continue
+		}
 		r, err := file.Rules[i].compile()
 		if err != nil {
-			return nil, fmt.Errorf("rule %d: %w", i+1, err)
+			return nil, nil, fmt.Errorf("rule %d: %w", i+1, err)
 		}
-		for j, other := range rules {
-			if other.id == r.id {
-				return nil, fmt.Errorf("rule %d: has path, select and key of rule %d", i+1, j+1)
-			}
+		if first, twice := numbers[r.id]; twice {
+			return nil, nil, fmt.Errorf("rule %d: has path, select and key of rule %d", i+1, first)
 		}
-		rules = append(rules, r)
+		rules, numbers[r.id] = append(rules, r), i+1
 	}
-	return rules, nil
+	return rules, exchanges, nil
 }
 
 // compile checks a rule.
@@ -120,12 +130,9 @@ func (t *ruleText) compile() (*rule, error) {
 
 // compileEntry checks what a rule says of its entries.
 func (r *rule) compileEntry(t *ruleText) error {
-	if t.Key != nil {
-		key, ok := jsonpointer.Parse(*t.Key)
-		if !ok || len(key) == 0 {
-			return fmt.Errorf("key %q: not an RFC 6901 pointer of 1 to %d bytes and at most %d names", *t.Key, jsonpointer.MaxLength, jsonpointer.MaxTokens)
-		}
-		r.key = key
+	var err error
+	if r.key, err = t.compileKey(); err != nil {
+		return err
 	}
 	switch t.Merge {
 	case "", "last-write-wins":
@@ -142,6 +149,18 @@ func (r *rule) compileEntry(t *ruleText) error {
 		r.ttl = ttl
 	}
 	return nil
+}
+
+// compileKey reads the key; nil is none.
+func (t *ruleText) compileKey() ([]string, error) {
+	if t.Key == nil {
+		return nil, nil
+	}
+	key, ok := jsonpointer.Parse(*t.Key)
+	if !ok || len(key) == 0 {
+		return nil, fmt.Errorf("key %q: not an RFC 6901 pointer of 1 to %d bytes and at most %d names", *t.Key, jsonpointer.MaxLength, jsonpointer.MaxTokens)
+	}
+	return key, nil
 }
 
 // id hashes what decides which message is kept under which key.

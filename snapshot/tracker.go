@@ -8,9 +8,11 @@ import "time"
 // and what the client must hear with ToClient, and calls Tick at Deadline.
 type Tracker struct {
 	// Immutable.
-	rules    []*rule
-	protocol Protocol      // the zero value where only rules apply
-	dropTTL  time.Duration // of a mark that something was dropped
+	rules     []*rule
+	exchanges []*exchange
+	covers    bool          // there is more to follow than exchanges
+	protocol  Protocol      // the zero value where only rules apply
+	dropTTL   time.Duration // of a mark that something was dropped
 
 	preset     Preset // nil where only rules apply
 	entries    []entry
@@ -20,6 +22,7 @@ type Tracker struct {
 	incomplete bool // for good: something that mattered is not among the entries
 	attached   bool // a client is there
 	restore    restore
+	asked      Requests // by the exchanges
 	toApp      []Message
 	toClient   []Message
 }
@@ -33,11 +36,17 @@ func (t *Tracker) Inbound(now time.Time, m Message) {
 	for _, r := range t.rules {
 		r.inbound(t, now, m)
 	}
+	for _, e := range t.exchanges {
+		e.inbound(t, m)
+	}
 }
 
 // Outbound shows a message of the app, and reports whether it is for the Tracker
 // and not for the client. Data is lent for the call.
 func (t *Tracker) Outbound(now time.Time, m Message) (swallow bool) {
+	for _, e := range t.exchanges {
+		e.outbound(t, m)
+	}
 	if t.preset != nil && t.preset.Outbound(Conversation{t}, now, m) {
 		return true
 	}
@@ -101,13 +110,21 @@ func (t *Tracker) Ended() bool {
 	return ok && p.Ended()
 }
 
-// Owes returns what the app owes the client, as far as it is known exactly.
+// Covers reports whether the entries are what a fresh app socket must hear.
+// Otherwise nothing is known of that, and the Tracker only tells what is owed.
+func (t *Tracker) Covers() bool { return t.covers }
+
+// Owes returns what the app owes the client, as far as it is known exactly. Rules
+// for requests know all of them, also where a preset does not know what a message
+// is.
 func (t *Tracker) Owes() Owed {
-	p, ok := t.preset.(Replier)
-	if !ok {
-		return OwedUnknown
+	owed := OwedUnknown
+	if p, ok := t.preset.(Replier); ok {
+		owed = p.Owes(Conversation{t})
 	}
-	owed := p.Owes(Conversation{t})
+	if t.exchanges != nil && owed != OwedAnswer {
+		owed = t.asked.Owed()
+	}
 	if owed == OwedNothing && t.incomplete {
 		return OwedUnknown // something was not understood
 	}

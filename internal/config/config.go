@@ -88,7 +88,7 @@ type Config struct {
 
 	ResilientPaths Patterns `env:"WSR_RESILIENT_PATHS" envDefault:"*" doc:"Paths where sessions are offered. Elsewhere every client is a plain one."`
 	Adopt          Adopt    `env:"WSR_ADOPT" envDefault:"auto" oneof:"auto,always,never" doc:"Whether a session goes on with a fresh app socket when its own is gone: auto asks for a snapshot of what the app has to hear again, or for a client that said it restores by itself."`
-	SnapshotRules  Rules    `env:"WSR_SNAPSHOT_RULES" lines:"true" unset:"none" doc:"Which messages of a client a fresh app socket has to hear again, such as its login and subscriptions."`
+	SnapshotRules  Rules    `env:"WSR_SNAPSHOT_RULES" lines:"true" unset:"none" doc:"Which messages of a client a fresh app socket has to hear again, such as its login and subscriptions, and which are requests that the app answers."`
 	AppProtocol    string   `env:"WSR_APP_PROTOCOL" unset:"none" doc:"The same by the name of the app's protocol: graphql-transport-ws, socket.io, mqtt, stomp, phoenix or actioncable."`
 
 	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`
