@@ -37,11 +37,15 @@ const (
 // accounts keeps an account in NATS for each namespace that has the Secret of
 // the sidecars. It is safe for concurrent use.
 type accounts struct {
-	config  *Config
-	client  *cluster.Client
-	log     *slog.Logger
-	failed  func() // a call of NATS failed
-	again   func() // look after all namespaces again
+	config *Config
+	client *cluster.Client
+	log    *slog.Logger
+	failed func() // a call of NATS failed
+	again  func() // look after all namespaces again
+
+	// refused is until when credentials of a namespace are.
+	refused func(*corev1.Namespace) time.Time
+
 	flights singleflight.Group
 
 	mu        sync.Mutex
@@ -56,6 +60,7 @@ type accounts struct {
 type application struct {
 	at         time.Time
 	sessionTTL time.Duration
+	refused    time.Time
 }
 
 // errNoOperator is why nothing can be made yet.
@@ -133,11 +138,12 @@ func (a *accounts) operator(ctx context.Context) (map[string][]byte, error) {
 
 // credentials returns the file with which the sidecars of a namespace log in.
 // It asks nobody but, once, the API server.
-func (a *accounts) credentials(namespace *corev1.Namespace, have []byte) ([]byte, error) {
+func (a *accounts) credentials(namespace *corev1.Namespace, have []byte, refused time.Time) ([]byte, error) {
 	account, err := a.account(tenant(namespace), 0)
 	if err != nil {
 		return nil, err
 	}
+	account.RefuseBefore(refused)
 	return account.Credentials(have)
 }
 
@@ -173,7 +179,7 @@ func (a *accounts) ensure(namespace *corev1.Namespace, sessionTTL time.Duration)
 		wait = 0 // NATS is out of reach, and pods do not wait for it
 	}
 	a.mu.Unlock()
-	if done && sessionTTL <= last.sessionTTL && time.Since(last.at) < applyTTL {
+	if done && sessionTTL <= last.sessionTTL && last.refused.Equal(a.refused(namespace)) && time.Since(last.at) < applyTTL {
 		return
 	}
 	result := a.flights.DoChan(fmt.Sprint(namespace.UID, sessionTTL), func() (any, error) {
@@ -189,8 +195,10 @@ func (a *accounts) ensure(namespace *corev1.Namespace, sessionTTL time.Duration)
 
 // apply is ensure at once.
 func (a *accounts) apply(ctx context.Context, namespace *corev1.Namespace, sessionTTL time.Duration) error {
+	refused := a.refused(namespace)
 	account, err := a.account(tenant(namespace), sessionTTL)
 	if err == nil {
+		account.RefuseBefore(refused)
 		err = a.servers.Apply(ctx, account)
 	}
 	if err != nil {
@@ -206,7 +214,7 @@ func (a *accounts) apply(ctx context.Context, namespace *corev1.Namespace, sessi
 	defer a.mu.Unlock()
 	a.failedAt = time.Time{}
 	last := a.applied[namespace.UID]
-	a.applied[namespace.UID] = application{time.Now(), max(last.sessionTTL, sessionTTL)}
+	a.applied[namespace.UID] = application{time.Now(), max(last.sessionTTL, sessionTTL), refused}
 	return nil
 }
 

@@ -175,7 +175,19 @@ func TestAccountsOfNamespaces(t *testing.T) {
 		t.Error("the new namespace has the credentials of the former one, or none")
 	}
 	p.stop(t)
+	// Somebody has a copy of the credentials of shop: they are taken out.
+	taken := api.Secret("shop", "wsresilience")
+	delete(taken.Data, k8s.SecretNATSCreds)
+	api.PutSecret(taken)
 	next := startProcess(t, binary, config, api)
+	eventually(t, "new credentials, and the end of the former ones", func() bool {
+		c, err := nats.Connect(string(shop.Data[k8s.SecretNATSURL]), nats.UserCredentialBytes(shop.Data[k8s.SecretNATSCreds]), nats.NoReconnect())
+		if err == nil {
+			c.Close()
+		}
+		return err != nil && len(api.Secret("shop", "wsresilience").Data[k8s.SecretNATSCreds]) > 0
+	})
+	shop = api.Secret("shop", "wsresilience")
 	eventually(t, "the end of the former account", func() bool {
 		c, err := nats.Connect(string(chat.Data[k8s.SecretNATSURL]), nats.UserCredentialBytes(chat.Data[k8s.SecretNATSCreds]), nats.NoReconnect())
 		if err == nil {

@@ -87,7 +87,7 @@ func newServer(config *Config, log *slog.Logger) (*server, error) {
 		}
 	}
 	if config.Secrets.Accounts != nil {
-		s.accounts = &accounts{config: config, client: client, log: log, failed: func() { s.metrics.ClusterError("nats") }, again: s.hurry}
+		s.accounts = &accounts{config: config, client: client, log: log, failed: func() { s.metrics.ClusterError("nats") }, again: s.hurry, refused: s.secrets.Refused}
 		s.secrets.Credentials = s.accounts.credentials
 	}
 	if config.Sidecar.Cluster.Minor != 0 {

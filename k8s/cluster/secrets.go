@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strconv"
 	"sync"
 	"time"
 
@@ -45,8 +46,9 @@ type Secrets struct {
 	URL             string
 
 	// Credentials returns the file with which the sidecars of a namespace log in
-	// to NATS, given the one that they have. nil: that of the Secret of NATS.
-	Credentials func(namespace *corev1.Namespace, have []byte) ([]byte, error)
+	// to NATS, given the one that they have; what was made until refused is worth
+	// nothing. nil: that of the Secret of NATS.
+	Credentials func(namespace *corev1.Namespace, have []byte, refused time.Time) ([]byte, error)
 
 	// Peers returns what the sidecars of a namespace need for mutual TLS with each
 	// other, given the Secret's data. nil: nothing.
@@ -61,9 +63,15 @@ type Secrets struct {
 
 // A sighting is of the Secret of a namespace, when it was complete.
 type sighting struct {
-	uid types.UID // of the namespace: another one of the same name has no Secret yet
-	at  time.Time
+	uid     types.UID // of the namespace: another one of the same name has no Secret yet
+	at      time.Time
+	refused time.Time // credentials that were made until then are
 }
+
+// annotationRefused, on the Secret, says until when credentials of NATS are
+// refused, as Unix time. It is ours: taking the credentials out of the Secret
+// sets it.
+const annotationRefused = "wsresilience.io/nats-refused"
 
 // Ensure makes the Secret of namespace, or updates what it has of NATS; token
 // keys are made once, and changed by Rotation. With an error, usable reports whether the
@@ -77,36 +85,47 @@ func (s *Secrets) Ensure(ctx context.Context, namespace *corev1.Namespace) (usab
 	if usable && now.Sub(last.at) < secretTTL {
 		return true, nil
 	}
-	if err := s.ensure(ctx, namespace, true); err != nil {
+	refused, err := s.ensure(ctx, namespace, true)
+	if err != nil {
 		return usable, err
 	}
-	s.sight(namespace, now)
+	s.sight(namespace, now, refused)
 	return true, nil
 }
 
 // sight notes that the Secret of namespace was complete.
-func (s *Secrets) sight(namespace *corev1.Namespace, at time.Time) {
+func (s *Secrets) sight(namespace *corev1.Namespace, at, refused time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.seen == nil {
 		s.seen = map[string]sighting{}
 	}
-	s.seen[namespace.Name] = sighting{namespace.UID, at}
+	s.seen[namespace.Name] = sighting{namespace.UID, at, refused}
 }
 
 // Update is Ensure for a namespace that has the Secret; there reports whether it
 // has. Unlike Ensure it always asks.
 func (s *Secrets) Update(ctx context.Context, namespace *corev1.Namespace) (there bool, err error) {
 	now := time.Now()
-	err = s.ensure(ctx, namespace, false)
+	refused, err := s.ensure(ctx, namespace, false)
 	switch {
 	case apierrors.IsNotFound(err):
 		return false, nil
 	case err != nil:
 		return false, err
 	}
-	s.sight(namespace, now)
+	s.sight(namespace, now, refused)
 	return true, nil
+}
+
+// Refused is until when credentials of namespace are refused, as last seen.
+func (s *Secrets) Refused(namespace *corev1.Namespace) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := s.seen[namespace.Name]; last.uid == namespace.UID {
+		return last.refused
+	}
+	return time.Time{}
 }
 
 // Usable reports whether the Secret of namespace was complete when last seen.
@@ -117,24 +136,24 @@ func (s *Secrets) Usable(namespace string) bool {
 	return usable
 }
 
-func (s *Secrets) ensure(ctx context.Context, namespace *corev1.Namespace, create bool) error {
+func (s *Secrets) ensure(ctx context.Context, namespace *corev1.Namespace, create bool) (refused time.Time, err error) {
 	want, err := s.natsData(ctx)
 	if err != nil {
 		// Another Secret than the namespace's, whatever is wrong with it.
-		return fmt.Errorf("cluster: the Secret of NATS: %v", err) //nolint:errorlint // it must not look like the namespace's
+		return refused, fmt.Errorf("cluster: the Secret of NATS: %v", err) //nolint:errorlint // it must not look like the namespace's
 	}
 	for range maxAttempts {
-		err = s.attempt(ctx, namespace, want, create)
+		refused, err = s.attempt(ctx, namespace, want, create)
 		if !apierrors.IsAlreadyExists(err) && !apierrors.IsConflict(err) {
-			return err
+			return refused, err
 		}
 	}
-	return err
+	return refused, err
 }
 
 // attempt reads the Secret and writes what it lacks. It fails with a conflict
 // if another client writes at the same time.
-func (s *Secrets) attempt(ctx context.Context, namespace *corev1.Namespace, want map[string][]byte, create bool) error {
+func (s *Secrets) attempt(ctx context.Context, namespace *corev1.Namespace, want map[string][]byte, create bool) (refused time.Time, err error) {
 	secret, err := s.Client.Secret(ctx, namespace.Name, s.Name)
 	missing := apierrors.IsNotFound(err)
 	if missing && create {
@@ -144,21 +163,23 @@ func (s *Secrets) attempt(ctx context.Context, namespace *corev1.Namespace, want
 			Type:       corev1.SecretTypeOpaque,
 		}
 	} else if err != nil {
-		return err
+		return refused, err
 	}
 	if s.Credentials != nil {
+		have := secret.Data[k8s.SecretNATSCreds]
+		refused = refusedUntil(secret, !missing && len(have) == 0)
 		want = maps.Clone(want)
-		if want[k8s.SecretNATSCreds], err = s.Credentials(namespace, secret.Data[k8s.SecretNATSCreds]); err != nil {
-			return err
+		if want[k8s.SecretNATSCreds], err = s.Credentials(namespace, have, refused); err != nil {
+			return refused, err
 		}
 	}
 	if !missing && secret.Labels[managedBy] != manager {
-		return s.checkUnmanaged(secret, want)
+		return refused, s.checkUnmanaged(secret, want)
 	}
 	if s.Peers != nil {
 		made, err := s.Peers(namespace, secret.Data)
 		if err != nil {
-			return err
+			return refused, err
 		}
 		want = maps.Clone(want)
 		maps.Copy(want, made)
@@ -167,11 +188,28 @@ func (s *Secrets) attempt(ctx context.Context, namespace *corev1.Namespace, want
 	changed = s.Rotation.rotateKeys(time.Now(), secret) || changed
 	switch {
 	case missing:
-		return s.Client.CreateSecret(ctx, secret)
+		return refused, s.Client.CreateSecret(ctx, secret)
 	case changed:
-		return s.Client.UpdateSecret(ctx, secret)
+		return refused, s.Client.UpdateSecret(ctx, secret)
 	}
-	return nil
+	return refused, nil
+}
+
+// refusedUntil reads the annotation, or sets it where the credentials were taken
+// out of the Secret of somebody who does not trust them any more.
+func refusedUntil(secret *corev1.Secret, taken bool) time.Time {
+	if taken && secret.Labels[managedBy] == manager {
+		if secret.Annotations == nil {
+			secret.Annotations = map[string]string{}
+		}
+		// What is made now is made later than that.
+		secret.Annotations[annotationRefused] = strconv.FormatInt(time.Now().Unix()-1, 10)
+	}
+	seconds, err := strconv.ParseInt(secret.Annotations[annotationRefused], 10, 64)
+	if err != nil || seconds <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
 }
 
 // checkUnmanaged checks a Secret that is not the injector's: it is not changed.

@@ -3,6 +3,7 @@ package tenants
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"time"
@@ -55,6 +56,23 @@ const (
 	clusterTag = "wsr-cluster:"
 	uidTag     = "wsr-namespace:"
 )
+
+// RefuseBefore makes the servers refuse credentials that were made until then,
+// of which somebody may have a copy. Later ones have another key.
+func (a *Account) RefuseBefore(at time.Time) {
+	if !at.IsZero() {
+		a.claims.Revocations = jwt.RevocationList{jwt.All: at.Unix()}
+	}
+}
+
+// sidecarUser is the key of the tenant's sidecars.
+func (a *Account) sidecarUser() (nkeys.KeyPair, error) {
+	purpose := purposeUser + a.tenant.text()
+	if at, ok := a.claims.Revocations[jwt.All]; ok {
+		purpose = fmt.Sprint(purpose, " ", at)
+	}
+	return a.authority.derive(nkeys.PrefixByteUser, purpose)
+}
 
 // Account is a tenant's in NATS.
 type Account struct {
@@ -123,7 +141,7 @@ func (a *Account) ID() string { return a.claims.Subject }
 // Credentials returns the file with which the tenant's sidecars log in: have, if
 // that is theirs already, since a new one would differ for no reason.
 func (a *Account) Credentials(have []byte) ([]byte, error) {
-	user, err := a.authority.derive(nkeys.PrefixByteUser, purposeUser+a.tenant.text())
+	user, err := a.sidecarUser()
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +158,7 @@ func (a *Account) valid(file []byte, user nkeys.KeyPair) bool {
 		return false
 	}
 	claims, err := jwt.DecodeUserClaims(token)
-	if err != nil || claims.Issuer != a.ID() || claims.Expires != 0 || !reflect.DeepEqual(claims.Permissions, jwt.Permissions{}) {
+	if err != nil || claims.Issuer != a.ID() || a.claims.Revocations.IsRevoked(claims.Subject, time.Unix(claims.IssuedAt, 0)) || claims.Expires != 0 || !reflect.DeepEqual(claims.Permissions, jwt.Permissions{}) {
 		return false
 	}
 	pair, err := nkeys.ParseDecoratedUserNKey(file)
@@ -201,7 +219,7 @@ func (a *Account) announced(token string) bool {
 	signer, err := a.authority.keys.PublicKey()
 	return err == nil && have.Issuer == signer && have.Subject == a.ID() && have.Name == a.claims.Name &&
 		reflect.DeepEqual(have.Limits, a.claims.Limits) && reflect.DeepEqual(have.DefaultPermissions, a.claims.DefaultPermissions) &&
-		reflect.DeepEqual(have.Tags, a.claims.Tags) && len(have.Exports)+len(have.Imports)+len(have.Mappings) == 0
+		reflect.DeepEqual(have.Tags, a.claims.Tags) && maps.Equal(have.Revocations, a.claims.Revocations) && len(have.Exports)+len(have.Imports)+len(have.Mappings) == 0
 }
 
 // tenantOf returns whose an account of this cluster is, by its claims.
