@@ -70,10 +70,11 @@ func (c *sessionDriver) releaseHandshake() {
 }
 
 func copyRequest(r *http.Request) *http.Request {
-	return &http.Request{
+	of := &http.Request{
 		Method: r.Method, RequestURI: r.RequestURI, URL: r.URL, Host: r.Host,
 		Header: r.Header.Clone(), RemoteAddr: r.RemoteAddr,
 	}
+	return of.WithContext(upgrade.KeepNames(context.Background(), r.Context()))
 }
 
 // handshake returns what is kept. Requests are replaced, not changed.

@@ -42,6 +42,14 @@ var errBadHead = errors.New("httpguard: request refused: bad framing or bad char
 // Resume returns a guarded connection of which early was read before.
 func Resume(c net.Conn, early []byte) net.Conn { return &guardConn{Conn: c, early: early} }
 
+// Early returns what was read before of a guarded connection, and not read again.
+func Early(c net.Conn) []byte {
+	if g, ok := c.(*guardConn); ok {
+		return g.early
+	}
+	return nil
+}
+
 // OnClose calls fn when a guarded connection is closed that was not hijacked.
 func OnClose(c net.Conn, fn func()) {
 	if g, ok := c.(*guardConn); ok {

@@ -37,6 +37,8 @@ func TestHeadScanner(t *testing.T) {
 		{"chunk longer than its size", strings.Replace(many, "3;", "2;", 1), strings.Index(many, "x=y") + 7},
 		{"chunk size not hexadecimal", strings.Replace(many, "3;", "x;", 1), strings.Index(many, "x=y") + 4},
 		{"HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00", -1},
+		{"H20 a preface with fields", "PRI * HTTP/2.0\r\nHost: x\r\n\r\n", 24},
+		{"H20 a preface, then a request", "PRI * HTTP/2.0\r\n\r\n" + get, 33},
 		{"HTTP/2 after HTTP/1.1", get + "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00", len(get) + 24},
 		{"frames after an upgrade", proxytest.UpgradeHead + "\r\n\x81\x85\x00\x00\x00\x00hello", -1},
 		{"no upgrade without Connection", strings.Replace(proxytest.UpgradeHead, "Connection", "X", 1) + "\r\n\x81\x85\x00", len(proxytest.UpgradeHead) - 10 + 1 + 2 + 2},

@@ -71,7 +71,7 @@ type appConnsKey struct{} // of a context
 func (h *Handler) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	a := &appConns{h: h}
 	httpguard.OnClose(c, a.close)
-	return context.WithValue(ctx, appConnsKey{}, a)
+	return context.WithValue(upgrade.WithNames(ctx, httpguard.Early(c)), appConnsKey{}, a)
 }
 
 func (p *http2Proxy) connsOf(ctx context.Context) *appConns {

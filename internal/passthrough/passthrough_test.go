@@ -471,3 +471,5 @@ func TestBadBodies(t *testing.T) {
 		})
 	}
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -291,7 +291,7 @@ func (f *Forwarder) openRequest(w http.ResponseWriter, r *http.Request, agreed t
 		return nil, errRequest
 	}
 	of.RemoteAddr, of.TLS = p.Client, r.TLS
-	return of.WithContext(context.WithValue(r.Context(), forwardedKey{}, p)), nil
+	return of.WithContext(context.WithValue(upgrade.WithNames(r.Context(), head), forwardedKey{}, p)), nil
 }
 
 // Forwarded returns what another sidecar says of r's client, if r came from one.

@@ -205,7 +205,7 @@ func TestTunnelForwardsVerbatim(t *testing.T) {
 		t.Errorf("client got %q, %v", got, err)
 	}
 	head := <-heads
-	for _, line := range []string{"GET /chat?x=1 HTTP/1.1", "Host: app.example", "Sec-Websocket-Key: " + proxytest.SampleKey, "X-Forwarded-For: 192.0.2.1", "Cookie: a=1", "Cookie: b=2"} {
+	for _, line := range []string{"GET /chat?x=1 HTTP/1.1", "Host: app.example", "Sec-WebSocket-Key: " + proxytest.SampleKey, "X-Forwarded-For: 192.0.2.1", "Cookie: a=1", "Cookie: b=2"} {
 		if strings.Count(head, line+"\r\n") != 1 {
 			t.Errorf("owner did not read %q once in\n%s", line, head)
 		}

@@ -158,11 +158,11 @@ func handshakeHeader(r *http.Request, proto string, hs Offer) http.Header {
 	return h
 }
 
-// RequestHead is what the app reads. net/http has refused every target, Host
+// RequestHead is what the app reads: names as they came (WithNames). net/http has refused every target, Host
 // and value that would not stand in one line.
 func RequestHead(r *http.Request, header http.Header) []byte {
 	b := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n", r.RequestURI, r.Host)
-	return append(appendHeader(b, header), "\r\n"...)
+	return append(appendFields(b, r.Context(), header), "\r\n"...)
 }
 
 // exchange writes the request and reads the head of the answer.
@@ -261,7 +261,7 @@ func appendField(dst []byte, name, value string) []byte {
 func appendHeader(dst []byte, h http.Header) []byte {
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, v := range h[name] {
-			dst = appendField(dst, name, v)
+			dst = appendField(dst, spell(name), v)
 		}
 	}
 	return dst
@@ -274,10 +274,9 @@ func PassRefusal(w http.ResponseWriter, resp *http.Response) error {
 	h := w.Header()
 	h["Content-Type"] = nil // net/http would guess one
 	for name, values := range resp.Header {
-		h[name] = values
-	}
-	for _, name := range hopByHop {
-		delete(h, name)
+		if !slices.Contains(hopByHop[:], name) {
+			h[spell(name)] = values
+		}
 	}
 	delete(h, refusedHeader) // this refusal is the app's
 	if resp.StatusCode == http.StatusUpgradeRequired {
