@@ -17,11 +17,11 @@ import (
 )
 
 // natsServer runs a NATS server on loopback, and returns its URL.
-func natsServer(t *testing.T, room int64) string {
+func natsServer(t *testing.T, room int64, users ...*server.User) string {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
-		JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: room, JetStreamMaxMemory: 16 << 20,
+		JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: room, JetStreamMaxMemory: 16 << 20, Users: users,
 	})
 	if err != nil {
 		t.Fatal(err)
