@@ -48,9 +48,15 @@ type connection struct {
 
 // alone reports whether a connection that ended with code was lost by itself, as
 // far as is known. When the other end did it, its process may be gone, and other
-// clients may have lost theirs.
+// clients may have lost theirs; a drain closes in the end whoever is left.
 func (conn *connection) alone(code ws.StatusCode) bool {
-	return conn.leaving || code == wire.CodeTimeout || lostHere(conn.cause)
+	switch code {
+	case wire.CodeTimeout:
+		return true
+	case ws.StatusGoingAway, wire.CodeRestart:
+		return false
+	}
+	return conn.leaving || lostHere(conn.cause)
 }
 
 // lostHere reports whether an error of a socket says that this host, or its

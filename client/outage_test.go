@@ -119,7 +119,11 @@ func TestFirstAttemptAlone(t *testing.T) {
 		"nothing of ours came": {func(m *machine, now time.Time, c *connection) {
 			m.drop(now, c, &wire.CloseError{Code: wire.CodeTimeout, Remote: true}, false)
 		}, true},
-		"no answer of the network":       {func(m *machine, now time.Time, c *connection) { m.broken(now, c, timeout) }, true},
+		"no answer of the network": {func(m *machine, now time.Time, c *connection) { m.broken(now, c, timeout) }, true},
+		"among the last of a drain": {func(m *machine, now time.Time, c *connection) {
+			m.goAway(now, time.Hour)
+			m.drop(now, c, &wire.CloseError{Code: 1012, Remote: true}, false)
+		}, false},
 		"asked to leave before it ended": {func(m *machine, now time.Time, c *connection) { m.goAway(now, time.Hour); m.broken(now, c, io.EOF) }, true},
 	} {
 		cfg, err := (&Options{}).settings()
