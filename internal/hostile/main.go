@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/hostile/pod"
 	"github.com/wsresilience/wsresilience/internal/lab"
 )
 
@@ -28,10 +29,21 @@ type party struct {
 	name  string
 	about string
 	run   func(ctx context.Context, s *stage) error
+
+	// turn is all of its turn, of a party with a stage of its own.
+	turn func(ctx context.Context, lasts time.Duration) (harm []string, err error)
 }
 
 var parties = []party{
-	{"peer", "reaches the port that sidecars reach each other at, records what they say, and has none of the keys", peer},
+	{name: "peer", about: "reaches the port that sidecars reach each other at, records what they say, and has none of the keys", run: peer},
+	{name: "client", about: "makes handshakes by the thousand, begins messages and does not end them, reads nothing, floods, resumes", turn: attackPod("client")},
+	{name: "app", about: "floods, reads nothing, closes, answers what is none, or nothing, to clients that are its accomplices", turn: attackPod("app")},
+}
+
+func attackPod(attacker string) func(context.Context, time.Duration) ([]string, error) {
+	return func(ctx context.Context, lasts time.Duration) ([]string, error) {
+		return pod.Turn(ctx, attacker, lasts)
+	}
 }
 
 func main() { lab.Main(run) }
@@ -84,6 +96,9 @@ func run(ctx context.Context, args []string) (code int, err error) {
 
 // turn is one party's, on a stage of its own.
 func turn(ctx context.Context, dir string, p party, d time.Duration) (harm []string, err error) {
+	if p.turn != nil {
+		return p.turn(ctx, d)
+	}
 	s, err := newStage(ctx, dir)
 	defer s.close()
 	if err != nil {

@@ -1,0 +1,19 @@
+package pod
+
+import (
+	"testing"
+	"time"
+)
+
+// TestShort is a short run with a tenth of what attackers do.
+func TestShort(t *testing.T) {
+	faults, err := Run(t.Context(), Options{
+		Attackers: []string{"client", "app"}, Lasts: 4 * time.Second, Calm: time.Second, TTL: 4 * time.Second, Scale: 10, Innocents: 10, Out: t.Output(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range faults {
+		t.Error(f)
+	}
+}
