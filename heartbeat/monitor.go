@@ -208,14 +208,19 @@ func (m *Monitor) Unanswered(now time.Time) bool {
 // since the connection began, how long ago the last acknowledgement came, and
 // whether it lacks some. While bytes are on their way and move, the latest beat
 // is among them or behind them, and has no outcome: a link that is slow is not a
-// dead one.
+// dead one. Nor does a late answer say anything while bytes wait, so that the
+// peer has all its beats to make room.
 func (m *Monitor) Sent(now time.Time, acked uint64, quiet time.Duration, lacking bool) {
 	moves := m.acked != uint32(acked)
 	if m.acked == 0 {
 		moves = quiet < now.Sub(m.beats[m.seq%maxOutstanding].sent.Time())
 	}
 	m.acked = uint32(acked)
-	if lacking && moves {
+	if !lacking {
+		return
+	}
+	m.state = StateConnected
+	if moves {
 		m.misses, m.open = 0, false
 	}
 }

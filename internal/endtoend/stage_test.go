@@ -78,6 +78,7 @@ func (a *counterApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type stage struct {
 	app   *counterApp
 	proxy *proxy.Server
+	addr  string // of the proxy
 	link  *faultlink.Link
 }
 
@@ -126,7 +127,7 @@ func newStageAt(t *testing.T, upstream string, change func(*proxy.Config)) *stag
 		t.Fatal(err)
 	}
 	t.Cleanup(link.Close)
-	return &stage{proxy: p, link: link}
+	return &stage{proxy: p, addr: l.Addr().String(), link: link}
 }
 
 func (s *stage) dial(t *testing.T, opts *client.Options) *client.Conn {
