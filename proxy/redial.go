@@ -234,8 +234,9 @@ func (c *sessionDriver) search(search *redial.Search, broke time.Time) event.Res
 			case app != nil && c.takeApp(search, app):
 				return event.RestartOK
 			case denied:
-				search.Denied(time.Now())
-				c.askForHandshake()
+				if search.Denied(time.Now()) {
+					c.askForHandshake()
+				}
 			case app != nil || !search.Failed(time.Now()):
 				return event.RestartGaveUp
 			}

@@ -261,3 +261,24 @@ func TestAdopterIsRefusedFreshCredentials(t *testing.T) {
 		}
 	}
 }
+
+// An app that has just started refuses everybody for a second: nobody is asked
+// for a new handshake, and nobody's session ends.
+func TestAppKnowsNobodyForAMoment(t *testing.T) {
+	for _, status := range []int32{401, 403} {
+		synctest.Test(t, func(t *testing.T) {
+			app, p, v, socket := stageRestart(t, nil)
+			app.status.Store(status)
+			leave(t, socket, 1012)
+			time.Sleep(900 * time.Millisecond)
+			app.status.Store(0)
+			say(t, <-app.sockets, "two")
+			v.event(client.EventAdopted, "app_restarted")
+			v.hear("two")
+			v.sayAcked("again")
+			if n := p.watch.count("dialled refused"); v.dials != 1 || n < 2 || n > 5 {
+				t.Errorf("the client dialled %d times, want once, and the app refused %d", v.dials, n)
+			}
+		})
+	}
+}

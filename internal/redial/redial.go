@@ -21,6 +21,12 @@ const (
 	// client is away dials it: the client may have a successor there.
 	minLifetime = 10 * time.Second
 
+	// settling is for how long an app has to refuse a handshake before its client
+	// is asked for another one: one that has just started may know nobody for a
+	// moment. It is asked again every settlingPause.
+	settling      = time.Second
+	settlingPause = 250 * time.Millisecond
+
 	// maxDetachedCrashes is how often it is tried while no client is there to
 	// miss the app.
 	maxDetachedCrashes = 3
@@ -78,8 +84,9 @@ type Search struct {
 	again    bool // the socket before had been replaced on suspicion, a moment ago
 	alone    bool // the app's close code says that it restarts, and nothing else does
 	cause    cause
-	probes   int  // how many of probeAfter are done
-	idle     bool // no attempt was made since End was set, as the client is away
+	probes   int       // how many of probeAfter are done
+	denied   time.Time // when the app first refused the client's handshake; zero: it has not, or was away since
+	idle     bool      // no attempt was made since End was set, as the client is away
 }
 
 // probeAfter is when, counted from the break, it is seen whether the app takes
@@ -202,14 +209,29 @@ func (s *Search) attempt(now time.Time, step Step) Step {
 	return Wait{s.Due}
 }
 
-// Denied notes that the app is there and does not accept the client's handshake.
-// The client has as much time to come with a new one as the app to come back.
-func (s *Search) Denied(now time.Time) { s.Due, s.End = now, now.Add(s.patience) }
+// Denied notes that the app is there and does not accept the client's handshake,
+// and reports whether that is its word. The client then has as much time to come
+// with a new one as the app to come back.
+func (s *Search) Denied(now time.Time) bool {
+	if s.denied.IsZero() {
+		s.denied = now
+	}
+	if now.Sub(s.denied) < settling {
+		s.Due = now.Add(settlingPause)
+		if end := s.denied.Add(settling + settlingPause); s.End.Before(end) {
+			s.End = end
+		}
+		return false
+	}
+	s.denied = time.Time{}
+	s.Due, s.End = now, now.Add(s.patience)
+	return true
+}
 
 // Failed notes that an attempt failed. It sets Due anew, or reports false if
 // the search is given up.
 func (s *Search) Failed(now time.Time) bool {
 	pause, _ := s.pauses.Next()
-	s.Due = now.Add(pause)
+	s.Due, s.denied = now.Add(pause), time.Time{}
 	return now.Before(s.End)
 }

@@ -80,6 +80,23 @@ func TestFailed(t *testing.T) {
 	}
 }
 
+// An app that was away between two refusals has just started again.
+func TestDeniedAnew(t *testing.T) {
+	var h History
+	s, _ := h.Lost(start, true, patience, middle)
+	s.Denied(start)
+	s.Failed(start.Add(settling / 2))
+	if s.Denied(start.Add(settling)) {
+		t.Error("its word counts at once")
+	}
+	// Near the end of the search it has its time too.
+	s, _ = h.Lost(start, true, patience, middle)
+	s.Denied(start.Add(patience))
+	if !s.Due.Before(s.End) {
+		t.Error("it is not asked again")
+	}
+}
+
 // An app that does not accept the handshake waits for a new one: of a client
 // that is there for as long as the app was waited for, and of one that is away
 // until it comes.
@@ -87,7 +104,12 @@ func TestDenied(t *testing.T) {
 	var h History
 	s, _ := h.Lost(start, true, patience, middle)
 	denied := start.Add(5 * time.Second)
-	s.Denied(denied)
+	for now := denied; !s.Denied(now); now = s.Due {
+		if s.Due != now.Add(settlingPause) || s.Due.After(denied.Add(settling)) {
+			t.Fatalf("%v after its first no the app is asked again after %v", now.Sub(denied), s.Due.Sub(now))
+		}
+	}
+	denied = denied.Add(settling)
 	f := Facts{Now: denied, Said: true, Attached: true, Denied: true}
 	end := denied.Add(patience)
 	if got := s.Next(&f); got != (Wait{end}) {
