@@ -152,7 +152,9 @@ func (r *resume) renewApp() (*upgrade.AppConn, int) {
 	hs := r.handshake()
 	hs.Scheme = r.scheme
 	began := time.Now()
-	app, resp, err := r.s.dialApp(r.r.Context(), r.r, hs)
+	ctx, cancel := context.WithTimeout(r.r.Context(), redialPatience) // the client waits
+	defer cancel()
+	app, resp, err := r.s.dialApp(ctx, r.r, hs)
 	switch {
 	case err != nil:
 		r.found.dialled(event.AppFailed, began)
@@ -292,12 +294,26 @@ func (c *sessionDriver) wakeSearchLocked() {
 	}
 }
 
+// redialPatience is how long an app may take for a handshake that is made again, at
+// the least.
+const redialPatience = 10 * time.Second
+
+// redialUntil is when an attempt is given up that begins at now in a search that
+// ends at end: an app that takes the connection and hangs leaves time for another.
+func redialUntil(now, end time.Time) time.Time {
+	until := now.Add(max(redialPatience, end.Sub(now)/2))
+	if until.After(end) {
+		return end
+	}
+	return until
+}
+
 // dialAgain makes the client's handshake once more. Without a socket it
 // reports whether the app did not accept the client's credentials.
 func (c *sessionDriver) dialAgain(end time.Time) (app *upgrade.AppConn, denied bool) {
-	ctx, cancel := context.WithDeadline(c.srv.life, end)
-	defer cancel()
 	began := time.Now()
+	ctx, cancel := context.WithDeadline(c.srv.life, redialUntil(began, end))
+	defer cancel()
 	r, offer := c.handshake()
 	app, resp, err := c.srv.dialApp(ctx, r, offer)
 	switch {
