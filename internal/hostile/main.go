@@ -36,6 +36,7 @@ type party struct {
 
 var parties = []party{
 	{name: "peer", about: "reaches the port that sidecars reach each other at, records what they say, and has none of the keys", run: peer},
+	{name: "tenant", about: "shares NATS with the sidecars, may do everything there, and has none of the keys", run: tenant},
 	{name: "client", about: "makes handshakes by the thousand, begins messages and does not end them, reads nothing, floods, resumes", turn: attackPod("client")},
 	{name: "app", about: "floods, reads nothing, closes, answers what is none, or nothing, to clients that are its accomplices", turn: attackPod("app")},
 }
