@@ -321,6 +321,9 @@ func (v *podClient) wantClosed(code int) {
 type leases struct {
 	mu sync.Mutex
 	of map[string]store.LeaseState
+
+	newest uint8 // of tokens that all read, if older
+	older  bool
 }
 
 // Lease implements proxy.Peers.
@@ -334,7 +337,21 @@ func (l *leases) Lease(owner string) store.LeaseState {
 }
 
 // Write implements proxy.Peers.
-func (*leases) Write(_ string, own formats.Range) uint8 { return own.Newest }
+func (l *leases) Write(format string, own formats.Range) uint8 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.older && format == proxy.TokenFormat {
+		return l.newest
+	}
+	return own.Newest
+}
+
+// write makes a version the newest of tokens that all read.
+func (l *leases) write(newest uint8) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.newest, l.older = newest, true
+}
 
 func (l *leases) set(owner string, s store.LeaseState) {
 	l.mu.Lock()
