@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/k8s"
+	"github.com/wsresilience/wsresilience/k8s/cluster"
 	"github.com/wsresilience/wsresilience/k8s/cluster/clustertest"
 	"github.com/wsresilience/wsresilience/k8s/tenants"
 	"github.com/wsresilience/wsresilience/store/natsstore"
@@ -211,4 +214,50 @@ func reviewIn(namespace string) *admissionv1.AdmissionReview {
 	review, no := checkReview(namespace), false
 	review.Request.DryRun = &no
 	return review
+}
+
+// TestOperatorIsMadeOnce: of two injectors that start at the same time one makes
+// the operator's keys, and both use them. A Secret that cannot be read is never
+// replaced: all accounts hang on it.
+func TestOperatorIsMadeOnce(t *testing.T) {
+	api := clustertest.New(t)
+	api.PutNamespace(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-system", UID: "k1"}})
+	t.Setenv("KUBECONFIG", api.Kubeconfig(t))
+	client, err := cluster.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := parseConfig([]byte(strings.Replace(accountsConfig, "NATS", "nats://127.0.0.1:1", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	injector := func() *accounts {
+		return &accounts{config: config, client: client, log: slog.New(slog.DiscardHandler), failed: func() {}, again: func() {}, refused: func(*corev1.Namespace) time.Time { return time.Time{} }}
+	}
+	first, second := injector(), injector()
+	raced := false
+	api.Before(func(call string) int {
+		if strings.HasPrefix(call, http.MethodPost) && !raced {
+			raced = true
+			if err := second.open(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		return 0
+	})
+	if err := first.open(t.Context()); err != nil || !raced {
+		t.Fatalf("raced %v, %v", raced, err)
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", UID: "s1"}}
+	one, err1 := first.credentials(namespace, nil, time.Time{})
+	two, err2 := second.credentials(namespace, one, time.Time{})
+	if err1 != nil || err2 != nil || string(one) != string(two) {
+		t.Errorf("two injectors make different credentials: %v, %v", err1, err2)
+	}
+	broken := api.Secret("wsresilience", "operator")
+	broken.Data = map[string][]byte{"operator-seed": []byte("SOhunter2")}
+	api.PutSecret(broken)
+	if err := injector().open(t.Context()); err == nil || strings.Contains(err.Error(), "hunter2") || string(api.Secret("wsresilience", "operator").Data["operator-seed"]) != "SOhunter2" {
+		t.Errorf("a Secret that cannot be used: %v", err)
+	}
 }

@@ -65,6 +65,18 @@ func (a *Account) RefuseBefore(at time.Time) {
 	}
 }
 
+// keepRefused refuses what found, which the servers believe, refuses: another
+// injector may know of it earlier than we do.
+func (a *Account) keepRefused(found string) {
+	have, err := jwt.DecodeAccountClaims(found)
+	if err != nil || have.Subject != a.ID() {
+		return
+	}
+	if at, ok := have.Revocations[jwt.All]; ok && at > a.claims.Revocations[jwt.All] {
+		a.RefuseBefore(time.Unix(at, 0))
+	}
+}
+
 // sidecarUser is the key of the tenant's sidecars.
 func (a *Account) sidecarUser() (nkeys.KeyPair, error) {
 	purpose := purposeUser + a.tenant.text()

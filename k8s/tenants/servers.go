@@ -67,6 +67,7 @@ func (s *Servers) Apply(ctx context.Context, a *Account) error {
 	if err != nil {
 		return err
 	}
+	a.keepRefused(found)
 	if !a.announced(found) {
 		if err := announce(ctx, system, a); err != nil {
 			return err

@@ -336,6 +336,43 @@ func TestApply(t *testing.T) {
 	open(t, s, first)
 }
 
+// TestRefuseBefore: credentials that were taken back are worth nothing, later
+// ones have another key, and an injector that has not heard of it yet does not
+// let the former ones in again.
+func TestRefuseBefore(t *testing.T) {
+	t.Parallel()
+	s := startServers(t)
+	copied := apply(t, s, account(t, s, "shop", "u1"))
+	connected, err := login(s, copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connected.Close()
+	time.Sleep(1100 * time.Millisecond) // the time of a JWT is in seconds, and the server's clock is real
+	a := account(t, s, "shop", "u1")
+	a.RefuseBefore(time.Now().Add(-time.Second))
+	if err := s.Apply(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	creds, err := a.Credentials(copied)
+	if err != nil || bytes.Equal(creds, copied) {
+		t.Fatalf("the credentials stay: %v", err)
+	}
+	if err := s.Apply(t.Context(), account(t, s, "shop", "u1")); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := login(s, copied); err == nil {
+		c.Close()
+		t.Error("who has a copy is let in")
+	}
+	for end := time.Now().Add(5 * time.Second); !connected.IsClosed(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("who was connected with a copy stays")
+		}
+	}
+	open(t, s, creds)
+}
+
 // TestRemove: an account that is gone leaves nothing, lets nobody in, and takes
 // none of the others with it.
 func TestRemove(t *testing.T) {
