@@ -1,9 +1,19 @@
 package pod
 
 import (
+	"os"
 	"testing"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
+
+// TestMain is also the NATS server.
+func TestMain(m *testing.M) {
+	proc.RunRole(lab.Roles)
+	os.Exit(m.Run())
+}
 
 // TestShort is a short run with a tenth of what attackers do.
 func TestShort(t *testing.T) {

@@ -24,6 +24,7 @@ const podMemory = 512 << 20
 type stage struct {
 	sidecar *lab.Sidecar
 	app     *httptest.Server
+	nats    *lab.NATS // a journal of its own, as the injector's pods have
 	dir     string
 	starter proc.Starter
 }
@@ -49,16 +50,19 @@ func newStage(ctx context.Context, o Options) (_ *stage, err error) {
 	if s.dir, err = os.MkdirTemp("", "hostile-"); err != nil {
 		return nil, err
 	}
+	if s.nats, err = lab.StartNATS(ctx, &s.starter, 1, s.dir, nil); err != nil {
+		return nil, err
+	}
 	if s.sidecar, err = lab.NewSidecar(""); err != nil {
 		return nil, err
 	}
 	s.sidecar.Program, s.sidecar.Upstream = o.Sidecar, s.app.URL
-	s.sidecar.Settings = []string{
-		"WSR_DATA_DIR=" + s.dir, "WSR_LOG_LEVEL=warn", "WSR_SESSION_TTL=" + o.TTL.String(),
-		"WSR_SESSION_TTL_GOING_AWAY=" + min(10*time.Second, o.TTL/2).String(),
-		"WSR_HEARTBEAT_MAX=" + min(15*time.Second, o.TTL/2).String(), "WSR_HEARTBEAT_BASE=" + min(5*time.Second, o.TTL/2).String(),
+	s.sidecar.Settings = append(s.nats.Settings(),
+		"WSR_DATA_DIR="+s.dir, "WSR_LOG_LEVEL=warn", "WSR_SESSION_TTL="+o.TTL.String(),
+		"WSR_SESSION_TTL_GOING_AWAY="+min(10*time.Second, o.TTL/2).String(),
+		"WSR_HEARTBEAT_MAX="+min(15*time.Second, o.TTL/2).String(), "WSR_HEARTBEAT_BASE="+min(5*time.Second, o.TTL/2).String(),
 		fmt.Sprintf("WSR_MEMORY_BUDGET=%d", podMemory/2), fmt.Sprintf("GOMEMLIMIT=%d", podMemory/10*9),
-	}
+	)
 	if d := os.Getenv("WSR_TEST_DRIVER"); d != "" {
 		s.sidecar.Settings = append(s.sidecar.Settings, "WSR_TEST_DRIVER="+d)
 	}
@@ -68,6 +72,9 @@ func newStage(ctx context.Context, o Options) (_ *stage, err error) {
 func (s *stage) close() {
 	if s.sidecar != nil && s.sidecar.Process != nil {
 		s.sidecar.Kill()
+	}
+	if s.nats != nil {
+		s.nats.Close()
 	}
 	s.app.CloseClientConnections()
 	s.app.Close()
