@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,7 +90,7 @@ func (a *Account) sidecarUser() (nkeys.KeyPair, error) {
 // Account is a tenant's in NATS.
 type Account struct {
 	authority *Authority
-	keys      nkeys.KeyPair
+	signer    nkeys.KeyPair // of users: operators may want that it is not the account's own
 	tenant    Tenant
 	claims    *jwt.AccountClaims
 	layout    natsstore.Layout
@@ -106,9 +107,18 @@ func (a *Authority) Account(tenant Tenant, cluster string, quota Quota, layout n
 	if err != nil {
 		return nil, fmt.Errorf("tenants: %w", err)
 	}
+	signer, err := a.derive(nkeys.PrefixByteAccount, purposeSigner+tenant.text())
+	if err != nil {
+		return nil, err
+	}
+	signerID, err := signer.PublicKey()
+	if err != nil {
+		return nil, fmt.Errorf("tenants: %w", err)
+	}
 	layout.MaxBytes = quota.Storage - natsstore.LeaseBytes
 	claims := jwt.NewAccountClaims(id)
 	claims.Name = tenant.Namespace
+	claims.SigningKeys.Add(signerID)
 	claims.Tags = jwt.TagList{clusterTag + cluster, uidTag + tenant.UID}
 	claims.Limits = jwt.OperatorLimits{
 		NatsLimits:    jwt.NatsLimits{Subs: quota.Connections * subscriptionsPerConnection, Data: jwt.NoLimit, Payload: jwt.NoLimit},
@@ -120,7 +130,7 @@ func (a *Authority) Account(tenant Tenant, cluster string, quota Quota, layout n
 		},
 	}
 	claims.DefaultPermissions = sidecarPermissions()
-	return &Account{authority: a, keys: keys, tenant: tenant, claims: claims, layout: layout}, nil
+	return &Account{authority: a, signer: signer, tenant: tenant, claims: claims, layout: layout}, nil
 }
 
 // sidecarPermissions are those of docs/OPERATING.md, without the right to make
@@ -160,7 +170,7 @@ func (a *Account) Credentials(have []byte) ([]byte, error) {
 	if a.valid(have, user) {
 		return have, nil
 	}
-	return credentials(user, a.keys, a.tenant.Namespace, jwt.Permissions{})
+	return credentials(user, a.signer, a.ID(), a.tenant.Namespace, jwt.Permissions{})
 }
 
 // valid reports whether file is one that Credentials made.
@@ -170,7 +180,7 @@ func (a *Account) valid(file []byte, user nkeys.KeyPair) bool {
 		return false
 	}
 	claims, err := jwt.DecodeUserClaims(token)
-	if err != nil || claims.Issuer != a.ID() || a.claims.Revocations.IsRevoked(claims.Subject, time.Unix(claims.IssuedAt, 0)) || claims.Expires != 0 || !reflect.DeepEqual(claims.Permissions, jwt.Permissions{}) {
+	if err != nil || claims.IssuerAccount != a.ID() || !a.claims.SigningKeys.Contains(claims.Issuer) || a.claims.Revocations.IsRevoked(claims.Subject, time.Unix(claims.IssuedAt, 0)) || claims.Expires != 0 || !reflect.DeepEqual(claims.Permissions, jwt.Permissions{}) {
 		return false
 	}
 	pair, err := nkeys.ParseDecoratedUserNKey(file)
@@ -194,9 +204,9 @@ func (a *Account) admin() ([]byte, error) {
 		return nil, fmt.Errorf("tenants: %w", err)
 	}
 	claims := jwt.NewUserClaims(public)
-	claims.Name, claims.Permissions = injectorName, adminPermissions()
+	claims.Name, claims.IssuerAccount, claims.Permissions = injectorName, a.ID(), adminPermissions()
 	claims.Expires = time.Now().Add(adminLife).Unix()
-	token, err := claims.Encode(a.keys)
+	token, err := claims.Encode(a.signer)
 	if err != nil {
 		return nil, fmt.Errorf("tenants: %w", err)
 	}
@@ -231,7 +241,8 @@ func (a *Account) announced(token string) bool {
 	signer, err := a.authority.keys.PublicKey()
 	return err == nil && have.Issuer == signer && have.Subject == a.ID() && have.Name == a.claims.Name &&
 		reflect.DeepEqual(have.Limits, a.claims.Limits) && reflect.DeepEqual(have.DefaultPermissions, a.claims.DefaultPermissions) &&
-		reflect.DeepEqual(have.Tags, a.claims.Tags) && maps.Equal(have.Revocations, a.claims.Revocations) && len(have.Exports)+len(have.Imports)+len(have.Mappings) == 0
+		reflect.DeepEqual(have.Tags, a.claims.Tags) && maps.Equal(have.Revocations, a.claims.Revocations) &&
+		slices.Equal(have.SigningKeys.Keys(), a.claims.SigningKeys.Keys()) && len(have.Exports)+len(have.Imports)+len(have.Mappings) == 0
 }
 
 // tenantOf returns whose an account of this cluster is, by its claims.

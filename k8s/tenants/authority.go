@@ -19,6 +19,7 @@ const (
 	systemName       = "SYS"           // of the system account
 	operatorName     = "wsresilience"  // of the operator
 	purposeAccount   = "nats account " // before what an account is of
+	purposeSigner    = "nats signer "  // the same of the key that signs users
 	purposeUser      = "nats user "    // the same of the sidecars' user
 	purposeAdmin     = "nats admin "   // the same of the user that makes streams
 	purposePrefix    = "wsresilience " // before every purpose
@@ -122,22 +123,23 @@ func systemUser(system nkeys.KeyPair) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tenants: %w", err)
 	}
-	return credentials(user, system, injectorName, jwt.Permissions{
+	return credentials(user, system, "", injectorName, jwt.Permissions{
 		Pub: jwt.Permission{Allow: jwt.StringList{updateSubject, deleteSubject, listSubject, fmt.Sprintf(lookupSubject, "*")}},
 		Sub: jwt.Permission{Allow: jwt.StringList{"_INBOX.>"}},
 	})
 }
 
 // credentials makes the file with which a user logs in. Without permissions it
-// has the account's.
-func credentials(user, account nkeys.KeyPair, name string, permissions jwt.Permissions) ([]byte, error) {
+// has the account's. signer is the account's key or, with account, a signing key
+// of that account.
+func credentials(user, signer nkeys.KeyPair, account, name string, permissions jwt.Permissions) ([]byte, error) {
 	public, err := user.PublicKey()
 	if err != nil {
 		return nil, fmt.Errorf("tenants: %w", err)
 	}
 	claims := jwt.NewUserClaims(public)
-	claims.Name, claims.Permissions = name, permissions
-	token, err := claims.Encode(account)
+	claims.Name, claims.IssuerAccount, claims.Permissions = name, account, permissions
+	token, err := claims.Encode(signer)
 	if err != nil {
 		return nil, fmt.Errorf("tenants: user %s: %w", name, err)
 	}

@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 
 	"github.com/wsresilience/wsresilience/store/natsstore"
 	"github.com/wsresilience/wsresilience/store/storetest"
@@ -30,6 +33,11 @@ func startServers(t *testing.T) *Servers {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startServersOf(t, data)
+}
+
+func startServersOf(t *testing.T, data map[string][]byte) *Servers {
+	t.Helper()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "nats.conf")
 	text := `
@@ -152,6 +160,23 @@ func TestTenants(t *testing.T) {
 			"$JS.API.ACCOUNT.PURGE." + shop.ID(),
 		} {
 			refused(t, s, evilCreds, subject)
+		}
+	})
+	t.Run("nor listens", func(t *testing.T) {
+		denials := make(chan error, 8)
+		c, err := nats.Connect(s.URL, nats.UserCredentialBytes(evilCreds), nats.NoReconnect(),
+			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { denials <- err }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for _, subject := range []string{">", "wsr.log.>", "$JS.>", "$SYS.>"} {
+			if _, err := c.SubscribeSync(subject); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-denials; !errors.Is(err, nats.ErrPermissionViolation) {
+				t.Errorf("%s: %v", subject, err)
+			}
 		}
 	})
 	t.Run("nor accounts", func(t *testing.T) {
@@ -401,6 +426,59 @@ func TestRemove(t *testing.T) {
 	// Its storage is free again for others: the server has room for five.
 	for _, name := range []string{"a", "b", "c"} {
 		apply(t, s, account(t, s, name, "u"))
+	}
+}
+
+// TestSigningKey: servers of one's own, whose operator wants accounts signed by
+// signing keys only, and whose injector has one of them.
+func TestSigningKey(t *testing.T) {
+	t.Parallel()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	operator, err := nkeys.CreateOperator()
+	must(err)
+	signer, err := nkeys.CreateOperator()
+	must(err)
+	system, err := nkeys.CreateAccount()
+	must(err)
+	operatorID, err := operator.PublicKey()
+	must(err)
+	signerID, err := signer.PublicKey()
+	must(err)
+	systemID, err := system.PublicKey()
+	must(err)
+	oc := jwt.NewOperatorClaims(operatorID)
+	oc.SystemAccount, oc.StrictSigningKeyUsage = systemID, true
+	oc.SigningKeys.Add(signerID)
+	operatorJWT, err := oc.Encode(operator)
+	must(err)
+	systemSigner, err := nkeys.CreateAccount()
+	must(err)
+	systemSignerID, err := systemSigner.PublicKey()
+	must(err)
+	sc := jwt.NewAccountClaims(systemID)
+	sc.SigningKeys.Add(systemSignerID)
+	systemJWT, err := sc.Encode(signer)
+	must(err)
+	user, err := nkeys.CreateUser()
+	must(err)
+	creds, err := credentials(user, systemSigner, systemID, "injector", jwt.Permissions{})
+	must(err)
+	seed, err := signer.Seed()
+	must(err)
+	s := startServersOf(t, map[string][]byte{
+		KeyOperatorSeed: seed, KeySystemCreds: creds,
+		KeyServersConfig: fmt.Appendf(nil, "operator: %q\nsystem_account: %q\nresolver_preload: {%s: %q}\n", operatorJWT, systemID, systemID, systemJWT),
+	})
+	a := account(t, s, "shop", "u1")
+	open(t, s, apply(t, s, a))
+	must(s.Remove(t.Context(), a))
+	if known, err := s.Accounts(t.Context(), testCluster); err != nil || len(known) != 0 {
+		t.Errorf("%v, %v", known, err)
 	}
 }
 
