@@ -15,8 +15,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestShort is a short run with a tenth of what attackers do.
-func TestShort(t *testing.T) {
+// TestHostileParties is a short run with a tenth of what client and app do.
+func TestHostileParties(t *testing.T) {
 	faults, err := Run(t.Context(), Options{
 		Attackers: []string{"client", "app"}, Lasts: 4 * time.Second, Calm: time.Second, TTL: 4 * time.Second, Scale: 10, Innocents: 10, Out: t.Output(),
 	})
