@@ -53,7 +53,8 @@ func (s *Server) ReissueTokens(why string) {
 	}
 	r.stop, r.left = stop, len(stale)
 	r.mu.Unlock()
-	if len(stale) == 0 {
+	if len(stale) == 0 || ctx.Err() != nil {
+		stop()
 		return
 	}
 	s.log.Info("asking clients to come for new tokens", "audit", true, "why", why, "clients", len(stale))

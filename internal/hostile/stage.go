@@ -226,7 +226,7 @@ func (s *stage) innocent(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	go func() {
 		for e := range conn.Events() {
 			if e.Kind == client.EventReset || e.Kind == client.EventAdopted {

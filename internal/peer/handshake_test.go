@@ -210,7 +210,7 @@ func TestReceive(t *testing.T) {
 			t.Errorf("byte %d changed: %d", at, status)
 		}
 	}
-	c, aad = connect()
+	c, _ = connect()
 	huge := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", handshakePath, maxSealedRequest+1)
 	if status, _ := exchange(c, huge); status != http.StatusForbidden {
 		t.Errorf("a huge one: %d", status)
