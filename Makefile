@@ -62,7 +62,7 @@ bench-libraries: ## forwarders on event-loop libraries beside the sidecar's own 
 soak: ## the run with real cuts of the network, SOAKRUNS (10) times, under the race detector
 	go test -race -count=$(SOAKRUNS) -timeout 1h -v -run Cuts ./internal/endtoend
 
-chaos: ## sidecars, apps and a NATS cluster as processes, broken in every way, a thousand sessions (25 minutes)
+chaos: ## sidecars, apps and a NATS cluster as processes, broken in every way, a thousand sessions (half an hour and more)
 	go run ./internal/chaos
 
 hostile: ## parties that try all they can against sidecars, HOSTILETIME (10m) each, while others talk

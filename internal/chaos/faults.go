@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"path/filepath"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/faultlink"
 	"github.com/wsresilience/wsresilience/internal/lab"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
+	"github.com/wsresilience/wsresilience/internal/program"
 )
 
 // away is how long a partition lasts: several leases.
@@ -124,6 +127,60 @@ func natsAway(ctx context.Context, s *testbed) error {
 		return err
 	}
 	return s.cutting(ctx, 2*cutEvery)
+}
+
+// podMemory is the limit of a sidecar's container.
+const podMemory = 512 << 20
+
+// natsHangs stops the servers: they take connections and bytes, and answer
+// nothing. Whoever has a session keeps it, within the memory of a pod.
+func natsHangs(ctx context.Context, s *testbed) error {
+	for _, n := range s.nats.Nodes {
+		if err := n.Pause(); err != nil {
+			return err
+		}
+	}
+	s.say("NATS hangs")
+	err := s.cutting(ctx, s.runner.o.hang)
+	for _, n := range s.nats.Nodes {
+		err = errors.Join(err, n.Resume())
+	}
+	if err != nil {
+		return err
+	}
+	s.say("it goes on")
+	for _, p := range s.present() {
+		if got := lab.PeakMemory(p.Pid()); got > podMemory {
+			s.fault("%s had %d MiB", p.Name, got>>20)
+		}
+	}
+	if err := s.until(ctx, natsWait, "all replicas are current", func() bool { return lab.Current(ctx, s.js) }); err != nil {
+		return err
+	}
+	return s.cutting(ctx, 2*cutEvery)
+}
+
+// releases rolls the fleet to a build that has one more version of each format, and
+// back (docs/COMPATIBILITY.md).
+func releases(ctx context.Context, s *testbed) error {
+	next := filepath.Join(s.dir, "next")
+	if err := program.Build(ctx, lab.SidecarName, next, "-ldflags=-X github.com/wsresilience/wsresilience/internal/formats.ahead=1"); err != nil {
+		return err
+	}
+	for _, binary := range []string{next, s.runner.sidecar} {
+		s.binary = binary
+		for _, p := range s.present() {
+			s.sessions.fault()
+			if err := s.replace(ctx, p); err != nil {
+				return err
+			}
+			if err := s.cutting(ctx, cutEvery); err != nil {
+				return err
+			}
+		}
+		s.say("all are of the release in %s", binary)
+	}
+	return nil
 }
 
 func peersAway(ctx context.Context, s *testbed) error {

@@ -18,7 +18,8 @@ type options struct {
 	rounds   int
 	storm    int // sessions of the storm
 	lease    time.Duration
-	drain    int    // seconds
+	drain    int // seconds
+	hang     time.Duration
 	sidecar  string // a built one; empty: it is built
 	out      string
 	keep     bool
@@ -38,6 +39,7 @@ func parseOptions(args []string, out io.Writer) (*options, error) {
 	f.IntVar(&o.storm, "storm", 5000, "sessions of the storm")
 	f.DurationVar(&o.lease, "lease", 12*time.Second, "WSR_LEASE_TTL; the sidecar warns of less")
 	f.IntVar(&o.drain, "drain", 15, "WSR_DRAIN_SECONDS")
+	f.DurationVar(&o.hang, "hang", 5*time.Minute, "how long NATS hangs")
 	f.StringVar(&o.sidecar, "sidecar", "", "a built sidecar `binary`; built from the tree if empty")
 	f.StringVar(&o.out, "out", "", "`file` for the results as JSON")
 	f.BoolVar(&o.keep, "keep", false, "keep the logs of the processes also when all is well")

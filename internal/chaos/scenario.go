@@ -45,6 +45,10 @@ var scenarios = []scenario{
 		name: "natsaway", about: "cut one sidecar from NATS for 30 s, with cuts",
 		size: usualSize, run: natsAway,
 	},
+	{
+		name: "natshangs", about: "stop all NATS servers for minutes, with cuts",
+		size: usualSize, run: natsHangs,
+	},
 	{ // A session whose owner stays out of reach for longer than its lease is adopted.
 		name: "peers", about: "cut the sidecars from each other for 30 s, with cuts",
 		allow: allowance{tail: true, again: true}, linked: true, size: usualSize, run: peersAway,
@@ -74,6 +78,10 @@ var scenarios = []scenario{
 	{
 		name: "update", about: "replace all pods and NATS servers one by one, with apps that stream or answer in 0 to 2 s",
 		allow: allowance{gap: 250 * time.Millisecond}, size: mixedSize, run: update,
+	},
+	{
+		name: "releases", about: "replace all pods by those of the next release, which has other formats, and back, with cuts",
+		size: usualSize, run: releases,
 	},
 	{
 		name: "storm", about: "cut all connections at once",

@@ -39,6 +39,7 @@ type testbed struct {
 	began  time.Time
 	key    string // WSR_TOKEN_KEYS of all
 	linked bool   // sidecars reach each other by links
+	binary string // of the sidecars that are started next
 	lease  time.Duration
 
 	nats      *lab.NATS
@@ -72,7 +73,7 @@ func (s *testbed) note(format string, args ...any) {
 // newTestbed returns a testbed, which is to be closed also after an error.
 func newTestbed(ctx context.Context, b *runner, sc *scenario) (*testbed, error) {
 	s := &testbed{
-		runner: b, began: time.Now(), linked: sc.linked, lease: cmp.Or(sc.lease, b.o.lease), dir: filepath.Join(b.starter.Dir, sc.name),
+		runner: b, binary: b.sidecar, began: time.Now(), linked: sc.linked, lease: cmp.Or(sc.lease, b.o.lease), dir: filepath.Join(b.starter.Dir, sc.name),
 		key: base64.StdEncoding.EncodeToString(keyring.Generate()),
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
@@ -111,7 +112,7 @@ func (s *testbed) addPod(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.Program, p.Name = s.runner.sidecar, "pod-"+host
+	p.Program, p.Name = s.binary, "pod-"+host
 	p.Settings = s.runner.known(
 		"WSR_TOKEN_KEYS="+s.key, "WSR_DATA_DIR="+filepath.Join(s.dir, p.Name), "WSR_ADOPT=auto",
 		"WSR_LEASE_TTL="+s.lease.String(), "WSR_SESSION_TTL=2m", fmt.Sprint("WSR_DRAIN_SECONDS=", s.runner.o.drain),
