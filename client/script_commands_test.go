@@ -201,7 +201,7 @@ func (r *rehearsal) welcome(c *dialled, f []string, a func(string, uint32) uint3
 	w := &wire.WelcomeMessage{
 		Session: wire.SessionID{1}, Epoch: a("epoch", 1), InboundAck: a("ack", 0), NextOutbound: a("next", 1),
 		HeartbeatMillis: a("heartbeat", 5000), TTLMillis: a("ttl", 300_000),
-		Window: a("window", 1<<20), MaxMessage: 1 << 20, Token: "t" + c.name[1:],
+		Window: a("window", 1<<20), MaxMessage: 1 << 20, RetryFirstMillis: a("first", 0), RetryMostMillis: a("most", 0), Token: "t" + c.name[1:],
 	}
 	for _, word := range f[1:] {
 		switch name, value, _ := strings.Cut(word, "="); name {

@@ -54,7 +54,7 @@ export async function internalNames(source, declared) {
 const TOP = /^(?=\S)/m;
 
 /** First those that are in most scripts anyway, which then compress better. */
-const LETTERS = [..."aeiounrstlcdmpfghbvwykxjqzABCDEFGHIJKLMNOPQRSTUVWXYZ"];
+const LETTERS = [..."aeiscbwmrdnolfjutypghkvxqzABCDEFGHIJKLMNOPQRSTUVWXYZ"];
 
 /**
  * Returns a short name for each of `names`. Those that are declared together, by one type or in one function, have

@@ -16,23 +16,28 @@ const FACTOR = 1.25;
  */
 export class Backoff {
   readonly #base: number;
-  readonly #max: number;
+  #max = 0;
   readonly #random: () => number;
   /** Mean of the next wait; 0: none was made yet. */
   #mean = 0;
 
   /** `base` is the mean of the first wait and `max` the longest, in ms; `random` is like Math.random. */
   constructor(base: number, max: number, random: () => number) {
-    this.#max = clamp(max, MAX_WAIT);
+    this.limitTo(max);
     this.#base = clamp(base, this.#max);
     this.#random = random;
   }
 
   /** How long to wait before the next attempt, in ms. With `atOnce` the first one of a series does not wait. */
   next(atOnce = false): number {
-    const mean = this.#mean || (atOnce ? 0 : this.#base);
-    this.#mean = Math.min(mean * FACTOR || this.#base, this.#max / 2);
+    const mean = Math.min(this.#mean || (atOnce ? 0 : this.#base), this.#max / 2);
+    this.#mean = mean * FACTOR || this.#base;
     return mean && clamp(mean * 2 * this.#random(), this.#max);
+  }
+
+  /** Sets the longest wait. */
+  limitTo(max: number): void {
+    this.#max = clamp(max, MAX_WAIT);
   }
 
   /** Starts anew: what an attempt led to has lasted. */

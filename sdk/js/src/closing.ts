@@ -13,7 +13,7 @@ export function close(m: Machine, now: number, code: number, reason: string): vo
   if (m.stage === "closed") {
     return;
   }
-  m.ending ??= { code, reason, byPage: true, byPeer: false };
+  m.ending ??= { endCode: code, endReason: reason, byPage: true, byPeer: false };
   m.ending.byPage = true;
   m.closeDeadline = m.plain ? NEVER : now + MAX_CLOSE_WAIT; // browsers limit the wait of a plain socket
   setState(m, "closing");
@@ -36,7 +36,7 @@ export function closeReceived(
     end(m, code, reason); // each side has sent CLOSE, and all data came before
     return;
   }
-  m.ending ??= { code, reason, byPage: false, byPeer: true };
+  m.ending ??= { endCode: code, endReason: reason, byPage: false, byPeer: true };
   m.ending.byPeer = true;
   m.closeDeadline = now + MAX_CLOSE_WAIT;
   setState(m, "closing");
@@ -55,5 +55,5 @@ export function closeMessage(m: Machine, now: number, connection: Connection): D
     return null; // the driver closes the socket
   }
   m.closeDeadline = now + MAX_CLOSE_WAIT;
-  return encodeClose(m.ending.code, m.ending.reason);
+  return encodeClose(m.ending.endCode, m.ending.endReason);
 }

@@ -13,8 +13,8 @@ export interface Resume {
 export class Connection {
   /** The driver's; the machine does not use it. */
   socket?: Transport;
-  /** How many handshakes with our subprotocols have failed on a session's first connection. */
-  refusals = 0;
+  /** How far the search for a sidecar is: see the driver. */
+  step = 0;
   /** The handshake has succeeded. */
   opened = false;
   /** WELCOME came, or there is no sidecar. */
@@ -31,8 +31,6 @@ export class Connection {
   graceUsed = false;
   /** Number of the last data message that came here (PROTOCOL §4.4). */
   lastSeq = 0;
-  /** We dialled another one, so a 4409 may be due to that. */
-  superseding = false;
   /** Seq of the last HEARTBEAT that was accepted. */
   newestBeat?: number;
   /** Payload of the HEARTBEAT to be answered. */
@@ -43,6 +41,8 @@ export class Connection {
   ackDue = false;
   /** How many RESTORED are to be sent, one for each adoption (PROTOCOL §8.6). */
   restoredDue = 0;
+  /** GOAWAY came here, so another is or will be dialled, and a 4409 may be due to that. */
+  leaving = false;
   /** CLOSE was sent here. */
   closeSent = false;
   /** Set when the connection has ended for the machine: the code that its socket is to be closed with. */

@@ -3,14 +3,13 @@ import type { Connection } from "./connection.ts";
 import { NEVER } from "./inbox.ts";
 import { dispatched, receive } from "./incoming.ts";
 import type { Keep, Keeper } from "./keeper.ts";
-import { type AppMessage, drop, end, Machine, type Restore } from "./machine.ts";
+import { type AppMessage, answeredBare, end, Machine, type Restore } from "./machine.ts";
 import { isHidden, isOffline, reachable, watch } from "./network.ts";
 import { isOwn, offer as subprotocols } from "./offer.ts";
-import type { Fresh, Settings, Transport, WebSocketConstructor } from "./options.ts";
+import type { Fresh, Settings, Transport } from "./options.ts";
 import type { Entry, Receipt } from "./outbox.ts";
 import { nextMessage } from "./outgoing.ts";
 import { attach, attachPlain, beginDial, broken, offer, thaw, wake, wantDial } from "./redial.ts";
-import { failure } from "./standard.ts";
 import type { Data } from "./store.ts";
 import { tick } from "./timing.ts";
 import { byteLength } from "./utf8.ts";
@@ -28,24 +27,18 @@ const SLEEP_STEP = 2000;
 /** How long to wait for another dial while the browser says that it is offline, in ms. */
 const OFFLINE_WAIT = 10_000;
 
-/** From so many failed dials in a row on, the server is probed before each dial, but for each fourth. */
-const PROBE_FROM = 2;
+/** After failed dials the server is probed before the next one, but for each fourth. */
 const DIAL_EVERY = 4;
 
 /** What setTimeout can take. */
 const MAX_TIMER = 2 ** 31 - 1;
 
 /**
- * So often a first handshake with our subprotocols must fail before one is made without them. Browsers do not say
- * why: a server without a sidecar may refuse them, or the network may have failed once.
+ * Browsers do not say why a handshake fails: a server without a sidecar may refuse our subprotocols, or the network
+ * may have failed. So the steps of a first connection are two handshakes with them, one without, whose connection is
+ * not used, since whatever failed may be over; one more with them, and only then one without that is.
  */
-const REFUSALS = 2;
-
-/** What to dial, as the page gave it. */
-export interface Target {
-  readonly url: Fresh<string | URL>;
-  readonly protocols: Fresh<string | string[]>;
-}
+const LOOK = 2;
 
 /** A monotonic clock, in ms since the epoch. */
 const clock = () => performance.timeOrigin + performance.now();
@@ -61,7 +54,8 @@ export class Driver {
   /** The extensions. */
   agreed = "";
 
-  readonly #target: Target;
+  readonly #url: Fresh<string | URL>;
+  readonly #protocols: Fresh<string | string[]>;
   readonly #settings: Settings;
   readonly #dispatch: (output: Event | AppMessage) => void;
   readonly #connections = new Set<Connection>();
@@ -73,19 +67,20 @@ export class Driver {
   #failures = 0;
   /** When the last dial began. */
   #dialled = 0;
-  /** The server has spoken `wsr.v1`. */
-  #speaksWsr = false;
   #dispatching = false;
   /** The page has offered subprotocols. */
   #hasProtocols = false;
 
-  /** Throws what the transport's constructor throws, if `target` consists of values. */
-  constructor({ url, protocols }: Target, settings: Settings, act: (output: Event | AppMessage) => void) {
+  /** Throws what the transport's constructor throws, if `url` and `protocols` are values. */
+  constructor(
+    url: Fresh<string | URL>,
+    protocols: Fresh<string | string[]>,
+    settings: Settings,
+    act: (output: Event | AppMessage) => void,
+  ) {
     this.core = new Machine(settings, Math.random);
-    this.#target = {
-      url: isValue(url) ? `${url}` : url,
-      protocols: isValue(protocols) ? list(protocols) : protocols,
-    };
+    this.#url = isValue(url) ? `${url}` : url;
+    this.#protocols = isValue(protocols) ? list(protocols) : protocols;
     this.#settings = settings;
     this.#dispatch = act;
     this.#keeper = (settings.persist as Keep | undefined)?.(this.core, (change) => this.#perform(change));
@@ -256,7 +251,8 @@ export class Driver {
 
   #dial(): void {
     const machine = this.core;
-    const { url, protocols } = this.#target;
+    const url = this.#url;
+    const protocols = this.#protocols;
     // What the browser says may be wrong, with a VPN for instance, so it is tried all the same, slowly.
     const later = Math.max(machine.lostAt, this.#dialled) + OFFLINE_WAIT;
     if (clock() < later && !machine.ending && isOffline(this.address)) {
@@ -266,19 +262,18 @@ export class Driver {
     this.#dialled = clock();
     const connection = beginDial(machine, clock());
     this.#connections.add(connection);
-    const ask = this.#failures >= PROBE_FROM && this.#failures % DIAL_EVERY > 0;
     // Only in the constructor can values throw that are not valid, and it does not wait for a disk.
     if (!this.address && !this.#settings.persist && isValue(url) && isValue(protocols)) {
       this.#connect(connection, url, protocols);
     } else {
-      this.#prepare(connection, ask);
+      this.#prepare(connection);
     }
   }
 
-  async #prepare(connection: Connection, ask: boolean): Promise<void> {
+  async #prepare(connection: Connection): Promise<void> {
     try {
-      const [url, protocols] = await Promise.all([fresh(this.#target.url), fresh(this.#target.protocols)]);
-      if (ask) {
+      const [url, protocols] = await Promise.all([fresh(this.#url), fresh(this.#protocols)]);
+      if (this.#failures % DIAL_EVERY) {
         await reachable(this.address);
       }
       if (!connection.endCode) {
@@ -291,16 +286,13 @@ export class Driver {
   }
 
   #connect(connection: Connection, url: string | URL, app: string | string[]): void {
-    const { adopt, webSocket = globalThis.WebSocket as WebSocketConstructor | undefined } = this.#settings;
-    if (!webSocket) {
-      throw failure("NotSupportedError", "pass option webSocket");
-    }
+    const settings = this.#settings;
     const protocols = list(app);
     this.#hasProtocols = !!protocols.length;
     offer(this.core, connection);
-    const resilient = connection.refusals < REFUSALS;
-    const offered = resilient ? subprotocols(protocols, !!adopt, connection.offered) : protocols;
-    const socket = new webSocket(`${url}`, offered);
+    const resilient = !connection.step || connection.step % LOOK > 0;
+    const offered = resilient ? subprotocols(protocols, !!settings.adopt, connection.offered) : protocols;
+    const socket = new settings.webSocket!(`${url}`, offered);
     connection.socket = socket;
     this.address = socket.url;
     socket.binaryType = "arraybuffer";
@@ -313,27 +305,31 @@ export class Driver {
     socket.onclose = ({ code, reason, wasClean }: CloseEvent) => {
       if (connection.opened) {
         this.#perform((m, now) => broken(m, now, connection, code, reason, wasClean));
-      } else if (!resilient || connection.offered || this.#speaksWsr) {
+      } else if (!resilient || connection.offered) {
         this.#dialFailed(connection);
       } else {
         // PROTOCOL §2.3: browsers fail a connection if the server chose no subprotocol, as most servers do.
         // Functions are asked anew: what they told may be good for one handshake.
-        connection.refusals++;
-        this.#prepare(connection, false);
+        connection.step++;
+        this.#prepare(connection);
       }
     };
   }
 
-  #opened(connection: Connection, { protocol, extensions }: Transport): void {
+  #opened(connection: Connection, socket: Transport): void {
+    const { protocol, extensions } = socket;
     const machine = this.core;
     this.#failures = 0;
     this.agreed ||= extensions;
     if (protocol === SUBPROTOCOL) {
-      this.#speaksWsr = true;
       attach(machine, clock(), connection);
     } else if (connection.offered) {
       // Another server, perhaps during a roll-out. The next may be a sidecar.
-      drop(machine, clock(), connection, CODE.normal);
+      answeredBare(machine, clock(), connection, CODE.normal);
+    } else if (connection.step === LOOK) {
+      connection.step++;
+      letGo(socket, CODE.normal);
+      this.#prepare(connection);
     } else {
       console.info("wsresilience: no sidecar");
       attachPlain(machine, clock(), connection, isOwn(protocol) ? "" : protocol);
@@ -352,8 +348,7 @@ export class Driver {
       // Browsers may need minutes to notice that a socket is dead, so its end is not waited for.
       this.#connections.delete(connection);
       if (socket) {
-        socket.onopen = socket.onmessage = socket.onclose = null;
-        closeSocket(socket, connection.endCode, "");
+        letGo(socket, connection.endCode);
       }
     } else if (connection.opened && socket?.readyState === 1) {
       // Once it is closing, `onclose` follows.
@@ -361,10 +356,15 @@ export class Driver {
         socket.send(data);
       }
       if (plain && ending && connection.closeSent) {
-        closeSocket(socket, ending.code, ending.reason);
+        closeSocket(socket, ending.endCode, ending.endReason);
       }
     }
   }
+}
+
+function letGo(socket: Transport, code: number): void {
+  socket.onopen = socket.onmessage = socket.onclose = null;
+  closeSocket(socket, code, "");
 }
 
 /** Closes a socket, with the code if pages may use it. */

@@ -20,7 +20,8 @@ export type AdoptReason = "drained" | "owner_lost" | "app_restarted" | "owed" | 
 
 /**
  * Why a session is lost. The first four are the sidecar's verdict (PROTOCOL §4.8), the others are concluded
- * here: no resume succeeded in time, another holder of the token took over, or the sidecar contradicted us.
+ * here: no resume succeeded in time, another holder of the token took over, the sidecars were taken away, or the
+ * sidecar contradicted us.
  */
 export type LostReason =
   | "unknown"
@@ -29,6 +30,7 @@ export type LostReason =
   | "unauthorised"
   | "expired"
   | "superseded"
+  | "no_sidecar"
   | "violation";
 
 /** The session goes on over another connection, and nothing is missing. */

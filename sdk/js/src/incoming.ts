@@ -1,7 +1,7 @@
 import { closeReceived, MAX_CLOSE_WAIT } from "./closing.ts";
 import type { Connection } from "./connection.ts";
 import { isNewer, parsePayload } from "./heartbeat.ts";
-import { drop, type Machine } from "./machine.ts";
+import { answeredBare, drop, type Machine } from "./machine.ts";
 import { attachPlain } from "./redial.ts";
 import { add, less } from "./serial.ts";
 import type { Data } from "./store.ts";
@@ -34,7 +34,8 @@ export function receive(m: Machine, now: number, connection: Connection, data: D
 function appMessage(m: Machine, now: number, connection: Connection, data: Data): void {
   if (!connection.welcomed) {
     if (connection.offered) {
-      throw new WireError();
+      answeredBare(m, now, connection, CODE.violation);
+      return;
     }
     attachPlain(m, now, connection, ""); // PROTOCOL §2.3
   }
@@ -53,6 +54,7 @@ export function dispatched(m: Machine, now: number, seq: number, size: number, a
 }
 
 function control(m: Machine, now: number, connection: Connection, c: Control): void {
+  m.bare = 0;
   if (c.type === TYPE.welcome) {
     (connection.welcomed ? laterWelcome : welcome)(m, now, connection, c);
   } else if (c.type === TYPE.reset && !connection.welcomed) {
@@ -76,6 +78,7 @@ function control(m: Machine, now: number, connection: Connection, c: Control): v
     }
   } else if (c.type === TYPE.goAway) {
     // PROTOCOL §4.6: at a random time, so that all clients do not move at once.
+    connection.leaving = true;
     if (connection === m.current && !m.dialling) {
       m.dialAt = now + m.chance() * c.delayMillis;
     }

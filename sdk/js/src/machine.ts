@@ -15,6 +15,12 @@ import { CODE } from "./wire.ts";
 const MIN_LIFETIME = 1000;
 const STABLE = 3000;
 
+/** The longest wait between two dials by default, in ms: a sidecar may ask for another. */
+const MAX_DELAY = 5000;
+
+/** So many servers in a row that answer without a sidecar say that there is none any more (PROTOCOL §2.3). */
+const MAX_BARE = 5;
+
 /** How many attempts a first connection has at most if a sidecar answers without WELCOME. */
 const MAX_UNWELCOMED = 3;
 
@@ -40,8 +46,8 @@ export interface Restore {
 
 /** The state of the session's close (PROTOCOL §7). */
 export interface Closing {
-  readonly code: number;
-  readonly reason: string;
+  readonly endCode: number;
+  readonly endReason: string;
   byPage: boolean;
   byPeer: boolean;
 }
@@ -79,6 +85,8 @@ export class Machine {
   restoring: Restore | null = null;
   /** Attempts since one was answered with `wsr.v1` and without WELCOME; 0: there was none. */
   unwelcomed = 0;
+  /** Answers of servers without a sidecar, since one with a sidecar answered. */
+  bare = 0;
   /** When to dial next. */
   dialAt = 0;
   /** When `current` was lost. */
@@ -97,6 +105,9 @@ export class Machine {
   ttl = 0;
   maxMessage = NEVER;
 
+  /** In ms: the first attempt after a loss that others may share comes within it. */
+  firstWithin = 0;
+
   /** Number of our last HEARTBEAT. */
   heartbeats = 0;
   /** The state is saved on disk, and the sidecar is told of nothing that is not: see saving.ts. */
@@ -110,7 +121,7 @@ export class Machine {
   constructor(settings: Settings, random: () => number) {
     this.settings = settings;
     this.chance = random;
-    this.backoff = new Backoff(settings.reconnectDelay, settings.maxReconnectDelay, random);
+    this.backoff = new Backoff(settings.reconnectDelay, settings.maxReconnectDelay ?? MAX_DELAY, random);
   }
 }
 
@@ -154,13 +165,11 @@ export function goesOn(
   const event = emit(m, reason ? "adopted" : "resumed", { reason, away });
   // PROTOCOL §8.6: each adoption is answered with one RESTORED; one that comes on top of another cancels it.
   if (reason && adopt) {
-    if (connection && (adopt === true || m.restoring?.peer === connection)) {
+    if (connection && m.restoring?.peer === connection) {
       connection.restoredDue++;
     }
-    if (adopt !== true) {
-      m.restoring = { peer: connection, told: event, toSend: [], takesAll: false, finished: false };
-      m.out.hold();
-    }
+    m.restoring = { peer: connection, told: event, toSend: [], takesAll: false, finished: false };
+    m.out.hold();
   }
 }
 
@@ -185,12 +194,12 @@ export function lost(m: Machine, now: number, reason: LostReason, status = 0): v
     return;
   }
   if (ending && (ending.byPeer || !m.out.unacked)) {
-    end(m, ending.code, ending.reason); // nothing is missing
+    end(m, ending.endCode, ending.endReason); // nothing is missing
     return;
   }
   emit(m, "reset", { reason, status, unacknowledged: m.out.fail(reason) });
   if (ending || (m.opened && !m.settings.newSessionAfterReset)) {
-    end(m, reason === "superseded" ? CODE.superseded : CODE.reset, `session lost: ${reason}`, false);
+    end(m, reason === "superseded" ? CODE.superseded : CODE.reset, reason, false);
     return;
   }
   // If it is a saved session that is lost before `open`, the page still wants a connection.
@@ -203,6 +212,14 @@ export function lost(m: Machine, now: number, reason: LostReason, status = 0): v
   m.expiresAt = NEVER;
   m.out.rebase(0, NEVER);
   m.dialAt = now;
+}
+
+/** Handles that a server without a sidecar has answered an attempt to resume. */
+export function answeredBare(m: Machine, now: number, connection: Connection, code: number): void {
+  drop(m, now, connection, code, true);
+  if (++m.bare >= MAX_BARE && !m.current) {
+    lost(m, now, "no_sidecar");
+  }
 }
 
 function dropAll(m: Machine): void {
@@ -241,7 +258,9 @@ export function drop(m: Machine, now: number, connection: Connection, code: numb
       m.backoff.reset();
     }
     if (!m.dialling) {
-      m.dialAt = now + m.backoff.next(lived >= MIN_LIFETIME);
+      // PROTOCOL §4.2: others may have lost theirs in this moment, unless it is known that this one is alone.
+      const within = connection.leaving || code === CODE.timeout ? 0 : m.firstWithin;
+      m.dialAt = now + (m.backoff.next(lived >= MIN_LIFETIME) || within * m.chance());
     }
   }
 }

@@ -28,7 +28,7 @@ export function isOffline(url: string): boolean {
 
 /** Whether the page is hidden, so that its timers are throttled. */
 export function isHidden(): boolean {
-  return globalThis.document?.hidden === true;
+  return !!globalThis.document?.hidden;
 }
 
 /**

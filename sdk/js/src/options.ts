@@ -49,6 +49,8 @@ export interface Options {
    * the first call still says is dropped. Should it throw or reject otherwise, the socket closes with 1012, and what waits is not sent.
    * With `newSessionAfterReset` it is also called when the new session has begun (`renewed`).
    *
+   * With `true`, what listeners of the event send at once goes first in the same way.
+   *
    * Without the option, the session ends instead, unless the sidecar can restore the context by itself: with 1012
    * after its pod is gone, and as the app's socket ended after the app is. Default: false.
    */
@@ -80,7 +82,10 @@ export interface Options {
   /** Milliseconds: the first wait between attempts to resume, after an immediate one. Default: 100. */
   reconnectDelay?: number;
 
-  /** Milliseconds: the longest wait between two attempts, at most 30,000. Default: 5,000. */
+  /**
+   * Milliseconds: the longest wait between two attempts, at most 30,000. If it is set, what the sidecar asks for
+   * does not count. Default: 5,000.
+   */
   maxReconnectDelay?: number;
 
   /** The transport. Default: the global WebSocket at the time of the call. In Node 20, pass that of `ws`. */
@@ -89,9 +94,4 @@ export interface Options {
 
 /** Options with their defaults. */
 export type Settings = Options &
-  Required<
-    Pick<
-      Options,
-      "outboxMessages" | "outboxBytes" | "connectTimeout" | "reconnectDelay" | "maxReconnectDelay"
-    >
-  >;
+  Required<Pick<Options, "outboxMessages" | "outboxBytes" | "connectTimeout" | "reconnectDelay">>;

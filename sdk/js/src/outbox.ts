@@ -17,7 +17,7 @@ export interface Entry {
   pos: number;
   /** As the page sent it; a Blob waits, with those behind it, until its bytes are here. Null: it was given up. */
   data: Data | Blob | null;
-  weight: number;
+  charge: number;
   receipt: Receipt | undefined;
   /** It was sent while the page restored the app's context, and so as a part of that. */
   early: boolean;
@@ -149,7 +149,7 @@ export class Outbox {
     early = false,
     ahead = false,
   ): [Entry, ...Entry[]] {
-    const entries: [Entry, ...Entry[]] = [{ pos: 0, data, weight: size, receipt, early }];
+    const entries: [Entry, ...Entry[]] = [{ pos: 0, data, charge: size, receipt, early }];
     const { last } = this;
     if (ahead && last !== null) {
       entries.push(...this.#all.filter(({ pos }) => less(last, pos)));
@@ -168,7 +168,7 @@ export class Outbox {
     this.#inFlight = this.#flightBytes = 0;
     for (let entry: Entry | undefined; (entry = this.#upTo(position)); ) {
       this.#entries.delete(entry.pos);
-      this.queued -= this.hasSent(entry.pos) ? 0 : entry.weight;
+      this.queued -= this.hasSent(entry.pos) ? 0 : entry.charge;
     }
     this.#sent = position;
     this.#highest = later(this.#highest, position);
@@ -202,9 +202,9 @@ export class Outbox {
       return;
     }
     const { data, receipt } = entry;
-    receipt?.reject(failure("DataError", `deliver: rejected with ${code}`));
-    this.unackedBytes += SKIPPED.length - entry.weight;
-    entry.weight = SKIPPED.length;
+    receipt?.reject(failure("DataError", `rejected with ${code}`));
+    this.unackedBytes += SKIPPED.length - entry.charge;
+    entry.charge = SKIPPED.length;
     entry.data = null;
     entry.receipt = undefined;
     this.skippedPos = entry.pos;
@@ -221,7 +221,7 @@ export class Outbox {
     for (let entry: Entry | undefined; this.#inFlight && (entry = this.#upTo(position)); ) {
       this.#entries.delete(entry.pos);
       this.#inFlight--;
-      this.#flightBytes -= entry.weight + MESSAGE_OVERHEAD;
+      this.#flightBytes -= entry.charge + MESSAGE_OVERHEAD;
     }
     return true;
   }
@@ -235,7 +235,7 @@ export class Outbox {
     if (lessEq(entry.pos, this.ackedTo)) {
       this.#entries.delete(entry.pos);
     } else {
-      const bytes = this.#flightBytes + entry.weight + MESSAGE_OVERHEAD;
+      const bytes = this.#flightBytes + entry.charge + MESSAGE_OVERHEAD;
       if (this.#inFlight && (this.oneByOne || bytes > this.limit)) {
         return null;
       }
@@ -246,7 +246,7 @@ export class Outbox {
     this.#sent = entry.pos;
     if (less(this.#highest, this.#sent)) {
       this.#highest = this.#sent;
-      this.queued -= entry.weight;
+      this.queued -= entry.charge;
     }
     // What has restored the context is not for the app once more. What a restore that was cut short began with, and
     // the next one did not say again, is.
@@ -260,7 +260,7 @@ export class Outbox {
     this.unackedBytes = this.queued = this.#inFlight = this.#flightBytes = 0;
     this.last = null;
     return left.flatMap(({ pos, data, receipt }) => {
-      receipt?.reject(failure("AbortError", `deliver: session ${why}`));
+      receipt?.reject(failure("AbortError", `session ${why}`));
       return data === null ? [] : { data, sent: lessEq(pos, later(this.#highest, this.inherited)) };
     });
   }
@@ -275,7 +275,7 @@ export class Outbox {
   #acknowledge(position: number): void {
     for (let n = 0, entry: Entry | undefined; (entry = this.#upTo(position, n)); n++) {
       if (less(this.ackedTo, entry.pos)) {
-        this.unackedBytes -= entry.weight;
+        this.unackedBytes -= entry.charge;
         entry.receipt?.resolve();
       }
     }

@@ -38,9 +38,6 @@ export function offer(m: Machine, connection: Connection): void {
       dial: ++m.handshakes,
     };
     m.saveDue = m.durable; // for the page after a reload, which counts on
-    if (m.current) {
-      m.current.superseding = true;
-    }
   }
 }
 
@@ -92,11 +89,11 @@ export function broken(
   }
   if (m.plain && connection.welcomed) {
     end(m, code, reason, clean);
-  } else if (code === CODE.superseded && connection === m.current && !connection.superseding) {
+  } else if (code === CODE.superseded && connection === m.current && !connection.leaving) {
     lost(m, now, "superseded"); // §8.1: another holder of the token has the session
   } else if (ending?.byPeer && connection.closeSent && code !== CODE.abnormal) {
     // §7: if it broke, our CLOSE is sent again after a resume, since it may not have arrived.
-    end(m, ending.code, ending.reason);
+    end(m, ending.endCode, ending.endReason);
   } else {
     if (REFUSING.includes(code) && (connection === m.current || connection.offered?.next)) {
       m.out.refused(code);

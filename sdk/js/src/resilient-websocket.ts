@@ -9,9 +9,9 @@ import type {
   StateChangeEvent,
 } from "./events.ts";
 import type { AppMessage, Restore } from "./machine.ts";
-import type { AdoptFunction, Fresh, Options, Sendable, Settings } from "./options.ts";
+import type { AdoptFunction, Fresh, Options, Sendable, Settings, WebSocketConstructor } from "./options.ts";
 import type { Receipt } from "./outbox.ts";
-import { closeCode, defineShape, failure, toData } from "./standard.ts";
+import { closeCode, defineShape, failure, invalid, toData } from "./standard.ts";
 import type { Data } from "./store.ts";
 
 /** Options says what they are. */
@@ -20,7 +20,6 @@ const DEFAULTS = {
   outboxBytes: 16 << 20,
   connectTimeout: 10_000,
   reconnectDelay: 100,
-  maxReconnectDelay: 5000,
 } as const;
 
 const OPEN = 1;
@@ -124,10 +123,11 @@ export class ResilientWebSocket extends EventTarget {
   constructor(url: Fresh<string | URL>, protocols: Fresh<string | string[]> = [], options: Options = {}) {
     super();
     if (!arguments.length) {
-      throw required();
+      throw invalid(); // as WebIDL says of a call without its argument; `undefined` would be one
     }
-    this.#settings = { ...DEFAULTS, ...options };
-    this.#driver = new Driver({ url, protocols }, this.#settings, (output) => this.#dispatch(output));
+    const { webSocket = globalThis.WebSocket as unknown as WebSocketConstructor } = options;
+    this.#settings = { ...DEFAULTS, ...options, webSocket };
+    this.#driver = new Driver(url, protocols, this.#settings, (output) => this.#dispatch(output));
   }
 
   /** Serialised; "" until a function or promise has told it. */
@@ -188,11 +188,11 @@ export class ResilientWebSocket extends EventTarget {
    */
   send(data: Sendable): void {
     if (!arguments.length) {
-      throw required();
+      throw invalid(); // as WebIDL says of a call without its argument; `undefined` would be one
     }
     const message = toData(data);
     if (!this.#readyState) {
-      throw failure("InvalidStateError", "send: wait for open");
+      throw failure("InvalidStateError", "not open");
     }
     if (this.#readyState === OPEN || this.#driver.core.restoring?.takesAll) {
       this.#take(message);
@@ -210,7 +210,7 @@ export class ResilientWebSocket extends EventTarget {
   deliver(data: Sendable): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#readyState !== OPEN) {
-        throw failure("InvalidStateError", "deliver: not open");
+        throw failure("InvalidStateError", "not open");
       }
       this.#take(toData(data), { resolve, reject });
     });
@@ -232,10 +232,10 @@ export class ResilientWebSocket extends EventTarget {
     const size = sizeOf(message);
     if (!plain) {
       if (size > maxMessage) {
-        throw failure("QuotaExceededError", `send: above ${maxMessage} bytes`);
+        throw failure("QuotaExceededError", `above ${maxMessage} bytes`);
       }
       if (out.unacked >= outboxMessages || out.unackedBytes + size > outboxBytes) {
-        throw failure("QuotaExceededError", "send: outbox full");
+        throw failure("QuotaExceededError", "outbox full");
       }
     }
     this.#driver.send(message, size, receipt, restore);
@@ -267,11 +267,12 @@ export class ResilientWebSocket extends EventTarget {
     if (restore?.told !== event || restore.peer?.endCode) {
       return;
     }
+    // `true`, which is no function: what listeners of the event send at once belongs to the restore, and ends it.
     const adopt = this.#settings.adopt as AdoptFunction;
-    restore.takesAll = adopt.length < 2;
+    restore.takesAll = !(adopt.length > 1);
     const send = (data: Sendable) =>
       restore.finished ? this.send(data) : this.#take(toData(data), undefined, restore);
-    (async () => adopt(event as AdoptedEvent, send))().then(
+    (async () => adopt.call?.(null, event as AdoptedEvent, send))().then(
       () => this.#driver.restored(restore, false),
       (error) => {
         console.warn(error);
@@ -286,9 +287,4 @@ export class ResilientWebSocket extends EventTarget {
     }
     return this.#binaryType === "blob" ? new Blob([data]) : data.buffer;
   }
-}
-
-/** What WebIDL says of a call without its argument. `undefined` would be one. */
-function required(): TypeError {
-  return new TypeError("wsresilience: 1 argument required");
 }

@@ -11,11 +11,11 @@ export function closeCode(code: number | undefined, reason: string): number {
   } else {
     code = Math.round(code);
     if (code !== CODE.normal && !(code >= 3000 && code <= 4999)) {
-      throw failure("InvalidAccessError", `close: code ${code}`);
+      throw failure("InvalidAccessError", `code ${code}`);
     }
   }
   if (byteLength(reason) > MAX_CLOSE_REASON) {
-    throw failure("SyntaxError", "close: reason");
+    throw failure("SyntaxError", "reason too long");
   }
   return code;
 }
@@ -28,11 +28,11 @@ export function toData(given: unknown): Data | Blob {
   const isView = ArrayBuffer.isView(given);
   const buffer = isView ? given.buffer : given;
   // By name: the buffer may be one of another frame.
-  const name = Object.prototype.toString.call(buffer);
-  if (name === "[object SharedArrayBuffer]") {
-    throw new TypeError("wsresilience: send: SharedArrayBuffer");
+  const name = Object.prototype.toString.call(buffer).slice(8, -1);
+  if (name === "SharedArrayBuffer") {
+    throw invalid();
   }
-  if (name !== "[object ArrayBuffer]") {
+  if (name !== "ArrayBuffer") {
     return `${given}`;
   }
   const { byteOffset = 0, byteLength } = given as DataView<ArrayBuffer>;
@@ -59,6 +59,10 @@ export function defineShape(type: { readonly prototype: object }): void {
     }
   });
   Object.defineProperty(prototype, Symbol.toStringTag, { value: "WebSocket", configurable: true });
+}
+
+export function invalid(): TypeError {
+  return new TypeError("wsresilience: argument");
 }
 
 export function failure(name: string, message: string): DOMException {

@@ -29,7 +29,7 @@ export function tick(m: Machine, now: number, late: number): number {
   const { current: connection, dialling: next } = m;
   // A CLOSE of the other side ends the session even if the rest never comes.
   at(m.closeDeadline, () =>
-    m.ending?.byPeer ? end(m, m.ending.code, m.ending.reason) : end(m, CODE.abnormal, ""),
+    m.ending?.byPeer ? end(m, m.ending.endCode, m.ending.endReason) : end(m, CODE.abnormal, ""),
   );
   if (next) {
     at(next.startedAt + (next.opened ? MAX_WELCOME_WAIT : m.settings.connectTimeout), () =>

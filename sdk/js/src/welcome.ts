@@ -82,6 +82,10 @@ function applyWelcome(m: Machine, connection: Connection, w: Welcome): void {
   m.ownerEpoch = w.epoch;
   m.appProtocol = w.subprotocol;
   m.beatInterval = w.heartbeatMillis;
+  m.firstWithin = w.retryFirstMillis;
+  if (w.retryMostMillis && !m.settings.maxReconnectDelay) {
+    m.backoff.limitTo(w.retryMostMillis);
+  }
   m.ttl = w.ttlMillis;
   m.maxMessage = w.maxMessage;
   m.out.limit = w.window;

@@ -179,7 +179,7 @@ function read(message: Uint8Array): Control {
       type,
       status: int(1),
       reason: int(1),
-      session: Array.from(bytes(16), (byte) => byte.toString(16).padStart(2, "0")).join(""),
+      session: Array.from(bytes(16), (byte) => (byte + 256).toString(16).slice(1)).join(""),
       epoch: int(4),
       inboundAck: int(4),
       nextOutbound: int(4),

@@ -41,5 +41,14 @@ test("no setting leads outside the limits", () => {
 });
 
 test("a base above the longest wait is the longest wait", () => {
-  assert.deepEqual(waits(new Backoff(9000, 2000, () => 0.999), 2), [2000, 1998]);
+  assert.deepEqual(waits(new Backoff(9000, 2000, () => 0.999), 2), [1998, 1998]);
+});
+
+test("the longest wait can become another one", () => {
+  const backoff = new Backoff(1000, 8000, () => 0.5);
+  assert.deepEqual(waits(backoff, 1), [1000]);
+  backoff.limitTo(1200);
+  assert.deepEqual(waits(backoff, 2), [600, 600]);
+  backoff.limitTo(Number.NaN);
+  assert.deepEqual(waits(backoff, 1), [100]);
 });

@@ -19,15 +19,61 @@ test("a handshake that fails once says nothing of the server", async () => {
   assert.deepEqual(dials.slice(0, 3), [OURS, OURS, OURS]);
 });
 
-test("a server that refuses our subprotocols twice has an ordinary WebSocket, and is asked again later", async () => {
-  const { dials, webSocket } = network("");
+test("a server that refuses our subprotocols, and no others, has an ordinary WebSocket, and is asked again later", async () => {
+  const { dials, sockets, webSocket } = network("");
   for (let i = 0; i < 2; i++) {
     const socket = new ResilientWebSocket("ws://b.test/", [], { webSocket });
     await until(() => socket.readyState === 1, "open");
     assert.equal(socket.resilient, false);
+    assert.equal(sockets.filter(({ readyState }) => readyState === 1).length, 1, "one connection is left");
     socket.close();
   }
-  assert.deepEqual(dials, [OURS, OURS, "", OURS, OURS, ""]);
+  assert.deepEqual(dials, [OURS, OURS, "", OURS, "", OURS, OURS, "", OURS, ""]);
+});
+
+for (const times of [1, 2]) {
+  test(`a sidecar whose handshakes fail ${times} times is found`, async () => {
+    const { webSocket } = network(...(Array(times).fill("fails") as ["fails"]), "wsr.v1");
+    const socket = new ResilientWebSocket("ws://h.test/", [], { webSocket });
+    await until(() => socket.readyState === 1, "open");
+    assert.equal(socket.resilient, true);
+    socket.close();
+  });
+}
+
+test("a server that is not there is dialled three times", async () => {
+  const { dials, webSocket } = network("fails");
+  const socket = new ResilientWebSocket("ws://g.test/", [], { webSocket });
+  await until(() => socket.readyState === 3, "closed");
+  assert.deepEqual(dials, [OURS, OURS, ""]);
+});
+
+test("five servers in a row without a sidecar end the session; with newSessionAfterReset the page goes on without", async () => {
+  for (const newSessionAfterReset of [false, true]) {
+    const { sockets, webSocket } = network("wsr.v1", "chat");
+    const options = {
+      webSocket,
+      newSessionAfterReset,
+      adopt: (_: unknown, send: (data: string) => void) => send("login"),
+    };
+    const socket = new ResilientWebSocket("ws://i.test/", ["chat"], options);
+    const reasons: string[] = [];
+    socket.addEventListener("reset", ({ reason }) => reasons.push(reason));
+    await until(() => socket.readyState === 1, "open");
+    socket.addEventListener("reset", () => socket.send("order"));
+    sockets[0]!.breaks();
+    await until(() => reasons.length > 0, "reset");
+    assert.deepEqual(reasons, ["no_sidecar"]);
+    if (newSessionAfterReset) {
+      await until(() => socket.state === "connected", "connected");
+      await sleep(0);
+      assert.equal(socket.resilient, false);
+      assert.deepEqual(sockets.at(-1)!.sent, ["login", "order"]);
+    } else {
+      await until(() => socket.readyState === 3, "closed");
+    }
+    socket.close();
+  }
 });
 
 test("each dial asks for its own URL", async () => {

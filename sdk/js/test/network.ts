@@ -7,7 +7,7 @@ import { encodeWelcome } from "./encode.ts";
  * What happens to a handshake: it fails, its constructor throws, or it is answered with a subprotocol; `silent`:
  * with ours, and the test says WELCOME.
  */
-export type Answer = "fails" | "throws" | "silent" | "wsr.v1" | "";
+export type Answer = "fails" | "throws" | "silent" | "wsr.v1" | "chat" | "";
 
 /** A network on which the handshakes go as listed, and the last answer repeats itself. */
 export function network(...answers: [Answer, ...Answer[]]) {

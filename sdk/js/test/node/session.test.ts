@@ -201,7 +201,7 @@ test("without a sidecar it is an ordinary WebSocket", async () => {
     assert.deepEqual({ code, wasClean }, { code: 1006, wasClean: false });
     assert.deepEqual(client.events, ["open", "error", "close"]);
     await open(plain);
-    assert.equal(plain.proxy.accepted, 6, "each socket finds out for itself");
+    assert.equal(plain.proxy.accepted, 10, "each socket finds out for itself");
   } finally {
     await plain.close();
   }

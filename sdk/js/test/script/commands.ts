@@ -1,7 +1,7 @@
 import { close } from "../../src/closing.ts";
 import { payload } from "../../src/heartbeat.ts";
 import { receive } from "../../src/incoming.ts";
-import { drop } from "../../src/machine.ts";
+import { answeredBare } from "../../src/machine.ts";
 import { isOwn } from "../../src/offer.ts";
 import { attach, attachPlain, broken, wake } from "../../src/redial.ts";
 import type { Data } from "../../src/store.ts";
@@ -67,7 +67,7 @@ function handshake(stage: Stage, dialled: Dialled, [what, protocol]: string[]): 
   } else if (!protocol) {
     attach(machine, now, connection);
   } else if (connection.offered) {
-    drop(machine, now, connection, CODE.normal);
+    answeredBare(machine, now, connection, CODE.normal);
   } else {
     attachPlain(machine, now, connection, isOwn(protocol) ? "" : protocol);
   }
@@ -121,6 +121,8 @@ function control({ name }: Dialled, what: string, words: string[]): Uint8Array<A
         heartbeatMillis: number("heartbeat", 5000),
         ttlMillis: number("ttl", 300_000),
         window: number("window", 1 << 20),
+        retryFirstMillis: number("first"),
+        retryMostMillis: number("most"),
         token: named(words, "token") ?? `t${name.slice(1)}`,
         subprotocol: named(words, "app") ?? "",
       });

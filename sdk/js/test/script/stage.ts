@@ -35,7 +35,7 @@ export class Stage {
   /** With 0.5, backoff and the moment of a move are in the middle of what they may be. */
   readonly machine = new Machine(
     {
-      ...{ reconnectDelay: 100, maxReconnectDelay: 5000, connectTimeout: 10_000 },
+      ...{ reconnectDelay: 100, connectTimeout: 10_000 },
       ...{
         outboxMessages: 1 << 16,
         outboxBytes: 1 << 24,
@@ -143,6 +143,9 @@ export class Stage {
       }
       case "adopted":
         this.note(`adopted: ${(event as AdoptedEvent).reason}`);
+        if (machine.restoring?.told === event) {
+          machine.restoring.finished = true; // the program restores nothing
+        }
         break;
       case "reset": {
         const { reason, status, unacknowledged } = event as ResetEvent;
@@ -193,7 +196,7 @@ export class Stage {
     }
     if (machine.plain && machine.ending && connection.closeSent && !dialled.closes) {
       dialled.closes = true;
-      this.note(`${name} closes ${machine.ending.code} ${machine.ending.reason}`);
+      this.note(`${name} closes ${machine.ending.endCode} ${machine.ending.endReason}`);
     }
   }
 
