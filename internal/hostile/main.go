@@ -19,6 +19,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/hostile/pod"
 	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
 // minFiles is what the parties have open at once.
@@ -47,7 +48,10 @@ func attackPod(attacker string) func(context.Context, time.Duration) ([]string, 
 	}
 }
 
-func main() { lab.Main(run) }
+func main() {
+	proc.RunRole(pod.Roles())
+	lab.Main(run)
+}
 
 func run(ctx context.Context, args []string) (code int, err error) {
 	flags := flag.NewFlagSet("hostile", flag.ContinueOnError)

@@ -82,7 +82,9 @@ func Run(ctx context.Context, o Options) (faults []string, err error) {
 		return nil, err
 	}
 	peak := s.watchMemory(ctx)
-	s.attack(ctx, o)
+	if err := s.attack(ctx, o); err != nil {
+		return nil, err
+	}
 	beside := in.measured()
 	after, back := s.settle(ctx, before, o.TTL)
 	faults = in.stop()

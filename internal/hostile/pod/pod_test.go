@@ -5,13 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/lab"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
-// TestMain is also the NATS server.
+// TestMain is also the NATS server and the attacker.
 func TestMain(m *testing.M) {
-	proc.RunRole(lab.Roles)
+	proc.RunRole(Roles())
 	os.Exit(m.Run())
 }
 

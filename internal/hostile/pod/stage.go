@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,20 +80,6 @@ func (s *stage) close() {
 	if s.dir != "" {
 		_ = os.RemoveAll(s.dir)
 	}
-}
-
-// attack lets the attackers loose, all of what each can do at once.
-func (s *stage) attack(ctx context.Context, o Options) {
-	ctx, cancel := context.WithTimeout(ctx, o.Lasts)
-	defer cancel()
-	t := &target{addr: s.sidecar.Addr, scale: o.Scale}
-	var all sync.WaitGroup
-	for _, name := range o.Attackers {
-		for _, a := range attackers[name] {
-			all.Go(func() { a.run(ctx, t) })
-		}
-	}
-	all.Wait()
 }
 
 // A look is what a sidecar has.

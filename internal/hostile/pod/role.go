@@ -1,0 +1,74 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
+)
+
+// attackRoleName is what an attacker is in a process of its own, so that it takes no
+// time of the innocents' but that of the machine.
+const attackRoleName = "attack"
+
+// Roles are what a program that uses this package can be as a process of its own.
+// Its main or TestMain calls proc.RunRole with them first.
+func Roles() map[string]proc.Role {
+	roles := maps.Clone(lab.Roles)
+	roles[attackRoleName] = attackRole
+	return roles
+}
+
+// attackRole attacks: its arguments are attackers, address, time and scale.
+func attackRole(args []string) error {
+	if len(args) != 4 {
+		return fmt.Errorf("pod: an attack has 4 arguments, not %d", len(args))
+	}
+	lasts, err := time.ParseDuration(args[2])
+	if err != nil {
+		return err
+	}
+	scale, err := strconv.Atoi(args[3])
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lasts)
+	defer cancel()
+	t := &target{addr: args[1], scale: scale}
+	var all sync.WaitGroup
+	for name := range strings.SplitSeq(args[0], ",") {
+		for _, a := range attackers[name] {
+			all.Go(func() { a.run(ctx, t) })
+		}
+	}
+	all.Wait()
+	return nil
+}
+
+// attack lets the attackers loose, all of what each can do at once, and returns
+// when they have gone.
+func (s *stage) attack(ctx context.Context, o Options) error {
+	cmd, err := proc.InRole(attackRoleName, strings.Join(o.Attackers, ","), s.sidecar.Addr, o.Lasts.String(), strconv.Itoa(o.Scale))
+	if err != nil {
+		return err
+	}
+	p, err := s.starter.Start("attack", cmd)
+	if err != nil {
+		return err
+	}
+	defer p.Kill()
+	select {
+	case <-p.Over():
+	case <-time.After(o.Lasts + holds):
+		return fmt.Errorf("pod: the attack does not end")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
