@@ -51,7 +51,7 @@ type Config struct {
 	NATSCA       File    `env:"WSR_NATS_CA" pod:"injector" unset:"the system's" doc:"Certificate authorities (PEM) that NATS is checked against."`
 	NATSReplicas int     `env:"WSR_NATS_REPLICAS" unset:"3, embedded 1" min:"1" max:"5" doc:"Copies of the journal in the NATS cluster, at most as many as it has servers. 3 survives the loss of one server, 5 of two; 1 is for a NATS of one server."`
 	NATSStreams  Streams `env:"WSR_NATS_STREAMS" pod:"injector" envDefault:"create" oneof:"create,expect" doc:"create makes the streams of the journal, and changes them back if somebody changed them, as far as the NATS user may. expect leaves that to an operator, and says which is missing or wrong."`
-	NATSMaxBytes Bytes   `env:"WSR_NATS_MAX_BYTES" pod:"injector" envDefault:"4GiB" min:"16MiB" max:"1TiB" doc:"What the streams of the journal reserve together in the NATS cluster, the same for all sidecars that share them. Streams that reserve more are left alone."`
+	NATSMaxBytes Bytes   `env:"WSR_NATS_MAX_BYTES" pod:"injector" envDefault:"4GiB" min:"16MiB" max:"1TiB" doc:"What the streams of the journal reserve together in the NATS cluster, the same for all sidecars that share them. Streams that reserve more are left alone, and with WSR_NATS_STREAMS=expect those that reserve less."`
 	DataDir      string  `env:"WSR_DATA_DIR" pod:"injector" envDefault:"/var/lib/wsresilience" doc:"Folder of the embedded journal."`
 
 	TokenKeys     Keys `env:"WSR_TOKEN_KEYS" pod:"injector" unset:"random, with a warning" secret:"true" empty:"refused" doc:"Keys that seal resume tokens and the journal. The first seals, all open, so that keys rotate: add the new one in second place everywhere, then move it to the front, then drop the old one."`

@@ -141,6 +141,11 @@ func (k *keeper) keep(ctx context.Context, want *jetstream.StreamConfig) error {
 		sized.MaxBytes = info.Config.MaxBytes
 		want = &sized
 	}
+	if k.expect { // then how much there is to store is an operator's choice, such as a tenant's quota
+		less := *want
+		less.MaxBytes = info.Config.MaxBytes
+		want = &less
+	}
 	repaired, wrong := compare(want, &info.Config)
 	switch {
 	case wrong == "":

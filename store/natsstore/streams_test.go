@@ -273,8 +273,8 @@ func TestExpectStreams(t *testing.T) {
 	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "stream KV_WSR_LEASE is missing") {
 		t.Errorf("append: %v", err)
 	}
-	for range 2 {
-		if err := MakeStreams(t.Context(), sc.nc, Layout{Replicas: 1, Shards: 2, MaxBytes: 16 << 20}, nil); err != nil {
+	for range 2 { // a quota below what the sidecars would reserve themselves
+		if err := MakeStreams(t.Context(), sc.nc, Layout{Replicas: 1, Shards: 2, MaxBytes: 8 << 20}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -288,6 +288,9 @@ func TestExpectStreams(t *testing.T) {
 	}
 	if wrong := sc.wrong(s.backend.streams[1]); wrong != "" {
 		t.Error(wrong)
+	}
+	if err := s.Ready(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
