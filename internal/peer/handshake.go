@@ -67,7 +67,7 @@ const (
 
 // Versions are those of the handshake that this program speaks.
 func Versions() formats.Range {
-	return formats.Range{Oldest: handshakeVersion, Newest: formats.Newest(handshakeVersion)}
+	return formats.Range{Oldest: 1, Newest: formats.Newest(handshakeVersion)}
 }
 
 // later is what a version has beside what this source code knows: in a test build
