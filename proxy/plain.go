@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -53,7 +54,11 @@ func (s *Server) wantsSession(r *http1.Request, websocket bool) bool {
 		return string(r.Target) == peer.Path && r.Fields.Count(peer.Header) > 0
 	}
 	for i := range r.Fields {
-		if r.Fields[i].Is("sec-websocket-protocol") && offersOurs(r.Fields[i].Value) {
+		if !r.Fields[i].Is("sec-websocket-protocol") || !offersOurs(r.Fields[i].Value) {
+			continue
+		}
+		// Where no sessions are offered it is a plain one.
+		if path, err := url.PathUnescape(r.Path()); err != nil || s.cfg.Resilient(path) {
 			return true
 		}
 	}
@@ -90,14 +95,23 @@ func (s *Server) admitPlain(client net.Addr) (*upgrade.Refusal, []string) {
 
 func retryAfter() string { return strconv.Itoa(minRetryAfter + rand.IntN(minRetryAfter+1)) }
 
+// answered is for a client that has its answer.
+func answered() error { return nil }
+
 // joinPlain joins a client that did not negotiate wsr.v1 with the app, which has
 // accepted its handshake.
 func (s *Server) joinPlain(sw passthrough.Switched) {
 	c := &sessionDriver{srv: s, plain: true, born: monotime.At(sw.Began)}
+	// It counts before its client hears that it is there.
+	if !s.limit.add(c, clientOf(sw.Client.RemoteAddr().String()), false) || sw.Answer() != nil {
+		s.limit.remove(c)
+		sw.Client.Close()
+		sw.App.Close()
+		return
+	}
 	c.m = session.NewPlain(&s.session, time.Now())
-	client := clientOf(sw.Client.RemoteAddr().String())
 	c.client, c.app = c.newLeg(sw.Client), c.newAppLeg(sw.App)
-	if !s.limit.add(c, client, false) || !s.sessions.add(c) {
+	if !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return
 	}

@@ -179,7 +179,7 @@ func (q *request) plain() {
 		app.Conn.Close()
 		return
 	}
-	s.joinPlain(passthrough.Switched{Client: conn, App: app.Conn, Early: app.Early, Began: q.began})
+	s.joinPlain(passthrough.Switched{Answer: answered, Client: conn, App: app.Conn, Early: app.Early, Began: q.began})
 }
 
 // start begins to read both legs.

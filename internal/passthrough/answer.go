@@ -361,13 +361,12 @@ func (a *answerer) switches(x *exchange) bool {
 	a.dialled(event.AppOK, x)
 	head := appendSwitch(nil, &a.resp)
 	a.in.take(len(a.resp.Head))
-	_ = a.conn.SetWriteDeadline(time.Now().Add(a.h.cfg.HeadTimeout))
-	if _, err := a.conn.Write(head); err != nil {
-		a.giveUp(nil)
-		return false
+	answer := func() error {
+		_ = a.conn.SetDeadline(time.Now().Add(a.h.cfg.HeadTimeout))
+		_, err := a.conn.Write(head)
+		return errors.Join(err, a.conn.SetDeadline(time.Time{}))
 	}
-	_ = a.conn.SetDeadline(time.Time{})
-	sw := Switched{Client: a.conn, App: a.app, Early: append([]byte(nil), a.in.held()...), Began: x.began}
+	sw := Switched{Answer: answer, Client: a.conn, App: a.app, Early: append([]byte(nil), a.in.held()...), Began: x.began}
 	a.h.forget(a.client)
 	if x.websocket && a.h.cfg.Joined != nil {
 		a.h.cfg.Joined(sw)

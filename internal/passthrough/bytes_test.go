@@ -89,6 +89,8 @@ func TestHeadsAsTheyCame(t *testing.T) {
 		{"H19 ours", "GET / HTTP/1.1\r\n" + host + "wsr-x: 1\r\nX-WSR-Y: 2\r\nWsr_Z: 3\r\nx_wsr_z: 4\r\n", "GET / HTTP/1.1\r\n" + host + forwarded + "\r\n"},
 		{"H19 _ for -", "GET / HTTP/1.1\r\n" + host + "X_Forwarded_For: 1\r\nX-Forwarded_Proto: 2\r\nContent_Length: 3\r\nTransfer_Encoding: chunked\r\nX_Real_IP: 4\r\nX_Auth: 5\r\nX-Auth: 6\r\n",
 			"GET / HTTP/1.1\r\n" + host + "X-Auth: 6\r\n" + forwarded + "\r\n"},
+		{"subprotocols of ours", "GET / HTTP/1.1\r\n" + host + "Sec-WebSocket-Protocol: wsr\r\nSec-Websocket-Protocol: chat,wsr.v1, a b\r\nSec-WebSocket-Protocol: wsrx\r\n",
+			"GET / HTTP/1.1\r\n" + host + "Sec-Websocket-Protocol: chat, a b\r\nSec-WebSocket-Protocol: wsrx\r\n" + forwarded + "\r\n"},
 		{"Upgrade", "GET / HTTP/1.1\r\n" + host + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n", "GET / HTTP/1.1\r\n" + host + forwarded + "\r\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -604,7 +606,7 @@ func TestRefusedHandshakes(t *testing.T) {
 		_, _ = io.WriteString(c, strings.ReplaceAll(proxytest.Switched+"\r\n", "ACCEPT", proxytest.AcceptKey(proxytest.SampleKey)))
 	})
 	joined := make(chan Switched, 1)
-	f := newFront(t, urlOf(l), func(c *Config) { c.Joined = func(sw Switched) { joined <- sw } })
+	f := newFront(t, urlOf(l), func(c *Config) { c.Joined = func(sw Switched) { _ = sw.Answer(); joined <- sw } })
 	c := proxytest.Dial(t, f.addr)
 	c.Send(proxytest.UpgradeHead + "\r\n")
 	if got := readHead(c.Reader); !strings.Contains(got, "Www-Authenticate: NTLM") {
@@ -659,7 +661,7 @@ func TestHandshakesAsTheyCame(t *testing.T) {
 				_, _ = io.Copy(c, br)
 			})
 			joined := make(chan Switched, 1)
-			f := newFront(t, urlOf(l), func(c *Config) { c.Joined = func(sw Switched) { joined <- sw } })
+			f := newFront(t, urlOf(l), func(c *Config) { c.Joined = func(sw Switched) { _ = sw.Answer(); joined <- sw } })
 			c := proxytest.Dial(t, f.addr)
 			c.Send(tc.request + "\r\n")
 			if got := <-heads; got != tc.request+forwarded+"\r\n" {

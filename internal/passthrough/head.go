@@ -16,6 +16,7 @@ import (
 //   - elements of Connection that are no options of a connection: left out, so
 //     that no field behind a proxy can be named there to be dropped
 //     (CVE-2024-45410, CVE-2026-29054);
+//   - subprotocols of ours, from a client that has no session here: left out;
 //   - Upgrade, unless the protocol is one that may be switched to;
 //   - X-Forwarded-For, -Host and, where it is known, -Proto.
 type requestHead struct {
@@ -46,7 +47,10 @@ func (h *requestHead) appendTo(dst []byte, r *http1.Request, upgrades bool) []by
 				continue
 			}
 		case fieldConnection:
-			dst = appendConnection(dst, f, upgrades)
+			dst = appendList(dst, f, func(e []byte) bool { return isOption(e, upgrades) })
+			continue
+		case fieldProtocols:
+			dst = appendList(dst, f, notOurs)
 			continue
 		case fieldUpgrade:
 			if !upgrades {
@@ -103,6 +107,7 @@ const (
 	fieldForged
 	fieldConnection
 	fieldUpgrade
+	fieldProtocols
 	fieldForwardedFor
 	fieldForwardedProto
 	fieldForwardedHost
@@ -125,6 +130,10 @@ func kindOf(name []byte) fieldKind {
 		if is("http2-settings") {
 			return fieldUpgrade
 		}
+	case 's':
+		if is("sec-websocket-protocol") {
+			return fieldProtocols
+		}
 	case 'x':
 		switch {
 		case is("x-forwarded-for"):
@@ -141,18 +150,18 @@ func kindOf(name []byte) fieldKind {
 	return fieldOther
 }
 
-// appendConnection appends a Connection line with the options of connections in
-// it. A line that lists nothing else is appended as it came.
-func appendConnection(dst []byte, f *http1.Field, upgrades bool) []byte {
+// appendList appends a line with those elements of its list that may pass. A line
+// of which all may is appended as it came.
+func appendList(dst []byte, f *http1.Field, may func(element []byte) bool) []byte {
 	whole := true
-	http1.Elements(f.Value, func(e []byte) { whole = whole && isOption(e, upgrades) })
+	http1.Elements(f.Value, func(e []byte) { whole = whole && may(e) })
 	if whole {
 		return append(dst, f.Line...)
 	}
 	begin, first := len(dst), true
 	dst = append(append(dst, f.Name...), ": "...)
 	http1.Elements(f.Value, func(e []byte) {
-		if !isOption(e, upgrades) {
+		if !may(e) {
 			return
 		}
 		if !first {
@@ -165,6 +174,9 @@ func appendConnection(dst []byte, f *http1.Field, upgrades bool) []byte {
 	}
 	return append(dst, "\r\n"...)
 }
+
+// notOurs reports whether a subprotocol is the app's.
+func notOurs(e []byte) bool { return string(e) != "wsr" && !bytes.HasPrefix(e, []byte("wsr.")) }
 
 // isOption reports whether an element of Connection is about the connection.
 func isOption(e []byte, upgrades bool) bool {
@@ -211,7 +223,7 @@ func appendTrailer(dst []byte, fields http1.Fields) []byte {
 			if upgrade.Forged(fields, f) {
 				continue
 			}
-		case fieldConnection, fieldUpgrade, fieldForwardedFor, fieldForwardedProto, fieldForwardedHost:
+		case fieldConnection, fieldUpgrade, fieldProtocols, fieldForwardedFor, fieldForwardedProto, fieldForwardedHost:
 			continue
 		case fieldOther:
 			if f.Is("content-length") || f.Is("transfer-encoding") || f.Is("host") {

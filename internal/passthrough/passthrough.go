@@ -80,6 +80,9 @@ type Config struct {
 
 // Switched are two connections that have left HTTP.
 type Switched struct {
+	// Answer tells the client. It comes before anything else is done with the
+	// connections; after an error they are to be closed.
+	Answer      func() error
 	Client, App net.Conn
 	Early       []byte // of the app, behind its 101
 	Began       time.Time
@@ -342,6 +345,10 @@ func (h *Handler) tunnel(sw Switched) {
 	stopping := h.stopping
 	h.mu.Unlock()
 	if stopping {
+		sw.Client.Close()
+		sw.App.Close()
+	}
+	if sw.Answer() != nil {
 		sw.Client.Close()
 		sw.App.Close()
 	}
