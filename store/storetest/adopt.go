@@ -30,16 +30,21 @@ const (
 // AdoptLatest loads session id and adopts it, whatever owner it has, again after
 // each race that it loses.
 func AdoptLatest(ctx context.Context, s store.Store, id store.ID, owner string, now time.Time) (*store.State, error) {
+	return adoptLatest(ctx, s, store.Adoption{ID: id, Owner: owner, Now: now})
+}
+
+func adoptLatest(ctx context.Context, s store.Store, a store.Adoption) (*store.State, error) {
 	missing := 0
 	for range maxAdoptTries {
-		former, err := s.Load(ctx, id)
+		former, err := s.Load(ctx, a.ID)
 		switch {
 		case errors.Is(err, store.ErrNotFound) && missing < maxNotFound-1:
 			missing++
 		case err != nil:
 			return nil, err
 		default:
-			st, err := store.Adopt(ctx, s, store.Adoption{ID: id, From: former, Owner: owner, Now: now})
+			a.From = former
+			st, err := store.Adopt(ctx, s, a)
 			if !errors.Is(err, store.ErrFenced) && !errors.Is(err, store.ErrLost) {
 				return st, err
 			}
@@ -104,14 +109,14 @@ func testAdoptAfterClaim(t *testing.T, s store.Store) {
 	}{{false, 1, true}, {false, 2, false}, {true, 1, false}, {false, 0, false}} {
 		a := begin(t, s, "a")
 		a.append(func(r *store.Record) { r.Kind, r.Handed, r.Owed = store.Delta, true, true })
-		b, err := store.Adopt(t.Context(), s, store.Adoption{ID: a.id, From: a.load(), Owner: "b", Now: epochStart, Epoch: 1, Early: tc.early})
+		b, err := adoptLatest(t.Context(), s, store.Adoption{ID: a.id, Owner: "b", Now: epochStart, Epoch: 1, Early: tc.early})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !b.Handed || !b.Owed {
 			t.Error("b does not know how a left the session")
 		}
-		c, err := store.Adopt(t.Context(), s, store.Adoption{ID: a.id, From: a.load(), Owner: "c", Now: epochStart, Epoch: tc.epoch})
+		c, err := adoptLatest(t.Context(), s, store.Adoption{ID: a.id, Owner: "c", Now: epochStart, Epoch: tc.epoch})
 		if err != nil {
 			t.Fatal(err)
 		}
