@@ -16,7 +16,7 @@ import (
 // their clients get them back, or, without one, for good.
 
 // evictEvery is how often memory is looked at.
-const evictEvery = time.Second
+const evictEvery = 250 * time.Millisecond
 
 // evictWatch gives detached sessions up while memory is short, until the server's
 // end.
@@ -48,7 +48,7 @@ func (s *Server) evictSoon() {
 // those whose client never said anything, then those that have been detached for
 // longest.
 func (s *Server) evict() {
-	list := s.detached()
+	list, leaving := s.detached()
 	slices.SortFunc(list, func(a, b detachedSession) int {
 		if a.lived != b.lived {
 			if b.lived {
@@ -58,16 +58,22 @@ func (s *Server) evict() {
 		}
 		return cmp.Compare(a.since, b.since)
 	})
-	free := s.pool.Budget() / 8
+	free, most := s.pool.Budget()/8, max(int(s.pool.Budget()/evictingRoom), 1)
 	for _, d := range list {
-		if free <= 0 {
+		if free <= 0 || leaving >= most {
 			return
 		}
 		if d.c.evict() {
 			free -= d.held
+			leaving++
 		}
 	}
 }
+
+// evictingRoom is how much of a budget allows another session to be given up at the
+// same time: until it is in the journal each keeps all that it has, and a few
+// mebibytes of what its app still says.
+const evictingRoom = 64 << 20
 
 type detachedSession struct {
 	c     *sessionDriver
@@ -76,11 +82,16 @@ type detachedSession struct {
 	held  int64
 }
 
-// detached lists the detached sessions that hold memory.
-func (s *Server) detached() (list []detachedSession) {
+// detached lists the detached sessions that hold memory, and counts those that are
+// being given up.
+func (s *Server) detached() (list []detachedSession, leaving int) {
 	for _, c := range s.sessions.all() {
 		c.mu.Lock()
-		if m, ok := c.m.(*session.Session); ok && !c.over && !m.Attached() && !m.HandingOver() {
+		switch m, ok := c.m.(*session.Session); {
+		case !ok || c.over || m.Attached():
+		case m.HandingOver():
+			leaving++
+		default:
 			since, lived := m.Detached()
 			held := int64(m.Held())
 			if c.saved != nil {
@@ -92,7 +103,7 @@ func (s *Server) detached() (list []detachedSession) {
 		}
 		c.mu.Unlock()
 	}
-	return list
+	return list, leaving
 }
 
 // evict gives the session up if it is still detached.
