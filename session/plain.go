@@ -335,8 +335,8 @@ func (p *Plain) Tick(now time.Time) {
 		p.until, p.moved = now.Add(halfClosed), false
 	}
 	p.settlePending(now)
-	if len(p.app.kept) > 0 {
-		p.beat.Unread() // the client is not read: its pong may have come
+	if len(p.app.kept) > 0 || p.beatDue {
+		p.beat.Unread() // its pong was not read, or our ping waits for a frame's end
 	}
 	if !p.pings() {
 		return

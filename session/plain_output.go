@@ -5,7 +5,6 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -39,10 +38,6 @@ func (p *Plain) Output(now time.Time, o *Output) {
 	d.addTime(p.pending.deadline)
 	if p.pings() {
 		d.addTime(p.beat.Deadline())
-	}
-	if p.beatDue {
-		// The ping is sent at the next frame's end, whenever that is.
-		d.at = monotime.At(p.until)
 	}
 	o.Deadline = d.at.Time()
 }

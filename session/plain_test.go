@@ -314,3 +314,22 @@ func TestPlainAppBreaks(t *testing.T) {
 		t.Errorf("the client got %q, ended %v", st.client, st.ended)
 	}
 }
+
+// A ping that waits for the end of a frame is not missed; and Tick is called all
+// the same, so that the driver can ask TCP.
+func TestPlainPingWaits(t *testing.T) {
+	st := newPlainStage(t, func(cfg *Config) { cfg.PlainHeartbeat = PlainEnforce })
+	st.fromApp(frame.AppendHeader(nil, ws.Header{Fin: true, OpCode: ws.OpBinary, Length: 1000}))
+	for range 10 {
+		if st.out.Deadline.IsZero() {
+			t.Fatal("no deadline")
+		}
+		if st.wait(time.Minute); st.ended != 0 {
+			t.Fatalf("ended %v", st.ended)
+		}
+	}
+	st.fromApp(make([]byte, 1000))
+	if n := len(st.pings()); n != 1 {
+		t.Errorf("%d pings at the frame's end", n)
+	}
+}
