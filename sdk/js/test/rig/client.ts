@@ -7,6 +7,9 @@ import { until } from "./until.ts";
 /** Quick for tests: a rig has one client, and nothing is gained by sparing a server that is down. */
 const QUICK: Options = { reconnectDelay: 20, maxReconnectDelay: 200, webSocket: WebSocket };
 
+/** What is dialled, or what says it for each dial. */
+type Dialled = string | (() => string);
+
 /** A ResilientWebSocket in Node that keeps all that it hears. */
 export class Client {
   readonly socket: ResilientWebSocket;
@@ -18,7 +21,7 @@ export class Client {
   readonly resets: ResetEvent[] = [];
   closed: CloseEvent | null = null;
 
-  constructor(rig: Rig, options: Options = {}, protocols: string[] = [], url = rig.url) {
+  constructor(rig: Rig, options: Options = {}, protocols: string[] = [], url: Dialled = rig.url) {
     const socket = new ResilientWebSocket(url, protocols, { ...QUICK, ...options });
     this.socket = socket;
     rig.atClose(() => {
