@@ -202,7 +202,7 @@ func (c *sessionDriver) start(early []byte) {
 func (q *request) fresh() {
 	s := q.s
 	if s.StoreAway() && s.cfg.StrictStore {
-		q.later("the journal is out of reach", event.RefusedJournal)
+		q.laterForPages("the journal is out of reach", event.RefusedJournal)
 		return
 	}
 	if q.refuseNew() {
@@ -258,6 +258,22 @@ func (q *request) extensions(d *upgrade.DeflateParams) (string, bool) {
 	return d.AnswerFor(q.req.Offers)
 }
 
+// laterForPages is later for what a plain client would not be refused. A page does
+// not see why a handshake failed, and would take us for a server that refuses
+// wsr.v1: its handshake is accepted, and closed (PROTOCOL §2.2).
+func (q *request) laterForPages(reason string, label event.Refusal) {
+	if q.r.Header.Get("Origin") == "" {
+		q.later(reason, label)
+		return
+	}
+	conn, err := q.accept(wire.Subprotocol, "", nil)
+	if err != nil {
+		return
+	}
+	q.s.observe(event.Event{Kind: event.Refused, Refusal: label})
+	q.writeFinal(conn, frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpClose}, wire.AppendClosePayload(nil, wire.CodeTryLater, reason)))
+}
+
 // reset tells a client that its session cannot be resumed (PROTOCOL §4.8). It
 // is said on an accepted connection, since a page never learns why a
 // handshake failed.
@@ -290,6 +306,11 @@ func (q *request) writeLast(conn net.Conn, reason wire.ResetReason, msg []byte) 
 	q.s.observe(event.Event{Kind: event.Resumed, Session: q.session, Resume: event.ResumeReset, Reset: reason, Took: time.Since(q.began)})
 	b := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg)
 	b = frame.Append(b, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
+	q.writeFinal(conn, b)
+}
+
+// writeFinal writes the last of a connection that belongs to no session.
+func (q *request) writeFinal(conn net.Conn, b []byte) {
 	t := q.s.sockets.Open(conn, transport.Discard{}, nil, nil) // early data of a session that is no more goes nowhere
 	t.Start(nil)
 	if t.Write([][]byte{b}) < len(b) {

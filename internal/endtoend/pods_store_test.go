@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store"
@@ -155,6 +156,15 @@ func TestStrictStoreAway(t *testing.T) {
 		_, resp, err := client.Dial(t.Context(), "ws://app/", &client.Options{NetDial: netDial})
 		if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || resp.Header.Get("Wsr-Refused") != "journal" {
 			t.Errorf("a new session: %v, %v, want 503 with Retry-After and the mark", resp, err)
+		}
+		page := websocket.DialOptions{
+			Subprotocols: []string{"wsr", "wsr.v1"}, HTTPHeader: http.Header{"Origin": {"http://app"}},
+			HTTPClient: &http.Client{Transport: &http.Transport{DialContext: netDial}},
+		}
+		if c, _, err := websocket.Dial(t.Context(), "ws://app/", &page); err != nil {
+			t.Errorf("a page sees a handshake that failed: %v", err)
+		} else if _, _, err := c.Read(t.Context()); websocket.CloseStatus(err) != 1013 || c.Subprotocol() != "wsr.v1" {
+			t.Errorf("a page hears %v with subprotocol %q, want 1013 with ours", err, c.Subprotocol())
 		}
 		p.connectPlain(t)
 		<-app.sockets
