@@ -7,6 +7,8 @@ export interface Recording {
   readonly received: string[];
   /** Names of the events but `message` and `statechange`. */
   readonly events: string[];
+  /** Why sessions were lost, and the status of the app's refusal. */
+  readonly losses: [sdk.LostReason, status: number][];
   /** How many sockets were made below it. */
   readonly dials: number;
 }
@@ -18,7 +20,7 @@ export type PageOptions = Omit<sdk.Options, "persist" | "webSocket"> & { keptAs?
 const QUICK: sdk.Options = { reconnectDelay: 20, maxReconnectDelay: 200 };
 
 /** Opens a socket and records it as `recording`. */
-export function record(url: string, { keptAs, ...options }: PageOptions = {}): Recording {
+export function record(url: sdk.Fresh<string>, { keptAs, ...options }: PageOptions = {}): Recording {
   let dials = 0;
   class Counted extends WebSocket {
     constructor(address: string, protocols?: string | string[]) {
@@ -36,6 +38,7 @@ export function record(url: string, { keptAs, ...options }: PageOptions = {}): R
     socket,
     received: [],
     events: [],
+    losses: [],
     get dials() {
       return dials;
     },
@@ -44,6 +47,7 @@ export function record(url: string, { keptAs, ...options }: PageOptions = {}): R
     socket.addEventListener(name, () => recording.events.push(name));
   }
   socket.addEventListener("message", ({ data }) => recording.received.push(data));
+  socket.addEventListener("reset", ({ reason, status }) => recording.losses.push([reason, status]));
   globalThis.recording = recording;
   return recording;
 }

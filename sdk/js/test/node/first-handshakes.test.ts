@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Client } from "../rig/client.ts";
-import { failures, Spoiler } from "../rig/spoiler.ts";
+import { failures, patience, Spoiler } from "../rig/spoiler.ts";
 import { type AppOptions, type Rig, startRig, until } from "../rig.ts";
 
 /** Echoes and, as most servers, selects no subprotocol. */
@@ -40,7 +40,7 @@ for (const failure of failures) {
         try {
           let opened: Client | null = null;
           while (!opened || spoiler.left > 0) {
-            const client = new Client(rig, { connectTimeout: 300 }, [], spoiler.url);
+            const client = new Client(rig, patience(failure, spoiler), [], spoiler.url);
             made.push(client);
             await until(() => client.socket.readyState === 1 || client.closed, "open or closed");
             if (client.socket.readyState !== 1) continue;

@@ -153,7 +153,7 @@ test("where nobody can restore the context, the page sees the app's socket break
 test("a draining pod is left before it goes, and nothing is missing", () =>
   withClient({ pods: 2 }, {}, async (rig, client) => {
     await talk(rig, client, 1);
-    rig.app.options.onMessage = echo.onMessage; // of an app that never answers nobody knows whether it owes an answer
+    rig.app.options.onMessage = echo.onMessage!; // of an app that never answers nobody knows whether it owes an answer
     rig.proxy.target = rig.sidecars[1]!.port;
     let together = 0;
     let going = true;

@@ -29,8 +29,8 @@ export interface AppOptions {
   onMessage?: (socket: AppSocket, data: string | Buffer) => void;
   /** Chooses a subprotocol. Default: the first that is offered. False: none. */
   protocols?: (offered: Set<string>, request: IncomingMessage) => string | false;
-  /** Answers an upgrade with this status instead. */
-  refuse?: number;
+  /** Answers an upgrade with this status instead, or with what is said of its request; 0: with none. */
+  refuse?: number | ((request: IncomingMessage) => number);
   /** Answers plain requests with this status. Default: 404. */
   status?: number;
   /** Serves WebSockets instead of the app: what a library attaches to an HTTP server. Called at each start. */
@@ -107,9 +107,10 @@ export class App {
           : (offered.values().next().value ?? false),
     });
     server.on("upgrade", (request, connection, head) => {
-      const { refuse } = this.options;
-      if (refuse) {
-        connection.end(`HTTP/1.1 ${refuse} Refused\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+      const { refuse = 0 } = this.options;
+      const status = typeof refuse === "number" ? refuse : refuse(request);
+      if (status) {
+        connection.end(`HTTP/1.1 ${status} Refused\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
         return;
       }
       sockets.handleUpgrade(request, connection, head, (ws) => this.#accept(new AppSocket(ws, request)));

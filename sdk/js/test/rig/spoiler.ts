@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import type { Options } from "../../src/index.ts";
 import { freePort } from "./port.ts";
 import { reset } from "./reset.ts";
 
@@ -18,6 +19,10 @@ const FAILURES = {
 export type Failure = keyof typeof FAILURES | "refused";
 
 export const failures = [...Object.keys(FAILURES), "refused"] as Failure[];
+
+/** Waits briefly for a handshake that hangs, and for no other: all of a socket's first handshakes share the time. */
+export const patience = (failure: Failure, { left }: Spoiler): Pick<Options, "connectTimeout"> =>
+  failure === "hangs" && left > 0 ? { connectTimeout: 300 } : {};
 
 function accepting(head: string): string {
   const key = /^sec-websocket-key: *(\S+)/im.exec(head)?.[1] ?? "";
