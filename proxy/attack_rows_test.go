@@ -41,7 +41,7 @@ var otherwise = map[string]string{
 	"W19": "a ping behind 1 KiB of unwritten pongs goes unanswered (RFC 6455 §5.5.3); a plain client is slowed down by TCP",
 	"W20": "any byte is a sign of life (PROTOCOL §6.2); an answer is only what matches",
 	"W21": "likewise a dripping frame keeps a connection, which costs no more than an idle one; silence ends it",
-	"W22": "there is no limit of messages per second; one that does not take its messages is paused by bytes and by messages",
+	"W22": "without WSR_RATE_MESSAGES there is no limit of messages per second; one that does not take its messages is paused by bytes and by messages",
 	"W23": "what is opaque passes; only what the sidecar has to read is inflated, up to the limit",
 	"W25": "the client's own mask passes through (DESIGN §7)",
 	"W26": "a plain client that takes nothing is left to TCP, as without us: from outside it looks like a slow one",
@@ -56,9 +56,9 @@ var otherwise = map[string]string{
 	"T16": "not timed on a shared machine: what could differ, a look into the store, does not happen",
 	"T20": "the holder of the newest token is the client; the older connection is told 4409",
 	"C01": "the connection ends with 4400, the session does not; seqs are binary",
-	"C02": "not limited in number: each is read and forgotten",
+	"C02": "without WSR_RATE_CONTROL not limited in number: each is read and forgotten",
 	"C07": "there is one version, and messages are binary with fixed fields",
-	"C13": "no budget of resumes: a replay costs its bytes, of a window that is there",
+	"C13": "without WSR_RATE_RESUMES no budget of resumes: a replay costs its bytes, of a window that is there",
 	"C16": "a sidecar takes what a client's WebSocket library fragments or compresses; only text is never ours",
 }
 

@@ -89,6 +89,10 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 // rejoin is reattach for a client without wsr.v1, whom nothing can be told but
 // by HTTP.
 func (q *request) rejoin(c *sessionDriver) {
+	if c.resumesTooOften() {
+		q.later("the session was resumed too often", event.RefusedResume)
+		return
+	}
 	switch reason, _ := q.authorizeResume(q.r.Context()); reason {
 	case 0:
 	case wire.ResetUnauthorized:
@@ -126,11 +130,18 @@ func (c *sessionDriver) subprotocol() string {
 	return ""
 }
 
+func (c *sessionDriver) resumesTooOften() bool {
+	now := c.enter()
+	defer c.leave()
+	m, ok := c.m.(*session.Session)
+	return ok && !c.over && m.ResumesTooOften(now)
+}
+
 func (c *sessionDriver) attachEcho(conn net.Conn, compressed bool) bool {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
-	if !ok || c.over {
+	if !ok || c.over || m.ResumesTooOften(now) {
 		return false
 	}
 	if m.Attached() {
@@ -140,6 +151,7 @@ func (c *sessionDriver) attachEcho(conn net.Conn, compressed bool) bool {
 	if c.over || m.AttachEcho(now, compressed) != 0 {
 		return false
 	}
+	m.CountResume(now)
 	c.authorizedLocked(now)
 	c.join(now, conn)
 	return true

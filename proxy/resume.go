@@ -248,7 +248,7 @@ func (c *sessionDriver) check(t *wire.Token, at session.Position) (admission.Loo
 	if verdict == session.TokenNewer {
 		return admission.Replaced, 0 // whatever became of it here
 	}
-	_, reason := c.resumableLocked(t, at)
+	_, reason := c.resumableLocked(now, t, at)
 	if c.srv.cfg.EndReused && verdict == session.TokenReused && m.CopyProved(at.Attempt) && !c.over {
 		c.srv.log.Warn("session is ended, since there is a copy of its token (WSR_TOKEN_REUSE=end)", "audit", true, "session", m.ID().String())
 		m.End(now, session.EndedReused, ws.StatusPolicyViolation)
@@ -286,7 +286,7 @@ func (c *sessionDriver) replaced() {
 }
 
 // resumableLocked returns the session, or why it cannot be resumed.
-func (c *sessionDriver) resumableLocked(t *wire.Token, at session.Position) (*session.Session, wire.ResetReason) {
+func (c *sessionDriver) resumableLocked(now time.Time, t *wire.Token, at session.Position) (*session.Session, wire.ResetReason) {
 	m, ok := c.m.(*session.Session)
 	switch {
 	case !ok || c.over && m.Moved():
@@ -305,6 +305,10 @@ func (c *sessionDriver) resumableLocked(t *wire.Token, at session.Position) (*se
 		c.srv.tokenReused(t)
 		return nil, wire.ResetToken
 	}
+	// One that moves goes on at another sidecar, which was not asked so often.
+	if m.ResumesTooOften(now) && !c.srv.Draining() && !m.HandingOver() {
+		return nil, wire.ResetTryAgain
+	}
 	return m, m.Check(at)
 }
 
@@ -321,11 +325,11 @@ func (s *Server) tokenReused(t *wire.Token) {
 func (c *sessionDriver) attach(conn net.Conn, t *wire.Token, at session.Position, compressed bool) wire.ResetReason {
 	now := c.enter()
 	defer c.leave()
-	m, reason := c.resumableLocked(t, at)
+	m, reason := c.resumableLocked(now, t, at)
 	if reason == 0 && m.Attached() {
 		m.Supersede(now)
 		c.settle(now)
-		m, reason = c.resumableLocked(t, at)
+		m, reason = c.resumableLocked(now, t, at)
 	}
 	if reason != 0 {
 		return reason
@@ -334,6 +338,7 @@ func (c *sessionDriver) attach(conn net.Conn, t *wire.Token, at session.Position
 	if reason := m.Attach(now, wire.StatusResumed, at, compressed); reason != 0 {
 		return reason
 	}
+	m.CountResume(now)
 	c.authorizedLocked(now)
 	c.join(now, conn)
 	return 0

@@ -78,6 +78,7 @@ type Config struct {
 	WindowMessages, WindowBytes, MaxMessage int // zero: 4096, 1 MiB, 1 MiB
 	MemoryBudget                            int64
 	MaxSessions, MaxSessionsPerClient       int           // plain connections count too; zero: any number
+	Rates                                   session.Rates // of each client; zero: any
 	SessionTTL, SessionTTLGoingAway         time.Duration // zero: 5m, 10s
 	PersistAfter                            time.Duration // zero: 50ms
 
@@ -210,7 +211,7 @@ func New(cfg Config) (*Server, error) {
 	s.evictNow = make(chan struct{}, 1)
 	s.session = session.Config{
 		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
-		TTL: cfg.SessionTTL, TTLGoingAway: cfg.SessionTTLGoingAway, PersistAfter: cfg.PersistAfter, HandOverQuiet: cfg.HandOverQuiet,
+		TTL: cfg.SessionTTL, TTLGoingAway: cfg.SessionTTLGoingAway, PersistAfter: cfg.PersistAfter, HandOverQuiet: cfg.HandOverQuiet, Rates: cfg.Rates,
 		Owner: cfg.Advertise, Heartbeat: &s.cfg.Heartbeat, PlainHeartbeat: cfg.PlainHeartbeat,
 		Pool: s.pool, Buffers: s.buffers(clientShare), AppBuffers: s.buffers(appShare), Random: mathrand.Uint32, Token: s.newToken, Retry: s.askedRetry,
 	}

@@ -127,7 +127,7 @@ func (s *Session) tickLink(now time.Time) {
 		s.dropClient(now, &wire.CloseError{Code: wire.CodeTimeout, Reason: "message under way for too long"})
 		return
 	}
-	if s.clientUnread() {
+	if s.clientUnread(now) {
 		s.client.beat.Unread() // its answers may have come
 	}
 	switch s.client.beat.Tick(now) {

@@ -22,7 +22,7 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 	if s.ownership.open {
 		return 0
 	}
-	for s.client.attached && len(s.app.direct) < maxParts && !s.queueFull() {
+	for s.client.attached && len(s.app.direct) < maxParts && !s.queueFull() && !s.tooFast(now) {
 		m, n, ok, err := s.client.in.Next(p[used:])
 		if err != nil {
 			s.dropClient(now, framingError(err))
@@ -30,6 +30,10 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 		}
 		if !ok {
 			used += n
+			if s.cfg.pace != nil && n > 0 {
+				s.cfg.charge(now, 0, 0, n)
+				s.cfg.pause(now, false)
+			}
 			break
 		}
 		from := used
@@ -39,7 +43,11 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 		if inPlace {
 			from = used - len(m.Raw)
 		}
+		last := s.client.last
 		s.clientMessage(now, &m, inPlace, p[from:used])
+		if s.cfg.pace != nil {
+			s.chargeMessage(now, s.client.last != last, n)
+		}
 	}
 	s.client.in.Release()
 	if !s.client.attached {

@@ -107,7 +107,7 @@ func (s *Session) Output(now time.Time, o *Output) {
 	if s.client.offered = uint32(size(o.ToClient)); s.client.offered > 0 {
 		return // it changes what follows
 	}
-	o.PauseClient = s.clientUnread()
+	o.PauseClient = s.clientUnread(now)
 	o.PauseApp = s.full() || s.app.in.Waits()
 	if o.Idle() {
 		o.Deadline = s.deadline()
@@ -115,15 +115,26 @@ func (s *Session) Output(now time.Time, o *Output) {
 			// Others give memory back, of which this session does not hear.
 			// Each looks at another time, so that they do so one after the other.
 			wait := scarceWait/2 + time.Duration(s.cfg.Random())%(scarceWait/2)
-			if again := now.Add(wait); o.Deadline.IsZero() || again.Before(o.Deadline) {
-				o.Deadline = again
-			}
+			o.Deadline = earlier(o.Deadline, now.Add(wait))
+		}
+		if s.client.attached && s.tooFast(now) {
+			o.Deadline = earlier(o.Deadline, s.cfg.pace.until.Time())
 		}
 	}
 }
 
+// earlier returns the earlier of two instants, of which a zero a does not count.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // clientUnread reports whether the client is not read.
-func (s *Session) clientUnread() bool { return s.queueFull() || s.client.in.Waits() }
+func (s *Session) clientUnread(now time.Time) bool {
+	return s.queueFull() || s.client.in.Waits() || s.tooFast(now)
+}
 
 // waitsForMemory reports whether a leg that is not read may be so for want of
 // memory.

@@ -91,7 +91,7 @@ type plainLeg struct {
 
 // NewPlain returns a pass-through for two sockets whose handshakes are done.
 func NewPlain(cfg *Config, now time.Time) *Plain {
-	p := &Plain{cfg: cfg}
+	p := &Plain{cfg: cfg.paced()}
 	p.beat.Init(cfg.Heartbeat, now)
 	p.beat.Connected(now)
 	// Another sidecar on the path counts from elsewhere, and so each knows its own.
@@ -123,6 +123,9 @@ func (p *Plain) FromApp(now time.Time, b []byte) int {
 func (p *Plain) pass(now time.Time, from, to *plainLeg, b []byte) int {
 	used := 0
 	for used < len(b) && p.ended == 0 && len(to.lent) < maxParts && len(to.kept) == 0 {
+		if from == &p.client && p.cfg.tooFast(now) {
+			break
+		}
 		n := p.passPayload(from, to, b[used:])
 		if n == 0 {
 			n = p.passHeader(now, from, to, b[used:])
@@ -131,6 +134,10 @@ func (p *Plain) pass(now time.Time, from, to *plainLeg, b []byte) int {
 			break
 		}
 		used += n
+		if from == &p.client && p.cfg.pace != nil {
+			p.cfg.charge(now, 0, 0, n)
+			p.cfg.pause(now, !p.blind && !from.between())
+		}
 	}
 	if p.ended != 0 {
 		return len(b)
@@ -159,7 +166,7 @@ func (p *Plain) passPayload(from, to *plainLeg, b []byte) int {
 // while a pong that may be ours is not whole.
 func (p *Plain) passHeader(now time.Time, from, to *plainLeg, b []byte) int {
 	if from.headLen > 0 {
-		return p.passRest(from, to, b)
+		return p.passRest(now, from, to, b)
 	}
 	if from == &p.app {
 		if p.pending.close != nil && !from.open {
@@ -173,6 +180,7 @@ func (p *Plain) passHeader(now time.Time, from, to *plainLeg, b []byte) int {
 			return 0
 		}
 		if p.takePong(now, b[:n]) {
+			p.cfg.charge(now, 0, 1, 0)
 			return n
 		}
 	}
@@ -189,13 +197,13 @@ func (p *Plain) passHeader(now time.Time, from, to *plainLeg, b []byte) int {
 	if from == &p.app && h.OpCode == ws.OpPing && len(b) >= h.Total() {
 		p.notePing(now, &h, b[h.Size:h.Total()])
 	}
-	p.begin(from, &h)
+	p.begin(now, from, &h)
 	to.lend(b[:h.Size])
 	return h.Size
 }
 
 // passRest is passHeader for a header whose first bytes came, and went, before.
-func (p *Plain) passRest(from, to *plainLeg, b []byte) int {
+func (p *Plain) passRest(now time.Time, from, to *plainLeg, b []byte) int {
 	had := int(from.headLen)
 	n := copy(from.head[had:], b)
 	from.headLen += uint8(n)
@@ -208,15 +216,22 @@ func (p *Plain) passRest(from, to *plainLeg, b []byte) int {
 	default:
 		n = h.Size - had
 		from.headLen = 0
-		p.begin(from, &h)
+		p.begin(now, from, &h)
 	}
 	to.lend(b[:n])
 	return n
 }
 
 // begin notes the frame whose payload follows.
-func (p *Plain) begin(from *plainLeg, h *frame.Header) {
+func (p *Plain) begin(now time.Time, from *plainLeg, h *frame.Header) {
 	p.count(from, h)
+	switch {
+	case from != &p.client:
+	case h.OpCode.IsControl():
+		p.cfg.charge(now, 0, 1, 0)
+	default:
+		p.cfg.charge(now, 1, 0, 0)
+	}
 	if !h.OpCode.IsControl() {
 		from.open = !h.Fin
 	}
@@ -335,7 +350,7 @@ func (p *Plain) Tick(now time.Time) {
 		p.until, p.moved = now.Add(halfClosed), false
 	}
 	p.settlePending(now)
-	if len(p.app.kept) > 0 || p.beatDue {
+	if len(p.app.kept) > 0 || p.beatDue || p.cfg.tooFast(now) {
 		p.beat.Unread() // its pong was not read, or our ping waits for a frame's end
 	}
 	if !p.pings() {

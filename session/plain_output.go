@@ -20,7 +20,8 @@ func (p *Plain) Output(now time.Time, o *Output) {
 		p.app.offered, p.client.offered = size(o.ToApp), size(o.ToClient)
 		return
 	}
-	o.PauseClient, o.PauseApp = len(p.app.kept) > 0, len(p.client.kept) > 0
+	tooFast := p.cfg.tooFast(now)
+	o.PauseClient, o.PauseApp = len(p.app.kept) > 0 || tooFast, len(p.client.kept) > 0
 	p.settlePending(now)
 	if p.ended == 0 {
 		p.settleShut(o)
@@ -38,6 +39,9 @@ func (p *Plain) Output(now time.Time, o *Output) {
 	d.addTime(p.pending.deadline)
 	if p.pings() {
 		d.addTime(p.beat.Deadline())
+	}
+	if tooFast {
+		d.add(p.cfg.pace.until)
 	}
 	o.Deadline = d.at.Time()
 }

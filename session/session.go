@@ -66,6 +66,7 @@ type Config struct {
 	Owner          string        // this sidecar's name in records
 	Heartbeat      *heartbeat.Config
 	PlainHeartbeat PlainHeartbeat
+	Rates          Rates // of each client
 
 	Pool       *seqwindow.Pool
 	Buffers    *frame.Buffers // of clients' messages
@@ -95,6 +96,8 @@ type Config struct {
 	Random func() uint32
 	// Token adds what the sidecar knows to the token of a WELCOME and seals it.
 	Token func(t wire.Token) string
+
+	pace *pace // of the one session that has this copy; nil: it has no Rates
 }
 
 // Scarce reports whether the memory for all windows is nearly used up. The rest
@@ -255,7 +258,7 @@ func New(cfg *Config, now time.Time, st Start) *Session {
 }
 
 func newSession(cfg *Config, now time.Time, st Start) *Session {
-	s := &Session{cfg: cfg, id: st.ID, started: monotime.At(now), subprotocol: st.Subprotocol, extensions: st.Extensions, binding: st.Binding, replies: st.Replies.Probe()}
+	s := &Session{cfg: cfg.paced(), id: st.ID, started: monotime.At(now), subprotocol: st.Subprotocol, extensions: st.Extensions, binding: st.Binding, replies: st.Replies.Probe()}
 	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Extra: uint8(wire.EscapeLen), Buffers: cfg.Buffers}
 	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.AppBuffers}
 	if st.Echo {

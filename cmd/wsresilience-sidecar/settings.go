@@ -39,6 +39,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 		HandshakeTimeout: c.HandshakeTimeout, HTTPIdle: c.HTTPIdle, ForwardedProto: string(c.ForwardedProto), Upgrades: c.Upgrades,
 		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),
 		MemoryBudget: int64(c.MemoryBudget), MaxSessions: c.MaxSessions, MaxSessionsPerClient: c.MaxSessionsPerClient,
+		Rates:      session.Rates{Messages: c.RateMessages, Bytes: int(c.RateBytes), Control: c.RateControl, Resumes: c.RateResumes},
 		SessionTTL: c.SessionTTL, SessionTTLGoingAway: c.SessionTTLGoingAway,
 		PersistAfter: c.PersistAfter, HandOverQuiet: c.HandoverQuiet, HandOverPatience: drain.Patience(c.DrainTime()),
 		Heartbeat:      heartbeat.Config{Base: c.HeartbeatBase, Min: c.HeartbeatMin, Max: c.HeartbeatMax, Misses: c.HeartbeatMisses},

@@ -78,6 +78,11 @@ type Config struct {
 	MaxSessions          int `env:"WSR_MAX_SESSIONS" envDefault:"0" min:"0" max:"10000000" doc:"Sessions at most, detached ones and plain WebSockets among them. A new client beyond gets 503. 0: as many as memory and descriptors allow."`
 	MaxSessionsPerClient int `env:"WSR_MAX_SESSIONS_PER_CLIENT" envDefault:"0" min:"0" max:"10000000" doc:"The same for each client address, of IPv6 for each network of 64 bits. 0: any number. Only where clients connect to the sidecar themselves: behind a balancer or an ingress all have its address."`
 
+	RateMessages int   `env:"WSR_RATE_MESSAGES" envDefault:"0" min:"0" max:"10000000" doc:"Messages per second that a client may send, and as many at once after a pause. One that sends faster is read more slowly, and loses nothing. Of a plain client each fragment is a message. 0: any number."`
+	RateBytes    Bytes `env:"WSR_RATE_BYTES" envDefault:"0B" min:"0B" max:"1GiB" doc:"The same for bytes per second, of all that the client sends. A message that is larger passes, and the next waits for as much longer. 0: any number."`
+	RateControl  int   `env:"WSR_RATE_CONTROL" envDefault:"0" min:"0" max:"10000000" doc:"The same for what is no data: acknowledgements and heartbeats of resilient clients, pings, pongs. Clients acknowledge each 32 messages, 64 KiB or 200 ms of what the app sends; leave room for that. 0: any number."`
+	RateResumes  int   `env:"WSR_RATE_RESUMES" envDefault:"0" min:"0" max:"10000" doc:"How often per minute one session may be resumed. Beyond that the client is told to try again later, and a connection that it has stays. 0: any number."`
+
 	PersistAfter time.Duration `env:"WSR_PERSIST_AFTER" envDefault:"50ms" min:"1ms" max:"1m" doc:"A message that is unacknowledged for this long is written to the journal, up to half a second later while the journal has very much to do."`
 
 	HeartbeatBase   time.Duration  `env:"WSR_HEARTBEAT_BASE" envDefault:"5s" min:"100ms" max:"5m" doc:"Time between heartbeats on a fast link without loss; it grows with round trip and loss. Lower it to find dead connections sooner, raise it to spare the batteries of phones."`

@@ -1,0 +1,81 @@
+package proxy
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/wsresilience/wsresilience/session"
+)
+
+// A client that floods is slowed, in real sockets, and all that it said arrives;
+// others notice nothing.
+func TestRatesSlowClients(t *testing.T) {
+	t.Parallel()
+	sc := newScene(t, func(c *Config) { c.Rates = session.Rates{Messages: 200} })
+	const n = 300
+	for _, protocols := range []string{"", "wsr, wsr.v1"} {
+		path := "/mute" + fmt.Sprint(len(protocols))
+		p := sc.open(path, protocols)
+		if p.resilient = protocols != ""; p.resilient {
+			p.readWelcome()
+		}
+		began := time.Now()
+		p.write(bytes.Repeat(masked(ws.OpText, []byte("m")), n))
+		heard := func() int {
+			messages, _, _ := sc.app.call(path).heardSoFar()
+			return len(messages)
+		}
+		eventually(t, "the app hears all", func() bool { return heard() == n })
+		if took := time.Since(began); took < (n-200)*time.Second/200-10*time.Millisecond {
+			t.Errorf("%q: all %d messages came after %v", protocols, n, took)
+		}
+		p.conn.Close()
+	}
+}
+
+// A session that is resumed too often stays with the connection that it has, and
+// its client is told to try again.
+func TestResumesAreLimited(t *testing.T) {
+	t.Parallel()
+	sc := newScene(t, func(c *Config) { c.Rates = session.Rates{Resumes: 2} })
+	p := sc.resilient("/often")
+	for range 2 {
+		q, how := p.back()
+		if how != "resumed" {
+			t.Fatalf("the session is %s", how)
+		}
+		p = q
+	}
+	if _, how := p.back(); how != "reset try_again" {
+		t.Errorf("the third time the session is %s", how)
+	}
+	p.echo("still attached")
+	if q, how := sc.resilient("/another").back(); how != "resumed" {
+		t.Errorf("another session is %s", how)
+	} else {
+		q.conn.Close()
+	}
+	p.conn.Close()
+}
+
+// A client without wsr.v1 hears it in HTTP.
+func TestPlainResumesAreLimited(t *testing.T) {
+	t.Parallel()
+	sc := newScene(t, func(c *Config) { c.Rates, c.PlainResume = session.Rates{Resumes: 1}, "query:me" })
+	path := "/plain?me=" + strings.Repeat("x", minPlainKey)
+	for i, want := range []int{101, 101, 503} {
+		p := sc.open(path, "")
+		if p.resp.StatusCode != want {
+			t.Errorf("attempt %d: %d, want %d", i, p.resp.StatusCode, want)
+		}
+		if want == 503 && p.resp.Header.Get("Retry-After") == "" {
+			t.Error("it is not told when to come again")
+		}
+		defer p.conn.Close()
+	}
+}
