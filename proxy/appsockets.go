@@ -46,10 +46,16 @@ func (a *appSockets) closed(broke bool) {
 	a.known.Closed(time.Now(), broke)
 }
 
-func (a *appSockets) evidence(now, broke time.Time) redial.Evidence {
+func (a *appSockets) evidence(now time.Time, search *redial.Search) redial.Evidence {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.known.Evidence(now, broke)
+	return search.Evidence(now, &a.known)
+}
+
+func (a *appSockets) reached(since time.Time) (ok, tried bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.known.Reached(since)
 }
 
 // watch returns a dialer that remembers whether the app took the connection.
@@ -76,8 +82,8 @@ func (s *Server) probeApp() bool {
 	asked := time.Now()
 	a.probing.Lock()
 	defer a.probing.Unlock()
-	if e := a.evidence(asked, asked); !e.TriedAt.Before(asked) {
-		return !e.UpSince.IsZero()
+	if ok, tried := a.reached(asked); tried {
+		return ok
 	}
 	conn, err := s.upstream.Connect(s.life)
 	if err != nil {

@@ -306,12 +306,15 @@ func (c *sessionDriver) perform(o *session.Output) {
 	}
 	if o.CloseApp && c.app != nil {
 		c.app.close(o.FinalToApp)
-		c.appClosedLocked(false)
+		c.appClosedLocked(o.FindCause) // it is compared with others that the app closes
 		c.app = nil
 		c.reportTooBig()
 	}
 	if o.RedialApp {
 		c.redialLocked()
+	}
+	if o.FindCause {
+		c.findCauseLocked(time.Now())
 	}
 	if o.Ended != 0 {
 		c.finish(o.Ended)

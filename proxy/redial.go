@@ -199,7 +199,7 @@ func (c *sessionDriver) redialLocked() {
 		c.saved.changed = make(chan struct{}, 1)
 	}
 	c.srv.work.Go(func() {
-		outcome := c.search(&search, began)
+		outcome := c.search(&search)
 		now := c.enter()
 		defer c.leave()
 		if outcome != event.RestartOK {
@@ -210,11 +210,33 @@ func (c *sessionDriver) redialLocked() {
 	})
 }
 
+// findCauseLocked finds out whether the app has ended its socket because the pod
+// stops. In doubt it has, also where the sidecar does not live to see it.
+func (c *sessionDriver) findCauseLocked(began time.Time) {
+	search := redial.Leave(began)
+	c.srv.work.Go(func() {
+		outcome := c.search(&search)
+		now := c.enter()
+		defer c.leave()
+		m, ok := c.m.(*session.Session)
+		switch {
+		case !ok || !m.AwaitsCause():
+			return
+		case outcome == event.RestartClosed:
+			m.AppGivenUp(now)
+			c.observe(event.Event{Kind: event.AppRestarted, Restart: outcome, Took: now.Sub(began)})
+		default:
+			m.AppLeft()
+		}
+		c.settle(now)
+	})
+}
+
 // search performs the steps of a search until the session has a socket, or
 // wants none.
-func (c *sessionDriver) search(search *redial.Search, broke time.Time) event.RestartOutcome {
+func (c *sessionDriver) search(search *redial.Search) event.RestartOutcome {
 	for {
-		f, ok := c.restartFacts(broke)
+		f, ok := c.restartFacts(search)
 		switch {
 		case f == nil && ok:
 			return event.RestartOK
@@ -242,7 +264,7 @@ func (c *sessionDriver) search(search *redial.Search, broke time.Time) event.Res
 			case app != nil || !search.Failed(time.Now()):
 				return event.RestartGaveUp
 			}
-		case redial.GiveUp:
+		case redial.GiveUp, redial.HandOver:
 			return event.RestartGaveUp
 		case redial.Close:
 			return event.RestartClosed
@@ -252,15 +274,17 @@ func (c *sessionDriver) search(search *redial.Search, broke time.Time) event.Res
 
 // restartFacts returns what is known now, or nil and whether the session has a
 // socket already if it wants none.
-func (c *sessionDriver) restartFacts(broke time.Time) (*redial.Facts, bool) {
+func (c *sessionDriver) restartFacts(search *redial.Search) (*redial.Facts, bool) {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
 	if !ok || !m.AppLost() {
-		return nil, ok && c.saved.renewed
+		return nil, ok && c.saved != nil && c.saved.renewed
 	}
 	return &redial.Facts{
-		Now: now, Said: m.AppSaidRestart(), Certain: m.AppRestartCertain(), Attached: m.Attached(), Denied: c.saved.denied, Evidence: c.srv.appSockets.evidence(now, broke),
+		Now: now, Said: m.AppSaidRestart(), Certain: m.AppRestartCertain(), Attached: m.Attached(),
+		Denied:   c.saved != nil && c.saved.denied,
+		Evidence: c.srv.appSockets.evidence(now, search),
 	}, true
 }
 
@@ -273,9 +297,13 @@ func (c *sessionDriver) waitForChange(until time.Time) bool {
 		defer timer.Stop()
 		due = timer.C
 	}
+	var changed <-chan struct{}
+	if c.saved != nil {
+		changed = c.saved.changed
+	}
 	select {
 	case <-due:
-	case <-c.saved.changed:
+	case <-changed:
 	case <-c.srv.life.Done():
 		return false
 	}

@@ -70,8 +70,7 @@ func (s *Session) settleClose(now time.Time) {
 	}
 	switch {
 	case c.byClient && s.restart.lost:
-		s.restart.lost = false
-		s.appEnded(now, s.restart.code, s.restart.reason)
+		s.appMeantIt(now)
 	case c.byClient && !c.byApp && s.context.awaited && !s.queue.Empty():
 		if c.deadline == 0 {
 			c.deadline = monotime.At(now.Add(CloseWait)) // for RESTORED

@@ -17,6 +17,10 @@ const (
 	// What it wrote before its answer is still taken.
 	handoverWait = time.Second
 
+	// causeWait is how long a hand-over waits to hear why the app ended its
+	// socket.
+	causeWait = 2 * time.Second
+
 	// unsureWait is how long after the time in which answers are expected one
 	// may still come, of an app whose answers cannot be told from what it says
 	// by itself.
@@ -46,14 +50,15 @@ type handoverPhase uint8
 
 const (
 	notHandingOver  handoverPhase = iota
+	awaitsCause                   // not yet either: the app's socket ended while the owner is about to stop, and why is not known
 	awaitsReplies                 // the app is not fed, and what it says is passed on
 	awaitsAppClose                // and is asked to close
 	readyToHandOver               // the app's side is over: the next record hands the session over
 )
 
-// Drain notes whether the owner is about to stop. While it is, an app that leaves
-// is taken for one that stops with it: the client is not told, and the session is
-// handed over.
+// Drain notes whether the owner is about to stop. While it is, an app that ends its
+// socket may stop with it. The driver finds out (Output.FindCause): then the
+// client is not told, and the session is handed over.
 func (s *Session) Drain(on bool) { s.handover.draining = on }
 
 // HandOver gives the session up so that another sidecar can adopt it with
@@ -72,7 +77,10 @@ func (s *Session) HandOver(now time.Time, patience time.Duration) {
 	case h.phase == awaitsReplies && end < h.deadline:
 		h.deadline = end
 		return
-	case h.phase != notHandingOver || s.closing.ended != 0:
+	case s.AwaitsCause():
+		h.phase, h.deadline = awaitsAppClose, monotime.At(now.Add(causeWait))
+		return
+	case h.phase > awaitsCause || s.closing.ended != 0:
 		return
 	case s.closing.byClient && !s.closing.byApp:
 		return // the client's CLOSE is on its way to the app, and then the session ends
@@ -90,7 +98,37 @@ func (s *Session) HandOver(now time.Time, patience time.Duration) {
 }
 
 // HandingOver reports whether a hand-over has begun.
-func (s *Session) HandingOver() bool { return s.handover.phase != notHandingOver }
+func (s *Session) HandingOver() bool { return s.handover.phase > awaitsCause }
+
+// AwaitsCause reports whether it is to be found out why the app has ended its
+// socket: AppLeft says that it stops with its pod, and AppGivenUp that it meant
+// this session.
+func (s *Session) AwaitsCause() bool {
+	h := &s.handover
+	return s.AppLost() && (h.phase == awaitsCause || h.phase == awaitsAppClose)
+}
+
+// AppLeft notes that the app stops, or may stop, with its pod: the session is handed
+// over.
+func (s *Session) AppLeft() {
+	if s.AwaitsCause() {
+		s.restart.lost = false
+		s.appFinished()
+	}
+}
+
+// appMeantIt notes that the app has ended this session's socket, and no other.
+func (s *Session) appMeantIt(now time.Time) {
+	h := &s.handover
+	s.restart.lost = false
+	s.appEnded(now, s.restart.code, s.restart.reason)
+	switch h.phase {
+	case awaitsCause:
+		h.phase, h.unclean, h.owed = notHandingOver, false, false
+	case awaitsAppClose:
+		s.appFinished() // the next owner says so
+	}
+}
 
 // settleHandOver closes the app's socket when no answer is expected any more, or
 // when it was waited for long enough.
@@ -177,12 +215,13 @@ func (s *Session) tickHandOver(now time.Time) {
 	if h.phase == awaitsAppClose && !now.Before(h.deadline.Time()) {
 		s.app.control = nil
 		h.unclean = true
+		s.restart.lost = false
 		s.appFinished()
 	}
 }
 
 // causedByShutdown reports whether a close with this code, of an app whose pod
-// stops, is due to that. Codes that concern the conversation are not.
+// stops, may be due to that. Codes that concern the conversation are not.
 func causedByShutdown(code ws.StatusCode) bool {
 	switch code {
 	case ws.StatusNormalClosure, ws.StatusGoingAway, ws.StatusNoStatusRcvd, ws.StatusAbnormalClosure,

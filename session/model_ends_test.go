@@ -60,6 +60,7 @@ func (m *sim) perform(o *Output) {
 		m.appFinished()
 	}
 	m.app.redial = m.app.redial || o.RedialApp
+	m.app.cause = m.app.cause || o.FindCause
 	if held, most := m.s.Held(), 2*(m.cfg.WindowBytes+m.cfg.MaxMessage+32); held > max(most, m.taken+most/2) && !m.s.HandingOver() {
 		m.t.Fatalf("%d bytes held, at most %d allowed, and %d were taken over (I6)", held, most, m.taken)
 	}

@@ -270,8 +270,14 @@ func (m *sim) hears(keeps bool) {
 }
 
 // appBack gives the session a new app socket, which hears what the old ones
-// were told and still counts.
+// were told and still counts. An app that stops with its pod is found to do so.
 func (m *sim) appBack() {
+	if m.app.cause && m.s != nil {
+		m.app.cause = false
+		m.s.AppLeft()
+		m.settle()
+		return
+	}
 	if !m.app.redial || m.s == nil {
 		return
 	}

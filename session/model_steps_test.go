@@ -104,8 +104,8 @@ func (m *sim) appEnds(n int) {
 		a.open, a.left, a.room, a.from, a.unread, a.pending = false, true, 1<<20, nil, nil, nil
 		m.s.AppGone(m.now, true)
 		m.settle()
-	case n == 1 && m.app.redial:
-		m.app.redial = false
+	case n == 1 && (m.app.redial || m.app.cause):
+		m.app.redial, m.app.cause = false, false
 		m.s.AppGivenUp(m.now)
 		m.settle()
 	}

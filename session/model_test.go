@@ -92,6 +92,7 @@ type simApp struct {
 	closing    bool // the app did
 	left       bool // and the sidecar knows
 	redial     bool
+	cause      bool // why it has gone is to be found out
 	said       uint32
 }
 

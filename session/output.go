@@ -45,6 +45,10 @@ type Output struct {
 	// driver dials the app again and calls AppBack, or AppGivenUp.
 	RedialApp bool
 
+	// FindCause is set once when the app's socket ended while the owner is about to
+	// stop. The driver finds out why, and calls AppLeft or AppGivenUp.
+	FindCause bool
+
 	// ShutClient and ShutApp close a leg for writing (FIN), once; it is still
 	// read.
 	ShutClient, ShutApp bool
@@ -75,7 +79,7 @@ func (o *Output) reset() {
 // Idle reports whether nothing is left to be done now.
 func (o *Output) Idle() bool {
 	return len(o.ToApp) == 0 && len(o.ToClient) == 0 && o.Persist == nil &&
-		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.ShutClient && !o.ShutApp && o.Ended == 0 && !o.Blind
+		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.FindCause && !o.ShutClient && !o.ShutApp && o.Ended == 0 && !o.Blind
 }
 
 func size(parts [][]byte) (n int) {
@@ -164,7 +168,8 @@ func (s *Session) composeEnd(o *Output) {
 		o.CloseApp, s.app.open = true, false
 	}
 	if s.restart.redial && !s.app.open {
-		o.RedialApp, s.restart.redial = !over, false
+		o.FindCause = !over && s.AwaitsCause()
+		o.RedialApp, s.restart.redial = !over && !o.FindCause, false
 	}
 	if over && !s.closing.reported {
 		s.closing.reported = true

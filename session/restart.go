@@ -6,6 +6,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -35,14 +36,15 @@ func (s *Session) restartSaid(code ws.StatusCode) restartSign {
 	switch {
 	case s.context.restarts(code), s.context.restoring():
 		return saidByProtocol
-	case code != ws.StatusAbnormalClosure:
+	case code == ws.StatusGoingAway, code == wire.CodeRestart:
 		return saidByCode
 	}
 	return notSaid
 }
 
 // appDisconnected decides what the end of the app's socket means: the end of the
-// session, a hand-over, or a wait for a fresh app socket.
+// session, a hand-over, a wait for a fresh app socket, or that its cause is to be
+// found out.
 func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason string) {
 	s.app.in.Reset()
 	s.dropPartialMessage()
@@ -53,20 +55,30 @@ func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason stri
 		s.appEnded(now, code, reason)
 	case (s.handover.draining || s.HandingOver()) && causedByShutdown(code) && !s.closing.byClient && s.cfg.Journal && !s.context.ended():
 		s.handover.unclean, s.handover.owed = code == ws.StatusAbnormalClosure, s.answerMayBeMissing(now)
-		s.appFinished()
+		if s.HandingOver() {
+			s.handover.phase, s.handover.deadline = awaitsAppClose, monotime.At(now.Add(causeWait))
+		} else {
+			s.handover.phase = awaitsCause
+		}
+		s.appLost(code, reason)
 	case s.HandingOver():
 		s.appEnded(now, code, reason) // it meant the conversation, and the next owner says so
 		s.appFinished()
 	case s.appReplaceable() && (restarting(code) || s.context.restarts(code)) && !s.closing.byClient && !s.closing.byApp && s.closing.ended == 0:
-		s.restart.lost, s.restart.redial = true, true
 		s.context.awaited = false // the next socket is restored from the beginning
-		s.restart.code, s.restart.reason = code, reason
-		s.restart.said = s.restartSaid(code)
-		if s.app.blocked {
-			s.app.control = nil // it takes no answer
-		}
+		s.appLost(code, reason)
 	default:
 		s.appEnded(now, code, reason)
+	}
+}
+
+// appLost waits for what the driver finds out of an app whose socket ended.
+func (s *Session) appLost(code ws.StatusCode, reason string) {
+	s.restart.lost, s.restart.redial = true, true
+	s.restart.code, s.restart.reason = code, reason
+	s.restart.said = s.restartSaid(code)
+	if s.app.blocked {
+		s.app.control = nil // it takes no answer
 	}
 }
 
@@ -106,7 +118,7 @@ func (s *Session) AppRestartCertain() bool { return s.restart.said == saidByProt
 // not take whole go to it, and the client is told by a second WELCOME (PROTOCOL
 // §4.2). AppBack reports whether the session still wanted it.
 func (s *Session) AppBack(now time.Time, subprotocol string, deflate bool) bool {
-	if !s.AppLost() || s.closing.byApp || s.HandingOver() {
+	if !s.AppLost() || s.closing.byApp || s.handover.phase != notHandingOver {
 		return false
 	}
 	s.restart.lost = false
@@ -146,11 +158,10 @@ func (s *Session) repeatWelcome() {
 	}
 }
 
-// AppGivenUp notes that the app did not come back: the session ends as the app's
-// last socket did.
+// AppGivenUp notes that the app did not come back, or meant it: the session ends
+// as the app's last socket did.
 func (s *Session) AppGivenUp(now time.Time) {
 	if s.AppLost() {
-		s.restart.lost = false
-		s.appEnded(now, s.restart.code, s.restart.reason)
+		s.appMeantIt(now)
 	}
 }

@@ -284,6 +284,9 @@ func (st *stage) app(verb string, f []string) {
 	case "gone":
 		st.s.AppGivenUp(st.now)
 		st.settle()
+	case "left":
+		st.s.AppLeft()
+		st.settle()
 	case "takes":
 		st.appTakes = int(number(st.t, f[0]))
 	case "drains":

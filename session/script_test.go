@@ -123,6 +123,9 @@ func (st *stage) perform(o *Output) {
 	if o.RedialApp {
 		st.say("app is dialled again")
 	}
+	if o.FindCause {
+		st.say("it is asked why the app has gone")
+	}
 	if o.Ended != 0 {
 		st.say("session ends: %s", o.Ended)
 	}

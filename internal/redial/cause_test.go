@@ -124,6 +124,56 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// TestLeave plays searches for why an app has ended a socket while its pod stops.
+func TestLeave(t *testing.T) {
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	type turn struct {
+		at   int // ms since the break
+		e    Evidence
+		want Step
+	}
+	seen := func(tried, broke, opened, alive int) Evidence {
+		return Evidence{TriedAt: at(tried), UpSince: at(-3_600_000), Broke: broke, Opened: opened, Alive: alive}
+	}
+	down := Evidence{TriedAt: at(0), Down: true, Broke: 1, Alive: 5}
+	for name, tc := range map[string]struct {
+		said, certain bool // the app's close, or its protocol, says that it restarts
+		turns         []turn
+	}{
+		"it is gone": {false, false, []turn{
+			{0, seen(-1000, 1, 0, 5), Probe{}}, {1, down, HandOver{}},
+		}},
+		"it is gone a little later": {false, false, []turn{
+			{1, seen(0, 1, 0, 5), Wait{at(20)}}, {20, seen(0, 1, 0, 5), Probe{}}, {21, down, HandOver{}},
+		}},
+		"it ended them all, and is there still": {false, false, []turn{{101, seen(100, 9, 0, 0), HandOver{}}}},
+		"it has this one only":                  {false, false, []turn{{101, seen(100, 1, 0, 0), HandOver{}}}},
+		"it ends one after the other": {false, false, []turn{
+			{101, seen(100, 3, 0, 97), Wait{at(1000)}}, {1000, seen(100, 20, 0, 80), HandOver{}},
+		}},
+		"it lives, and so do the others": {false, false, []turn{
+			{101, seen(100, 1, 0, 5), Wait{at(1000)}}, {1000, seen(100, 1, 0, 5), Probe{}}, {1001, seen(1000, 1, 0, 5), Close{}},
+		}},
+		"it lives, but not for long": {false, false, []turn{
+			{101, seen(100, 1, 0, 5), Wait{at(1000)}}, {1000, seen(100, 1, 0, 5), Probe{}}, {1001, down, HandOver{}},
+		}},
+		"its close says so":     {true, false, []turn{{101, seen(100, 1, 0, 5), HandOver{}}}},
+		"its protocol says so":  {true, true, []turn{{0, seen(-1000, 1, 1, 5), HandOver{}}}},
+		"and a successor shows": {true, false, []turn{{101, seen(100, 1, 1, 5), Wait{at(1000)}}, {1001, seen(1000, 1, 1, 5), Close{}}}},
+	} {
+		s := Leave(start)
+		for i, turn := range tc.turns {
+			f := Facts{Now: at(turn.at), Said: tc.said, Certain: tc.certain, Attached: i%2 == 0, Evidence: turn.e}
+			if got := s.Next(&f); got != turn.want {
+				t.Errorf("%s: step %d is %#v, want %#v", name, i+1, got, turn.want)
+			}
+		}
+		if s.Failed(at(1001)) {
+			t.Errorf("%s: an app that stops is waited for", name)
+		}
+	}
+}
+
 // An app that ends the replacement of a socket as it ended the first, and was
 // there all the time, means it: another client has taken the place, and the two
 // would take it from each other for ever.
@@ -208,17 +258,17 @@ func TestSockets(t *testing.T) {
 	s.Closed(broke, true)
 	s.Dialling(now.Add(50 * time.Millisecond))
 	s.Closed(broke.Add(60*time.Millisecond), true)
-	got := s.Evidence(broke.Add(together), broke)
+	got := s.evidence(broke.Add(together), broke, together)
 	if want := (Evidence{TriedAt: now, UpSince: now, Broke: 2, Opened: 1, Alive: 2}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	s.Tried(now.Add(time.Second), now.Add(2*time.Second), false)
-	got = s.Evidence(now.Add(10*time.Second), broke)
+	got = s.evidence(now.Add(10*time.Second), broke, together)
 	if !got.Down || !got.UpSince.IsZero() || got.Broke != 2 {
 		t.Errorf("%+v, want that it is down, and the two", got)
 	}
 	s.Tried(now.Add(3*time.Second), now.Add(3*time.Second), true)
-	if got := s.Evidence(now.Add(10*time.Second), now.Add(5*time.Second)); got.Down || !got.UpSince.Equal(now.Add(3*time.Second)) {
+	if got := s.evidence(now.Add(10*time.Second), now.Add(5*time.Second), together); got.Down || !got.UpSince.Equal(now.Add(3*time.Second)) {
 		t.Errorf("%+v, want that it is up", got)
 	}
 	// More time than a counter remembers.

@@ -27,6 +27,10 @@ const (
 	settling      = time.Second
 	settlingPause = 250 * time.Millisecond
 
+	// leaving is how long an app whose pod stops is looked at, where others of its
+	// sockets live: it may be closing them one after the other.
+	leaving = time.Second
+
 	// maxDetachedCrashes is how often it is tried while no client is there to
 	// miss the app.
 	maxDetachedCrashes = 3
@@ -73,6 +77,9 @@ func (h *History) Lost(now time.Time, attached bool, patience time.Duration, ran
 	return s, true
 }
 
+// Leave returns the search for why an app has ended a socket while its pod stops.
+func Leave(now time.Time) Search { return Search{broke: now, stops: true} }
+
 // A Search is the attempts to reach an app until it is back.
 type Search struct {
 	Due time.Time // of the next attempt
@@ -83,6 +90,7 @@ type Search struct {
 	patience time.Duration
 	again    bool // the socket before had been replaced on suspicion, a moment ago
 	alone    bool // the app's close code says that it restarts, and nothing else does
+	stops    bool // the pod was about to stop when the socket ended
 	cause    cause
 	probes   int       // how many of probeAfter are done
 	denied   time.Time // when the app first refused the client's handshake; zero: it has not, or was away since
@@ -91,8 +99,12 @@ type Search struct {
 
 // probeAfter is when, counted from the break, it is seen whether the app takes
 // connections. A process that ends closes its sockets in some order, and a
-// supervisor may have the next one up within 50 ms.
-var probeAfter = [...]time.Duration{0, 20 * time.Millisecond, together}
+// supervisor may have the next one up within 50 ms. The last time is for an app
+// whose pod stops.
+var probeAfter = [...]time.Duration{0, 20 * time.Millisecond, together, leaving}
+
+// probes is how many of probeAfter there are for other apps.
+const probes = len(probeAfter) - 1
 
 // Facts are what is known of a session whose app's socket is gone.
 type Facts struct {
@@ -104,8 +116,8 @@ type Facts struct {
 	Evidence
 }
 
-// A Step is what the driver does next: [Wait], [Probe], [Dial], [GiveUp] or
-// [Close].
+// A Step is what the driver does next: [Wait], [Probe], [Dial], [HandOver],
+// [GiveUp] or [Close].
 type Step interface{ step() }
 
 type (
@@ -116,20 +128,27 @@ type (
 	Probe struct{}
 	// Dial is to make the client's handshake with the app.
 	Dial struct{}
+	// HandOver is to give the session to another pod: the app stops with this
+	// one, or may do so.
+	HandOver struct{}
 	// GiveUp is to end the session: the app did not come back.
 	GiveUp struct{}
 	// Close is to end the session as the app has: it lives, and meant it.
 	Close struct{}
 )
 
-func (Wait) step()   {}
-func (Probe) step()  {}
-func (Dial) step()   {}
-func (GiveUp) step() {}
-func (Close) step()  {}
+func (Wait) step()     {}
+func (Probe) step()    {}
+func (Dial) step()     {}
+func (HandOver) step() {}
+func (GiveUp) step()   {}
+func (Close) step()    {}
 
 // Next decides about the next step.
 func (s *Search) Next(f *Facts) Step {
+	if s.stops {
+		return s.nextOfLeaving(f)
+	}
 	if s.cause == undecided || s.cause == unclear {
 		if step := s.decide(f); step != nil {
 			return step
@@ -171,15 +190,8 @@ func (s *Search) decide(f *Facts) Step {
 	case s.cause == unclear:
 		return nil
 	}
-	for s.probes < len(probeAfter) {
-		at := s.broke.Add(probeAfter[s.probes])
-		if f.Now.Before(at) {
-			return Wait{at}
-		}
-		if f.TriedAt.Before(at) {
-			return Probe{}
-		}
-		s.probes++
+	if step := s.probe(f, probeAfter[:probes]); step != nil {
+		return step
 	}
 	s.cause = f.cause()
 	switch {
@@ -191,6 +203,50 @@ func (s *Search) decide(f *Facts) Step {
 		s.cause = meant // twice in a row, of an app that lives
 	}
 	return nil
+}
+
+// Evidence returns what the app's sockets show of the break at now.
+func (s *Search) Evidence(now time.Time, of *Sockets) Evidence {
+	if s.stops {
+		return of.evidence(now, s.broke, leaving)
+	}
+	return of.evidence(now, s.broke, together)
+}
+
+// probe returns the step by which the app is looked for at these times, or nil
+// when that is done.
+func (s *Search) probe(f *Facts, after []time.Duration) Step {
+	for s.probes < len(after) {
+		at := s.broke.Add(after[s.probes])
+		if f.Now.Before(at) {
+			return Wait{at}
+		}
+		if f.TriedAt.Before(at) {
+			return Probe{}
+		}
+		s.probes++
+	}
+	return nil
+}
+
+// nextOfLeaving is Next for an app whose pod stops. It is expected to end its
+// sockets, and another pod has another app: so in doubt the session goes there.
+// Only an app that still takes connections after a while, and has left its other
+// sockets alone, has meant this one.
+func (s *Search) nextOfLeaving(f *Facts) Step {
+	if f.Down || f.Certain {
+		return HandOver{}
+	}
+	if step := s.probe(f, probeAfter[:probes]); step != nil {
+		return step
+	}
+	if f.cause() != meant || f.Said && f.Opened < f.Broke {
+		return HandOver{} // a close code that says so is believed, unless a successor shows
+	}
+	if step := s.probe(f, probeAfter[:]); step != nil {
+		return step
+	}
+	return Close{}
 }
 
 // attempt returns step when it is due.
@@ -231,6 +287,9 @@ func (s *Search) Denied(now time.Time) bool {
 // Failed notes that an attempt failed. It sets Due anew, or reports false if
 // the search is given up.
 func (s *Search) Failed(now time.Time) bool {
+	if s.stops {
+		return false // it is not waited for
+	}
 	pause, _ := s.pauses.Next()
 	s.Due, s.denied = now.Add(pause), time.Time{}
 	return now.Before(s.End)

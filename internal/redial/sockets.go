@@ -35,7 +35,8 @@ func (s *Sockets) Dialled() { s.alive-- }
 // Opened notes a socket that a handshake has made.
 func (s *Sockets) Opened() { s.alive++ }
 
-// Closed notes the end of a socket: it broke, or a side closed it.
+// Closed notes the end of a socket: it broke, or was closed, which while the pod
+// stops counts as a break if the app did it.
 func (s *Sockets) Closed(now time.Time, broke bool) {
 	s.alive--
 	if broke {
@@ -56,14 +57,20 @@ func (s *Sockets) Tried(began, now time.Time, ok bool) {
 	}
 }
 
-// Evidence returns what is known at now of a break.
-func (s *Sockets) Evidence(now, broke time.Time) Evidence {
+// evidence returns what is known at now of a break, and of others within a time.
+func (s *Sockets) evidence(now, broke time.Time, within time.Duration) Evidence {
 	return Evidence{
 		Down:    !s.refusedAt.IsZero() && s.refusedAt.After(broke.Add(-together)),
 		TriedAt: s.triedAt, UpSince: s.upSince, Alive: s.alive,
-		Broke:  s.breaks.between(broke.Add(-together), broke.Add(together)),
+		Broke:  s.breaks.between(broke.Add(-within), broke.Add(within)),
 		Opened: s.opened.between(broke.Add(-takeover), now),
 	}
+}
+
+// Reached reports whether the app took a connection, if it was tried to connect
+// since a time.
+func (s *Sockets) Reached(since time.Time) (ok, tried bool) {
+	return !s.upSince.IsZero(), !s.triedAt.Before(since)
 }
 
 // Evidence is what an app's sockets say of the break of one of them.
