@@ -10,6 +10,10 @@ TOOL := go tool -modfile=tools/go.mod
 # Packages in which more than one goroutine meets.
 RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|cmd/.*|internal/(backoff|bench|bench/fake|bench/load|bench/measure|bench/rig|chaos|hostile|hostile/pod|config|deflate|differential|frame|http1|jsonpointer|keepalive|keyring|pathpattern|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
 
+# Tests of processes, in which the race detector would find nothing, and of a flood
+# that it makes too slow. They run once.
+ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions
+
 .DEFAULT_GOAL := help
 .PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos hostile realapps differential docs ci sdk test-sdk test-browser test-nginx test-goroutine image sbom e2e-kube
 
@@ -24,7 +28,7 @@ test: ## all tests, then those with goroutines under the race detector
 	$(MAKE) --no-print-directory race
 
 race: ## the tests with goroutines under the race detector
-	go test -race $(RACE)
+	go test -race -skip '$(ONCE)' $(RACE)
 
 lint: ## go vet, golangci-lint, govulncheck (the first run builds them, which takes minutes)
 	go vet ./...
@@ -46,7 +50,7 @@ bench: ## cost per message beside plain forwarders, memory, start-up, resumes, a
 	go run ./internal/bench
 
 test-goroutine: ## the tests with sockets once more, with a goroutine per socket instead of event loops
-	WSR_TEST_DRIVER=goroutine go test -count=1 -skip 'AdoptAfterRestart|OwnerSilent|Drain|Move' ./proxy ./internal/endtoend
+	WSR_TEST_DRIVER=goroutine go test -count=1 -skip 'AdoptAfterRestart|OwnerSilent|Drain|Move|$(ONCE)' ./proxy ./internal/endtoend
 
 test-nginx: ## the configuration that docs/PROXIES.md shows, in a real nginx (needs nginx)
 	go test -tags nginx -count=1 ./internal/fronts

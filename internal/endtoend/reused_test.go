@@ -72,6 +72,7 @@ func TestAddressUsedAgain(t *testing.T) {
 			owner := f.start(&binary, nil)
 			var at atomic.Pointer[string]
 			at.Store(&owner.Addr)
+			var taken sync.RWMutex // held while the address is nobody's
 			var mu sync.Mutex
 			var conns []net.Conn
 			c, _, err := client.Dial(t.Context(), "ws://app/", &client.Options{ //nolint:bodyclose // need not be closed
@@ -80,6 +81,8 @@ func TestAddressUsedAgain(t *testing.T) {
 					return http.Header{"Cookie": {"sid=SECRET"}, "Authorization": {"Bearer SECRET"}}, nil
 				},
 				NetDial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+					taken.RLock()
+					defer taken.RUnlock()
 					conn, err := new(net.Dialer).DialContext(ctx, "tcp", *at.Load())
 					if err == nil {
 						mu.Lock()
@@ -105,8 +108,10 @@ func TestAddressUsedAgain(t *testing.T) {
 			echo("before")
 			time.Sleep(200 * time.Millisecond) // the session is in the journal
 			at.Store(&other.Addr)
+			taken.Lock()
 			owner.Kill()
 			take(t, owner)
+			taken.Unlock()
 			echo("after")
 			if n := len(c.Events()); n == 0 {
 				t.Error("nothing was said of an adoption")
