@@ -79,3 +79,33 @@ func TestPlainResumesAreLimited(t *testing.T) {
 		defer p.conn.Close()
 	}
 }
+
+// What clients sent too fast stays in their sockets, and not in the sidecar.
+func TestRatesKeepLittle(t *testing.T) {
+	const n = 200
+	sc := newScene(t, func(c *Config) { c.Rates = session.Rates{Messages: 1} })
+	var clients []*testClient
+	for i := range n {
+		path := fmt.Sprintf("/mute%d", i)
+		p := sc.open(path, map[bool]string{true: "wsr, wsr.v1"}[i%2 == 0])
+		if p.resilient = i%2 == 0; p.resilient {
+			p.readWelcome()
+		}
+		p.write(masked(ws.OpText, []byte("the only one of this second")))
+		eventually(t, "the app hears it", func() bool {
+			messages, _, _ := sc.app.call(path).heardSoFar()
+			return len(messages) == 1
+		})
+		clients = append(clients, p)
+	}
+	before := heapInUse()
+	flood := bytes.Repeat(masked(ws.OpText, make([]byte, 94)), 600)
+	for _, p := range clients {
+		p.write(flood)
+	}
+	time.Sleep(1200 * time.Millisecond) // each was read once more
+	wantHeap(t, before, n*12<<10)
+	for _, p := range clients {
+		p.conn.Close()
+	}
+}

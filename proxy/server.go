@@ -258,9 +258,10 @@ func (s *Server) buffers(percent int64) *frame.Buffers {
 }
 
 // readLittle reports whether what is read at once has to be small, since there
-// may be no memory to keep it.
+// may be no memory to keep it, or since what a client sent too fast is kept until
+// that may pass.
 func (s *Server) readLittle() bool {
-	return s.pool.Memory().Scarce() || s.session.Buffers.Memory.Waiting() > 0 || s.session.AppBuffers.Memory.Waiting() > 0
+	return s.cfg.Rates.Slow() || s.pool.Memory().Scarce() || s.session.Buffers.Memory.Waiting() > 0 || s.session.AppBuffers.Memory.Waiting() > 0
 }
 
 // newHTTP makes a server that is as strict as we are with handler.

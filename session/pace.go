@@ -16,6 +16,9 @@ type Rates struct {
 	Resumes  int // of one session, per minute
 }
 
+// Slow reports whether clients may have to wait for what they are yet to send.
+func (r Rates) Slow() bool { return r.Messages > 0 || r.Bytes > 0 || r.Control > 0 }
+
 // leastPause is how long a client is not read at least, so that one that is
 // always too fast costs a few steps a second and not one for each message.
 const leastPause = 20 * time.Millisecond
