@@ -36,7 +36,9 @@ const MAX_TIMER = 2 ** 31 - 1;
 /**
  * Browsers do not say why a handshake fails: a server without a sidecar may refuse our subprotocols, or the network
  * may have failed. So the steps of a first connection are two handshakes with them, one without, whose connection is
- * not used, since whatever failed may be over; one more with them, and only then one without that is.
+ * not used, since whatever failed may be over; one more with them, and only then one without that is. Each fourth
+ * attempt to resume that fails in a row takes the first three steps too: if only the handshake without them succeeds,
+ * that is an answer of a server without a sidecar, and the next attempt does the same.
  */
 const LOOK = 2;
 
@@ -259,8 +261,7 @@ export class Driver {
       machine.dialAt = later;
       return;
     }
-    this.#dialled = clock();
-    const connection = beginDial(machine, clock());
+    const connection = beginDial(machine, (this.#dialled = clock()));
     this.#connections.add(connection);
     // Only in the constructor can values throw that are not valid, and it does not wait for a disk.
     if (!this.address && !this.#settings.persist && isValue(url) && isValue(protocols)) {
@@ -290,7 +291,7 @@ export class Driver {
     const protocols = list(app);
     this.#hasProtocols = !!protocols.length;
     offer(this.core, connection);
-    const resilient = !connection.step || connection.step % LOOK > 0;
+    const resilient = connection.step % LOOK || !connection.step;
     const offered = resilient ? subprotocols(protocols, !!settings.adopt, connection.offered) : protocols;
     const socket = new settings.webSocket!(`${url}`, offered);
     connection.socket = socket;
@@ -305,7 +306,7 @@ export class Driver {
     socket.onclose = ({ code, reason, wasClean }: CloseEvent) => {
       if (connection.opened) {
         this.#perform((m, now) => broken(m, now, connection, code, reason, wasClean));
-      } else if (!resilient || connection.offered) {
+      } else if (!resilient || (connection.offered && (this.#failures + 1) % DIAL_EVERY)) {
         this.#dialFailed(connection);
       } else {
         // PROTOCOL §2.3: browsers fail a connection if the server chose no subprotocol, as most servers do.
@@ -319,9 +320,9 @@ export class Driver {
   #opened(connection: Connection, socket: Transport): void {
     const { protocol, extensions } = socket;
     const machine = this.core;
-    this.#failures = 0;
     this.agreed ||= extensions;
     if (protocol === SUBPROTOCOL) {
+      this.#failures = 0;
       attach(machine, clock(), connection);
     } else if (connection.offered) {
       // Another server, perhaps during a roll-out. The next may be a sidecar.

@@ -76,6 +76,55 @@ test("five servers in a row without a sidecar end the session; with newSessionAf
   }
 });
 
+/** Waits are the shortest ones. */
+const QUICK = { reconnectDelay: 0, maxReconnectDelay: 100 };
+
+test("servers that fail only what offers our subprotocols end the session after five looks", async () => {
+  const { dials, sockets, webSocket } = network("wsr.v1", "");
+  const socket = new ResilientWebSocket("ws://j.test/", [], { webSocket, ...QUICK });
+  const reasons: string[] = [];
+  socket.addEventListener("reset", ({ reason }) => reasons.push(reason));
+  await until(() => socket.readyState === 1, "open");
+  sockets[0]!.breaks();
+  await until(() => socket.readyState === 3, "closed");
+  assert.deepEqual(reasons, ["no_sidecar"]);
+  const plain = dials.flatMap((offered, i) => (offered ? [] : [i]));
+  assert.deepEqual(plain, [6, 9, 12, 15, 18], "three attempts failed, then two in each look");
+  assert.ok(
+    sockets.every(({ readyState }) => readyState !== 1),
+    "no connection is left",
+  );
+});
+
+test("a sidecar that is back before five looks has the session", async () => {
+  const fails = (count: number) => Array<"fails">(count).fill("fails");
+  const { dials, sockets, webSocket } = network("wsr.v1", ...fails(5), "", ...fails(2), "", "wsr.v1", "");
+  const socket = new ResilientWebSocket("ws://k.test/", [], { webSocket, ...QUICK });
+  await until(() => socket.readyState === 1, "open");
+  for (let i = 1; i <= 4; i++) socket.send(`${i}`);
+  sockets[0]!.breaks();
+  await until(() => socket.state === "connected", "resumed");
+  assert.equal(dials.length, 11);
+  sockets.at(-1)!.breaks();
+  // Those before count no more.
+  await until(() => dials.slice(11).filter((offered) => !offered).length === 5, "five looks again");
+  await until(() => socket.readyState === 3, "closed");
+});
+
+test("a server that is down is looked at without our subprotocols at each fourth attempt, and is waited for", async () => {
+  const { dials, sockets, webSocket } = network("wsr.v1", "fails");
+  const socket = new ResilientWebSocket("ws://l.test/", [], { webSocket, ...QUICK });
+  await until(() => socket.readyState === 1, "open");
+  sockets[0]!.breaks();
+  await until(() => dials.length >= 13, "two looks");
+  assert.deepEqual(
+    dials.flatMap((offered, i) => (offered ? [] : [i])),
+    [6, 12],
+  );
+  assert.equal(socket.readyState, 1);
+  socket.close();
+});
+
 test("each dial asks for its own URL", async () => {
   const { dials, webSocket } = network("");
   let tickets = 0;

@@ -73,3 +73,14 @@ for (const failure of failures) {
     }
   }
 }
+
+test("when the sidecars are taken away, a page hears it long before its session's time is over", async () => {
+  const rig = rigs.get(true)!;
+  await page.evaluate((url) => void startRecording(url), rig.url);
+  await page.waitForFunction(() => recording.socket.readyState === 1);
+  rig.proxy.target = rig.app.port;
+  rig.proxy.cut();
+  await page.waitForFunction(() => recording.socket.readyState === 3);
+  assert.deepEqual(await page.evaluate(() => recording.losses), [["no_sidecar", 0]]);
+  rig.proxy.target = rig.sidecar.port;
+});
