@@ -4,7 +4,7 @@ import { after, before, test } from "node:test";
 import { WebSocket } from "ws";
 import { ResilientWebSocket } from "../../src/index.ts";
 import { Client, open } from "../rig/client.ts";
-import { echo, type Rig, startRig, until } from "../rig.ts";
+import { echo, type Rig, sleep, startRig, until } from "../rig.ts";
 
 let rig: Rig;
 before(async () => {
@@ -22,6 +22,7 @@ test("deliver resolves when the app has the message", async () => {
   const { client, app } = await pair();
   await client.socket.deliver("first");
   assert.deepEqual(app.received, ["first"]);
+  await client.has(1); // its echo, which a cut may take away
   await rig.proxy.down(true);
   rig.proxy.cut();
   await client.is("reconnecting");
@@ -29,7 +30,7 @@ test("deliver resolves when the app has the message", async () => {
   const second = client.socket.deliver("second").then(() => {
     delivered = true;
   });
-  await client.has(1);
+  await sleep(300); // longer than any wait between two dials
   assert.equal(delivered, false);
   await rig.proxy.down(false);
   await second;
