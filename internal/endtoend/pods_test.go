@@ -40,7 +40,7 @@ type fleet struct {
 	leases  *leases
 	app     http.Handler
 	pods    []*pod
-	at      string // where the next pod is reached over loopback; "": anywhere
+	at      string // where the next pod is reached: over loopback with its port; "": anywhere there
 }
 
 type pod struct {
@@ -136,7 +136,7 @@ func (f *fleet) add(change func(*proxy.Config)) *pod {
 func (f *fleet) pipes(p *pod, cfg *proxy.Config) net.Listener {
 	clients := newPipes()
 	p.app, p.dial = newPipes(), clients.dial
-	cfg.Advertise = fmt.Sprintf("127.0.0.1:%d", len(f.pods)+1)
+	cfg.Advertise = fmt.Sprintf("%s:%d", cmp.Or(f.at, "127.0.0.1"), len(f.pods)+1)
 	cfg.Upstream, cfg.DialApp = "http://app:80", p.app.dialApp
 	backend := &http.Server{Handler: f.app}
 	go backend.Serve(p.app)
