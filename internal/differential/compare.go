@@ -23,9 +23,10 @@ import (
 
 // Patience of a client.
 const (
-	answerWait = 3 * time.Second       // for an answer
-	quietWait  = 20 * time.Millisecond // for what nobody has asked for
-	longWait   = time.Second           // the same, once a difference was seen
+	answerWait = 3 * time.Second        // for an answer
+	soonWait   = 200 * time.Millisecond // for one that may not come
+	quietWait  = 20 * time.Millisecond  // for what nobody has asked for
+	longWait   = time.Second            // the same, once a difference was seen
 )
 
 // ours are the lines that the sidecar adds to a request.
@@ -135,6 +136,9 @@ func play(addr string, x exchange, quiet time.Duration) (outcome, error) {
 		wait := answerWait
 		if len(s.answers) == 0 && s.until == "" && !s.half {
 			wait = quiet
+		}
+		if s.soon {
+			wait = max(quiet, soonWait)
 		}
 		if o.closed = read(conn, &got, wait, func(b []byte) bool {
 			return len(s.answers) > 0 && whole(b[before:], s.answers) || s.until != "" && bytes.Contains(b[before:], []byte(s.until))
@@ -250,6 +254,9 @@ func compareServer(ctx context.Context, s server, seed uint64, n int, drivers []
 			return 0, 0, err
 		}
 		list := generated(seed, n)
+		if s.websocket {
+			list = append(list, generatedFrames(seed, n)...)
+		}
 		for _, x := range recorded() {
 			if (!x.websocket || s.websocket) && (!x.full || s.install == "") {
 				list = append(list, x)

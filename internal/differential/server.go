@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 	gorilla "github.com/gorilla/websocket"
 )
 
@@ -34,8 +36,8 @@ var scripts embed.FS
 // servers are all that there are, the quick ones first.
 func servers() []server {
 	const npm = "npm ci in internal/differential/js"
-	python := func(name, module, pkg string, ws bool) server {
-		return server{name, ws, pkg, process("/usr/bin/python3", "servers/"+name+".py")}
+	python := func(name, module, pkg string, sockets bool) server {
+		return server{name, sockets, pkg, process("/usr/bin/python3", "servers/"+name+".py")}
 	}
 	return append(goServers(),
 		server{"node", false, "nodejs", process("node", "servers/node.cjs")},
@@ -56,7 +58,7 @@ func servers() []server {
 
 // goServers run in this process.
 func goServers() []server {
-	echo := func(ws http.HandlerFunc) func(context.Context, string, int) (func(), error) {
+	echo := func(sockets http.HandlerFunc) func(context.Context, string, int) (func(), error) {
 		mux := http.NewServeMux()
 		mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
@@ -92,8 +94,8 @@ func goServers() []server {
 			_ = http.NewResponseController(w).Flush()
 			_, _ = io.Copy(io.Discard, r.Body)
 		})
-		if ws != nil {
-			mux.HandleFunc("/ws", ws)
+		if sockets != nil {
+			mux.HandleFunc("/ws", sockets)
 		}
 		return func(_ context.Context, _ string, port int) (func(), error) {
 			l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
@@ -130,6 +132,18 @@ func goServers() []server {
 			for {
 				kind, p, err := c.Read(r.Context())
 				if err != nil || c.Write(r.Context(), kind, p) != nil {
+					return
+				}
+			}
+		})},
+		{"gobwas", true, "", echo(func(w http.ResponseWriter, r *http.Request) {
+			c, _, _, err := ws.UpgradeHTTP(r, w)
+			if c != nil {
+				defer c.Close() // one that it refused, too
+			}
+			for err == nil {
+				p, op, err := wsutil.ReadClientData(c)
+				if err != nil || wsutil.WriteServerMessage(c, op, p) != nil {
 					return
 				}
 			}

@@ -20,6 +20,7 @@ type step struct {
 	send    string
 	answers []string
 	until   string // or until these bytes
+	soon    bool   // or not for long, since there may be none
 	half    bool   // then the client sends no more
 
 	switched bool // only where the answer before was a 101
