@@ -89,8 +89,8 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 // rejoin is reattach for a client without wsr.v1, whom nothing can be told but
 // by HTTP.
 func (q *request) rejoin(c *sessionDriver) {
-	if c.resumesTooOften() {
-		q.later("the session was resumed too often", event.RefusedResume)
+	if !c.mayResume(false) {
+		q.tooOften()
 		return
 	}
 	switch reason, _ := q.authorizeResume(q.r.Context()); reason {
@@ -105,6 +105,10 @@ func (q *request) rejoin(c *sessionDriver) {
 	protocol := c.subprotocol()
 	if protocol != "" && !slices.Contains(q.offer.App, protocol) {
 		q.refuse(&upgrade.Refusal{Status: http.StatusBadRequest, Reason: "the session has another subprotocol", Label: event.RefusedProtocols})
+		return
+	}
+	if !c.mayResume(true) {
+		q.tooOften()
 		return
 	}
 	extensions, compressed := q.extensions(c.deflate)
@@ -130,18 +134,33 @@ func (c *sessionDriver) subprotocol() string {
 	return ""
 }
 
-func (c *sessionDriver) resumesTooOften() bool {
+func (q *request) tooOften() {
+	q.later("the session was resumed too often", event.RefusedResume)
+}
+
+// mayResume reports whether the session may be resumed once more, and counts that:
+// before the handshake is answered, after which nothing can be told.
+func (c *sessionDriver) mayResume(count bool) bool {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
-	return ok && !c.over && m.ResumesTooOften(now)
+	if !ok || c.over {
+		return true // it begins anew
+	}
+	if m.ResumesTooOften(now) {
+		return false
+	}
+	if count {
+		m.CountResume(now)
+	}
+	return true
 }
 
 func (c *sessionDriver) attachEcho(conn net.Conn, compressed bool) bool {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
-	if !ok || c.over || m.ResumesTooOften(now) {
+	if !ok || c.over {
 		return false
 	}
 	if m.Attached() {
@@ -151,7 +170,6 @@ func (c *sessionDriver) attachEcho(conn net.Conn, compressed bool) bool {
 	if c.over || m.AttachEcho(now, compressed) != 0 {
 		return false
 	}
-	m.CountResume(now)
 	c.authorizedLocked(now)
 	c.join(now, conn)
 	return true
