@@ -22,6 +22,10 @@ var nextRelease = proc.Binary{
 }
 
 func TestMain(m *testing.M) {
+	if address := os.Getenv(appAddress); address != "" {
+		fmt.Fprintln(os.Stderr, appRole(address))
+		os.Exit(1)
+	}
 	proxytest.Parallel(8)
 	code := m.Run()
 	binary.Remove()
