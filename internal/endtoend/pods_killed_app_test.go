@@ -118,6 +118,40 @@ func TestAppProcessIsKilled(t *testing.T) {
 	}
 }
 
+// An app's process dies while its pod drains: all move, to the other pod's app.
+func TestAppProcessIsKilledInDrain(t *testing.T) {
+	t.Parallel()
+	addresses, err := proc.FreeAddrs(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := startApp(t, addresses[0])
+	startApp(t, addresses[1])
+	f := newFleet(t, http.NotFoundHandler(), false)
+	for _, a := range addresses {
+		f.add(func(c *proxy.Config) {
+			c.Upstream, c.AppRetry, c.Snapshots = "http://"+a, retry, loginGuide(t)
+		})
+	}
+	one, two, away := f.logIn(0, user(1)), f.logIn(0, user(2)), f.logIn(0, user(3))
+	away.move(-1)
+	go f.pods[0].Drain(t.Context(), schedule)
+	soon(t, "it drains", f.pods[0].Draining)
+	for _, v := range []*podClient{one, two} {
+		v.to.Store(1)
+	}
+	app.Kill()
+	one.say("held")
+	for _, v := range []*podClient{one, two} {
+		v.event(client.EventAdopted, "app_restarted")
+		v.hear("hello")
+	}
+	one.hear("held")
+	away.to.Store(1)
+	away.event(client.EventAdopted, "app_restarted")
+	away.hear("hello")
+}
+
 // The app ends one socket by a reset, and lives. It meant that one.
 func TestTakenPlaceByReset(t *testing.T) {
 	t.Parallel()
