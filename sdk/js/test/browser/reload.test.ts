@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Sidecar, until } from "../rig.ts";
 import { Place } from "./place.ts";
+import type { PageOptions } from "./record.ts";
 import { type Stage, stage, type Tab } from "./stage.ts";
 
 const PERSIST = { keptAs: "chat" };
@@ -158,14 +159,14 @@ test("two tabs with one name have a session each, and go on with their own", () 
   }));
 
 /** Opens the socket and waits for `reset`; returns what that said. */
-async function reset({ page }: Tab, url: string): Promise<object> {
+async function reset({ page }: Tab, url: string, options: PageOptions = {}): Promise<object> {
   return page.evaluate(
     ([u, o]) =>
       new Promise<object>((resolve) => {
         const { socket } = startRecording(u, o);
         socket.onreset = ({ reason, unacknowledged }) => resolve({ reason, unacknowledged });
       }),
-    [url, PERSIST] as const,
+    [url, { ...PERSIST, ...options }] as const,
   );
 }
 
@@ -202,7 +203,8 @@ test("a page without a network tells as soon as the session must have expired", 
   stage(SHORT, async (s) => {
     const page = await cutOff(s);
     await reload(page);
-    assert.deepEqual(await reset(page, s.rig.url), { reason: "expired", unacknowledged: LEFT });
+    const patient = { retryInitialConnect: true }; // the new session is dialled before the network is back
+    assert.deepEqual(await reset(page, s.rig.url, patient), { reason: "expired", unacknowledged: LEFT });
     await s.rig.proxy.down(false);
     await beginsAnew(s, page);
   }));
