@@ -12,7 +12,7 @@ RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|
 
 # Tests of processes, in which the race detector would find nothing, and of a flood
 # that it makes too slow. They run once.
-ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions
+ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos hostile realapps differential docs ci sdk test-sdk test-browser test-nginx test-goroutine image sbom e2e-kube

@@ -194,7 +194,7 @@ func (t *epollConn) look() {
 			t.read()
 		}
 	case readFailed:
-		t.gone(true)
+		t.readLast()
 	case readDiscards:
 		t.discard()
 	}
@@ -315,6 +315,22 @@ func (t *epollConn) read() {
 	default:
 		t.in.fill(n)
 		t.in.feed(t.sink)
+	}
+}
+
+// readLast reads what the peer had said before a write failed, unless that has to
+// wait for the owner, and tells the end then. The peer's own end is behind it.
+func (t *epollConn) readLast() {
+	for !t.ended && t.state.Load() == readFailed && !t.paused.Load() {
+		n, _ := readSocket(t.fd, t.in.space())
+		if n == 0 {
+			break
+		}
+		t.in.fill(n)
+		t.in.feed(t.sink)
+	}
+	if t.state.Load() == readFailed {
+		t.gone(true)
 	}
 }
 

@@ -29,7 +29,7 @@ type reader struct {
 // States of a reader. It starts open.
 const (
 	readOpen     int32 = iota
-	readFailed         // a write failed: tell Gone, whatever there is to read
+	readFailed         // a write failed: tell Gone, behind what there is to read
 	readDiscards       // Finish: read to the end, feed nothing
 	readClosed         // Abort
 )
@@ -60,8 +60,10 @@ func (r *reader) loop(early []byte, read func() error) {
 			r.gone(!errors.Is(err, io.EOF))
 			return
 		case readFailed:
-			r.gone(true)
-			return
+			if r.readLast(err, read) {
+				return
+			}
+			continue
 		case readDiscards:
 			if r.in.drop(); err == nil || r.lingers(err) {
 				continue
@@ -71,6 +73,31 @@ func (r *reader) loop(early []byte, read func() error) {
 		return
 	}
 }
+
+// readLast reads what the peer had said before a write failed, unless that has to
+// wait for the owner, and tells the end then. The peer's own end is behind it; err
+// is that of the read that has just returned. It reports whether it told, since the
+// owner may have finished before.
+func (r *reader) readLast(err error, read func() error) (told bool) {
+	for err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		r.in.feed(r.sink)
+		if r.state.Load() != readFailed || r.paused.Load() {
+			break
+		}
+		_ = r.conn.SetReadDeadline(time.Now().Add(lastRead))
+		if err = read(); errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+	}
+	if r.state.Load() != readFailed {
+		return false
+	}
+	r.gone(true)
+	return true
+}
+
+// lastRead is how long a read may take of what has come already.
+const lastRead = 100 * time.Millisecond
 
 // gone is the loop's last call. The sink decides when the socket is closed,
 // since it may still want to write.
