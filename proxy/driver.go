@@ -223,17 +223,22 @@ func (c *sessionDriver) tick() {
 	c.reportLink()
 }
 
-// askTransport lets the kernel have its say before a heartbeat counts as missed.
+// askTransport lets the kernel have its say before a heartbeat counts as missed,
+// and about the host of a plain client in any case: its heartbeats may be
+// another sidecar's.
 func (c *sessionDriver) askTransport(now time.Time) {
 	link := c.m.Link()
-	if c.client == nil || !link.Unanswered(now) {
+	unanswered := link.Unanswered(now)
+	if c.client == nil || !c.plain && !unanswered {
 		return
 	}
 	p, ok := c.client.t.Progress()
 	if !ok {
 		return
 	}
-	link.Sent(now, p.Acked, p.Quiet, p.Lacking)
+	if unanswered {
+		link.Sent(now, p.Acked, p.Quiet, p.Lacking)
+	}
 	if c.plain && p.HostGone() {
 		c.m.ClientGone(now, true)
 	}

@@ -15,17 +15,16 @@ import (
 
 // plainStage is a driver of a Plain without sockets.
 type plainStage struct {
-	t            *testing.T
-	p            *Plain
-	now          time.Time
-	app, client  []byte // what was written there
-	out          Output
-	ended        Ending
-	blind        int
-	clientTakes  int
-	shutA, shutC bool
-	appUnread    []byte
-	final        []byte
+	t           *testing.T
+	p           *Plain
+	now         time.Time
+	app, client []byte // what was written there
+	out         Output
+	ended       Ending
+	blind       int
+	clientTakes int
+	shutC       bool
+	final       []byte
 }
 
 func newPlainStage(t *testing.T, change func(*Config)) *plainStage {
@@ -54,7 +53,7 @@ func (st *plainStage) settle() {
 		if st.out.Blind {
 			st.blind++
 		}
-		st.shutA, st.shutC = st.shutA || st.out.ShutApp, st.shutC || st.out.ShutClient
+		st.shutC = st.shutC || st.out.ShutClient
 		st.ended = st.out.Ended
 		if st.ended != 0 {
 			st.final = bytes.Clone(st.out.FinalToClient)

@@ -35,3 +35,21 @@ func TestLinger(t *testing.T) {
 		t.Error("a socket that cannot tell is waited for")
 	}
 }
+
+// A host is gone when it has not answered often and for long. A program that does
+// not read leaves its TCP answering.
+func TestHostGone(t *testing.T) {
+	for _, c := range []struct {
+		p    Progress
+		gone bool
+	}{
+		{Progress{Lacking: true, Quiet: time.Hour}, false}, // a closed window whose probes are answered now and then
+		{Progress{Lacking: true, Quiet: hostGoneAfter, Unanswered: hostGone - 1}, false},
+		{Progress{Lacking: true, Quiet: hostGoneAfter - 1, Unanswered: 9}, false},
+		{Progress{Lacking: true, Quiet: hostGoneAfter, Unanswered: hostGone}, true},
+	} {
+		if got := c.p.HostGone(); got != c.gone {
+			t.Errorf("%+v: gone %v", c.p, got)
+		}
+	}
+}
