@@ -68,6 +68,7 @@ func (r *resume) now() *admission.Facts {
 	if f.Token != nil {
 		f.Here, f.Lease = r.s.sessions.has(r.session), r.s.lease(f.Token.Owner)
 		f.Unread = f.Token.Version > r.s.tokenVersion()
+		f.NoneNewer = r.s.noneNewer()
 	}
 	f.HandingOver = r.found != nil && r.found.isHandingOver()
 	f.Renewing = r.found != nil && r.found.isRenewing()

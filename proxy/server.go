@@ -134,6 +134,9 @@ type Peers interface {
 	// Write returns the version of a format that is written now: the newest of
 	// own that all that live read.
 	Write(format string, own formats.Range) uint8
+	// NoneNewer returns for how long no sidecar that lives has read a newer version
+	// of a format than this one does; 0: one may.
+	NoneNewer(format string) time.Duration
 }
 
 // What formats are called where sidecars say what they read.
@@ -160,6 +163,7 @@ type Server struct {
 	observer    event.Observer // nil: none
 	log         *slog.Logger
 	pool        *seqwindow.Pool
+	began       time.Time
 
 	timers        timers
 	sockets       transport.Sockets
@@ -198,7 +202,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("proxy: Config.Tokens is nil: tokens could not be sealed")
 	}
 	cfg.setDefaults()
-	s := &Server{cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger}
+	s := &Server{cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger, began: time.Now()}
 	up.Dialer, up.PortsShort = s.appSockets.watch(httpguard.SpareDescriptors(up.Dialer, s.descriptorsShort)), s.portsShort
 	s.life, s.die = context.WithCancel(context.Background())
 	if cfg.Peers != nil {
@@ -365,6 +369,17 @@ func (s *Server) tokenVersion() uint8 {
 		return wire.TokenVersions().Newest
 	}
 	return s.cfg.Peers.Write(TokenFormat, wire.TokenVersions())
+}
+
+// noneNewer returns for how long nobody has read newer formats. Without other
+// sidecars that share the journal, it is as long as this one has been here: what
+// is in it, nobody else can read.
+func (s *Server) noneNewer() admission.NoneNewer {
+	if s.cfg.Peers == nil {
+		alone := time.Since(s.began)
+		return admission.NoneNewer{Tokens: alone, Records: alone}
+	}
+	return admission.NoneNewer{Tokens: s.cfg.Peers.NoneNewer(TokenFormat), Records: s.cfg.Peers.NoneNewer(RecordFormat)}
 }
 
 // newToken seals the token for a session's next resume.
