@@ -171,7 +171,7 @@ func (q *request) handshake() upgrade.Offer {
 // what is left to be delivered.
 func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade.AppConn, hs upgrade.Offer) {
 	s := r.s
-	c := &sessionDriver{srv: s, id: r.session, born: monotime.At(r.began)}
+	c := &sessionDriver{srv: s, id: r.session, born: monotime.At(r.began), subject: s.subject(r.r, state.Epoch)}
 	var header http.Header
 	var early []byte
 	if app != nil {

@@ -50,6 +50,7 @@ type sessionDriver struct {
 	journal journal
 	deflate *upgrade.DeflateParams // what the app's socket negotiated
 	born    monotime.Time
+	subject *event.Subject // of reports
 
 	legs  [2]leg             // the first client and app, inline: a session is one allocation
 	saved *savedHandshake    // nil: the session has one app socket only

@@ -28,6 +28,7 @@ func (s *Server) passthroughConfig() passthrough.Config {
 		Upgrades:  s.cfg.Upgrades,
 		Elsewhere: s.wantsSession,
 		Admit:     s.admitPlain,
+		Subject:   s.plainSubject,
 		Joined:    s.joinPlain,
 		Dialled: func(as event.AppAnswer, took time.Duration) {
 			s.observe(event.Event{Kind: event.Dialled, Answer: as, Took: took})
@@ -101,7 +102,7 @@ func answered() error { return nil }
 // joinPlain joins a client that did not negotiate wsr.v1 with the app, which has
 // accepted its handshake.
 func (s *Server) joinPlain(sw passthrough.Switched) {
-	c := &sessionDriver{srv: s, plain: true, born: monotime.At(sw.Began)}
+	c := &sessionDriver{srv: s, plain: true, born: monotime.At(sw.Began), subject: sw.Subject}
 	// It counts before its client hears that it is there.
 	if !s.limit.add(c, clientOf(sw.Client.RemoteAddr().String()), false) || sw.Answer() != nil {
 		s.limit.remove(c)

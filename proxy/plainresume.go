@@ -69,7 +69,7 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 		return
 	}
 	now := time.Now()
-	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate}
+	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, firstEpoch)}
 	m := session.New(&s.echo, now, session.Start{
 		ID: id, Subprotocol: app.Subprotocol, Extensions: extensions, Deflate: app.Deflate != nil, Echo: true,
 	})

@@ -55,6 +55,7 @@ func (q *request) resume() {
 	if err == nil && (t.Newer() || t.Binding == binding(q.r, q.scheme, q.s.cfg.Bind)) {
 		r.facts.Token, q.session = t, t.Session
 		r.facts.Position.Epoch = t.Epoch
+		q.subject = q.s.subject(q.r, t.Epoch)
 	}
 	defer r.endSearch()
 	for r.perform(q.s.admission.Next(r.now())) {
@@ -135,7 +136,7 @@ func (r *resume) forward(owner string) bool {
 	r.endSearch()
 	began := time.Now()
 	result := r.s.peers.Forward(r.w, r.r, r.scheme, owner)
-	r.s.observe(event.Event{Kind: event.Forwarded, Session: r.session, Forward: result, Took: time.Since(began)})
+	r.observe(event.Event{Kind: event.Forwarded, Forward: result, Took: time.Since(began)})
 	switch result {
 	case peer.NotOwner:
 		r.facts.Answered(owner, admission.NotOwner)

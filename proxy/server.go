@@ -122,6 +122,9 @@ type Config struct {
 	// Driver says how sockets are read; empty: transport.DriverAuto.
 	Driver transport.Driver
 
+	// LogClient is how much of a client's address is told in logs and reports.
+	LogClient event.ClientDetail
+
 	Observer event.Observer // nil: none
 	Logger   *slog.Logger   // nil: none
 }

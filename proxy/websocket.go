@@ -43,7 +43,7 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, &upgrade.Refusal{Status: http.StatusBadRequest, Reason: "the wsr entries of Sec-WebSocket-Protocol are malformed", Label: event.RefusedOffer})
 		return
 	}
-	q := &request{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme}
+	q := &request{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme, subject: s.subject(r, 0)}
 	if offer.Resume == nil && s.drainState.refusing() {
 		q.later("this pod is about to stop", event.RefusedDraining)
 		return
@@ -75,7 +75,10 @@ func (s *Server) refuse(w http.ResponseWriter, ref *upgrade.Refusal) {
 	ref.Write(w)
 }
 
-func (q *request) refuse(ref *upgrade.Refusal) { q.s.refuse(q.w, ref) }
+func (q *request) refuse(ref *upgrade.Refusal) {
+	q.observe(event.Event{Kind: event.Refused, Refusal: ref.Label})
+	ref.Write(q.w)
+}
 
 // later refuses a client that may have more luck in a moment, or elsewhere.
 func (q *request) later(reason string, label event.Refusal) {
@@ -100,6 +103,7 @@ type request struct {
 
 	session   wire.SessionID // that a valid token names
 	forwarded bool           // by another sidecar; otherwise the client came itself
+	subject   *event.Subject // of reports
 }
 
 // dialApp makes the handshake with the app. When the app refuses, the client
@@ -129,11 +133,11 @@ func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 	var ue *upgrade.AppError
 	switch {
 	case errors.As(err, &ue):
-		q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
+		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
 		q.s.log.Warn("app handshake failed", "error", err)
-		return nil, appRefusal{answer: func() { q.s.refuse(q.w, ue.Refusal()) }}
+		return nil, appRefusal{answer: func() { q.refuse(ue.Refusal()) }}
 	case resp != nil:
-		q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
+		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
 		return nil, appRefusal{
 			status: resp.StatusCode,
 			answer: func() {
@@ -144,7 +148,7 @@ func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 			discard: func() { resp.Body.Close() },
 		}
 	}
-	q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppOK, Took: took})
+	q.observe(event.Event{Kind: event.Dialled, Answer: event.AppOK, Took: took})
 	return app, appRefusal{}
 }
 
@@ -152,7 +156,7 @@ func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 func (q *request) accept(protocol, extensions string, header http.Header) (net.Conn, error) {
 	conn, err := upgrade.Answer(q.w, q.req.AppendSwitch(nil, protocol, extensions, header))
 	if errors.Is(err, upgrade.ErrEarly) {
-		q.s.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly})
+		q.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly})
 	}
 	return conn, err
 }
@@ -179,7 +183,7 @@ func (q *request) plain() {
 		app.Conn.Close()
 		return
 	}
-	s.joinPlain(passthrough.Switched{Answer: answered, Client: conn, App: app.Conn, Early: app.Early, Began: q.began})
+	s.joinPlain(passthrough.Switched{Answer: answered, Client: conn, App: app.Conn, Early: app.Early, Began: q.began, Subject: q.subject})
 }
 
 // start begins to read both legs.
@@ -221,7 +225,7 @@ func (q *request) fresh() {
 	}
 	now := time.Now()
 	id := newSessionID()
-	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate}
+	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, firstEpoch)}
 	start := q.start(id)
 	start.Subprotocol, start.Extensions, start.Deflate = app.Subprotocol, extensions, app.Deflate != nil
 	c.keepHandshake(q, hs, start)
@@ -270,7 +274,7 @@ func (q *request) laterForPages(reason string, label event.Refusal) {
 	if err != nil {
 		return
 	}
-	q.s.observe(event.Event{Kind: event.Refused, Refusal: label})
+	q.observe(event.Event{Kind: event.Refused, Refusal: label})
 	q.writeFinal(conn, frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpClose}, wire.AppendClosePayload(nil, wire.CodeTryLater, reason)))
 }
 
@@ -303,7 +307,7 @@ func (q *request) resetRefused(status int) {
 }
 
 func (q *request) writeLast(conn net.Conn, reason wire.ResetReason, msg []byte) {
-	q.s.observe(event.Event{Kind: event.Resumed, Session: q.session, Resume: event.ResumeReset, Reset: reason, Took: time.Since(q.began)})
+	q.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeReset, Reset: reason, Took: time.Since(q.began)})
 	b := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg)
 	b = frame.Append(b, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
 	q.writeFinal(conn, b)

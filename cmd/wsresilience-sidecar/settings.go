@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/drain"
@@ -44,6 +45,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 		PersistAfter: c.PersistAfter, HandOverQuiet: c.HandoverQuiet, HandOverPatience: drain.Patience(c.DrainTime()),
 		Heartbeat:      heartbeat.Config{Base: c.HeartbeatBase, Min: c.HeartbeatMin, Max: c.HeartbeatMax, Misses: c.HeartbeatMisses},
 		PlainHeartbeat: plainHeartbeats[c.PlainHeartbeat],
+		LogClient:      clientDetails[c.LogClient],
 		Observer:       s.metrics, Logger: s.log,
 	}
 	if s.leases != nil {
@@ -57,6 +59,13 @@ var plainHeartbeats = map[config.PlainHeartbeat]session.PlainHeartbeat{
 	config.PlainHeartbeatMeasure: session.PlainMeasure,
 	config.PlainHeartbeatEnforce: session.PlainEnforce,
 	config.PlainHeartbeatOff:     session.PlainOff,
+}
+
+// clientDetails are the values of WSR_LOG_CLIENT.
+var clientDetails = map[config.LogClient]event.ClientDetail{
+	config.LogAddress: event.TellAddress,
+	config.LogPrefix:  event.TellPrefix,
+	config.LogNothing: event.TellNothing,
 }
 
 // snapshotPolicy returns what the settings say of snapshots; its error is one of

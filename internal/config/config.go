@@ -99,6 +99,8 @@ type Config struct {
 	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`
 	LogFormat LogFormat  `env:"WSR_LOG_FORMAT" unset:"json, on a terminal text" oneof:"json,text" doc:"Form of the log on standard error."`
 
+	LogClient LogClient `env:"WSR_LOG_CLIENT" envDefault:"prefix" oneof:"address,prefix,none" doc:"How much of a client's address logs and the admin port tell. prefix: its network, the first 24 bits of IPv4 or 48 of IPv6, which is a site or a provider and no person. A client that comes by a proxy with a private address is whom that names last in X-Forwarded-For."`
+
 	Driver string `env:"WSR_TEST_DRIVER" envDefault:"auto" oneof:"auto,epoll,goroutine" doc:"A debugging aid, to tell a mistake of one driver from others: how the sockets of sessions are read, on few event loops (epoll, on Linux and without TLS) or each on a goroutine of its own. auto: epoll where it can be."`
 
 	warnings []string
@@ -164,6 +166,16 @@ type LogFormat string
 const (
 	LogJSON LogFormat = "json"
 	LogText LogFormat = "text"
+)
+
+// LogClient says how much of a client's address is told.
+type LogClient string
+
+// The values of LogClient.
+const (
+	LogAddress LogClient = "address"
+	LogPrefix  LogClient = "prefix"
+	LogNothing LogClient = "none"
 )
 
 // Load reads the settings from environ, which has the form of os.Environ, and

@@ -63,6 +63,7 @@ type exchange struct {
 	key       string // of the handshake
 	last      bool   // the client says that no other request follows
 	began     time.Time
+	subject   *event.Subject // of a handshake
 }
 
 // A verdict is what becomes of a connection when an answer has ended.
@@ -304,6 +305,9 @@ func (c *client) request(first bool) error {
 	}
 	if websocket {
 		x.key = handshakeKey(r)
+		if c.h.cfg.Subject != nil {
+			x.subject = c.h.cfg.Subject(r, c.conn.RemoteAddr())
+		}
 		c.handshake(true)
 	}
 	if err := c.dial(&x); err != nil {

@@ -65,6 +65,8 @@ type Config struct {
 	// Admit says why a plain WebSocket is not taken now, with header lines for
 	// that answer, or nil. nil: all are taken.
 	Admit func(client net.Addr) (*upgrade.Refusal, []string)
+	// Subject is who reports of a plain WebSocket will be about. nil: nobody.
+	Subject func(r *http1.Request, client net.Addr) *event.Subject
 	// Joined takes over a plain WebSocket whose handshake is done.
 	Joined func(Switched)
 	// Handshake hears of the beginning and the end of each plain handshake.
@@ -86,6 +88,7 @@ type Switched struct {
 	Client, App net.Conn
 	Early       []byte // of the app, behind its 101
 	Began       time.Time
+	Subject     *event.Subject // of a WebSocket
 }
 
 // A Handler forwards what comes on a Listener. It is safe for concurrent use.
