@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"net"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -72,32 +71,6 @@ type sessionDriver struct {
 	ended      chan struct{} // closed at the end, if somebody waits for it
 	stalls     uint32        // of this process, at the last step
 	asked      monotime.Time // when the client was last asked to move; 0: never
-}
-
-// A leg is one socket of a driver, and the sink of its transport. A leg that
-// the driver has let go of is deaf.
-type leg struct {
-	c   *sessionDriver
-	t   transport.Conn
-	own transport.Memory // of t, if it is of the usual kind
-}
-
-// newLeg makes a leg; the caller puts it into the driver and starts it.
-func (c *sessionDriver) newLeg(conn net.Conn) *leg {
-	l := c.unusedLeg()
-	l.c = c
-	l.t = c.srv.sockets.Open(conn, l, &c.place, &l.own)
-	return l
-}
-
-// unusedLeg returns one that was never used.
-func (c *sessionDriver) unusedLeg() *leg {
-	for i := range c.legs {
-		if l := &c.legs[i]; l.c == nil {
-			return l
-		}
-	}
-	return new(leg)
 }
 
 // enter begins a step: it takes the lock. The returned time is the step's.
@@ -270,10 +243,10 @@ func (c *sessionDriver) settle(now time.Time) {
 	for {
 		c.m.Output(now, o)
 		if len(o.ToApp) > 0 {
-			c.m.AppWrote(now, c.app.write(o.ToApp))
+			c.m.AppWrote(now, c.app.write(o.ToApp, c.plain))
 		}
 		if len(o.ToClient) > 0 {
-			c.m.ClientWrote(c.client.write(o.ToClient))
+			c.m.ClientWrote(c.client.write(o.ToClient, c.plain))
 		}
 		if o.Idle() {
 			c.client.pause(o.PauseClient)
@@ -333,36 +306,6 @@ func (c *sessionDriver) reportTooBig() {
 		c.srv.log.Warn("the app sent a message above WSR_MAX_MESSAGE: its session ends with 1009",
 			"session", c.id.String(), "limit", c.srv.cfg.MaxMessage)
 	}
-}
-
-func (l *leg) write(parts [][]byte) int {
-	if l == nil {
-		return size(parts) // nobody is there to hear it
-	}
-	return l.t.Write(parts)
-}
-
-func size(parts [][]byte) (n int) {
-	for _, p := range parts {
-		n += len(p)
-	}
-	return n
-}
-
-func (l *leg) pause(on bool) {
-	if l != nil {
-		l.t.Pause(on)
-	}
-}
-
-// close says farewell as far as that goes without waiting. What the peer
-// would see cut in a frame's middle it rather sees reset.
-func (l *leg) close(farewell []byte) {
-	if len(farewell) > 0 && l.t.Write([][]byte{farewell}) < len(farewell) {
-		l.t.Abort()
-		return
-	}
-	l.t.Finish()
 }
 
 // arm makes sure that the timer fires no later than deadline. It is left
