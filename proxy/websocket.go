@@ -128,7 +128,7 @@ type appRefusal struct {
 func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 	hs.Scheme = q.scheme
 	began := time.Now()
-	app, resp, err := q.s.dialApp(q.r.Context(), q.r, hs) //nolint:bodyclose // the caller closes it by answer or discard
+	app, refusal, err := q.s.dialApp(q.r.Context(), q.r, hs)
 	took := time.Since(began)
 	var ue *upgrade.AppError
 	switch {
@@ -136,16 +136,16 @@ func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
 		q.s.log.Warn("app handshake failed", "error", err)
 		return nil, appRefusal{answer: func() { q.refuse(ue.Refusal()) }}
-	case resp != nil:
+	case refusal != nil:
 		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
 		return nil, appRefusal{
-			status: resp.StatusCode,
+			status: refusal.Status,
 			answer: func() {
-				if err := upgrade.PassRefusal(q.w, resp); err != nil {
+				if err := refusal.Pass(q.s.life, q.w); err != nil {
 					q.s.log.Debug("app's refusal was cut short", "error", err)
 				}
 			},
-			discard: func() { resp.Body.Close() },
+			discard: refusal.Close,
 		}
 	}
 	q.observe(event.Event{Kind: event.Dialled, Answer: event.AppOK, Took: took})
