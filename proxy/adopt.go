@@ -171,7 +171,7 @@ func (q *request) handshake() upgrade.Offer {
 // what is left to be delivered.
 func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade.AppConn, hs upgrade.Offer) {
 	s := r.s
-	c := &sessionDriver{srv: s, id: r.session, born: monotime.At(r.began), subject: s.subject(r.r, state.Epoch)}
+	c := &sessionDriver{srv: s, id: r.session, born: monotime.At(r.began), subject: s.subject(r.r, r.client, state.Epoch)}
 	var header http.Header
 	var early []byte
 	if app != nil {
@@ -205,7 +205,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 		}
 	}
 	// Without a connection the session is ours all the same, and waits.
-	s.limit.add(c, clientOf(r.r.RemoteAddr), true)
+	s.limit.add(c, r.client, true)
 	if !s.sessions.add(c) {
 		c.kill()
 		return

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/clientaddr"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 )
 
@@ -28,7 +29,7 @@ func maxHandshakes(budget int64) int32 {
 }
 
 // A sessionLimit counts sessions, plain connections among them, in all and by the
-// address of their client. It is safe for concurrent use. Whoever holds a
+// address of their client, of IPv6 by its network. It is safe for concurrent use. Whoever holds a
 // session's lock may call it.
 type sessionLimit struct {
 	all, perClient int // 0: any number
@@ -47,7 +48,7 @@ func (l *sessionLimit) full(client netip.Addr) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.fullLocked(client)
+	return l.fullLocked(clientaddr.Network(client))
 }
 
 func (l *sessionLimit) fullLocked(client netip.Addr) bool {
@@ -60,6 +61,7 @@ func (l *sessionLimit) add(c *sessionDriver, client netip.Addr, lived bool) bool
 	if l.off() {
 		return true
 	}
+	client = clientaddr.Network(client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !lived && l.fullLocked(client) {
@@ -92,32 +94,16 @@ func (l *sessionLimit) remove(c *sessionDriver) {
 	}
 }
 
-// clientOf is who a connection counts for: its address, of which a client with
-// IPv6 has a network of 64 bits.
-func clientOf(remote string) netip.Addr {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
-	}
-	a := at.Addr().Unmap().WithZone("")
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return a
-}
-
 // refusesNew says why nothing new is begun for a client now, or nil: those that
 // are there come first.
-func (s *Server) refusesNew(remote string) *upgrade.Refusal {
+func (s *Server) refusesNew(client netip.Addr) *upgrade.Refusal {
 	switch {
 	case s.session.Scarce():
 		s.evictSoon()
 		return &upgrade.Refusal{Status: 503, Reason: "out of session memory", Label: event.RefusedMemory}
 	case s.handshakes.Load() > maxHandshakes(s.pool.Budget()):
 		return &upgrade.Refusal{Status: 503, Reason: "too many handshakes are under way", Label: event.RefusedHandshakes}
-	case s.limit.full(clientOf(remote)):
+	case s.limit.full(client):
 		return &upgrade.Refusal{Status: 503, Reason: "too many sessions", Label: event.RefusedSessions}
 	}
 	return nil

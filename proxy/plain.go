@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"math/rand/v2"
-	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -28,6 +28,7 @@ func (s *Server) passthroughConfig() passthrough.Config {
 		Upgrades:  s.cfg.Upgrades,
 		Elsewhere: s.wantsSession,
 		Admit:     s.admitPlain,
+		From:      s.plainClient,
 		Subject:   s.plainSubject,
 		Joined:    s.joinPlain,
 		Dialled: func(as event.AppAnswer, took time.Duration) {
@@ -83,8 +84,8 @@ func offersOurs(list []byte) (ours bool) {
 }
 
 // admitPlain says why a plain WebSocket is not taken now, or nil.
-func (s *Server) admitPlain(client net.Addr) (*upgrade.Refusal, []string) {
-	f := s.refusesNew(client.String())
+func (s *Server) admitPlain(client netip.Addr) (*upgrade.Refusal, []string) {
+	f := s.refusesNew(client)
 	if s.drainState.refusing() {
 		f = &upgrade.Refusal{Status: http.StatusServiceUnavailable, Reason: "this pod is about to stop", Label: event.RefusedDraining}
 	}
@@ -104,7 +105,7 @@ func answered() error { return nil }
 func (s *Server) joinPlain(sw passthrough.Switched) {
 	c := &sessionDriver{srv: s, plain: true, born: monotime.At(sw.Began), subject: sw.Subject}
 	// It counts before its client hears that it is there.
-	if !s.limit.add(c, clientOf(sw.Client.RemoteAddr().String()), false) || sw.Answer() != nil {
+	if !s.limit.add(c, sw.From, false) || sw.Answer() != nil {
 		s.limit.remove(c)
 		sw.Client.Close()
 		sw.App.Close()

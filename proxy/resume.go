@@ -55,7 +55,7 @@ func (q *request) resume() {
 	if err == nil && (t.Newer() || t.Binding == binding(q.r, q.scheme, q.s.cfg.Bind)) {
 		r.facts.Token, q.session = t, t.Session
 		r.facts.Position.Epoch = t.Epoch
-		q.subject = q.s.subject(q.r, t.Epoch)
+		q.subject = q.s.subject(q.r, q.client, t.Epoch)
 	}
 	defer r.endSearch()
 	for r.perform(q.s.admission.Next(r.now())) {

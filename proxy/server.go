@@ -23,6 +23,7 @@ import (
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/admission"
 	"github.com/wsresilience/wsresilience/internal/backoff"
+	"github.com/wsresilience/wsresilience/internal/clientaddr"
 	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
@@ -124,6 +125,8 @@ type Config struct {
 
 	// LogClient is how much of a client's address is told in logs and reports.
 	LogClient event.ClientDetail
+	// TrustedProxies may say at which address a client is.
+	TrustedProxies clientaddr.Proxies
 
 	Observer event.Observer // nil: none
 	Logger   *slog.Logger   // nil: none

@@ -1,39 +1,48 @@
 package proxy
 
 import (
+	"bufio"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/clientaddr"
+	"github.com/wsresilience/wsresilience/internal/http1"
 )
 
-func TestClientAddress(t *testing.T) {
-	for _, c := range []struct {
-		remote    string
-		forwarded []string
-		want      string
-	}{
-		{"203.0.113.7:80", nil, "203.0.113.7"},
-		{"203.0.113.7:80", []string{"198.51.100.1"}, "203.0.113.7"}, // anybody can say that
-		{"10.1.2.3:80", nil, "10.1.2.3"},
-		{"10.1.2.3:80", []string{"198.51.100.1"}, "198.51.100.1"},
-		{"10.1.2.3:80", []string{"192.0.2.1, 198.51.100.1"}, "198.51.100.1"}, // the first is the client's own word
-		{"10.1.2.3:80", []string{"192.0.2.1", "198.51.100.1"}, "198.51.100.1"},
-		{"127.0.0.6:80", []string{"198.51.100.1:4711"}, "198.51.100.1"},
-		{"[fd00::1]:80", []string{"2001:db8::7"}, "2001:db8::7"},
-		{"[fd00::1]:80", []string{"[2001:db8::7]"}, "2001:db8::7"},
-		{"[fd00::1]:80", []string{"[2001:db8::7]:4711"}, "2001:db8::7"},
-		{"[::ffff:100.64.0.1]:80", []string{"::ffff:198.51.100.1"}, "198.51.100.1"},
-		{"10.1.2.3:80", []string{"unknown"}, "10.1.2.3"},
-		{"10.1.2.3:80", []string{"Bearer hunter2"}, "10.1.2.3"},
-		{"10.1.2.3:80", []string{"198.51.100.1,"}, "10.1.2.3"},
-		{"@", []string{"198.51.100.1"}, "invalid IP"},
+// The client of a handshake is the same in whatever form the request is.
+func TestClientOfHandshake(t *testing.T) {
+	s := &Server{cfg: Config{TrustedProxies: clientaddr.Private()}}
+	for _, c := range []struct{ peer, fields, want string }{
+		{"203.0.113.7:80", "X-Forwarded-For: 198.51.100.1\r\n", "203.0.113.7"},
+		{"10.1.2.3:80", "", "10.1.2.3"},
+		{"10.1.2.3:80", "X-Forwarded-For: 192.0.2.1\r\nx-forwarded-for: 198.51.100.1, 10.0.0.7\r\n", "198.51.100.1"},
+		{"10.1.2.3:80", "FORWARDED: for=198.51.100.1\r\n", "198.51.100.1"},
+		{"10.1.2.3:80", "Forwarded: for=192.0.2.1\r\nX-Forwarded-For: 198.51.100.1\r\n", "10.1.2.3"},
+		{"@", "X-Forwarded-For: 198.51.100.1\r\n", "invalid IP"},
 	} {
-		if got := clientAddress(c.remote, c.forwarded).String(); got != c.want {
-			t.Errorf("%s for %q: %s, want %s", c.remote, c.forwarded, got, c.want)
+		head := "GET / HTTP/1.1\r\nHost: a\r\n" + c.fields + "\r\n"
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.RemoteAddr = c.peer
+		var raw http1.Request
+		if err := raw.Parse([]byte(head)); err != nil {
+			t.Fatal(err)
+		}
+		if got, plain := s.clientOf(r).String(), s.plainClient(&raw, peerAddr(c.peer)).String(); got != c.want || plain != c.want {
+			t.Errorf("%s, %q: %s and %s, want %s", c.peer, c.fields, got, plain, c.want)
 		}
 	}
 }
+
+type peerAddr string
+
+func (peerAddr) Network() string  { return "tcp" }
+func (a peerAddr) String() string { return string(a) }
 
 // subjects is an Observer that keeps who events are about, by what they say.
 type subjects struct {
@@ -61,7 +70,9 @@ func TestSubjectsOfReports(t *testing.T) {
 	parent := func(trace string) string { return "traceparent: 00-" + trace + "-00f067aa0ba902b7-01" }
 	const second, third = "5bf92f3577b34da6a3ce929d0e0e4736", "6bf92f3577b34da6a3ce929d0e0e4736"
 	seen := &subjects{all: map[string]*event.Subject{}}
-	sc := newScene(t, func(c *Config) { c.Observer, c.LogClient = seen, event.TellAddress })
+	sc := newScene(t, func(c *Config) {
+		c.Observer, c.LogClient, c.TrustedProxies = seen, event.TellAddress, clientaddr.Private()
+	})
 	want := func(what, path, client, trace string, epoch uint32) {
 		t.Helper()
 		eventually(t, what, func() bool { return seen.of(what) != nil && seen.of(what).Trace().Trace() == trace })

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -43,7 +44,8 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, &upgrade.Refusal{Status: http.StatusBadRequest, Reason: "the wsr entries of Sec-WebSocket-Protocol are malformed", Label: event.RefusedOffer})
 		return
 	}
-	q := &request{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme, subject: s.subject(r, 0)}
+	client := s.clientOf(r)
+	q := &request{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme, client: client, subject: s.subject(r, client, 0)}
 	if offer.Resume == nil && s.drainState.refusing() {
 		q.later("this pod is about to stop", event.RefusedDraining)
 		return
@@ -63,7 +65,7 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 // refuseNew refuses a client that would begin something while there is no room
 // for more.
 func (q *request) refuseNew() bool {
-	f := q.s.refusesNew(q.r.RemoteAddr)
+	f := q.s.refusesNew(q.client)
 	if f != nil {
 		q.later(f.Reason, f.Label)
 	}
@@ -103,6 +105,7 @@ type request struct {
 
 	session   wire.SessionID // that a valid token names
 	forwarded bool           // by another sidecar; otherwise the client came itself
+	client    netip.Addr     // where it is
 	subject   *event.Subject // of reports
 }
 
@@ -225,7 +228,7 @@ func (q *request) fresh() {
 	}
 	now := time.Now()
 	id := newSessionID()
-	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, firstEpoch)}
+	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, q.client, firstEpoch)}
 	start := q.start(id)
 	start.Subprotocol, start.Extensions, start.Deflate = app.Subprotocol, extensions, app.Deflate != nil
 	c.keepHandshake(q, hs, start)
@@ -233,7 +236,7 @@ func (q *request) fresh() {
 	c.m, c.journal.writer = m, store.NewWriter()
 	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	m.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt}, compressed)
-	if !s.limit.add(c, clientOf(q.r.RemoteAddr), false) || !s.sessions.add(c) {
+	if !s.limit.add(c, q.client, false) || !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/clientaddr"
 	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/internal/keyring"
@@ -45,8 +46,8 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 		PersistAfter: c.PersistAfter, HandOverQuiet: c.HandoverQuiet, HandOverPatience: drain.Patience(c.DrainTime()),
 		Heartbeat:      heartbeat.Config{Base: c.HeartbeatBase, Min: c.HeartbeatMin, Max: c.HeartbeatMax, Misses: c.HeartbeatMisses},
 		PlainHeartbeat: plainHeartbeats[c.PlainHeartbeat],
-		LogClient:      clientDetails[c.LogClient],
-		Observer:       s.metrics, Logger: s.log,
+		LogClient:      clientDetails[c.LogClient], TrustedProxies: clientaddr.Proxies(c.TrustedProxies),
+		Observer: s.metrics, Logger: s.log,
 	}
 	if s.leases != nil {
 		p.Peers = s.leases
