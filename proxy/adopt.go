@@ -154,11 +154,12 @@ func (r *resume) giveBack(state *store.State) {
 
 // start is what is known of a session from its client's request.
 func (q *request) start(id wire.SessionID) session.Start {
-	keeper := q.s.cfg.Snapshots.Tracker(q.r.URL.Path)
+	cfg := &q.s.live.Load().cfg
+	keeper := cfg.Snapshots.Tracker(q.r.URL.Path)
 	return session.Start{
 		ID: id, Binding: binding(q.r, q.scheme, q.s.cfg.Bind), Tracker: keeper, Replies: q.s.replies.Path(q.r.URL.Path),
-		AppReplaceable:           q.s.cfg.Adopt(q.offer.Adopt, false),
-		AppReplaceableIfRestored: keeper != nil && keeper.Covers() && q.s.cfg.Adopt(q.offer.Adopt, true),
+		AppReplaceable:           cfg.Adopt(q.offer.Adopt, false),
+		AppReplaceableIfRestored: keeper != nil && keeper.Covers() && cfg.Adopt(q.offer.Adopt, true),
 	}
 }
 
@@ -171,7 +172,7 @@ func (q *request) handshake() upgrade.Offer {
 // what is left to be delivered.
 func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade.AppConn, hs upgrade.Offer) {
 	s := r.s
-	c := &sessionDriver{srv: s, id: r.session, born: monotime.At(r.began), subject: s.subject(r.r, r.client, state.Epoch)}
+	c := &sessionDriver{srv: s, id: r.session, born: monotime.At(r.began)}
 	var header http.Header
 	var early []byte
 	if app != nil {
@@ -182,7 +183,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 	extensions, compressed := r.extensions(c.deflate)
 	start.Extensions = extensions
 	now := time.Now()
-	m, reason := session.Adopt(&s.session, now, session.Adoption{Start: start, State: state, Position: r.facts.Position, AppOpen: app != nil})
+	m, reason := session.Adopt(&s.live.Load().session, now, session.Adoption{Start: start, State: state, Position: r.facts.Position, AppOpen: app != nil})
 	if reason != 0 {
 		if c.app != nil {
 			c.app.t.Abort()
@@ -205,7 +206,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 		}
 	}
 	// Without a connection the session is ours all the same, and waits.
-	s.limit.add(c, r.client, true)
+	s.limit.add(c, clientOf(r.r.RemoteAddr), true)
 	if !s.sessions.add(c) {
 		c.kill()
 		return

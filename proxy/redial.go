@@ -154,19 +154,19 @@ func (r *resume) renewApp() (*upgrade.AppConn, int) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(r.r.Context(), redialPatience) // the client waits
 	defer cancel()
-	app, refusal, err := r.s.dialApp(ctx, r.r, hs)
+	app, resp, err := r.s.dialApp(ctx, r.r, hs)
 	switch {
 	case err != nil:
 		r.found.dialled(event.AppFailed, began)
 		return nil, 0
-	case refusal == nil:
+	case resp == nil:
 		r.found.dialled(event.AppOK, began)
 		return app, 0
 	}
-	refusal.Close()
+	resp.Body.Close()
 	r.found.dialled(event.AppRefused, began)
-	if denies(refusal.Status, r.r) {
-		return nil, refusal.Status
+	if denies(resp.StatusCode, r.r) {
+		return nil, resp.StatusCode
 	}
 	return nil, 0
 }
@@ -343,15 +343,15 @@ func (c *sessionDriver) dialAgain(end time.Time) (app *upgrade.AppConn, denied b
 	ctx, cancel := context.WithDeadline(c.srv.life, redialUntil(began, end))
 	defer cancel()
 	r, offer := c.handshake()
-	app, refusal, err := c.srv.dialApp(ctx, r, offer)
+	app, resp, err := c.srv.dialApp(ctx, r, offer)
 	switch {
 	case err != nil:
 		c.dialled(event.AppFailed, began)
 		return nil, false
-	case refusal != nil:
-		refusal.Close()
+	case resp != nil:
+		resp.Body.Close()
 		c.dialled(event.AppRefused, began)
-		return nil, denies(refusal.Status, r)
+		return nil, denies(resp.StatusCode, r)
 	}
 	c.dialled(event.AppOK, began)
 	return app, false

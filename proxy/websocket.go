@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -13,6 +12,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/passthrough"
+	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
@@ -44,8 +44,10 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, &upgrade.Refusal{Status: http.StatusBadRequest, Reason: "the wsr entries of Sec-WebSocket-Protocol are malformed", Label: event.RefusedOffer})
 		return
 	}
-	client := s.clientOf(r)
-	q := &request{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme, client: client, subject: s.subject(r, client, 0)}
+	q := &request{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme}
+	if p, ok := peer.Forwarded(r); ok {
+		q.scheme, q.forwarded = p.Scheme(), true
+	}
 	if offer.Resume == nil && s.drainState.refusing() {
 		q.later("this pod is about to stop", event.RefusedDraining)
 		return
@@ -53,7 +55,7 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	s.handshakes.Add(1)
 	defer s.handshakes.Add(-1)
 	switch {
-	case !offer.Resilient, !s.cfg.Resilient(r.URL.Path):
+	case !offer.Resilient, !s.live.Load().cfg.Resilient(r.URL.Path) && !s.holdsToken(r, q.scheme, offer):
 		q.plain()
 	case offer.Resume == nil:
 		q.fresh()
@@ -65,7 +67,7 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 // refuseNew refuses a client that would begin something while there is no room
 // for more.
 func (q *request) refuseNew() bool {
-	f := q.s.refusesNew(q.client)
+	f := q.s.refusesNew(q.r.RemoteAddr)
 	if f != nil {
 		q.later(f.Reason, f.Label)
 	}
@@ -77,10 +79,7 @@ func (s *Server) refuse(w http.ResponseWriter, ref *upgrade.Refusal) {
 	ref.Write(w)
 }
 
-func (q *request) refuse(ref *upgrade.Refusal) {
-	q.observe(event.Event{Kind: event.Refused, Refusal: ref.Label})
-	ref.Write(q.w)
-}
+func (q *request) refuse(ref *upgrade.Refusal) { q.s.refuse(q.w, ref) }
 
 // later refuses a client that may have more luck in a moment, or elsewhere.
 func (q *request) later(reason string, label event.Refusal) {
@@ -105,8 +104,6 @@ type request struct {
 
 	session   wire.SessionID // that a valid token names
 	forwarded bool           // by another sidecar; otherwise the client came itself
-	client    netip.Addr     // where it is
-	subject   *event.Subject // of reports
 }
 
 // dialApp makes the handshake with the app. When the app refuses, the client
@@ -131,27 +128,27 @@ type appRefusal struct {
 func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 	hs.Scheme = q.scheme
 	began := time.Now()
-	app, refusal, err := q.s.dialApp(q.r.Context(), q.r, hs)
+	app, resp, err := q.s.dialApp(q.r.Context(), q.r, hs) //nolint:bodyclose // the caller closes it by answer or discard
 	took := time.Since(began)
 	var ue *upgrade.AppError
 	switch {
 	case errors.As(err, &ue):
-		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
+		q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
 		q.s.log.Warn("app handshake failed", "error", err)
-		return nil, appRefusal{answer: func() { q.refuse(ue.Refusal()) }}
-	case refusal != nil:
-		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
+		return nil, appRefusal{answer: func() { q.s.refuse(q.w, ue.Refusal()) }}
+	case resp != nil:
+		q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
 		return nil, appRefusal{
-			status: refusal.Status,
+			status: resp.StatusCode,
 			answer: func() {
-				if err := refusal.Pass(q.s.life, q.w); err != nil {
+				if err := upgrade.PassRefusal(q.w, resp); err != nil {
 					q.s.log.Debug("app's refusal was cut short", "error", err)
 				}
 			},
-			discard: refusal.Close,
+			discard: func() { resp.Body.Close() },
 		}
 	}
-	q.observe(event.Event{Kind: event.Dialled, Answer: event.AppOK, Took: took})
+	q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppOK, Took: took})
 	return app, appRefusal{}
 }
 
@@ -159,7 +156,7 @@ func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 func (q *request) accept(protocol, extensions string, header http.Header) (net.Conn, error) {
 	conn, err := upgrade.Answer(q.w, q.req.AppendSwitch(nil, protocol, extensions, header))
 	if errors.Is(err, upgrade.ErrEarly) {
-		q.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly})
+		q.s.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly})
 	}
 	return conn, err
 }
@@ -186,7 +183,7 @@ func (q *request) plain() {
 		app.Conn.Close()
 		return
 	}
-	s.joinPlain(passthrough.Switched{Answer: answered, Client: conn, App: app.Conn, Early: app.Early, Began: q.began, Subject: q.subject})
+	s.joinPlain(passthrough.Switched{Answer: answered, Client: conn, App: app.Conn, Early: app.Early, Began: q.began})
 }
 
 // start begins to read both legs.
@@ -196,6 +193,7 @@ func (c *sessionDriver) start(early []byte) {
 	if m, ok := c.m.(*session.Session); ok && c.srv.Draining() {
 		m.Drain(true) // it began after the others were told
 	}
+	c.reloadLocked(now) // it may have begun before a Reload, and been unknown to it
 	c.settle(now)
 	if c.client != nil {
 		c.client.t.Start(nil)
@@ -228,15 +226,15 @@ func (q *request) fresh() {
 	}
 	now := time.Now()
 	id := newSessionID()
-	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, q.client, firstEpoch)}
+	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate}
 	start := q.start(id)
 	start.Subprotocol, start.Extensions, start.Deflate = app.Subprotocol, extensions, app.Deflate != nil
 	c.keepHandshake(q, hs, start)
-	m := session.New(&s.session, now, start)
+	m := session.New(&s.live.Load().session, now, start)
 	c.m, c.journal.writer = m, store.NewWriter()
 	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	m.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt}, compressed)
-	if !s.limit.add(c, q.client, false) || !s.sessions.add(c) {
+	if !s.limit.add(c, clientOf(q.r.RemoteAddr), false) || !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return
 	}
@@ -277,7 +275,7 @@ func (q *request) laterForPages(reason string, label event.Refusal) {
 	if err != nil {
 		return
 	}
-	q.observe(event.Event{Kind: event.Refused, Refusal: label})
+	q.s.observe(event.Event{Kind: event.Refused, Refusal: label})
 	q.writeFinal(conn, frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpClose}, wire.AppendClosePayload(nil, wire.CodeTryLater, reason)))
 }
 
@@ -310,7 +308,7 @@ func (q *request) resetRefused(status int) {
 }
 
 func (q *request) writeLast(conn net.Conn, reason wire.ResetReason, msg []byte) {
-	q.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeReset, Reset: reason, Took: time.Since(q.began)})
+	q.s.observe(event.Event{Kind: event.Resumed, Session: q.session, Resume: event.ResumeReset, Reset: reason, Took: time.Since(q.began)})
 	b := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg)
 	b = frame.Append(b, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
 	q.writeFinal(conn, b)
