@@ -59,7 +59,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		failed.Refusal().Write(w)
 		return
 	case resp != nil:
-		_ = resp.Pass(ctx, w)
+		_ = PassRefusal(w, resp)
 		return
 	}
 	defer app.Conn.Close()
