@@ -23,6 +23,7 @@ type Observer interface {
 type Event struct {
 	Kind    Kind
 	Session wire.SessionID // zero: none, or not known
+	Subject *Subject       // whose session it is; nil: nobody's, or not known
 
 	Took      time.Duration    // Ended, Resumed, Forwarded, AppRestarted, Dialled, Journaled, RoundTrip
 	Client    ClientKind       // Accepted, Began, Ended

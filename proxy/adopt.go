@@ -154,12 +154,11 @@ func (r *resume) giveBack(state *store.State) {
 
 // start is what is known of a session from its client's request.
 func (q *request) start(id wire.SessionID) session.Start {
-	cfg := &q.s.live.Load().cfg
-	keeper := cfg.Snapshots.Tracker(q.r.URL.Path)
+	keeper := q.s.cfg.Snapshots.Tracker(q.r.URL.Path)
 	return session.Start{
 		ID: id, Binding: binding(q.r, q.scheme, q.s.cfg.Bind), Tracker: keeper, Replies: q.s.replies.Path(q.r.URL.Path),
-		AppReplaceable:           cfg.Adopt(q.offer.Adopt, false),
-		AppReplaceableIfRestored: keeper != nil && keeper.Covers() && cfg.Adopt(q.offer.Adopt, true),
+		AppReplaceable:           q.s.cfg.Adopt(q.offer.Adopt, false),
+		AppReplaceableIfRestored: keeper != nil && keeper.Covers() && q.s.cfg.Adopt(q.offer.Adopt, true),
 	}
 }
 
@@ -172,7 +171,7 @@ func (q *request) handshake() upgrade.Offer {
 // what is left to be delivered.
 func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade.AppConn, hs upgrade.Offer) {
 	s := r.s
-	c := &sessionDriver{srv: s, id: r.session, born: monotime.At(r.began)}
+	c := &sessionDriver{srv: s, id: r.session, born: monotime.At(r.began), subject: s.subject(r.r, r.client, state.Epoch)}
 	var header http.Header
 	var early []byte
 	if app != nil {
@@ -183,7 +182,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 	extensions, compressed := r.extensions(c.deflate)
 	start.Extensions = extensions
 	now := time.Now()
-	m, reason := session.Adopt(&s.live.Load().session, now, session.Adoption{Start: start, State: state, Position: r.facts.Position, AppOpen: app != nil})
+	m, reason := session.Adopt(&s.session, now, session.Adoption{Start: start, State: state, Position: r.facts.Position, AppOpen: app != nil})
 	if reason != 0 {
 		if c.app != nil {
 			c.app.t.Abort()
@@ -206,7 +205,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 		}
 	}
 	// Without a connection the session is ours all the same, and waits.
-	s.limit.add(c, clientOf(r.r.RemoteAddr), true)
+	s.limit.add(c, r.client, true)
 	if !s.sessions.add(c) {
 		c.kill()
 		return

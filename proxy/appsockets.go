@@ -94,7 +94,7 @@ func (s *Server) probeApp() bool {
 }
 
 // dialApp makes a handshake with the app.
-func (s *Server) dialApp(ctx context.Context, r *http.Request, hs upgrade.Offer) (*upgrade.AppConn, *http.Response, error) {
+func (s *Server) dialApp(ctx context.Context, r *http.Request, hs upgrade.Offer) (*upgrade.AppConn, *upgrade.AppRefusal, error) {
 	s.appSockets.dialling()
 	defer s.appSockets.dialled()
 	return s.upstream.Dial(ctx, r, hs)

@@ -114,7 +114,7 @@ func (q *request) authorizeResume(ctx context.Context) (reason wire.ResetReason,
 		return 0, 0
 	}
 	reason, status = q.s.askApp(ctx, q.r, q.scheme)
-	q.s.observe(event.Event{Kind: event.Authorized, Session: q.session, Answer: authorityAnswer(reason)})
+	q.observe(event.Event{Kind: event.Authorized, Answer: authorityAnswer(reason)})
 	return reason, status
 }
 

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"net"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -37,8 +36,6 @@ type machine interface {
 	Forget()
 	Counters() *session.Counters
 	Link() *heartbeat.Monitor
-	Config() *session.Config
-	Configure(now time.Time, cfg *session.Config)
 }
 
 // A sessionDriver joins a machine to its sockets, its timer and its journal. Bytes
@@ -52,6 +49,7 @@ type sessionDriver struct {
 	journal journal
 	deflate *upgrade.DeflateParams // what the app's socket negotiated
 	born    monotime.Time
+	subject *event.Subject // of reports
 
 	legs  [2]leg             // the first client and app, inline: a session is one allocation
 	saved *savedHandshake    // nil: the session has one app socket only
@@ -73,32 +71,6 @@ type sessionDriver struct {
 	ended      chan struct{} // closed at the end, if somebody waits for it
 	stalls     uint32        // of this process, at the last step
 	asked      monotime.Time // when the client was last asked to move; 0: never
-}
-
-// A leg is one socket of a driver, and the sink of its transport. A leg that
-// the driver has let go of is deaf.
-type leg struct {
-	c   *sessionDriver
-	t   transport.Conn
-	own transport.Memory // of t, if it is of the usual kind
-}
-
-// newLeg makes a leg; the caller puts it into the driver and starts it.
-func (c *sessionDriver) newLeg(conn net.Conn) *leg {
-	l := c.unusedLeg()
-	l.c = c
-	l.t = c.srv.sockets.Open(conn, l, &c.place, &l.own)
-	return l
-}
-
-// unusedLeg returns one that was never used.
-func (c *sessionDriver) unusedLeg() *leg {
-	for i := range c.legs {
-		if l := &c.legs[i]; l.c == nil {
-			return l
-		}
-	}
-	return new(leg)
 }
 
 // enter begins a step: it takes the lock. The returned time is the step's.
@@ -271,10 +243,10 @@ func (c *sessionDriver) settle(now time.Time) {
 	for {
 		c.m.Output(now, o)
 		if len(o.ToApp) > 0 {
-			c.m.AppWrote(now, c.app.write(o.ToApp))
+			c.m.AppWrote(now, c.app.write(o.ToApp, c.plain))
 		}
 		if len(o.ToClient) > 0 {
-			c.m.ClientWrote(c.client.write(o.ToClient))
+			c.m.ClientWrote(c.client.write(o.ToClient, c.plain))
 		}
 		if o.Idle() {
 			c.client.pause(o.PauseClient)
@@ -332,38 +304,8 @@ func (c *sessionDriver) perform(o *session.Output) {
 func (c *sessionDriver) reportTooBig() {
 	if m, ok := c.m.(*session.Session); ok && m.AppTooBig() {
 		c.srv.log.Warn("the app sent a message above WSR_MAX_MESSAGE: its session ends with 1009",
-			"session", c.id.String(), "limit", m.Config().MaxMessage)
+			"session", c.id.String(), "limit", c.srv.cfg.MaxMessage)
 	}
-}
-
-func (l *leg) write(parts [][]byte) int {
-	if l == nil {
-		return size(parts) // nobody is there to hear it
-	}
-	return l.t.Write(parts)
-}
-
-func size(parts [][]byte) (n int) {
-	for _, p := range parts {
-		n += len(p)
-	}
-	return n
-}
-
-func (l *leg) pause(on bool) {
-	if l != nil {
-		l.t.Pause(on)
-	}
-}
-
-// close says farewell as far as that goes without waiting. What the peer
-// would see cut in a frame's middle it rather sees reset.
-func (l *leg) close(farewell []byte) {
-	if len(farewell) > 0 && l.t.Write([][]byte{farewell}) < len(farewell) {
-		l.t.Abort()
-		return
-	}
-	l.t.Finish()
 }
 
 // arm makes sure that the timer fires no later than deadline. It is left
@@ -477,3 +419,23 @@ func detachCause(e *wire.CloseError) event.DetachCause {
 	}
 	return event.DetachedClosed
 }
+
+// deadMachine is what is left of a machine that broke an invariant.
+type deadMachine struct{}
+
+func (deadMachine) FromClient(_ time.Time, p []byte) int         { return len(p) }
+func (deadMachine) FromApp(_ time.Time, p []byte) int            { return len(p) }
+func (deadMachine) Output(_ time.Time, o *session.Output)        { *o = session.Output{} }
+func (deadMachine) AppWrote(time.Time, int)                      {}
+func (deadMachine) ClientWrote(int)                              {}
+func (deadMachine) AppWritable()                                 {}
+func (deadMachine) ClientWritable()                              {}
+func (deadMachine) ClientGone(time.Time, bool)                   {}
+func (deadMachine) AppGone(time.Time, bool)                      {}
+func (deadMachine) Tick(time.Time)                               {}
+func (deadMachine) End(time.Time, session.Ending, ws.StatusCode) {}
+func (deadMachine) Persisted(time.Time, session.PersistResult)   {}
+func (deadMachine) Done() bool                                   { return true }
+func (deadMachine) Forget()                                      {}
+func (deadMachine) Counters() *session.Counters                  { return new(session.Counters) }
+func (deadMachine) Link() *heartbeat.Monitor                     { return new(heartbeat.Monitor) }

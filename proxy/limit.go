@@ -3,9 +3,9 @@ package proxy
 import (
 	"net/netip"
 	"sync"
-	"sync/atomic"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/clientaddr"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 )
 
@@ -29,30 +29,17 @@ func maxHandshakes(budget int64) int32 {
 }
 
 // A sessionLimit counts sessions, plain connections among them, in all and by the
-// address of their client. It is safe for concurrent use. Whoever holds a
+// address of their client, of IPv6 by its network. It is safe for concurrent use. Whoever holds a
 // session's lock may call it.
 type sessionLimit struct {
-	on atomic.Bool // otherwise nothing is counted
-
-	mu             sync.Mutex
 	all, perClient int // 0: any number
-	clients        map[netip.Addr]int
-	of             map[*sessionDriver]netip.Addr
+
+	mu      sync.Mutex
+	clients map[netip.Addr]int
+	of      map[*sessionDriver]netip.Addr
 }
 
-// set changes the limits. Sessions that live while nothing is counted have to be
-// told by addLiving.
-func (l *sessionLimit) set(all, perClient int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all, l.perClient = all, perClient
-	l.on.Store(all > 0 || perClient > 0)
-	if l.off() {
-		l.of, l.clients = nil, nil
-	}
-}
-
-func (l *sessionLimit) off() bool { return !l.on.Load() }
+func (l *sessionLimit) off() bool { return l.all == 0 && l.perClient == 0 }
 
 // full reports whether a client could have no other session.
 func (l *sessionLimit) full(client netip.Addr) bool {
@@ -61,7 +48,7 @@ func (l *sessionLimit) full(client netip.Addr) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.fullLocked(client)
+	return l.fullLocked(clientaddr.Network(client))
 }
 
 func (l *sessionLimit) fullLocked(client netip.Addr) bool {
@@ -74,30 +61,11 @@ func (l *sessionLimit) add(c *sessionDriver, client netip.Addr, lived bool) bool
 	if l.off() {
 		return true
 	}
+	client = clientaddr.Network(client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !lived && l.fullLocked(client) {
 		return false
-	}
-	l.countLocked(c, client)
-	return true
-}
-
-// unknownClient is that of a session which began while nothing was counted: it
-// counts in all, and for nobody. No client has this address.
-var unknownClient = netip.IPv6Unspecified()
-
-// addLiving counts a session that lives, if it is not counted. The caller holds its
-// lock, so that it does not end meanwhile.
-func (l *sessionLimit) addLiving(c *sessionDriver) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.countLocked(c, unknownClient)
-}
-
-func (l *sessionLimit) countLocked(c *sessionDriver, client netip.Addr) {
-	if l.off() {
-		return
 	}
 	if l.of == nil {
 		l.of, l.clients = map[*sessionDriver]netip.Addr{}, map[netip.Addr]int{}
@@ -106,6 +74,7 @@ func (l *sessionLimit) countLocked(c *sessionDriver, client netip.Addr) {
 		l.of[c] = client
 		l.clients[client]++
 	}
+	return true
 }
 
 // remove forgets a session, if it was counted.
@@ -125,32 +94,16 @@ func (l *sessionLimit) remove(c *sessionDriver) {
 	}
 }
 
-// clientOf is who a connection counts for: its address, of which a client with
-// IPv6 has a network of 64 bits.
-func clientOf(remote string) netip.Addr {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
-	}
-	a := at.Addr().Unmap().WithZone("")
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return a
-}
-
 // refusesNew says why nothing new is begun for a client now, or nil: those that
 // are there come first.
-func (s *Server) refusesNew(remote string) *upgrade.Refusal {
+func (s *Server) refusesNew(client netip.Addr) *upgrade.Refusal {
 	switch {
-	case s.scarce():
+	case s.session.Scarce():
 		s.evictSoon()
 		return &upgrade.Refusal{Status: 503, Reason: "out of session memory", Label: event.RefusedMemory}
 	case s.handshakes.Load() > maxHandshakes(s.pool.Budget()):
 		return &upgrade.Refusal{Status: 503, Reason: "too many handshakes are under way", Label: event.RefusedHandshakes}
-	case s.limit.full(clientOf(remote)):
+	case s.limit.full(client):
 		return &upgrade.Refusal{Status: 503, Reason: "too many sessions", Label: event.RefusedSessions}
 	}
 	return nil

@@ -3,18 +3,19 @@ package proxy
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/internal/clientaddr"
 	"github.com/wsresilience/wsresilience/internal/frame"
 )
 
 func TestSessionLimit(t *testing.T) {
-	var l sessionLimit
-	l.set(3, 2)
+	l := sessionLimit{all: 3, perClient: 2}
 	one, other := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	list := make([]*sessionDriver, 5)
 	for i, want := range []struct {
@@ -41,13 +42,35 @@ func TestSessionLimit(t *testing.T) {
 	}
 }
 
-func TestClientOf(t *testing.T) {
-	for remote, want := range map[string]string{
-		"10.0.0.1:80": "10.0.0.1", "[::ffff:10.0.0.1]:80": "10.0.0.1",
-		"[2001:db8::1:2]:80": "2001:db8::", "[fe80::1%eth0]:80": "fe80::", "@": "invalid IP",
-	} {
-		if got := clientOf(remote).String(); got != want {
-			t.Errorf("%s: %s, want %s", remote, got, want)
+// Behind a proxy that is trusted, each client has a limit of its own, whatever kind
+// of session it wants. What it says of itself changes nothing.
+func TestSessionsAreLimitedBehindProxies(t *testing.T) {
+	const from = "X-Forwarded-For: 192.0.2.99, "
+	sc := newScene(t, func(c *Config) {
+		c.MaxSessionsPerClient, c.TrustedProxies, c.PlainResume = 2, clientaddr.Private(), "query:name"
+	})
+	open := func(path, protocols string, fields []string) int {
+		p := sc.open(path, protocols, fields...)
+		t.Cleanup(func() { p.conn.Close() }) // it stays until then
+		return p.resp.StatusCode
+	}
+	kinds := []func(fields ...string) int{
+		func(fields ...string) int { return open("/resilient", "wsr, wsr.v1", fields) },
+		func(fields ...string) int { return open("/plain", "", fields) },
+		func(fields ...string) int { return open(fmt.Sprintf("/named?name=%016x", rand.Uint64()), "", fields) },
+	}
+	for i, open := range kinds {
+		for j, client := range []string{from + fmt.Sprint("198.51.100.", i), fmt.Sprintf("%s2001:db8:%d::%d", from, i, rand.N(1000)), fmt.Sprintf("Forwarded: for=198.51.100.%d0", i+1)} {
+			for n, want := range []int{101, 101, 503} {
+				if got := open(client); got != want {
+					t.Errorf("kind %d, client %d, session %d: %d, want %d", i, j, n+1, got, want)
+				}
+			}
+		}
+	}
+	for i, open := range kinds { // the scene has two sessions that no proxy speaks for
+		if got := open(); got != 503 {
+			t.Errorf("kind %d, of the proxy itself: %d", i, got)
 		}
 	}
 }
@@ -82,7 +105,7 @@ func TestSessionsAreLimited(t *testing.T) {
 func TestDetachedSessionsAreEvicted(t *testing.T) {
 	sc := newScene(t, shortOfMemory)
 	var gone []*testClient
-	for i := 0; !sc.srv.scarce(); i++ {
+	for i := 0; !sc.srv.session.Scarce(); i++ {
 		if i > 2*smallBudget/itsWindows {
 			t.Fatal("memory is never short")
 		}

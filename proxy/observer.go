@@ -15,8 +15,15 @@ func (s *Server) observe(e event.Event) {
 
 // observe tells the observer of something that happened to c's session.
 func (c *sessionDriver) observe(e event.Event) {
-	e.Session = c.id
+	e.Session, e.Subject = c.id, c.subject
 	c.srv.observe(e)
+}
+
+// observe tells the observer of something that happened to a request, and to the
+// session that it names.
+func (q *request) observe(e event.Event) {
+	e.Session, e.Subject = q.session, q.subject
+	q.s.observe(e)
 }
 
 func (c *sessionDriver) accepted(kind event.ClientKind) {

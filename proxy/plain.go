@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"math/rand/v2"
-	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -18,7 +18,6 @@ import (
 	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
-	"github.com/wsresilience/wsresilience/wire"
 )
 
 // passthroughConfig is how what no session is made of reaches the app.
@@ -29,6 +28,8 @@ func (s *Server) passthroughConfig() passthrough.Config {
 		Upgrades:  s.cfg.Upgrades,
 		Elsewhere: s.wantsSession,
 		Admit:     s.admitPlain,
+		From:      s.plainClient,
+		Subject:   s.plainSubject,
 		Joined:    s.joinPlain,
 		Dialled: func(as event.AppAnswer, took time.Duration) {
 			s.observe(event.Event{Kind: event.Dialled, Answer: as, Took: took})
@@ -59,7 +60,7 @@ func (s *Server) wantsSession(r *http1.Request, websocket bool) bool {
 			continue
 		}
 		// Where no sessions are offered it is a plain one.
-		if path, err := url.PathUnescape(r.Path()); err != nil || s.live.Load().cfg.Resilient(path) || s.comesBack(r) {
+		if path, err := url.PathUnescape(r.Path()); err != nil || s.cfg.Resilient(path) {
 			return true
 		}
 	}
@@ -74,36 +75,6 @@ func (s *Server) wantsSession(r *http1.Request, websocket bool) bool {
 	return ok
 }
 
-// comesBack reports whether a handshake is of a client that has a session on its
-// path, though none are offered there any more.
-func (s *Server) comesBack(r *http1.Request) bool {
-	of, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(r.Head)))
-	if err != nil {
-		return false
-	}
-	req, ref := upgrade.Parse(of)
-	if ref != nil {
-		return false
-	}
-	offer, err := wire.ParseOffer(req.Protocols)
-	return err == nil && s.holdsToken(of, s.scheme, offer)
-}
-
-// holdsToken reports whether a client has a token that is good for its request.
-func (s *Server) holdsToken(r *http.Request, scheme string, offer wire.Offer) bool {
-	return offer.Resume != nil && s.openToken(r, scheme, offer.Resume) != nil
-}
-
-// openToken returns the token that a client presents, or nil if it is none or for
-// another request. What a newer one is bound to is for its owner to say.
-func (s *Server) openToken(r *http.Request, scheme string, offered *wire.Resume) *wire.Token {
-	t, err := wire.OpenToken(s.cfg.Tokens, offered.Token)
-	if err != nil || !t.Newer() && t.Binding != binding(r, scheme, s.cfg.Bind) {
-		return nil
-	}
-	return t
-}
-
 // offersOurs reports whether a list of subprotocols has an entry of ours.
 func offersOurs(list []byte) (ours bool) {
 	http1.Elements(list, func(e []byte) {
@@ -113,8 +84,8 @@ func offersOurs(list []byte) (ours bool) {
 }
 
 // admitPlain says why a plain WebSocket is not taken now, or nil.
-func (s *Server) admitPlain(client net.Addr) (*upgrade.Refusal, []string) {
-	f := s.refusesNew(client.String())
+func (s *Server) admitPlain(client netip.Addr) (*upgrade.Refusal, []string) {
+	f := s.refusesNew(client)
 	if s.drainState.refusing() {
 		f = &upgrade.Refusal{Status: http.StatusServiceUnavailable, Reason: "this pod is about to stop", Label: event.RefusedDraining}
 	}
@@ -132,15 +103,15 @@ func answered() error { return nil }
 // joinPlain joins a client that did not negotiate wsr.v1 with the app, which has
 // accepted its handshake.
 func (s *Server) joinPlain(sw passthrough.Switched) {
-	c := &sessionDriver{srv: s, plain: true, born: monotime.At(sw.Began)}
+	c := &sessionDriver{srv: s, plain: true, born: monotime.At(sw.Began), subject: sw.Subject}
 	// It counts before its client hears that it is there.
-	if !s.limit.add(c, clientOf(sw.Client.RemoteAddr().String()), false) || sw.Answer() != nil {
+	if !s.limit.add(c, sw.From, false) || sw.Answer() != nil {
 		s.limit.remove(c)
 		sw.Client.Close()
 		sw.App.Close()
 		return
 	}
-	c.m = session.NewPlain(&s.live.Load().session, time.Now())
+	c.m = session.NewPlain(&s.session, time.Now())
 	c.client, c.app = c.newLeg(sw.Client), c.newAppLeg(sw.App)
 	if !s.sessions.add(c) {
 		c.abandonUnregistered()

@@ -69,15 +69,15 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 		return
 	}
 	now := time.Now()
-	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate}
-	m := session.New(&s.live.Load().echo, now, session.Start{
+	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, q.client, firstEpoch)}
+	m := session.New(&s.echo, now, session.Start{
 		ID: id, Subprotocol: app.Subprotocol, Extensions: extensions, Deflate: app.Deflate != nil, Echo: true,
 	})
 	c.m = m
 	c.keepHandshake(q, q.handshake(), session.Start{})
 	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	m.AttachEcho(now, compressed)
-	if !s.limit.add(c, clientOf(q.r.RemoteAddr), false) || !s.sessions.add(c) {
+	if !s.limit.add(c, q.client, false) || !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return
 	}

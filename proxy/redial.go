@@ -154,19 +154,19 @@ func (r *resume) renewApp() (*upgrade.AppConn, int) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(r.r.Context(), redialPatience) // the client waits
 	defer cancel()
-	app, resp, err := r.s.dialApp(ctx, r.r, hs)
+	app, refusal, err := r.s.dialApp(ctx, r.r, hs)
 	switch {
 	case err != nil:
 		r.found.dialled(event.AppFailed, began)
 		return nil, 0
-	case resp == nil:
+	case refusal == nil:
 		r.found.dialled(event.AppOK, began)
 		return app, 0
 	}
-	resp.Body.Close()
+	refusal.Close()
 	r.found.dialled(event.AppRefused, began)
-	if denies(resp.StatusCode, r.r) {
-		return nil, resp.StatusCode
+	if denies(refusal.Status, r.r) {
+		return nil, refusal.Status
 	}
 	return nil, 0
 }
@@ -343,15 +343,15 @@ func (c *sessionDriver) dialAgain(end time.Time) (app *upgrade.AppConn, denied b
 	ctx, cancel := context.WithDeadline(c.srv.life, redialUntil(began, end))
 	defer cancel()
 	r, offer := c.handshake()
-	app, resp, err := c.srv.dialApp(ctx, r, offer)
+	app, refusal, err := c.srv.dialApp(ctx, r, offer)
 	switch {
 	case err != nil:
 		c.dialled(event.AppFailed, began)
 		return nil, false
-	case resp != nil:
-		resp.Body.Close()
+	case refusal != nil:
+		refusal.Close()
 		c.dialled(event.AppRefused, began)
-		return nil, denies(resp.StatusCode, r)
+		return nil, denies(refusal.Status, r)
 	}
 	c.dialled(event.AppOK, began)
 	return app, false

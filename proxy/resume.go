@@ -41,15 +41,21 @@ type resume struct {
 // token, the answer is the same and nothing happens to the session that it
 // names.
 func (q *request) resume() {
+	if p, ok := peer.Forwarded(q.r); ok {
+		q.scheme, q.forwarded = p.Scheme(), true
+	}
 	r := &resume{request: q, facts: admission.Facts{Forwarded: q.forwarded, Position: session.Position{
 		Received: seqwindow.Serial(q.offer.Resume.Received),
 		Next:     seqwindow.Serial(q.offer.Resume.Next),
 		Attempt:  q.offer.Resume.Attempt,
 		Adopt:    q.offer.Adopt,
 	}}}
-	if t := q.s.openToken(q.r, q.scheme, q.offer.Resume); t != nil {
+	t, err := wire.OpenToken(q.s.cfg.Tokens, q.offer.Resume.Token)
+	// What a newer token is bound to is for its owner to say.
+	if err == nil && (t.Newer() || t.Binding == binding(q.r, q.scheme, q.s.cfg.Bind)) {
 		r.facts.Token, q.session = t, t.Session
 		r.facts.Position.Epoch = t.Epoch
+		q.subject = q.s.subject(q.r, q.client, t.Epoch)
 	}
 	defer r.endSearch()
 	for r.perform(q.s.admission.Next(r.now())) {
@@ -63,6 +69,7 @@ func (r *resume) now() *admission.Facts {
 	if f.Token != nil {
 		f.Here, f.Lease = r.s.sessions.has(r.session), r.s.lease(f.Token.Owner)
 		f.Unread = f.Token.Version > r.s.tokenVersion()
+		f.NoneNewer = r.s.noneNewer()
 	}
 	f.HandingOver = r.found != nil && r.found.isHandingOver()
 	f.Renewing = r.found != nil && r.found.isRenewing()
@@ -129,7 +136,7 @@ func (r *resume) forward(owner string) bool {
 	r.endSearch()
 	began := time.Now()
 	result := r.s.peers.Forward(r.w, r.r, r.scheme, owner)
-	r.s.observe(event.Event{Kind: event.Forwarded, Session: r.session, Forward: result, Took: time.Since(began)})
+	r.observe(event.Event{Kind: event.Forwarded, Forward: result, Took: time.Since(began)})
 	switch result {
 	case peer.NotOwner:
 		r.facts.Answered(owner, admission.NotOwner)

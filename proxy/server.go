@@ -23,6 +23,7 @@ import (
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/admission"
 	"github.com/wsresilience/wsresilience/internal/backoff"
+	"github.com/wsresilience/wsresilience/internal/clientaddr"
 	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
@@ -50,8 +51,7 @@ const (
 	tokenLife = 7 * 24 * time.Hour
 )
 
-// Config says what a Server does. Upstream and Tokens must be set. Reload says what
-// may change later.
+// Config says what a Server does. Upstream and Tokens must be set.
 type Config struct {
 	Upstream  string                                                               // http://host:port or unix:/path
 	Resilient func(path string) bool                                               // where sessions are offered; nil: everywhere
@@ -123,6 +123,11 @@ type Config struct {
 	// Driver says how sockets are read; empty: transport.DriverAuto.
 	Driver transport.Driver
 
+	// LogClient is how much of a client's address is told in logs and reports.
+	LogClient event.ClientDetail
+	// TrustedProxies may say at which address a client is.
+	TrustedProxies clientaddr.Proxies
+
 	Observer event.Observer // nil: none
 	Logger   *slog.Logger   // nil: none
 }
@@ -135,6 +140,9 @@ type Peers interface {
 	// Write returns the version of a format that is written now: the newest of
 	// own that all that live read.
 	Write(format string, own formats.Range) uint8
+	// NoneNewer returns for how long no sidecar that lives has read a newer version
+	// of a format than this one does; 0: one may.
+	NoneNewer(format string) time.Duration
 }
 
 // What formats are called where sidecars say what they read.
@@ -147,7 +155,9 @@ const (
 // concurrent use.
 type Server struct {
 	// Immutable.
-	cfg         Config // as it was begun with: what Reload changes is in live
+	cfg         Config
+	session     session.Config
+	echo        session.Config // of clients without wsr.v1: nothing of theirs is journaled
 	upstream    *upgrade.App
 	passthrough *passthrough.Handler
 	admission   admission.Policy
@@ -159,11 +169,7 @@ type Server struct {
 	observer    event.Observer // nil: none
 	log         *slog.Logger
 	pool        *seqwindow.Pool
-	clientBuffers,
-	appBuffers *frame.Buffers
-
-	live      atomic.Pointer[live] // what Reload changes
-	reloading sync.Mutex           // one Reload at a time
+	began       time.Time
 
 	timers        timers
 	sockets       transport.Sockets
@@ -202,19 +208,29 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("proxy: Config.Tokens is nil: tokens could not be sealed")
 	}
 	cfg.setDefaults()
-	s := &Server{cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger}
+	s := &Server{cfg: cfg, upstream: up, observer: cfg.Observer, log: cfg.Logger, began: time.Now()}
 	up.Dialer, up.PortsShort = s.appSockets.watch(httpguard.SpareDescriptors(up.Dialer, s.descriptorsShort)), s.portsShort
 	s.life, s.die = context.WithCancel(context.Background())
 	if cfg.Peers != nil {
 		s.stallDetector.start(time.Now(), cfg.LeaseTTL/2)
 	}
 	s.pool = seqwindow.NewPool(cfg.MemoryBudget)
-	s.clientBuffers, s.appBuffers = s.buffers(clientShare), s.buffers(appShare)
 	s.sockets.Driver, s.sockets.Scarce = cfg.Driver, s.readLittle
 	s.sessions.init()
-	s.limit.set(cfg.MaxSessions, cfg.MaxSessionsPerClient)
+	s.limit.all, s.limit.perClient = cfg.MaxSessions, cfg.MaxSessionsPerClient
 	s.evictNow = make(chan struct{}, 1)
-	s.live.Store(s.newLive(cfg))
+	s.session = session.Config{
+		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
+		TTL: cfg.SessionTTL, TTLGoingAway: cfg.SessionTTLGoingAway, PersistAfter: cfg.PersistAfter, HandOverQuiet: cfg.HandOverQuiet, Rates: cfg.Rates,
+		Owner: cfg.Advertise, Heartbeat: &s.cfg.Heartbeat, PlainHeartbeat: cfg.PlainHeartbeat,
+		Pool: s.pool, Buffers: s.buffers(clientShare), AppBuffers: s.buffers(appShare), Random: mathrand.Uint32, Token: s.newToken, Retry: s.askedRetry,
+	}
+	s.echo = s.session
+	if cfg.Store != nil {
+		s.session.Journal, s.session.JournalLimits = true, cfg.Store.Limits()
+		s.session.Busy, s.session.Crowded, s.session.Share = s.journalBusy, s.journalCrowded, cfg.Share
+		s.session.RecordVersion = s.recordVersion
+	}
 	s.scheme = "http"
 	if cfg.TLSCert != "" {
 		cert, err := newCertificate(cfg.TLSCert, cfg.TLSKey, cfg.Logger)
@@ -236,6 +252,26 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.http, s.peerHTTP = s.newHTTP(s.serve), s.newHTTP(s.servePeer)
 	return s, nil
+}
+
+// Messages that have not come whole take at most these parts of the memory
+// budget, in percent: what waits to be acknowledged needs the rest, and an app
+// that sends everything at once leaves something to clients.
+const (
+	clientShare = 75
+	appShare    = 50
+)
+
+func (s *Server) buffers(percent int64) *frame.Buffers {
+	m := s.pool.Memory()
+	return &frame.Buffers{Memory: m.Share(m.Limit() / 100 * percent)}
+}
+
+// readLittle reports whether what is read at once has to be small, since there
+// may be no memory to keep it, or since what a client sent too fast is kept until
+// that may pass.
+func (s *Server) readLittle() bool {
+	return s.cfg.Rates.Slow() || s.pool.Memory().Scarce() || s.session.Buffers.Memory.Waiting() > 0 || s.session.AppBuffers.Memory.Waiting() > 0
 }
 
 // newHTTP makes a server that is as strict as we are with handler.
@@ -339,6 +375,17 @@ func (s *Server) tokenVersion() uint8 {
 		return wire.TokenVersions().Newest
 	}
 	return s.cfg.Peers.Write(TokenFormat, wire.TokenVersions())
+}
+
+// noneNewer returns for how long nobody has read newer formats. Without other
+// sidecars that share the journal, it is as long as this one has been here: what
+// is in it, nobody else can read.
+func (s *Server) noneNewer() admission.NoneNewer {
+	if s.cfg.Peers == nil {
+		alone := time.Since(s.began)
+		return admission.NoneNewer{Tokens: alone, Records: alone}
+	}
+	return admission.NoneNewer{Tokens: s.cfg.Peers.NoneNewer(TokenFormat), Records: s.cfg.Peers.NoneNewer(RecordFormat)}
 }
 
 // newToken seals the token for a session's next resume.

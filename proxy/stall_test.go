@@ -97,6 +97,8 @@ func (nobody) Lease(string) store.LeaseState { return store.LeaseGone }
 
 func (nobody) Write(_ string, own formats.Range) uint8 { return own.Newest }
 
+func (nobody) NoneNewer(string) time.Duration { return 0 }
+
 func newZombie(t *testing.T, path string) *zombie {
 	t.Helper()
 	ring := mustRing(t, [][]byte{keyring.Generate()})

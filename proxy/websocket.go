@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -12,7 +13,6 @@ import (
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/passthrough"
-	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
@@ -44,10 +44,8 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, &upgrade.Refusal{Status: http.StatusBadRequest, Reason: "the wsr entries of Sec-WebSocket-Protocol are malformed", Label: event.RefusedOffer})
 		return
 	}
-	q := &request{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme}
-	if p, ok := peer.Forwarded(r); ok {
-		q.scheme, q.forwarded = p.Scheme(), true
-	}
+	client := s.clientOf(r)
+	q := &request{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme, client: client, subject: s.subject(r, client, 0)}
 	if offer.Resume == nil && s.drainState.refusing() {
 		q.later("this pod is about to stop", event.RefusedDraining)
 		return
@@ -55,7 +53,7 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	s.handshakes.Add(1)
 	defer s.handshakes.Add(-1)
 	switch {
-	case !offer.Resilient, !s.live.Load().cfg.Resilient(r.URL.Path) && !s.holdsToken(r, q.scheme, offer):
+	case !offer.Resilient, !s.cfg.Resilient(r.URL.Path):
 		q.plain()
 	case offer.Resume == nil:
 		q.fresh()
@@ -67,7 +65,7 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 // refuseNew refuses a client that would begin something while there is no room
 // for more.
 func (q *request) refuseNew() bool {
-	f := q.s.refusesNew(q.r.RemoteAddr)
+	f := q.s.refusesNew(q.client)
 	if f != nil {
 		q.later(f.Reason, f.Label)
 	}
@@ -79,7 +77,10 @@ func (s *Server) refuse(w http.ResponseWriter, ref *upgrade.Refusal) {
 	ref.Write(w)
 }
 
-func (q *request) refuse(ref *upgrade.Refusal) { q.s.refuse(q.w, ref) }
+func (q *request) refuse(ref *upgrade.Refusal) {
+	q.observe(event.Event{Kind: event.Refused, Refusal: ref.Label})
+	ref.Write(q.w)
+}
 
 // later refuses a client that may have more luck in a moment, or elsewhere.
 func (q *request) later(reason string, label event.Refusal) {
@@ -104,6 +105,8 @@ type request struct {
 
 	session   wire.SessionID // that a valid token names
 	forwarded bool           // by another sidecar; otherwise the client came itself
+	client    netip.Addr     // where it is
+	subject   *event.Subject // of reports
 }
 
 // dialApp makes the handshake with the app. When the app refuses, the client
@@ -128,27 +131,27 @@ type appRefusal struct {
 func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 	hs.Scheme = q.scheme
 	began := time.Now()
-	app, resp, err := q.s.dialApp(q.r.Context(), q.r, hs) //nolint:bodyclose // the caller closes it by answer or discard
+	app, refusal, err := q.s.dialApp(q.r.Context(), q.r, hs)
 	took := time.Since(began)
 	var ue *upgrade.AppError
 	switch {
 	case errors.As(err, &ue):
-		q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
+		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
 		q.s.log.Warn("app handshake failed", "error", err)
-		return nil, appRefusal{answer: func() { q.s.refuse(q.w, ue.Refusal()) }}
-	case resp != nil:
-		q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
+		return nil, appRefusal{answer: func() { q.refuse(ue.Refusal()) }}
+	case refusal != nil:
+		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
 		return nil, appRefusal{
-			status: resp.StatusCode,
+			status: refusal.Status,
 			answer: func() {
-				if err := upgrade.PassRefusal(q.w, resp); err != nil {
+				if err := refusal.Pass(q.s.life, q.w); err != nil {
 					q.s.log.Debug("app's refusal was cut short", "error", err)
 				}
 			},
-			discard: func() { resp.Body.Close() },
+			discard: refusal.Close,
 		}
 	}
-	q.s.observe(event.Event{Kind: event.Dialled, Answer: event.AppOK, Took: took})
+	q.observe(event.Event{Kind: event.Dialled, Answer: event.AppOK, Took: took})
 	return app, appRefusal{}
 }
 
@@ -156,7 +159,7 @@ func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 func (q *request) accept(protocol, extensions string, header http.Header) (net.Conn, error) {
 	conn, err := upgrade.Answer(q.w, q.req.AppendSwitch(nil, protocol, extensions, header))
 	if errors.Is(err, upgrade.ErrEarly) {
-		q.s.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly})
+		q.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly})
 	}
 	return conn, err
 }
@@ -183,7 +186,7 @@ func (q *request) plain() {
 		app.Conn.Close()
 		return
 	}
-	s.joinPlain(passthrough.Switched{Answer: answered, Client: conn, App: app.Conn, Early: app.Early, Began: q.began})
+	s.joinPlain(passthrough.Switched{Answer: answered, Client: conn, App: app.Conn, Early: app.Early, Began: q.began, Subject: q.subject})
 }
 
 // start begins to read both legs.
@@ -193,7 +196,6 @@ func (c *sessionDriver) start(early []byte) {
 	if m, ok := c.m.(*session.Session); ok && c.srv.Draining() {
 		m.Drain(true) // it began after the others were told
 	}
-	c.reloadLocked(now) // it may have begun before a Reload, and been unknown to it
 	c.settle(now)
 	if c.client != nil {
 		c.client.t.Start(nil)
@@ -226,15 +228,15 @@ func (q *request) fresh() {
 	}
 	now := time.Now()
 	id := newSessionID()
-	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate}
+	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, q.client, firstEpoch)}
 	start := q.start(id)
 	start.Subprotocol, start.Extensions, start.Deflate = app.Subprotocol, extensions, app.Deflate != nil
 	c.keepHandshake(q, hs, start)
-	m := session.New(&s.live.Load().session, now, start)
+	m := session.New(&s.session, now, start)
 	c.m, c.journal.writer = m, store.NewWriter()
 	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	m.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt}, compressed)
-	if !s.limit.add(c, clientOf(q.r.RemoteAddr), false) || !s.sessions.add(c) {
+	if !s.limit.add(c, q.client, false) || !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return
 	}
@@ -275,7 +277,7 @@ func (q *request) laterForPages(reason string, label event.Refusal) {
 	if err != nil {
 		return
 	}
-	q.s.observe(event.Event{Kind: event.Refused, Refusal: label})
+	q.observe(event.Event{Kind: event.Refused, Refusal: label})
 	q.writeFinal(conn, frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpClose}, wire.AppendClosePayload(nil, wire.CodeTryLater, reason)))
 }
 
@@ -308,7 +310,7 @@ func (q *request) resetRefused(status int) {
 }
 
 func (q *request) writeLast(conn net.Conn, reason wire.ResetReason, msg []byte) {
-	q.s.observe(event.Event{Kind: event.Resumed, Session: q.session, Resume: event.ResumeReset, Reset: reason, Took: time.Since(q.began)})
+	q.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeReset, Reset: reason, Took: time.Since(q.began)})
 	b := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg)
 	b = frame.Append(b, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
 	q.writeFinal(conn, b)

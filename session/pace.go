@@ -27,8 +27,7 @@ const leastPause = 20 * time.Millisecond
 type pace struct {
 	messages, bytes, control, resumes rate.Bucket
 
-	until  monotime.Time // when the client is read again
-	shared *Config       // that the copy was made of
+	until monotime.Time // when the client is read again
 }
 
 // paced returns a Config with a pace of its own, if there are rates: otherwise a
@@ -41,7 +40,7 @@ func (c *Config) paced() *Config {
 		Config
 		pace pace
 	}{Config: *c}
-	own.pace.shared, own.Config.pace = c, &own.pace
+	own.Config.pace = &own.pace
 	return &own.Config
 }
 

@@ -40,7 +40,7 @@ type Plain struct {
 	pending      pendingClose
 	ended        Ending
 	reported     bool
-	appBroke     bool      // its connection did, with bytes on their way to the client
+	broke        *plainLeg // its connection did, with bytes on their way to the other side
 	until        time.Time // how long one side may outlive the other
 	moved        bool      // bytes moved since that was set
 	drop         *wire.CloseError

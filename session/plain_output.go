@@ -117,14 +117,14 @@ func (p *Plain) ClientGone(now time.Time, broken bool) { p.gone(now, &p.client, 
 // AppGone is ClientGone for the app.
 func (p *Plain) AppGone(now time.Time, broken bool) { p.gone(now, &p.app, broken) }
 
-// gone notes the end of a side. What the app said before its connection broke
-// the client would have got without us, and so it does.
+// gone notes the end of a side. What it said before its connection broke the
+// other would have got without us, and so it does.
 func (p *Plain) gone(now time.Time, leg *plainLeg, broken bool) {
 	leg.gone = true
 	if broken {
-		p.forgetKept(&p.app)
-		if leg == &p.app && len(p.client.kept) > 0 {
-			p.appBroke = true
+		p.forgetKept(leg)
+		if len(p.other(leg).kept) > 0 && p.broke == nil {
+			p.broke = leg
 		} else {
 			p.Forget()
 			p.end(EndedBroken, nil, 0)
@@ -135,10 +135,18 @@ func (p *Plain) gone(now time.Time, leg *plainLeg, broken bool) {
 	}
 }
 
+// other returns the side that leg is not.
+func (p *Plain) other(leg *plainLeg) *plainLeg {
+	if leg == &p.client {
+		return &p.app
+	}
+	return &p.client
+}
+
 // settleShut passes the end of one side's bytes on to the other.
 func (p *Plain) settleShut(o *Output) {
-	if p.appBroke {
-		if len(p.client.kept) == 0 {
+	if p.broke != nil {
+		if len(p.other(p.broke).kept) == 0 {
 			p.end(EndedBroken, nil, 0)
 		}
 		return

@@ -23,6 +23,7 @@ type plainStage struct {
 	ended       Ending
 	blind       int
 	clientTakes int
+	appTakes    int
 	shutC       bool
 	final       []byte
 }
@@ -32,7 +33,7 @@ func newPlainStage(t *testing.T, change func(*Config)) *plainStage {
 	if change != nil {
 		change(cfg)
 	}
-	st := &plainStage{t: t, now: time.Unix(1_700_000_000, 0), clientTakes: 1 << 30}
+	st := &plainStage{t: t, now: time.Unix(1_700_000_000, 0), clientTakes: 1 << 30, appTakes: 1 << 30}
 	st.p = NewPlain(cfg, st.now)
 	st.settle()
 	return st
@@ -41,11 +42,8 @@ func newPlainStage(t *testing.T, change func(*Config)) *plainStage {
 func (st *plainStage) settle() {
 	for st.ended == 0 {
 		st.p.Output(st.now, &st.out)
-		for _, b := range st.out.ToApp {
-			st.app = append(st.app, b...)
-		}
-		if n := size(st.out.ToApp); n > 0 {
-			st.p.AppWrote(st.now, n)
+		if len(st.out.ToApp) > 0 {
+			st.p.AppWrote(st.now, accept(&st.appTakes, st.out.ToApp, &st.app))
 		}
 		if len(st.out.ToClient) > 0 {
 			st.p.ClientWrote(accept(&st.clientTakes, st.out.ToClient, &st.client))
@@ -311,6 +309,25 @@ func TestPlainAppBreaks(t *testing.T) {
 	st.settle()
 	if !bytes.Equal(st.client, last) || st.ended != EndedBroken {
 		t.Errorf("the client got %q, ended %v", st.client, st.ended)
+	}
+}
+
+// So does what a client said reach the app.
+func TestPlainClientBreaks(t *testing.T) {
+	st := newPlainStage(t, nil)
+	st.appTakes = 3
+	last := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpText, Masked: true}, []byte("last words"))
+	st.fromClient(last)
+	st.p.ClientGone(st.now, true)
+	st.settle()
+	if st.ended != 0 {
+		t.Fatalf("ended %v before the app had all", st.ended)
+	}
+	st.appTakes = 1 << 20
+	st.p.AppWritable()
+	st.settle()
+	if !bytes.Equal(st.app, last) || st.ended != EndedBroken {
+		t.Errorf("the app got %q, ended %v", st.app, st.ended)
 	}
 }
 

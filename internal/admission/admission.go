@@ -25,7 +25,7 @@ type Policy struct {
 	Journal    bool          // it has one, so that it can adopt sessions
 	Authorize  bool          // the app is asked before each resume (WSR_RESUME_AUTH)
 	SessionTTL time.Duration // how long a detached session may be resumed
-	LeaseTTL   time.Duration // how long an owner whose lease lives may be out of reach
+	LeaseTTL   time.Duration // how long an owner whose lease lives may be out of reach, and readers of newer formats away
 }
 
 // Facts are what is known of one resume. The zero value of what a step finds
@@ -44,6 +44,7 @@ type Facts struct {
 	Renewing    bool             // the app refuses the handshake it has, and its client was asked for a new one
 	Lease       store.LeaseState // of the owner that Token names
 	Unread      bool             // a sidecar that lives does not read tokens of Token's version
+	NoneNewer   NoneNewer
 
 	// Of Forward: owners that were asked, and what came of it.
 	Answers map[string]Answer
@@ -70,6 +71,10 @@ type Facts struct {
 	// Of Adopt.
 	AdoptErr error
 }
+
+// NoneNewer is for how long no sidecar that lives has read newer versions of a
+// format than this one does; 0: one may, as far as is known.
+type NoneNewer struct{ Tokens, Records time.Duration }
 
 // An Answer is what came of passing a client on to the owner of its session,
 // where that did not end the resume.

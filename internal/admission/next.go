@@ -30,6 +30,10 @@ func (p *Policy) Next(f *Facts) Step {
 		// was not asked and is not gone": that saves the look into the journal
 		// in the common case.
 		return Forward{f.Token.Owner}
+	case f.Token.Newer() && f.NoneNewer.Tokens >= p.LeaseTTL:
+		// "the token is of a version that no sidecar which lives has read for the
+		// time of a lease": all of that version were rolled back.
+		return Refuse{Reason: wire.ResetToken}
 	case f.Token.Newer():
 		// "the token is of a version that this sidecar does not read": one of
 		// that version can tell what it is worth.
@@ -140,6 +144,10 @@ func (p *Policy) unread(f *Facts) Step {
 		// be reached, or what answers is not proved to be it, and its lease is
 		// not over": it may not have got to writing it down.
 		return Refuse{Reason: wire.ResetTryAgain}
+	case errors.Is(f.LoadErr, store.ErrNewer) && f.NoneNewer.Records >= p.LeaseTTL:
+		// "a newer version wrote the newest of the session's records, and no sidecar
+		// which lives has read that for the time of a lease"
+		return Refuse{Reason: wire.ResetLost, Cause: f.LoadErr}
 	}
 	return failure(f.LoadErr)
 }

@@ -62,6 +62,9 @@ func here(f *Facts) {
 	f.Looked(Found, 0)
 }
 
+// alone makes f know that no sidecar has read newer formats for as long as counts.
+func alone(f *Facts) { f.NoneNewer = NoneNewer{Tokens: 20 * time.Second, Records: 20 * time.Second} }
+
 // read makes f know the journal's record.
 func read(f *Facts, st *store.State, err error) {
 	f.Looked(Absent, 0)
@@ -101,6 +104,32 @@ var rows = []row{
 		{0, func(_ *Policy, f *Facts) { f.Token.Owner = self }, Look{}},
 		{0, func(_ *Policy, f *Facts) { f.Token.Owner = "" }, Look{}},
 		{NotOwner, func(*Policy, *Facts) {}, Look{}},
+	}},
+	{"the token is of a version that no sidecar which lives has read for the time of a lease", "RESET 2", []example{
+		{0, func(_ *Policy, f *Facts) { alone(f); f.Token.Version = 255 }, Forward{owner}}, // which may live
+		{0, func(_ *Policy, f *Facts) { alone(f); f.Token.Version = 255; f.Token.Owner = third }, Forward{third}},
+		{Unreachable, func(_ *Policy, f *Facts) { alone(f); f.Token.Version = 255 }, Refuse{Reason: wire.ResetToken}},
+		{NotOwner, func(_ *Policy, f *Facts) { alone(f); f.Token.Version = 255 }, Refuse{Reason: wire.ResetToken}},
+		{Refused, func(_ *Policy, f *Facts) { alone(f); f.Token.Version = 255; f.Lease = store.LeaseGone }, Refuse{Reason: wire.ResetToken}},
+		{0, func(_ *Policy, f *Facts) { alone(f); f.Token.Version = 255; f.Here = true }, Refuse{Reason: wire.ResetToken}},
+		{0, func(_ *Policy, f *Facts) { alone(f); f.Token.Version = 255; f.Forwarded = true }, Refuse{Reason: wire.ResetToken}},
+		{0, func(_ *Policy, f *Facts) { alone(f); f.Token.Version = 255; f.Token.Owner = "" }, Refuse{Reason: wire.ResetToken}},
+		{0, func(_ *Policy, f *Facts) { alone(f); f.Token.Version = 255; f.Token.Owner = former }, Refuse{Reason: wire.ResetToken}},
+		{0, func(_ *Policy, f *Facts) { alone(f); f.Token.Version = 255; f.Lease = store.LeaseReleased }, Refuse{Reason: wire.ResetToken}},
+		{0, func(p *Policy, f *Facts) {
+			p.Journal = false
+			alone(f)
+			f.Token.Version, f.Token.Owner = 255, former
+		}, Refuse{Reason: wire.ResetToken}},
+		{0, func(_ *Policy, f *Facts) { // tokens, not records, decide
+			f.NoneNewer.Records = time.Hour
+			f.Token.Version, f.Token.Owner = 255, former
+		}, Refuse{Reason: wire.ResetTryAgain}},
+		{0, func(_ *Policy, f *Facts) {
+			f.NoneNewer.Tokens = 20*time.Second - 1
+			f.Token.Version, f.Token.Owner = 255, former
+		}, Refuse{Reason: wire.ResetTryAgain}},
+		{NotOwner, func(_ *Policy, f *Facts) { alone(f) }, Look{}}, // a token that this sidecar reads
 	}},
 	{"the token is of a version that this sidecar does not read", "RESET 5", []example{
 		{0, func(_ *Policy, f *Facts) { f.Token.Version = 255 }, Forward{owner}}, // which can
@@ -206,6 +235,20 @@ var rows = []row{
 	{"the journal's records of the session cannot be read", "RESET 3", []example{
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, store.ErrCorrupt) }, Refuse{Reason: wire.ResetLost, Cause: store.ErrCorrupt}},
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil); f.AdoptFailed(store.ErrCorrupt) }, Refuse{Reason: wire.ResetLost, Cause: store.ErrCorrupt}},
+	}},
+	{"a newer version wrote the newest of the session's records, and no sidecar which lives has read that for the time of a lease", "RESET 3", []example{
+		{NotOwner, func(_ *Policy, f *Facts) { alone(f); read(f, nil, store.ErrNewer) }, Refuse{Reason: wire.ResetLost, Cause: store.ErrNewer}},
+		{Unreachable, func(_ *Policy, f *Facts) { alone(f); read(f, nil, store.ErrNewer) }, Refuse{Reason: wire.ResetLost, Cause: store.ErrNewer}},
+		{NotOwner, func(_ *Policy, f *Facts) {
+			f.NoneNewer.Records = 20*time.Second - 1
+			read(f, nil, store.ErrNewer)
+		}, Refuse{Reason: wire.ResetTryAgain, Cause: store.ErrNewer}},
+		{NotOwner, func(_ *Policy, f *Facts) {
+			f.NoneNewer.Tokens = time.Hour
+			read(f, nil, store.ErrNewer)
+		}, Refuse{Reason: wire.ResetTryAgain, Cause: store.ErrNewer}},
+		{NotOwner, func(_ *Policy, f *Facts) { alone(f); read(f, nil, store.ErrUnavailable) }, Refuse{Reason: wire.ResetTryAgain, Cause: store.ErrUnavailable}},
+		{NotOwner, func(_ *Policy, f *Facts) { alone(f); read(f, record(), nil) }, Adopt{}},
 	}},
 	{"the journal cannot be reached, or a newer version wrote the newest of the session's records", "RESET 5", []example{
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, store.ErrUnavailable) }, Refuse{Reason: wire.ResetTryAgain, Cause: store.ErrUnavailable}},

@@ -270,3 +270,24 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestProxies(t *testing.T) {
+	for text, want := range map[string]string{
+		"private": "private", " Private ": "private", "none": "none", "203.0.113.7": "203.0.113.7/32", "2001:db8::1": "2001:db8::1/128",
+		"203.0.113.9/24, private,::1": "203.0.113.0/24,private,::1/128", "::ffff:10.0.0.1": "10.0.0.1/32", "private,private": "private,private",
+	} {
+		var p, again Proxies
+		if err := p.UnmarshalText([]byte(text)); err != nil || p.String() != want {
+			t.Errorf("%q: %q, %v; want %q", text, p, err, want)
+		}
+		if err := again.UnmarshalText([]byte(p.String())); err != nil || !slices.Equal(p, again) {
+			t.Errorf("%q is read as %q, %v", p, again, err)
+		}
+	}
+	for _, text := range []string{",", "10.0.0.0/33", "private,none", "none,", "nginx", "::ffff:10.0.0.0/104", strings.Repeat("private,", 9) + "private"} {
+		var p Proxies
+		if err := p.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is taken: %v", text, p)
+		}
+	}
+}

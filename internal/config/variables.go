@@ -9,7 +9,6 @@ type Variable struct {
 	Allowed  string
 	Doc      string
 	Injector bool // in Kubernetes the injector decides it
-	Reach    Reach
 }
 
 // Variables lists all settings, in the order of the documentation.
@@ -17,7 +16,7 @@ func Variables() []Variable {
 	var list []Variable
 	for _, f := range fields() {
 		list = append(list, Variable{
-			Name: f.variable, Default: f.standard(), Allowed: f.allowed(), Doc: f.doc, Injector: f.injector, Reach: f.reach,
+			Name: f.variable, Default: f.standard(), Allowed: f.allowed(), Doc: f.doc, Injector: f.injector,
 		})
 	}
 	return list
@@ -32,8 +31,7 @@ func Nearest(name string, candidates []string) string { return nearest(name, can
 // machine stays empty. The error is a Problems like that of Load.
 func Validate(environ []string) (*Config, error) {
 	l := newLoader()
-	l.collect(environ)
-	l.read()
+	l.read(environ)
 	l.parse()
 	l.bounds()
 	l.refuseFiles()

@@ -346,6 +346,9 @@ func (l *leases) Write(format string, own formats.Range) uint8 {
 	return own.Newest
 }
 
+// NoneNewer implements proxy.Peers.
+func (l *leases) NoneNewer(string) time.Duration { return 0 }
+
 // write makes a version the newest of tokens that all read.
 func (l *leases) write(newest uint8) {
 	l.mu.Lock()

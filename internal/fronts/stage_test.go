@@ -73,6 +73,10 @@ var (
 
 // startSidecar runs a sidecar in front of a, and returns its address.
 func startSidecar(t *testing.T, a *app, beats heartbeat.Config) string {
+	return startChanged(t, a, func(c *proxy.Config) { c.Heartbeat = beats })
+}
+
+func startChanged(t *testing.T, a *app, change func(*proxy.Config)) string {
 	t.Helper()
 	backend := httptest.NewServer(a)
 	t.Cleanup(backend.Close)
@@ -80,11 +84,13 @@ func startSidecar(t *testing.T, a *app, beats heartbeat.Config) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := proxy.New(proxy.Config{
-		Upstream: backend.URL, Tokens: ring, SessionTTL: 10 * time.Minute, Heartbeat: beats,
+	cfg := proxy.Config{
+		Upstream: backend.URL, Tokens: ring, SessionTTL: 10 * time.Minute,
 		// The longest address there is: a token holds it.
 		Advertise: "[fd00:1234:5678:9abc:def0:1234:5678:9abc]:15801",
-	})
+	}
+	change(&cfg)
+	s, err := proxy.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -347,6 +347,9 @@ func parseLength(b []byte) (int64, bool) {
 	return int64(n), err == nil
 }
 
+// IsHost reports whether a Host is one that all servers read alike, or empty.
+func IsHost(host string) bool { return isHost([]byte(host)) }
+
 func isHost(b []byte) bool {
 	for _, c := range b {
 		if !hostBytes[c] {

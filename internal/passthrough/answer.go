@@ -366,7 +366,7 @@ func (a *answerer) switches(x *exchange) bool {
 		_, err := a.conn.Write(head)
 		return errors.Join(err, a.conn.SetDeadline(time.Time{}))
 	}
-	sw := Switched{Answer: answer, Client: a.conn, App: a.app, Early: append([]byte(nil), a.in.held()...), Began: x.began}
+	sw := Switched{Answer: answer, Client: a.conn, App: a.app, Early: append([]byte(nil), a.in.held()...), Began: x.began, Subject: x.subject, From: x.from}
 	a.h.forget(a.client)
 	if x.websocket && a.h.cfg.Joined != nil {
 		a.h.cfg.Joined(sw)

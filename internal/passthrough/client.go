@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -63,6 +64,8 @@ type exchange struct {
 	key       string // of the handshake
 	last      bool   // the client says that no other request follows
 	began     time.Time
+	subject   *event.Subject // of a handshake
+	from      netip.Addr     // of a handshake
 }
 
 // A verdict is what becomes of a connection when an answer has ended.
@@ -293,17 +296,25 @@ func (c *client) request(first bool) error {
 		return c.refuse(&upgrade.Refusal{Status: 400, Reason: "an upgrade has no body", Label: event.RefusedBody})
 	case c.h.cfg.Elsewhere != nil && c.h.cfg.Elsewhere(r, websocket):
 		return c.handOn()
-	case websocket && c.h.cfg.Admit != nil:
-		if f, retry := c.h.cfg.Admit(c.conn.RemoteAddr()); f != nil {
+	}
+	var from netip.Addr
+	if websocket && c.h.cfg.From != nil {
+		from = c.h.cfg.From(r, c.conn.RemoteAddr())
+	}
+	if websocket && c.h.cfg.Admit != nil {
+		if f, retry := c.h.cfg.Admit(from); f != nil {
 			return c.refuse(f, retry...)
 		}
 	}
 	x := exchange{
 		method: string(r.Method), websocket: websocket, upgrades: !websocket && r.Body.Empty() && c.h.mayUpgrade(r),
-		last: r.Closes(), began: time.Now(),
+		last: r.Closes(), began: time.Now(), from: from,
 	}
 	if websocket {
 		x.key = handshakeKey(r)
+		if c.h.cfg.Subject != nil {
+			x.subject = c.h.cfg.Subject(r, from)
+		}
 		c.handshake(true)
 	}
 	if err := c.dial(&x); err != nil {

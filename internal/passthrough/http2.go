@@ -2,7 +2,6 @@ package passthrough
 
 import (
 	"context"
-	"errors"
 	"io"
 	stdlog "log"
 	"net"
@@ -13,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 )
@@ -129,14 +127,10 @@ func newRoundTripper(dial dialFunc, set func(*http.Protocols, bool)) *http.Trans
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case r.Method == http.MethodConnect:
-		f := upgrade.Refusal{Status: http.StatusMethodNotAllowed, Reason: "no tunnels here", Label: event.RefusedConnect}
-		f.Write(w)
-		return
-	case httpguard.TooManyFields(r.Header):
-		f := upgrade.Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "too many header fields", Label: event.RefusedFields}
-		f.Write(w)
+	as := asCame{w, h.draining() || r.ProtoMajor < 2}
+	if f := checkRequest(r, h.http2.wantsHTTP2(r)); f != nil {
+		h.refused(f)
+		f.Write(as)
 		return
 	}
 	// No protocol but WebSocket is switched to (RFC 9110 §7.8 lets a server
@@ -149,12 +143,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// app. HTTP/2 is full duplex anyway, and says so by an error.
 		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
-	// net/http would guess a type for an answer that has none.
-	w.Header()["Content-Type"] = nil
 	if h.draining() {
 		w.Header().Set("Connection", "close") // of HTTP/2, GOAWAY
 	}
-	h.http2.proxy.ServeHTTP(w, r)
+	h.http2.proxy.ServeHTTP(as, r)
 }
 
 // rewrite makes the request to the app from the client's.
@@ -164,17 +156,10 @@ func (p *http2Proxy) rewrite(pr *httputil.ProxyRequest) {
 	// The client's trailers come after its body; ReverseProxy looks at them
 	// before.
 	pr.Out.Trailer = pr.In.Trailer
-	upgrade.ForwardTarget(pr.In, pr.Out.URL, p.h.cfg.App.Host())
-
 	v2 := p.wantsHTTP2(pr.In)
-	if !v2 && pr.Out.Body == nil {
-		// net/http sends a request a second time if it can, which may act twice. A
-		// body that it does not know is none that it can send again. By HTTP/2 it
-		// does so only where the app says that it has done nothing.
-		pr.Out.Body = clientBody{http.NoBody}
-	}
+	a := attempt{mark: setTarget(pr.Out.URL, pr.In, p.h.cfg.App.Host(), v2)}
 	ctx := context.WithValue(pr.Out.Context(), protocolKey{}, v2)
-	pr.Out = pr.Out.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: takeConn}))
+	pr.Out = pr.Out.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: a.gotConn}))
 }
 
 // dialHTTP1 is for an http.Transport, whose own idea of the address does not
@@ -187,14 +172,6 @@ func (a *appConns) dialHTTP1(ctx context.Context, _, _ string) (net.Conn, error)
 	return newKeptConn(c), nil
 }
 
-// takeConn makes sure that a connection is clean before its next request. On
-// an HTTP/2 connection answers carry their request's number.
-func takeConn(info httptrace.GotConnInfo) {
-	if k, ok := info.Conn.(*keptConn); ok && info.Reused {
-		k.take()
-	}
-}
-
 // wantsHTTP2 reports whether r goes to the app as unencrypted HTTP/2. A client
 // that sent us HTTP/2 by prior knowledge knows that the app speaks it. Over
 // TLS it was we who agreed to HTTP/2, so that only gRPC, which exists on
@@ -204,40 +181,6 @@ func (p *http2Proxy) wantsHTTP2(r *http.Request) bool {
 		return false
 	}
 	return p.h.cfg.Scheme == "http" || strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
-}
-
-func (p *http2Proxy) checkResponse(resp *http.Response) error {
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return errSwitched
-	}
-	return nil
-}
-
-// fail answers for an app that did not.
-func (p *http2Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
-	var f *upgrade.Refusal
-	var client *clientError
-	switch {
-	case errors.As(err, &client):
-		f = &upgrade.Refusal{Status: http.StatusBadRequest, Reason: "the request body broke off or is framed badly", Label: event.RefusedBody}
-	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
-		// The client is gone, or we are closing: returning would answer 200.
-		panic(http.ErrAbortHandler)
-	default:
-		f = p.h.failed(err)
-	}
-	p.h.refused(f)
-	f.Write(w)
-}
-
-// truncatedLog is where ReverseProxy reports an answer that ended too early. Its
-// words are dropped, since they may quote the answer (I9).
-type truncatedLog struct{ p *http2Proxy }
-
-// Write implements io.Writer.
-func (b truncatedLog) Write(line []byte) (int, error) {
-	b.p.h.cfg.Log.Warn("answer broke off", "upstream", b.p.h.cfg.App.String())
-	return len(line), nil
 }
 
 type protocolKey struct{} // of a context: a bool, true for HTTP/2

@@ -131,18 +131,3 @@ func TestHTTP2DrainingGoesAway(t *testing.T) {
 		return !reused
 	})
 }
-
-// A path with two slashes in front keeps what is escaped in it.
-func TestHTTP2Targets(t *testing.T) {
-	a := proxytest.NewApp(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.RequestURI) })
-	for _, scheme := range []string{"http", "https"} {
-		c := newHTTP2Client(t, newFront(t, a.URL, func(c *Config) { c.Scheme = scheme }).addr)
-		for path, want := range map[string]string{
-			"/a%2fb/..%2f?x=%41": "/a%2fb/..%2f?x=%41", "//a%2f..%2fb": "//a%2f..%2fb", "//%7b%7d%2f..%2findex.html": "//%7b%7d%2f..%2findex.html",
-		} {
-			if _, got, _ := c.get(path); got != want {
-				t.Errorf("%s: %q, want %q", scheme, got, want)
-			}
-		}
-	}
-}

@@ -2,6 +2,7 @@ package passthrough
 
 import (
 	"net"
+	"net/http/httptrace"
 	"sync"
 )
 
@@ -18,10 +19,12 @@ type keptConn struct {
 	reading bool      // a Read waits, so that the transport's buffer is empty
 	closed  bool
 	taken   bool // for a request of which nothing was written yet
+	wrote   bool // something of the last request was written
+	mark    int  // where in what is written next targetMark stands, or -1
 }
 
 func newKeptConn(c net.Conn) *keptConn {
-	k := &keptConn{Conn: c}
+	k := &keptConn{Conn: c, mark: -1}
 	k.changed.L = &k.mu
 	return k
 }
@@ -37,6 +40,21 @@ func (k *keptConn) take() {
 		k.changed.Wait()
 	}
 	k.taken = true
+}
+
+// begin is called before a request is written. mark is where its first line has
+// targetMark, which is not written, or -1.
+func (k *keptConn) begin(mark int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.wrote, k.mark = false, mark
+}
+
+// hasWritten reports whether something was written since begin.
+func (k *keptConn) hasWritten() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.wrote
 }
 
 // Read implements net.Conn.
@@ -60,9 +78,18 @@ func (k *keptConn) Read(p []byte) (int, error) {
 // Write implements net.Conn.
 func (k *keptConn) Write(p []byte) (int, error) {
 	k.mu.Lock()
-	k.taken = false
+	k.taken, k.wrote = false, true
+	at := k.mark
+	k.mark = max(-1, at-len(p))
 	k.mu.Unlock()
-	return k.Conn.Write(p)
+	if at < 0 || at >= len(p) {
+		return k.Conn.Write(p)
+	}
+	n, err := k.Conn.Write(append(append(make([]byte, 0, len(p)), p[:at]...), p[at+1:]...))
+	if n > at || err == nil {
+		n++
+	}
+	return n, err
 }
 
 // Close implements net.Conn.
@@ -72,4 +99,31 @@ func (k *keptConn) Close() error {
 	k.changed.Broadcast()
 	k.mu.Unlock()
 	return k.Conn.Close()
+}
+
+// An attempt is what net/http makes of one request to an app of HTTP/1.
+type attempt struct {
+	mark int       // for keptConn.begin
+	kept *keptConn // that it has, or had
+}
+
+// gotConn makes sure that a connection is clean before its next request, and that
+// no request is made a second time of which the app may have seen something: it
+// may act twice. net/http would do so for some methods and fields. By HTTP/2 it
+// does so only where the app says that it has done nothing, and answers carry
+// their request's number.
+func (a *attempt) gotConn(info httptrace.GotConnInfo) {
+	k, ok := info.Conn.(*keptConn)
+	if !ok {
+		return
+	}
+	if info.Reused {
+		k.take()
+	}
+	if a.kept != nil && a.kept.hasWritten() {
+		k.Close()
+		return
+	}
+	a.kept = k
+	k.begin(a.mark)
 }

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -64,7 +65,12 @@ type Config struct {
 	Elsewhere func(r *http1.Request, websocket bool) bool
 	// Admit says why a plain WebSocket is not taken now, with header lines for
 	// that answer, or nil. nil: all are taken.
-	Admit func(client net.Addr) (*upgrade.Refusal, []string)
+	Admit func(from netip.Addr) (*upgrade.Refusal, []string)
+	// From is at which address the client of a plain WebSocket is, whose connection
+	// comes from peer. nil: at none.
+	From func(r *http1.Request, peer net.Addr) netip.Addr
+	// Subject is who reports of a plain WebSocket will be about. nil: nobody.
+	Subject func(r *http1.Request, from netip.Addr) *event.Subject
 	// Joined takes over a plain WebSocket whose handshake is done.
 	Joined func(Switched)
 	// Handshake hears of the beginning and the end of each plain handshake.
@@ -86,6 +92,8 @@ type Switched struct {
 	Client, App net.Conn
 	Early       []byte // of the app, behind its 101
 	Began       time.Time
+	Subject     *event.Subject // of a WebSocket
+	From        netip.Addr     // of a WebSocket
 }
 
 // A Handler forwards what comes on a Listener. It is safe for concurrent use.

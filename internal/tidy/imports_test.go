@@ -16,8 +16,8 @@ type layer map[string][]string // package, or folder that ends in /, to modules
 var layers = []layer{
 	{ // What mechanisms may share.
 		"internal/monotime": nil, "internal/pathpattern": nil, "internal/appaddr": nil, "internal/jsonpointer": nil, "internal/keepalive": nil,
-		"internal/formats": nil, "internal/instance": nil,
-		"internal/budget": nil,
+		"internal/formats": nil, "internal/instance": nil, "internal/clientaddr": nil,
+		"internal/budget": nil, "internal/traceparent": nil,
 	},
 	{ // Mechanisms: otherwise the standard library only.
 		"seqwindow": nil, "dedupe": nil, "heartbeat": nil,

@@ -67,6 +67,9 @@ func (t *bufferedConn) waitWritten() {
 func (t *bufferedConn) Write(parts [][]byte) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.written {
+		return 0
+	}
 	for _, p := range parts {
 		k := min(len(p), writeSize-len(t.out))
 		t.out = append(t.out, p[:k]...)
@@ -93,12 +96,26 @@ func (t *bufferedConn) writeLoop() {
 			return
 		}
 		if _, err := t.conn.Write(b); err != nil {
-			t.fail()
+			t.failWriting()
 			return
 		}
 		if t.wrote(b) {
 			t.sink.Writable()
 		}
+	}
+}
+
+// failWriting reports a write that failed. An owner that waits for room hears that
+// there is nothing to wait for.
+func (t *bufferedConn) failWriting() {
+	t.mu.Lock()
+	t.written, t.out, t.spare = true, nil, nil
+	writable := t.short && t.state.Load() == readOpen
+	t.short = false
+	t.mu.Unlock()
+	t.fail()
+	if writable {
+		t.sink.Writable()
 	}
 }
 

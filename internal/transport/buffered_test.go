@@ -47,6 +47,36 @@ func TestFinishIsBounded(t *testing.T) {
 	})
 }
 
+// An owner that never reads what was there before a failed write hears of the end
+// all the same.
+func TestLastWordsWaitIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		r := &rig{T: t, peer: far, changed: make(chan struct{}, 1)}
+		r.t = newBufferedConn(near, r, new(bufferPool))
+		r.own(func() {
+			r.t.Start(nil)
+			r.t.Pause(true)
+		})
+		far.Close()
+		r.own(func() { r.t.Write([][]byte{[]byte("x")}) })
+		for _, wait := range []time.Duration{lastWordsWait - time.Second, 2 * time.Second} {
+			r.own(func() {
+				if len(r.gone) > 0 {
+					t.Error("Gone while the owner may still read")
+				}
+			})
+			time.Sleep(wait)
+		}
+		r.own(func() {
+			if len(r.gone) != 1 || !r.gone[0] {
+				t.Errorf("Gone: %v", r.gone)
+			}
+			r.t.Abort()
+		})
+	})
+}
+
 // alertConn is like a TLS connection whose peer takes nothing: closing it
 // waits, closing what is below does not.
 type alertConn struct {

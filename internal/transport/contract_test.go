@@ -652,13 +652,35 @@ func failBeforeStart(r *rig) {
 	r.wantGone(true)
 }
 
+// failInPause: what the peer had said is still there when the pause ends.
 func failInPause(r *rig) {
+	said := random(20 * recordSize)
+	if _, piped := r.t.(*bufferedConn); piped && r.peer.LocalAddr().Network() == "pipe" {
+		said = nil // a pipe holds nothing
+	}
 	r.own(func() {
 		r.t.Start(nil)
 		r.t.Pause(true)
 	})
+	r.send(said)
 	r.reset()
 	r.writeUntilBroken()
+	r.until("a failed write", func() bool { return r.t.Broken() })
+	r.own(func() {
+		if len(r.gone) > 0 {
+			r.Error("Gone in a pause")
+		}
+		r.onBytes = func() { // and another pause, behind which more has to be read
+			r.t.Pause(true)
+			r.onBytes = nil
+		}
+		r.t.Pause(false)
+	})
+	if len(said) > 0 {
+		r.until("some bytes", func() bool { return r.offered > 0 })
+		r.own(func() { r.t.Pause(false) })
+	}
+	r.wantBytes(said)
 	r.wantGone(true)
 }
 

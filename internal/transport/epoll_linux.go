@@ -50,6 +50,21 @@ type lingering struct {
 	look atomic.Bool // it is time
 }
 
+// lastWords takes the sink's place when a write has failed in a pause: what the
+// peer had said waits for its owner, but not for ever.
+type lastWords struct {
+	Sink
+	took bool        // the owner did, since the last look
+	look atomic.Bool // it is time
+}
+
+// Bytes implements Sink.
+func (l *lastWords) Bytes(p []byte) int {
+	used := l.Sink.Bytes(p)
+	l.took = l.took || used > 0
+	return used
+}
+
 // Memory is room for one transport, so that whoever owns it has it in the same
 // object. The zero value is ready; it is used once.
 type Memory struct{ conn epollConn }
@@ -162,6 +177,9 @@ func (t *epollConn) Abort() {
 
 // Progress implements Conn.
 func (t *epollConn) Progress() (Progress, bool) { return tcpProgress(t.fd) }
+
+// Broken implements Conn.
+func (t *epollConn) Broken() bool { return t.state.Load() == readFailed }
 
 // fail makes the loop report Gone: a write has failed.
 func (t *epollConn) fail() {
@@ -318,10 +336,20 @@ func (t *epollConn) read() {
 	}
 }
 
-// readLast reads what the peer had said before a write failed, unless that has to
-// wait for the owner, and tells the end then. The peer's own end is behind it.
+// readLast reads what the peer had said before a write failed, and tells the end
+// then. The peer's own end is behind it.
 func (t *epollConn) readLast() {
-	for !t.ended && t.state.Load() == readFailed && !t.paused.Load() {
+	for !t.ended && t.state.Load() == readFailed {
+		if t.paused.Load() {
+			if t.waitsLast() {
+				return
+			}
+			break
+		}
+		if t.refeed.Swap(false) {
+			t.in.feed(t.sink)
+			continue
+		}
 		n, _ := readSocket(t.fd, t.in.space())
 		if n == 0 {
 			break
@@ -332,6 +360,26 @@ func (t *epollConn) readLast() {
 	if t.state.Load() == readFailed {
 		t.gone(true)
 	}
+}
+
+// waitsLast reports whether what the peer had said waits on for an owner that
+// does not read.
+func (t *epollConn) waitsLast() bool {
+	t.in.shrink()
+	l, begun := t.sink.(*lastWords)
+	if begun && !l.look.Swap(false) {
+		return true // a look is to come
+	}
+	if begun && !l.took {
+		return false
+	}
+	if !begun {
+		l = &lastWords{Sink: t.sink}
+		t.sink = l
+	}
+	l.took = false
+	t.awaitLook(&l.look, lastWordsWait)
+	return true
 }
 
 // gone tells that no more bytes come. The owner decides when the socket is
@@ -360,23 +408,23 @@ func (t *epollConn) discard() {
 	if !begun {
 		l = new(lingering)
 		t.sink = l
-		t.awaitLook(l)
+		t.awaitLook(&l.look, lingerClose)
 	}
 	if l.look.Swap(false) {
 		if p, ok := tcpProgress(t.fd); l.over(time.Now(), p, ok) {
 			t.reset()
 			return
 		}
-		t.awaitLook(l)
+		t.awaitLook(&l.look, lingerClose)
 	}
 	t.ready = true
 	t.read()
 }
 
 // awaitLook makes the loop look at the socket after a while.
-func (t *epollConn) awaitLook(l *lingering) {
-	time.AfterFunc(lingerClose, func() {
-		l.look.Store(true)
+func (t *epollConn) awaitLook(look *atomic.Bool, after time.Duration) {
+	time.AfterFunc(after, func() {
+		look.Store(true)
 		t.post()
 	})
 }

@@ -45,8 +45,11 @@ func (r *reader) loop(early []byte, read func() error) {
 	r.in.keep(early)
 	r.in.feed(r.sink)
 	for {
-		r.waitPaused()
-		if r.refeed.Swap(false) && r.state.Load() == readOpen {
+		if !r.waitPaused() {
+			r.gone(true)
+			return
+		}
+		if r.refeed.Swap(false) && r.feeds() {
 			r.in.feed(r.sink)
 			continue
 		}
@@ -74,19 +77,21 @@ func (r *reader) loop(early []byte, read func() error) {
 	}
 }
 
-// readLast reads what the peer had said before a write failed, unless that has to
-// wait for the owner, and tells the end then. The peer's own end is behind it; err
-// is that of the read that has just returned. It reports whether it told, since the
-// owner may have finished before.
+// readLast reads what the peer had said before a write failed, and tells the end
+// then. The peer's own end is behind it; err is that of the read that has just
+// returned. It reports whether it told: the owner may have finished before, or
+// reading is to wait for it.
 func (r *reader) readLast(err error, read func() error) (told bool) {
 	for err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		r.in.feed(r.sink)
 		if r.state.Load() != readFailed || r.paused.Load() {
-			break
+			return false
 		}
-		_ = r.conn.SetReadDeadline(time.Now().Add(lastRead))
-		if err = read(); errors.Is(err, os.ErrDeadlineExceeded) {
-			break
+		began := time.Now()
+		_ = r.conn.SetReadDeadline(began.Add(lastRead))
+		err = read()
+		if errors.Is(err, os.ErrDeadlineExceeded) && time.Since(began) < 2*lastRead {
+			break // else this process did not run meanwhile
 		}
 	}
 	if r.state.Load() != readFailed {
@@ -99,6 +104,12 @@ func (r *reader) readLast(err error, read func() error) (told bool) {
 // lastRead is how long a read may take of what has come already.
 const lastRead = 100 * time.Millisecond
 
+// feeds reports whether the sink is to hear of bytes.
+func (r *reader) feeds() bool {
+	state := r.state.Load()
+	return state == readOpen || state == readFailed
+}
+
 // gone is the loop's last call. The sink decides when the socket is closed,
 // since it may still want to write.
 func (r *reader) gone(broken bool) {
@@ -106,11 +117,26 @@ func (r *reader) gone(broken bool) {
 	r.sink.Gone(broken)
 }
 
-func (r *reader) waitPaused() {
-	for r.paused.Load() && r.state.Load() == readOpen {
+// waitPaused waits while the owner does not read. It reports whether reading goes
+// on: what a broken connection left waits for lastWordsWait.
+func (r *reader) waitPaused() bool {
+	for r.paused.Load() && r.feeds() {
 		r.in.shrink()
-		<-r.wake
+		if r.state.Load() == readOpen {
+			<-r.wake
+			continue
+		}
+		wait := time.NewTimer(lastWordsWait)
+		select {
+		case <-r.wake:
+			wait.Stop()
+		case <-wait.C:
+			if r.paused.Load() && r.state.Load() == readFailed {
+				return false
+			}
+		}
 	}
+	return true
 }
 
 func (r *reader) nudge() {
@@ -142,6 +168,9 @@ func (r *reader) fail() {
 		_ = r.conn.SetReadDeadline(past)
 	}
 }
+
+// Broken implements Conn.
+func (r *reader) Broken() bool { return r.state.Load() == readFailed }
 
 // past is a deadline that ends a waiting read.
 var past = time.Unix(1, 0)

@@ -28,8 +28,11 @@ type Conn interface {
 	// many bytes that was. After less than all, Writable is called once there
 	// is room, and now and then when there is none. It keeps no reference to
 	// parts. A broken socket takes nothing and reports it by Gone, which comes
-	// once; what breaks after a FIN is not reported.
+	// once; what breaks after a FIN is not reported. What the peer had said
+	// before comes first, also if a pause holds it.
 	Write(parts [][]byte) int
+	// Broken reports whether a write has failed. Gone follows.
+	Broken() bool
 	// Pause stops or resumes reading. Bytes that the sink did not use are
 	// offered again on resuming.
 	Pause(bool)
@@ -87,6 +90,11 @@ func (Discard) Gone(bool) {}
 const (
 	lingerClose   = 2 * time.Second // once it has all, and between two looks
 	lingerStalled = time.Minute     // while it takes nothing more
+
+	// lastWordsWait is how long what a peer said, before a write to it failed,
+	// waits for an owner that does not read on. One that takes some of it has as
+	// long again.
+	lastWordsWait = time.Minute
 
 	// hostGone is how often in a row a peer's TCP does not answer when it is not
 	// there any more, and hostGoneAfter how long that lasts.

@@ -2,10 +2,8 @@ package upgrade
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/wsresilience/wsresilience/internal/http1"
@@ -97,39 +95,4 @@ var matters = map[string]bool{
 	"authorization": true, "cookie": true, "proxy-authorization": true, "origin": true,
 	"forwarded": true, "true-client-ip": true, "cf-connecting-ip": true, "via": true,
 	"x-real-ip": true, "x-client-ip": true, "x-original-url": true, "x-rewrite-url": true, "x-http-method-override": true,
-}
-
-// ForwardTarget makes u the address of the app's resource: path and query
-// byte for byte as the client wrote them, which url.URL alone would not keep. In
-// a path that begins with two slashes odd bytes come out escaped.
-func ForwardTarget(r *http.Request, u *url.URL, host string) {
-	u.Scheme, u.Host, u.User = "http", host, nil
-	u.RawQuery, u.ForceQuery = r.URL.RawQuery, r.URL.ForceQuery
-	path, _, _ := strings.Cut(r.RequestURI, "?")
-	switch {
-	case strings.HasPrefix(path, "//"):
-		// Opaque would be taken for an authority, and url.URL decodes a RawPath
-		// with bytes that it would not write.
-		if raw := escapeOdd(path); raw != "" {
-			if decoded, err := url.PathUnescape(raw); err == nil {
-				u.Path, u.RawPath = decoded, raw
-			}
-		}
-	case strings.HasPrefix(path, "/"), path == "*":
-		u.Opaque = path
-	}
-}
-
-// escapeOdd escapes what url.URL does not write, and leaves what is escaped
-// alone.
-func escapeOdd(path string) string {
-	var b strings.Builder
-	for i := range len(path) {
-		if c := path[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }

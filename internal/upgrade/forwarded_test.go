@@ -2,7 +2,6 @@ package upgrade
 
 import (
 	"net/http"
-	"net/url"
 	"reflect"
 	"testing"
 )
@@ -41,23 +40,5 @@ func TestForwardHeader(t *testing.T) {
 				t.Errorf("the request's own header became %v", r.Header)
 			}
 		})
-	}
-}
-
-func TestForwardTarget(t *testing.T) {
-	for _, target := range []string{
-		"/", "/?", "/a%2fb/../c?x=1;y", "/a|b", "//x/y?z", "/%41", "*", "/?a?b", "/#", "/a b", "//a%2f..%2fb",
-	} {
-		r := &http.Request{RequestURI: target}
-		var err error
-		if r.URL, err = url.ParseRequestURI(target); err != nil {
-			t.Fatal(err)
-		}
-		u := *r.URL
-		ForwardTarget(r, &u, "app:1")
-		// url.URL writes what stands in a path after two slashes its own way.
-		if got := u.RequestURI(); got != target || u.Host != "app:1" {
-			t.Errorf("%q became %q at %s", target, got, u.Host)
-		}
 	}
 }

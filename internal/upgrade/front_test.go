@@ -59,7 +59,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		failed.Refusal().Write(w)
 		return
 	case resp != nil:
-		_ = PassRefusal(w, resp)
+		_ = resp.Pass(ctx, w)
 		return
 	}
 	defer app.Conn.Close()

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/http1"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
 )
 
@@ -78,10 +80,10 @@ func (e *AppError) Refusal() *Refusal {
 
 // Dial makes the client's handshake with the app: the client's own
 // request, its key included, with the offer of hs. Exactly one of its results
-// is set: a connection; the app's refusal, to be passed on with PassRefusal;
+// is set: a connection; the app's refusal, to be passed on or closed;
 // or an *AppError. r must have passed Parse. ctx ends the
 // handshake, and the body of a refusal; it has no hold on the connection.
-func (u *App) Dial(ctx context.Context, r *http.Request, hs Offer) (*AppConn, *http.Response, error) {
+func (u *App) Dial(ctx context.Context, r *http.Request, hs Offer) (*AppConn, *AppRefusal, error) {
 	limited, cancel := context.WithTimeout(ctx, u.handshakeTimeout())
 	defer cancel()
 	conn, err := u.Connect(limited)
@@ -92,7 +94,7 @@ func (u *App) Dial(ctx context.Context, r *http.Request, hs Offer) (*AppConn, *h
 	offer := handshakeHeader(r, u.ForwardedProto(hs.Scheme), hs)
 	bound := &boundedReader{r: conn, left: MaxAnswerBytes}
 	br := bufio.NewReader(bound)
-	resp, err := exchange(conn, br, r, offer)
+	answer, err := exchange(conn, br, r, offer)
 	if !stop() { // time was up first, whatever the reading made of that
 		err = fmt.Errorf("upgrade: handshake with upstream %s: %w", u.address, context.Cause(limited))
 	}
@@ -100,12 +102,11 @@ func (u *App) Dial(ctx context.Context, r *http.Request, hs Offer) (*AppConn, *h
 		conn.Close()
 		return nil, nil, Failure(err)
 	}
-	if resp.StatusCode != http.StatusSwitchingProtocols {
+	if answer.Status != http.StatusSwitchingProtocols {
 		bound.left = -1
-		resp.Body = newRefusalBody(ctx, resp.Body, conn)
-		return nil, resp, nil
+		return nil, newAppRefusal(ctx, answer, br, conn), nil
 	}
-	app, err := checkSwitch(resp, offer)
+	app, err := checkSwitch(answer.Head, offer)
 	if err != nil {
 		conn.Close()
 		return nil, nil, Failure(err)
@@ -165,26 +166,40 @@ func RequestHead(r *http.Request, header http.Header) []byte {
 	return append(appendFields(b, r.Context(), header), "\r\n"...)
 }
 
+// An appAnswer is the head of an app's answer, as it came.
+type appAnswer struct {
+	http1.Response
+	informational []byte // the heads of those in front of it
+}
+
 // exchange writes the request and reads the head of the answer.
-func exchange(conn net.Conn, br *bufio.Reader, r *http.Request, offer http.Header) (*http.Response, error) {
+func exchange(conn net.Conn, br *bufio.Reader, r *http.Request, offer http.Header) (*appAnswer, error) {
 	if _, err := conn.Write(RequestHead(r, offer)); err != nil {
 		return nil, fmt.Errorf("upgrade: write handshake to upstream: %w", err)
 	}
+	a := new(appAnswer)
 	for range maxInformational + 1 {
-		// The request tells ReadResponse only the method.
-		resp, err := http.ReadResponse(br, &http.Request{Method: http.MethodGet})
+		head, err := readSection(br, http1.Scanner{Lenient: true}, nil)
 		if err != nil {
-			return nil, fmt.Errorf("upgrade: read handshake answer from upstream: %w", Quiet(err))
+			return nil, fmt.Errorf("upgrade: read handshake answer from upstream: %w", err)
 		}
-		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
-			return resp, nil
+		if err := a.Parse(head); err != nil {
+			return nil, fmt.Errorf("upgrade: malformed handshake answer from upstream: %w", err)
 		}
+		if a.Status >= 200 || a.Status == http.StatusSwitchingProtocols {
+			return a, nil
+		}
+		a.informational = append(a.informational, head...)
 	}
 	return nil, fmt.Errorf("upgrade: upstream sent more than %d informational answers", maxInformational)
 }
 
 // checkSwitch checks a 101 as a client must (RFC 6455 §4.1).
-func checkSwitch(resp *http.Response, offer http.Header) (*AppConn, error) {
+func checkSwitch(head []byte, offer http.Header) (*AppConn, error) {
+	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), &http.Request{Method: http.MethodGet})
+	if err != nil {
+		return nil, fmt.Errorf("upgrade: malformed handshake answer from upstream: %w", Quiet(err))
+	}
 	h := resp.Header
 	switch {
 	case !resp.ProtoAtLeast(1, 1):
@@ -206,7 +221,6 @@ func checkSwitch(resp *http.Response, offer http.Header) (*AppConn, error) {
 		}
 		app.Subprotocol = chosen[0]
 	}
-	var err error
 	if app.Deflate, err = checkExtensions(offer["Sec-Websocket-Extensions"], h["Sec-Websocket-Extensions"]); err != nil {
 		return nil, err
 	}
@@ -267,44 +281,6 @@ func appendHeader(dst []byte, h http.Header) []byte {
 	return dst
 }
 
-// PassRefusal hands the app's answer on unchanged and closes the client's
-// connection: bytes that followed the upgrade are not a request (RFC 9931).
-func PassRefusal(w http.ResponseWriter, resp *http.Response) error {
-	defer resp.Body.Close()
-	h := w.Header()
-	h["Content-Type"] = nil // net/http would guess one
-	for name, values := range resp.Header {
-		if !slices.Contains(hopByHop[:], name) {
-			h[spell(name)] = values
-		}
-	}
-	delete(h, refusedHeader) // this refusal is the app's
-	if resp.StatusCode == http.StatusUpgradeRequired {
-		h["Upgrade"] = resp.Header["Upgrade"] // RFC 9110 §15.5.22 wants it
-	}
-	h.Set("Connection", "close")
-	w.WriteHeader(resp.StatusCode)
-	_, err := io.Copy(flushWriter{w, http.NewResponseController(w)}, resp.Body)
-	for name, values := range resp.Trailer {
-		h[http.TrailerPrefix+name] = values
-	}
-	return err
-}
-
-// A flushWriter sends each piece at once: a refusal may be slow too.
-type flushWriter struct {
-	http.ResponseWriter
-	control *http.ResponseController
-}
-
-func (f flushWriter) Write(p []byte) (int, error) {
-	n, err := f.ResponseWriter.Write(p)
-	if err == nil {
-		err = f.control.Flush()
-	}
-	return n, err
-}
-
 // A boundedReader fails once left bytes were read; below 0 there is no bound.
 type boundedReader struct {
 	r    io.Reader
@@ -324,22 +300,4 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p[:min(len(p), b.left)])
 	b.left -= n
 	return n, err
-}
-
-// A refusalBody closes its connection when it is closed or its context ends.
-type refusalBody struct {
-	io.ReadCloser
-	conn net.Conn
-	stop func() bool
-}
-
-func newRefusalBody(ctx context.Context, body io.ReadCloser, conn net.Conn) *refusalBody {
-	return &refusalBody{body, conn, context.AfterFunc(ctx, func() { conn.Close() })}
-}
-
-func (b *refusalBody) Close() error {
-	b.stop()
-	// Closing the body itself would first read it to its end, which may
-	// never come.
-	return b.conn.Close()
 }

@@ -242,44 +242,6 @@ func TestHandshakeResilient(t *testing.T) {
 	a.WantClosed(t, "")
 }
 
-// H15, U13 and H13: whatever is no 101 reaches the client as it is.
-func TestRefusalPasses(t *testing.T) {
-	for _, tc := range []struct{ name, answer string }{
-		{"H15 401", "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 2\r\n\r\nno"},
-		{"H15 403", "HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nno"},
-		{"H15 404 chunked", "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"},
-		{"H15 429", "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nno"},
-		{"H15 503", "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nno"},
-		{"U13 redirect", "HTTP/1.1 301 Moved\r\nLocation: http://evil.example/\r\nContent-Length: 2\r\n\r\nno"},
-		{"H12 426", "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nContent-Length: 2\r\n\r\nno"},
-		{"H13 200 with Upgrade", "HTTP/1.1 200 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\nContent-Length: 2\r\n\r\nno"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			a := proxytest.NewRawApp(t, proxytest.AnswerText(tc.answer))
-			c := proxytest.Dial(t, newFront(t, a.URL()).addr)
-			c.Send(proxytest.UpgradeHead + "\r\n")
-			got, body := c.Response()
-			want, err := http.ReadResponse(bufio.NewReader(strings.NewReader(tc.answer)), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got.StatusCode != want.StatusCode || body != "no" || !got.Close {
-				t.Errorf("%s %q, close %v", got.Status, body, got.Close)
-			}
-			for name, values := range want.Header {
-				if name != "Connection" && name != "Sec-Websocket-Accept" && (name != "Upgrade" || got.StatusCode == 426) && !reflect.DeepEqual(got.Header[name], values) {
-					t.Errorf("%s: %q, want %q", name, got.Header[name], values)
-				}
-			}
-			if _, sniffed := got.Header["Content-Type"]; sniffed != (want.Header["Content-Type"] != nil) {
-				t.Errorf("Content-Type %q", got.Header["Content-Type"])
-			}
-			c.WantClosed()
-			a.WantClosed(t, "")
-		})
-	}
-}
-
 // H13, U12: a 200 without a length is a plain body to its end; the frames in
 // it go nowhere, and nothing of the client's goes up.
 func TestNoTunnelBehind200(t *testing.T) {

@@ -131,6 +131,7 @@ func (f *Refusal) Write(w http.ResponseWriter) {
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set(refusedHeader, f.Label.String())
+	h.Set("Content-Length", strconv.Itoa(len(f.Reason)+1))
 	if f.Status == http.StatusUpgradeRequired {
 		h.Set("Sec-Websocket-Version", websocketVersion) // RFC 6455 §4.4
 	}

@@ -90,6 +90,14 @@ func (l *Leases) Write(format string, own formats.Range) uint8 {
 	return formats.Write(own, formats.Range{Newest: l.members.newest(format)})
 }
 
+// NoneNewer returns for how long no sidecar that lives has read a newer version of
+// a format than this process does; 0: one may, as far as is known.
+func (l *Leases) NoneNewer(format string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.members.noneNewer(time.Now(), format)
+}
+
 // Changes receives when Write may return something else than before. Changes that
 // nobody has taken yet are one.
 func (l *Leases) Changes() <-chan struct{} { return l.changes }

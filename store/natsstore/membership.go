@@ -32,12 +32,15 @@ type membership struct {
 
 	reads   map[string]uint8 // by format, the newest version that all that live read
 	changed bool             // since the caller looked
+
+	newerSeen map[string]time.Duration // by format, when one that read newer versions than we do lived last; on clock
 }
 
 // An entry is the newest that is known of one owner's key.
 type entry struct {
 	revision     uint64
 	announcement               // zero if released
+	unread       bool          // announcement could not be read, in whole
 	released     bool          // the owner gave its lease up
 	renewedAt    time.Duration // on the membership's clock
 }
@@ -55,7 +58,7 @@ const (
 )
 
 func newMembership(ttl time.Duration, self string) *membership {
-	return &membership{ttl: ttl, self: self, entries: map[string]entry{}}
+	return &membership{ttl: ttl, self: self, entries: map[string]entry{}, newerSeen: map[string]time.Duration{}}
 }
 
 // beginSync is for a new watch, which sends all keys again.
@@ -88,6 +91,7 @@ func (m *membership) update(now time.Time, owner string, e entry) {
 	} else {
 		m.entries[owner] = e
 		m.narrow(&e)
+		m.sawNewer(&e, e.renewedAt)
 	}
 	if owner == m.self && !e.released && e.revision > m.heartbeatRevision {
 		m.heartbeatRevision = e.revision
@@ -162,9 +166,29 @@ func (m *membership) findReads() {
 	for _, e := range m.entries {
 		if m.holds(&e) {
 			m.narrow(&e)
+			m.sawNewer(&e, m.clock)
 		}
 	}
 	m.changed = changed || !maps.Equal(before, m.reads)
+}
+
+// sawNewer takes in that an owner that reads newer versions than we do lives.
+// What cannot be read of an announcement may say that.
+func (m *membership) sawNewer(e *entry, at time.Duration) {
+	for format, own := range m.entries[m.self].Reads {
+		if !e.released && (e.unread || e.Reads[format].Newest > own.Newest) {
+			m.newerSeen[format] = at
+		}
+	}
+}
+
+// noneNewer returns for how long no sidecar that lives has read a newer version of
+// a format than we do; 0: one may.
+func (m *membership) noneNewer(now time.Time, format string) time.Duration {
+	if _, read := m.entries[m.self].Reads[format]; !read || !m.fresh(now) || m.resync != nil {
+		return 0
+	}
+	return m.clockAt(now) - m.newerSeen[format]
 }
 
 // holds reports whether e is a lease that did not run out.

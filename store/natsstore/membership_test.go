@@ -207,6 +207,71 @@ func TestMembershipReads(t *testing.T) {
 	want(2)
 }
 
+// TestMembershipNoneNewer: that nobody reads more than we do is known when time has
+// passed in which we would have seen him, and not while nothing is heard.
+func TestMembershipNoneNewer(t *testing.T) {
+	s := newScenario(t)
+	a := func(owner string, newest uint8) announcement {
+		return announcement{Owner: owner, Reads: map[string]formats.Range{"x": {Oldest: 1, Newest: newest}}}
+	}
+	renew := func(owner string, newest uint8) {
+		s.revision++
+		s.m.update(s.now, owner, entry{revision: s.revision, announcement: a(owner, newest)})
+	}
+	release := func(owner string) {
+		s.revision++
+		s.m.update(s.now, owner, entry{revision: s.revision, released: true})
+	}
+	pass := func(d time.Duration, owners ...string) {
+		for end := s.now.Add(d); s.now.Before(end); {
+			s.now = s.now.Add(5 * time.Second)
+			for _, owner := range owners {
+				renew(owner, 3)
+			}
+			renew("me", 2)
+		}
+	}
+	want := func(least, most time.Duration) {
+		t.Helper()
+		if got := s.m.noneNewer(s.now, "x"); got < least || got > most {
+			t.Errorf("%v: none for %v, want %v to %v", s.now.Sub(time.Unix(1000, 0)), got, least, most)
+		}
+	}
+	want(0, 0)
+	renew("me", 2)
+	want(0, 0)
+	pass(20*time.Second, "c") // which reads more
+	want(0, 0)
+	release("c")
+	pass(10 * time.Second)
+	want(10*time.Second, 15*time.Second)
+	renew("c", 3)
+	want(0, 0)
+	pass(30 * time.Second) // it is gone without a word
+	want(0, 10*time.Second)
+	pass(30 * time.Second)
+	want(30*time.Second, 40*time.Second)
+	s.revision++
+	s.m.update(s.now, "d", entry{revision: s.revision, unread: true}) // whoever that is
+	want(0, 0)
+	release("d")
+	pass(20 * time.Second)
+	want(20*time.Second, 25*time.Second)
+	s.now = s.now.Add(time.Hour)
+	want(0, 0) // nothing is heard
+	s.m.beginSync()
+	renew("me", 2)
+	renew("c", 3)
+	want(0, 0)
+	s.m.endSync()
+	want(0, 0)
+	pass(time.Hour, "c")
+	want(0, 0)
+	if got := s.m.noneNewer(s.now, "y"); got != 0 {
+		t.Errorf("of a format that we do not read: %v", got)
+	}
+}
+
 func FuzzLeaseKey(f *testing.F) {
 	f.Add("10.0.0.1:15801")
 	f.Add("[fe80::1%eth0]:15801")

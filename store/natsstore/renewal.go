@@ -107,7 +107,7 @@ func (l *Leases) apply(e jetstream.KeyValueEntry) (heartbeat bool) {
 			// It lives, whatever it reads.
 			l.cfg.Logger.Warn("lease is unreadable: do all sidecars run the same version?", "error", err)
 		}
-		l.members.update(time.Now(), owner, entry{revision: e.Revision(), announcement: a, released: a.Released})
+		l.members.update(time.Now(), owner, entry{revision: e.Revision(), announcement: a, unread: err != nil, released: a.Released})
 		l.detectConflictLocked(owner)
 	}
 	return l.members.heartbeatRevision > before

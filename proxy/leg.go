@@ -1,0 +1,69 @@
+package proxy
+
+import (
+	"net"
+
+	"github.com/wsresilience/wsresilience/internal/transport"
+)
+
+// A leg is one socket of a driver, and the sink of its transport. A leg that
+// the driver has let go of is deaf.
+type leg struct {
+	c   *sessionDriver
+	t   transport.Conn
+	own transport.Memory // of t, if it is of the usual kind
+}
+
+// newLeg makes a leg; the caller puts it into the driver and starts it.
+func (c *sessionDriver) newLeg(conn net.Conn) *leg {
+	l := c.unusedLeg()
+	l.c = c
+	l.t = c.srv.sockets.Open(conn, l, &c.place, &l.own)
+	return l
+}
+
+// unusedLeg returns one that was never used.
+func (c *sessionDriver) unusedLeg() *leg {
+	for i := range c.legs {
+		if l := &c.legs[i]; l.c == nil {
+			return l
+		}
+	}
+	return new(leg)
+}
+
+// write writes what fits. What is for a socket that is broken is lost in a pipe:
+// who waited for it would not read what the peer had said before.
+func (l *leg) write(parts [][]byte, pipe bool) int {
+	if l == nil {
+		return size(parts) // nobody is there to hear it
+	}
+	n := l.t.Write(parts)
+	if pipe && l.t.Broken() {
+		return size(parts)
+	}
+	return n
+}
+
+func size(parts [][]byte) (n int) {
+	for _, p := range parts {
+		n += len(p)
+	}
+	return n
+}
+
+func (l *leg) pause(on bool) {
+	if l != nil {
+		l.t.Pause(on)
+	}
+}
+
+// close says farewell as far as that goes without waiting. What the peer
+// would see cut in a frame's middle it rather sees reset.
+func (l *leg) close(farewell []byte) {
+	if len(farewell) > 0 && l.t.Write([][]byte{farewell}) < len(farewell) {
+		l.t.Abort()
+		return
+	}
+	l.t.Finish()
+}
