@@ -94,6 +94,8 @@ func (l *sessionLimit) remove(c *sessionDriver) {
 	}
 }
 
+var tooManySessions = upgrade.Refusal{Status: 503, Reason: "too many sessions", Label: event.RefusedSessions}
+
 // refusesNew says why nothing new is begun for a client now, or nil: those that
 // are there come first.
 func (s *Server) refusesNew(client netip.Addr) *upgrade.Refusal {
@@ -104,7 +106,7 @@ func (s *Server) refusesNew(client netip.Addr) *upgrade.Refusal {
 	case s.handshakes.Load() > maxHandshakes(s.pool.Budget()):
 		return &upgrade.Refusal{Status: 503, Reason: "too many handshakes are under way", Label: event.RefusedHandshakes}
 	case s.limit.full(client):
-		return &upgrade.Refusal{Status: 503, Reason: "too many sessions", Label: event.RefusedSessions}
+		return &tooManySessions
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -97,9 +98,6 @@ func (s *Server) admitPlain(client netip.Addr) (*upgrade.Refusal, []string) {
 
 func retryAfter() string { return strconv.Itoa(minRetryAfter + rand.IntN(minRetryAfter+1)) }
 
-// answered is for a client that has its answer.
-func answered() error { return nil }
-
 // joinPlain joins a client that did not negotiate wsr.v1 with the app, which has
 // accepted its handshake.
 func (s *Server) joinPlain(sw passthrough.Switched) {
@@ -111,13 +109,19 @@ func (s *Server) joinPlain(sw passthrough.Switched) {
 		sw.App.Close()
 		return
 	}
+	s.startPlain(c, sw.Client, sw.App, sw.Early)
+}
+
+// startPlain joins two connections whose handshakes are done. early is what the app
+// said behind its answer.
+func (s *Server) startPlain(c *sessionDriver, client, app net.Conn, early []byte) {
 	c.m = session.NewPlain(&s.session, time.Now())
-	c.client, c.app = c.newLeg(sw.Client), c.newAppLeg(sw.App)
+	c.client, c.app = c.newLeg(client), c.newAppLeg(app)
 	if !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return
 	}
 	c.accepted(event.Plain)
 	c.began(event.Plain)
-	c.start(sw.Early)
+	c.start(early)
 }

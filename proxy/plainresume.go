@@ -62,14 +62,18 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 	if app == nil {
 		return
 	}
+	c := q.counted(&sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, q.client, firstEpoch)}, app)
+	if c == nil {
+		return
+	}
 	extensions, compressed := q.extensions(app.Deflate)
 	conn, err := q.accept(app.Subprotocol, extensions, app.Header)
 	if err != nil {
+		s.limit.remove(c)
 		app.Conn.Close()
 		return
 	}
 	now := time.Now()
-	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, q.client, firstEpoch)}
 	m := session.New(&s.echo, now, session.Start{
 		ID: id, Subprotocol: app.Subprotocol, Extensions: extensions, Deflate: app.Deflate != nil, Echo: true,
 	})
@@ -77,7 +81,7 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 	c.keepHandshake(q, q.handshake(), session.Start{})
 	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	m.AttachEcho(now, compressed)
-	if !s.limit.add(c, q.client, false) || !s.sessions.add(c) {
+	if !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
-	"github.com/wsresilience/wsresilience/internal/passthrough"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
@@ -181,12 +180,17 @@ func (q *request) plain() {
 	if app == nil {
 		return
 	}
+	c := q.counted(&sessionDriver{srv: s, plain: true, born: monotime.At(q.began), subject: q.subject}, app)
+	if c == nil {
+		return
+	}
 	conn, err := q.accept(app.Subprotocol, app.Extensions, app.Header)
 	if err != nil {
+		s.limit.remove(c)
 		app.Conn.Close()
 		return
 	}
-	s.joinPlain(passthrough.Switched{Answer: answered, Client: conn, App: app.Conn, Early: app.Early, Began: q.began, Subject: q.subject})
+	s.startPlain(c, conn, app.Conn, app.Early)
 }
 
 // start begins to read both legs.
@@ -220,15 +224,19 @@ func (q *request) fresh() {
 	if app == nil {
 		return
 	}
+	id := newSessionID()
+	c := q.counted(&sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, q.client, firstEpoch)}, app)
+	if c == nil {
+		return
+	}
 	extensions, compressed := q.extensions(app.Deflate)
 	conn, err := q.accept(wire.Subprotocol, extensions, app.Header)
 	if err != nil {
+		s.limit.remove(c)
 		app.Conn.Close()
 		return
 	}
 	now := time.Now()
-	id := newSessionID()
-	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, q.client, firstEpoch)}
 	start := q.start(id)
 	start.Subprotocol, start.Extensions, start.Deflate = app.Subprotocol, extensions, app.Deflate != nil
 	c.keepHandshake(q, hs, start)
@@ -236,13 +244,24 @@ func (q *request) fresh() {
 	c.m, c.journal.writer = m, store.NewWriter()
 	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	m.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt}, compressed)
-	if !s.limit.add(c, q.client, false) || !s.sessions.add(c) {
+	if !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return
 	}
 	c.accepted(event.Resilient)
 	c.began(event.Resilient)
 	c.start(app.Early)
+}
+
+// counted returns c, the driver of a session that begins, when it counts: before
+// its client hears that it is there. nil: there are too many, and the client knows.
+func (q *request) counted(c *sessionDriver, app *upgrade.AppConn) *sessionDriver {
+	if q.s.limit.add(c, q.client, false) {
+		return c
+	}
+	app.Conn.Close()
+	q.later(tooManySessions.Reason, tooManySessions.Label)
+	return nil
 }
 
 // abandonUnregistered is for a driver that came too late: the sidecar stops.
