@@ -69,8 +69,8 @@ func (m *machine) close(now time.Time, code ws.StatusCode, reason string) {
 	case m.plain:
 	case conn == nil:
 		m.tryNow(now) // the wait for the next attempt may be longer than that for the close
-	case conn.welcomed && m.interval > 0 && now.Sub(conn.lastReceived) > m.interval*3/2:
-		m.networkChanged(now) // a heartbeat is missing: the close may be said to nobody
+	case conn.welcomed: // it may be dead, and the close said to nobody
+		m.probe(now, conn, closeProbeWait)
 	}
 }
 

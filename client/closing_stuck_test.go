@@ -179,25 +179,66 @@ func TestCloseWhileRestoring(t *testing.T) {
 	}
 }
 
-// A connection that has been silent for too long may be dead, and a close that is
-// said there would not arrive: it is probed, and the close said on another.
+// A connection may be dead, and a close that is said there would not arrive: it is
+// probed, and the close said on another.
 func TestCloseOnDeadConnection(t *testing.T) {
+	for _, silent := range []time.Duration{0, time.Second, 7 * time.Second, 8 * time.Second, 17 * time.Second} {
+		play(t, func(t *testing.T, s *stage) {
+			c, dead := s.open(s.options())
+			go dead.gone()
+			time.Sleep(silent)
+			wantWrite(t, c, "last words")
+			closed := make(chan error, 1)
+			start := time.Now()
+			go func() { closed <- c.Close(1000, "") }()
+			p := s.resume("t0-1", 0, 0) // the old one may still bring the answer
+			p.welcome(wire.StatusResumed, 0, 1)
+			p.want("ACK 0")
+			p.want("last words")
+			p.want("CLOSE")
+			p.control(wire.AppendClose(nil, 1000, ""))
+			p.gone()
+			if err := <-closed; err != nil || time.Since(start) > closeProbeWait {
+				t.Errorf("silent for %v: %v after %v", silent, err, time.Since(start))
+			}
+		})
+	}
+}
+
+// A path that is only slow brings the answer, while another connection is tried.
+func TestCloseOnSlowConnection(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {
-		c, dead := s.open(s.options())
-		time.Sleep(8 * time.Second) // no heartbeat
-		go dead.gone()
-		wantWrite(t, c, "last words")
+		c, p := s.open(s.options())
 		closed := make(chan error, 1)
-		start := time.Now()
 		go func() { closed <- c.Close(1000, "") }()
-		p := s.resume("t0-1", 0, 1)
-		p.want("last words")
-		p.welcome(wire.StatusResumed, 0, 1)
+		p.want("HEARTBEAT")
 		p.want("CLOSE")
+		next := s.resume("t0-1", 0, 0)
 		p.control(wire.AppendClose(nil, 1000, ""))
+		p.want("close 1000")
 		p.gone()
-		if err := <-closed; err != nil || time.Since(start) > maxProbeWait+time.Second {
-			t.Errorf("%v after %v", err, time.Since(start))
+		next.gone()
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// An app may take its time for the close, if only the sidecar is there.
+func TestCloseOfSlowApp(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		c, p := s.open(s.options())
+		closed := make(chan error, 1)
+		go func() { closed <- c.Close(1000, "") }()
+		asked, _ := wire.ParseBeat(p.want("HEARTBEAT"), wire.Heartbeat)
+		p.control(wire.AppendBeat(nil, wire.HeartbeatAck, wire.Beat{Payload: asked.Payload}))
+		p.want("CLOSE")
+		time.Sleep(maxCloseWait - time.Millisecond)
+		p.control(wire.AppendClose(nil, 1000, ""))
+		p.want("close 1000")
+		p.gone()
+		if err := <-closed; err != nil || len(s.dials) > 0 {
+			t.Errorf("%v, %d dials", err, len(s.dials))
 		}
 	})
 }

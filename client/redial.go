@@ -130,10 +130,15 @@ func (m *machine) networkChanged(now time.Time) {
 			m.tryNow(now)
 		}
 	default:
-		conn.probeDue = true
-		if conn.answerBy.IsZero() {
-			conn.answerBy = now.Add(maxProbeWait)
-		}
+		m.probe(now, conn, maxProbeWait)
+	}
+}
+
+// probe asks the sidecar for an answer, which must come within wait.
+func (m *machine) probe(now time.Time, conn *connection, wait time.Duration) {
+	conn.probeDue = true
+	if by := now.Add(wait); conn.answerBy.IsZero() || by.Before(conn.answerBy) {
+		conn.answerBy = by
 	}
 }
 

@@ -160,7 +160,7 @@ func (p *peer) next() (op ws.OpCode, payload []byte, err error) {
 }
 
 // want is the client's next message, in words: data as it is, control
-// messages by name. ACKs pass by unless one is wanted.
+// messages by name. ACKs and probes pass by unless one is wanted.
 func (p *peer) want(what string) []byte {
 	p.t.Helper()
 	for {
@@ -178,6 +178,9 @@ func (p *peer) want(what string) []byte {
 			got = "close"
 		case op == ws.OpBinary && ours && t != wire.Escaped:
 			got = t.String()
+			if t == wire.Heartbeat && got != what {
+				continue
+			}
 			if t == wire.Ack {
 				p.acked, _ = wire.ParseAck(b)
 				if got = fmt.Sprintf("ACK %d", p.acked); got != what {

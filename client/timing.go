@@ -57,6 +57,10 @@ func (m *machine) silenceDeadline(conn *connection) time.Time {
 // changed: a needless resume costs less than a longer wait.
 const maxProbeWait = 2 * time.Second
 
+// closeProbeWait is how long nothing may come once the program has closed, until
+// another connection is made: Close does not wait for long.
+const closeProbeWait = time.Second
+
 // stuckClose is the age from which an attempt to resume is given up for a new one
 // once the program has closed, which waits for maxCloseWait only.
 const stuckClose = 500 * time.Millisecond
@@ -131,6 +135,13 @@ func (m *machine) checkSilence(now time.Time, conn *connection, late time.Durati
 			conn.answerBy = now.Add(maxProbeWait)
 			return
 		}
+	}
+	if m.closing.local && !conn.answerBy.IsZero() {
+		// A path that is only slow may bring the answer all the same, so this
+		// connection stays until the other one works.
+		conn.answerBy = time.Time{}
+		m.tryNow(now)
+		return
 	}
 	if !conn.probed && conn.answerBy.IsZero() {
 		conn.probed, conn.probeDue = true, true

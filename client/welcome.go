@@ -196,8 +196,9 @@ func (m *machine) reset(now time.Time, conn *connection, msg []byte) {
 		return
 	}
 	// While the current connection works, a refusal of the next one does not
-	// end the session; but the app's refusal has ended it.
-	stillConnected := m.current != nil && conn == m.next && status == 0
+	// end the session; but the app's refusal has ended it, and so may a
+	// close whose answer did not come.
+	stillConnected := m.current != nil && conn == m.next && status == 0 && (!m.closing.local || m.out.unacked() > 0)
 	m.drop(now, conn, &wire.CloseError{Code: wire.CodeReset, Reason: reason.String(), Remote: true}, false)
 	if why, over := lostReasons[reason]; over && !stillConnected {
 		m.lostWith(why, int(status))

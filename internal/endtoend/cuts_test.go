@@ -2,13 +2,58 @@ package endtoend
 
 import (
 	"context"
+	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/faultlink"
 )
+
+// A close on a connection that has died without a sign reaches the app, behind
+// what was said before.
+func TestCloseOnDeadConnection(t *testing.T) {
+	t.Parallel()
+	upstream, apps := appSockets(t)
+	s := newStageAt(t, upstream, nil)
+	c := s.dial(t, nil)
+	app := <-apps
+	for _, dead := range s.link.Conns() {
+		dead.Silence()
+	}
+	if err := c.Write(t.Context(), client.MessageText, []byte("last words")); err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan []string, 1)
+	go func() {
+		defer app.Close()
+		var all []string
+		for {
+			h, err := ws.ReadHeader(app)
+			if err != nil {
+				break
+			}
+			p := make([]byte, h.Length)
+			_, _ = io.ReadFull(app, p)
+			ws.Cipher(p, h.Mask, 0)
+			if all = append(all, string(p)); h.OpCode == ws.OpClose {
+				_ = ws.WriteFrame(app, ws.NewCloseFrame(p))
+				break
+			}
+		}
+		heard <- all
+	}()
+	if err := c.Close(3001, "bye"); err != nil {
+		t.Error(err)
+	}
+	if got := <-heard; !slices.Equal(got, []string{"last words", "\x0b\xb9bye"}) {
+		t.Errorf("the app heard %q", got)
+	}
+}
 
 // At least 200 cuts of every kind while messages flow in both directions:
 // nothing is lost, doubled or reordered, on one and the same app socket (I1,

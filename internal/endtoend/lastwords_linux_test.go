@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"testing"
 	"time"
@@ -60,19 +58,6 @@ func TestLastWordsOfAnApp(t *testing.T) {
 			t.Errorf("%d of %d messages reached the client", got, messages)
 		}
 	})
-}
-
-// appSockets is an app whose sockets are the caller's.
-func appSockets(t *testing.T) (url string, sockets <-chan net.Conn) {
-	apps := make(chan net.Conn, 1)
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c, _, _, err := ws.UpgradeHTTP(r, w); err == nil {
-			t.Cleanup(func() { c.Close() })
-			apps <- c
-		}
-	}))
-	t.Cleanup(backend.Close)
-	return backend.URL, apps
 }
 
 // rawPair is both ends of a plain WebSocket, behind the handshake.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/heartbeat"
@@ -128,6 +129,19 @@ func newStageAt(t *testing.T, upstream string, change func(*proxy.Config)) *stag
 	}
 	t.Cleanup(link.Close)
 	return &stage{proxy: p, addr: l.Addr().String(), link: link}
+}
+
+// appSockets is an app whose sockets are the caller's.
+func appSockets(t *testing.T) (url string, sockets <-chan net.Conn) {
+	apps := make(chan net.Conn, 1)
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, _, _, err := ws.UpgradeHTTP(r, w); err == nil {
+			t.Cleanup(func() { c.Close() })
+			apps <- c
+		}
+	}))
+	t.Cleanup(backend.Close)
+	return backend.URL, apps
 }
 
 func (s *stage) dial(t *testing.T, opts *client.Options) *client.Conn {

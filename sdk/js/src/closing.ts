@@ -8,19 +8,22 @@ import { CODE, encodeClose } from "./wire.ts";
 /** How long the other side may take to answer CLOSE, or to acknowledge what precedes it, in ms (PROTOCOL §7). */
 export const MAX_CLOSE_WAIT = 5000;
 
+/** How long nothing may come once the page has closed, until another connection is made, in ms (PROTOCOL §7). */
+const CLOSE_PROBE_WAIT = 1000;
+
 /** Starts the close by the page. Before `open` it ends the session at once. */
 export function close(m: Machine, now: number, code: number, reason: string): void {
   if (m.stage === "closed") {
     return;
   }
-  m.ending ??= { endCode: code, endReason: reason, byPage: true, byPeer: false };
+  m.ending ??= { endCode: code, endReason: reason, byPage: false, byPeer: false };
   m.ending.byPage = true;
   m.closeDeadline = m.plain ? NEVER : now + MAX_CLOSE_WAIT; // browsers limit the wait of a plain socket
   setState(m, "closing");
   if (!m.opened) {
     end(m, CODE.abnormal, "");
-  } else if (!m.current) {
-    wake(m, now); // the page may be gone before the next attempt is due
+  } else {
+    wake(m, now, CLOSE_PROBE_WAIT); // the page may be gone before the next attempt, or before a dead connection is noticed
   }
 }
 
@@ -36,7 +39,7 @@ export function closeReceived(
     end(m, code, reason); // each side has sent CLOSE, and all data came before
     return;
   }
-  m.ending ??= { endCode: code, endReason: reason, byPage: false, byPeer: true };
+  m.ending ??= { endCode: code, endReason: reason, byPage: false, byPeer: false };
   m.ending.byPeer = true;
   m.closeDeadline = now + MAX_CLOSE_WAIT;
   setState(m, "closing");

@@ -379,10 +379,7 @@ function closeSocket(socket: Transport, code: number, reason: string): void {
 
 /** The size of a message in bytes. */
 export function sizeOf(data: Data | Blob): number {
-  if (typeof data === "string") {
-    return byteLength(data);
-  }
-  return data instanceof Blob ? data.size : data.length;
+  return (data as Blob).size ?? (data as Uint8Array).byteLength ?? byteLength(data as string);
 }
 
 function isValue<T>(source: Fresh<T>): source is T & (string | object) {

@@ -12,8 +12,9 @@ const SIZE = 13;
 
 /** Builds a payload; `tsMillis` is the sender's wall clock, exact up to 2^53. */
 export function payload(seq: number, tsMillis: number): Uint8Array<ArrayBuffer> {
-  const fields = [...u32(seq), ...u32(tsMillis / 2 ** 32), ...u32(tsMillis)];
-  return Uint8Array.of(...fields, crc8(Uint8Array.from(fields)));
+  const bytes = Uint8Array.of(...u32(seq), ...u32(tsMillis / 2 ** 32), ...u32(tsMillis), 0);
+  bytes[CRC_OFFSET] = crc8(bytes);
+  return bytes;
 }
 
 /** Reads the seq of a payload, which counts the sender's beats (RFC 1982) and no data; NaN if it is damaged. */

@@ -2,7 +2,7 @@ import { closeReceived, MAX_CLOSE_WAIT } from "./closing.ts";
 import type { Connection } from "./connection.ts";
 import { isNewer, parsePayload } from "./heartbeat.ts";
 import { answeredBare, drop, type Machine } from "./machine.ts";
-import { attachPlain } from "./redial.ts";
+import { attachPlain, goAway } from "./redial.ts";
 import { add, less } from "./serial.ts";
 import type { Data } from "./store.ts";
 import { laterWelcome, reset, welcome } from "./welcome.ts";
@@ -17,7 +17,7 @@ export function receive(m: Machine, now: number, connection: Connection, data: D
   connection.probeDeadline = 0;
   connection.graceUsed = false;
   try {
-    if (m.plain || typeof data === "string" || !isMagic(data)) {
+    if (m.plain || !isMagic(data)) {
       appMessage(m, now, connection, data);
     } else {
       control(m, now, connection, decode(data));
@@ -77,11 +77,7 @@ function control(m: Machine, now: number, connection: Connection, c: Control): v
       connection.heartbeatReply = c.payload;
     }
   } else if (c.type === TYPE.goAway) {
-    // PROTOCOL §4.6: at a random time, so that all clients do not move at once.
-    connection.leaving = true;
-    if (connection === m.current && !m.dialling) {
-      m.dialAt = now + m.chance() * c.delayMillis;
-    }
+    goAway(m, connection, now + m.chance() * c.delayMillis); // §4.6: not all clients at once
   } else if (c.type === TYPE.close) {
     closeReceived(m, now, connection, c.code, c.reason);
   }

@@ -27,8 +27,8 @@ export function isOffline(url: string): boolean {
 }
 
 /** Whether the page is hidden, so that its timers are throttled. */
-export function isHidden(): boolean {
-  return !!globalThis.document?.hidden;
+export function isHidden(): boolean | undefined {
+  return globalThis.document?.hidden;
 }
 
 /**

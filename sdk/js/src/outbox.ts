@@ -166,7 +166,7 @@ export class Outbox {
   restart(position: number): void {
     this.#acknowledge(position);
     this.#inFlight = this.#flightBytes = 0;
-    for (let entry: Entry | undefined; (entry = this.#upTo(position)); ) {
+    for (let entry: Entry | false | undefined; (entry = this.#upTo(position)); ) {
       this.#entries.delete(entry.pos);
       this.queued -= this.hasSent(entry.pos) ? 0 : entry.charge;
     }
@@ -218,7 +218,7 @@ export class Outbox {
       return false;
     }
     this.#acknowledge(position);
-    for (let entry: Entry | undefined; this.#inFlight && (entry = this.#upTo(position)); ) {
+    for (let entry: Entry | false | undefined; this.#inFlight && (entry = this.#upTo(position)); ) {
       this.#entries.delete(entry.pos);
       this.#inFlight--;
       this.#flightBytes -= entry.charge + MESSAGE_OVERHEAD;
@@ -266,14 +266,14 @@ export class Outbox {
   }
 
   /** Returns the nth entry from the front, if it is among those up to `position`. */
-  #upTo(position: number, n?: number): Entry | undefined {
+  #upTo(position: number, n?: number): Entry | false | undefined {
     const entry = this.#peek(n);
-    return entry && lessEq(entry.pos, position) ? entry : undefined;
+    return entry && lessEq(entry.pos, position) && entry;
   }
 
   /** Notes that what is up to `position` is acknowledged, and resolves the receipts. */
   #acknowledge(position: number): void {
-    for (let n = 0, entry: Entry | undefined; (entry = this.#upTo(position, n)); n++) {
+    for (let n = 0, entry: Entry | false | undefined; (entry = this.#upTo(position, n)); n++) {
       if (less(this.ackedTo, entry.pos)) {
         this.unackedBytes -= entry.charge;
         entry.receipt?.resolve();

@@ -28,7 +28,7 @@ export function nextMessage(m: Machine, now: number, connection: Connection): Da
   if (m.plain) {
     m.out.ack(m.out.sentSeq); // a plain peer does not acknowledge: what was sent is done
   }
-  return !m.plain && typeof data !== "string" && data !== SKIPPED && isMagic(data) ? escapeData(data) : data;
+  return !m.plain && data !== SKIPPED && isMagic(data) ? escapeData(data) : data;
 }
 
 /** Returns the control message to be sent next, or null. Heartbeats carry acks too. */

@@ -19,8 +19,7 @@ export function wantDial(m: Machine, now: number): boolean {
 
 export function beginDial(m: Machine, now: number): Connection {
   m.dialAt = NEVER;
-  m.dialling = new Connection(now);
-  return m.dialling;
+  return (m.dialling = new Connection(now));
 }
 
 /** Sets what a connection offers, right before its handshake. */
@@ -102,15 +101,23 @@ export function broken(
   }
 }
 
+/** Has another connection made while this one works. */
+export function goAway(m: Machine, connection: Connection, at: number): void {
+  connection.leaving = true;
+  if (connection === m.current && !m.dialling) {
+    m.dialAt = at;
+  }
+}
+
 /** Handles that the network may have changed, or the computer slept: finds out which connections still work. */
-export function wake(m: Machine, now: number): void {
+export function wake(m: Machine, now: number, wait = PROBE_WAIT): void {
   const { current: connection, dialling: next } = m;
   if (m.plain) {
     return;
   }
   if (connection) {
     connection.probeDue = true;
-    connection.probeDeadline = Math.min(connection.probeDeadline || NEVER, now + PROBE_WAIT);
+    connection.probeDeadline = Math.min(connection.probeDeadline || NEVER, now + wait);
     return;
   }
   if (next && m.resumeToken && now - next.startedAt > PROBE_WAIT) {

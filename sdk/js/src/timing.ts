@@ -2,7 +2,7 @@ import type { Connection } from "./connection.ts";
 import { NEVER } from "./inbox.ts";
 import { drop, end, lost, type Machine } from "./machine.ts";
 import { ackLimit } from "./outgoing.ts";
-import { PROBE_WAIT } from "./redial.ts";
+import { goAway, PROBE_WAIT } from "./redial.ts";
 import { less } from "./serial.ts";
 import { CODE } from "./wire.ts";
 
@@ -70,7 +70,13 @@ function checkSilence(m: Machine, now: number, connection: Connection, stalled: 
   // Messages that came while we stood still may wait in the socket. In a hidden page timers are always late,
   // so a connection gets this grace once.
   if (connection.probeDeadline && (!stalled || connection.graceUsed)) {
-    drop(m, now, connection, CODE.timeout);
+    if (m.ending?.byPage) {
+      // A path that is only slow may bring the answer all the same: this connection stays until another works.
+      connection.probeDeadline = NEVER;
+      goAway(m, connection, now);
+    } else {
+      drop(m, now, connection, CODE.timeout);
+    }
     return;
   }
   connection.graceUsed = !!connection.probeDeadline;

@@ -107,8 +107,9 @@ export function laterWelcome(m: Machine, _now: number, connection: Connection, w
 /** Handles RESET (PROTOCOL §4.8). Its last reason, `try again`, does not end the session. */
 export function reset(m: Machine, now: number, connection: Connection, reason: number, status: number): void {
   // While the current connection works, a refusal of the next one does not end the session; but the
-  // app's refusal has ended it.
-  const why = (status || !m.current) && LOST_REASONS[reason - 1];
+  // app's refusal has ended it, and so may a close whose answer did not come.
+  const closed = m.ending && !m.out.unacked;
+  const why = (status || !m.current || closed) && LOST_REASONS[reason - 1];
   drop(m, now, connection, CODE.reset);
   if (why) {
     lost(m, now, why, status);

@@ -89,8 +89,8 @@ export type Control =
 /** The peer violated PROTOCOL §4; its connection ends with 4400. */
 export class WireError extends Error {}
 
-/** Whether a binary message is ours, or has to be escaped before it is sent. */
-export function isMagic(message: Uint8Array): boolean {
+/** Whether a message is ours, or has to be escaped before it is sent. A text never is: it has no bytes to index. */
+export function isMagic<T extends Data>(message: T): message is Exclude<T, string> {
   return MAGIC.every((byte, i) => message[i] === byte);
 }
 

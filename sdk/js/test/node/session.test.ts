@@ -104,6 +104,16 @@ test("a close while away reaches the app after all that was said before", async 
   assert.deepEqual(app.closed, { code: 3001, reason: "bye" });
 });
 
+test("a close on a connection that has died without a sign reaches the app", async () => {
+  const { client, app } = await pair();
+  rig.proxy.cut("half-server");
+  client.socket.send("last words");
+  client.socket.close(3001, "bye");
+  const { code, reason, wasClean } = await client.ended();
+  assert.deepEqual({ code, reason, wasClean }, { code: 3001, reason: "bye", wasClean: true });
+  assert.deepEqual(app.received, ["last words"]);
+});
+
 test("what was sent right before a close is acknowledged", async () => {
   const { client, app } = await pair();
   const delivered = ["one", "two", "three"].map((text) => client.socket.deliver(text));
