@@ -28,6 +28,12 @@ type (
 		Port     string          `json:"port"`
 		Path     string          `json:"path"`
 		Interval metav1.Duration `json:"interval"`
+
+		Relabelings []struct {
+			SourceLabels []string `json:"sourceLabels"`
+			Regex        string   `json:"regex"`
+			TargetLabel  string   `json:"targetLabel"`
+		} `json:"relabelings"`
 	}
 	ruleSpec struct {
 		Groups []struct {
@@ -36,14 +42,12 @@ type (
 		} `json:"groups"`
 	}
 	rule struct {
-		Alert       string            `json:"alert"`
+		Record      string            `json:"record,omitempty"`
+		Alert       string            `json:"alert,omitempty"`
 		Expr        string            `json:"expr"`
-		For         metav1.Duration   `json:"for"`
-		Labels      map[string]string `json:"labels"`
-		Annotations struct {
-			Summary     string `json:"summary"`
-			Description string `json:"description"`
-		} `json:"annotations"`
+		For         string            `json:"for,omitempty"`
+		Labels      map[string]string `json:"labels,omitempty"`
+		Annotations map[string]string `json:"annotations,omitempty"`
 	}
 	certificateSpec struct {
 		SecretName string   `json:"secretName"`
@@ -63,6 +67,18 @@ type (
 		SelfSigned *struct{} `json:"selfSigned"`
 	}
 )
+
+// alerts are the rules that make an alert.
+func (s *ruleSpec) alerts() (list []rule) {
+	for _, g := range s.Groups {
+		for _, r := range g.Rules {
+			if r.Alert != "" {
+				list = append(list, r)
+			}
+		}
+	}
+	return list
+}
 
 // specs are the kinds that are known.
 func specs(apiVersion, kind string) any {

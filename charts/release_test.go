@@ -33,6 +33,7 @@ var valueSets = []struct{ name, values string }{
 	{"Secrets by somebody else", "secrets: {managed: false}"},
 	{"neither Secrets nor certificates", "{secrets: {managed: false}, injector: {certManager: {enabled: true}}, nats: {bundled: {enabled: false}}}"},
 	{"users of the platform", "platformUser: true"},
+	{"metrics of NATS", "{networkPolicy: {enabled: true, metricsFrom: [{namespaceSelector: {}}]}, nats: {bundled: {exporter: {enabled: true}}}, monitoring: {podMonitor: {enabled: true}, prometheusRule: {enabled: true}}}"},
 	{"everything", everything},
 }
 
