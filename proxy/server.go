@@ -73,6 +73,10 @@ type Config struct {
 	// plain HTTP, HandshakeTimeout how long the app may take to answer a
 	// handshake. Zero: 620s, 60s.
 	HTTPIdle, HandshakeTimeout time.Duration
+	// CloseTimeout is how long a connection that is being closed is kept while
+	// nothing moves on it: where one side of a plain WebSocket has ended, and where
+	// a client takes nothing more of what it was sent. Zero: 60s.
+	CloseTimeout time.Duration
 	// Upgrades lists the protocols beside WebSocket that the app may switch to.
 	Upgrades []string
 
@@ -215,13 +219,13 @@ func New(cfg Config) (*Server, error) {
 		s.stallDetector.start(time.Now(), cfg.LeaseTTL/2)
 	}
 	s.pool = seqwindow.NewPool(cfg.MemoryBudget)
-	s.sockets.Driver, s.sockets.Scarce = cfg.Driver, s.readLittle
+	s.sockets.Driver, s.sockets.Scarce, s.sockets.Stalled = cfg.Driver, s.readLittle, cfg.CloseTimeout
 	s.sessions.init()
 	s.limit.all, s.limit.perClient = cfg.MaxSessions, cfg.MaxSessionsPerClient
 	s.evictNow = make(chan struct{}, 1)
 	s.session = session.Config{
 		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
-		TTL: cfg.SessionTTL, TTLGoingAway: cfg.SessionTTLGoingAway, PersistAfter: cfg.PersistAfter, HandOverQuiet: cfg.HandOverQuiet, Rates: cfg.Rates,
+		TTL: cfg.SessionTTL, TTLGoingAway: cfg.SessionTTLGoingAway, PersistAfter: cfg.PersistAfter, HandOverQuiet: cfg.HandOverQuiet, CloseTimeout: cfg.CloseTimeout, Rates: cfg.Rates,
 		Owner: cfg.Advertise, Heartbeat: &s.cfg.Heartbeat, PlainHeartbeat: cfg.PlainHeartbeat,
 		Pool: s.pool, Buffers: s.buffers(clientShare), AppBuffers: s.buffers(appShare), Random: mathrand.Uint32, Token: s.newToken, Retry: s.askedRetry,
 	}
@@ -305,6 +309,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.LeaseTTL, 20*time.Second)
 	setDefault(&c.HTTPIdle, 620*time.Second)
 	setDefault(&c.HandshakeTimeout, time.Minute)
+	setDefault(&c.CloseTimeout, time.Minute)
 	if c.Resilient == nil {
 		c.Resilient = func(string) bool { return true }
 	}

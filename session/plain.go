@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -62,8 +63,11 @@ const (
 )
 
 // halfClosed is how long one side may go on after the other sent its last
-// byte, while nothing moves: enough for the rest of a close handshake and more.
+// byte, while nothing moves, if Config.CloseTimeout is zero: enough for the rest
+// of a close handshake and more.
 const halfClosed = time.Minute
+
+func (p *Plain) halfClosed() time.Duration { return cmp.Or(p.cfg.CloseTimeout, halfClosed) }
 
 // pendingClose is an end that waits until the client has a message whole.
 type pendingClose struct {
@@ -347,7 +351,7 @@ func (p *Plain) Tick(now time.Time) {
 			p.end(EndedClosed, nil, 0)
 			return
 		}
-		p.until, p.moved = now.Add(halfClosed), false
+		p.until, p.moved = now.Add(p.halfClosed()), false
 	}
 	p.settlePending(now)
 	if len(p.app.kept) > 0 || p.beatDue || p.cfg.tooFast(now) {

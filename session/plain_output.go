@@ -131,7 +131,7 @@ func (p *Plain) gone(now time.Time, leg *plainLeg, broken bool) {
 		}
 	}
 	if p.until.IsZero() {
-		p.until, p.moved = now.Add(halfClosed), false
+		p.until, p.moved = now.Add(p.halfClosed()), false
 	}
 }
 

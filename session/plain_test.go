@@ -293,6 +293,21 @@ func TestPlainEndsSlowly(t *testing.T) {
 	}
 }
 
+// How long the other side has when one has ended is a setting.
+func TestPlainCloseTimeout(t *testing.T) {
+	for _, tc := range []struct{ set, want time.Duration }{{0, halfClosed}, {time.Second, time.Second}, {time.Hour, time.Hour}} {
+		st := newPlainStage(t, func(cfg *Config) { cfg.CloseTimeout = tc.set })
+		st.p.AppGone(st.now, false)
+		st.settle()
+		if st.wait(tc.want - time.Millisecond); st.ended != 0 {
+			t.Errorf("%v: ended before", tc.set)
+		}
+		if st.wait(2 * time.Millisecond); st.ended != EndedClosed {
+			t.Errorf("%v: not ended", tc.set)
+		}
+	}
+}
+
 // What an app said before its connection broke reaches the client.
 func TestPlainAppBreaks(t *testing.T) {
 	st := newPlainStage(t, nil)

@@ -61,6 +61,7 @@ type Config struct {
 	TTLGoingAway   time.Duration // of one whose client closed with 1001
 	PersistAfter   time.Duration // age at which an unacknowledged frame is journaled
 	HandOverQuiet  time.Duration // least time between a message to the app and the hand-over
+	CloseTimeout   time.Duration // of one side of a plain connection when the other has ended and nothing moves; zero: 1m
 	Journal        bool          // whether there is a journal at all
 	JournalLimits  store.Limits  // of its records
 	Owner          string        // this sidecar's name in records

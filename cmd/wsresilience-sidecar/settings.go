@@ -38,7 +38,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 		Bind: c.TokenBind, EndReused: c.TokenReuse == config.ReuseEnd, ResumeAuth: string(c.ResumeAuth), ReauthEvery: c.ReauthEvery, PlainResume: string(c.PlainResume),
 		Store: s.journal, Share: s.journal.Share, StrictStore: c.StorePolicy == config.StoreStrict, Driver: transport.Driver(c.Driver),
 		TLSCert: string(c.TLSCert), TLSKey: string(c.TLSKey),
-		HandshakeTimeout: c.HandshakeTimeout, HTTPIdle: c.HTTPIdle, ForwardedProto: string(c.ForwardedProto), Upgrades: c.Upgrades,
+		HandshakeTimeout: c.HandshakeTimeout, HTTPIdle: c.HTTPIdle, CloseTimeout: c.CloseTimeout, ForwardedProto: string(c.ForwardedProto), Upgrades: c.Upgrades,
 		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),
 		MemoryBudget: int64(c.MemoryBudget), MaxSessions: c.MaxSessions, MaxSessionsPerClient: c.MaxSessionsPerClient,
 		Rates:      session.Rates{Messages: c.RateMessages, Bytes: int(c.RateBytes), Control: c.RateControl, Resumes: c.RateResumes},

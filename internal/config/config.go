@@ -37,6 +37,7 @@ type Config struct {
 
 	HandshakeTimeout time.Duration `env:"WSR_HANDSHAKE_TIMEOUT" envDefault:"60s" min:"1s" max:"1h" doc:"How long the app may take to be connected and to answer the handshake of a WebSocket; then the client gets 504."`
 	HTTPIdle         time.Duration `env:"WSR_HTTP_IDLE" envDefault:"620s" min:"1s" max:"24h" doc:"How long a client's connection is kept between two requests of plain HTTP, where the app keeps its own as long. Keep it above what the load balancer in front keeps, so that the balancer is the one to close."`
+	CloseTimeout     time.Duration `env:"WSR_CLOSE_TIMEOUT" envDefault:"60s" min:"1s" max:"24h" doc:"How long a WebSocket connection that is being closed is kept while no byte moves on it: where one side of a plain one has ended and the other has not, and where a client takes nothing more of what it was sent."`
 	ForwardedProto   Scheme        `env:"WSR_FORWARDED_PROTO" unset:"https where TLS ends at the sidecar" oneof:"http,https" doc:"The X-Forwarded-Proto of requests that come without one. Set https behind a balancer that ends TLS and does not say so, for apps that redirect to https; without it such requests have none, as without the sidecar."`
 	Upgrades         Protocols     `env:"WSR_UPGRADES" unset:"none" doc:"Protocols beside WebSocket that the app may switch a connection of HTTP/1.1 to. Their bytes pass as they are. To any other protocol no request asks the app to switch."`
 

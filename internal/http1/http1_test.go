@@ -205,7 +205,10 @@ func FuzzRequest(f *testing.F) {
 		if m, err2 := pass(r.Body, p[end:], step); n != m || (err == nil) != (err2 == nil) {
 			t.Fatalf("%d, %v; in steps of %d %d, %v", n, err, step, m, err2)
 		}
-		theirs, err2 := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.TrimLeft(p, "\r\n"))))
+		total, err := section(&r, p, end+n, err)
+		p = strings.TrimLeft(p, "\r\n")
+		all := bufio.NewReaderSize(strings.NewReader(p), len(p)+16)
+		theirs, err2 := http.ReadRequest(all)
 		if err2 != nil {
 			return // it is stricter with targets
 		}
@@ -213,10 +216,34 @@ func FuzzRequest(f *testing.F) {
 			!r.Body.Chunked() && theirs.ContentLength != r.Body.left {
 			t.Fatalf("net/http reads %s %s with %d bytes of %q", theirs.Method, theirs.RequestURI, theirs.ContentLength, p)
 		}
-		if _, err2 := io.Copy(io.Discard, theirs.Body); err == nil && err2 != nil && !errors.Is(err2, io.ErrUnexpectedEOF) && !strings.Contains(err2.Error(), "railer") {
+		_, err2 = io.Copy(io.Discard, theirs.Body)
+		if err != nil || errors.Is(err2, io.ErrUnexpectedEOF) {
+			return // it does not pass, or not all of it came
+		}
+		if err2 != nil && !strings.Contains(err2.Error(), "railer") { // some names are none of a trailer's for it
 			t.Fatalf("net/http finds %v in the body of %q", err2, p)
 		}
+		if rest := len(p) - all.Buffered(); err2 == nil && rest != total {
+			t.Fatalf("%q ends at %d, for net/http at %d", p, total, rest)
+		}
 	})
+}
+
+// section reads the trailer section of a request whose body ends at in p, as it is
+// read before it is passed on. The end that it returns is that of p without the
+// empty lines in front.
+func section(r *Request, p string, at int, err error) (end int, _ error) {
+	if err == nil && r.Body.Chunked() {
+		var n int
+		switch n, err = scan(Scanner{Section: true}, p[at:], len(p)+1); {
+		case err == nil && n > 0:
+			_, err = ParseSection([]byte(p[at:at+n]), true)
+			at += n
+		case err == nil:
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	return at - len(p) + len(strings.TrimLeft(p, "\r\n")), err
 }
 
 // An answer's body ends where net/http says.

@@ -186,6 +186,27 @@ func TestPassthroughTrailers(t *testing.T) {
 	}
 }
 
+// H19, H21: a trailer is no header. Servers make one of it, so that what may not
+// stand there may not come here: what says where a message ends, who asks, or what
+// is ours.
+func TestTrailersThatMayNotPass(t *testing.T) {
+	got := make(chan string, 1)
+	l := byteApp(t, func(c net.Conn) {
+		br := bufio.NewReader(c)
+		readHead(br)
+		got <- readHead(br)
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+	})
+	c := proxytest.Dial(t, newFront(t, urlOf(l)).addr)
+	c.Send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" +
+		"x-Sum: 1\r\nContent-Length: 5\r\nTRANSFER-ENCODING: chunked\r\nTransfer_Encoding: chunked\r\nHost: y\r\nConnection: close\r\nUpgrade: h2c\r\n" +
+		"X-Forwarded-For: 1.2.3.4\r\nx_forwarded_for: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: y\r\nWsr-Peer: 1\r\nX_Wsr_Peer: 1\r\nSec-WebSocket-Protocol: wsr.v1\r\nx_mine: 2\r\n\r\n")
+	c.Response()
+	if end := <-got; end != "0\r\nx-Sum: 1\r\nx_mine: 2\r\n\r\n" {
+		t.Errorf("the app got %q", end)
+	}
+}
+
 // An app may answer before it has read the request's body. It gets the rest of
 // it all the same.
 func TestPassthroughEarlyAnswer(t *testing.T) {

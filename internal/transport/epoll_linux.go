@@ -411,7 +411,7 @@ func (t *epollConn) discard() {
 		t.awaitLook(&l.look, lingerClose)
 	}
 	if l.look.Swap(false) {
-		if p, ok := tcpProgress(t.fd); l.over(time.Now(), p, ok) {
+		if p, ok := tcpProgress(t.fd); l.over(time.Now(), p, ok, t.in.pool.patience()) {
 			t.reset()
 			return
 		}

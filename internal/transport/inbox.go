@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"cmp"
 	"sync"
+	"time"
 
 	"github.com/valyala/bytebufferpool"
 )
@@ -27,10 +29,14 @@ const (
 // stand in it, and a small one while these are few: each of thousands of
 // connections may have begun a message and not go on.
 type bufferPool struct {
-	scarce func() bool // nil: never
-	pool   bytebufferpool.Pool
-	small  sync.Pool // of *bytebufferpool.ByteBuffer of shortRest
+	scarce  func() bool   // nil: never
+	stalled time.Duration // Sockets.Stalled
+	pool    bytebufferpool.Pool
+	small   sync.Pool // of *bytebufferpool.ByteBuffer of shortRest
 }
+
+// patience is how long Finish waits for a peer that takes nothing more.
+func (p *bufferPool) patience() time.Duration { return cmp.Or(p.stalled, lingerStalled) }
 
 // get returns an empty buffer for at least n bytes.
 func (p *bufferPool) get(n int) *bytebufferpool.ByteBuffer {

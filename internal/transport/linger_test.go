@@ -22,7 +22,7 @@ func TestLinger(t *testing.T) {
 			began := time.Unix(1e9, 0)
 			for at := lingerClose; ; at += lingerClose {
 				look := c.looks[min(int(at/lingerClose), len(c.looks))-1]
-				if l.over(began.Add(at), look, true) {
+				if l.over(began.Add(at), look, true, lingerStalled) {
 					if at != c.over {
 						t.Errorf("over after %v, want %v", at, c.over)
 					}
@@ -31,7 +31,11 @@ func TestLinger(t *testing.T) {
 			}
 		})
 	}
-	if !new(linger).over(time.Unix(1e9, 0), Progress{Lacking: true}, false) {
+	l, began := new(linger), time.Unix(1e9, 0)
+	if p := (Progress{Lacking: true}); l.over(began, p, true, time.Hour) || l.over(began.Add(time.Hour-1), p, true, time.Hour) || !l.over(began.Add(time.Hour), p, true, time.Hour) {
+		t.Error("not waited for as long as is set")
+	}
+	if !new(linger).over(time.Unix(1e9, 0), Progress{Lacking: true}, false, lingerStalled) {
 		t.Error("a socket that cannot tell is waited for")
 	}
 }

@@ -192,7 +192,7 @@ func (r *reader) lingers(err error) bool {
 	}
 	p, ok := r.progress()
 	now := time.Now()
-	if r.linger.over(now, p, ok) {
+	if r.linger.over(now, p, ok, r.in.pool.patience()) {
 		return false
 	}
 	_ = r.conn.SetWriteDeadline(now.Add(2 * lingerClose)) // of what is still to be written

@@ -89,7 +89,7 @@ func (Discard) Gone(bool) {}
 // How long Finish waits for a peer, which may be slow to take what it was sent.
 const (
 	lingerClose   = 2 * time.Second // once it has all, and between two looks
-	lingerStalled = time.Minute     // while it takes nothing more
+	lingerStalled = time.Minute     // while it takes nothing more, if Sockets.Stalled is zero
 
 	// lastWordsWait is how long what a peer said, before a write to it failed,
 	// waits for an owner that does not read on. One that takes some of it has as
@@ -113,13 +113,13 @@ type linger struct {
 }
 
 // over reports whether at now, some lingerClose after the last look, the wait
-// for a peer is over.
-func (l *linger) over(now time.Time, p Progress, ok bool) bool {
+// for a peer is over; stalled is how long one is waited for that takes nothing more.
+func (l *linger) over(now time.Time, p Progress, ok bool, stalled time.Duration) bool {
 	if !ok || !p.Lacking || p.Unanswered >= hostGone {
 		return true
 	}
 	if l.until.IsZero() || p.Acked != l.acked {
-		l.acked, l.until = p.Acked, now.Add(lingerStalled)
+		l.acked, l.until = p.Acked, now.Add(stalled)
 	}
 	return !now.Before(l.until)
 }
@@ -131,6 +131,9 @@ type Sockets struct {
 	// These are set before the first Open.
 	Driver Driver      // how sockets are read; empty: DriverAuto
 	Scarce func() bool // whether memory is scarce, so that little is read at once; nil: never
+	// Stalled is how long Finish waits for a peer that takes nothing more of what
+	// it was sent. Zero: 1m.
+	Stalled time.Duration
 
 	prepare sync.Once
 	buffers bufferPool
@@ -144,7 +147,7 @@ type Sockets struct {
 // may be nil. Both must stay where they are while the Conn lives, and neither
 // is given to two calls of Open at once.
 func (s *Sockets) Open(conn net.Conn, sink Sink, at *Affinity, own *Memory) Conn {
-	s.prepare.Do(func() { s.buffers.scarce = s.Scarce })
+	s.prepare.Do(func() { s.buffers.scarce, s.buffers.stalled = s.Scarce, s.Stalled })
 	if s.Driver != DriverGoroutine {
 		if t := openEpoll(conn, sink, s, at, own); t != nil {
 			return t
