@@ -14,6 +14,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+
+	"github.com/wsresilience/wsresilience/internal/rehearse"
 )
 
 // Exit codes.
@@ -33,6 +35,8 @@ commands:
             is done: for a preStop hook ([-timeout 30s]); -undo takes that back
   demo      show it here: two pods and two clients, while the network breaks and
             pods are killed and drained (runs wsresilience-demo)
+  rehearse  put a load with faults on your own app, and report what plain and
+            resilient clients lose (-h says more)
   config    print the effective settings, secrets masked, and check them
   version   print the version
   help      print this and all settings
@@ -86,6 +90,8 @@ func command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		return drainCommand(ctx, args, environ, stdout, stderr)
 	case "demo":
 		return demoCommand(ctx, args, environ, stderr)
+	case "rehearse":
+		return rehearse.Command(ctx, args, stdout, stderr)
 	case "config":
 		if refuseArgs(name, args, stderr) {
 			return exitUsage

@@ -1,6 +1,6 @@
 package main
 
-import "fmt"
+import "github.com/wsresilience/wsresilience/internal/lab/stats"
 
 // A goal is a number that must be reached.
 type goal struct {
@@ -20,19 +20,7 @@ func (g *goal) cells() []string {
 	if g.reached {
 		word = "PASS"
 	}
-	return []string{g.what, number(g.got) + g.unit, "≤ " + number(g.most) + g.unit, word}
-}
-
-// number has three digits or so.
-func number(f float64) string {
-	switch {
-	case f >= 100 || f <= -100:
-		return fmt.Sprintf("%.0f", f)
-	case f >= 10 || f <= -10:
-		return fmt.Sprintf("%.1f", f)
-	default:
-		return fmt.Sprintf("%.2f", f)
-	}
+	return []string{g.what, stats.Number(g.got) + g.unit, "≤ " + stats.Number(g.most) + g.unit, word}
 }
 
 // limits of the processor time in a workload, as a ratio to nginx.

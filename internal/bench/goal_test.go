@@ -25,7 +25,7 @@ func TestGoals(t *testing.T) {
 }
 
 func TestMarkdownTable(t *testing.T) {
-	got := table{{"proxy", "µs"}, {"a", "1"}}.markdown()
+	got := table{{"proxy", "µs"}, {"a", "1"}}.Markdown()
 	if want := "| proxy | µs |\n|---|---:|\n| a | 1 |\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

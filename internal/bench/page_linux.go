@@ -12,6 +12,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/bench/measure"
 	"github.com/wsresilience/wsresilience/internal/bench/rig"
+	"github.com/wsresilience/wsresilience/internal/lab/plot"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
 
@@ -26,7 +27,7 @@ type page struct {
 	head   strings.Builder
 	body   strings.Builder
 	goals  []goal
-	panels []panel
+	panels []plot.Panel
 	quick  bool
 }
 
@@ -44,7 +45,7 @@ func newPage(r *rig.Rig, args []string, o *compareOptions) *page {
 		{"HAProxy", version(r.Haproxy, "-v")},
 		{"rounds", fmt.Sprint(o.rounds)},
 	}
-	pg.head.WriteString(facts.markdown())
+	pg.head.WriteString(facts.Markdown())
 	return pg
 }
 
@@ -71,7 +72,7 @@ func (pg *page) markdown() string {
 		for i := range pg.goals {
 			t = append(t, pg.goals[i].cells())
 		}
-		b.WriteString("\n## Goals\n\n" + t.markdown())
+		b.WriteString("\n## Goals\n\n" + t.Markdown())
 	}
 	if len(pg.panels) > 0 {
 		b.WriteString("\n![Processor time per message beside nginx](" + plotFile + ")\n")
@@ -80,16 +81,16 @@ func (pg *page) markdown() string {
 	return b.String()
 }
 
-func (pg *page) plot() string { return drawPanels(pg.panels) }
+func (pg *page) plot() string { return plot.Bars(pg.panels) }
 
 func (pg *page) section(title, about string, t table) {
-	fmt.Fprintf(&pg.body, "\n## %s\n\n%s\n\n%s", title, about, t.markdown())
+	fmt.Fprintf(&pg.body, "\n## %s\n\n%s\n\n%s", title, about, t.Markdown())
 }
 
 func (pg *page) addWorkload(c *workload, scores []score) {
 	ref := reference(scores)
 	t := table{{"proxy", "µs per " + c.unit, "user", "system", "ratio to nginx", "lowest", "highest", "per second"}}
-	pl := panel{title: c.name + ": processor time, as a ratio to nginx", mark: 1}
+	pl := plot.Panel{Title: c.name + ": processor time, as a ratio to nginx", Mark: 1}
 	for i := range scores {
 		sc := &scores[i]
 		perSecond := fmt.Sprintf("%.0f", stats.Median(sc.rate))
@@ -102,7 +103,7 @@ func (pg *page) addWorkload(c *workload, scores []score) {
 		user := sc.split.user.Seconds() / max(1e-9, (sc.split.user+sc.split.system).Seconds())
 		t = append(t, []string{sc.rival, fmt.Sprintf("%.2f", stats.Median(sc.micros)), fmt.Sprintf("%.0f %%", 100*user),
 			fmt.Sprintf("%.0f %%", 100-100*user), fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.2f", low), fmt.Sprintf("%.2f", top), perSecond})
-		pl.bars = append(pl.bars, bar{sc.rival, ratio, low, top, strings.HasPrefix(sc.rival, "sidecar")})
+		pl.Bars = append(pl.Bars, plot.Bar{Label: sc.rival, Value: ratio, Low: low, Top: top, Ours: strings.HasPrefix(sc.rival, "sidecar")})
 	}
 	for _, limit := range workloadLimits {
 		if limit.workload == c.name {
@@ -189,8 +190,8 @@ func (pg *page) addLateness(rows []latenessRow, n, rate int) {
 	for i := range rows {
 		row := &rows[i]
 		late := stats.Permille(row.late, 999)
-		t = append(t, []string{row.rival, fmt.Sprint(row.beats), number(stats.Permille(row.late, 500)), number(stats.Permille(row.late, 990)), number(late),
-			fmt.Sprint(row.gc.cycles), fmt.Sprintf("%.3f", 1e3*row.gc.longest), fmt.Sprintf("%.3f", 1e3*row.gc.opening), number(stats.Permille(row.delay, 500)), number(stats.Permille(row.delay, 999))})
+		t = append(t, []string{row.rival, fmt.Sprint(row.beats), stats.Number(stats.Permille(row.late, 500)), stats.Number(stats.Permille(row.late, 990)), stats.Number(late),
+			fmt.Sprint(row.gc.cycles), fmt.Sprintf("%.3f", 1e3*row.gc.longest), fmt.Sprintf("%.3f", 1e3*row.gc.opening), stats.Number(stats.Permille(row.delay, 500)), stats.Number(stats.Permille(row.delay, 999))})
 		if row.rival == sidecarSession {
 			pg.goals = append(pg.goals, newGoal("heartbeat lateness under load, p99.9", late, latenessLimit, " ms"),
 				newGoal("longest GC pause under that load", 1e3*row.gc.longest, pauseLimit, " ms"),

@@ -6,9 +6,9 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/wsresilience/wsresilience/internal/bench/measure"
+	layout "github.com/wsresilience/wsresilience/internal/lab/table"
 )
 
 // A report is the output of a run and its verdict.
@@ -17,9 +17,7 @@ type report struct {
 	failed []string
 }
 
-// A table has a head and rows of as many cells. The first column is words,
-// the others are numbers.
-type table [][]string
+type table = layout.Table
 
 // header says what produced the numbers.
 func (rep *report) header(args []string) {
@@ -52,7 +50,7 @@ func (rep *report) judge(what string, pass bool) string {
 }
 
 func (rep *report) table(t table) {
-	for _, line := range t.lines() {
+	for _, line := range t.Lines() {
 		fmt.Fprintf(rep.w, "  %s\n", line)
 	}
 }
@@ -65,40 +63,4 @@ func (rep *report) verdict() int {
 	}
 	fmt.Fprint(rep.w, "\nPASS\n")
 	return 0
-}
-
-// lines lays the columns out.
-func (t table) lines() []string {
-	width := make([]int, len(t[0]))
-	for _, row := range t {
-		for i, cell := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(cell))
-		}
-	}
-	var lines []string
-	for _, row := range t {
-		var b strings.Builder
-		for i, cell := range row {
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
-			if i == 0 {
-				b.WriteString(cell + pad)
-				continue
-			}
-			b.WriteString("  " + pad + cell)
-		}
-		lines = append(lines, strings.TrimRight(b.String(), " "))
-	}
-	return lines
-}
-
-// markdown is the table in a document.
-func (t table) markdown() string {
-	var b strings.Builder
-	for i, row := range t {
-		b.WriteString("| " + strings.Join(row, " | ") + " |\n")
-		if i == 0 {
-			b.WriteString("|---" + strings.Repeat("|---:", len(row)-1) + "|\n")
-		}
-	}
-	return b.String()
 }

@@ -12,7 +12,7 @@ func TestTableLines(t *testing.T) {
 		{"forwarder", "µs", ""},
 		{"a", "10.25", "PASS"},
 		{"naïve one", "9.00", ""},
-	}.lines()
+	}.Lines()
 	want := []string{
 		"forwarder     µs",
 		"a          10.25  PASS",

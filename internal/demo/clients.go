@@ -10,6 +10,7 @@ import (
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/backoff"
 	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/reconnect"
 )
 
 // dialTimeout is how long both clients give a handshake. It is longer than any
@@ -35,9 +36,9 @@ const (
 // minute is too long to watch.
 const resumeBackoffMax = 2 * time.Second
 
-// newPlainClient is an ordinary client, which the lab's is.
-func newPlainClient(url string, t *tally) *lab.Plain {
-	return lab.NewPlain(url, lab.PlainSpec{
+// newPlainClient is an ordinary client, which package reconnect is.
+func newPlainClient(url string, t *tally) *reconnect.Client {
+	return reconnect.New(url, reconnect.Spec{
 		Dial: dialTimeout, Patience: plainPatience, Queue: plainQueue,
 		Backoff:      backoff.Policy{Base: plainBackoffBase, Max: plainBackoffMax},
 		Connected:    func() { t.connected(plain) },

@@ -39,6 +39,9 @@ func (c *Conn) Target() net.Addr {
 	return c.target.RemoteAddr()
 }
 
+// Client returns the address that the client connected from.
+func (c *Conn) Client() net.Addr { return c.client.RemoteAddr() }
+
 // Silence is Link.Silence for this connection.
 func (c *Conn) Silence() { c.gate.close() }
 

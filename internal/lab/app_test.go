@@ -16,6 +16,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/faultlink"
 	"github.com/wsresilience/wsresilience/internal/lab/ledger"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
+	"github.com/wsresilience/wsresilience/internal/lab/reconnect"
 )
 
 func TestMain(m *testing.M) {
@@ -243,7 +244,7 @@ func TestPlain(t *testing.T) {
 	}
 	defer b.Close()
 	heard, lost := make(chan string, 10), make(chan error, 10)
-	p := NewPlain("ws://"+b.Addr(0)+"/echo", PlainSpec{
+	p := reconnect.New("ws://"+b.Addr(0)+"/echo", reconnect.Spec{
 		Dial: 10 * time.Second, Patience: 200 * time.Millisecond, Queue: 10,
 		Backoff:      backoff.Policy{Base: time.Millisecond, Max: 10 * time.Millisecond},
 		Connected:    func() {},

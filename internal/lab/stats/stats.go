@@ -80,3 +80,15 @@ func SpreadOf(list []time.Duration) Spread {
 func (s Spread) String() string {
 	return fmt.Sprintf("%.0f / %.0f / %.0f of %d", s.Median, s.P99, s.Worst, s.N)
 }
+
+// Number writes a number with three digits or so.
+func Number(f float64) string {
+	switch {
+	case f >= 100 || f <= -100:
+		return fmt.Sprintf("%.0f", f)
+	case f >= 10 || f <= -10:
+		return fmt.Sprintf("%.1f", f)
+	default:
+		return fmt.Sprintf("%.2f", f)
+	}
+}

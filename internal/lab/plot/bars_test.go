@@ -1,4 +1,4 @@
-package main
+package plot
 
 import (
 	"encoding/xml"
@@ -10,12 +10,12 @@ import (
 
 // A plot is well-formed whatever the labels, and as wide as its numbers are.
 func TestPlot(t *testing.T) {
-	svg := drawPanels([]panel{
-		{title: "a < b & c", mark: 1, bars: []bar{
-			{label: "half", value: 0.5, low: 0.4, top: 0.6},
-			{label: "twice", value: 2, low: 1, top: 2, ours: true},
+	svg := Bars([]Panel{
+		{Title: "a < b & c", Mark: 1, Bars: []Bar{
+			{Label: "half", Value: 0.5, Low: 0.4, Top: 0.6},
+			{Label: "twice", Value: 2, Low: 1, Top: 2, Ours: true},
 		}},
-		{title: "nothing", bars: []bar{{label: "zero"}}},
+		{Title: "nothing", Bars: []Bar{{Label: "zero"}}},
 	})
 	for d := xml.NewDecoder(strings.NewReader(svg)); ; {
 		_, err := d.Token()
@@ -28,8 +28,8 @@ func TestPlot(t *testing.T) {
 	}
 	for _, want := range []string{
 		"a &lt; b &amp; c",
-		`width="550.0" height="16" fill="#2f7d6b"`, // the longest takes all the room
-		`width="137.5" height="16" fill="#9aa5b1"`, // and a quarter of it
+		`width="550.0" height="16" class="ours"`,  // the longest takes all the room
+		`width="137.5" height="16" class="other"`, // and a quarter of it
 		`x1="340.0"`, // lowest of "half": 230 + 550/5
 		`x1="505.0"`, // the mark
 	} {

@@ -1,0 +1,134 @@
+package rehearse
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/faultlink"
+)
+
+// A network is what lies between the clients and the URL: a link that can be
+// broken, for all of them or for some.
+type network struct {
+	link  *faultlink.Link
+	reach func(ctx context.Context) (net.Conn, error) // the way of clients to the link
+	hosts []host                                      // of the clients, by their number
+}
+
+// A host is what a client runs on.
+type host struct {
+	offline atomic.Bool
+	slow    atomic.Int64 // bytes a second that it reads; 0: as they come
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+}
+
+// A conn is a client's socket.
+type conn struct {
+	net.Conn
+	host *host
+	once sync.Once
+}
+
+// slowPace is how often a slow host reads.
+const slowPace = 100 * time.Millisecond
+
+// Read is slow on a slow host, so that the sender feels it.
+func (c *conn) Read(p []byte) (int, error) {
+	if rate := c.host.slow.Load(); rate > 0 && len(p) > 0 {
+		time.Sleep(slowPace)
+		p = p[:min(len(p), max(1, int(rate)*int(slowPace/time.Millisecond)/1000))]
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *conn) Close() error {
+	c.once.Do(func() {
+		c.host.mu.Lock()
+		delete(c.host.conns, c)
+		c.host.mu.Unlock()
+	})
+	return c.Conn.Close()
+}
+
+// targetOf returns the address that a URL names.
+func targetOf(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "80"
+		if u.Scheme == "wss" || u.Scheme == "https" {
+			port = "443"
+		}
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// newNetwork opens a link to target for so many clients.
+func newNetwork(listen, target string, clients int, random *rand.Rand) (*network, error) {
+	link, err := faultlink.New(listen, target, random.Float64)
+	if err != nil {
+		return nil, err
+	}
+	n := &network{link: link, hosts: make([]host, clients)}
+	n.reach = func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", link.Addr())
+	}
+	return n, nil
+}
+
+// dial connects client i.
+func (n *network) dial(ctx context.Context, i int) (net.Conn, error) {
+	h := &n.hosts[i]
+	if h.offline.Load() {
+		return nil, fmt.Errorf("rehearse: client %d is offline: %w", i, syscall.ENETUNREACH)
+	}
+	c, err := n.reach(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own := &conn{Conn: c, host: h}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.conns == nil {
+		h.conns = map[*conn]struct{}{}
+	}
+	h.conns[own] = struct{}{}
+	return own, nil
+}
+
+// choose draws a share of the clients.
+func (n *network) choose(share float64, random *rand.Rand) []int {
+	order := random.Perm(len(n.hosts))
+	return order[:int(float64(len(order))*share+0.5)]
+}
+
+// connsOf returns the live connections of some clients.
+func (n *network) connsOf(clients []int) []*faultlink.Conn {
+	byAddr := map[string]*faultlink.Conn{}
+	for _, c := range n.link.Conns() {
+		byAddr[c.Client().String()] = c
+	}
+	var list []*faultlink.Conn
+	for _, i := range clients {
+		h := &n.hosts[i]
+		h.mu.Lock()
+		for c := range h.conns {
+			if on := byAddr[c.LocalAddr().String()]; on != nil {
+				list = append(list, on)
+			}
+		}
+		h.mu.Unlock()
+	}
+	return list
+}
+
+func (n *network) close() { n.link.Close() }

@@ -1,0 +1,109 @@
+package rehearse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
+	"github.com/wsresilience/wsresilience/internal/rehearse/tally"
+)
+
+// What a probe may take.
+const (
+	probeLimit = 20 * time.Second
+	probeLook  = 20 * time.Millisecond
+)
+
+// probe tries one client of each side with one message, so that a mistake in the
+// profile is told before the load and not after it.
+func (r *run) probe(ctx context.Context) error {
+	for side := range tally.Sides {
+		clients := [...]int{r.profile.Plain, r.profile.Resilient}[side]
+		if clients == 0 {
+			continue
+		}
+		if err := r.probeSide(ctx, side, r.profile.Plain+r.profile.Resilient+int(side)); err != nil {
+			return fmt.Errorf("rehearse: a trial with one %s client: %w", side, err)
+		}
+	}
+	r.live = [tally.Sides]tally.Live{}
+	return nil
+}
+
+func (r *run) probeSide(ctx context.Context, side tally.Side, number int) error {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	p := r.newPilot(number, side)
+	p.load = func(_ context.Context, send sender) {
+		for i := range r.profile.Messages {
+			p.say(r.now(), &r.profile.Messages[i], send)
+		}
+	}
+	flying, land := context.WithCancel(ctx)
+	over := make(chan struct{})
+	go func() {
+		p.fly(flying, flying)
+		close(over)
+	}()
+	defer func() {
+		land()
+		<-over
+	}()
+	up := &r.live[side].Up
+	answered := p.await(ctx, func() bool { return r.firstReason() != "" || up.Load() > 0 && !p.account.Waiting() })
+	switch why := r.firstReason(); {
+	case why != "":
+		return errors.New(why)
+	case answered:
+		return nil
+	case up.Load() == 0:
+		return fmt.Errorf("no connection to %s within %v", shown(r.target), probeLimit)
+	}
+	return p.unanswered()
+}
+
+// unanswered says what a trial has sent and heard.
+func (p *pilot) unanswered() error {
+	heard := "nothing came"
+	if text := p.heard.Load(); text != nil {
+		heard = fmt.Sprintf("the last message that came is %q", *text)
+	}
+	return fmt.Errorf("not every message was answered within %v: %s. Does \"answer\" name the place where {{id}} or {{n}} comes back?", probeLimit, heard)
+}
+
+func (p *pilot) await(ctx context.Context, reached func() bool) bool {
+	for !reached() {
+		if proc.Sleep(ctx, probeLook) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// firstReason is why a client failed, "" if none did.
+func (r *run) firstReason() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for text := range r.why {
+		return text
+	}
+	return ""
+}
+
+// reason is an error without what differs from one client to the next.
+func reason(err error) string {
+	text := err.Error()
+	for _, noise := range []string{"rehearse: ", "client: ", "failed to WebSocket dial: "} {
+		text = strings.ReplaceAll(text, noise, "")
+	}
+	return text
+}
+
+func parseNumber(text string) (int64, bool) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil
+}

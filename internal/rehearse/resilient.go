@@ -1,0 +1,192 @@
+package rehearse
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/backoff"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
+	"github.com/wsresilience/wsresilience/internal/rehearse/tally"
+)
+
+// errNoSidecar is why a resilient client is of no use here.
+var errNoSidecar = errors.New("rehearse: no sidecar answers there: the server does not speak wsr.v1. Put one in front of the app, or measure it without: -resilient 0")
+
+// flyResilient runs a client with a session until ctx ends; when one is lost it
+// begins another. It stops to send when loading does.
+func (p *pilot) flyResilient(ctx, loading context.Context) {
+	wait := backoff.New(backoff.Policy{Base: backoffBase, Max: backoffMax}, p.run.random("backoff", p.account.Number).Float64)
+	out := newOutgoing()
+	go p.load(loading, out.put)
+	for ctx.Err() == nil {
+		conn, err := p.open(ctx)
+		if err != nil {
+			p.run.failed(ctx, tally.Resilient, err)
+			pause, _ := wait.Next()
+			_ = proc.Sleep(ctx, pause)
+			continue
+		}
+		wait.Reset()
+		p.account.Up(p.run.now(), tally.Reconnect, 0)
+		err = p.live(ctx, conn, out)
+		if ctx.Err() == nil {
+			p.run.failed(ctx, tally.Resilient, err)
+			p.account.Lost(p.run.now())
+		}
+	}
+}
+
+// open begins a session.
+func (p *pilot) open(ctx context.Context) (*client.Conn, error) {
+	prof := p.run.profile
+	adopts := prof.Adopt == nil || *prof.Adopt
+	o := &client.Options{
+		URL: func(ctx context.Context) (string, error) {
+			to, _, err := p.handshake(ctx)
+			return to, err
+		},
+		Header: func(ctx context.Context) (http.Header, error) {
+			_, h, err := p.handshake(ctx)
+			return h, err
+		},
+		Subprotocols: prof.Subprotocols, TLSConfig: p.run.tls, HandshakeTimeout: handshakeWait,
+		NetDial: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dialCounted(ctx) },
+		Adopt:   adopts,
+	}
+	if adopts && len(prof.Hello) > 0 {
+		o.Restore = func(ctx context.Context, w *client.RestoreWriter) error {
+			for _, m := range p.hello() {
+				if err := w.Write(ctx, p.run.messageType(), m); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	c, _, err := client.Dial(ctx, "", o) //nolint:bodyclose // need not be closed, it says
+	if err != nil {
+		return nil, err
+	}
+	if !c.Resilient() {
+		_ = c.CloseNow()
+		return nil, errNoSidecar
+	}
+	for _, m := range p.hello() {
+		if err := c.Write(ctx, p.run.messageType(), m); err != nil {
+			_ = c.CloseNow()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// closeCode is how a client says that it has done.
+const closeCode = 1000
+
+// live follows a session to its end, which it returns. When ctx ends it closes it.
+func (p *pilot) live(ctx context.Context, c *client.Conn, out *outgoing) error {
+	var tasks sync.WaitGroup
+	over, stop := context.WithCancel(ctx)
+	tasks.Go(func() {
+		out.write(over, func(m []byte) error { return c.Write(over, p.run.messageType(), m) }, p.account.Sent)
+	})
+	tasks.Go(func() {
+		for e := range c.Events() {
+			if ctx.Err() == nil {
+				p.note(e)
+			}
+		}
+	})
+	var err error
+	for {
+		var m []byte
+		if _, m, err = c.Read(ctx); err != nil {
+			break
+		}
+		p.hear(m)
+	}
+	stop()
+	if ctx.Err() != nil {
+		_ = c.Close(closeCode, "")
+	} else {
+		_ = c.CloseNow()
+	}
+	tasks.Wait()
+	return err
+}
+
+// note takes what happened to a session.
+func (p *pilot) note(e client.Event) {
+	now := p.run.now()
+	switch e.Kind {
+	case client.EventState:
+		if e.State == client.StateReconnecting {
+			p.account.Down(now)
+		}
+	case client.EventResumed:
+		p.account.Up(now, tally.Resumed, e.Away)
+	case client.EventAdopted:
+		p.account.Up(now, tally.Adopted, e.Away)
+	}
+}
+
+// outgoing is what waits to be written. It is as long as need be, so that who
+// fills it keeps its time.
+type outgoing struct {
+	mu    sync.Mutex
+	list  []outMessage
+	ready chan struct{} // has one when the list was empty
+}
+
+type outMessage struct {
+	n       int
+	payload []byte
+}
+
+func newOutgoing() *outgoing { return &outgoing{ready: make(chan struct{}, 1)} }
+
+func (o *outgoing) put(n int, payload []byte) {
+	o.mu.Lock()
+	o.list = append(o.list, outMessage{n, payload})
+	o.mu.Unlock()
+	select {
+	case o.ready <- struct{}{}:
+	default:
+	}
+}
+
+// write writes what comes until ctx ends or writing fails. What failed stays.
+func (o *outgoing) write(ctx context.Context, write func([]byte) error, sent func(n int)) {
+	for {
+		o.mu.Lock()
+		var m outMessage
+		some := len(o.list) > 0
+		if some {
+			m = o.list[0]
+		}
+		o.mu.Unlock()
+		if !some {
+			select {
+			case <-o.ready:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		if write(m.payload) != nil {
+			return
+		}
+		sent(m.n)
+		o.mu.Lock()
+		o.list = o.list[1:]
+		o.mu.Unlock()
+	}
+}
+
+// settleLook is how often it is looked whether everything has arrived.
+const settleLook = 100 * time.Millisecond

@@ -1,0 +1,235 @@
+// Package tally counts what a rehearsal's clients send, hear and go through,
+// and judges it. It has no clock: instants are times since the run began.
+package tally
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Side is one of the two kinds of clients that run beside each other.
+type Side int
+
+const (
+	Plain     Side = iota // ordinary WebSockets that connect again
+	Resilient             // clients with a session
+	Sides                 // how many there are
+)
+
+func (s Side) String() string { return [...]string{"plain", "resilient"}[s] }
+
+// Live is what a side's clients have come to so far, for whoever watches.
+type Live struct {
+	Up, Due, Answered, Losses atomic.Int64
+}
+
+// A Return says by what a client was connected again.
+type Return int
+
+const (
+	First     Return = iota // it had not been connected before
+	Resumed                 // the session goes on
+	Adopted                 // the session goes on, with another app socket
+	Reconnect               // a new connection that knows nothing of the old one
+)
+
+func (r Return) String() string {
+	return [...]string{"first", "resumed", "adopted", "reconnect"}[r]
+}
+
+// A Spell is a time of being connected.
+type Spell struct {
+	From, To time.Duration // To is 0 while it lasts
+	By       Return
+}
+
+// An Absence is a time without a connection, between two spells.
+type Absence struct {
+	From, For time.Duration
+	By        Return // how it ended
+}
+
+// A Message is one that a client was to send.
+type Message struct {
+	Due, Took time.Duration // Took: from Due to the first answer, if Got
+	Got       uint16        // answers
+	Sent      bool
+	Judged    bool // an answer is expected
+}
+
+// A Client is one client's account. It is safe for concurrent use.
+type Client struct {
+	Number int // unique among all sides
+	Side   Side
+	live   *Live
+
+	mu        sync.Mutex
+	messages  []Message
+	highest   int // the highest number that was answered
+	reordered int
+	foreign   int // answers to nothing that was asked
+	errors    int // answers that are the app's errors
+	dials     int
+	dialled   int
+	losses    int // sessions that ended
+	spells    []Spell
+	absences  []Absence
+	pushes    map[string]*stream
+}
+
+// A stream is one numbered row of what the app sends by itself.
+type stream struct {
+	first, next        int64
+	got                int64
+	doubled, reordered int64
+	missing            map[int64]bool // below next
+}
+
+// NewClient opens an account.
+func NewClient(number int, side Side, live *Live) *Client {
+	return &Client{Number: number, Side: side, live: live, highest: -1}
+}
+
+// Due notes that a message is due at an instant, and returns its number.
+func (c *Client) Due(at time.Duration, judged bool) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.messages = append(c.messages, Message{Due: at, Judged: judged})
+	c.live.Due.Add(1)
+	return len(c.messages) - 1
+}
+
+// Sent notes that the client's library took a message.
+func (c *Client) Sent(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.messages[n].Sent = true
+}
+
+// Answered notes an answer to message n.
+func (c *Client) Answered(now time.Duration, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n < 0 || n >= len(c.messages) {
+		c.foreign++
+		return
+	}
+	m := &c.messages[n]
+	if m.Got++; m.Got > 1 {
+		return
+	}
+	m.Took = now - m.Due
+	c.live.Answered.Add(1)
+	if n < c.highest {
+		c.reordered++
+		return
+	}
+	c.highest = n
+}
+
+// Failed notes that the app answered with an error.
+func (c *Client) Failed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.errors++
+}
+
+// maxMissing bounds what is remembered of a gap in a stream.
+const maxMissing = 1 << 16
+
+// Pushed notes number n of one of the app's own numbered streams. The first that
+// is heard begins it.
+func (c *Client) Pushed(name string, n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.pushes[name]
+	if s == nil {
+		if c.pushes == nil {
+			c.pushes = map[string]*stream{}
+		}
+		s = &stream{first: n, next: n, missing: map[int64]bool{}}
+		c.pushes[name] = s
+	}
+	switch {
+	case n >= s.next:
+		for i := s.next; i < n && len(s.missing) < maxMissing; i++ {
+			s.missing[i] = true
+		}
+		s.next = n + 1
+		s.got++
+	case s.missing[n]:
+		delete(s.missing, n)
+		s.got++
+		s.reordered++
+	case n >= s.first:
+		s.doubled++
+	}
+}
+
+// Dialled notes an attempt to connect.
+func (c *Client) Dialled() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dials++
+}
+
+// Up notes that the client is connected. away is how long it was not, or 0 if
+// that is to be taken from what was noted.
+func (c *Client) Up(now time.Duration, by Return, away time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dialled++
+	last := len(c.spells) - 1
+	if last < 0 {
+		by = First
+	} else {
+		c.downLocked(now - away)
+		from := c.spells[last].To
+		if by == Reconnect || away > 0 {
+			c.absences = append(c.absences, Absence{From: from, For: now - from, By: by})
+		}
+	}
+	c.spells = append(c.spells, Spell{From: now, By: by})
+	c.live.Up.Add(1)
+}
+
+// Down notes that the connection is lost.
+func (c *Client) Down(now time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.downLocked(now)
+}
+
+// downLocked ends the spell. The caller holds mu.
+func (c *Client) downLocked(now time.Duration) {
+	if last := len(c.spells) - 1; last >= 0 && c.spells[last].To == 0 {
+		c.spells[last].To = max(now, c.spells[last].From)
+		c.live.Up.Add(-1)
+	}
+}
+
+// Lost notes that what the app knew of the client ended with the connection: the
+// session of a resilient client, the connection of a plain one.
+func (c *Client) Lost(now time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.downLocked(now)
+	c.losses++
+	c.live.Losses.Add(1)
+}
+
+// Waiting reports whether an answer is missing, or the connection is.
+func (c *Client) Waiting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.spells); n == 0 || c.spells[n-1].To != 0 {
+		return true
+	}
+	for i := len(c.messages) - 1; i >= 0; i-- {
+		if m := &c.messages[i]; m.Judged && m.Got == 0 {
+			return true
+		}
+	}
+	return false
+}
