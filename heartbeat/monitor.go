@@ -73,9 +73,15 @@ func (m *Monitor) Init(cfg *Config, now time.Time) {
 // shares a path with another sender of beats tells answers apart by it.
 func (m *Monitor) CountFrom(seq uint32) { m.seq, m.answered = seq, seq }
 
-// Configure changes the settings of a running link. They count from the next
-// beat on.
-func (m *Monitor) Configure(cfg *Config) { m.cfg = cfg }
+// Configure changes the settings of a running link. A beat that would be due
+// later than they say comes then; one that is due sooner stays, and they count
+// from it on.
+func (m *Monitor) Configure(now time.Time, cfg *Config) {
+	m.cfg = cfg
+	if next := monotime.At(now.Add(m.Interval())); m.state.live() && next < m.due {
+		m.due = next
+	}
+}
 
 // Connected notes that the handshake is done, or that a session was resumed
 // on a new connection. Beats of an earlier connection are forgotten without a

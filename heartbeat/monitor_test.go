@@ -324,9 +324,32 @@ func TestMonitorMeasures(t *testing.T) {
 	if m.Loss() != 0 || m.Interval() != 2*time.Second {
 		t.Errorf("loss %v interval %v, want 0 and 2s", m.Loss(), m.Interval())
 	}
-	m.Configure(&Config{Base: 3 * time.Second})
-	if m.Interval() != 3*time.Second {
-		t.Errorf("interval %v after the reload, want 3s", m.Interval())
+	due := m.Deadline()
+	m.Configure(now, &Config{Base: 3 * time.Second})
+	if m.Interval() != 3*time.Second || m.Deadline() != due {
+		t.Errorf("interval %v after the reload, the beat moved by %v; want 3s, and the beat where it was", m.Interval(), m.Deadline().Sub(due))
+	}
+	now = now.Add(500 * ms)
+	m.Configure(now, &Config{Base: time.Second})
+	if want := now.Add(time.Second); m.Deadline() != want {
+		t.Errorf("with a shorter interval the beat is due %v after it, want then", m.Deadline().Sub(want))
+	}
+}
+
+// A link without a beat to send has none after a change of its settings either.
+func TestConfigureWithoutLink(t *testing.T) {
+	now := time.Now()
+	var m Monitor
+	m.Init(nil, now)
+	due := m.Deadline()
+	m.Configure(now, &Config{Base: time.Second})
+	if m.Deadline() != due {
+		t.Errorf("the handshake's deadline moved by %v", m.Deadline().Sub(due))
+	}
+	m.Disconnected()
+	m.Configure(now, &Config{Base: time.Second})
+	if !m.Deadline().IsZero() {
+		t.Errorf("a beat is due at %v without a link", m.Deadline())
 	}
 }
 
