@@ -7,9 +7,8 @@ import "sync/atomic"
 // smaller part of its own, since all of it may have been taken by others who
 // give it back only when this kind gets on. It is safe for concurrent use.
 type Share struct {
-	of    *Budget
-	most  int64 // of this kind
-	least int64 // that others cannot take
+	of   *Budget
+	most atomic.Int64 // of this kind
 
 	used    atomic.Int64
 	waiting atomic.Int64
@@ -18,7 +17,17 @@ type Share struct {
 
 // Share returns a share of at most so many bytes, of which it has an eighth
 // whatever the others use.
-func (b *Budget) Share(most int64) *Share { return &Share{of: b, most: most, least: most / 8} }
+func (b *Budget) Share(most int64) *Share {
+	s := &Share{of: b}
+	s.SetMost(most)
+	return s
+}
+
+// SetMost changes the bytes of the share, as Budget.SetLimit those of the budget.
+func (s *Share) SetMost(most int64) { s.most.Store(most) }
+
+// least is what others cannot take.
+func (s *Share) least() int64 { return s.most.Load() / 8 }
 
 // Used returns the bytes that count now.
 func (s *Share) Used() int64 { return s.used.Load() }
@@ -29,7 +38,7 @@ func (s *Share) Waiting() int64 { return s.waiting.Load() }
 func (s *Share) take(n int64) bool {
 	for {
 		used := s.used.Load()
-		if s.of.limit > 0 && used+n > s.most {
+		if s.of.Limit() > 0 && used+n > s.most.Load() {
 			return false
 		}
 		if s.used.CompareAndSwap(used, used+n) {
@@ -39,7 +48,7 @@ func (s *Share) take(n int64) bool {
 	if s.of.Take(n) {
 		return true
 	}
-	if s.used.Load() <= s.least {
+	if s.used.Load() <= s.least() {
 		s.of.Charge(n)
 		return true
 	}
