@@ -27,7 +27,8 @@ const leastPause = 20 * time.Millisecond
 type pace struct {
 	messages, bytes, control, resumes rate.Bucket
 
-	until monotime.Time // when the client is read again
+	until  monotime.Time // when the client is read again
+	shared *Config       // that the copy was made of
 }
 
 // paced returns a Config with a pace of its own, if there are rates: otherwise a
@@ -40,7 +41,7 @@ func (c *Config) paced() *Config {
 		Config
 		pace pace
 	}{Config: *c}
-	own.Config.pace = &own.pace
+	own.pace.shared, own.Config.pace = c, &own.pace
 	return &own.Config
 }
 

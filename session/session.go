@@ -51,8 +51,8 @@ const (
 	CloseWait = 5 * time.Second
 )
 
-// Config is what all sessions of a sidecar share. It is not changed while
-// sessions use it, except Heartbeat, which may be replaced between inputs.
+// Config is what sessions of a sidecar share. It is not changed while sessions use
+// it: Configure gives them another.
 type Config struct {
 	WindowMessages int           // per direction
 	WindowBytes    int           // per direction
