@@ -154,11 +154,12 @@ func (r *resume) giveBack(state *store.State) {
 
 // start is what is known of a session from its client's request.
 func (q *request) start(id wire.SessionID) session.Start {
-	keeper := q.s.cfg.Snapshots.Tracker(q.r.URL.Path)
+	cfg := &q.s.live.Load().cfg
+	keeper := cfg.Snapshots.Tracker(q.r.URL.Path)
 	return session.Start{
 		ID: id, Binding: binding(q.r, q.scheme, q.s.cfg.Bind), Tracker: keeper, Replies: q.s.replies.Path(q.r.URL.Path),
-		AppReplaceable:           q.s.cfg.Adopt(q.offer.Adopt, false),
-		AppReplaceableIfRestored: keeper != nil && keeper.Covers() && q.s.cfg.Adopt(q.offer.Adopt, true),
+		AppReplaceable:           cfg.Adopt(q.offer.Adopt, false),
+		AppReplaceableIfRestored: keeper != nil && keeper.Covers() && cfg.Adopt(q.offer.Adopt, true),
 	}
 }
 
@@ -182,7 +183,7 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 	extensions, compressed := r.extensions(c.deflate)
 	start.Extensions = extensions
 	now := time.Now()
-	m, reason := session.Adopt(&s.session, now, session.Adoption{Start: start, State: state, Position: r.facts.Position, AppOpen: app != nil})
+	m, reason := session.Adopt(&s.live.Load().session, now, session.Adoption{Start: start, State: state, Position: r.facts.Position, AppOpen: app != nil})
 	if reason != 0 {
 		if c.app != nil {
 			c.app.t.Abort()

@@ -289,7 +289,7 @@ func windowsOneByOne(t *testing.T) {
 			return
 		}
 		eventually(t, "the window fills, or memory is short", func() bool {
-			return sc.srv.Stats().Traffic.WindowFull > full || sc.srv.session.Scarce()
+			return sc.srv.Stats().Traffic.WindowFull > full || sc.srv.scarce()
 		})
 		p.conn.Close()
 	}

@@ -146,7 +146,7 @@ func partialByApp(t *testing.T) {
 	for i := range partialConns {
 		go sc.app.call(fmt.Sprintf("/says%d", i)).speak(whole[:len(whole)-1])
 	}
-	eventually(t, "apps' messages are held", func() bool { return sc.srv.session.AppBuffers.Memory.Waiting() > 0 })
+	eventually(t, "apps' messages are held", func() bool { return sc.srv.appBuffers.Memory.Waiting() > 0 })
 	time.Sleep(time.Second)
 	wantPartials(t, before)
 	if used := sc.srv.Stats().WindowBytes; used > partialBudget/2+2<<20+1<<20 {

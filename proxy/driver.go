@@ -36,6 +36,8 @@ type machine interface {
 	Forget()
 	Counters() *session.Counters
 	Link() *heartbeat.Monitor
+	Config() *session.Config
+	Configure(now time.Time, cfg *session.Config)
 }
 
 // A sessionDriver joins a machine to its sockets, its timer and its journal. Bytes
@@ -304,7 +306,7 @@ func (c *sessionDriver) perform(o *session.Output) {
 func (c *sessionDriver) reportTooBig() {
 	if m, ok := c.m.(*session.Session); ok && m.AppTooBig() {
 		c.srv.log.Warn("the app sent a message above WSR_MAX_MESSAGE: its session ends with 1009",
-			"session", c.id.String(), "limit", c.srv.cfg.MaxMessage)
+			"session", c.id.String(), "limit", m.Config().MaxMessage)
 	}
 }
 
@@ -419,23 +421,3 @@ func detachCause(e *wire.CloseError) event.DetachCause {
 	}
 	return event.DetachedClosed
 }
-
-// deadMachine is what is left of a machine that broke an invariant.
-type deadMachine struct{}
-
-func (deadMachine) FromClient(_ time.Time, p []byte) int         { return len(p) }
-func (deadMachine) FromApp(_ time.Time, p []byte) int            { return len(p) }
-func (deadMachine) Output(_ time.Time, o *session.Output)        { *o = session.Output{} }
-func (deadMachine) AppWrote(time.Time, int)                      {}
-func (deadMachine) ClientWrote(int)                              {}
-func (deadMachine) AppWritable()                                 {}
-func (deadMachine) ClientWritable()                              {}
-func (deadMachine) ClientGone(time.Time, bool)                   {}
-func (deadMachine) AppGone(time.Time, bool)                      {}
-func (deadMachine) Tick(time.Time)                               {}
-func (deadMachine) End(time.Time, session.Ending, ws.StatusCode) {}
-func (deadMachine) Persisted(time.Time, session.PersistResult)   {}
-func (deadMachine) Done() bool                                   { return true }
-func (deadMachine) Forget()                                      {}
-func (deadMachine) Counters() *session.Counters                  { return new(session.Counters) }
-func (deadMachine) Link() *heartbeat.Monitor                     { return new(heartbeat.Monitor) }

@@ -30,7 +30,7 @@ func (s *Server) evictWatch() {
 		case <-s.life.Done():
 			return
 		}
-		if s.session.Scarce() {
+		if s.scarce() {
 			s.evict()
 		}
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/clientaddr"
@@ -32,14 +33,27 @@ func maxHandshakes(budget int64) int32 {
 // address of their client, of IPv6 by its network. It is safe for concurrent use. Whoever holds a
 // session's lock may call it.
 type sessionLimit struct {
-	all, perClient int // 0: any number
+	on atomic.Bool // otherwise nothing is counted
 
-	mu      sync.Mutex
-	clients map[netip.Addr]int
-	of      map[*sessionDriver]netip.Addr
+	mu             sync.Mutex
+	all, perClient int // 0: any number
+	clients        map[netip.Addr]int
+	of             map[*sessionDriver]netip.Addr
 }
 
-func (l *sessionLimit) off() bool { return l.all == 0 && l.perClient == 0 }
+// set changes the limits. Sessions that live while nothing is counted have to be
+// told by addLiving.
+func (l *sessionLimit) set(all, perClient int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all, l.perClient = all, perClient
+	l.on.Store(all > 0 || perClient > 0)
+	if l.off() {
+		l.of, l.clients = nil, nil
+	}
+}
+
+func (l *sessionLimit) off() bool { return !l.on.Load() }
 
 // full reports whether a client could have no other session.
 func (l *sessionLimit) full(client netip.Addr) bool {
@@ -67,6 +81,26 @@ func (l *sessionLimit) add(c *sessionDriver, client netip.Addr, lived bool) bool
 	if !lived && l.fullLocked(client) {
 		return false
 	}
+	l.countLocked(c, client)
+	return true
+}
+
+// unknownClient is that of a session which began while nothing was counted: it
+// counts in all, and for nobody. No client has this address.
+var unknownClient = netip.IPv6Unspecified()
+
+// addLiving counts a session that lives, if it is not counted. The caller holds its
+// lock, so that it does not end meanwhile.
+func (l *sessionLimit) addLiving(c *sessionDriver) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.countLocked(c, unknownClient)
+}
+
+func (l *sessionLimit) countLocked(c *sessionDriver, client netip.Addr) {
+	if l.off() {
+		return
+	}
 	if l.of == nil {
 		l.of, l.clients = map[*sessionDriver]netip.Addr{}, map[netip.Addr]int{}
 	}
@@ -74,7 +108,6 @@ func (l *sessionLimit) add(c *sessionDriver, client netip.Addr, lived bool) bool
 		l.of[c] = client
 		l.clients[client]++
 	}
-	return true
 }
 
 // remove forgets a session, if it was counted.
@@ -100,7 +133,7 @@ var tooManySessions = upgrade.Refusal{Status: 503, Reason: "too many sessions", 
 // are there come first.
 func (s *Server) refusesNew(client netip.Addr) *upgrade.Refusal {
 	switch {
-	case s.session.Scarce():
+	case s.scarce():
 		s.evictSoon()
 		return &upgrade.Refusal{Status: 503, Reason: "out of session memory", Label: event.RefusedMemory}
 	case s.handshakes.Load() > maxHandshakes(s.pool.Budget()):

@@ -15,7 +15,8 @@ import (
 )
 
 func TestSessionLimit(t *testing.T) {
-	l := sessionLimit{all: 3, perClient: 2}
+	var l sessionLimit
+	l.set(3, 2)
 	one, other := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	list := make([]*sessionDriver, 5)
 	for i, want := range []struct {
@@ -105,7 +106,7 @@ func TestSessionsAreLimited(t *testing.T) {
 func TestDetachedSessionsAreEvicted(t *testing.T) {
 	sc := newScene(t, shortOfMemory)
 	var gone []*testClient
-	for i := 0; !sc.srv.session.Scarce(); i++ {
+	for i := 0; !sc.srv.scarce(); i++ {
 		if i > 2*smallBudget/itsWindows {
 			t.Fatal("memory is never short")
 		}

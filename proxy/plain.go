@@ -19,6 +19,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 // passthroughConfig is how what no session is made of reaches the app.
@@ -61,7 +62,7 @@ func (s *Server) wantsSession(r *http1.Request, websocket bool) bool {
 			continue
 		}
 		// Where no sessions are offered it is a plain one.
-		if path, err := url.PathUnescape(r.Path()); err != nil || s.cfg.Resilient(path) {
+		if path, err := url.PathUnescape(r.Path()); err != nil || s.live.Load().cfg.Resilient(path) || s.comesBack(r) {
 			return true
 		}
 	}
@@ -74,6 +75,36 @@ func (s *Server) wantsSession(r *http1.Request, websocket bool) bool {
 	}
 	_, ok := plainKey(of, s.scheme, s.cfg.PlainResume)
 	return ok
+}
+
+// comesBack reports whether a handshake is of a client that has a session on its
+// path, though none are offered there any more.
+func (s *Server) comesBack(r *http1.Request) bool {
+	of, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(r.Head)))
+	if err != nil {
+		return false
+	}
+	req, ref := upgrade.Parse(of)
+	if ref != nil {
+		return false
+	}
+	offer, err := wire.ParseOffer(req.Protocols)
+	return err == nil && s.holdsToken(of, s.scheme, offer)
+}
+
+// holdsToken reports whether a client has a token that is good for its request.
+func (s *Server) holdsToken(r *http.Request, scheme string, offer wire.Offer) bool {
+	return offer.Resume != nil && s.openToken(r, scheme, offer.Resume) != nil
+}
+
+// openToken returns the token that a client presents, or nil if it is none or for
+// another request. What a newer one is bound to is for its owner to say.
+func (s *Server) openToken(r *http.Request, scheme string, offered *wire.Resume) *wire.Token {
+	t, err := wire.OpenToken(s.cfg.Tokens, offered.Token)
+	if err != nil || !t.Newer() && t.Binding != binding(r, scheme, s.cfg.Bind) {
+		return nil
+	}
+	return t
 }
 
 // offersOurs reports whether a list of subprotocols has an entry of ours.
@@ -115,7 +146,7 @@ func (s *Server) joinPlain(sw passthrough.Switched) {
 // startPlain joins two connections whose handshakes are done. early is what the app
 // said behind its answer.
 func (s *Server) startPlain(c *sessionDriver, client, app net.Conn, early []byte) {
-	c.m = session.NewPlain(&s.session, time.Now())
+	c.m = session.NewPlain(&s.live.Load().session, time.Now())
 	c.client, c.app = c.newLeg(client), c.newAppLeg(app)
 	if !s.sessions.add(c) {
 		c.abandonUnregistered()

@@ -74,7 +74,7 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 		return
 	}
 	now := time.Now()
-	m := session.New(&s.echo, now, session.Start{
+	m := session.New(&s.live.Load().echo, now, session.Start{
 		ID: id, Subprotocol: app.Subprotocol, Extensions: extensions, Deflate: app.Deflate != nil, Echo: true,
 	})
 	c.m = m

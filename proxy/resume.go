@@ -41,18 +41,13 @@ type resume struct {
 // token, the answer is the same and nothing happens to the session that it
 // names.
 func (q *request) resume() {
-	if p, ok := peer.Forwarded(q.r); ok {
-		q.scheme, q.forwarded = p.Scheme(), true
-	}
 	r := &resume{request: q, facts: admission.Facts{Forwarded: q.forwarded, Position: session.Position{
 		Received: seqwindow.Serial(q.offer.Resume.Received),
 		Next:     seqwindow.Serial(q.offer.Resume.Next),
 		Attempt:  q.offer.Resume.Attempt,
 		Adopt:    q.offer.Adopt,
 	}}}
-	t, err := wire.OpenToken(q.s.cfg.Tokens, q.offer.Resume.Token)
-	// What a newer token is bound to is for its owner to say.
-	if err == nil && (t.Newer() || t.Binding == binding(q.r, q.scheme, q.s.cfg.Bind)) {
+	if t := q.s.openToken(q.r, q.scheme, q.offer.Resume); t != nil {
 		r.facts.Token, q.session = t, t.Session
 		r.facts.Position.Epoch = t.Epoch
 		q.subject = q.s.subject(q.r, q.client, t.Epoch)

@@ -51,7 +51,8 @@ const (
 	tokenLife = 7 * 24 * time.Hour
 )
 
-// Config says what a Server does. Upstream and Tokens must be set.
+// Config says what a Server does. Upstream and Tokens must be set. Reload says what
+// may change later.
 type Config struct {
 	Upstream  string                                                               // http://host:port or unix:/path
 	Resilient func(path string) bool                                               // where sessions are offered; nil: everywhere
@@ -159,9 +160,7 @@ const (
 // concurrent use.
 type Server struct {
 	// Immutable.
-	cfg         Config
-	session     session.Config
-	echo        session.Config // of clients without wsr.v1: nothing of theirs is journaled
+	cfg         Config // as it was begun with: what Reload changes is in live
 	upstream    *upgrade.App
 	passthrough *passthrough.Handler
 	admission   admission.Policy
@@ -174,6 +173,11 @@ type Server struct {
 	log         *slog.Logger
 	pool        *seqwindow.Pool
 	began       time.Time
+	clientBuffers,
+	appBuffers *frame.Buffers
+
+	live      atomic.Pointer[live] // what Reload changes
+	reloading sync.Mutex           // one Reload at a time
 
 	timers        timers
 	sockets       transport.Sockets
@@ -220,21 +224,11 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.pool = seqwindow.NewPool(cfg.MemoryBudget)
 	s.sockets.Driver, s.sockets.Scarce, s.sockets.Stalled = cfg.Driver, s.readLittle, cfg.CloseTimeout
+	s.clientBuffers, s.appBuffers = s.buffers(clientShare), s.buffers(appShare)
 	s.sessions.init()
-	s.limit.all, s.limit.perClient = cfg.MaxSessions, cfg.MaxSessionsPerClient
+	s.limit.set(cfg.MaxSessions, cfg.MaxSessionsPerClient)
 	s.evictNow = make(chan struct{}, 1)
-	s.session = session.Config{
-		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
-		TTL: cfg.SessionTTL, TTLGoingAway: cfg.SessionTTLGoingAway, PersistAfter: cfg.PersistAfter, HandOverQuiet: cfg.HandOverQuiet, CloseTimeout: cfg.CloseTimeout, Rates: cfg.Rates,
-		Owner: cfg.Advertise, Heartbeat: &s.cfg.Heartbeat, PlainHeartbeat: cfg.PlainHeartbeat,
-		Pool: s.pool, Buffers: s.buffers(clientShare), AppBuffers: s.buffers(appShare), Random: mathrand.Uint32, Token: s.newToken, Retry: s.askedRetry,
-	}
-	s.echo = s.session
-	if cfg.Store != nil {
-		s.session.Journal, s.session.JournalLimits = true, cfg.Store.Limits()
-		s.session.Busy, s.session.Crowded, s.session.Share = s.journalBusy, s.journalCrowded, cfg.Share
-		s.session.RecordVersion = s.recordVersion
-	}
+	s.live.Store(s.newLive(cfg))
 	s.scheme = "http"
 	if cfg.TLSCert != "" {
 		cert, err := newCertificate(cfg.TLSCert, cfg.TLSKey, cfg.Logger)
@@ -256,26 +250,6 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.http, s.peerHTTP = s.newHTTP(s.serve), s.newHTTP(s.servePeer)
 	return s, nil
-}
-
-// Messages that have not come whole take at most these parts of the memory
-// budget, in percent: what waits to be acknowledged needs the rest, and an app
-// that sends everything at once leaves something to clients.
-const (
-	clientShare = 75
-	appShare    = 50
-)
-
-func (s *Server) buffers(percent int64) *frame.Buffers {
-	m := s.pool.Memory()
-	return &frame.Buffers{Memory: m.Share(m.Limit() / 100 * percent)}
-}
-
-// readLittle reports whether what is read at once has to be small, since there
-// may be no memory to keep it, or since what a client sent too fast is kept until
-// that may pass.
-func (s *Server) readLittle() bool {
-	return s.cfg.Rates.Slow() || s.pool.Memory().Scarce() || s.session.Buffers.Memory.Waiting() > 0 || s.session.AppBuffers.Memory.Waiting() > 0
 }
 
 // newHTTP makes a server that is as strict as we are with handler.

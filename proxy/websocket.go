@@ -12,6 +12,7 @@ import (
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
@@ -45,6 +46,9 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	}
 	client := s.clientOf(r)
 	q := &request{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme, client: client, subject: s.subject(r, client, 0)}
+	if p, ok := peer.Forwarded(r); ok {
+		q.scheme, q.forwarded = p.Scheme(), true
+	}
 	if offer.Resume == nil && s.drainState.refusing() {
 		q.later("this pod is about to stop", event.RefusedDraining)
 		return
@@ -52,7 +56,7 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	s.handshakes.Add(1)
 	defer s.handshakes.Add(-1)
 	switch {
-	case !offer.Resilient, !s.cfg.Resilient(r.URL.Path):
+	case !offer.Resilient, !s.live.Load().cfg.Resilient(r.URL.Path) && !s.holdsToken(r, q.scheme, offer):
 		q.plain()
 	case offer.Resume == nil:
 		q.fresh()
@@ -200,6 +204,7 @@ func (c *sessionDriver) start(early []byte) {
 	if m, ok := c.m.(*session.Session); ok && c.srv.Draining() {
 		m.Drain(true) // it began after the others were told
 	}
+	c.reloadLocked(now) // it may have begun before a Reload, and been unknown to it
 	c.settle(now)
 	if c.client != nil {
 		c.client.t.Start(nil)
@@ -240,7 +245,7 @@ func (q *request) fresh() {
 	start := q.start(id)
 	start.Subprotocol, start.Extensions, start.Deflate = app.Subprotocol, extensions, app.Deflate != nil
 	c.keepHandshake(q, hs, start)
-	m := session.New(&s.session, now, start)
+	m := session.New(&s.live.Load().session, now, start)
 	c.m, c.journal.writer = m, store.NewWriter()
 	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	m.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt}, compressed)
