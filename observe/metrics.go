@@ -47,6 +47,8 @@ type Metrics struct {
 	available                  prometheus.Gauge
 	shortages                  set[event.Resource]
 	evicted                    prometheus.Counter
+	reloads, refusedReloads    prometheus.Counter
+	refusedSettings            prometheus.Gauge
 
 	plainAge, resilientAge prometheus.Observer
 	resumeTime, roundTrip  prometheus.Observer

@@ -37,6 +37,7 @@ func New() *Metrics {
 	m.app()
 	m.journal()
 	m.pods()
+	m.settings()
 	m.evicted = m.counter("wsr_sessions_evicted_total", "Detached sessions that were given up since memory was short: to the journal, from where their clients get them back, or for good if it is away.").WithLabelValues()
 	m.shortages = newSet(m.counter("wsr_shortages_total", "Times that something was used up: descriptors, of which the last are kept for probes and the journal; local ports of an address towards the app.", "resource"), event.Values[event.Resource]())
 	m.blind = m.counter("wsr_plain_blind_total", "Plain connections that carry what are no WebSocket frames. They pass as bytes: without pings, and without a close frame when the sidecar stops.").WithLabelValues()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"golang.org/x/term"
@@ -15,14 +16,19 @@ import (
 
 // runCommand runs the sidecar until ctx ends.
 func runCommand(ctx context.Context, environ []string, stderr io.Writer) int {
+	hangup, ignore := hangups()
+	defer ignore()
 	cfg := load(environ, stderr)
 	if cfg == nil {
 		return exitUsage
 	}
+	used := contents(cfg.WatchedFiles())
 	collectOften()
 	out := observe.NewWriter(stderr)
 	defer func() { _ = out.Close() }() // lines that cannot be written are lost, and so would be an error
-	log := observe.NewLogger(out, cfg.LogLevel, string(cfg.LogFormat), isTerminal(stderr))
+	level := new(slog.LevelVar)
+	level.Set(cfg.LogLevel)
+	log := observe.NewLogger(out, level, string(cfg.LogFormat), isTerminal(stderr))
 	for _, w := range cfg.Warnings() {
 		log.Warn(w)
 	}
@@ -30,7 +36,10 @@ func runCommand(ctx context.Context, environ []string, stderr io.Writer) int {
 	metrics.WatchLog(out)
 	s, err := newSidecar(ctx, cfg, log, metrics)
 	if err == nil {
+		reloading, stop := context.WithCancel(ctx)
+		go s.newReloader(environ, level, used).run(reloading, hangup)
 		err = s.run(ctx)
+		stop()
 	}
 	var problems config.Problems
 	switch {

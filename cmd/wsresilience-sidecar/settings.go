@@ -30,29 +30,37 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	if err != nil {
 		return proxy.Config{}, err
 	}
-	p := proxy.Config{
-		Upstream: string(c.Upstream), AppRetry: c.UpstreamRetry, Resilient: c.ResilientPaths.Match,
-		Adopt: adoptRule(c.Adopt), Snapshots: policy,
-		Advertise: s.name, LeaseTTL: c.LeaseTTL, PeerTLS: peerTLS,
-		Tokens: ring.Derive("wsr token"), Proofs: ring.Derive("wsr tunnel"),
-		Bind: c.TokenBind, EndReused: c.TokenReuse == config.ReuseEnd, ResumeAuth: string(c.ResumeAuth), ReauthEvery: c.ReauthEvery, PlainResume: string(c.PlainResume),
-		Store: s.journal, Share: s.journal.Share, StrictStore: c.StorePolicy == config.StoreStrict, Driver: transport.Driver(c.Driver),
-		TLSCert: string(c.TLSCert), TLSKey: string(c.TLSKey),
-		HandshakeTimeout: c.HandshakeTimeout, HTTPIdle: c.HTTPIdle, CloseTimeout: c.CloseTimeout, ForwardedProto: string(c.ForwardedProto), Upgrades: c.Upgrades,
-		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),
-		MemoryBudget: int64(c.MemoryBudget), MaxSessions: c.MaxSessions, MaxSessionsPerClient: c.MaxSessionsPerClient,
-		Rates:      session.Rates{Messages: c.RateMessages, Bytes: int(c.RateBytes), Control: c.RateControl, Resumes: c.RateResumes},
-		SessionTTL: c.SessionTTL, SessionTTLGoingAway: c.SessionTTLGoingAway,
-		PersistAfter: c.PersistAfter, HandOverQuiet: c.HandoverQuiet, HandOverPatience: drain.Patience(c.DrainTime()),
-		Heartbeat:      heartbeat.Config{Base: c.HeartbeatBase, Min: c.HeartbeatMin, Max: c.HeartbeatMax, Misses: c.HeartbeatMisses},
-		PlainHeartbeat: plainHeartbeats[c.PlainHeartbeat],
-		LogClient:      clientDetails[c.LogClient], TrustedProxies: clientaddr.Proxies(c.TrustedProxies),
-		Observer: s.metrics, Logger: s.log,
-	}
+	p := tunable(c, policy)
+	p.Upstream, p.AppRetry = string(c.Upstream), c.UpstreamRetry
+	p.Advertise, p.LeaseTTL, p.PeerTLS = s.name, c.LeaseTTL, peerTLS
+	p.Tokens, p.Proofs = ring.Derive("wsr token"), ring.Derive("wsr tunnel")
+	p.Bind, p.EndReused, p.ResumeAuth, p.ReauthEvery = c.TokenBind, c.TokenReuse == config.ReuseEnd, string(c.ResumeAuth), c.ReauthEvery
+	p.PlainResume, p.Driver = string(c.PlainResume), transport.Driver(c.Driver)
+	p.Store, p.Share, p.StrictStore = s.journal, s.journal.Share, c.StorePolicy == config.StoreStrict
+	p.TLSCert, p.TLSKey = string(c.TLSCert), string(c.TLSKey)
+	p.CloseTimeout = c.CloseTimeout
+	p.HandshakeTimeout, p.HTTPIdle, p.ForwardedProto, p.Upgrades = c.HandshakeTimeout, c.HTTPIdle, string(c.ForwardedProto), c.Upgrades
+	p.SessionTTL, p.SessionTTLGoingAway = c.SessionTTL, c.SessionTTLGoingAway
+	p.PersistAfter, p.HandOverQuiet, p.HandOverPatience = c.PersistAfter, c.HandoverQuiet, drain.Patience(c.DrainTime())
+	p.LogClient, p.TrustedProxies = clientDetails[c.LogClient], clientaddr.Proxies(c.TrustedProxies)
+	p.Observer, p.Logger = s.metrics, s.log
 	if s.leases != nil {
 		p.Peers = s.leases
 	}
 	return p, nil
+}
+
+// tunable is what of the proxy's settings may change while it runs: see
+// proxy.Server.Reload, and the tag reload in package config.
+func tunable(c *config.Config, policy *snapshot.Policy) proxy.Config {
+	return proxy.Config{
+		Resilient: c.ResilientPaths.Match, Adopt: adoptRule(c.Adopt), Snapshots: policy,
+		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),
+		MemoryBudget: int64(c.MemoryBudget), MaxSessions: c.MaxSessions, MaxSessionsPerClient: c.MaxSessionsPerClient,
+		Rates:          session.Rates{Messages: c.RateMessages, Bytes: int(c.RateBytes), Control: c.RateControl, Resumes: c.RateResumes},
+		Heartbeat:      heartbeat.Config{Base: c.HeartbeatBase, Min: c.HeartbeatMin, Max: c.HeartbeatMax, Misses: c.HeartbeatMisses},
+		PlainHeartbeat: plainHeartbeats[c.PlainHeartbeat],
+	}
 }
 
 // plainHeartbeats are the values of WSR_PLAIN_HEARTBEAT.

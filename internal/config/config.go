@@ -22,13 +22,16 @@ import (
 // lines is for a value that may have line breaks, which its type deals with;
 // empty:"refused" is for a variable without default where set-but-empty is
 // more likely a broken secret than meant; pod:"injector" is for what the
-// injector decides in Kubernetes, which no annotation may set.
+// injector decides in Kubernetes, which no annotation may set; reload says whom a change
+// reaches without a restart (Reach).
 type Config struct {
+	ConfigFile File `env:"WSR_CONFIG_FILE" pod:"injector" unset:"none" empty:"refused" doc:"File with more settings, one NAME=value a line. It is read again when it changes, and what needs no restart is in force two seconds later. A setting that is in the environment too is taken from there."`
+
 	Listen      Address `env:"WSR_LISTEN" pod:"injector" envDefault:":15801" doc:"The port that takes over the app's."`
 	AdminListen Address `env:"WSR_ADMIN_LISTEN" pod:"injector" envDefault:":15802" doc:"For operators and probes: /livez, /readyz, /metrics, /drain, /sessions."`
-	AdminToken  File    `env:"WSR_ADMIN_TOKEN_FILE" pod:"injector" unset:"none" private:"true" empty:"refused" doc:"File with a token of 16 characters or more, read at each use. With it, as Authorization: Bearer, an operator may drain from another machine; without it only from this machine or pod."`
-	TLSCert     File    `env:"WSR_TLS_CERT" pod:"injector" unset:"no TLS" doc:"Certificate chain (PEM) of the listener, read again when it changes."`
-	TLSKey      File    `env:"WSR_TLS_KEY" pod:"injector" unset:"no TLS" private:"true" doc:"Private key (PEM) of the certificate."`
+	AdminToken  File    `env:"WSR_ADMIN_TOKEN_FILE" reload:"content" pod:"injector" unset:"none" private:"true" empty:"refused" doc:"File with a token of 16 characters or more, read at each use. With it, as Authorization: Bearer, an operator may drain from another machine; without it only from this machine or pod."`
+	TLSCert     File    `env:"WSR_TLS_CERT" reload:"content" pod:"injector" unset:"no TLS" doc:"Certificate chain (PEM) of the listener, read again when it changes."`
+	TLSKey      File    `env:"WSR_TLS_KEY" reload:"content" pod:"injector" unset:"no TLS" private:"true" doc:"Private key (PEM) of the certificate."`
 
 	Upstream  Upstream `env:"WSR_UPSTREAM,required" pod:"injector" doc:"The app."`
 	Advertise Address  `env:"WSR_ADVERTISE" pod:"injector" unset:"pod address and port" doc:"How other pods reach this one. The pod address is POD_IP, or else the first address of this machine that is not loopback; the port is that of WSR_LISTEN, or with mutual TLS that of WSR_PEER_LISTEN."`
@@ -55,8 +58,8 @@ type Config struct {
 	NATSMaxBytes Bytes   `env:"WSR_NATS_MAX_BYTES" pod:"injector" envDefault:"4GiB" min:"16MiB" max:"1TiB" doc:"What the streams of the journal reserve together in the NATS cluster, the same for all sidecars that share them. Streams that reserve more are left alone, and with WSR_NATS_STREAMS=expect those that reserve less."`
 	DataDir      string  `env:"WSR_DATA_DIR" pod:"injector" envDefault:"/var/lib/wsresilience" doc:"Folder of the embedded journal."`
 
-	TokenKeys     Keys `env:"WSR_TOKEN_KEYS" pod:"injector" unset:"random, with a warning" secret:"true" empty:"refused" doc:"Keys that seal resume tokens and the journal. The first seals, all open, so that keys rotate: add the new one in second place everywhere, then move it to the front, then drop the old one."`
-	TokenKeysFile File `env:"WSR_TOKEN_KEYS_FILE" pod:"injector" unset:"none" private:"true" empty:"refused" doc:"The same from a file, one key per line or comma-separated. The file is read again when it changes, so that keys rotate without a restart; a file that cannot be used changes nothing, and is told of in the log."`
+	TokenKeys     Keys `env:"WSR_TOKEN_KEYS" reload:"living" pod:"injector" unset:"random, with a warning" secret:"true" empty:"refused" doc:"Keys that seal resume tokens and the journal. The first seals, all open, so that keys rotate: add the new one in second place everywhere, then move it to the front, then drop the old one."`
+	TokenKeysFile File `env:"WSR_TOKEN_KEYS_FILE" reload:"content" pod:"injector" unset:"none" private:"true" empty:"refused" doc:"The same from a file, one key per line or comma-separated. The file is read again when it changes, so that keys rotate without a restart; a file that cannot be used changes nothing, and is told of in the log."`
 
 	SessionTTL          time.Duration `env:"WSR_SESSION_TTL" envDefault:"5m" min:"1s" max:"24h" doc:"How long a session waits for a client that is away."`
 	SessionTTLGoingAway time.Duration `env:"WSR_SESSION_TTL_GOING_AWAY" envDefault:"10s" min:"0s" max:"24h" doc:"The same after the client closed its connection with 1001, which browsers do when a page is left, and for a client from which nothing came since its handshake. 0s: the session ends at once."`
@@ -71,34 +74,34 @@ type Config struct {
 	ReauthEvery time.Duration `env:"WSR_REAUTH_EVERY" envDefault:"0s" min:"0s" max:"24h" doc:"How often, at least, the app is asked like that about clients that are there, with the handshake that each came with last. One that is refused is asked to come with a new handshake, and refused again its session ends. The app has to give the same answer to the same request as often as it is asked. 0s: only before a resume."`
 	PlainResume PlainResume   `env:"WSR_PLAIN_RESUME" unset:"off" doc:"Lets clients without wsr.v1 come back to their session, at least once: messages may come twice. The value names the client and grants its session to whoever knows it, so it must be a secret that cannot be guessed."`
 
-	WindowBytes    Bytes `env:"WSR_WINDOW_BYTES" envDefault:"1MiB" min:"4KiB" max:"1GiB" doc:"Unacknowledged bytes that are kept, per direction and session. A full window stops the sender and loses nothing. Raise it for clients that are away for long while the app goes on sending."`
-	WindowMessages int   `env:"WSR_WINDOW_MESSAGES" envDefault:"4096" min:"1" max:"1048576" doc:"Unacknowledged messages towards the client that are kept per session. A full window stops the app. It bounds what small messages cost beside their bytes: raise it for an app that sends bursts of thousands of them."`
-	MaxMessage     Bytes `env:"WSR_MAX_MESSAGE" envDefault:"1MiB" min:"1KiB" max:"1GiB" doc:"Largest message of a resilient session, either way. A larger one of a client ends its connection with 1009; a larger one of the app ends the session with 1009, and a line in the log says so."`
-	MemoryBudget   Bytes `env:"WSR_MEMORY_BUDGET" envDefault:"512MiB" min:"1MiB" max:"1TiB" doc:"Memory of all windows, of messages that have not come whole, and of what plain connections wait to pass on, together. Near it new clients get 503, and senders wait."`
+	WindowBytes    Bytes `env:"WSR_WINDOW_BYTES" reload:"new" envDefault:"1MiB" min:"4KiB" max:"1GiB" doc:"Unacknowledged bytes that are kept, per direction and session. A full window stops the sender and loses nothing. Raise it for clients that are away for long while the app goes on sending."`
+	WindowMessages int   `env:"WSR_WINDOW_MESSAGES" reload:"new" envDefault:"4096" min:"1" max:"1048576" doc:"Unacknowledged messages towards the client that are kept per session. A full window stops the app. It bounds what small messages cost beside their bytes: raise it for an app that sends bursts of thousands of them."`
+	MaxMessage     Bytes `env:"WSR_MAX_MESSAGE" reload:"new" envDefault:"1MiB" min:"1KiB" max:"1GiB" doc:"Largest message of a resilient session, either way. A larger one of a client ends its connection with 1009; a larger one of the app ends the session with 1009, and a line in the log says so."`
+	MemoryBudget   Bytes `env:"WSR_MEMORY_BUDGET" reload:"living" envDefault:"512MiB" min:"1MiB" max:"1TiB" doc:"Memory of all windows, of messages that have not come whole, and of what plain connections wait to pass on, together. Near it new clients get 503, and senders wait."`
 
-	MaxSessions          int     `env:"WSR_MAX_SESSIONS" envDefault:"0" min:"0" max:"10000000" doc:"Sessions at most, detached ones and plain WebSockets among them. A new client beyond gets 503. 0: as many as memory and descriptors allow."`
-	MaxSessionsPerClient int     `env:"WSR_MAX_SESSIONS_PER_CLIENT" envDefault:"0" min:"0" max:"10000000" doc:"The same for each client address, of IPv6 for each network of 64 bits. 0: any number. Behind a balancer or an ingress WSR_TRUSTED_PROXIES has to name it: otherwise all clients have its address, and together as many sessions as one."`
+	MaxSessions          int     `env:"WSR_MAX_SESSIONS" reload:"living" envDefault:"0" min:"0" max:"10000000" doc:"Sessions at most, detached ones and plain WebSockets among them. A new client beyond gets 503. 0: as many as memory and descriptors allow."`
+	MaxSessionsPerClient int     `env:"WSR_MAX_SESSIONS_PER_CLIENT" reload:"living" envDefault:"0" min:"0" max:"10000000" doc:"The same for each client address, of IPv6 for each network of 64 bits. 0: any number. Behind a balancer or an ingress WSR_TRUSTED_PROXIES has to name it: otherwise all clients have its address, and together as many sessions as one."`
 	TrustedProxies       Proxies `env:"WSR_TRUSTED_PROXIES" envDefault:"private" doc:"Who may say in X-Forwarded-For, or Forwarded, at which address a client is: the client is the last address there that is not in this list. private stands for loopback, private (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7), link-local and shared (100.64.0.0/10) addresses. What others say of themselves does not count; a client that has such an address itself, as one inside the cluster, may claim any, so that against those the list has to name the proxies alone. It is for WSR_MAX_SESSIONS_PER_CLIENT and WSR_LOG_CLIENT; what the app gets is the same whatever it is."`
 
-	RateMessages int   `env:"WSR_RATE_MESSAGES" envDefault:"0" min:"0" max:"10000000" doc:"Messages per second that a client may send, and as many at once after a pause. One that sends faster is read more slowly, and loses nothing. Of a plain client each fragment is a message. 0: any number."`
-	RateBytes    Bytes `env:"WSR_RATE_BYTES" envDefault:"0B" min:"0B" max:"1GiB" doc:"The same for bytes per second, of all that the client sends. A message that is larger passes, and the next waits for as much longer. 0: any number."`
-	RateControl  int   `env:"WSR_RATE_CONTROL" envDefault:"0" min:"0" max:"10000000" doc:"The same for what is no data: acknowledgements and heartbeats of resilient clients, pings, pongs. Clients acknowledge each 32 messages, 64 KiB or 200 ms of what the app sends; leave room for that. 0: any number."`
-	RateResumes  int   `env:"WSR_RATE_RESUMES" envDefault:"0" min:"0" max:"10000" doc:"How often per minute one session may be resumed. Beyond that the client is told to try again later, and a connection that it has stays. 0: any number."`
+	RateMessages int   `env:"WSR_RATE_MESSAGES" reload:"living" envDefault:"0" min:"0" max:"10000000" doc:"Messages per second that a client may send, and as many at once after a pause. One that sends faster is read more slowly, and loses nothing. Of a plain client each fragment is a message. 0: any number."`
+	RateBytes    Bytes `env:"WSR_RATE_BYTES" reload:"living" envDefault:"0B" min:"0B" max:"1GiB" doc:"The same for bytes per second, of all that the client sends. A message that is larger passes, and the next waits for as much longer. 0: any number."`
+	RateControl  int   `env:"WSR_RATE_CONTROL" reload:"living" envDefault:"0" min:"0" max:"10000000" doc:"The same for what is no data: acknowledgements and heartbeats of resilient clients, pings, pongs. Clients acknowledge each 32 messages, 64 KiB or 200 ms of what the app sends; leave room for that. 0: any number."`
+	RateResumes  int   `env:"WSR_RATE_RESUMES" reload:"living" envDefault:"0" min:"0" max:"10000" doc:"How often per minute one session may be resumed. Beyond that the client is told to try again later, and a connection that it has stays. 0: any number."`
 
 	PersistAfter time.Duration `env:"WSR_PERSIST_AFTER" envDefault:"50ms" min:"1ms" max:"1m" doc:"A message that is unacknowledged for this long is written to the journal, up to half a second later while the journal has very much to do."`
 
-	HeartbeatBase   time.Duration  `env:"WSR_HEARTBEAT_BASE" envDefault:"5s" min:"100ms" max:"5m" doc:"Time between heartbeats on a fast link without loss; it grows with round trip and loss. Lower it to find dead connections sooner, raise it to spare the batteries of phones."`
-	HeartbeatMin    time.Duration  `env:"WSR_HEARTBEAT_MIN" envDefault:"1s" min:"100ms" max:"5m" doc:"Least time between heartbeats, also where WSR_HEARTBEAT_BASE is below it: the interval then grows only with a round trip or loss that calls for more."`
-	HeartbeatMax    time.Duration  `env:"WSR_HEARTBEAT_MAX" envDefault:"15s" min:"100ms" max:"5m" doc:"Most time between heartbeats. Keep it below the idle timeout of every proxy in front."`
-	HeartbeatMisses int            `env:"WSR_HEARTBEAT_MISSES" envDefault:"3" min:"1" max:"10" doc:"Missed heartbeats in a row after which a connection is dead. Raise it where networks are away for seconds and connections survive that, as in trains; a lost connection is then noticed later."`
-	PlainHeartbeat  PlainHeartbeat `env:"WSR_PLAIN_HEARTBEAT" envDefault:"measure" oneof:"measure,enforce,off" doc:"What heartbeats (pings) to clients without wsr.v1 are for. measure: they keep proxies from taking the connection for idle, and show round trips; a client that is too busy to answer keeps its connection, and one whose host is gone is found by TCP. enforce: one that does not answer loses it, as a resilient one. off: no pings."`
+	HeartbeatBase   time.Duration  `env:"WSR_HEARTBEAT_BASE" reload:"living" envDefault:"5s" min:"100ms" max:"5m" doc:"Time between heartbeats on a fast link without loss; it grows with round trip and loss. Lower it to find dead connections sooner, raise it to spare the batteries of phones."`
+	HeartbeatMin    time.Duration  `env:"WSR_HEARTBEAT_MIN" reload:"living" envDefault:"1s" min:"100ms" max:"5m" doc:"Least time between heartbeats, also where WSR_HEARTBEAT_BASE is below it: the interval then grows only with a round trip or loss that calls for more."`
+	HeartbeatMax    time.Duration  `env:"WSR_HEARTBEAT_MAX" reload:"living" envDefault:"15s" min:"100ms" max:"5m" doc:"Most time between heartbeats. Keep it below the idle timeout of every proxy in front."`
+	HeartbeatMisses int            `env:"WSR_HEARTBEAT_MISSES" reload:"living" envDefault:"3" min:"1" max:"10" doc:"Missed heartbeats in a row after which a connection is dead. Raise it where networks are away for seconds and connections survive that, as in trains; a lost connection is then noticed later."`
+	PlainHeartbeat  PlainHeartbeat `env:"WSR_PLAIN_HEARTBEAT" reload:"living" envDefault:"measure" oneof:"measure,enforce,off" doc:"What heartbeats (pings) to clients without wsr.v1 are for. measure: they keep proxies from taking the connection for idle, and show round trips; a client that is too busy to answer keeps its connection, and one whose host is gone is found by TCP. enforce: one that does not answer loses it, as a resilient one. off: no pings."`
 
-	ResilientPaths Patterns `env:"WSR_RESILIENT_PATHS" envDefault:"*" doc:"Paths where sessions are offered. Elsewhere every client is a plain one."`
-	Adopt          Adopt    `env:"WSR_ADOPT" envDefault:"auto" oneof:"auto,always,never" doc:"Whether a session goes on with a fresh app socket when its own is gone: auto asks for a snapshot of what the app has to hear again, or for a client that said it restores by itself."`
-	SnapshotRules  Rules    `env:"WSR_SNAPSHOT_RULES" lines:"true" unset:"none" doc:"Which messages of a client a fresh app socket has to hear again, such as its login and subscriptions, and which are requests that the app answers."`
-	AppProtocol    string   `env:"WSR_APP_PROTOCOL" unset:"none" doc:"The same by the name of the app's protocol: graphql-transport-ws, socket.io, mqtt, stomp, phoenix or actioncable."`
+	ResilientPaths Patterns `env:"WSR_RESILIENT_PATHS" reload:"new" envDefault:"*" doc:"Paths where sessions are offered. Elsewhere every client is a plain one."`
+	Adopt          Adopt    `env:"WSR_ADOPT" reload:"new" envDefault:"auto" oneof:"auto,always,never" doc:"Whether a session goes on with a fresh app socket when its own is gone: auto asks for a snapshot of what the app has to hear again, or for a client that said it restores by itself."`
+	SnapshotRules  Rules    `env:"WSR_SNAPSHOT_RULES" reload:"new" lines:"true" unset:"none" doc:"Which messages of a client a fresh app socket has to hear again, such as its login and subscriptions, and which are requests that the app answers."`
+	AppProtocol    string   `env:"WSR_APP_PROTOCOL" reload:"new" unset:"none" doc:"The same by the name of the app's protocol: graphql-transport-ws, socket.io, mqtt, stomp, phoenix or actioncable."`
 
-	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`
+	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" reload:"living" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`
 	LogFormat LogFormat  `env:"WSR_LOG_FORMAT" unset:"json, on a terminal text" oneof:"json,text" doc:"Form of the log on standard error."`
 
 	LogClient LogClient `env:"WSR_LOG_CLIENT" envDefault:"prefix" oneof:"address,prefix,none" doc:"How much of a client's address logs and the admin port tell. prefix: its network, the first 24 bits of IPv4 or 48 of IPv6, which is a site or a provider and no person. Behind a proxy it is whom WSR_TRUSTED_PROXIES names."`
@@ -107,7 +110,9 @@ type Config struct {
 
 	warnings []string
 	given    map[string]bool
-	rules    []byte // that SnapshotRules holds or names
+	fromFile map[string]bool // of those, what ConfigFile sets
+	rules    []byte          // that SnapshotRules holds or names
+	read     *Config         // what was read last, if Reload made this one; nil: itself
 }
 
 // Scheme is that of a URL. Empty: not known.
@@ -185,7 +190,9 @@ const (
 // wrong, so that all can be mended at once.
 func Load(environ []string) (*Config, error) {
 	l := newLoader()
-	l.read(environ)
+	l.collect(environ)
+	l.readConfigFile()
+	l.read()
 	l.parse()
 	l.bounds()
 	l.files()
@@ -194,7 +201,7 @@ func Load(environ []string) (*Config, error) {
 	if len(l.problems) > 0 {
 		return nil, l.problems
 	}
-	l.cfg.given = l.given
+	l.cfg.given, l.cfg.fromFile = l.given, l.fromFile()
 	return l.cfg, nil
 }
 

@@ -25,6 +25,7 @@ type field struct {
 	lines    bool // white space is for the type to check
 	required bool
 	injector bool // in Kubernetes the injector decides it
+	reach    Reach
 	typ      reflect.Type
 }
 
@@ -44,7 +45,7 @@ func fields() []field {
 			min: sf.Tag.Get("min"), max: sf.Tag.Get("max"),
 			secret: sf.Tag.Get("secret") != "", private: sf.Tag.Get("private") != "",
 			lines: sf.Tag.Get("lines") != "", required: options == "required",
-			injector: sf.Tag.Get("pod") == "injector",
+			injector: sf.Tag.Get("pod") == "injector", reach: Reach(sf.Tag.Get("reload")),
 		}
 		f.refused = f.required || f.def != "" || sf.Tag.Get("empty") == "refused"
 		if values := sf.Tag.Get("oneof"); values != "" {

@@ -35,6 +35,7 @@ var serviceLink = regexp.MustCompile(
 type loader struct {
 	fields   []field
 	values   map[string]string // what is handed to the parser
+	lines    map[string]int    // of the config file, where values are from there
 	podIP    string
 	cfg      *Config
 	given    map[string]bool // variables that are set and not empty
@@ -44,7 +45,7 @@ type loader struct {
 
 func newLoader() *loader {
 	return &loader{
-		fields: fields(), values: map[string]string{}, cfg: &Config{},
+		fields: fields(), values: map[string]string{}, lines: map[string]int{}, cfg: &Config{},
 		given: map[string]bool{}, bad: map[string]bool{},
 	}
 }
@@ -52,7 +53,7 @@ func newLoader() *loader {
 // fail records a problem with one variable.
 func (l *loader) fail(f *field, why string) {
 	l.bad[f.variable] = true
-	p := Problem{Names: []string{f.variable}, Why: why, Allowed: f.allowed()}
+	p := Problem{Names: []string{f.variable}, Where: l.where(f.variable), Why: why, Allowed: f.allowed()}
 	if value, ok := l.values[f.variable]; ok {
 		p.Given = show(value, f.secret)
 		delete(l.values, f.variable)
@@ -73,9 +74,9 @@ func (l *loader) warn(format string, args ...any) {
 	l.cfg.warnings = append(l.cfg.warnings, fmt.Sprintf(format, args...))
 }
 
-// read takes our variables from the environment. Where one is set twice the
+// collect takes our variables from the environment. Where one is set twice the
 // last one counts, as for a program that is started with it.
-func (l *loader) read(environ []string) {
+func (l *loader) collect(environ []string) {
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		switch {
@@ -85,6 +86,10 @@ func (l *loader) read(environ []string) {
 			l.values[name] = value
 		}
 	}
+}
+
+// read looks at what was collected.
+func (l *loader) read() {
 	l.refuseUnknown()
 	for i := range l.fields {
 		f := &l.fields[i]
@@ -120,7 +125,7 @@ func (l *loader) refuseUnknown() {
 	}
 	slices.Sort(unknown)
 	for _, name := range unknown {
-		p := Problem{Names: []string{shorten(name)}, Why: "there is no such setting"}
+		p := Problem{Names: []string{shorten(name)}, Where: l.where(name), Why: "there is no such setting"}
 		if near := nearest(name, known); near != "" {
 			p.Why += ", did you mean " + near + "?"
 		}
@@ -182,7 +187,12 @@ func (l *loader) parse() {
 // find returns the setting of a variable that exists.
 func (l *loader) find(variable string) *field {
 	variable, _, _ = strings.Cut(variable, ",")
-	return &l.fields[slices.IndexFunc(l.fields, func(f field) bool { return f.variable == variable })]
+	return &l.fields[l.index(variable)]
+}
+
+// index is the place of a setting; -1: there is none of that name.
+func (l *loader) index(variable string) int {
+	return slices.IndexFunc(l.fields, func(f field) bool { return f.variable == variable })
 }
 
 func parseInt(s string) (int, error) {

@@ -12,6 +12,7 @@ const maxShown = 64
 type Problem struct {
 	Names   []string // the variables, more than one where they contradict each other
 	Given   string   // as given, masked and shortened; empty if nothing was
+	Where   string   // in which line of the config file; empty: in the environment
 	Why     string
 	Allowed string // what would have been accepted; may be empty
 }
@@ -22,6 +23,9 @@ func (p Problem) Error() string {
 	b.WriteString(strings.Join(p.Names, ", "))
 	if p.Given != "" {
 		b.WriteString("=" + p.Given)
+	}
+	if p.Where != "" {
+		b.WriteString(" (" + p.Where + ")")
 	}
 	b.WriteString(": " + p.Why)
 	if p.Allowed != "" {

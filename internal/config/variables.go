@@ -9,6 +9,7 @@ type Variable struct {
 	Allowed  string
 	Doc      string
 	Injector bool // in Kubernetes the injector decides it
+	Reach    Reach
 }
 
 // Variables lists all settings, in the order of the documentation.
@@ -16,7 +17,7 @@ func Variables() []Variable {
 	var list []Variable
 	for _, f := range fields() {
 		list = append(list, Variable{
-			Name: f.variable, Default: f.standard(), Allowed: f.allowed(), Doc: f.doc, Injector: f.injector,
+			Name: f.variable, Default: f.standard(), Allowed: f.allowed(), Doc: f.doc, Injector: f.injector, Reach: f.reach,
 		})
 	}
 	return list
@@ -31,7 +32,8 @@ func Nearest(name string, candidates []string) string { return nearest(name, can
 // machine stays empty. The error is a Problems like that of Load.
 func Validate(environ []string) (*Config, error) {
 	l := newLoader()
-	l.read(environ)
+	l.collect(environ)
+	l.read()
 	l.parse()
 	l.bounds()
 	l.refuseFiles()
