@@ -20,5 +20,17 @@ const (
 	LeaseReleased
 )
 
+func (s LeaseState) String() string {
+	switch s {
+	case LeaseLive:
+		return "live"
+	case LeaseGone:
+		return "gone"
+	case LeaseReleased:
+		return "released"
+	}
+	return "unknown"
+}
+
 // Over reports whether the sessions of the owner may be adopted.
 func (s LeaseState) Over() bool { return s == LeaseGone || s == LeaseReleased }
