@@ -8,10 +8,6 @@ import (
 	"net/http"
 )
 
-// maxListed bounds the list of sessions: what fits an answer and a screen. One
-// that is not in it is found by its id.
-const maxListed = 1000
-
 // Admin is the admin endpoint. It is for operators and probes, so it does not
 // belong on an address that clients reach. Its functions may be called
 // concurrently; where one is nil there is no such path.
@@ -38,12 +34,19 @@ type Admin struct {
 	// machine; "" lets nobody. nil: only from this machine.
 	Token func() string
 
-	// Sessions lists up to limit sessions, in a form that encodes to JSON.
-	Sessions func(limit int) any
-	// Snapshot returns what a session's app would hear again, in a form that
-	// encodes to JSON and has every payload masked (I9), or false if the
-	// session is not here.
-	Snapshot func(id string) (any, bool)
+	// Views are more paths, which only read.
+	Views []View
+}
+
+// A View is a path that shows something of what the sidecar does. It only reads.
+type View struct {
+	Path, Help string // of a pattern of net/http, without a method; a line for operators
+	Handler    http.HandlerFunc
+
+	// Public: it shows nothing of who is connected, and nothing that costs much.
+	// Otherwise it is for processes of this machine or pod, and for who has the
+	// Token.
+	Public bool
 }
 
 // A route is one path of the endpoint. help is a line for operators.
@@ -55,7 +58,7 @@ type route struct {
 }
 
 func (a Admin) routes() []route {
-	list := []route{
+	list := []route{ // all may ask them: probes and scrapes come from anywhere
 		{path: "/livez", help: "200 while the process runs", get: func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok\n") }},
 		{path: "/readyz", help: "200 when it can take sessions, otherwise 503 and why", get: a.readyz},
 		{path: "/metrics", help: "counters for Prometheus", get: a.Metrics.ServeHTTP},
@@ -64,13 +67,21 @@ func (a Admin) routes() []route {
 		list = append(list, route{path: "/drain", help: "GET: how far a drain is; POST: hand all sessions over, 200 when done; DELETE: take that back",
 			get: a.getDrain, post: a.postDrain, delete: a.deleteDrain})
 	}
-	if a.Sessions != nil {
-		list = append(list, route{path: "/sessions", help: fmt.Sprintf("up to %d sessions", maxListed), get: a.sessions})
-	}
-	if a.Snapshot != nil {
-		list = append(list, route{path: "/sessions/{id}/snapshot", help: "what a fresh app socket would hear, payloads masked", get: a.snapshot})
+	for _, v := range a.Views {
+		list = append(list, route{path: v.Path, help: v.Help, get: a.guarded(v)})
 	}
 	return list
+}
+
+// guarded is v for those who may see it.
+func (a Admin) guarded(v View) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if refusal := a.mayRead(r); refusal != "" && !v.Public {
+			answer(w, http.StatusForbidden, refusal)
+			return
+		}
+		v.Handler(w, r)
+	}
 }
 
 // Handler returns the endpoint. Timeouts are its server's, and a drain lifts
@@ -80,7 +91,9 @@ func (a Admin) Handler() http.Handler {
 	help := "not found; there is:\n"
 	for _, rt := range a.routes() {
 		mux.HandleFunc(rt.path, func(w http.ResponseWriter, r *http.Request) { a.serve(rt, w, r) })
-		help += fmt.Sprintf("%-24s %s\n", rt.path, rt.help)
+		if rt.help != "" {
+			help += fmt.Sprintf("%-24s %s\n", rt.path, rt.help)
+		}
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusNotFound, help) })
 	return mux
@@ -129,17 +142,6 @@ func (a Admin) readyz(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	answer(w, http.StatusOK, text)
-}
-
-func (a Admin) sessions(w http.ResponseWriter, _ *http.Request) { answerJSON(w, a.Sessions(maxListed)) }
-
-func (a Admin) snapshot(w http.ResponseWriter, r *http.Request) {
-	entries, ok := a.Snapshot(r.PathValue("id"))
-	if !ok {
-		answer(w, http.StatusNotFound, "this session is not here\n")
-		return
-	}
-	answerJSON(w, entries)
 }
 
 func answer(w http.ResponseWriter, status int, text string) {

@@ -27,6 +27,21 @@ func (a Admin) mayChange(r *http.Request) (refusal string) {
 	return "only from this pod or machine, or with Authorization: Bearer and the token of WSR_ADMIN_TOKEN_FILE\n"
 }
 
+// mayRead returns why a request may not see who is connected, or "". It may when it
+// comes from this machine, or has the token. A page of the endpoint's own may ask,
+// and no other: its browser may be on this machine too.
+func (a Admin) mayRead(r *http.Request) (refusal string) {
+	switch {
+	case fromForeignPage(r):
+		return "a web page of another origin sees nothing here\n"
+	case fromHere(r), a.hasToken(r):
+		return ""
+	case a.Token == nil:
+		return "only from this pod or machine, since WSR_ADMIN_TOKEN_FILE is not set: kubectl port-forward, or kubectl exec\n"
+	}
+	return "only from this pod or machine, or with Authorization: Bearer and the token of WSR_ADMIN_TOKEN_FILE\n"
+}
+
 // hasToken reports whether r has the operator's token.
 func (a Admin) hasToken(r *http.Request) bool {
 	if a.Token == nil {
@@ -104,4 +119,15 @@ func rebound(r *http.Request) bool {
 func fromPage(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	return r.Header.Get("Origin") != "" || site != "" && site != "none" && site != "same-origin"
+}
+
+// fromForeignPage reports whether a browser sent the request on behalf of a page
+// that is not ours. To read something, a page of ours sends no Origin.
+func fromForeignPage(r *http.Request) bool {
+	if origin := r.Header.Get("Origin"); origin != "" {
+		_, host, _ := strings.Cut(origin, "://")
+		return !strings.EqualFold(host, r.Host)
+	}
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site != "" && site != "none" && site != "same-origin"
 }

@@ -47,7 +47,7 @@ type sessionDriver struct {
 	// Immutable.
 	srv     *Server
 	plain   bool
-	id      wire.SessionID // of a resilient session
+	id      wire.SessionID // of a plain connection known to operators only
 	journal journal
 	deflate *upgrade.DeflateParams // what the app's socket negotiated
 	born    monotime.Time

@@ -1,69 +1,103 @@
 package proxy
 
 import (
+	"iter"
 	"time"
 
+	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/snapshot"
+	"github.com/wsresilience/wsresilience/wire"
 )
 
-// A SessionView is what an operator may see of a session (I9).
+// A SessionView is what an operator may see of a session, or of a plain
+// connection, at a moment (I9). It is a copy.
 type SessionView struct {
-	ID       string        `json:"id"`
-	State    string        `json:"state"` // attached, detached, or handing_over
-	Epoch    uint32        `json:"epoch"`
-	Owner    string        `json:"owner"`
-	Age      time.Duration `json:"age_ns"`
-	Held     int           `json:"held_bytes"`    // in the windows of both directions
-	Snapshot int           `json:"snapshot_size"` // entries
+	ID      wire.SessionID
+	Kind    event.ClientKind
+	Owner   string         // the sidecar that holds its app socket
+	Began   time.Time      // when the handshake came that began it here
+	Subject *event.Subject // whose it is
+	Link    LinkView
+
+	// What the machine says. Of a plain connection only Phase, Attached and
+	// Counters mean something.
+	session.View
 }
 
-// Sessions lists up to limit of the resilient sessions that live here.
-func (s *Server) Sessions(limit int) []SessionView {
-	list := make([]SessionView, 0, min(limit, 64))
-	for _, c := range s.sessions.all() {
-		if len(list) == limit {
-			break
-		}
-		if v, ok := c.view(); ok {
-			list = append(list, v)
-		}
-	}
-	return list
+// Resilient reports whether it is a session, and no plain connection.
+func (v *SessionView) Resilient() bool { return v.Kind == event.Resilient }
+
+// A LinkView is what heartbeats tell of the way to the client.
+type LinkView struct {
+	State     heartbeat.State
+	RTT       time.Duration // smoothed; 0: not measured yet
+	Deviation time.Duration // of the latest round trips
+	Loss      float64       // share of the latest heartbeats without an answer in time, 0 to 1
+	Interval  time.Duration // between heartbeats now
 }
 
-func (c *sessionDriver) view() (SessionView, bool) {
-	now := c.enter()
-	defer c.leave()
-	m, ok := c.m.(*session.Session)
-	if !ok || c.over {
-		return SessionView{}, false
+// Views yields what may be seen of each session and plain connection that lives
+// here, in no order. It holds the lock of one session at a time, and no other
+// while it yields.
+func (s *Server) Views() iter.Seq[SessionView] {
+	return func(yield func(SessionView) bool) {
+		for _, c := range s.sessions.all() {
+			if v, ok := c.view(); ok && !yield(v) {
+				return
+			}
+		}
 	}
-	v := SessionView{
-		ID: c.id.String(), State: "detached", Epoch: m.Epoch(), Owner: c.srv.cfg.Advertise,
-		Age: now.Sub(c.born.Time()), Held: m.Held(), Snapshot: len(m.Context()),
+}
+
+// View returns what may be seen of one session or plain connection, with what a
+// fresh app socket of the session would hear first, without payloads. It returns
+// false if it is not here.
+func (s *Server) View(id wire.SessionID) (v SessionView, context []snapshot.Entry, ok bool) {
+	c := s.sessions.named(id)
+	if c == nil {
+		return v, nil, false
 	}
-	switch {
-	case m.HandingOver():
-		v.State = "handing_over"
-	case m.Attached():
-		v.State = "attached"
+	if v, ok = c.view(); !ok {
+		return v, nil, false
 	}
+	return v, c.context(), true
+}
+
+// Appending returns how many records are on their way to the journal, and how many
+// bytes they hold.
+func (s *Server) Appending() (records int, bytes int64) {
+	return int(s.appends.Load()), s.appendBytes.Load()
+}
+
+func (c *sessionDriver) view() (v SessionView, ok bool) {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return v, false
+	}
+	v = SessionView{ID: c.id, Owner: c.srv.cfg.Advertise, Began: c.born.Time(), Subject: c.subject, Link: linkView(c.m.Link())}
+	if m, ok := c.m.(*session.Session); ok {
+		v.Kind, v.View = event.Resilient, m.View(now)
+		return v, true
+	}
+	v.Kind, v.View = event.Plain, session.View{Phase: session.PhaseAttached, Attached: c.client != nil, Counters: *c.m.Counters()}
 	return v, true
 }
 
-// Snapshot lists what a fresh app socket of the session would hear first,
-// without payloads. It returns false if the session is not here.
-func (s *Server) Snapshot(id string) ([]snapshot.Entry, bool) {
-	for _, c := range s.sessions.all() {
-		if c.id.String() != id {
-			continue
-		}
-		c.enter()
-		defer c.leave()
-		if m, ok := c.m.(*session.Session); ok {
-			return m.Context(), true
-		}
+func linkView(m *heartbeat.Monitor) LinkView {
+	v := LinkView{State: m.State(), Loss: m.Loss(), Interval: m.Interval()}
+	v.RTT, v.Deviation = m.RTT()
+	return v
+}
+
+func (c *sessionDriver) context() []snapshot.Entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m, ok := c.m.(*session.Session); ok {
+		return m.Context()
 	}
-	return nil, false
+	return nil
 }

@@ -126,8 +126,8 @@ func TestDetachedSessionsAreEvicted(t *testing.T) {
 		go sc.app.call(path).speak(saysMuch)
 		eventually(t, "its window fills", func() bool {
 			held := 0
-			for _, v := range sc.srv.Sessions(100) {
-				held = max(held, v.Held)
+			for v := range sc.srv.Views() {
+				held = max(held, v.ToClient.Bytes+v.ToApp.Bytes)
 			}
 			return sc.srv.pool.InUse() >= int64(i+1)*itsWindows/2 || held == 0 && i > 0
 		})

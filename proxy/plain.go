@@ -132,7 +132,7 @@ func retryAfter() string { return strconv.Itoa(minRetryAfter + rand.IntN(minRetr
 // joinPlain joins a client that did not negotiate wsr.v1 with the app, which has
 // accepted its handshake.
 func (s *Server) joinPlain(sw passthrough.Switched) {
-	c := &sessionDriver{srv: s, plain: true, born: monotime.At(sw.Began), subject: sw.Subject}
+	c := &sessionDriver{srv: s, id: newSessionID(), plain: true, born: monotime.At(sw.Began), subject: sw.Subject}
 	// It counts before its client hears that it is there.
 	if !s.limit.add(c, sw.From, false) || sw.Answer() != nil {
 		s.limit.remove(c)

@@ -101,6 +101,21 @@ func (r *registry) has(id wire.SessionID) bool {
 	return r.sessions[id] != nil
 }
 
+// named returns a session's driver, or a plain connection's; nil: it is not here.
+func (r *registry) named(id wire.SessionID) *sessionDriver {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.sessions[id]; c != nil {
+		return c
+	}
+	for c := range r.plain {
+		if c.id == id {
+			return c
+		}
+	}
+	return nil
+}
+
 // find returns the session's driver, or, if there is none, makes the caller
 // the one who adopts it: others who ask wait until done is called.
 func (r *registry) find(id wire.SessionID, abort <-chan struct{}) (c *sessionDriver, done func()) {
@@ -132,9 +147,10 @@ func (r *registry) find(id wire.SessionID, abort <-chan struct{}) (c *sessionDri
 }
 
 // all returns every driver that lives.
-func (r *registry) all() (list []*sessionDriver) {
+func (r *registry) all() []*sessionDriver {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	list := make([]*sessionDriver, 0, len(r.sessions)+len(r.plain))
 	for _, c := range r.sessions {
 		list = append(list, c)
 	}

@@ -155,8 +155,8 @@ func opcodeOf(m snapshot.Message) ws.OpCode {
 
 // ContextSize is how many bytes of context the session keeps.
 func (s *Session) ContextSize() (n int) {
-	for _, e := range s.Context() {
-		n += e.Size
+	if s.context.tracker != nil {
+		_, n = s.context.tracker.Size()
 	}
 	return n
 }

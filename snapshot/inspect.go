@@ -31,6 +31,14 @@ func (t *Tracker) Entries() []Entry {
 	return all
 }
 
+// Size returns how many entries there are, and the bytes of their payloads.
+func (t *Tracker) Size() (entries, bytes int) {
+	for i := range t.entries {
+		bytes += len(t.entries[i].m.Data)
+	}
+	return len(t.entries), bytes
+}
+
 // masked returns the key of an entry without what may come from a payload.
 func (t *Tracker) masked(e *entry) string {
 	kind, rest := fmt.Sprintf("rule-%08x", e.rule), e.key

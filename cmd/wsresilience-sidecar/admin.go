@@ -13,8 +13,7 @@ func (s *sidecar) adminHandler() http.Handler {
 	a := observe.Admin{
 		Ready: s.ready, Notes: s.notes, Metrics: s.metrics.Handler(),
 		Drain: s.drain, DrainState: s.drainState, Undrain: s.undrain,
-		Sessions: func(limit int) any { return s.proxy.Sessions(limit) },
-		Snapshot: func(id string) (any, bool) { return s.proxy.Snapshot(id) },
+		Views: s.newConsole().Views(),
 	}
 	if s.cfg.AdminToken != "" {
 		a.Token = s.cfg.OperatorToken

@@ -17,10 +17,10 @@ import (
 	"github.com/wsresilience/wsresilience/observe"
 )
 
-// Implementation limits of the drain command.
+// Implementation limits of commands that ask a running sidecar.
 const (
-	// drainDial is for a port of this pod, which answers at once or never.
-	drainDial = 5 * time.Second
+	// adminDial is for a port of this pod, which answers at once or never.
+	adminDial = 5 * time.Second
 
 	// drainSlack is what the sidecar may take beyond WSR_DRAIN_SECONDS before
 	// the command stops waiting, unless -timeout says otherwise.
@@ -60,7 +60,6 @@ func drainCommand(ctx context.Context, args, environ []string, stdout, stderr io
 	} else {
 		err = call.drain(within, stdout)
 	}
-	var unreachable *net.OpError
 	switch {
 	case err == nil:
 		return exitOK
@@ -68,8 +67,8 @@ func drainCommand(ctx context.Context, args, environ []string, stdout, stderr io
 		fmt.Fprintln(stderr, "wsresilience-sidecar: interrupted; the drain goes on without this command")
 	case within.Err() != nil:
 		fmt.Fprintf(stderr, "wsresilience-sidecar: not done after %s; if it has begun, the drain goes on\n", *timeout)
-	case errors.As(err, &unreachable) && unreachable.Op == "dial":
-		fmt.Fprintf(stderr, "wsresilience-sidecar: no sidecar answers at %s (%v): is one running in this pod, with the same WSR_ADMIN_LISTEN as this command?\n", address, err)
+	case noSidecar(err):
+		tellNoSidecar(stderr, address, err)
 	default:
 		what := "the drain failed"
 		if *undo {
@@ -78,6 +77,16 @@ func drainCommand(ctx context.Context, args, environ []string, stdout, stderr io
 		fmt.Fprintf(stderr, "wsresilience-sidecar: %s: %v\n", what, err)
 	}
 	return exitFailed
+}
+
+// noSidecar reports whether nobody answers at the admin port.
+func noSidecar(err error) bool {
+	var unreachable *net.OpError
+	return errors.As(err, &unreachable) && unreachable.Op == "dial"
+}
+
+func tellNoSidecar(stderr io.Writer, address string, err error) {
+	fmt.Fprintf(stderr, "wsresilience-sidecar: no sidecar answers at %s (%v): is one running in this pod, with the same WSR_ADMIN_LISTEN as this command?\n", address, err)
 }
 
 // adminAddress is how to reach the admin port from this pod.
@@ -92,7 +101,7 @@ func adminAddress(listen config.Address) string {
 	return string(listen)
 }
 
-// An adminCall is a request to the admin port that changes something.
+// An adminCall is a request to the admin port.
 type adminCall struct{ method, url, token string }
 
 func (a adminCall) do(ctx context.Context) (*http.Response, error) {
@@ -105,7 +114,7 @@ func (a adminCall) do(ctx context.Context) (*http.Response, error) {
 		r.Header.Set("Authorization", "Bearer "+a.token)
 	}
 	// A proxy that the environment names for the app has no place here.
-	client := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: drainDial}).DialContext, DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: adminDial}).DialContext, DisableKeepAlives: true}}
 	return client.Do(r)
 }
 

@@ -33,6 +33,9 @@ commands:
   run       run the sidecar of the app at WSR_UPSTREAM (the default command)
   drain     hand all sessions of the sidecar in this pod over and wait until that
             is done: for a preStop hook ([-timeout 30s]); -undo takes that back
+  sessions  list the sessions of the sidecar in this pod ([-path P] [-client A]
+            [-state S] [-sort held] [-ended] [-json]; -h tells all)
+  session   show one session, and what happened to it: session ID ([-json])
   demo      show it here: two pods and two clients, while the network breaks and
             pods are killed and drained (runs wsresilience-demo)
   rehearse  put a load with faults on your own app, and report what plain and
@@ -88,6 +91,10 @@ func command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		return runCommand(ctx, environ, stderr)
 	case "drain":
 		return drainCommand(ctx, args, environ, stdout, stderr)
+	case "sessions":
+		return sessionsCommand(ctx, args, environ, stdout, stderr)
+	case "session":
+		return sessionCommand(ctx, args, environ, stdout, stderr)
 	case "demo":
 		return demoCommand(ctx, args, environ, stderr)
 	case "rehearse":

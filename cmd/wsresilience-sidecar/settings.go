@@ -43,7 +43,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	p.SessionTTL, p.SessionTTLGoingAway = c.SessionTTL, c.SessionTTLGoingAway
 	p.PersistAfter, p.HandOverQuiet, p.HandOverPatience = c.PersistAfter, c.HandoverQuiet, drain.Patience(c.DrainTime())
 	p.LogClient, p.TrustedProxies = clientDetails[c.LogClient], clientaddr.Proxies(c.TrustedProxies)
-	p.Observer, p.Logger = s.metrics, s.log
+	p.Observer, p.Logger = s.observers, s.log
 	if s.leases != nil {
 		p.Peers = s.leases
 	}

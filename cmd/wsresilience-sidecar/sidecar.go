@@ -13,6 +13,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/config"
+	"github.com/wsresilience/wsresilience/internal/console"
 	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/instance"
@@ -38,20 +39,23 @@ var errInterrupted = errors.New("interrupted")
 
 // sidecar is one running sidecar: the proxy, its journal and the admin port.
 type sidecar struct {
-	cfg     *config.Config
-	name    string // of this process among the sidecars
-	ring    *keyring.Ring
-	log     *slog.Logger
-	metrics *observe.Metrics
-	journal *natsstore.Store
-	leases  *natsstore.Leases // nil with an embedded journal
-	proxy   *proxy.Server
-	keepKey func() error // writes the key beside an embedded journal again, if it is gone; nil: it is elsewhere
+	cfg       *config.Config
+	name      string // of this process among the sidecars
+	ring      *keyring.Ring
+	log       *slog.Logger
+	metrics   *observe.Metrics
+	history   *console.History
+	observers event.Observers
+	journal   *natsstore.Store
+	leases    *natsstore.Leases // nil with an embedded journal
+	proxy     *proxy.Server
+	keepKey   func() error // writes the key beside an embedded journal again, if it is gone; nil: it is elsewhere
 
 	listener, peerListener, adminListener net.Listener // peerListener may be nil
 	admin                                 *http.Server
 
-	journalAway atomic.Pointer[string] // why; nil while it is there
+	journalAway  atomic.Pointer[string]    // why; nil while it is there
+	journalSince atomic.Pointer[time.Time] // when that became so; nil: it was not looked at yet
 
 	mu       sync.Mutex
 	stopping bool // the process is about to end: a drain cannot be taken back
@@ -60,7 +64,8 @@ type sidecar struct {
 // newSidecar opens everything that a sidecar needs, and listens. Close is for
 // one that never runs.
 func newSidecar(ctx context.Context, cfg *config.Config, log *slog.Logger, metrics *observe.Metrics) (*sidecar, error) {
-	s := &sidecar{cfg: cfg, name: instance.New(string(cfg.Advertise)), log: log, metrics: metrics}
+	s := &sidecar{cfg: cfg, name: instance.New(string(cfg.Advertise)), log: log, metrics: metrics, history: console.NewHistory()}
+	s.observers = event.Observers{s.metrics, s.history}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -80,7 +85,7 @@ func (s *sidecar) open(ctx context.Context) error {
 		Keys: ring, Replicas: s.cfg.NATSReplicas, SessionTTL: s.cfg.SessionTTL,
 		Embedded: natsstore.Embedded{Dir: s.cfg.DataDir}, Name: "wsresilience-sidecar " + string(s.cfg.Advertise), Logger: s.log,
 		Foreign: func(f store.Foreign) {
-			s.metrics.Observe(event.Event{Kind: event.ForeignRecord, Session: wire.SessionID(f.ID)})
+			s.observers.Observe(event.Event{Kind: event.ForeignRecord, Session: wire.SessionID(f.ID)})
 		},
 		ExpectStreams: s.cfg.NATSStreams == config.StreamsExpect, StreamChanged: s.streamChanged, Lost: s.journalLost,
 	})
@@ -177,6 +182,8 @@ func (s *sidecar) streamBytes() int64 {
 
 // journalChanged tells proxy and operators that the journal went or came.
 func (s *sidecar) journalChanged(available bool, why error) {
+	now := time.Now()
+	s.journalSince.Store(&now)
 	if available {
 		s.journalAway.Store(nil)
 	} else {
@@ -191,7 +198,7 @@ func (s *sidecar) streamChanged(c natsstore.StreamChange) {
 	outcome := map[natsstore.StreamChange]event.StreamOutcome{
 		natsstore.StreamRepaired: event.StreamRepaired, natsstore.StreamMade: event.StreamMade, natsstore.StreamWrong: event.StreamWrong,
 	}[c]
-	s.metrics.Observe(event.Event{Kind: event.StreamChanged, Stream: outcome})
+	s.observers.Observe(event.Event{Kind: event.StreamChanged, Stream: outcome})
 }
 
 // journalLost lets all sessions write again. It comes from the journal's own

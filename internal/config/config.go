@@ -28,8 +28,8 @@ type Config struct {
 	ConfigFile File `env:"WSR_CONFIG_FILE" pod:"injector" unset:"none" empty:"refused" doc:"File with more settings, one NAME=value a line. It is read again when it changes, and what needs no restart is in force two seconds later. A setting that is in the environment too is taken from there."`
 
 	Listen      Address `env:"WSR_LISTEN" pod:"injector" envDefault:":15801" doc:"The port that takes over the app's."`
-	AdminListen Address `env:"WSR_ADMIN_LISTEN" pod:"injector" envDefault:":15802" doc:"For operators and probes: /livez, /readyz, /metrics, /drain, /sessions."`
-	AdminToken  File    `env:"WSR_ADMIN_TOKEN_FILE" reload:"content" pod:"injector" unset:"none" private:"true" empty:"refused" doc:"File with a token of 16 characters or more, read at each use. With it, as Authorization: Bearer, an operator may drain from another machine; without it only from this machine or pod."`
+	AdminListen Address `env:"WSR_ADMIN_LISTEN" pod:"injector" envDefault:":15802" doc:"For operators and probes: /livez, /readyz, /metrics, /drain, and what shows who is connected, as /sessions."`
+	AdminToken  File    `env:"WSR_ADMIN_TOKEN_FILE" reload:"content" pod:"injector" unset:"none" private:"true" empty:"refused" doc:"File with a token of 16 characters or more, read at each use. With it, as Authorization: Bearer, an operator may drain, and see who is connected, from another machine; without it only from this machine or pod."`
 	TLSCert     File    `env:"WSR_TLS_CERT" reload:"content" pod:"injector" unset:"no TLS" doc:"Certificate chain (PEM) of the listener, read again when it changes."`
 	TLSKey      File    `env:"WSR_TLS_KEY" reload:"content" pod:"injector" unset:"no TLS" private:"true" doc:"Private key (PEM) of the certificate."`
 

@@ -110,7 +110,7 @@ func TestStoreAway(t *testing.T) {
 
 		s.goes(f, false)
 		time.Sleep(6 * time.Second) // the longest pause between two appends and more
-		for _, view := range p.Sessions(2) {
+		for _, view := range p.views() {
 			st, err := f.store.Load(t.Context(), storeID(t, view.ID))
 			if err != nil {
 				t.Fatal(err)

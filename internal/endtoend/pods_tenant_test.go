@@ -85,7 +85,7 @@ func TestStreamsOfTenant(t *testing.T) {
 				t.Fatal(err)
 			}
 			soon(t, "all is written again", func() bool {
-				for _, s := range f.pods[0].Sessions(2) {
+				for _, s := range f.pods[0].views() {
 					st, err := journal.Load(t.Context(), storeID(t, s.ID))
 					if err != nil || st.Gap || int(st.OutHead-st.OutAcked) != len(st.Frames) {
 						return false

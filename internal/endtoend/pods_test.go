@@ -415,10 +415,26 @@ func soon(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// A view is what a pod says of a session.
+type view struct {
+	ID, State string
+	Epoch     uint32
+}
+
+// views lists a pod's sessions.
+func (p *pod) views() (list []view) {
+	for v := range p.Views() {
+		if v.Kind == event.Resilient {
+			list = append(list, view{v.ID.String(), v.Phase.String(), v.Epoch})
+		}
+	}
+	return list
+}
+
 // the only session of a pod.
-func (p *pod) session(t *testing.T) proxy.SessionView {
+func (p *pod) session(t *testing.T) view {
 	t.Helper()
-	list := p.Sessions(2)
+	list := p.views()
 	if len(list) != 1 {
 		t.Fatalf("%d sessions, want one", len(list))
 	}

@@ -67,6 +67,9 @@ var layers = []layer{
 		"observe": {"github.com/prometheus/client_golang"},
 		"k8s":     {"k8s.io/api/", "k8s.io/apimachinery/"},
 	},
+	{ // How an operator looks into a running sidecar.
+		"internal/console": nil,
+	},
 	{ // What experiments run. The processes of one build commands.
 		"internal/lab/proc":        nil,
 		"internal/rehearse/report": nil,

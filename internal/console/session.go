@@ -1,0 +1,145 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/wsresilience/wsresilience/store"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// Implementation limits of what one session's answer takes.
+const (
+	maxEvents = 200
+
+	// locateTimeout bounds a search in the journal.
+	locateTimeout = 3 * time.Second
+)
+
+// A Detail is the answer to /sessions/{id}: a session that lives here, or what is
+// known of one that does not.
+type Detail struct {
+	*Session
+	Here bool `json:"here"` // it lives in this sidecar
+
+	Windows  *Windows        `json:"windows,omitempty"`
+	Journal  *SessionJournal `json:"journal,omitempty"`
+	Traffic  *Traffic        `json:"traffic,omitempty"`
+	Snapshot *Snapshot       `json:"snapshot,omitempty"`
+
+	// Ended is how it ended here last, if that is remembered.
+	Ended *End `json:"ended,omitempty"`
+	// Located is what the journal says of one that is not here, and LocateError why
+	// it says nothing.
+	Located     *Location `json:"located,omitempty"`
+	LocateError string    `json:"locate_error,omitempty"`
+
+	Events []Event `json:"events"` // those that are remembered, the oldest first
+}
+
+// A Location is what the journal says of a session.
+type Location struct {
+	Owner    string    `json:"owner"` // that wrote last
+	Lease    string    `json:"lease"` // of that owner: live, gone, released or unknown
+	Epoch    uint32    `json:"epoch"`
+	State    string    `json:"state"`              // attached, detached, handed_over or ended, as it was written last
+	Detached time.Time `json:"detached,omitzero"`  // since when it has no client
+	Messages int       `json:"messages"`           // to the client that the journal holds
+	Gap      bool      `json:"gap,omitempty"`      // some are missing: whoever adopts it has to reset it
+	App      string    `json:"app_left,omitempty"` // what is not known of the app it was handed over with
+}
+
+// LocationOf says what a state of the journal means.
+func LocationOf(st *store.State, lease store.LeaseState) Location {
+	l := Location{Owner: st.Owner, Lease: lease.String(), Epoch: st.Epoch, State: "attached", Messages: len(st.Frames), Gap: st.Gap}
+	if st.DetachedAt != 0 {
+		l.State, l.Detached = "detached", time.UnixMilli(st.DetachedAt).UTC()
+	}
+	switch {
+	case st.Kind == store.End:
+		l.State = "ended"
+	case st.Handed:
+		l.State = "handed_over"
+	}
+	switch {
+	case st.Unclean:
+		l.App = "its socket broke before the hand-over"
+	case st.Owed:
+		l.App = "it may have owed an answer"
+	}
+	return l
+}
+
+func (c *Console) session(w http.ResponseWriter, r *http.Request) {
+	id, err := parseID(r.PathValue("id"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	d, known := c.detail(r.Context(), id)
+	status := http.StatusOK
+	if !known {
+		status = http.StatusNotFound
+	}
+	answerJSON(w, status, d)
+}
+
+// detail collects what is known of a session, and reports whether anything is.
+func (c *Console) detail(ctx context.Context, id wire.SessionID) (d Detail, known bool) {
+	d.Events = eventsOf(c.history.of(id, maxEvents))
+	if r, ok := c.history.end(id); ok {
+		end := endOf(&r)
+		d.Ended = &end
+	}
+	v, entries, ok := c.cfg.Sidecar.View(id)
+	if !ok {
+		d.Session = &Session{ID: id.String(), State: "not_here"}
+		c.locate(ctx, id, &d)
+		return d, len(d.Events) > 0 || d.Ended != nil || d.Located != nil
+	}
+	s := sessionOf(&v, time.Now())
+	d.Here, d.Session, d.Traffic = true, &s, trafficOf(&v.Counters)
+	if v.Resilient() {
+		d.Windows = &Windows{windowOf(v.ToClient), windowOf(v.ToApp)}
+		d.Journal, d.Snapshot = journalOf(v.Journal), &Snapshot{v.ContextBytes, entries}
+	}
+	return d, true
+}
+
+// locate asks the journal who has a session that is not here.
+func (c *Console) locate(ctx context.Context, id wire.SessionID, d *Detail) {
+	if c.cfg.Locate == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, locateTimeout)
+	defer cancel()
+	done := turn(ctx, c.locating)
+	if done == nil {
+		d.LocateError = "the journal is asked too much just now: try again"
+		return
+	}
+	defer done()
+	l, err := c.cfg.Locate(ctx, id)
+	switch {
+	case err == nil:
+		d.Located = &l
+	case !errors.Is(err, store.ErrNotFound):
+		d.LocateError = err.Error()
+	}
+}
+
+func (c *Console) snapshot(w http.ResponseWriter, r *http.Request) {
+	id, err := parseID(r.PathValue("id"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	v, entries, ok := c.cfg.Sidecar.View(id)
+	if !ok {
+		answer(w, http.StatusNotFound, "this session is not here\n")
+		return
+	}
+	answerJSON(w, http.StatusOK, Snapshot{v.ContextBytes, entries})
+}
