@@ -230,6 +230,28 @@ func TestPlainTakesItsPongs(t *testing.T) {
 	}
 }
 
+// The app gets what its client sends and nothing else: no ping, and no pong of ours.
+func TestPlainAddsNothingForTheApp(t *testing.T) {
+	for _, mode := range []PlainHeartbeat{PlainMeasure, PlainOff} {
+		st := newPlainStage(t, func(cfg *Config) { cfg.PlainHeartbeat = mode })
+		var want []byte
+		for i := range 20 {
+			st.wait(10 * time.Second)
+			for _, ping := range st.pings() {
+				st.fromClient(pong(ping))
+			}
+			st.client = nil
+			for _, f := range [][]byte{pong([]byte(fmt.Sprint("its own ", i))), frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpPing, Masked: true}, []byte("13 bytes long"))} {
+				st.fromClient(f)
+				want = append(want, f...)
+			}
+		}
+		if !bytes.Equal(st.app, want) {
+			t.Errorf("the app reads %q, want %q", st.app, want)
+		}
+	}
+}
+
 // Two sidecars on one path: each takes the answers to its own pings, and the
 // outer leaves the client to the inner.
 func TestPlainBehindPlain(t *testing.T) {

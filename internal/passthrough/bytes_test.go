@@ -772,6 +772,43 @@ func TestSlowHandshake(t *testing.T) {
 	c.WantClosed()
 }
 
+// One that hangs up is told as that: clients could not tell it from a network that
+// breaks.
+func TestSilentHandshake(t *testing.T) {
+	l := byteApp(t, func(c net.Conn) { readHead(bufio.NewReader(c)) })
+	c := proxytest.Dial(t, newFront(t, urlOf(l)).addr)
+	c.Send(proxytest.UpgradeHead + "\r\n")
+	if resp, _ := c.Response(); resp.StatusCode != http.StatusBadGateway || resp.Header.Get("Wsr-Refused") == "" {
+		t.Errorf("%s, want 502", resp.Status)
+	}
+	c.WantClosed()
+}
+
+// X-Forwarded-Proto says what is known: by TLS here, by the setting, by the client,
+// or nothing.
+func TestForwardedProto(t *testing.T) {
+	heads := make(chan string, 1)
+	l := byteApp(t, func(c net.Conn) {
+		heads <- readHead(bufio.NewReader(c))
+		_, _ = io.WriteString(c, "HTTP/1.1 204 Nothing\r\nConnection: close\r\n\r\n")
+	})
+	for _, tc := range []struct{ scheme, set, said, want string }{
+		{"http", "", "", ""}, {"https", "", "", "https"}, {"http", "https", "", "https"}, {"https", "http", "", "http"},
+		{"http", "https", "http", "http"}, {"https", "", "http", "http"},
+	} {
+		f := newFront(t, urlOf(l), func(c *Config) { c.Scheme, c.App.Proto = tc.scheme, tc.set })
+		said := ""
+		if tc.said != "" {
+			said = "X-Forwarded-Proto: " + tc.said + "\r\n"
+		}
+		proxytest.Dial(t, f.addr).Send("GET / HTTP/1.1\r\nHost: a.example\r\n" + said + "\r\n")
+		_, got, _ := strings.Cut(<-heads, "X-Forwarded-Proto: ")
+		if got, _, _ = strings.Cut(got, "\r\n"); got != tc.want {
+			t.Errorf("%+v: %q", tc, got)
+		}
+	}
+}
+
 // Protocols that the settings list may be switched to, and pass as they are.
 func TestOtherUpgrades(t *testing.T) {
 	l := byteApp(t, func(c net.Conn) {

@@ -31,13 +31,13 @@ func newApp1(t *testing.T, answer string) (*app1, *front) {
 		for br := bufio.NewReader(c); ; {
 			head := readHead(br)
 			if strings.Contains(head, "chunked") {
-				for !strings.Contains(head, "\r\n0\r\n") { // up to the last chunk
+				for last := false; ; { // up to the empty line behind the last chunk
 					line, err := br.ReadString('\n')
-					if head += line; err != nil {
+					head, last = head+line, last || line == "0\r\n"
+					if err != nil || last && line == "\r\n" {
 						break
 					}
 				}
-				head += readHead(br)
 			}
 			if head == "" {
 				return
@@ -250,5 +250,27 @@ func TestHTTP2ToHTTP2(t *testing.T) {
 	c.headers(s, true, "x-sum: 1")
 	if got, want := c.answer(s), []string{":status: 200", `DATA "body 1 trailers"`, "grpc-status: 0", "END"}; !slices.Equal(got, want) {
 		t.Errorf("trailers both ways: %q, want %q", got, want)
+	}
+}
+
+// What net/http makes of a request before we see it.
+func TestHTTP2Limits(t *testing.T) {
+	a, f := newApp1(t, ok1)
+	for _, path := range []string{"/100%", "/%zz", "//a%2"} {
+		if lines := newFrameClient(t, f.addr).ask("GET", path); !slices.Equal(lines, []string{"RST PROTOCOL_ERROR"}) || a.got() != "nothing" {
+			t.Errorf("%q: %q", path, lines)
+		}
+	}
+	newFrameClient(t, f.addr).ask("GET", "/?100%&%zz") // a query may have any
+	if got := a.got(); !strings.HasPrefix(got, "GET /?100%&%zz ") {
+		t.Errorf("a query: %q", got)
+	}
+	c := newFrameClient(t, f.addr)
+	s := c.headers(0, false, append(request2("POST", "/"), "expect: 100-continue")...)
+	c.data(s, false, "ab")
+	c.headers(s, true, "x-sum: 1")
+	lines := c.answer(s)
+	if got := a.got(); lines[0] != ":status: 100" || strings.Contains(strings.ToLower(got), "x-sum") || strings.Contains(got, "Expect") {
+		t.Errorf("%q, and the app got %q", lines, got)
 	}
 }
