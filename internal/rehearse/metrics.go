@@ -23,6 +23,9 @@ const (
 	shownSpans   = 3
 )
 
+// lifetimes end the names of times that nobody waits for.
+const lifetimes = "_age_seconds"
+
 // A histogram is one of Prometheus's text form, over all its labels but le.
 type histogram struct {
 	sum     float64
@@ -74,7 +77,7 @@ func parseHistograms(text []byte, all map[string]*histogram) {
 		name, labels, _ := strings.Cut(series, "{")
 		for _, part := range []string{"_bucket", "_sum", "_count"} {
 			base, ok := strings.CutSuffix(name, part)
-			if !ok || !strings.HasSuffix(base, "_seconds") {
+			if !ok || !strings.HasSuffix(base, "_seconds") || strings.HasSuffix(base, lifetimes) {
 				continue
 			}
 			key := base + withoutBound(labels)

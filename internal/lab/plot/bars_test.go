@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"testing"
 )
@@ -39,5 +40,33 @@ func TestPlot(t *testing.T) {
 	}
 	if strings.Contains(svg, "NaN") || strings.Contains(svg, "%!") {
 		t.Errorf("broken numbers in\n%s", svg)
+	}
+}
+
+// A chart is well-formed whatever its values are, and shows none that are not
+// there.
+func TestChart(t *testing.T) {
+	c := Chart{
+		Title: "a < b", Unit: "ms", Log: true,
+		Lines:  []Line{{Label: "x & y", Values: []float64{1, math.NaN(), 100, 1000}, Ours: true}, {Label: "none", Dashed: true}},
+		Events: []Event{{From: 1, To: 2, Label: "cut <rst>"}},
+	}
+	for _, svg := range []string{c.SVG(), (&Chart{}).SVG()} {
+		for d := xml.NewDecoder(strings.NewReader(svg)); ; {
+			_, err := d.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%v in\n%s", err, svg)
+			}
+		}
+		if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") || strings.Contains(svg, "%!") {
+			t.Errorf("broken numbers in\n%s", svg)
+		}
+	}
+	// The scale goes from 1 to 1000 ms, and a gap begins a new stroke.
+	if svg := c.SVG(); !strings.Contains(svg, ">1000 ms<") || strings.Count(svg, "M") < 2 || !strings.Contains(svg, "cut &lt;rst&gt;") {
+		t.Errorf("in\n%s", svg)
 	}
 }

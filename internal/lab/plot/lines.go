@@ -10,10 +10,10 @@ import (
 // Measures of a chart of lines, in pixels.
 const (
 	chartWidth  = 860
-	chartHeight = 240
+	chartHeight = 250
 	chartLeft   = 64
 	chartRight  = 16
-	chartTop    = 48
+	chartTop    = 58
 	chartBottom = 30
 )
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type section struct {
 	about []string
 	table table.Table // nil: none
 	plots []picture
+	words bool // the table's cells are words
 }
 
 // A picture is a plot, and the file it has beside the Markdown.
@@ -63,7 +65,8 @@ func (r *Run) row(name string, of func(*tally.Summary) string) []string {
 }
 
 func percent(share float64) string {
-	return fmt.Sprintf("%.4g %%", math.Floor(share*1e5)/1e3) // 99.9999 % is not 100 %
+	const fine = 1e-9                                                              // for shares such as 0.992, which have no exact form
+	return strconv.FormatFloat(math.Floor(share*1e4+fine)/1e2, 'f', -1, 64) + " %" // 99.9999 % is not 100 %
 }
 
 func (r *Run) sidesSection() section {
@@ -231,7 +234,7 @@ func (r *Run) reasonsSection() section {
 }
 
 func (r *Run) environmentSection() section {
-	s := section{title: "Environment", table: table.Table{{"", ""}}}
+	s := section{title: "Environment", words: true, table: table.Table{{"", ""}}}
 	for _, e := range r.Environment {
 		s.table = append(s.table, []string{e[0], e[1]})
 	}

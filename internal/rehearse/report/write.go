@@ -13,14 +13,20 @@ import (
 
 // The files of a report.
 const (
-	PageFile = "report.md"
-	RawFile  = "run.jsonl"
-	rawRun   = "run" // what the first line is called
+	PageFile     = "report.html"
+	markdownFile = "report.md"
+	junitFile    = "junit.xml"
+	RawFile      = "run.jsonl"
+	rawRun       = "run" // what the first line is called
 )
 
 // Write writes all files of the report into a folder.
 func (r *Run) Write(dir string, former *Run) error {
-	files := map[string]string{PageFile: r.Markdown(former), RawFile: r.raw()}
+	junit, err := r.JUnit()
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	files := map[string]string{PageFile: r.HTML(former), markdownFile: r.Markdown(former), junitFile: junit, RawFile: r.raw()}
 	for _, s := range r.document(former) {
 		for _, p := range s.plots {
 			files[p.file] = p.svg
