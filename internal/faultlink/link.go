@@ -23,6 +23,7 @@ type Dialer func(context.Context) (*net.TCPConn, error)
 type Link struct {
 	// Immutable.
 	addr   string
+	listen func() (net.Listener, error)
 	dial   Dialer
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -61,13 +62,20 @@ func Listen(listen string, dial Dialer, random func() float64) (*Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("faultlink: listen %s: %w", listen, err)
 	}
+	again := func() (net.Listener, error) { return net.Listen("tcp", ln.Addr().String()) }
+	return On(ln, again, dial, random), nil
+}
+
+// On is Listen on a listener of TCP that is there already, such as one in another
+// network namespace. The link closes it; after Down, again makes another one.
+func On(ln net.Listener, again func() (net.Listener, error), dial Dialer, random func() float64) *Link {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Link{
-		addr: ln.Addr().String(), dial: dial, ctx: ctx, cancel: cancel,
+		addr: ln.Addr().String(), listen: again, dial: dial, ctx: ctx, cancel: cancel,
 		random: random, conns: make(map[*Conn]struct{}),
 	}
 	l.acceptLocked(ln)
-	return l, nil
+	return l
 }
 
 // Addr is where clients connect; it stays the same while the link is down.
@@ -179,7 +187,7 @@ func (l *Link) Down(down bool) error {
 		l.listener = nil
 		return err
 	}
-	ln, err := net.Listen("tcp", l.addr)
+	ln, err := l.listen()
 	if err != nil {
 		return fmt.Errorf("faultlink: listen %s again: %w", l.addr, err)
 	}

@@ -23,6 +23,9 @@ func environment() [][2]string {
 	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		list = append(list, [2]string{"kernel", strings.TrimSpace(string(text))})
 	}
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control"); err == nil {
+		list = append(list, [2]string{"congestion control of TCP", strings.TrimSpace(string(text))})
+	}
 	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
 		list = append(list, [2]string{"machine load at the end (1, 5, 15 min)", strings.Join(strings.Fields(string(text))[:3], ", ")})
 	}

@@ -3,7 +3,6 @@ package rehearse
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
@@ -70,11 +69,8 @@ func (r *run) perform(ctx context.Context, f *plan.Fault, random *rand.Rand, did
 		hit, heal = n.offline(n.choose(f.Share, random))
 	case plan.Slow:
 		hit, heal = n.slow(n.choose(f.Share, random), int64(f.Rate))
-	case plan.Delay:
-		n.link.SetLatency(f.Latency, f.Jitter)
-		return len(n.link.Conns()), func() { n.link.SetLatency(0, 0) }, nil
-	case plan.Loss:
-		return 0, nil, errors.New("loss of packets needs a network of its own")
+	case plan.Delay, plan.Loss:
+		hit, heal = n.delay(f)
 	case plan.Hook:
 		return 0, nil, hook(ctx, f, did)
 	case plan.Do:

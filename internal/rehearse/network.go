@@ -12,12 +12,15 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/faultlink"
+	"github.com/wsresilience/wsresilience/internal/losslink"
+	"github.com/wsresilience/wsresilience/internal/rehearse/plan"
 )
 
 // A network is what lies between the clients and the URL: a link that can be
 // broken, for all of them or for some.
 type network struct {
 	link  *faultlink.Link
+	path  *losslink.Link                              // to the link; nil: this host's own network
 	reach func(ctx context.Context) (net.Conn, error) // the way of clients to the link
 	hosts []host                                      // of the clients, by their number
 }
@@ -71,18 +74,49 @@ func targetOf(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// newNetwork opens a link to target for so many clients.
-func newNetwork(listen, target string, clients int, random *rand.Rand) (*network, error) {
-	link, err := faultlink.New(listen, target, random.Float64)
-	if err != nil {
+// newNetwork opens a link to target for so many clients. With packets the clients
+// are on a host of their own, and reach the link over a path that can lose them.
+func newNetwork(target string, clients int, packets bool, random func(use string, number int) *rand.Rand) (*network, error) {
+	n := &network{hosts: make([]host, clients)}
+	jitter := random("link", 0).Float64
+	if !packets {
+		link, err := faultlink.New("127.0.0.1:0", target, jitter)
+		n.link = link
+		n.reach = func(ctx context.Context) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", link.Addr())
+		}
+		return n, err
+	}
+	var err error
+	if n.path, err = losslink.New(random("path", 0).Float64); err != nil {
 		return nil, err
 	}
-	n := &network{link: link, hosts: make([]host, clients)}
-	n.reach = func(ctx context.Context) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", link.Addr())
+	ln, err := n.path.Listen()
+	if err != nil {
+		n.path.Close()
+		return nil, err
 	}
+	n.link = faultlink.On(ln, n.path.Listen, func(ctx context.Context) (*net.TCPConn, error) {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "tcp", target)
+		if err != nil {
+			return nil, err
+		}
+		return c.(*net.TCPConn), nil
+	}, jitter)
+	n.reach = n.path.Dial
 	return n, nil
+}
+
+// delay makes the way longer, until the function that it returns is called.
+func (n *network) delay(f *plan.Fault) (hit int, heal func()) {
+	if n.path != nil {
+		n.path.Set(losslink.Weather{Loss: f.Percent / 100, Latency: f.Latency, Jitter: f.Jitter})
+		return len(n.link.Conns()), func() { n.path.Set(losslink.Weather{}) }
+	}
+	n.link.SetLatency(f.Latency, f.Jitter)
+	return len(n.link.Conns()), func() { n.link.SetLatency(0, 0) }
 }
 
 // dial connects client i.
@@ -131,4 +165,9 @@ func (n *network) connsOf(clients []int) []*faultlink.Conn {
 	return list
 }
 
-func (n *network) close() { n.link.Close() }
+func (n *network) close() {
+	n.link.Close()
+	if n.path != nil {
+		n.path.Close()
+	}
+}

@@ -45,7 +45,7 @@ func (r *run) newPilot(number int, side tally.Side) *pilot {
 func (p *pilot) drive(ctx context.Context, send sender) {
 	due := p.run.now() + time.Duration(p.random.Float64()*float64(p.run.profile.Think))
 	for {
-		if proc.Sleep(ctx, due-p.run.now()) != nil {
+		if proc.Sleep(ctx, due-p.run.now()) != nil || ctx.Err() != nil {
 			return
 		}
 		p.say(due, p.run.profile.Pick(p.random.Float64()), send)

@@ -49,7 +49,9 @@ func (p *pilot) flyPlain(ctx, loading context.Context) {
 			}
 		},
 	})
-	go p.load(loading, func(n int, payload []byte) { c.SendThen(payload, func() { p.account.Sent(n) }) })
+	p.run.loaders.Go(func() {
+		p.load(loading, func(n int, payload []byte) { c.SendThen(payload, func() { p.account.Sent(n) }) })
+	})
 	c.Run(ctx)
 }
 

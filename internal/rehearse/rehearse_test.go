@@ -118,6 +118,21 @@ func TestSideBySide(t *testing.T) {
 	}
 }
 
+// Packets are lost on a network of the clients' own, and nothing else is. Without
+// the rights for that the command says so before it begins.
+func TestPackets(t *testing.T) {
+	t.Parallel()
+	url := sidecar(t, echoApp(t, "").URL)
+	faults := write(t, "faults", "0s loss percent=5% latency=25ms jitter=5ms for=1s\n300ms cut drop-client share=50%\n")
+	code, out, errs := command(t, append(quick, "-faults", faults, "-out", t.TempDir(), "-objective", "lost<=0", "-objective", "p99<=9s", url)...)
+	if code == exitUsage && strings.Contains(errs, "losing packets needs") {
+		t.Skip(errs)
+	}
+	if code != exitMet || !strings.Contains(out, "PASS: all 2 objectives") {
+		t.Errorf("code %d\n%s\n%s", code, out, errs)
+	}
+}
+
 // What is missed is found, and is the exit code: here a hook that fails.
 func TestMissed(t *testing.T) {
 	t.Parallel()

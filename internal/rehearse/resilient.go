@@ -22,7 +22,7 @@ var errNoSidecar = errors.New("rehearse: no sidecar answers there: the server do
 func (p *pilot) flyResilient(ctx, loading context.Context) {
 	wait := backoff.New(backoff.Policy{Base: backoffBase, Max: backoffMax}, p.run.random("backoff", p.account.Number).Float64)
 	out := newOutgoing()
-	go p.load(loading, out.put)
+	p.run.loaders.Go(func() { p.load(loading, out.put) })
 	for ctx.Err() == nil {
 		conn, err := p.open(ctx)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -74,6 +75,7 @@ type run struct {
 	began   time.Time
 	live    [tally.Sides]tally.Live
 	pilots  []*pilot
+	loaders sync.WaitGroup // what makes messages due
 
 	mu     sync.Mutex
 	faults []report.Fault
@@ -127,7 +129,7 @@ func Run(ctx context.Context, s Spec) (*report.Run, error) {
 	}
 	clients := s.Profile.Plain + s.Profile.Resilient
 	var err error
-	if r.network, err = newNetwork("127.0.0.1:0", targetOf(s.Target), clients+int(tally.Sides), r.random("network", 0)); err != nil {
+	if r.network, err = newNetwork(targetOf(s.Target), clients+int(tally.Sides), plan.NeedsPackets(s.Faults), r.random); err != nil {
 		return nil, err
 	}
 	defer r.network.close()
@@ -169,6 +171,7 @@ func (r *run) rehearse(ctx context.Context) *report.Run {
 	faults.Go(func() { r.breakThings(flying, calm) })
 	r.watch(ctx, end)
 	stop()
+	r.loaders.Wait() // a message that is due at the last moment is waited for too
 	r.settle(ctx)
 	faults.Wait()
 	land()
@@ -270,6 +273,10 @@ func (r *run) result(calm, end time.Duration) *report.Run {
 			}
 			out.Faults[i].Effects = append(out.Faults[i].Effects, tally.EffectOf(side, clients, out.Faults[i].At, until))
 		}
+	}
+	if n := r.network; n.path != nil {
+		carried, lost := n.path.Packets()
+		out.Notes = append(slices.Clone(out.Notes), fmt.Sprintf("Of %d packets between the clients and the link %d were lost.", carried+lost, lost))
 	}
 	out.Reasons = r.why
 	out.Verdicts = tally.Judge(r.Objectives, out.Sides)

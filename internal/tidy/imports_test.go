@@ -26,6 +26,7 @@ var layers = []layer{
 		"internal/program": nil,
 		"internal/script":  nil, // scenarios as text, for tests
 		// For experiments: a network that breaks, processes, accounts, statistics.
+		"internal/losslink":  {"golang.org/x/sys"},
 		"internal/faultlink": nil, "internal/lab/certs": nil, "internal/lab/ledger": nil, "internal/lab/stats": nil, "internal/lab/table": nil,
 	},
 	{ // Formats and contracts.

@@ -97,7 +97,23 @@ func Parse(text string) ([]Fault, error) {
 		list = append(list, some...)
 	}
 	slices.SortStableFunc(list, func(a, b Fault) int { return int(a.At - b.At) })
-	return list, nil
+	return list, overlap(list)
+}
+
+// overlap reports two faults that would undo each other: there is one way, which
+// is long or short.
+func overlap(list []Fault) error {
+	last := -1
+	for i := range list {
+		if list[i].Kind != Delay && list[i].Kind != Loss {
+			continue
+		}
+		if last >= 0 && list[i].At < list[last].End() {
+			return fmt.Errorf("%q at %v begins before %q is over: put both into one, as loss percent= latency=", list[i].Text, list[i].At, list[last].Text)
+		}
+		last = i
+	}
+	return nil
 }
 
 // maxRepeats bounds what one line may mean.

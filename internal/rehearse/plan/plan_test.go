@@ -77,4 +77,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
+	if _, err := Parse("1s delay for=9s latency=1s\n5s loss for=1s percent=1%"); err == nil || !strings.Contains(err.Error(), "into one") {
+		t.Errorf("two at a time: %v", err)
+	}
 }
