@@ -20,10 +20,11 @@ import (
 // no lock and allocates nothing. What happens per message is no event but read
 // at each scrape, from the Stats of Watch.
 type Metrics struct {
-	registry *prometheus.Registry
-	traffic  *traffic
-	keys     *keys
-	log      atomic.Pointer[Writer]
+	registry     *prometheus.Registry
+	traffic      *traffic
+	keys         *keys
+	certificates *certificates
+	log          atomic.Pointer[Writer]
 
 	accepted, began            set[event.ClientKind]
 	endedPlain, endedResilient set[session.Ending]

@@ -25,8 +25,8 @@ var (
 // New returns metrics on a registry of their own, with those of the process
 // and the Go runtime beside them.
 func New() *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), traffic: newTraffic(), keys: newKeys()}
-	m.registry.MustRegister(m.traffic, m.keys, buildInfo(), collectors.NewGoCollector(),
+	m := &Metrics{registry: prometheus.NewRegistry(), traffic: newTraffic(), keys: newKeys(), certificates: newCertificates()}
+	m.registry.MustRegister(m.traffic, m.keys, m.certificates, buildInfo(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "wsr_log_lines_dropped_total", Help: "Writes to the log that were dropped because they were not read fast enough.",

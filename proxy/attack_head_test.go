@@ -2,6 +2,9 @@ package proxy
 
 import (
 	"errors"
+	"github.com/wsresilience/wsresilience/internal/lab/certs"
+	"github.com/wsresilience/wsresilience/internal/passthrough"
+	"github.com/wsresilience/wsresilience/internal/proxytest"
 	"io"
 	"net"
 	"net/http"
@@ -9,9 +12,6 @@ import (
 	"runtime"
 	"testing"
 	"time"
-
-	"github.com/wsresilience/wsresilience/internal/passthrough"
-	"github.com/wsresilience/wsresilience/internal/proxytest"
 )
 
 func headAttacks() []attack {
@@ -98,7 +98,9 @@ func halfHandshakes(t *testing.T) {
 	wantAllClosed(t, conns)
 
 	dir := t.TempDir()
-	writePair(t, dir, "app.example")
+	if _, _, err := certs.SelfSigned("app.example").Write(dir); err != nil {
+		t.Fatal(err)
+	}
 	cfg := Config{Upstream: sc.app.url, Tokens: sc.ring, TLSCert: filepath.Join(dir, "tls.crt"), TLSKey: filepath.Join(dir, "tls.key")}
 	_, addr := serveAttacked(t, cfg, shortHeads(t))
 	secure := &scene{t: t, addr: addr}

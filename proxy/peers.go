@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
@@ -19,15 +20,16 @@ func (s *Server) peerConfig() peer.Config {
 		Self: s.cfg.Advertise, Proofs: s.cfg.Proofs, TLS: s.cfg.PeerTLS, Logger: s.log,
 		Early: func() { s.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly}) },
 	}
-	if s.tls != nil {
-		c.Shared = func() (*tls.Certificate, error) { return s.tls.GetCertificate(nil) } // certificate.current, which asks nothing
+	if s.certificate != nil {
+		c.Shared = func() *tls.Certificate { return s.certificate.Current(time.Now()) }
 	}
 	return c
 }
 
 // ServePeers accepts connections of other sidecars on l, by mutual TLS, until
 // Shutdown, and closes l. It returns nil after Shutdown, and otherwise why it
-// ended. Config.PeerTLS must be set, with the CAs of its peers.
+// ended. Config.PeerTLS must be set, with the CAs of its peers. It is asked for each connection,
+// so that what it says may change.
 func (s *Server) ServePeers(l net.Listener) error {
 	c, err := peer.ServerTLS(s.cfg.PeerTLS)
 	if err != nil {

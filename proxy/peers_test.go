@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -76,6 +77,12 @@ func (g *gateway) wantEnd(t testing.TB, want peer.Result) {
 	}
 }
 
+// discard is for tests that do not look at the log.
+var discard = slog.New(slog.DiscardHandler)
+
+// fixed is a configuration that does not change.
+func fixed(c *tls.Config) func() *tls.Config { return func() *tls.Config { return c } }
+
 func testRing(t testing.TB) *keyring.Ring {
 	t.Helper()
 	ring, err := keyring.New([][]byte{bytes.Repeat([]byte{7}, keyring.KeySize)})
@@ -115,7 +122,7 @@ func servePeers(t *testing.T, cfg *tls.Config) (s *Server, addr string) {
 	t.Helper()
 	app := newWitness(t)
 	l := proxytest.Listen(t)
-	s, err := New(Config{Upstream: app.url, Tokens: testRing(t), Proofs: testRing(t), PeerTLS: cfg, Advertise: l.Addr().String()})
+	s, err := New(Config{Upstream: app.url, Tokens: testRing(t), Proofs: testRing(t), PeerTLS: fixed(cfg), Advertise: l.Addr().String()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +157,7 @@ func TestMutualTLS(t *testing.T) {
 		"the owner is of other":  {other.Mutual(t), peer.Unreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGateway(t, addr, peer.Config{TLS: tc.config, Proofs: testRing(t)})
+			g := newGateway(t, addr, peer.Config{TLS: fixed(tc.config), Proofs: testRing(t)})
 			c, br, resp := g.ask(t)
 			g.wantEnd(t, tc.want)
 			if tc.want != peer.Served {
@@ -185,13 +192,13 @@ func TestPeersNeedProof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := newGateway(t, addr, peer.Config{TLS: ca.Mutual(t), Proofs: foreignRing}) // with proofs of its own
+	g := newGateway(t, addr, peer.Config{TLS: fixed(ca.Mutual(t)), Proofs: foreignRing}) // with proofs of its own
 	g.ask(t)
 	g.wantEnd(t, peer.Unreachable)
 }
 
 func TestServePeersNeedsCA(t *testing.T) {
-	for name, c := range map[string]*tls.Config{"nothing": nil, "no CA": {}} {
+	for name, c := range map[string]func() *tls.Config{"nothing": nil, "no configuration": fixed(nil), "no CA": fixed(&tls.Config{})} {
 		if err := (&Server{cfg: Config{PeerTLS: c}}).ServePeers(proxytest.Listen(t)); err == nil {
 			t.Errorf("%s: served", name)
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/admission"
 	"github.com/wsresilience/wsresilience/internal/backoff"
+	"github.com/wsresilience/wsresilience/internal/certfile"
 	"github.com/wsresilience/wsresilience/internal/clientaddr"
 	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/frame"
@@ -121,9 +122,9 @@ type Config struct {
 	// StrictStore refuses new sessions while the journal is away.
 	StrictStore bool
 
-	Peers    Peers         // nil: nobody else shares the journal
-	LeaseTTL time.Duration // zero: 20s; how long an owner that lives may be out of reach
-	PeerTLS  *tls.Config   // mutual TLS between sidecars; nil: as the proxy port
+	Peers    Peers              // nil: nobody else shares the journal
+	LeaseTTL time.Duration      // zero: 20s; how long an owner that lives may be out of reach
+	PeerTLS  func() *tls.Config // mutual TLS between sidecars, as it is now; nil: as the proxy port
 
 	// Driver says how sockets are read; empty: transport.DriverAuto.
 	Driver transport.Driver
@@ -166,7 +167,8 @@ type Server struct {
 	admission   admission.Policy
 	reauth      reauth.Schedule
 	scheme      string
-	tls         *tls.Config // nil: none
+	certificate *certfile.Pair // of the clients' port; nil: none
+	tls         *tls.Config    // nil: none
 	http        *http.Server
 	peerHTTP    *http.Server   // ServePeers
 	observer    event.Observer // nil: none
@@ -231,11 +233,11 @@ func New(cfg Config) (*Server, error) {
 	s.live.Store(s.newLive(cfg))
 	s.scheme = "http"
 	if cfg.TLSCert != "" {
-		cert, err := newCertificate(cfg.TLSCert, cfg.TLSKey, cfg.Logger)
+		cert, err := certfile.NewPair(cfg.TLSCert, cfg.TLSKey, cfg.Logger)
 		if err != nil {
 			return nil, err
 		}
-		s.scheme, s.tls = "https", cert.config()
+		s.scheme, s.certificate, s.tls = "https", cert, listenerTLS(cert)
 	}
 	up.Proto, up.HandshakeTimeout = cfg.ForwardedProto, cfg.HandshakeTimeout
 	s.passthrough = passthrough.New(s.passthroughConfig())

@@ -2,17 +2,18 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"os"
+	"time"
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/certfile"
 	"github.com/wsresilience/wsresilience/internal/clientaddr"
 	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/internal/transport"
+	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/snapshot"
@@ -26,13 +27,12 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	if err != nil {
 		return proxy.Config{}, err
 	}
-	peerTLS, err := peerTLS(c)
-	if err != nil {
+	if err := s.openPeerTLS(); err != nil {
 		return proxy.Config{}, err
 	}
 	p := tunable(c, policy)
 	p.Upstream, p.AppRetry = string(c.Upstream), c.UpstreamRetry
-	p.Advertise, p.LeaseTTL, p.PeerTLS = s.name, c.LeaseTTL, peerTLS
+	p.Advertise, p.LeaseTTL = s.name, c.LeaseTTL
 	p.Tokens, p.Proofs = ring.Derive("wsr token"), ring.Derive("wsr tunnel")
 	p.Bind, p.EndReused, p.ResumeAuth, p.ReauthEvery = c.TokenBind, c.TokenReuse == config.ReuseEnd, string(c.ResumeAuth), c.ReauthEvery
 	p.PlainResume, p.Driver = string(c.PlainResume), transport.Driver(c.Driver)
@@ -46,6 +46,9 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	p.Observer, p.Logger = s.observers, s.log
 	if s.leases != nil {
 		p.Peers = s.leases
+	}
+	if s.peerTLS != nil {
+		p.PeerTLS = func() *tls.Config { return s.peerTLS.Current(time.Now()) }
 	}
 	return p, nil
 }
@@ -99,26 +102,29 @@ func adoptRule(a config.Adopt) func(asked, covered bool) bool {
 	return func(asked, covered bool) bool { return asked || covered }
 }
 
-// peerTLS is the mutual TLS between sidecars, or nil.
-func peerTLS(c *config.Config) (*tls.Config, error) {
+// openPeerTLS reads the files of mutual TLS between sidecars, if there are any.
+func (s *sidecar) openPeerTLS() (err error) {
+	c := s.cfg
 	if !c.PeerTLS() {
-		return nil, nil
+		return nil
 	}
-	cert, err := tls.LoadX509KeyPair(string(c.PeerCert), string(c.PeerKey))
+	s.peerTLS, err = certfile.NewMutual(string(c.PeerCert), string(c.PeerKey), string(c.PeerCA), s.log)
 	if err != nil {
-		return nil, fmt.Errorf("WSR_PEER_CERT and WSR_PEER_KEY: %w", err)
+		return fmt.Errorf("WSR_PEER_CERT, WSR_PEER_KEY and WSR_PEER_CA: %w", err)
 	}
-	pem, err := os.ReadFile(string(c.PeerCA))
-	if err != nil {
-		return nil, fmt.Errorf("WSR_PEER_CA: %w", err)
+	return nil
+}
+
+// certificates is what there is to know of the certificates, for metrics.
+func (s *sidecar) certificates() (list []observe.CertificateState) {
+	add := func(of string, st certfile.State) {
+		list = append(list, observe.CertificateState{Of: of, NotAfter: st.NotAfter, Invalid: st.Invalid})
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("WSR_PEER_CA=%q: no certificate in it; allowed: PEM with one or more", c.PeerCA)
+	if st, ok := s.proxy.Certificate(); ok {
+		add("listener", st)
 	}
-	t := &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, ClientCAs: roots, MinVersion: tls.VersionTLS13}
-	if names := cert.Leaf.DNSNames; len(names) > 0 {
-		t.ServerName = names[0] // pods have addresses, and share the name
+	if s.peerTLS != nil {
+		add("peers", s.peerTLS.State(time.Now()))
 	}
-	return t, nil
+	return list
 }

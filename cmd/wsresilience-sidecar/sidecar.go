@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/certfile"
 	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/console"
 	"github.com/wsresilience/wsresilience/internal/drain"
@@ -49,7 +50,8 @@ type sidecar struct {
 	journal   *natsstore.Store
 	leases    *natsstore.Leases // nil with an embedded journal
 	proxy     *proxy.Server
-	keepKey   func() error // writes the key beside an embedded journal again, if it is gone; nil: it is elsewhere
+	peerTLS   *certfile.Mutual // nil: none between sidecars
+	keepKey   func() error     // writes the key beside an embedded journal again, if it is gone; nil: it is elsewhere
 
 	listener, peerListener, adminListener net.Listener // peerListener may be nil
 	admin                                 *http.Server
@@ -111,6 +113,7 @@ func (s *sidecar) open(ctx context.Context) error {
 		return err
 	}
 	s.metrics.Watch(s.proxy.Stats)
+	s.metrics.WatchCertificates(s.certificates)
 	return s.listen()
 }
 

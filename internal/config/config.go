@@ -45,9 +45,9 @@ type Config struct {
 	Upgrades         Protocols     `env:"WSR_UPGRADES" unset:"none" doc:"Protocols beside WebSocket that the app may switch a connection of HTTP/1.1 to. Their bytes pass as they are. To any other protocol no request asks the app to switch."`
 
 	PeerListen Address `env:"WSR_PEER_LISTEN" pod:"injector" envDefault:":15803" doc:"The port for other sidecars, where there is mutual TLS between them."`
-	PeerCert   File    `env:"WSR_PEER_CERT" pod:"injector" unset:"no TLS" doc:"Certificate chain (PEM) that this sidecar shows to others, as server and as client."`
-	PeerKey    File    `env:"WSR_PEER_KEY" pod:"injector" unset:"no TLS" private:"true" doc:"Private key (PEM) of that certificate."`
-	PeerCA     File    `env:"WSR_PEER_CA" pod:"injector" unset:"no TLS" doc:"Certificate authorities (PEM) that other sidecars are checked against."`
+	PeerCert   File    `env:"WSR_PEER_CERT" reload:"content" pod:"injector" unset:"no TLS" doc:"Certificate chain (PEM) that this sidecar shows to others, as server and as client. This and the other two files are read again when they change."`
+	PeerKey    File    `env:"WSR_PEER_KEY" reload:"content" pod:"injector" unset:"no TLS" private:"true" doc:"Private key (PEM) of that certificate."`
+	PeerCA     File    `env:"WSR_PEER_CA" reload:"content" pod:"injector" unset:"no TLS" doc:"Certificate authorities (PEM) that other sidecars are checked against."`
 
 	NATSURL      Servers `env:"WSR_NATS_URL" pod:"injector" unset:"embedded" doc:"NATS servers with JetStream for the journal. Empty: a server inside the sidecar, which survives its restart but is not shared with other pods."`
 	NATSCreds    File    `env:"WSR_NATS_CREDS" pod:"injector" unset:"none" private:"true" doc:"Credentials file (JWT and seed) for NATS."`

@@ -3,12 +3,9 @@ package endtoend
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -344,41 +341,6 @@ func TestFleetOfTwoReleases(t *testing.T) {
 	}
 }
 
-// keysFile is a file of keys that is replaced as Kubernetes does it: the file is a
-// link into a folder that is a link, which is swapped.
-type keysFile struct {
-	t   *testing.T
-	dir string
-	n   int
-}
-
-func newKeysFile(t *testing.T, text string) *keysFile {
-	f := &keysFile{t: t, dir: t.TempDir()}
-	f.write(text)
-	if err := os.Symlink(filepath.Join("..data", "keys"), f.path()); err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
-func (f *keysFile) path() string { return filepath.Join(f.dir, "keys") }
-
-func (f *keysFile) write(text string) {
-	f.t.Helper()
-	f.n++
-	version, link := fmt.Sprint("..", f.n), filepath.Join(f.dir, "..data")
-	err := errors.Join(
-		os.Mkdir(filepath.Join(f.dir, version), 0o700),
-		os.WriteFile(filepath.Join(f.dir, version, "keys"), []byte(text), 0o600),
-		os.Symlink(version, link+".new"),
-		os.Rename(link+".new", link),
-		os.RemoveAll(filepath.Join(f.dir, fmt.Sprint("..", f.n-1))),
-	)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-}
-
 // metric waits until a metric of a sidecar is in a line that ok likes.
 func metric(t *testing.T, s *lab.Sidecar, name string, ok func(value float64) bool) {
 	t.Helper()
@@ -409,8 +371,10 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	t.Parallel()
 	older, olderTokens := newKey(t)
 	newer, newerTokens := newKey(t)
-	file := newKeysFile(t, older+"\n")
-	f := newProcesses(t, "WSR_TOKEN_KEYS_FILE="+file.path())
+	file := newSecret(t)
+	write := func(text string) { file.swap(map[string][]byte{"keys": []byte(text)}) }
+	write(older + "\n")
+	f := newProcesses(t, "WSR_TOKEN_KEYS_FILE="+file.path("keys"))
 	all := []*lab.Sidecar{f.add(&binary, nil), f.add(&binary, nil)}
 	crowd := f.crowd(20)
 	stop := f.cutting()
@@ -429,9 +393,9 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 			metric(t, s, fmt.Sprintf("wsr_key_place{key=%q}", id(key)), is(n))
 		}
 	}
-	file.write(older + "\n" + newer + "\n")
+	write(older + "\n" + newer + "\n")
 	place(newer, 2)
-	file.write("no key\n")
+	write("no key\n")
 	for _, s := range all {
 		metric(t, s, "wsr_keys_file_invalid", is(1))
 	}
@@ -440,7 +404,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 		t.Errorf("after a bad file: %v", err)
 	}
 	stop() // from here on nobody comes for a token who is not asked to
-	file.write(newer + "\n" + older + "\n")
+	write(newer + "\n" + older + "\n")
 	place(newer, 1)
 	for _, s := range all {
 		metric(t, s, "wsr_keys_file_invalid", is(0))
@@ -450,7 +414,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	if _, err := wire.OpenToken(newerTokens, rawToken(t, all[0])); err != nil {
 		t.Errorf("the newer key does not seal: %v", err)
 	}
-	file.write(newer + "\n")
+	write(newer + "\n")
 	for _, s := range all {
 		metric(t, s, fmt.Sprintf("wsr_key_uses_total{key=%q,use=\"open\"}", id(newer)), func(v float64) bool { return v > 0 })
 	}

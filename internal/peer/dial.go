@@ -49,13 +49,9 @@ func (f *Forwarder) clientTLS(address string) (*tls.Config, error) {
 		if f.cfg.Shared == nil {
 			return nil, nil
 		}
-		pair, err := f.cfg.Shared()
-		if err != nil {
-			return nil, err
-		}
-		return f.cert.config(pair)
+		return f.cert.config(f.cfg.Shared())
 	}
-	c := f.cfg.TLS.Clone()
+	c := f.cfg.TLS().Clone()
 	c.NextProtos = []string{"http/1.1"}
 	if c.ServerName == "" {
 		c.ServerName, _, _ = net.SplitHostPort(address) // validAddress
@@ -111,12 +107,26 @@ func certificateName(leaf *x509.Certificate) (string, error) {
 }
 
 // ServerTLS returns the TLS of a port that is for sidecars only, of the
-// configuration that they also dial with: both sides authenticate. Without a CA
-// that peers' certificates are from it fails, since every certificate of a
-// public CA would do.
-func ServerTLS(c *tls.Config) (*tls.Config, error) {
+// configuration that they also dial with, as current says it for each connection:
+// both sides authenticate. Without a CA that peers' certificates are from it fails,
+// since every certificate of a public CA would do.
+func ServerTLS(current func() *tls.Config) (*tls.Config, error) {
+	if current == nil {
+		return nil, errNoCA
+	}
+	c, err := serverTLS(current())
+	if err != nil {
+		return nil, err
+	}
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return serverTLS(current()) }
+	return c, nil
+}
+
+var errNoCA = errors.New("peer: the configuration names no CA that peers' certificates are from")
+
+func serverTLS(c *tls.Config) (*tls.Config, error) {
 	if c == nil || c.ClientCAs == nil && c.RootCAs == nil {
-		return nil, errors.New("peer: the configuration names no CA that peers' certificates are from")
+		return nil, errNoCA
 	}
 	c = c.Clone()
 	c.ClientAuth = tls.RequireAndVerifyClientCert
@@ -124,5 +134,6 @@ func ServerTLS(c *tls.Config) (*tls.Config, error) {
 		c.ClientCAs = c.RootCAs
 	}
 	c.NextProtos = []string{"http/1.1"}
+	c.SessionTicketsDisabled = true // each connection is judged by what is in the files then
 	return c, nil
 }

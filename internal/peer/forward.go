@@ -36,8 +36,8 @@ type Config struct {
 	// TLS is mutual TLS with ports that are for sidecars only. Without it
 	// requests go to the clients' port, and by TLS where Shared returns the
 	// certificate that this port has on every sidecar.
-	TLS    *tls.Config
-	Shared func() (*tls.Certificate, error) // nil: plain TCP
+	TLS    func() *tls.Config      // as it is now; nil: none
+	Shared func() *tls.Certificate // nil: plain TCP
 
 	// Early is told of each client that sent bytes before it was answered.
 	Early  func()

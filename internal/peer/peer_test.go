@@ -30,7 +30,7 @@ func TestSharedCertificate(t *testing.T) {
 	}
 	replace("*.example.com", "example.com")
 	l := proxytest.Listen(t)
-	shared := func(c *Config) { c.Shared = func() (*tls.Certificate, error) { return pair.Load(), nil } }
+	shared := func(c *Config) { c.Shared = func() *tls.Certificate { return pair.Load() } }
 	owner := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.Load(), nil }}
 	go func() {
 		for {
@@ -65,7 +65,7 @@ func TestSharedCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrong := newGateway(t, addr, func(c *Config) {
-		c.Shared = func() (*tls.Certificate, error) { return &stranger, nil }
+		c.Shared = func() *tls.Certificate { return &stranger }
 	})
 	wrong.ask(t, "")
 	wrong.wantEnd(t, Unreachable)

@@ -53,6 +53,7 @@ var layers = []layer{
 	{ // What the proxy is made of: sockets, HTTP/1 heads,
 		"internal/transport": {"github.com/valyala/bytebufferpool", "golang.org/x/sys"},
 		"internal/httpguard": nil,
+		"internal/certfile":  nil,
 		"internal/proxytest": nil, // both ends of a proxy for tests
 	},
 	{ // both handshakes,
