@@ -28,10 +28,10 @@ type Event struct {
 	Took      time.Duration    // Ended, Resumed, Forwarded, AppRestarted, Dialled, Journaled, RoundTrip
 	Client    ClientKind       // Accepted, Began, Ended
 	Refusal   Refusal          // Refused
-	Ending    session.Ending   // Ended
+	Ending    session.Ending   // Ended; Detached, if the session ended with its connection
 	Cause     DetachCause      // Detached
 	Resume    ResumeOutcome    // Resumed
-	Adopted   wire.AdoptReason // Resumed, when the outcome is ResumeAdopted
+	Adopted   wire.AdoptReason // Resumed, when the outcome is ResumeAdopted; Began, if it began by that
 	Reset     wire.ResetReason // Resumed, when the outcome is ResumeReset
 	Forward   ForwardOutcome   // Forwarded
 	Answer    AppAnswer        // Authorized, Dialled
@@ -44,6 +44,22 @@ type Event struct {
 	Resource  Resource         // Short
 	Record    *store.Record    // Journaled; only until Observe returns
 	Err       error            // Journaled: nil, or wraps one of store's
+
+	// What operators ask beside.
+	Fact    string             // what it follows from, in our own words or those of an error of ours
+	Advice  Advice             // Ended, Resumed: what would have kept the session
+	Came    *Subject           // Detached, Resumed: the handshake that superseded the connection, or with which the client came back
+	Owner   string             // Forwarded, Resumed: the address of the sidecar that has the session, or had it
+	Via     string             // Resumed: the address of the sidecar by which the client came; "": it came itself
+	Closed  session.CloseCause // Ended: why client and app are over with each other
+	Code    uint16             // Detached, Ended: of the close; 0: there was none
+	Status  int                // Authorized, Dialled, Resumed: what an app answered that refuses; 0: nothing of the kind
+	Away    time.Duration      // Resumed: how long the client was without a connection; negative: not known
+	Lacking int                // Resumed: messages that the client lacked
+	Beat    session.BeatFault  // HeartbeatRejected
+	FromApp bool               // MessageRefused: otherwise it is the client's
+	Size    int                // MessageRefused: bytes; 0: not known
+	Limit   int                // MessageRefused
 }
 
 // A Kind is what an Event is about.
@@ -98,6 +114,11 @@ const (
 	// Blind: a plain connection carries what are no WebSocket frames, and passes
 	// as bytes from there on.
 	Blind
+	// MessageRefused: a message was above the limit on messages.
+	MessageRefused
+	// HeartbeatRejected: a heartbeat of a client, or its answer to one, was
+	// dropped.
+	HeartbeatRejected
 	// Panicked: a session broke an invariant and was ended.
 	Panicked
 )
@@ -106,7 +127,7 @@ var kindNames = names{
 	Refused: "refused", Accepted: "accepted", Began: "began", Ended: "ended", Detached: "detached", Resumed: "resumed",
 	Forwarded: "forwarded", TokenReused: "token reused", Authorized: "authorised", HandedOver: "handed over",
 	AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
-	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Blind: "blind", Short: "short", Evicted: "evicted", Panicked: "panicked",
+	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Blind: "blind", Short: "short", Evicted: "evicted", MessageRefused: "message refused", HeartbeatRejected: "heartbeat rejected", Panicked: "panicked",
 }
 
 func (k Kind) String() string { return kindNames.of(uint8(k)) }
@@ -154,6 +175,10 @@ func (e Event) String() string {
 		return said(e.Resource.String())
 	case LinkState:
 		return said(e.Link.String())
+	case MessageRefused:
+		return said(directionOf(e.FromApp))
+	case HeartbeatRejected:
+		return said(e.Beat.String())
 	}
 	return e.Kind.String()
 }

@@ -50,6 +50,8 @@ type Metrics struct {
 	evicted                    prometheus.Counter
 	reloads, refusedReloads    prometheus.Counter
 	refusedSettings            prometheus.Gauge
+	tooBig                     [2]prometheus.Counter // of clients, of the app
+	rejected                   set[session.BeatFault]
 
 	plainAge, resilientAge prometheus.Observer
 	resumeTime, roundTrip  prometheus.Observer
@@ -90,6 +92,14 @@ func (m *Metrics) Observe(e event.Event) {
 		m.shortages.inc(e.Resource)
 	case event.Evicted:
 		m.evicted.Inc()
+	case event.MessageRefused:
+		if e.FromApp {
+			m.tooBig[1].Inc()
+		} else {
+			m.tooBig[0].Inc()
+		}
+	case event.HeartbeatRejected:
+		m.rejected.inc(e.Beat)
 	case event.Blind:
 		m.blind.Inc()
 	case event.Panicked:

@@ -145,7 +145,7 @@ func TestLabelsAreBounded(t *testing.T) {
 				Kind: kind, Client: event.ClientKind(v), Refusal: event.Refusal(v), Ending: session.Ending(v), Cause: event.DetachCause(v),
 				Resume: event.ResumeOutcome(v), Adopted: wire.AdoptReason(v), Reset: wire.ResetReason(v), Forward: event.ForwardOutcome(v),
 				Answer: event.AppAnswer(v), HandOver: event.HandOverCause(v), Restart: event.RestartOutcome(v), Ownership: event.OwnershipOutcome(v),
-				Link: heartbeat.State(v), Stream: event.StreamOutcome(v), Record: new(store.Record), Err: errors.New("hunter2"),
+				Link: heartbeat.State(v), Beat: session.BeatFault(v), FromApp: v&1 != 0, Stream: event.StreamOutcome(v), Record: new(store.Record), Err: errors.New("hunter2"),
 			})
 		}
 	}
@@ -167,7 +167,7 @@ func TestEveryKindIsCounted(t *testing.T) {
 		before := ours()
 		m.Observe(event.Event{
 			Kind: kind, Refusal: event.RefusedBody, Ending: session.EndedClosed, Adopted: wire.AdoptDrained, Reset: wire.ResetLost,
-			Record: new(store.Record),
+			Beat: session.BeatStale, Record: new(store.Record),
 		})
 		if ours() == before {
 			t.Errorf("%v: nothing was counted", kind)

@@ -40,6 +40,9 @@ func New() *Metrics {
 	m.settings()
 	m.evicted = m.counter("wsr_sessions_evicted_total", "Detached sessions that were given up since memory was short: to the journal, from where their clients get them back, or for good if it is away.").WithLabelValues()
 	m.shortages = newSet(m.counter("wsr_shortages_total", "Times that something was used up: descriptors, of which the last are kept for probes and the journal; local ports of an address towards the app.", "resource"), event.Values[event.Resource]())
+	refused := m.counter("wsr_messages_refused_total", "Messages above WSR_MAX_MESSAGE. One of a client ends its connection, one of the app its session.", "from")
+	m.tooBig = [2]prometheus.Counter{refused.WithLabelValues("client"), refused.WithLabelValues("app")}
+	m.rejected = newSet(m.counter("wsr_heartbeats_rejected_total", "Heartbeats of resilient clients, and answers to ours, that were damaged, stale, or answer none that waits for an answer.", "reason"), span(session.BeatDamaged, session.BeatUnknown))
 	m.blind = m.counter("wsr_plain_blind_total", "Plain connections that carry what are no WebSocket frames. They pass as bytes: without pings, and without a close frame when the sidecar stops.").WithLabelValues()
 	m.panics = m.counter("wsr_panics_total", "Sessions that broke an invariant and were ended, the process going on. Any is a bug.").WithLabelValues()
 	return m

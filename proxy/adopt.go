@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -31,7 +32,7 @@ func (r *resume) adopt() bool {
 		// Before anything is claimed: each claim that comes to nothing would push
 		// something of the session out of the journal.
 		r.s.evictSoon()
-		r.reset(wire.ResetTryAgain)
+		r.reset(wire.ResetTryAgain, "there is no memory for what the journal holds of it (WSR_MEMORY_BUDGET)")
 		return false
 	}
 	state, err := store.Adopt(r.journal, r.s.cfg.Store, store.Adoption{
@@ -104,6 +105,7 @@ func (r *resume) adopted(state *store.State) {
 		}
 	}
 	var app *upgrade.AppConn
+	var noApp session.CloseCause
 	hs := r.handshake()
 	if !state.Closed && (start.AppReplaceable || start.AppReplaceableIfRestored && start.Tracker.Complete()) {
 		var refusal appRefusal
@@ -115,10 +117,10 @@ func (r *resume) adopted(state *store.State) {
 			start.Deflate = app.Deflate != nil
 		} else { // the client was told of another protocol: this app is not for it
 			app.Conn.Close()
-			app = nil
+			app, noApp = nil, session.CauseOtherProtocol
 		}
 	}
-	r.adoptWith(start, state, app, hs)
+	r.adoptWith(session.Adoption{Start: start, State: state, Position: r.facts.Position, AppOpen: app != nil, NoApp: noApp}, app, hs)
 }
 
 // notAdopted is for a session whose client's handshake the app has not taken.
@@ -135,9 +137,9 @@ func (r *resume) notAdopted(state *store.State, refusal *appRefusal) {
 		refusal.answer()
 		return
 	case before:
-		r.resetRefused(refusal.status)
+		r.resetRefused(refusal.status, fmt.Sprintf("the app refuses the handshake with which the session would be adopted with %d, and refused the one before", refusal.status))
 	default:
-		r.reset(wire.ResetTryAgain)
+		r.reset(wire.ResetTryAgain, fmt.Sprintf("the app refuses the handshake with which the session would be adopted with %d: the client is to come with a new one", refusal.status))
 	}
 	refusal.discard()
 }
@@ -170,40 +172,46 @@ func (q *request) handshake() upgrade.Offer {
 
 // adoptWith makes the session anew, around app or, if that is nil, around
 // what is left to be delivered.
-func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade.AppConn, hs upgrade.Offer) {
-	s := r.s
+func (r *resume) adoptWith(a session.Adoption, app *upgrade.AppConn, hs upgrade.Offer) {
+	s, state := r.s, a.State
 	c := &sessionDriver{srv: s, id: r.session, born: monotime.At(r.began), subject: s.subject(r.r, r.client, state.Epoch)}
 	var header http.Header
 	var early []byte
 	if app != nil {
 		c.app, c.deflate = c.newAppLeg(app.Conn), app.Deflate
 		header, early = app.Header, app.Early
-		c.keepHandshake(r.request, hs, start)
+		c.keepHandshake(r.request, hs, a.Start)
 	}
 	extensions, compressed := r.extensions(c.deflate)
-	start.Extensions = extensions
+	a.Extensions = extensions
 	now := time.Now()
-	m, reason := session.Adopt(&s.live.Load().session, now, session.Adoption{Start: start, State: state, Position: r.facts.Position, AppOpen: app != nil})
+	m, reason := session.Adopt(&s.live.Load().session, now, a)
 	if reason != 0 {
 		if c.app != nil {
 			c.app.t.Abort()
 			c.appClosedLocked(false)
 		}
 		r.giveBack(state)
-		r.reset(reason)
+		r.reset(reason, "the journal's records do not follow on what the client has")
 		return
 	}
 	m.ConfirmToken(r.facts.Token.Epoch, r.facts.Token.Generation, r.facts.Position.Attempt)
 	c.m, c.journal = m, journal{state.Writer, state.Revision}
+	report, fact := r.adoption(m, now), ""
 	conn, err := r.accept(wire.Subprotocol, extensions, header)
 	if err == nil {
 		if reason := m.Attach(now, wire.StatusAdopted, r.facts.Position, compressed); reason == 0 {
 			c.client = c.newLeg(conn)
 			c.accepted(event.Resilient)
-			c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeAdopted, Adopted: m.Adopted(), Took: time.Since(r.began)})
+			report.Lacking, report.Took = m.Lacking(), time.Since(r.began)
+			c.observe(report)
+			fact = ""
 		} else {
-			r.writeReset(conn, reason)
+			r.writeReset(conn, reason, notInflated)
+			fact += notInflated
 		}
+	} else {
+		fact += "its client has gone meanwhile"
 	}
 	// Without a connection the session is ours all the same, and waits.
 	s.limit.add(c, r.client, true)
@@ -211,6 +219,6 @@ func (r *resume) adoptWith(start session.Start, state *store.State, app *upgrade
 		c.kill()
 		return
 	}
-	c.began(event.Resilient)
+	c.observe(event.Event{Kind: event.Began, Client: event.Resilient, Adopted: m.Adopted(), Owner: report.Owner, Fact: fact})
 	c.start(early)
 }

@@ -14,8 +14,10 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/proxytest"
+	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -42,7 +44,8 @@ func appScene(t *testing.T, app *proxytest.RawApp) *scene {
 	t.Helper()
 	sc := &scene{t: t, watch: newWatch(), app: &witness{}, log: new(bytesLog)}
 	good := newScene(t, nil) // another sidecar of the process, which must not notice
-	cfg := Config{Upstream: app.URL(), Tokens: good.ring, Observer: sc.watch, Logger: slog.New(slog.NewTextHandler(sc.log, nil))}
+	cfg := Config{Upstream: app.URL(), Tokens: good.ring, Logger: slog.New(slog.NewTextHandler(sc.log, nil))}
+	cfg.Observer = event.Observers{sc.watch, observe.NewLife(cfg.Logger)}
 	sc.srv, sc.addr = serveAttacked(t, cfg, nil)
 	t.Cleanup(func() {
 		if sc.watch.count("panicked") != 0 {
@@ -291,7 +294,7 @@ func endlessByApp(t *testing.T) {
 			wantSessionClose(t, p, 1009)
 			p.control(wire.AppendClose(nil, 1009, ""))
 			p.wantClose(1009)
-			if !strings.Contains(sc.log.String(), "above WSR_MAX_MESSAGE") {
+			if !strings.Contains(sc.log.String(), "setting=WSR_MAX_MESSAGE") {
 				t.Errorf("the log does not name the setting: %s", sc.log.String())
 			}
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/store/storetest"
 	"github.com/wsresilience/wsresilience/wire"
@@ -56,10 +57,11 @@ func setScene(t *testing.T, change func(*Config), tune func(*Server)) *scene {
 	sc := &scene{t: t, ring: ring, app: newWitness(t), watch: newWatch(), log: new(bytesLog)}
 	sc.journal = &countedLog{Backend: storetest.NewMemory(storetest.MemoryConfig{})}
 	cfg := Config{
-		Upstream: sc.app.url, Tokens: ring, Advertise: "sidecar:1", Observer: sc.watch,
+		Upstream: sc.app.url, Tokens: ring, Advertise: "sidecar:1", LogClient: event.TellAddress,
 		Store:  store.NewSealedStore(sc.journal, ring),
 		Logger: slog.New(slog.NewTextHandler(sc.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
+	cfg.Observer = event.Observers{sc.watch, observe.NewLife(cfg.Logger)}
 	if change != nil {
 		change(&cfg)
 	}

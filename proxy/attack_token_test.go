@@ -350,7 +350,7 @@ func tokensInLogs(t *testing.T) {
 	p.hex("ff ff")
 	p.wantClose(1002)
 	sc.plain("/ends").conn.Close()
-	eventually(t, "something is logged", func() bool { return strings.Contains(sc.log.String(), "session ended") })
+	eventually(t, "something is logged", func() bool { return strings.Contains(sc.log.String(), "plain connection ended") })
 	plain := sc.open("/heads", "chat, wsr.resume."+token+".1.1")
 	answers += fmt.Sprint(plain.resp.Header)
 	for _, secret := range []string{token, p.welcome.Token, bad, token[20:60], "secret" + token[6:30]} {

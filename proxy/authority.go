@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -106,16 +107,17 @@ func cookieValues(lines []string, name string) (values []string) {
 
 // authorizeResume asks the app whether the client may still have its session,
 // if Config.ResumeAuth says so: a token outlives a logout, and only the app
-// knows of that. It returns 0 for yes, and the status of a no. An app that cannot
+// knows of that. It returns 0 for yes, the status of a no, and why the app could
+// not tell. An app that cannot
 // tell now is no reason to end a session: the client keeps everything and tries
 // again.
-func (q *request) authorizeResume(ctx context.Context) (reason wire.ResetReason, status int) {
+func (q *request) authorizeResume(ctx context.Context) (reason wire.ResetReason, status int, fact string) {
 	if q.s.cfg.ResumeAuth == "" {
-		return 0, 0
+		return 0, 0, ""
 	}
-	reason, status = q.s.askApp(ctx, q.r, q.scheme)
-	q.observe(event.Event{Kind: event.Authorized, Answer: authorityAnswer(reason)})
-	return reason, status
+	reason, status, fact = q.s.askApp(ctx, q.r, q.scheme)
+	q.observe(event.Event{Kind: event.Authorized, Answer: authorityAnswer(reason), Status: refusedStatus(reason, status), Fact: fact})
+	return reason, status, fact
 }
 
 // authorityAnswer is what the app's answer to a question is in reports.
@@ -129,31 +131,36 @@ func authorityAnswer(reason wire.ResetReason) event.AppAnswer {
 	return event.AppFailed
 }
 
-// askApp waits for its turn, asks, and says what the answer means, and with which
-// status the app refuses the client.
-func (s *Server) askApp(ctx context.Context, r *http.Request, scheme string) (wire.ResetReason, int) {
+// refusedStatus is a status that refuses, for reports.
+func refusedStatus(reason wire.ResetReason, status int) int {
+	if reason != wire.ResetUnauthorized {
+		return 0
+	}
+	return status
+}
+
+// askApp waits for its turn, asks, and says what the answer means, with which
+// status the app refuses the client, and why it could not tell.
+func (s *Server) askApp(ctx context.Context, r *http.Request, scheme string) (wire.ResetReason, int, string) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	select {
 	case s.asking <- struct{}{}:
 		defer func() { <-s.asking }()
 	case <-ctx.Done():
-		s.log.Warn("app was not asked about a client: too many questions under way")
-		return wire.ResetTryAgain, 0
+		return wire.ResetTryAgain, 0, "the app was not asked about the client: too many questions are under way"
 	}
 	status, err := s.ask(ctx, r, scheme)
 	switch {
 	case err != nil:
-		s.log.Warn("app did not answer about a client", "error", upgrade.Quiet(err))
-		return wire.ResetTryAgain, 0
+		return wire.ResetTryAgain, 0, "the app did not answer WSR_RESUME_AUTH: " + upgrade.Quiet(err).Error()
 	case status >= 200 && status < 300:
-		return 0, 0
+		return 0, 0, ""
 	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
-		s.log.Warn("app could not tell about a client", "status", status)
-		return wire.ResetTryAgain, 0
+		return wire.ResetTryAgain, 0, fmt.Sprintf("the app answered WSR_RESUME_AUTH with %d, which says nothing about the client", status)
 	}
 	// A redirect is one to a login page.
-	return wire.ResetUnauthorized, status
+	return wire.ResetUnauthorized, status, ""
 }
 
 // ask makes the request and returns the answer's status. It has a connection of

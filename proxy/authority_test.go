@@ -149,7 +149,7 @@ func TestAuthorized(t *testing.T) {
 			w.Header().Set("Location", "/login")
 			w.WriteHeader(code)
 		})
-		got, status := h.authorizeResume(t.Context())
+		got, status, _ := h.authorizeResume(t.Context())
 		if got != want || (status == code) != (want == wire.ResetUnauthorized) {
 			t.Errorf("%d: %s %d, want %s", code, got, status, want)
 		}
@@ -160,7 +160,7 @@ func TestAuthorized(t *testing.T) {
 func TestAuthorityHears(t *testing.T) {
 	heard := make(chan *http.Request, 1)
 	h := asker(t, func(_ http.ResponseWriter, r *http.Request) { heard <- r })
-	if got, _ := h.authorizeResume(t.Context()); got != 0 {
+	if got, _, _ := h.authorizeResume(t.Context()); got != 0 {
 		t.Fatal(got)
 	}
 	r := <-heard
@@ -180,17 +180,17 @@ func TestAuthorityHears(t *testing.T) {
 func TestAuthorityOutOfReach(t *testing.T) {
 	h := asker(t, nil)
 	h.s.upstream.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
-	if got, _ := h.authorizeResume(t.Context()); got != wire.ResetTryAgain {
+	if got, _, _ := h.authorizeResume(t.Context()); got != wire.ResetTryAgain {
 		t.Errorf("unreachable: %s", got)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	stuck := asker(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	if got, _ := stuck.authorizeResume(ctx); got != wire.ResetTryAgain {
+	if got, _, _ := stuck.authorizeResume(ctx); got != wire.ResetTryAgain {
 		t.Errorf("no answer: %s", got)
 	}
 	nobody := &request{s: &Server{}}
-	if got, _ := nobody.authorizeResume(t.Context()); got != 0 {
+	if got, _, _ := nobody.authorizeResume(t.Context()); got != 0 {
 		t.Errorf("nobody to ask: %s", got)
 	}
 }
@@ -208,7 +208,7 @@ func TestAuthorityIsNotFlooded(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 1000 {
 		wg.Go(func() {
-			if got, _ := h.authorizeResume(t.Context()); got != 0 {
+			if got, _, _ := h.authorizeResume(t.Context()); got != 0 {
 				t.Errorf("%s", got)
 			}
 		})

@@ -68,11 +68,12 @@ type sessionDriver struct {
 	moves      bool          // the client has come to another sidecar
 	gone       bool          // the registry has forgotten it
 	appCounted bool          // the app's socket is among Server.appSockets
-	beats      uint64        // answered heartbeats that were reported
-	link       heartbeat.State
-	ended      chan struct{} // closed at the end, if somebody waits for it
 	stalls     uint32        // of this process, at the last step
-	asked      monotime.Time // when the client was last asked to move; 0: never
+	beats      uint32        // answered heartbeats that were reported
+	link       heartbeat.State
+	ended      chan struct{}  // closed at the end, if somebody waits for it
+	asked      monotime.Time  // when the client was last asked to move; 0: never
+	comes      *event.Subject // the one that supersedes the client, in that step
 }
 
 // enter begins a step: it takes the lock. The returned time is the step's.
@@ -175,7 +176,7 @@ func (l *leg) Gone(broken bool) {
 		} else { // a plain connection may still have something to send
 			c.client = nil
 			l.t.Finish()
-			c.observe(event.Event{Kind: event.Detached, Cause: event.DetachedGone})
+			c.observe(event.Event{Kind: event.Detached, Cause: event.DetachedGone, Fact: goneFact(broken)})
 		}
 	case c.app:
 		c.appClosedLocked(true)
@@ -223,7 +224,7 @@ func (c *sessionDriver) askTransport(now time.Time) {
 // reportLink tells what the heartbeats found out since the last time.
 func (c *sessionDriver) reportLink() {
 	link := c.m.Link()
-	if n := c.m.Counters().BeatsHeard; n != c.beats {
+	if n := uint32(c.m.Counters().BeatsHeard); n != c.beats {
 		c.beats = n
 		rtt, _ := link.RTT()
 		c.observe(event.Event{Kind: event.RoundTrip, Took: rtt})
@@ -268,7 +269,6 @@ func (c *sessionDriver) perform(o *session.Output) {
 	}
 	if o.Blind {
 		c.observe(event.Event{Kind: event.Blind})
-		c.srv.log.Debug("a plain connection carries no WebSocket frames: it passes as bytes")
 	}
 	if o.ShutApp && c.app != nil {
 		c.app.t.Shut()
@@ -283,7 +283,10 @@ func (c *sessionDriver) perform(o *session.Output) {
 			c.client.close(o.FinalToClient)
 		}
 		c.client = nil
-		c.observe(event.Event{Kind: event.Detached, Cause: detachCause(o.CloseClient)})
+		c.detached(o)
+	}
+	if o.BadBeat != 0 {
+		c.observe(event.Event{Kind: event.HeartbeatRejected, Beat: o.BadBeat})
 	}
 	if o.CloseApp && c.app != nil {
 		c.app.close(o.FinalToApp)
@@ -299,14 +302,6 @@ func (c *sessionDriver) perform(o *session.Output) {
 	}
 	if o.Ended != 0 {
 		c.finish(o.Ended)
-	}
-}
-
-// reportTooBig names the setting because of which a session of a sound app ends.
-func (c *sessionDriver) reportTooBig() {
-	if m, ok := c.m.(*session.Session); ok && m.AppTooBig() {
-		c.srv.log.Warn("the app sent a message above WSR_MAX_MESSAGE: its session ends with 1009",
-			"session", c.id.String(), "limit", m.Config().MaxMessage)
 	}
 }
 
@@ -399,25 +394,4 @@ func (c *sessionDriver) persist(rec *store.Record) {
 func (c *sessionDriver) ownershipSuspect() bool {
 	m, ok := c.m.(*session.Session)
 	return ok && m.OwnershipSuspect()
-}
-
-// detachCause is why a connection that is closed with e is.
-func detachCause(e *wire.CloseError) event.DetachCause {
-	switch {
-	case e.Remote:
-		return event.DetachedClient
-	case e.Code == wire.CodeSuperseded:
-		return event.DetachedSuperseded
-	case e.Code == wire.CodeTimeout:
-		return event.DetachedHeartbeat
-	case e.Code == ws.StatusProtocolError, e.Code == wire.CodeViolation, e.Code == ws.StatusMessageTooBig:
-		return event.DetachedProtocol
-	case e.Code == wire.CodeRestart:
-		return event.DetachedShutdown
-	case e.Code == ws.StatusPolicyViolation:
-		return event.DetachedUnauthorized
-	case e.Code == ws.StatusInternalServerError:
-		return event.DetachedInternal
-	}
-	return event.DetachedClosed
 }

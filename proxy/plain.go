@@ -94,17 +94,22 @@ func (s *Server) comesBack(r *http1.Request) bool {
 
 // holdsToken reports whether a client has a token that is good for its request.
 func (s *Server) holdsToken(r *http.Request, scheme string, offer wire.Offer) bool {
-	return offer.Resume != nil && s.openToken(r, scheme, offer.Resume) != nil
+	if offer.Resume == nil {
+		return false
+	}
+	_, fits := s.openToken(r, scheme, offer.Resume)
+	return fits
 }
 
-// openToken returns the token that a client presents, or nil if it is none or for
-// another request. What a newer one is bound to is for its owner to say.
-func (s *Server) openToken(r *http.Request, scheme string, offered *wire.Resume) *wire.Token {
+// openToken returns the token that a client presents, or nil if it is none, and
+// reports whether it is for this request. What a newer one is bound to is for its
+// owner to say.
+func (s *Server) openToken(r *http.Request, scheme string, offered *wire.Resume) (t *wire.Token, fits bool) {
 	t, err := wire.OpenToken(s.cfg.Tokens, offered.Token)
-	if err != nil || !t.Newer() && t.Binding != binding(r, scheme, s.cfg.Bind) {
-		return nil
+	if err != nil {
+		return nil, false
 	}
-	return t
+	return t, t.Newer() || t.Binding == binding(r, scheme, s.cfg.Bind)
 }
 
 // offersOurs reports whether a list of subprotocols has an entry of ours.

@@ -97,7 +97,7 @@ func (q *request) rejoin(c *sessionDriver) {
 		q.tooOften()
 		return
 	}
-	switch reason, _ := q.authorizeResume(q.r.Context()); reason {
+	switch reason, _, _ := q.authorizeResume(q.r.Context()); reason {
 	case 0:
 	case wire.ResetUnauthorized:
 		q.refuse(&upgrade.Refusal{Status: http.StatusForbidden, Reason: "not authorised", Label: event.RefusedResume})
@@ -120,12 +120,14 @@ func (q *request) rejoin(c *sessionDriver) {
 	if err != nil {
 		return
 	}
-	if !c.attachEcho(conn, compressed) {
+	e, ok := c.attachEcho(conn, q.subject, compressed)
+	if !ok {
 		conn.Close() // it has ended meanwhile, and the next attempt begins anew
 		return
 	}
 	c.accepted(event.Plain)
-	c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeResumed, Took: time.Since(q.began)})
+	e.Took = time.Since(q.began)
+	c.observe(e)
 	c.replaceHandshake(q, nil)
 }
 
@@ -160,21 +162,25 @@ func (c *sessionDriver) mayResume(count bool) bool {
 	return true
 }
 
-func (c *sessionDriver) attachEcho(conn net.Conn, compressed bool) bool {
+func (c *sessionDriver) attachEcho(conn net.Conn, comes *event.Subject, compressed bool) (e event.Event, ok bool) {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
 	if !ok || c.over {
-		return false
+		return event.Event{}, false
 	}
 	if m.Attached() {
+		c.comes = comes
 		m.Supersede(now)
 		c.settle(now)
+		c.comes = nil
 	}
+	away := m.Away(now)
 	if c.over || m.AttachEcho(now, compressed) != 0 {
-		return false
+		return event.Event{}, false
 	}
+	e = event.Event{Kind: event.Resumed, Resume: event.ResumeResumed, Owner: c.srv.self(), Came: comes, Away: away, Lacking: m.Lacking()}
 	c.authorizedLocked(now)
 	c.join(now, conn)
-	return true
+	return e, true
 }

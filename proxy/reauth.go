@@ -68,8 +68,8 @@ func (c *sessionDriver) isQuestionDue() bool {
 // handshake that it came with last, and does what follows.
 func (c *sessionDriver) reauthorize() {
 	r, offer := c.handshake()
-	reason, status := c.srv.askApp(c.srv.life, r, offer.Scheme)
-	c.observe(event.Event{Kind: event.Authorized, Answer: authorityAnswer(reason)})
+	reason, status, fact := c.srv.askApp(c.srv.life, r, offer.Scheme)
+	c.observe(event.Event{Kind: event.Authorized, Answer: authorityAnswer(reason), Status: refusedStatus(reason, status), Fact: fact})
 	answer := reauth.Unknown
 	switch reason {
 	case 0:
@@ -91,7 +91,6 @@ func (c *sessionDriver) reauthorize() {
 	if step == nil {
 		return
 	}
-	c.srv.log.Info("the app does not allow a client its session any more", "audit", true, "session", c.id.String(), "status", status)
 	switch step.(type) {
 	case reauth.Renew:
 		m.GoAway(wire.GoAwayAuthenticate, 0)
@@ -124,8 +123,8 @@ func (r *resume) answerRefusal(step admission.Refuse) {
 		defer r.found.refused()
 	}
 	if step.Status != 0 {
-		r.resetRefused(step.Status)
+		r.resetRefused(step.Status, step.Fact)
 		return
 	}
-	r.reset(step.Reason)
+	r.reset(step.Reason, step.Fact)
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/admission"
+	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/seqwindow"
@@ -47,7 +49,14 @@ func (q *request) resume() {
 		Attempt:  q.offer.Resume.Attempt,
 		Adopt:    q.offer.Adopt,
 	}}}
-	if t := q.s.openToken(q.r, q.scheme, q.offer.Resume); t != nil {
+	t, fits := q.s.openToken(q.r, q.scheme, q.offer.Resume)
+	switch {
+	case t == nil:
+		r.facts.TokenFact = "no key of this sidecar opens the token: it is of another deployment, damaged or forged (WSR_TOKEN_KEYS)"
+	case !fits:
+		q.session, q.subject = t.Session, q.s.subject(q.r, q.client, t.Epoch)
+		r.facts.TokenFact = "its session began with another Origin, path or Host, or what else WSR_TOKEN_BIND lists"
+	default:
 		r.facts.Token, q.session = t, t.Session
 		r.facts.Position.Epoch = t.Epoch
 		q.subject = q.s.subject(q.r, q.client, t.Epoch)
@@ -97,7 +106,7 @@ func (r *resume) perform(step admission.Step) bool {
 		r.refuse(misdirected)
 		return false
 	case admission.Refuse:
-		r.report(step.Cause)
+		r.report(step)
 		r.answerRefusal(step)
 		return false
 	}
@@ -131,7 +140,7 @@ func (r *resume) forward(owner string) bool {
 	r.endSearch()
 	began := time.Now()
 	result := r.s.peers.Forward(r.w, r.r, r.scheme, owner)
-	r.observe(event.Event{Kind: event.Forwarded, Forward: result, Took: time.Since(began)})
+	r.observe(event.Event{Kind: event.Forwarded, Forward: result, Owner: instance.Address(owner), Took: time.Since(began)})
 	switch result {
 	case peer.NotOwner:
 		r.facts.Answered(owner, admission.NotOwner)
@@ -156,7 +165,7 @@ func (r *resume) look() bool {
 	case r.found != nil:
 		r.facts.Looked(r.found.check(r.facts.Token, r.facts.Position))
 	case r.release != nil:
-		r.facts.Looked(admission.Absent, 0)
+		r.facts.Looked(admission.Absent, 0, "")
 	default:
 		return false // the client is gone
 	}
@@ -192,7 +201,7 @@ func (r *resume) attach() {
 	if c.wantsHandshake() {
 		var status int
 		if app, status = r.renewApp(); status != 0 {
-			r.resetRefused(status)
+			r.resetRefused(status, fmt.Sprintf("the app refuses the client's new handshake too, with %d", status))
 			c.refused()
 			return
 		}
@@ -205,36 +214,34 @@ func (r *resume) attach() {
 		}
 		return
 	}
-	if reason := c.attach(conn, r.facts.Token, r.facts.Position, compressed); reason != 0 {
+	at, reason, fact := c.attach(r, conn, compressed)
+	if reason != 0 {
 		if app != nil {
 			app.Conn.Close()
 		}
-		r.writeReset(conn, reason)
+		r.writeReset(conn, reason, fact)
 		return
 	}
 	c.accepted(event.Resilient)
-	c.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeResumed, Took: time.Since(r.began)})
+	at.Kind, at.Resume, at.Owner, at.Via, at.Took = event.Resumed, event.ResumeResumed, r.s.self(), r.via, time.Since(r.began)
+	c.observe(at)
 	c.replaceHandshake(r.request, app)
 }
 
-// report tells operators why a client cannot have its session, where that is
-// for them to know.
-func (r *resume) report(cause error) {
+// report tells operators of what needs more than the line about the refusal.
+func (r *resume) report(step admission.Refuse) {
 	switch {
-	case cause == nil:
-	case errors.Is(cause, admission.ErrTokenReused):
-		r.s.tokenReused(r.facts.Token)
+	case errors.Is(step.Cause, admission.ErrTokenReused):
+		r.observe(event.Event{Kind: event.TokenReused, Fact: step.Fact})
 		r.endJournaled()
-	case errors.Is(cause, store.ErrCorrupt):
-		r.s.log.Error("journal of a session cannot be read", "session", r.session.String(), "error", cause)
-	default:
-		r.s.log.Warn("session cannot be adopted now", "session", r.session.String(), "error", cause)
+	case errors.Is(step.Cause, store.ErrCorrupt):
+		r.s.log.Error("journal of a session cannot be read", "session", r.session.String(), "error", step.Cause)
 	}
 }
 
 // check reports whether the session is this sidecar's, as far as can be known,
 // and why it cannot be resumed, or 0.
-func (c *sessionDriver) check(t *wire.Token, at session.Position) (admission.LookResult, wire.ResetReason) {
+func (c *sessionDriver) check(t *wire.Token, at session.Position) (_ admission.LookResult, reason wire.ResetReason, fact string) {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
@@ -243,15 +250,14 @@ func (c *sessionDriver) check(t *wire.Token, at session.Position) (admission.Loo
 		verdict = m.Token(t.Epoch, t.Generation, at.Attempt)
 	}
 	if verdict == session.TokenNewer {
-		return admission.Replaced, 0 // whatever became of it here
+		return admission.Replaced, 0, "" // whatever became of it here
 	}
-	_, reason := c.resumableLocked(now, t, at)
+	_, reason, fact = c.resumableLocked(now, t, at)
 	if c.srv.cfg.EndReused && verdict == session.TokenReused && m.CopyProved(at.Attempt) && !c.over {
-		c.srv.log.Warn("session is ended, since there is a copy of its token (WSR_TOKEN_REUSE=end)", "audit", true, "session", m.ID().String())
 		m.End(now, session.EndedReused, ws.StatusPolicyViolation)
 		c.settle(now)
 	}
-	return admission.Found, reason
+	return admission.Found, reason, fact
 }
 
 // endJournaled ends a session that no sidecar is known to have, after a copy of a
@@ -272,7 +278,6 @@ func (c *sessionDriver) replaced() {
 	now := c.enter()
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok {
-		c.srv.log.Info("a token shows that the session was adopted elsewhere", "session", m.ID().String(), "epoch", m.Epoch())
 		m.Replaced(now)
 		c.settle(now)
 	}
@@ -282,64 +287,75 @@ func (c *sessionDriver) replaced() {
 	}
 }
 
-// resumableLocked returns the session, or why it cannot be resumed.
-func (c *sessionDriver) resumableLocked(now time.Time, t *wire.Token, at session.Position) (*session.Session, wire.ResetReason) {
+// resumableLocked returns the session, or why it cannot be resumed, for its client
+// and for operators.
+func (c *sessionDriver) resumableLocked(now time.Time, t *wire.Token, at session.Position) (*session.Session, wire.ResetReason, string) {
 	m, ok := c.m.(*session.Session)
 	switch {
 	case !ok || c.over && m.Moved():
-		return nil, wire.ResetTryAgain // not here any more, but perhaps in the journal
+		return nil, wire.ResetTryAgain, "it has just left this sidecar" // and is perhaps in the journal
 	case c.over:
-		return nil, wire.ResetUnknown
+		return nil, wire.ResetUnknown, "it ended a moment ago"
 	case m.OwnershipSuspect():
-		return nil, wire.ResetTryAgain
+		return nil, wire.ResetTryAgain, "this process had stalled, and the journal has not said yet whether it still owns the session"
 	}
+	token := func() string { return fmt.Sprintf("token %d of epoch %d", t.Generation, t.Epoch) }
 	switch m.Token(t.Epoch, t.Generation, at.Attempt) {
-	case session.TokenLate:
-		return nil, wire.ResetTryAgain // the connection that has overtaken it does not notice
-	case session.TokenUnknown, session.TokenOvertaken:
-		return nil, wire.ResetToken
-	case session.TokenReused, session.TokenCopied:
-		c.srv.tokenReused(t)
-		return nil, wire.ResetToken
+	case session.TokenLate: // the connection that has overtaken it does not notice
+		return nil, wire.ResetTryAgain, fmt.Sprintf("attempt %d is late: a later one of the same client was welcomed", at.Attempt)
+	case session.TokenUnknown:
+		return nil, wire.ResetToken, token() + " was never sent"
+	case session.TokenOvertaken:
+		return nil, wire.ResetToken, fmt.Sprintf("token superseded: attempt %d with %s was made before the client had a newer one", at.Attempt, token())
+	case session.TokenReused:
+		fact := fmt.Sprintf("token superseded: the client is known to have a newer one than %s", token())
+		c.observe(event.Event{Kind: event.TokenReused, Fact: fact})
+		return nil, wire.ResetToken, fact
+	case session.TokenCopied:
+		fact := fmt.Sprintf("attempt %d cannot be of the client that has made the others with %s", at.Attempt, token())
+		c.observe(event.Event{Kind: event.TokenReused, Fact: fact})
+		return nil, wire.ResetToken, fact
 	}
 	// One that moves goes on at another sidecar, which was not asked so often.
 	if m.ResumesTooOften(now) && !c.srv.Draining() && !m.HandingOver() {
-		return nil, wire.ResetTryAgain
+		return nil, wire.ResetTryAgain, "it was resumed too often in a minute (WSR_RATE_RESUMES)"
 	}
-	return m, m.Check(at)
+	reason, fact := m.Check(at)
+	return m, reason, fact
 }
 
-// tokenReused reports a token that was used up, or that two clients use. It is the
-// sign of a copy, and an operator should look.
-func (s *Server) tokenReused(t *wire.Token) {
-	s.observe(event.Event{Kind: event.TokenReused, Session: t.Session})
-	s.log.Warn("a resume token came that was used up, or that two clients use: there may be a copy of it", "audit", true,
-		"session", t.Session.String(), "epoch", t.Epoch, "generation", t.Generation)
-}
-
-// attach makes conn the session's connection, or returns why not. The one
-// before it, however alive it looks, is closed first (PROTOCOL §8.1).
-func (c *sessionDriver) attach(conn net.Conn, t *wire.Token, at session.Position, compressed bool) wire.ResetReason {
+// attach makes conn the session's connection, or returns why not, for the client
+// and for operators. The one before it, however alive it looks, is closed first
+// (PROTOCOL §8.1). What it returns of the attachment is for the report of it.
+func (c *sessionDriver) attach(r *resume, conn net.Conn, compressed bool) (_ event.Event, reason wire.ResetReason, fact string) {
+	t, at := r.facts.Token, r.facts.Position
 	now := c.enter()
 	defer c.leave()
-	m, reason := c.resumableLocked(now, t, at)
+	m, reason, fact := c.resumableLocked(now, t, at)
 	if reason == 0 && m.Attached() {
+		c.comes = r.subject
 		m.Supersede(now)
 		c.settle(now)
-		m, reason = c.resumableLocked(now, t, at)
+		c.comes = nil
+		m, reason, fact = c.resumableLocked(now, t, at)
 	}
 	if reason != 0 {
-		return reason
+		return event.Event{}, reason, fact
 	}
 	m.ConfirmToken(t.Epoch, t.Generation, at.Attempt)
+	e := event.Event{Away: m.Away(now), Came: r.subject}
 	if reason := m.Attach(now, wire.StatusResumed, at, compressed); reason != 0 {
-		return reason
+		return event.Event{}, reason, notInflated
 	}
+	e.Lacking = m.Lacking()
 	m.CountResume(now)
 	c.authorizedLocked(now)
 	c.join(now, conn)
-	return 0
+	return e, 0, ""
 }
+
+// notInflated is why a session cannot be attached to a connection at all.
+const notInflated = "the client reads no compressed messages any more, and those that it lacks do not inflate within the window"
 
 // join starts the connection that the session has attached, unless that was
 // its end too.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/admission"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -84,14 +85,15 @@ func TestResumeOfOneThatLeft(t *testing.T) {
 				t.Fatal(err)
 			}
 			at := session.Position{Received: 1, Next: 2}
-			if _, reason := found.check(token, at); reason != 0 {
+			if _, reason, _ := found.check(token, at); reason != 0 {
 				t.Fatalf("before it left: %v", reason)
 			}
 			leave(found)
-			if _, reason := found.check(token, at); reason != wire.ResetTryAgain {
+			if _, reason, _ := found.check(token, at); reason != wire.ResetTryAgain {
 				t.Errorf("before the handshake: %v, want try again", reason)
 			}
-			if reason := found.attach(nil, token, at, false); reason != wire.ResetTryAgain {
+			r := &resume{request: new(request), facts: admission.Facts{Token: token, Position: at}}
+			if _, reason, _ := found.attach(r, nil, false); reason != wire.ResetTryAgain {
 				t.Errorf("after the handshake: %v, want try again", reason)
 			}
 			if _, how := sc.resume("/victim", p.welcome.Token, 1, 2); how != "adopted" {

@@ -28,7 +28,6 @@ import (
 	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
-	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/passthrough"
 	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/internal/reauth"
@@ -330,16 +329,6 @@ func (c *sessionDriver) kill() {
 	c.enter()
 	defer c.leave()
 	c.abandon(session.EndedKilled)
-}
-
-// ended is called by a driver, under its lock, when its session is over.
-func (s *Server) ended(c *sessionDriver, why session.Ending) {
-	kind := event.Resilient
-	if c.plain {
-		kind = event.Plain
-	}
-	c.observe(event.Event{Kind: event.Ended, Client: kind, Ending: why, Took: monotime.Now().Sub(c.born)})
-	s.log.Debug("session ended", "kind", kind.String(), "session", c.id.String(), "reason", why.String())
 }
 
 // recordVersion is that of the records which all sidecars read.

@@ -89,7 +89,7 @@ func TestSubjectsOfReports(t *testing.T) {
 	if _, how := sc.resume("/elsewhere", p.welcome.Token, 1, 2, parent(third), "X-Forwarded-For: 198.51.100.3"); how != "reset token" {
 		t.Errorf("elsewhere: %s", how)
 	}
-	want("reset token", "/elsewhere", "198.51.100.3", third, 0)
+	want("reset token", "/elsewhere", "198.51.100.3", third, 1)
 	found, _ := sc.srv.sessions.find(p.welcome.Session, nil)
 	<-found.handOver(event.HandOverDetached, 0)
 	want("ended resilient handed", "/chat", "198.51.100.1", first, 1)

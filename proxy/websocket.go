@@ -47,7 +47,7 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	client := s.clientOf(r)
 	q := &request{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme, client: client, subject: s.subject(r, client, 0)}
 	if p, ok := peer.Forwarded(r); ok {
-		q.scheme, q.forwarded = p.Scheme(), true
+		q.scheme, q.forwarded, q.via = p.Scheme(), true, hostOf(p.Peer)
 	}
 	if offer.Resume == nil && s.drainState.refusing() {
 		q.later("this pod is about to stop", event.RefusedDraining)
@@ -109,6 +109,7 @@ type request struct {
 	session   wire.SessionID // that a valid token names
 	forwarded bool           // by another sidecar; otherwise the client came itself
 	client    netip.Addr     // where it is
+	via       string         // the address of that one
 	subject   *event.Subject // of reports
 }
 
@@ -139,11 +140,10 @@ func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 	var ue *upgrade.AppError
 	switch {
 	case errors.As(err, &ue):
-		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took})
-		q.s.log.Warn("app handshake failed", "error", err)
+		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took, Fact: upgrade.Quiet(err).Error()})
 		return nil, appRefusal{answer: func() { q.refuse(ue.Refusal()) }}
 	case refusal != nil:
-		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Took: took})
+		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Status: refusal.Status, Took: took})
 		return nil, appRefusal{
 			status: refusal.Status,
 			answer: func() {
@@ -307,34 +307,36 @@ func (q *request) laterForPages(reason string, label event.Refusal) {
 
 // reset tells a client that its session cannot be resumed (PROTOCOL §4.8). It
 // is said on an accepted connection, since a page never learns why a
-// handshake failed.
-func (q *request) reset(reason wire.ResetReason) {
+// handshake failed. fact tells operators why.
+func (q *request) reset(reason wire.ResetReason, fact string) {
 	conn, err := q.accept(wire.Subprotocol, "", nil)
 	if err != nil {
 		return
 	}
-	q.writeReset(conn, reason)
+	q.writeReset(conn, reason, fact)
 }
 
 // writeReset is reset on a connection that was accepted already.
-func (q *request) writeReset(conn net.Conn, reason wire.ResetReason) {
-	q.writeLast(conn, reason, wire.AppendReset(nil, reason))
+func (q *request) writeReset(conn net.Conn, reason wire.ResetReason, fact string) {
+	q.writeLast(conn, event.Event{Reset: reason, Fact: fact}, wire.AppendReset(nil, reason))
 }
 
 // resetRefused tells a client that the app refuses it, and with which status. A
 // redirect, to a page for logging in, is no status of a refusal.
-func (q *request) resetRefused(status int) {
+func (q *request) resetRefused(status int, fact string) {
 	if status < http.StatusBadRequest {
-		q.reset(wire.ResetUnauthorized)
+		q.reset(wire.ResetUnauthorized, fact)
 		return
 	}
 	if conn, err := q.accept(wire.Subprotocol, "", nil); err == nil {
-		q.writeLast(conn, wire.ResetUnauthorized, wire.AppendRefused(nil, uint16(status)))
+		q.writeLast(conn, event.Event{Reset: wire.ResetUnauthorized, Status: status, Fact: fact}, wire.AppendRefused(nil, uint16(status)))
 	}
 }
 
-func (q *request) writeLast(conn net.Conn, reason wire.ResetReason, msg []byte) {
-	q.observe(event.Event{Kind: event.Resumed, Resume: event.ResumeReset, Reset: reason, Took: time.Since(q.began)})
+// writeLast writes RESET and reports it.
+func (q *request) writeLast(conn net.Conn, e event.Event, msg []byte) {
+	e.Kind, e.Resume, e.Via, e.Took = event.Resumed, event.ResumeReset, q.via, time.Since(q.began)
+	q.observe(e)
 	b := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg)
 	b = frame.Append(b, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
 	q.writeFinal(conn, b)

@@ -16,6 +16,7 @@ type Adoption struct {
 	State    *store.State // claimed: its epoch is this owner's
 	Position Position     // of the client
 	AppOpen  bool         // a fresh app socket was dialled
+	NoApp    CloseCause   // why not; 0: CauseNoApp
 }
 
 // Adopt returns the session that a journal holds (PROTOCOL §8.3). Without a
@@ -54,11 +55,14 @@ func Adopt(cfg *Config, now time.Time, a Adoption) (*Session, wire.ResetReason) 
 	s.journal.cadence.Found(state.Held)
 	switch {
 	case state.Closed:
-		s.closing = closing{byApp: true, code: ws.StatusCode(state.CloseCode), reason: state.CloseReason}
+		s.closing, s.cause = closing{byApp: true, code: ws.StatusCode(state.CloseCode), reason: state.CloseReason}, CauseBefore
 	case !a.AppOpen:
 		// "Otherwise the sidecar says WELCOME adopted, replays what is
 		// unacknowledged, and sends CLOSE 1012" (PROTOCOL §8.3).
 		s.closing = closing{byApp: true, code: wire.CodeRestart, reason: "session adopted without its app"}
+		if s.cause = a.NoApp; s.cause == 0 {
+			s.cause = CauseNoApp
+		}
 	}
 	return s, 0
 }

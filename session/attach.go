@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"fmt"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -44,20 +45,26 @@ func Diverged(state *store.State, at Position) bool {
 }
 
 // Check reports whether a connection with these positions can be attached; a
-// reason other than 0 is the answer to the client. Nothing changes.
-func (s *Session) Check(at Position) wire.ResetReason {
+// reason other than 0 is the answer to the client, and fact for operators. Nothing
+// changes.
+func (s *Session) Check(at Position) (reason wire.ResetReason, fact string) {
 	switch {
 	case s.closing.ended != 0:
-		return wire.ResetUnknown
+		return wire.ResetUnknown, "it is over: " + s.closing.ended.String()
 	case s.closing.byClient && !s.closing.byApp:
 		// The client said CLOSE and did not hear the answer. It says it again.
 	case at.Next != 0 && seqwindow.Less(s.inbox.Received()+1, at.Next):
-		return wire.ResetLost
+		return wire.ResetLost, fmt.Sprintf("the client goes on with its message %d, and the last that came is %d", at.Next, s.inbox.Received())
 	}
-	if at.diverged(s.epoch, s.base, s.firstBase) || seqwindow.Less(at.Received, s.window.Acked()) || seqwindow.Less(s.window.HighestSent(), at.Received) {
-		return wire.ResetLost
+	switch {
+	case at.diverged(s.epoch, s.base, s.firstBase):
+		return wire.ResetLost, fmt.Sprintf("the client has messages up to %d of an owner of epoch %d that had been replaced by epoch %d", at.Received, at.Epoch, s.epoch)
+	case seqwindow.Less(at.Received, s.window.Acked()):
+		return wire.ResetLost, fmt.Sprintf("the client has message %d, and has acknowledged %d before", at.Received, s.window.Acked())
+	case seqwindow.Less(s.window.HighestSent(), at.Received):
+		return wire.ResetLost, fmt.Sprintf("the client says that it has message %d, and the last that was sent is %d", at.Received, s.window.HighestSent())
 	}
-	return 0
+	return 0, ""
 }
 
 // Implementation limits of the attempts of a client (PROTOCOL §8.1).
@@ -260,6 +267,21 @@ func (s *Session) Detached() (since monotime.Time, lived bool) {
 	return s.client.expires, s.clientLived()
 }
 
+// Away returns for how long the session has been without its client; 0 if it
+// always had one.
+func (s *Session) Away(now time.Time) time.Duration {
+	if s.client.attached || s.client.left == 0 {
+		return 0
+	}
+	return now.Sub(s.client.left.Time())
+}
+
+// Lacking returns how many messages of the app the client lacks, as far as is
+// known: those that were sent and got lost, and those that were said meanwhile.
+func (s *Session) Lacking() int {
+	return int(seqwindow.Diff(s.window.Head(), s.window.Sent()))
+}
+
 // Journals reports whether the session can be had back from the journal.
 func (s *Session) Journals() bool { return s.cfg.Journal }
 
@@ -292,7 +314,7 @@ func (s *Session) detach(now time.Time, ttl time.Duration) {
 	}
 	s.client.attached = false
 	s.client.in.Reset()
-	s.client.expires = monotime.At(now.Add(ttl))
+	s.client.expires, s.client.left = monotime.At(now.Add(ttl)), monotime.At(now)
 	s.client.beat.Disconnected()
 	s.context.setAttached(now, false, s)
 	s.journal.detached(now.Add(ttl - s.cfg.TTL))

@@ -23,14 +23,18 @@ func (s *Session) clientClosed(now time.Time, code ws.StatusCode, reason string)
 		return
 	}
 	c.code, c.reason = code, reason
+	s.cause = CauseClient
 }
 
 // appEnded notes that the app's side is over, and why. What was not handed to
 // it never will be.
-func (s *Session) appEnded(now time.Time, code ws.StatusCode, reason string) {
+func (s *Session) appEnded(now time.Time, code ws.StatusCode, reason string, cause CloseCause) {
 	c := &s.closing
 	if c.byApp || c.ended != 0 {
 		return
+	}
+	if !c.byClient {
+		s.cause = cause
 	}
 	c.byApp, c.code, c.reason = true, code, wire.CutReason(reason)
 	c.deadline = monotime.At(now.Add(CloseWait))
@@ -45,7 +49,7 @@ func (s *Session) appEnded(now time.Time, code ws.StatusCode, reason string) {
 func (s *Session) AppGone(now time.Time, broken bool) {
 	s.app.control, s.app.writeClosed = nil, true
 	s.handover.unclean = s.handover.unclean || broken && s.HandingOver() && s.handover.phase != readyToHandOver
-	s.appDisconnected(now, ws.StatusAbnormalClosure, "app connection lost")
+	s.appDisconnected(now, ws.StatusAbnormalClosure, "app connection lost", CauseAppBroke)
 }
 
 // queueAppClose queues the close frame for the app, once.
@@ -78,7 +82,7 @@ func (s *Session) settleClose(now time.Time) {
 	case c.byClient && !c.byApp && !c.toApp && s.queue.Empty() && s.app.directN == 0:
 		if c.code == ws.StatusAbnormalClosure {
 			s.app.control, c.toApp = nil, true // the app sees a connection that breaks
-			s.appEnded(now, ws.StatusAbnormalClosure, c.reason)
+			s.appEnded(now, ws.StatusAbnormalClosure, c.reason, CauseClient)
 			return
 		}
 		s.queueAppClose(c.code, c.reason)
@@ -111,7 +115,7 @@ func (s *Session) finalClose() *wire.CloseError {
 	if !wire.ValidFrameCode(code) {
 		code = ws.StatusNormalClosure
 	}
-	return &wire.CloseError{Code: code, Reason: s.closing.reason}
+	return &wire.CloseError{Code: code, Reason: s.closing.reason, Quoted: true}
 }
 
 // tickClose stops waiting for an answer. An app that gives none is gone; a
@@ -127,7 +131,7 @@ func (s *Session) tickClose(now time.Time) {
 		s.abandonRestore(now)
 	case c.toApp && !c.byApp:
 		s.app.control = nil
-		s.appEnded(now, ws.StatusAbnormalClosure, "app did not answer the close")
+		s.appEnded(now, ws.StatusAbnormalClosure, "app did not answer the close", CauseClient)
 	case c.byApp && s.app.open && len(s.app.control) > 0:
 		s.forceApp(now)
 		c.deadline = monotime.At(now.Add(CloseWait))

@@ -175,6 +175,10 @@ func (c *appContext) restarts(code ws.StatusCode) bool {
 	return c.tracker != nil && c.tracker.Restarts(uint16(code))
 }
 
+// ContextKept reports whether anything is kept of what a fresh app socket must
+// hear.
+func (s *Session) ContextKept() bool { return s.context.tracker != nil }
+
 // ended reports whether the app has said, in its protocol's words, that it ends
 // this conversation.
 func (c *appContext) ended() bool { return c.tracker != nil && c.tracker.Ended() }
@@ -200,7 +204,7 @@ func (c *appContext) tick(now time.Time, s *Session) {
 	c.sendToApp(s)
 	if c.tracker.Failed() {
 		s.app.control = nil
-		s.appDisconnected(now, ws.StatusAbnormalClosure, "app did not take the context back")
+		s.appDisconnected(now, ws.StatusAbnormalClosure, "app did not take the context back", CauseContextRefused)
 	}
 }
 

@@ -23,7 +23,7 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 			return
 		}
 		if len(orig) > s.cfg.MaxMessage { // what RESTORE adds was allowed for
-			s.dropClient(now, framingError(frame.ErrTooBig))
+			s.dropClient(now, framingError(&frame.TooBigError{Size: len(orig), Limit: s.cfg.MaxMessage}))
 			return
 		}
 		s.deliver(now, s.stripEscape(orig), nil)
@@ -118,6 +118,7 @@ func (s *Session) clientBeat(now time.Time, t wire.Type, b *wire.Beat) {
 	}
 	if err != nil {
 		s.counters.BeatsDropped++
+		s.client.badBeat = beatFault(err)
 	}
 }
 

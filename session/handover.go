@@ -121,7 +121,7 @@ func (s *Session) AppLeft() {
 func (s *Session) appMeantIt(now time.Time) {
 	h := &s.handover
 	s.restart.lost = false
-	s.appEnded(now, s.restart.code, s.restart.reason)
+	s.appEnded(now, s.restart.end.code, s.restart.end.reason, s.restart.end.cause)
 	switch h.phase {
 	case awaitsCause:
 		h.phase, h.unclean, h.owed = notHandingOver, false, false

@@ -64,10 +64,10 @@ func (h *hostile) feed(p []byte, unread *[]byte, fn func(time.Time, []byte) int)
 // resume attaches where that is allowed, with or without compression.
 func (h *hostile) resume(received uint32, deflate bool) {
 	at := Position{Received: seqwindow.Serial(received), Next: h.s.inbox.Received()}
-	if h.s.Check(at) != 0 {
+	if r, _ := h.s.Check(at); r != 0 {
 		at.Received = h.s.window.Acked()
 	}
-	if h.s.Check(at) != 0 {
+	if r, _ := h.s.Check(at); r != 0 {
 		return
 	}
 	h.s.Supersede(h.now)

@@ -2,6 +2,7 @@ package session
 
 import (
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -79,8 +80,9 @@ func (s *Session) queueFilled() bool {
 const messageCost = 16
 
 func framingError(err error) *wire.CloseError {
-	if err == frame.ErrTooBig {
-		return &wire.CloseError{Code: ws.StatusMessageTooBig, Reason: "message above the limit"}
+	var big *frame.TooBigError
+	if errors.As(err, &big) {
+		return &wire.CloseError{Code: ws.StatusMessageTooBig, Reason: "message above the limit", Size: big.Size, Limit: big.Limit}
 	}
 	return &wire.CloseError{Code: ws.StatusProtocolError, Reason: err.Error()}
 }
@@ -104,7 +106,7 @@ func (s *Session) clientMessage(now time.Time, m *frame.Message, inPlace bool, s
 		}
 	}
 	if len(m.Payload()) > s.cfg.MaxMessage { // what ESCAPED adds was allowed for
-		s.dropClient(now, framingError(frame.ErrTooBig))
+		s.dropClient(now, framingError(&frame.TooBigError{Size: len(m.Payload()), Limit: s.cfg.MaxMessage}))
 		return
 	}
 	if !inPlace {

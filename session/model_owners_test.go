@@ -156,7 +156,7 @@ func (m *sim) attach() {
 	}
 	at := m.position()
 	m.checkTokens(func(e, g uint32) TokenVerdict { return m.s.Token(e, g, at.Attempt) })
-	if r := m.s.Check(at); r != 0 {
+	if r, _ := m.s.Check(at); r != 0 {
 		m.t.Fatalf("resume with %+v is refused: %v", at, r)
 	}
 	if m.s.Attached() {

@@ -46,11 +46,12 @@ func (s *Session) appOver() bool {
 func (s *Session) appBroke(now time.Time, err error) {
 	e := framingError(err)
 	s.queueAppClose(e.Code, e.Reason)
-	code := wire.CodeBadGateway
 	if e.Code == ws.StatusMessageTooBig {
-		code, s.restart.tooBig = ws.StatusMessageTooBig, true
+		s.restart.end = &appEnd{size: e.Size, limit: e.Limit}
+		s.appEnded(now, e.Code, "app: "+e.Reason, CauseAppTooBig)
+		return
 	}
-	s.appEnded(now, code, "app: "+e.Reason)
+	s.appEnded(now, wire.CodeBadGateway, "app: "+e.Reason, CauseAppViolation)
 }
 
 func (s *Session) appMessage(now time.Time, m *frame.Message) {
@@ -67,7 +68,7 @@ func (s *Session) appMessage(now time.Time, m *frame.Message) {
 			return
 		}
 		s.queueAppClose(code, "")
-		s.appDisconnected(now, code, reason)
+		s.appDisconnected(now, code, reason, CauseApp)
 	default:
 		s.appData(now, m)
 	}

@@ -57,6 +57,10 @@ type Output struct {
 	// The driver goes on until Done, since the end may have to be journaled.
 	Ended Ending
 
+	// BadBeat is what was wrong with a heartbeat of the client that was dropped,
+	// once for each.
+	BadBeat BeatFault
+
 	// Blind is set once when a plain connection carries what are no frames.
 	Blind bool
 
@@ -79,7 +83,7 @@ func (o *Output) reset() {
 // Idle reports whether nothing is left to be done now.
 func (o *Output) Idle() bool {
 	return len(o.ToApp) == 0 && len(o.ToClient) == 0 && o.Persist == nil &&
-		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.FindCause && !o.ShutClient && !o.ShutApp && o.Ended == 0 && !o.Blind
+		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.FindCause && !o.ShutClient && !o.ShutApp && o.Ended == 0 && o.BadBeat == 0 && !o.Blind
 }
 
 func size(parts [][]byte) (n int) {
@@ -159,6 +163,7 @@ func (s *Session) full() bool {
 
 // composeEnd adds what closes legs and the session itself.
 func (s *Session) composeEnd(o *Output) {
+	o.BadBeat, s.client.badBeat = s.client.badBeat, 0
 	if d := s.client.drop; d != nil {
 		o.CloseClient, s.client.drop = d, nil
 		o.FinalToClient = s.finalFrames(o.FinalToClient, d)

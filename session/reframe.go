@@ -39,7 +39,7 @@ func (s *Session) inflate(payload []byte) ([]byte, error) { return inflate(paylo
 func inflate(payload []byte, limit int) ([]byte, error) {
 	out, err := deflate.Inflate(nil, payload, limit)
 	if errors.Is(err, deflate.ErrTooBig) {
-		return nil, frame.ErrTooBig
+		return nil, &frame.TooBigError{Limit: limit}
 	}
 	if err != nil {
 		return nil, frame.ProtocolError("compressed data is corrupt")

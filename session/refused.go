@@ -34,9 +34,9 @@ func (s *Session) noteFailure(now time.Time, code ws.StatusCode) {
 	c.failures = min(c.failures+1, maxFailuresTooBig)
 	switch {
 	case c.failures >= maxFailures && s.startsWithInvalidText():
-		s.refuse(now, ws.StatusInvalidFramePayloadData, "message is not UTF-8")
+		s.refuse(now, ws.StatusInvalidFramePayloadData, "message is not UTF-8", CauseNotUTF8)
 	case c.failures >= maxFailuresTooBig && code == ws.StatusMessageTooBig:
-		s.refuse(now, code, "message too big for the client")
+		s.refuse(now, code, "message too big for the client", CauseClientTooBig)
 	}
 }
 
@@ -57,12 +57,8 @@ func (s *Session) startsWithInvalidText() (invalid bool) {
 
 // refuse ends the session as the client would have ended a connection to the
 // app. It hears of it when it comes back.
-func (s *Session) refuse(now time.Time, code ws.StatusCode, reason string) {
+func (s *Session) refuse(now time.Time, code ws.StatusCode, reason string, cause CloseCause) {
 	s.client.refused, s.restart.lost = true, false
 	s.queueAppClose(code, reason)
-	s.appEnded(now, code, reason)
+	s.appEnded(now, code, reason, cause)
 }
-
-// AppTooBig reports whether the session ends because a message of the app was
-// above Config.MaxMessage.
-func (s *Session) AppTooBig() bool { return s.restart.tooBig }

@@ -18,9 +18,16 @@ type restart struct {
 	lost       bool // there is none now
 	redial     bool // the driver is to be told
 	said       restartSign
-	tooBig     bool // a message of the app was above Config.MaxMessage
-	code       ws.StatusCode
-	reason     string
+	end        *appEnd // of the last socket, if it is lost or said too much
+}
+
+// appEnd is how the app's socket ended.
+type appEnd struct {
+	code   ws.StatusCode
+	reason string
+	cause  CloseCause
+
+	size, limit int // of the message because of which
 }
 
 // restartSign is whether an app's end says that it restarts.
@@ -45,14 +52,14 @@ func (s *Session) restartSaid(code ws.StatusCode) restartSign {
 // appDisconnected decides what the end of the app's socket means: the end of the
 // session, a hand-over, a wait for a fresh app socket, or that its cause is to be
 // found out.
-func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason string) {
+func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason string, cause CloseCause) {
 	s.app.in.Reset()
 	s.dropPartialMessage()
 	switch {
 	case s.handover.phase > awaitsReplies:
 		s.appFinished()
 	case s.context.ended() && !s.HandingOver(): // by all that its protocol knows, it meant it
-		s.appEnded(now, code, reason)
+		s.appEnded(now, code, reason, cause)
 	case (s.handover.draining || s.HandingOver()) && causedByShutdown(code) && !s.closing.byClient && s.cfg.Journal && !s.context.ended():
 		s.handover.unclean, s.handover.owed = code == ws.StatusAbnormalClosure, s.answerMayBeMissing(now)
 		if s.HandingOver() {
@@ -60,22 +67,24 @@ func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason stri
 		} else {
 			s.handover.phase = awaitsCause
 		}
-		s.appLost(code, reason)
+		s.appLost(code, reason, cause)
 	case s.HandingOver():
-		s.appEnded(now, code, reason) // it meant the conversation, and the next owner says so
+		s.appEnded(now, code, reason, cause) // it meant the conversation, and the next owner says so
 		s.appFinished()
 	case s.appReplaceable() && (restarting(code) || s.context.restarts(code)) && !s.closing.byClient && !s.closing.byApp && s.closing.ended == 0:
 		s.context.awaited = false // the next socket is restored from the beginning
-		s.appLost(code, reason)
+		s.appLost(code, reason, cause)
+	case !s.appReplaceable() && (restarting(code) || s.context.restarts(code)):
+		s.appEnded(now, code, reason, CauseUnrestored)
 	default:
-		s.appEnded(now, code, reason)
+		s.appEnded(now, code, reason, cause)
 	}
 }
 
 // appLost waits for what the driver finds out of an app whose socket ended.
-func (s *Session) appLost(code ws.StatusCode, reason string) {
+func (s *Session) appLost(code ws.StatusCode, reason string, cause CloseCause) {
 	s.restart.lost, s.restart.redial = true, true
-	s.restart.code, s.restart.reason = code, reason
+	s.restart.end = &appEnd{code: code, reason: reason, cause: cause}
 	s.restart.said = s.restartSaid(code)
 	if s.app.blocked {
 		s.app.control = nil // it takes no answer

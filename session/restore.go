@@ -123,5 +123,5 @@ func (s *Session) tickRestore(now time.Time) {
 func (s *Session) abandonRestore(now time.Time) {
 	s.context.awaited = false
 	s.queueAppClose(ws.StatusGoingAway, "context not restored")
-	s.appEnded(now, wire.CodeRestart, "context not restored")
+	s.appEnded(now, wire.CodeRestart, "context not restored", CauseNotRestored)
 }

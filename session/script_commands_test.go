@@ -154,7 +154,7 @@ func (st *stage) resume(f []string) {
 			return
 		}
 	}
-	if reason := st.s.Check(at); reason != 0 {
+	if reason, _ := st.s.Check(at); reason != 0 {
 		st.say("RESET %v", reason)
 		return
 	}

@@ -139,6 +139,7 @@ type Session struct {
 	confirmedToken tokenOrder // the newest that the client is known to have
 	adopted        wire.AdoptReason
 	attempted      bool             // an attempt came with confirmedToken
+	cause          CloseCause       // why client and app are over with each other, or will be
 	announcedAt    tokenOrder       // the token of the first WELCOME that tells of adopted
 	attempt        uint32           // the highest with confirmedToken, or of all before one came with it
 	base           seqwindow.Serial // the last outbound message before this epoch
@@ -193,6 +194,7 @@ type clientLeg struct {
 	replayEnd seqwindow.Serial // sends up to here are replays
 	failedAt  seqwindow.Serial // see noteFailure
 	expires   monotime.Time    // when a detached session ends
+	left      monotime.Time    // when it was detached
 	in        frame.Messages
 	control   []byte // frames that wait, or are half written
 	drop      *wire.CloseError
@@ -200,6 +202,8 @@ type clientLeg struct {
 	beat   heartbeat.Monitor
 	newest heartbeat.Newest
 	reply  [wire.HeartbeatPayload]byte // payload of the HEARTBEAT_ACK that is due
+
+	badBeat BeatFault // of one that was dropped, until an Output has it
 }
 
 // appLeg is the app's socket.

@@ -41,12 +41,23 @@ func ValidSessionCode(code ws.StatusCode) bool {
 }
 
 // A CloseError is why a connection ends: the code that its close frame bears
-// and words for the log. Remote is true if the peer closed, false
-// if we did.
+// and words. Remote is true if the peer closed, false if we did.
 type CloseError struct {
 	Code   ws.StatusCode
 	Reason string
 	Remote bool
+	Quoted bool // Reason is what the other end of the session said
+
+	Size, Limit int // of the message that is too big
+}
+
+// Fact is Reason if it is in our own words, and otherwise "": what a client or an
+// app says is in no log (I9).
+func (e *CloseError) Fact() string {
+	if e.Remote || e.Quoted {
+		return ""
+	}
+	return e.Reason
 }
 
 func (e *CloseError) Error() string {

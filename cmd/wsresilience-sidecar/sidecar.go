@@ -67,7 +67,7 @@ type sidecar struct {
 // one that never runs.
 func newSidecar(ctx context.Context, cfg *config.Config, log *slog.Logger, metrics *observe.Metrics) (*sidecar, error) {
 	s := &sidecar{cfg: cfg, name: instance.New(string(cfg.Advertise)), log: log, metrics: metrics, history: console.NewHistory()}
-	s.observers = event.Observers{s.metrics, s.history}
+	s.observers = event.Observers{s.metrics, observe.NewLife(s.log), s.history}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}

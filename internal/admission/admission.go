@@ -33,6 +33,7 @@ type Policy struct {
 type Facts struct {
 	// What the client presents. It does not change.
 	Token     *wire.Token // nil: not valid for this request
+	TokenFact string      // why not
 	Position  session.Position
 	Forwarded bool // another sidecar passed the client on
 
@@ -50,9 +51,10 @@ type Facts struct {
 	Answers map[string]Answer
 
 	// Of Look.
-	Looks int
-	Look  LookResult
-	Unfit wire.ResetReason // why the session that was found cannot be resumed
+	Looks     int
+	Look      LookResult
+	Unfit     wire.ResetReason // why the session that was found cannot be resumed
+	UnfitFact string           // in words
 
 	// Of Load.
 	Loaded  bool
@@ -61,9 +63,10 @@ type Facts struct {
 	Owner   Liveness // of the owner that Record names, or Token without a Record
 
 	// Of Authorize.
-	Asked  bool
-	Denied wire.ResetReason // why the app's answer ends the resume; 0: it does not
-	Status int              // of an app that refuses the client
+	Asked      bool
+	Denied     wire.ResetReason // why the app's answer ends the resume; 0: it does not
+	Status     int              // of an app that refuses the client
+	DeniedFact string           // without a status: why the app could not tell
 
 	// Of HandOver.
 	HandOver HandOverResult
@@ -157,10 +160,12 @@ type (
 	// is not here.
 	Misdirect struct{}
 	// Refuse tells the client why it cannot have its session, and the status
-	// with which the app refuses it, if it does. Cause is set where an operator
-	// should know more than the client. Final ends the session too.
+	// with which the app refuses it, if it does. Fact tells an operator what that
+	// follows from, and Cause is the error that it does, if any. Final ends the
+	// session too.
 	Refuse struct {
 		Reason wire.ResetReason
+		Fact   string
 		Cause  error
 		Status int
 		Final  bool
@@ -195,10 +200,10 @@ func (f *Facts) Answered(owner string, a Answer) {
 
 // Looked notes what Look found, and if that is the session, why it cannot be
 // resumed.
-func (f *Facts) Looked(r LookResult, unfit wire.ResetReason) {
+func (f *Facts) Looked(r LookResult, unfit wire.ResetReason, fact string) {
 	f.again()
 	f.Looks++
-	f.Look, f.Unfit = r, unfit
+	f.Look, f.Unfit, f.UnfitFact = r, unfit, fact
 }
 
 // Released notes that the session that was here is not any more.
@@ -217,9 +222,10 @@ func (f *Facts) OwnerInQuestion() string {
 	return f.Token.Owner
 }
 
-// Authorized notes what the app said, 0 is yes, and the status of a no.
-func (f *Facts) Authorized(denied wire.ResetReason, status int) {
-	f.Asked, f.Denied, f.Status = true, denied, status
+// Authorized notes what the app said, 0 is yes, and the status of a no, or why it
+// could not tell.
+func (f *Facts) Authorized(denied wire.ResetReason, status int, fact string) {
+	f.Asked, f.Denied, f.Status, f.DeniedFact = true, denied, status, fact
 }
 
 // AdoptFailed notes why the claim does not stand.
@@ -233,7 +239,7 @@ func (f *Facts) AdoptFailed(err error) {
 
 // again forgets where the session was.
 func (f *Facts) again() {
-	f.Look, f.Unfit = 0, 0
+	f.Look, f.Unfit, f.UnfitFact = 0, 0, ""
 	f.Loaded, f.Record, f.LoadErr, f.Owner = false, nil, nil, Liveness{}
-	f.Asked, f.Denied, f.Status, f.HandOver = false, 0, 0, 0
+	f.Asked, f.Denied, f.Status, f.DeniedFact, f.HandOver = false, 0, 0, "", 0
 }

@@ -17,7 +17,7 @@ func (p *Policy) Next(f *Facts) Step {
 	switch {
 	case f.Token == nil:
 		// "the token does not open, or is bound to another request"
-		return Refuse{Reason: wire.ResetToken}
+		return Refuse{Reason: wire.ResetToken, Fact: f.invalidToken()}
 	case f.Look == Found:
 		return p.found(f)
 	case f.Look == Absent:
@@ -33,11 +33,11 @@ func (p *Policy) Next(f *Facts) Step {
 	case f.Token.Newer() && f.NoneNewer.Tokens >= p.LeaseTTL:
 		// "the token is of a version that no sidecar which lives has read for the
 		// time of a lease": all of that version were rolled back.
-		return Refuse{Reason: wire.ResetToken}
+		return Refuse{Reason: wire.ResetToken, Fact: f.noNewerText(newerToken, f.NoneNewer.Tokens)}
 	case f.Token.Newer():
 		// "the token is of a version that this sidecar does not read": one of
 		// that version can tell what it is worth.
-		return Refuse{Reason: wire.ResetTryAgain}
+		return Refuse{Reason: wire.ResetTryAgain, Fact: f.versionText()}
 	}
 	return p.lookAgain(f)
 }
@@ -46,7 +46,7 @@ func (p *Policy) Next(f *Facts) Step {
 func (p *Policy) lookAgain(f *Facts) Step {
 	if f.Looks >= maxLooks {
 		// "another sidecar is faster, for the fifth time"
-		return Refuse{Reason: wire.ResetTryAgain}
+		return Refuse{Reason: wire.ResetTryAgain, Fact: f.fasterText()}
 	}
 	return Look{}
 }
@@ -72,18 +72,18 @@ func (p *Policy) found(f *Facts) Step {
 	switch {
 	case f.Unfit != 0:
 		// "the session is here, and token or positions do not fit it"
-		return Refuse{Reason: f.Unfit}
+		return Refuse{Reason: f.Unfit, Fact: f.UnfitFact}
 	case p.Authorize && !f.Asked:
 		return Authorize{}
 	case f.Denied != 0:
 		// "the session is here, and the app does not allow the resume, or
 		// cannot tell"; of a client that was asked for a new handshake the
 		// second no is final.
-		return Refuse{Reason: f.Denied, Status: f.Status, Final: f.Renewing && f.Denied == wire.ResetUnauthorized}
+		return Refuse{Reason: f.Denied, Fact: f.deniedText(), Status: f.Status, Final: f.Renewing && f.Denied == wire.ResetUnauthorized}
 	case f.HandOver == HandedOver && f.Forwarded:
 		return Misdirect{}
 	case f.HandOver != 0:
-		return Refuse{Reason: wire.ResetTryAgain}
+		return Refuse{Reason: wire.ResetTryAgain, Fact: f.handedText()}
 	case f.Forwarded && f.Draining && !f.Unread:
 		// "the session is here, this sidecar drains, and another one passed
 		// the client on, with a token that all sidecars read". With another one
@@ -105,19 +105,19 @@ func (p *Policy) absent(f *Facts) Step {
 		return Misdirect{}
 	case !p.Journal:
 		// "there is no journal"
-		return Refuse{Reason: wire.ResetUnknown}
+		return Refuse{Reason: wire.ResetUnknown, Fact: f.asked(noJournal)}
 	case !f.Loaded:
 		return Load{}
 	case f.LoadErr != nil:
 		return p.unread(f)
 	case f.Denied != 0:
 		// "the app does not allow the resume, or cannot tell"
-		return Refuse{Reason: f.Denied, Status: f.Status}
+		return Refuse{Reason: f.Denied, Fact: f.deniedText(), Status: f.Status}
 	case f.AdoptErr != nil:
-		return failure(f.AdoptErr)
+		return f.failure(f.AdoptErr)
 	}
-	if reason, cause := p.adoptable(f); reason != 0 {
-		return Refuse{Reason: reason, Cause: cause}
+	if r := p.adoptable(f); r.Reason != 0 {
+		return r
 	}
 	if !f.Record.Released() {
 		if !p.wasAsked(f, f.Record.Owner, f.Owner.Lease) {
@@ -126,7 +126,7 @@ func (p *Policy) absent(f *Facts) Step {
 		if !p.gone(f) {
 			// "that owner cannot be reached, or what answers is not proved to be
 			// it, and its lease is not over"
-			return Refuse{Reason: wire.ResetTryAgain}
+			return Refuse{Reason: wire.ResetTryAgain, Fact: f.unreachedText()}
 		}
 	}
 	return p.adopt(f)
@@ -138,65 +138,72 @@ func (p *Policy) unread(f *Facts) Step {
 	switch unknown := errors.Is(f.LoadErr, store.ErrNotFound); {
 	case unknown && f.Token.Expired(f.Now):
 		// "the journal does not know the session, and the token is past its time"
-		return Refuse{Reason: wire.ResetToken}
+		return Refuse{Reason: wire.ResetToken, Fact: f.expiredText()}
 	case unknown && unheard:
 		// "the journal does not know the session, and the token's owner cannot
 		// be reached, or what answers is not proved to be it, and its lease is
 		// not over": it may not have got to writing it down.
-		return Refuse{Reason: wire.ResetTryAgain}
+		return Refuse{Reason: wire.ResetTryAgain, Fact: f.unheardText()}
 	case errors.Is(f.LoadErr, store.ErrNewer) && f.NoneNewer.Records >= p.LeaseTTL:
 		// "a newer version wrote the newest of the session's records, and no sidecar
 		// which lives has read that for the time of a lease"
-		return Refuse{Reason: wire.ResetLost, Cause: f.LoadErr}
+		return Refuse{Reason: wire.ResetLost, Cause: f.LoadErr, Fact: f.noNewerText(newerRecord, f.NoneNewer.Records)}
 	}
-	return failure(f.LoadErr)
+	return f.failure(f.LoadErr)
 }
 
 // failure is the answer for an error of the journal's.
-func failure(err error) Step {
+func (f *Facts) failure(err error) Step {
 	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrEnded):
+	case errors.Is(err, store.ErrEnded):
+		// "the journal says that the session is over", since a moment
+		return Refuse{Reason: wire.ResetUnknown, Fact: f.endedText()}
+	case errors.Is(err, store.ErrNotFound):
 		// "the journal does not know the session"
-		return Refuse{Reason: wire.ResetUnknown}
+		return Refuse{Reason: wire.ResetUnknown, Fact: f.goneText()}
 	case errors.Is(err, store.ErrCorrupt):
 		// "the journal's records of the session cannot be read"
-		return Refuse{Reason: wire.ResetLost, Cause: err}
+		return Refuse{Reason: wire.ResetLost, Cause: err, Fact: f.errorText(unreadable, err)}
 	}
 	// "the journal cannot be reached, or a newer version wrote the newest of the
 	// session's records": a sidecar of that version can read it.
-	return Refuse{Reason: wire.ResetTryAgain, Cause: err}
+	return Refuse{Reason: wire.ResetTryAgain, Cause: err, Fact: f.errorText(noAnswer, err)}
 }
 
-// adoptable returns why no sidecar could adopt the session, or 0. All of it
-// is found before anything is claimed: it may be a request that was late.
-func (p *Policy) adoptable(f *Facts) (reason wire.ResetReason, cause error) {
+// adoptable returns why no sidecar could adopt the session, if that is so. All of
+// it is found before anything is claimed: it may be a request that was late.
+func (p *Policy) adoptable(f *Facts) Refuse {
 	st := f.Record
 	if st.Kind == store.End {
 		// "the journal says that the session is over"
-		return wire.ResetUnknown, nil
+		return Refuse{Reason: wire.ResetUnknown, Fact: f.endedText()}
 	}
 	// "the token was never sent, or the client is known to have a newer one"
 	switch session.JudgeToken(st, f.Token.Epoch, f.Token.Generation, f.Position.Attempt) {
 	case session.TokenNewer:
 		// "the journal does not know the token's epoch"
-		return wire.ResetTryAgain, nil
-	case session.TokenUnknown, session.TokenOvertaken:
-		return wire.ResetToken, nil
-	case session.TokenReused, session.TokenCopied:
-		return wire.ResetToken, ErrTokenReused
+		return Refuse{Reason: wire.ResetTryAgain, Fact: f.epochText()}
+	case session.TokenUnknown:
+		return Refuse{Reason: wire.ResetToken, Fact: f.unsentText()}
+	case session.TokenOvertaken:
+		return Refuse{Reason: wire.ResetToken, Fact: f.supersededText()}
+	case session.TokenReused:
+		return Refuse{Reason: wire.ResetToken, Cause: ErrTokenReused, Fact: f.supersededText()}
+	case session.TokenCopied:
+		return Refuse{Reason: wire.ResetToken, Cause: ErrTokenReused, Fact: f.copiedText()}
 	}
 	switch {
 	case st.Gap, seqwindow.Less(f.Position.Received, seqwindow.Serial(st.OutAcked)):
 		// "the journal lacks messages that the client lacks"
-		return wire.ResetLost, nil
+		return Refuse{Reason: wire.ResetLost, Fact: f.lackingText()}
 	case session.Diverged(st, f.Position):
 		// "the client has messages of an owner that had been replaced"
-		return wire.ResetLost, nil
+		return Refuse{Reason: wire.ResetLost, Fact: f.divergedText()}
 	case st.DetachedAt != 0 && f.Now.Sub(time.UnixMilli(st.DetachedAt)) > p.SessionTTL:
 		// "the session has been detached for longer than its TTL"
-		return wire.ResetUnknown, nil
+		return Refuse{Reason: wire.ResetUnknown, Fact: f.detachedText(p.SessionTTL)}
 	}
-	return 0, nil
+	return Refuse{}
 }
 
 // ask is for "the journal names another owner that was not asked, is not gone and did not
@@ -204,7 +211,7 @@ func (p *Policy) adoptable(f *Facts) (reason wire.ResetReason, cause error) {
 func (p *Policy) ask(f *Facts, name string) Step {
 	switch {
 	case name == "" || f.Looks >= maxLooks:
-		return Refuse{Reason: wire.ResetTryAgain} // it cannot be asked
+		return Refuse{Reason: wire.ResetTryAgain, Fact: f.namelessText()} // it cannot be asked
 	case f.Here:
 		return Look{}
 	}
@@ -228,7 +235,7 @@ func (p *Policy) adopt(f *Facts) Step {
 	switch {
 	case f.Draining:
 		// "this sidecar drains"
-		return Refuse{Reason: wire.ResetTryAgain}
+		return Refuse{Reason: wire.ResetTryAgain, Fact: f.asked(drains)}
 	case p.Authorize && !f.Asked:
 		return Authorize{}
 	}

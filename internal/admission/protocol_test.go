@@ -59,7 +59,7 @@ func adoptedAt(st *store.State, f *Facts, base uint32) {
 // here is a session that is on this sidecar.
 func here(f *Facts) {
 	f.Here = true
-	f.Looked(Found, 0)
+	f.Looked(Found, 0, "")
 }
 
 // alone makes f know that no sidecar has read newer formats for as long as counts.
@@ -67,7 +67,7 @@ func alone(f *Facts) { f.NoneNewer = NoneNewer{Tokens: 20 * time.Second, Records
 
 // read makes f know the journal's record.
 func read(f *Facts, st *store.State, err error) {
-	f.Looked(Absent, 0)
+	f.Looked(Absent, 0, "")
 	f.Read(st, err)
 }
 
@@ -145,38 +145,38 @@ var rows = []row{
 		{0, func(_ *Policy, f *Facts) { f.Token.Version = 255; f.Token.Expires = now; f.Lease = store.LeaseReleased }, Refuse{Reason: wire.ResetTryAgain}},
 	}},
 	{"the session is here, and the token is of a higher epoch", "this sidecar lets go of it, and looks again", []example{
-		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0) }, Release{}},
-		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0); f.Forwarded = true }, Release{}},
-		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0); f.Draining = true }, Release{}},
-		{0, func(p *Policy, f *Facts) { p.Journal = false; f.Looked(Replaced, 0) }, Release{}},
-		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0); f.Released() }, Forward{owner}},
-		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0); f.Released(); f.Forwarded = true }, Look{}},
-		{0, func(_ *Policy, f *Facts) { f.Token.Owner = self; f.Looked(Replaced, 0); f.Released() }, Look{}},
-		{NotOwner, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0); f.Released() }, Look{}},
+		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0, "") }, Release{}},
+		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0, ""); f.Forwarded = true }, Release{}},
+		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0, ""); f.Draining = true }, Release{}},
+		{0, func(p *Policy, f *Facts) { p.Journal = false; f.Looked(Replaced, 0, "") }, Release{}},
+		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0, ""); f.Released() }, Forward{owner}},
+		{0, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0, ""); f.Released(); f.Forwarded = true }, Look{}},
+		{0, func(_ *Policy, f *Facts) { f.Token.Owner = self; f.Looked(Replaced, 0, ""); f.Released() }, Look{}},
+		{NotOwner, func(_ *Policy, f *Facts) { f.Looked(Replaced, 0, ""); f.Released() }, Look{}},
 	}},
 	{"the session is here, and token or positions do not fit it", "RESET 1, 2, 3 or 5", []example{
-		{0, func(_ *Policy, f *Facts) { f.Looked(Found, wire.ResetUnknown) }, Refuse{Reason: wire.ResetUnknown}},
-		{0, func(_ *Policy, f *Facts) { f.Looked(Found, wire.ResetToken) }, Refuse{Reason: wire.ResetToken}},
-		{0, func(_ *Policy, f *Facts) { f.Looked(Found, wire.ResetLost) }, Refuse{Reason: wire.ResetLost}},
-		{0, func(_ *Policy, f *Facts) { f.Looked(Found, wire.ResetTryAgain) }, Refuse{Reason: wire.ResetTryAgain}},
-		{0, func(p *Policy, f *Facts) { p.Authorize = true; f.Looked(Found, wire.ResetLost) }, Refuse{Reason: wire.ResetLost}},
+		{0, func(_ *Policy, f *Facts) { f.Looked(Found, wire.ResetUnknown, "it does not fit") }, Refuse{Reason: wire.ResetUnknown}},
+		{0, func(_ *Policy, f *Facts) { f.Looked(Found, wire.ResetToken, "it does not fit") }, Refuse{Reason: wire.ResetToken}},
+		{0, func(_ *Policy, f *Facts) { f.Looked(Found, wire.ResetLost, "it does not fit") }, Refuse{Reason: wire.ResetLost}},
+		{0, func(_ *Policy, f *Facts) { f.Looked(Found, wire.ResetTryAgain, "it does not fit") }, Refuse{Reason: wire.ResetTryAgain}},
+		{0, func(p *Policy, f *Facts) { p.Authorize = true; f.Looked(Found, wire.ResetLost, "it does not fit") }, Refuse{Reason: wire.ResetLost}},
 	}},
 	{"the session is here, and the app does not allow the resume, or cannot tell (`WSR_RESUME_AUTH`)", "RESET 4 or 5", []example{
 		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f) }, Authorize{}},
 		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.HandingOver = true }, Authorize{}},
-		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(wire.ResetUnauthorized, 403) }, Refuse{Reason: wire.ResetUnauthorized, Status: 403}},
-		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(wire.ResetTryAgain, 0) }, Refuse{Reason: wire.ResetTryAgain}},
+		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(wire.ResetUnauthorized, 403, "") }, Refuse{Reason: wire.ResetUnauthorized, Status: 403}},
+		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(wire.ResetTryAgain, 0, "") }, Refuse{Reason: wire.ResetTryAgain}},
 		{0, func(p *Policy, f *Facts) {
 			p.Authorize = true
 			here(f)
 			f.Renewing = true
-			f.Authorized(wire.ResetUnauthorized, 401)
+			f.Authorized(wire.ResetUnauthorized, 401, "")
 		}, Refuse{Reason: wire.ResetUnauthorized, Status: 401, Final: true}},
 		{0, func(p *Policy, f *Facts) {
 			p.Authorize = true
 			here(f)
 			f.Renewing = true
-			f.Authorized(wire.ResetTryAgain, 0)
+			f.Authorized(wire.ResetTryAgain, 0, "")
 		}, Refuse{Reason: wire.ResetTryAgain}},
 	}},
 	{"the session is here, this sidecar drains, and another one passed the client on, with a token that all sidecars read", "421 to that one, once the session is handed over", []example{
@@ -185,7 +185,7 @@ var rows = []row{
 			p.Authorize = true
 			here(f)
 			f.Forwarded, f.Draining = true, true
-			f.Authorized(0, 0)
+			f.Authorized(0, 0, "")
 		}, HandOver{}},
 		{0, func(_ *Policy, f *Facts) { here(f); f.Forwarded, f.Draining = true, true; f.HandOver = HandedOver }, Misdirect{}},
 		{0, func(_ *Policy, f *Facts) { here(f); f.Forwarded, f.Draining = true, true; f.HandOver = HandOverLate }, Refuse{Reason: wire.ResetTryAgain}},
@@ -201,21 +201,21 @@ var rows = []row{
 		{0, func(_ *Policy, f *Facts) { here(f); f.Forwarded, f.Draining, f.Unread = true, true, true }, Attach{}},
 		{0, func(_ *Policy, f *Facts) { here(f); f.Draining = true }, Attach{}},
 		{0, func(p *Policy, f *Facts) { p.Journal = false; here(f) }, Attach{}},
-		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(0, 0) }, Attach{}},
+		{0, func(p *Policy, f *Facts) { p.Authorize = true; here(f); f.Authorized(0, 0, "") }, Attach{}},
 	}},
 	{"another sidecar passed the client on", "421 to that one", []example{
-		{0, func(_ *Policy, f *Facts) { f.Forwarded = true; f.Looked(Absent, 0) }, Misdirect{}},
-		{0, func(p *Policy, f *Facts) { p.Journal = false; f.Forwarded = true; f.Looked(Absent, 0) }, Misdirect{}},
+		{0, func(_ *Policy, f *Facts) { f.Forwarded = true; f.Looked(Absent, 0, "") }, Misdirect{}},
+		{0, func(p *Policy, f *Facts) { p.Journal = false; f.Forwarded = true; f.Looked(Absent, 0, "") }, Misdirect{}},
 	}},
 	{"there is no journal", "RESET 1", []example{
-		{NotOwner, func(p *Policy, f *Facts) { p.Journal = false; f.Looked(Absent, 0) }, Refuse{Reason: wire.ResetUnknown}},
+		{NotOwner, func(p *Policy, f *Facts) { p.Journal = false; f.Looked(Absent, 0, "") }, Refuse{Reason: wire.ResetUnknown}},
 	}},
 	{"the journal does not know the session, and the token is past its time", "RESET 2", []example{
 		{Unreachable, func(_ *Policy, f *Facts) { f.Token.Expires = now; read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetToken}},
 		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Expires = now; read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetToken}},
 	}},
 	{"the journal does not know the session, and the token's owner cannot be reached, or what answers is not proved to be it, and its lease is not over", "RESET 5", []example{
-		{Unreachable, func(_ *Policy, f *Facts) { f.Looked(Absent, 0) }, Load{}},
+		{Unreachable, func(_ *Policy, f *Facts) { f.Looked(Absent, 0, "") }, Load{}},
 		{Unreachable, func(_ *Policy, f *Facts) { read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetTryAgain}},
 		{Unreachable, func(_ *Policy, f *Facts) { read(f, nil, store.ErrNotFound); f.Owner.Lease = store.LeaseLive }, Refuse{Reason: wire.ResetTryAgain}},
 	}},
@@ -382,12 +382,12 @@ var rows = []row{
 		{NotOwner, func(p *Policy, f *Facts) {
 			p.Authorize = true
 			read(f, record(), nil)
-			f.Authorized(wire.ResetUnauthorized, 403)
+			f.Authorized(wire.ResetUnauthorized, 403, "")
 		}, Refuse{Reason: wire.ResetUnauthorized, Status: 403}},
 		{NotOwner, func(p *Policy, f *Facts) {
 			p.Authorize = true
 			read(f, record(), nil)
-			f.Authorized(wire.ResetTryAgain, 0)
+			f.Authorized(wire.ResetTryAgain, 0, "")
 		}, Refuse{Reason: wire.ResetTryAgain}},
 	}},
 	{"another sidecar is faster, for the fifth time", "RESET 5", []example{
@@ -409,7 +409,7 @@ var rows = []row{
 	{"none of these", "WELCOME *adopted*", []example{
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, record(), nil) }, Adopt{}},
 		{NotOwner, func(_ *Policy, f *Facts) { st := record(); st.Epoch = 2; read(f, st, nil) }, Adopt{}}, // its token did not arrive
-		{NotOwner, func(p *Policy, f *Facts) { p.Authorize = true; read(f, record(), nil); f.Authorized(0, 0) }, Adopt{}},
+		{NotOwner, func(p *Policy, f *Facts) { p.Authorize = true; read(f, record(), nil); f.Authorized(0, 0, "") }, Adopt{}},
 		{0, func(_ *Policy, f *Facts) {
 			f.Token.Owner = self
 			st := record()
@@ -443,7 +443,15 @@ func TestProtocol(t *testing.T) {
 		for j, e := range r.cases {
 			p, f := policy(), facts(e.answer)
 			e.given(p, f)
-			if got := p.Next(f); got != e.want {
+			got := p.Next(f)
+			if r, ok := got.(Refuse); ok {
+				if r.Fact == "" {
+					t.Errorf("row %d, %q, case %d: an operator hears no fact", i+1, r.Reason, j+1)
+				}
+				r.Fact = ""
+				got = r
+			}
+			if got != e.want {
 				t.Errorf("row %d, %q, case %d: %T%+v, want %T%+v", i+1, r.finds, j+1, got, got, e.want, e.want)
 			}
 		}

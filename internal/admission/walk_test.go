@@ -81,10 +81,10 @@ func (w *walker) take(f Facts, step Step, steps int) {
 			then(func(f *Facts) { f.Answered(step.Owner, a) })
 		}
 	case Look:
-		then(func(f *Facts) { f.Looked(Absent, 0) })
-		then(func(f *Facts) { f.Looked(Found, 0) })
-		then(func(f *Facts) { f.Looked(Found, wire.ResetLost) })
-		then(func(f *Facts) { f.Looked(Replaced, 0) })
+		then(func(f *Facts) { f.Looked(Absent, 0, "") })
+		then(func(f *Facts) { f.Looked(Found, 0, "") })
+		then(func(f *Facts) { f.Looked(Found, wire.ResetLost, "it lacks some") })
+		then(func(f *Facts) { f.Looked(Replaced, 0, "") })
 	case Release:
 		if f.Look != Replaced {
 			w.t.Fatalf("let go of what is not replaced: %+v", f)
@@ -99,7 +99,7 @@ func (w *walker) take(f Facts, step Step, steps int) {
 		}
 	case Authorize:
 		for _, denied := range []wire.ResetReason{0, wire.ResetUnauthorized, wire.ResetTryAgain} {
-			then(func(f *Facts) { f.Authorized(denied, 0) })
+			then(func(f *Facts) { f.Authorized(denied, 0, "") })
 		}
 	case HandOver:
 		then(func(f *Facts) { f.HandOver = HandedOver })
@@ -158,6 +158,13 @@ func (w *walker) authorized(f *Facts) {
 }
 
 func (w *walker) end(f *Facts, step Step) {
+	if r, ok := step.(Refuse); ok {
+		if r.Fact == "" {
+			w.t.Fatalf("an operator hears no fact: %+v", f)
+		}
+		r.Fact = ""
+		step = r
+	}
 	w.ends[step]++
 	switch step := step.(type) {
 	case Attach:

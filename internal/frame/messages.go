@@ -10,12 +10,22 @@ import (
 	"github.com/wsresilience/wsresilience/internal/monotime"
 )
 
-// ErrTooBig means a message above Messages.Max; the close code is 1009.
+// ErrTooBig means a message above Messages.Max; the close code is 1009. Next says
+// how far above, by a TooBigError.
 const ErrTooBig = sizeError("frame: message above the limit")
 
 type sizeError string
 
 func (e sizeError) Error() string { return string(e) }
+
+// A TooBigError is ErrTooBig of a message whose payload has so many bytes at
+// least; 0: it is not known how many.
+type TooBigError struct{ Size, Limit int }
+
+func (e *TooBigError) Error() string { return string(ErrTooBig) }
+
+// Is reports whether target is ErrTooBig.
+func (e *TooBigError) Is(target error) bool { return target == ErrTooBig }
 
 // A Message is one whole message, or one control frame. Raw is its bytes as
 // a single frame, valid until the next call or until the input changes.
@@ -71,7 +81,7 @@ const freePartial = 2 << 10
 // fragments are copied as whole frames. The caller keeps p[n:] and comes again
 // with more behind it.
 //
-// An error is a ProtocolError or ErrTooBig, and final.
+// An error is a ProtocolError or a TooBigError, and final.
 func (m *Messages) Next(p []byte) (msg Message, n int, ok bool, err error) {
 	m.Release()
 	if m.Waits() && !m.Retry() {
@@ -171,16 +181,16 @@ func (m *Messages) admit(h *Header) error {
 	if err := probe.Next(h); err != nil {
 		return err
 	}
-	room, op := m.Max, h.OpCode
+	size, limit, op := int(h.Length), m.Max, h.OpCode
 	if m.joins() {
-		room -= len(m.partial.bytes) - ws.MaxHeaderSize
+		size += len(m.partial.bytes) - ws.MaxHeaderSize
 		op = m.partial.head.OpCode
 	}
 	if op == ws.OpBinary {
-		room += int(m.Extra)
+		limit += int(m.Extra)
 	}
-	if int(h.Length) > room {
-		return ErrTooBig
+	if size > limit {
+		return &TooBigError{Size: size, Limit: m.Max}
 	}
 	return nil
 }

@@ -290,6 +290,7 @@ func (f *Forwarder) openRequest(w http.ResponseWriter, r *http.Request, agreed t
 	if err != nil || br.Buffered() > 0 {
 		return nil, errRequest
 	}
+	p.Peer = r.RemoteAddr
 	of.RemoteAddr, of.TLS = p.Client, r.TLS
 	return of.WithContext(context.WithValue(upgrade.WithNames(r.Context(), head), forwardedKey{}, p)), nil
 }

@@ -319,7 +319,7 @@ func TestHandshakesOfReleases(t *testing.T) {
 			t.Errorf("%s: request: %v", c.Name, err)
 			continue
 		}
-		if p, head, err := parseProof(b, c.Version); err != nil || p != (Proof{c.TLS, c.Client}) || string(head) != c.Head {
+		if p, head, err := parseProof(b, c.Version); err != nil || p != (Proof{TLS: c.TLS, Client: c.Client}) || string(head) != c.Head {
 			t.Errorf("%s: request of %+v, %q, %v", c.Name, p, head, err)
 		}
 		newest = max(newest, c.Version)

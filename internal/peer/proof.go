@@ -27,6 +27,7 @@ const (
 type Proof struct {
 	TLS    bool   // the client came by TLS
 	Client string // its address and port; empty if it has none
+	Peer   string // address and port of that sidecar's connection; not sent
 }
 
 const proofFixed = 1 + 1 + 1 + 1
