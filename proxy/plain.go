@@ -61,8 +61,9 @@ func (s *Server) wantsSession(r *http1.Request, websocket bool) bool {
 		if !r.Fields[i].Is("sec-websocket-protocol") || !offersOurs(r.Fields[i].Value) {
 			continue
 		}
-		// Where no sessions are offered it is a plain one.
-		if path, err := url.PathUnescape(r.Path()); err != nil || s.live.Load().cfg.Resilient(path) || s.comesBack(r) {
+		// Where no sessions are offered it is a plain one, unless the offer is none
+		// (PROTOCOL §2.1): that is refused everywhere.
+		if path, err := url.PathUnescape(r.Path()); err != nil || s.live.Load().cfg.Resilient(path) || s.comesBack(r) || badOffer(r.Fields[i].Value) {
 			return true
 		}
 	}
@@ -118,6 +119,15 @@ func offersOurs(list []byte) (ours bool) {
 		ours = ours || string(e) == "wsr" || strings.HasPrefix(string(e), "wsr.")
 	})
 	return ours
+}
+
+// badOffer reports whether the entries of ours in a list of subprotocols are no
+// offer.
+func badOffer(list []byte) bool {
+	var entries []string
+	http1.Elements(list, func(e []byte) { entries = append(entries, string(e)) })
+	_, err := wire.ParseOffer(entries)
+	return err != nil
 }
 
 // admitPlain says why a plain WebSocket is not taken now, or nil.

@@ -36,6 +36,8 @@ commands:
   sessions  list the sessions of the sidecar in this pod ([-path P] [-client A]
             [-state S] [-sort held] [-ended] [-json]; -h tells all)
   session   show one session, and what happened to it: session ID ([-json])
+  doctor    say what is wrong between here and a WebSocket app, and which line of
+            which proxy to change (doctor wss://app.example.com/ws; doctor -h)
   demo      show it here: two pods and two clients, while the network breaks and
             pods are killed and drained (runs wsresilience-demo)
   rehearse  put a load with faults on your own app, and report what plain and
@@ -95,6 +97,8 @@ func command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		return sessionsCommand(ctx, args, environ, stdout, stderr)
 	case "session":
 		return sessionCommand(ctx, args, environ, stdout, stderr)
+	case "doctor":
+		return doctorCommand(ctx, args, environ, stdout, stderr)
 	case "demo":
 		return demoCommand(ctx, args, environ, stderr)
 	case "rehearse":

@@ -48,7 +48,8 @@ var layers = []layer{
 	},
 	{ // Decisions over what the machine and the journal say, and what is reported.
 		"internal/admission": nil, "internal/drain": nil, "internal/redial": nil, "internal/reauth": nil,
-		"event": nil,
+		"internal/doctor/diagnosis": nil,
+		"event":                     nil,
 	},
 	{ // What the proxy is made of: sockets, HTTP/1 heads,
 		"internal/transport": {"github.com/valyala/bytebufferpool", "golang.org/x/sys"},
@@ -68,6 +69,8 @@ var layers = []layer{
 		"client":  {"github.com/gobwas/ws", "golang.org/x/net"},
 		"observe": {"github.com/prometheus/client_golang"},
 		"k8s":     {"k8s.io/api/", "k8s.io/apimachinery/"},
+		// What is wrong between a client and an app.
+		"internal/doctor": {"github.com/gobwas/ws", "golang.org/x/net/http2/hpack"},
 	},
 	{ // How an operator looks into a running sidecar.
 		"internal/console": nil,

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/wsresilience/wsresilience/internal/config"
+	"github.com/wsresilience/wsresilience/internal/doctor/diagnosis"
 	"github.com/wsresilience/wsresilience/observe"
 )
 
@@ -24,6 +25,7 @@ var generated = []struct {
 }{
 	{"docs/CONFIG.md", "settings", config.Markdown},
 	{"docs/METRICS.md", "metrics", observe.Markdown},
+	{"docs/PROXIES.md", "symptoms", diagnosis.Markdown},
 }
 
 func TestGeneratedTables(t *testing.T) {

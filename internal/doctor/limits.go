@@ -1,0 +1,138 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/wsresilience/wsresilience/internal/doctor/diagnosis"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// headSizes are lengths of one header line: what a resume brings, and what
+// cookies make of a request, up to what proxies take as delivered.
+var headSizes = []int{1200, 2000, 4000, 7000}
+
+// heads finds how long a header may be.
+func (p *probe) heads(ctx context.Context) {
+	l := &diagnosis.Limit{}
+	for _, n := range headSizes {
+		h, s := p.open(ctx, variant{protocols: p.t.Subprotocols, noDeflate: true, padding: n})
+		if s != nil {
+			s.close()
+			l.Passed = n
+			continue
+		}
+		if ctx.Err() != nil || h.Stage < diagnosis.Asking || h.Status >= 500 {
+			break // it says nothing about headers
+		}
+		l.Failed, l.Handshake = n, h
+		break
+	}
+	p.note(func(f *diagnosis.Facts) { f.Heads = l })
+}
+
+// longResume presents the longest token there is, which is none.
+func (p *probe) longResume(ctx context.Context) {
+	h, s := p.open(ctx, variant{protocols: p.offer(&wire.Resume{Token: strings.Repeat("A", wire.MaxToken), Received: 1, Next: 1})})
+	if s != nil {
+		s.close()
+	}
+	if ctx.Err() == nil {
+		p.note(func(f *diagnosis.Facts) { f.LongResume = h })
+	}
+}
+
+// messageSizes are payloads, in bytes.
+var messageSizes = []int{1 << 10, 16 << 10, 64<<10 + 1, 128<<10 + 1, 512 << 10, 1<<20 - 16}
+
+// violations finds how large a message may be without the app: the sidecar
+// refuses each that is none of its own with 4400, and what is in between with
+// another code, or none.
+func (p *probe) violations(ctx context.Context, most int) {
+	l := &diagnosis.Limit{}
+	judged, answered := false, false
+	for i, n := range messageSizes {
+		if n > most || p.t.Quick && i > 2 || ctx.Err() != nil {
+			break
+		}
+		end, ping := p.violation(ctx, n)
+		if end == nil {
+			break // nothing is known
+		}
+		if end.Cause == diagnosis.None && end.Code == int(wire.CodeViolation) {
+			judged, answered = true, answered || ping
+			l.Passed = n
+			continue
+		}
+		if ctx.Err() == nil {
+			l.Failed, l.End = n, end
+		}
+		break
+	}
+	p.note(func(f *diagnosis.Facts) {
+		f.Messages = l
+		if f.Session != nil {
+			f.Session.Tried, f.Session.Judged, f.Session.Answered = true, judged, answered
+		}
+	})
+}
+
+// How an echo is asked.
+const (
+	echoWait  = 5 * time.Second
+	echoTries = 10
+)
+
+// echo sends messages that the app sends back, larger and larger.
+func (p *probe) echo(ctx context.Context) {
+	_, s := p.open(ctx, variant{protocols: p.t.Subprotocols, single: true})
+	if s == nil {
+		return
+	}
+	defer s.close()
+	e := &diagnosis.Echo{}
+	defer p.note(func(f *diagnosis.Facts) { f.Echo = e })
+	for range echoTries {
+		order(s, e)
+		if e.Mute || e.Changed || s.ended() != nil {
+			return
+		}
+	}
+	l := &diagnosis.Limit{}
+	for i, n := range messageSizes {
+		if p.t.Quick && i > 3 || ctx.Err() != nil {
+			break
+		}
+		m := bytes.Repeat([]byte("e"), n)
+		_ = s.write(ws.OpText, m) // the reader tells how it ended
+		got, ok := message(s)
+		switch {
+		case ok && bytes.Equal(got, m):
+			l.Passed = n
+			continue
+		case ok:
+			e.Changed = true
+		default:
+			l.Failed, l.End, l.Mute = n, s.ended(), s.ended() == nil
+		}
+		break
+	}
+	p.note(func(f *diagnosis.Facts) { f.Messages = l })
+}
+
+// message waits for one.
+func message(s *socket) ([]byte, bool) {
+	for until := time.Now().Add(echoWait); ; {
+		r, ok := s.wait(time.Until(until))
+		if !ok || r.op == ws.OpClose {
+			return nil, false
+		}
+		if r.op != ws.OpPong {
+			return r.payload, true
+		}
+	}
+}

@@ -1,0 +1,271 @@
+package doctor
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/doctor/diagnosis"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// A probe is one examination under way.
+type probe struct {
+	t       *target
+	address string      // the first that answers
+	onlyOwn bool        // plain handshakes fail, those with wsr.v1 succeed
+	silent0 atomic.Bool // pings are not answered
+	mu      sync.Mutex
+	facts   diagnosis.Facts
+}
+
+// note changes the facts.
+func (p *probe) note(change func(*diagnosis.Facts)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.facts)
+}
+
+// Examine looks at o.URL and says what it found. When ctx ends it says what it
+// knows by then. The error is one of Options.
+func Examine(ctx context.Context, o Options) (*diagnosis.Report, error) {
+	facts, err := gather(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Direct != "" {
+		direct := o
+		direct.URL, direct.Direct, direct.Resolve, direct.Unix, direct.ServerName = o.Direct, "", nil, "", ""
+		direct.Quick, direct.Idle = true, time.Second
+		if facts.Direct, err = gather(ctx, direct); err != nil {
+			return nil, err
+		}
+	}
+	report := diagnosis.Diagnose(facts)
+	if ctx.Err() != nil {
+		report.Cut = "interrupted: what is not listed was not looked at"
+	}
+	return report, nil
+}
+
+// gather is Examine without a judgement.
+func gather(ctx context.Context, o Options) (*diagnosis.Facts, error) {
+	t, err := o.parse()
+	if err != nil {
+		return nil, err
+	}
+	p := &probe{t: t}
+	p.facts = diagnosis.Facts{
+		URL: t.Options.URL, Secure: t.secure, Host: t.url.Hostname(), LocalName: t.url.Hostname() == "localhost", Now: time.Now(),
+		Expect: diagnosis.Expect{
+			Subprotocols: t.Subprotocols, Issuer: t.Issuer, Sidecar: t.Sidecar, Compression: t.Compression, Insecure: t.Insecure,
+			OwnOrigin: t.Origin != "", Credentials: t.Header.Get("Cookie") != "" || t.Header.Get("Authorization") != "",
+		},
+	}
+	p.run(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	facts := p.facts // what still runs changes nothing any more
+	return &facts, nil
+}
+
+func (p *probe) run(ctx context.Context) {
+	p.t.Progress("looking up " + p.t.url.Hostname())
+	list, err := p.t.lookup(ctx)
+	if err != nil {
+		p.facts.LookupErr = text(err)
+		return
+	}
+	p.addresses(ctx, list)
+	if p.address == "" || ctx.Err() != nil {
+		return
+	}
+	p.handshakes(ctx)
+	if p.usable() && ctx.Err() == nil {
+		p.links(ctx)
+	}
+}
+
+// addresses makes a handshake with each, all at once.
+func (p *probe) addresses(ctx context.Context, list []string) {
+	p.facts.Addresses = make([]diagnosis.Handshake, len(list))
+	var all sync.WaitGroup
+	for i, a := range list {
+		all.Go(func() {
+			h, s := p.t.open(ctx, a, variant{protocols: p.t.Subprotocols})
+			if s != nil {
+				s.close()
+			}
+			p.facts.Addresses[i] = *h
+		})
+	}
+	all.Wait()
+	best := diagnosis.Stage(-1)
+	for i := range p.facts.Addresses {
+		a := &p.facts.Addresses[i]
+		p.fastest(a)
+		if a.Stage >= diagnosis.Asking && a.Stage > best && a.Cause != diagnosis.BadCert {
+			best, p.address = a.Stage, a.Address
+		}
+	}
+}
+
+// open makes a handshake with the address that is looked at.
+func (p *probe) open(ctx context.Context, v variant) (*diagnosis.Handshake, *socket) {
+	h, s := p.t.open(ctx, p.address, v)
+	if s != nil {
+		p.note(func(*diagnosis.Facts) { p.fastest(h) })
+	}
+	return h, s
+}
+
+// fastest keeps the least time from request to 101, and the server's clock. The
+// caller has the facts to itself.
+func (p *probe) fastest(h *diagnosis.Handshake) {
+	if h.OK() && (p.facts.FastestAnswer == 0 || h.AnswerTook < p.facts.FastestAnswer) {
+		p.facts.FastestAnswer = h.AnswerTook
+	}
+	p.date(h)
+}
+
+// date takes the clock from an answer that just came. The header has whole
+// seconds, and was written between request and answer.
+func (p *probe) date(h *diagnosis.Handshake) {
+	if h.Header == nil || h.Header.Get("Age") != "" {
+		return
+	}
+	d, err := http.ParseTime(h.Header.Get("Date"))
+	if err != nil {
+		return
+	}
+	k := diagnosis.Clock{Of: "the server that answers (Date)", Low: d.Sub(h.At), High: d.Add(time.Second).Sub(h.At.Add(-h.AnswerTook))}
+	for i, old := range p.facts.Clocks {
+		if old.Of == k.Of {
+			p.facts.Clocks[i].Low, p.facts.Clocks[i].High = max(old.Low, k.Low), min(old.High, k.High)
+			return
+		}
+	}
+	p.facts.Clocks = append(p.facts.Clocks, k)
+}
+
+// link is the handshake of connections for pings.
+func (p *probe) link() variant {
+	if p.onlyOwn {
+		return variant{protocols: p.offer(nil), noDeflate: true}
+	}
+	return variant{protocols: p.t.Subprotocols, noDeflate: p.facts.NoExtension.OK() || p.facts.Plain.OK()}
+}
+
+func (p *probe) answersPings() bool { return !p.silent0.Load() }
+
+func (p *probe) usable() bool { return p.facts.Plain.OK() || p.facts.Resilient.OK() }
+
+// handshakes makes those that differ, and for one that fails those without one
+// thing.
+func (p *probe) handshakes(ctx context.Context) {
+	p.t.Progress("handshakes with " + p.address)
+	f := &p.facts
+	try := func(v variant) *diagnosis.Handshake {
+		h, s := p.open(ctx, v)
+		if s != nil {
+			s.close()
+		} else {
+			p.note(func(*diagnosis.Facts) { p.date(h) })
+		}
+		return h
+	}
+	f.Plain = try(variant{protocols: p.t.Subprotocols})
+	if f.Plain.Stage == diagnosis.Answered || f.Plain.Stage == diagnosis.Asking {
+		p.without(f, try)
+	}
+	h, s := p.open(ctx, variant{protocols: p.offer(nil)})
+	f.Resilient = h
+	if s != nil {
+		p.session(ctx, s, h.Protocol == wire.Subprotocol)
+	}
+	if f.Plain.OK() {
+		f.List = try(variant{protocols: p.t.Subprotocols, list: true})
+	}
+	if f.Session == nil || f.Session.Welcome == nil {
+		f.Marker = try(variant{protocols: p.marker()})
+	}
+	p.onlyOwn = !f.Plain.OK()
+}
+
+// without leaves one thing out at a time.
+func (p *probe) without(f *diagnosis.Facts, try func(variant) *diagnosis.Handshake) {
+	if f.Plain.Status >= 300 && f.Plain.Status < 400 || f.Plain.Status >= 500 || f.Plain.Cause == diagnosis.NoHTTP1 || f.Plain.Cause == diagnosis.TimedOut {
+		return
+	}
+	if p.t.origin() != "" {
+		f.NoOrigin = try(variant{protocols: p.t.Subprotocols, noOrigin: true})
+	}
+	f.NoExtension = try(variant{protocols: p.t.Subprotocols, noDeflate: true})
+	if len(p.t.Subprotocols) > 0 {
+		f.NoProtocol = try(variant{})
+	}
+}
+
+// links looks at open connections. Round trips are measured first, while nothing
+// else is under way.
+func (p *probe) links(ctx context.Context) {
+	p.t.Progress("pings")
+	if _, s := p.open(ctx, p.link()); s != nil {
+		b := beat(ctx, s)
+		_, beacon := s.pings()
+		b.Beacon = beacon != nil
+		p.silent0.Store(b.Got == 0)
+		p.note(func(f *diagnosis.Facts) { f.Beats = b })
+		s.close()
+	}
+	var all sync.WaitGroup
+	all.Go(func() { p.silences(ctx) })
+	all.Go(func() { p.rest(ctx) })
+	all.Wait()
+}
+
+// rest is what takes little time.
+func (p *probe) rest(ctx context.Context) {
+	p.t.Progress("headers, sizes")
+	p.heads(ctx)
+	if s := p.facts.Session; s != nil && s.Welcome != nil {
+		p.longResume(ctx)
+		p.violations(ctx, int(s.Welcome.MaxMessage))
+	}
+	if p.t.Echo {
+		p.echo(ctx)
+	} else if p.t.Message != "" {
+		p.ask(ctx)
+	}
+	if p.t.secure {
+		p.http2(ctx)
+	}
+	if b := p.facts.Beats; b != nil && b.Got > 0 && b.End == nil && b.Held == diagnosis.HeldNowhere {
+		p.t.Progress("bytes")
+		p.volume(ctx)
+	}
+}
+
+// volume pours, and a second time if that was cut.
+func (p *probe) volume(ctx context.Context) {
+	wanted := volume
+	if p.t.Quick {
+		wanted = quickBytes
+	}
+	_, s := p.open(ctx, p.link())
+	if s == nil {
+		return
+	}
+	v := pour(ctx, s, wanted)
+	s.close()
+	if v.End != nil {
+		if _, s := p.open(ctx, p.link()); s != nil {
+			again := pour(ctx, s, wanted)
+			s.close()
+			v.Repeated, v.RepeatedAt = again.End, again.Passed
+		}
+	}
+	p.note(func(f *diagnosis.Facts) { f.Volume = v })
+}
