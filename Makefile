@@ -3,6 +3,7 @@
 FUZZTIME ?= 1m
 SOAKRUNS ?= 10
 HOSTILETIME ?= 10m
+WSTEST ?= wstest
 BUILDER ?= docker buildx
 IMAGE ?= docker.io/wsresilience/wsresilience:dev
 TOOL := go tool -modfile=tools/go.mod
@@ -15,7 +16,7 @@ RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos hostile realapps differential doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts test-goroutine image sbom e2e-kube
+.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts test-goroutine image sbom e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -84,6 +85,10 @@ realapps: ## GraphQL, Socket.IO and MQTT servers from npm, restarted under their
 differential: ## the same bytes to real servers directly and through the sidecar (needs what it asks for: Debian's tornado, aiohttp, websockets, gunicorn, uwsgi, puma, nginx, apache2-bin, and node)
 	cd internal/differential/js && npm ci --ignore-scripts
 	go run ./internal/differential
+
+autobahn: ## the cases of Autobahn directly and through the sidecar, case by case (needs its wstest, as WSTEST, and node)
+	cd internal/differential/js && npm ci --ignore-scripts
+	go run ./internal/differential -autobahn -wstest "$(WSTEST)"
 
 image: ## the container image for this machine's architecture, as IMAGE, by BUILDER (docker buildx)
 	$(BUILDER) build --build-arg REVISION=$$(git rev-parse HEAD) -t $(IMAGE) .

@@ -256,6 +256,7 @@ func compareServer(ctx context.Context, s server, seed uint64, n int, drivers []
 		list := generated(seed, n)
 		if s.websocket {
 			list = append(list, generatedFrames(seed, n)...)
+			list = append(list, some(conformance(), 3*n)...)
 		}
 		for _, x := range recorded() {
 			if (!x.websocket || s.websocket) && (!x.full || s.install == "") {
@@ -280,6 +281,14 @@ func compareServer(ctx context.Context, s server, seed uint64, n int, drivers []
 		end()
 	}
 	return differences, total, nil
+}
+
+// some are n of a list, from all its parts, or as many as it has.
+func some(list []exchange, n int) (picked []exchange) {
+	for i := range min(n, len(list)) {
+		picked = append(picked, list[i*len(list)/min(n, len(list))])
+	}
+	return picked
 }
 
 func compareOne(t *tap, addr string, x exchange) (string, error) {

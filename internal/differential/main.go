@@ -4,6 +4,7 @@
 //
 //	go run ./internal/differential                 all servers
 //	go run ./internal/differential -only node,ws   some
+//	go run ./internal/differential -autobahn       the cases of Autobahn, if wstest is installed
 //
 // A server that is not installed is a failure that says what to install.
 package main
@@ -14,36 +15,60 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 
 	"github.com/wsresilience/wsresilience/internal/transport"
 )
 
 func main() {
-	only := flag.String("only", "", "servers, by their names and comma-separated; empty: all")
+	list := flag.String("only", "", "servers and clients, by their names and comma-separated; empty: all")
 	seed := flag.Uint64("seed", 1, "of the generated traffic")
 	number := flag.Int("n", 200, "generated exchanges for each server and driver")
+	cases := flag.String("cases", "*", "with -autobahn: cases of it, comma-separated, such as 6.*,7.1.1")
+	useAutobahn := flag.Bool("autobahn", false, "run an installed wstest directly and through the sidecar, and compare its verdicts")
+	wstest := flag.String("wstest", "wstest", "with -autobahn: the command, or where it is")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	drivers := []transport.Driver{transport.DriverEpoll, transport.DriverGoroutine}
+	tell := func(text string) { fmt.Println(text) }
 	differences := 0
-	for _, s := range servers() {
-		if *only != "" && !slices.Contains(strings.Split(*only, ","), s.name) {
-			continue
+	if *useAutobahn {
+		path, err := findWstest(*wstest)
+		a := autobahn{wstest: path, cases: strings.Split(*cases, ","), drivers: drivers, tell: tell}
+		if err == nil {
+			err = a.run(ctx, only(*list))
 		}
-		n, total, err := compareServer(ctx, s, *seed, *number, []transport.Driver{transport.DriverEpoll, transport.DriverGoroutine}, func(d string) { fmt.Println(d) })
 		if err != nil {
-			fmt.Printf("%-12s %v\n", s.name, err)
-			differences++
-			continue
+			fmt.Fprintln(os.Stderr, "autobahn:", err)
+			os.Exit(1)
 		}
-		fmt.Printf("%-12s %d exchanges, %d differences\n", s.name, total, n)
-		differences += n
+		differences = a.differences
+	} else {
+		differences = compareServers(ctx, only(*list), *seed, *number, drivers, tell)
 	}
 	if differences > 0 {
 		fmt.Println("FAIL")
 		os.Exit(1)
 	}
 	fmt.Println("PASS")
+}
+
+// compareServers returns the number of differences, and of servers that cannot be
+// compared.
+func compareServers(ctx context.Context, only func(string) bool, seed uint64, number int, drivers []transport.Driver, tell func(string)) (differences int) {
+	for _, s := range servers() {
+		if !only(s.name) {
+			continue
+		}
+		n, total, err := compareServer(ctx, s, seed, number, drivers, tell)
+		if err != nil {
+			tell(fmt.Sprintf("%-12s %v", s.name, err))
+			differences++
+			continue
+		}
+		tell(fmt.Sprintf("%-12s %d exchanges, %d differences", s.name, total, n))
+		differences += n
+	}
+	return differences
 }
