@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -50,6 +51,8 @@ type Conn struct {
 	events chan Event
 	began  time.Time
 
+	resumed bool // from a Store
+
 	tasks sync.WaitGroup // goroutines of connections and dials
 
 	mu       sync.Mutex // guards the fields below; not held during I/O
@@ -65,6 +68,8 @@ type Conn struct {
 	freed     signal // an acknowledgement, room in the outbox, or the end
 	room      signal // the queue has room again, or a connection ended
 	signalled signalled
+
+	keeper *keeper // nil: there is no Store
 
 	stopRestore   context.CancelFunc // ends the Options.Restore that runs; nil: none does
 	restoreNumber int                // and its number
@@ -93,12 +98,18 @@ func (c *Conn) read(ctx context.Context, expired <-chan struct{}) (MessageType, 
 	defer c.mu.Unlock()
 	for {
 		now := time.Now()
+		if seq, ok := c.m.in.first(); ok && !c.m.mayRead(seq) {
+			if err := c.saveRead(seq); err != nil {
+				return 0, nil, fmt.Errorf("client: read: %w", err)
+			}
+			continue
+		}
 		if msg, ok := c.m.in.take(now); ok {
 			c.perform(now)
 			return msg.typ, msg.data, nil
 		}
 		if err := c.m.over(); err != nil {
-			return 0, nil, err
+			return 0, nil, c.ended(err)
 		}
 		if err := c.await(ctx, expired, &c.arrived); err != nil {
 			return 0, nil, fmt.Errorf("client: read: %w", err)
@@ -114,7 +125,7 @@ func (c *Conn) read(ctx context.Context, expired <-chan struct{}) (MessageType, 
 // When ctx is cancelled while Write waits for room, the message is not sent.
 // A message above the sidecar's limit fails with ErrTooBig and harms nothing.
 func (c *Conn) Write(ctx context.Context, typ MessageType, p []byte) error {
-	return c.write(ctx, nil, typ, p, false)
+	return c.write(ctx, nil, StoredMessage{Type: typ, Data: p}, false)
 }
 
 // WriteAcked is Write, and returns when the sidecar has handed the message to
@@ -122,19 +133,19 @@ func (c *Conn) Write(ctx context.Context, typ MessageType, p []byte) error {
 // delivered nevertheless: it stays in the outbox when ctx is cancelled, and of
 // a lost session it is not known. Without a sidecar it is Write.
 func (c *Conn) WriteAcked(ctx context.Context, typ MessageType, p []byte) error {
-	return c.write(ctx, nil, typ, p, true)
+	return c.write(ctx, nil, StoredMessage{Type: typ, Data: p}, true)
 }
 
-func (c *Conn) write(ctx context.Context, expired <-chan struct{}, typ MessageType, p []byte, acked bool) error {
-	if typ != MessageText && typ != MessageBinary {
-		return fmt.Errorf("client: write: %v: want text or binary", typ)
+func (c *Conn) write(ctx context.Context, expired <-chan struct{}, msg StoredMessage, acked bool) error {
+	if msg.Type != MessageText && msg.Type != MessageBinary {
+		return fmt.Errorf("client: write: %v: want text or binary", msg.Type)
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("client: write: %w", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, err := c.enqueue(ctx, expired, typ, p)
+	at, err := c.enqueue(ctx, expired, &msg)
 	if err != nil {
 		return err
 	}
@@ -144,13 +155,13 @@ func (c *Conn) write(ctx context.Context, expired <-chan struct{}, typ MessageTy
 	c.perform(time.Now())
 	for acked || c.m.plain {
 		if slices.Contains(c.m.out.rejected, at) {
-			return fmt.Errorf("client: write: %d bytes: %w", len(p), ErrRejected)
+			return fmt.Errorf("client: write: %d bytes: %w", len(msg.Data), ErrRejected)
 		}
 		if seqwindow.LessEq(at, c.m.out.acked) {
 			break
 		}
 		if c.m.err != nil {
-			return c.m.err
+			return c.ended(c.m.err)
 		}
 		if err := c.await(ctx, expired, &c.freed); err != nil {
 			return fmt.Errorf("client: write: %w", err)
@@ -160,17 +171,17 @@ func (c *Conn) write(ctx context.Context, expired <-chan struct{}, typ MessageTy
 }
 
 // enqueue waits for room in the outbox.
-func (c *Conn) enqueue(ctx context.Context, expired <-chan struct{}, typ MessageType, p []byte) (seqwindow.Serial, error) {
+func (c *Conn) enqueue(ctx context.Context, expired <-chan struct{}, msg *StoredMessage) (seqwindow.Serial, error) {
 	for {
 		if err := c.m.over(); err != nil {
-			return 0, err
+			return 0, c.ended(err)
 		}
-		if len(p) > c.m.maxMessage {
-			return 0, fmt.Errorf("client: write: %d bytes, at most %d: %w", len(p), c.m.maxMessage, ErrTooBig)
+		if len(msg.Data) > c.m.maxMessage {
+			return 0, fmt.Errorf("client: write: %d bytes, at most %d: %w", len(msg.Data), c.m.maxMessage, ErrTooBig)
 		}
-		at, err := c.m.write(typ, p)
-		if err == nil {
-			return at, nil
+		at, err := c.put(msg)
+		if !errors.Is(err, seqwindow.ErrFull) {
+			return at, err
 		}
 		if err := c.await(ctx, expired, &c.freed); err != nil {
 			return 0, fmt.Errorf("client: write: %w", err)

@@ -29,8 +29,14 @@ import (
 //
 // The response is that of the handshake. When the server refused, it comes
 // with the error, and up to 1,024 bytes of its body can be read. Its body need
-// not be closed.
+// not be closed. There is none where Dial goes on with the session of a Store
+// (Options.Store): that one it takes up at once, also where no network is there.
 func Dial(ctx context.Context, url string, opts *Options) (*Conn, *http.Response, error) {
+	if opts != nil && opts.Store != nil {
+		if c, err := dialStored(ctx, url, opts); c != nil || err != nil {
+			return c, nil, err
+		}
+	}
 	for tries := 1; ; tries++ {
 		c, resp, err := dial(ctx, url, opts, tries-1)
 		if !errors.Is(err, errNoWelcome) || tries == maxUnwelcomed {
@@ -137,9 +143,19 @@ func newConn(to string, opts *Options) (*Conn, error) {
 
 // open runs the first connection until it is known whether there is a sidecar.
 func (c *Conn) open(ctx context.Context, o offer, u *upgraded) error {
+	if c.opts.Store != nil {
+		if err := c.opts.Store.Begin(); err != nil {
+			_ = u.conn.Close()
+			c.cancel()
+			return fmt.Errorf("client: store: %w", err)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
+	if c.opts.Store != nil {
+		c.keep()
+	}
 	var conn *connection
 	if u.protocol == wire.Subprotocol {
 		conn = c.m.attach(now, o)
@@ -152,7 +168,7 @@ func (c *Conn) open(ctx context.Context, o offer, u *upgraded) error {
 	}
 	c.start(conn, u.conn, u.early)
 	c.perform(now)
-	for !conn.welcomed && c.m.err == nil {
+	for (!conn.welcomed || c.m.durable.waiting) && c.m.err == nil {
 		if err := c.await(ctx, nil, &c.arrived); err != nil {
 			c.m.abandon(ws.StatusAbnormalClosure, "")
 			c.perform(time.Now())

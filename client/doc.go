@@ -20,6 +20,10 @@
 // Against a server without a sidecar a Conn is an ordinary WebSocket, which
 // ends with its connection; Resilient reports which it is.
 //
+// With Options.Store, such as a file of package client/outbox, the session and
+// what was written outlive the program too: a program that was killed goes on with
+// both.
+//
 // All methods of Conn are safe for concurrent use. Cancelling the context of a
 // Read or a Write ends that call and nothing else: unlike with
 // coder/websocket, the session and its connection go on, and a later Read

@@ -52,6 +52,24 @@ func (b *inbox) claim() seqwindow.Serial {
 	return b.claimed
 }
 
+// rewind drops what was received beyond a position, and not read: it will come
+// again.
+func (b *inbox) rewind(to seqwindow.Serial) {
+	if seqwindow.LessEq(b.Received(), to) {
+		return
+	}
+	b.queue, b.bytes = fifo[message]{}, 0
+	b.Receiver.Init(to)
+}
+
+// first returns the number of the message that take would return.
+func (b *inbox) first() (seqwindow.Serial, bool) {
+	if b.queue.len() == 0 {
+		return 0, false
+	}
+	return b.queue.at(0).seq, true
+}
+
 // put appends a copy of message seq.
 func (b *inbox) put(now time.Time, seq seqwindow.Serial, typ MessageType, data []byte) seqwindow.Verdict {
 	v := b.Accept(seq)

@@ -57,6 +57,7 @@ type machine struct {
 	dial    redial
 	closing closing
 	restore restore
+	durable durable
 
 	// From the last WELCOME.
 	token       string
@@ -120,6 +121,7 @@ func (m *machine) attachPlain(now time.Time, subprotocol string) *connection {
 
 func (m *machine) becomePlain(conn *connection, subprotocol string) {
 	m.plain, m.subprotocol = true, subprotocol
+	m.durable = durable{} // there is no session to keep
 	conn.welcomed = true
 	m.out.init(m.cfg.outbox, 0, unlimited)
 	m.in.init(&m.cfg.ack, 0)

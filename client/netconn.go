@@ -71,7 +71,7 @@ func (n *netConn) Write(p []byte) (int, error) {
 		return 0, os.ErrDeadlineExceeded
 	default:
 	}
-	if err := n.c.write(n.ctx, expired, n.typ, p, false); err != nil {
+	if err := n.c.write(n.ctx, expired, StoredMessage{Type: n.typ, Data: p}, false); err != nil {
 		return 0, err
 	}
 	return len(p), nil

@@ -102,6 +102,16 @@ type Options struct {
 	// With Restore, Adopt need not be set.
 	Restore func(ctx context.Context, w *RestoreWriter) error
 
+	// Store keeps the session and what Write has taken, so that a program that
+	// was killed goes on with both: the next Dial with the same Store, in
+	// whatever process, continues the session if it has not been lost
+	// meanwhile, and Resumed reports whether it does. Read returns a message once
+	// the Store knows that, so that none comes twice; one that it was about to
+	// return in the moment of the kill is gone. What a lost session has not
+	// delivered stays in the Store: see LeftMessage. Without a sidecar nothing is
+	// kept. A Store serves one Conn at a time.
+	Store Store
+
 	// OutboxMessages and OutboxBytes bound what Write takes before the sidecar
 	// has acknowledged it. Negative is no limit.
 	OutboxMessages int

@@ -19,6 +19,11 @@ const maxBurst = 64 << 10
 // write puts a message into the outbox and returns its position.
 // seqwindow.ErrFull says that the caller has to wait.
 func (m *machine) write(typ MessageType, p []byte) (seqwindow.Serial, error) {
+	return m.out.add(m.encode(typ, p))
+}
+
+// encode returns the frame of a message, which is valid until the next one.
+func (m *machine) encode(typ MessageType, p []byte) []byte {
 	op, escape := ws.OpText, []byte(nil)
 	if typ == MessageBinary {
 		op = ws.OpBinary
@@ -35,7 +40,7 @@ func (m *machine) write(typ MessageType, p []byte) (seqwindow.Serial, error) {
 	if m.scratch = b; cap(b) > maxKeptBuffer {
 		m.scratch = nil
 	}
-	return m.out.add(b)
+	return b
 }
 
 // original returns the message that write has made raw of, and whether it is one
@@ -59,6 +64,9 @@ func original(raw []byte) (typ MessageType, p []byte, ok bool) {
 
 // pending reports whether fill has something for conn, or conn is closed.
 func (m *machine) pending(conn *connection) bool {
+	if m.durable.waiting {
+		return conn.closed != nil
+	}
 	return conn.closed != nil || conn.pong != nil || conn.heartbeatReply != nil || conn.probeDue || conn.ackDue || conn.restoredDue > 0 || m.restoreDue(conn) ||
 		conn == m.current && m.mayWrite(conn) && m.out.admit() || conn == m.current && m.closeDue(conn) || m.askDue(conn)
 }
@@ -80,7 +88,7 @@ func (m *machine) mayWrite(conn *connection) bool {
 // fill appends what is to be written to conn next. What it returned before has
 // been written.
 func (m *machine) fill(now time.Time, conn *connection, dst []byte) []byte {
-	if conn.closed != nil {
+	if conn.closed != nil || m.durable.waiting {
 		return dst
 	}
 	isCurrent := conn == m.current

@@ -50,6 +50,7 @@ type signalled struct {
 	held     int
 	rejected seqwindow.Serial // the last
 	welcomed bool
+	waiting  bool // for an attempt to resume, or for the Store
 	closing  bool
 	over     bool
 }
@@ -69,6 +70,9 @@ func (c *Conn) perform(now time.Time) {
 	}
 	c.m.tick(now, late)
 	c.postEvents()
+	if c.m.durable.due {
+		c.saveDue()
+	}
 	c.runRestore()
 	connEnded := c.serviceLinks(now)
 	c.startDial(now)
@@ -130,17 +134,21 @@ func (c *Conn) notify(connEnded bool) {
 	s := signalled{
 		received: c.m.in.Received(), acked: c.m.out.acked, held: c.m.out.sizes.len(),
 		welcomed: c.m.plain || c.m.token != "",
+		waiting:  c.m.dial.busy || c.m.durable.waiting,
 		closing:  c.m.closing.started(), over: c.m.err != nil,
 	}
 	if n := len(c.m.out.rejected); n > 0 {
 		s.rejected = c.m.out.rejected[n-1]
 	}
 	ended := s.over != c.signalled.over || s.closing != c.signalled.closing
-	if ended || s.received != c.signalled.received || s.welcomed != c.signalled.welcomed {
+	if ended || s.received != c.signalled.received || s.welcomed != c.signalled.welcomed || s.waiting != c.signalled.waiting {
 		c.arrived.notify()
 	}
 	if ended || s.acked != c.signalled.acked || s.held < c.signalled.held || s.rejected != c.signalled.rejected {
 		c.freed.notify()
+	}
+	if s.acked != c.signalled.acked && c.keeper != nil && c.m.durable.on {
+		c.saveDue() // the Store forgets them
 	}
 	c.restoreMoved.notify()
 	if connEnded || !c.m.full() {

@@ -158,20 +158,22 @@ func (m *machine) firstOffer() offer {
 // wantDial reports whether to dial now, and with which offer; attach or
 // dialFailed must follow.
 func (m *machine) wantDial(now time.Time) (offer, bool) {
-	if m.err != nil || m.dial.busy || m.dial.at.IsZero() || now.Before(m.dial.at) {
+	if m.err != nil || m.dial.busy || m.durable.waiting || m.dial.at.IsZero() || now.Before(m.dial.at) {
 		return offer{}, false
 	}
 	m.dial.busy, m.dial.since, m.dial.at = true, now, time.Time{}
 	o := m.firstOffer()
 	o.first = false
 	m.attempts++
-	o.Resume = &wire.Resume{Token: m.token, Received: uint32(m.in.claim()), Attempt: m.attempts}
+	m.saveSoon()
+	o.Resume = &wire.Resume{Token: m.token, Received: uint32(m.claim()), Attempt: m.attempts}
 	switch {
 	case m.current != nil:
 		// Data is still sent on the current connection, so the next number is
 		// not known before WELCOME.
 		m.current.superseding = true
 	case m.restore.active: // what restores the app's context goes first (PROTOCOL §8.6)
+	case m.durable.unknown: // what was never sent stays so if the session is lost
 	case m.out.oneByOne(): // WELCOME tells whether the refused message arrived after all
 	default:
 		// PROTOCOL §2.1: 0 means that no data is sent before WELCOME. After a

@@ -66,6 +66,15 @@ func (c *Conn) redial(ctx context.Context, o offer, wait time.Duration) {
 		_ = u.conn.Close()
 		bare, err = true, fmt.Errorf("client: dial %s: no sidecar answers", c.url.Host)
 	}
+	done := func() {}
+	if err == nil {
+		var problem error
+		if done, problem = c.sent(&o); problem != nil {
+			_ = u.conn.Close()
+			err, done = problem, func() {}
+		}
+	}
+	defer done()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()

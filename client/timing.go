@@ -32,7 +32,9 @@ func (m *machine) deadline() time.Time {
 	sooner(m.closing.deadline)
 	sooner(m.closeRetryAt())
 	if !m.dial.busy {
-		sooner(m.dial.at)
+		if !m.durable.waiting {
+			sooner(m.dial.at)
+		}
 		sooner(m.expires)
 	}
 	return at

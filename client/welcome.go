@@ -51,6 +51,7 @@ func (m *machine) welcome(now time.Time, conn *connection, w *wire.WelcomeMessag
 			return
 		}
 		m.in.init(&m.cfg.ack, seqwindow.Serial(w.NextOutbound-1))
+		m.durable.received = m.in.Received()
 		m.out.init(m.cfg.outbox, seqwindow.Serial(w.InboundAck), announced(w.Window))
 		m.applyWelcome(now, conn, w)
 		return
@@ -104,6 +105,9 @@ func (m *machine) reject() {
 	if raw == nil {
 		return
 	}
+	if m.durable.on {
+		m.durable.rejected = append(m.durable.rejected, m.out.window.Acked()+1)
+	}
 	typ, p, _ := original(raw)
 	m.events = append(m.events, Event{
 		Kind: EventRejected, State: m.state, Reason: strconv.Itoa(int(code)),
@@ -150,6 +154,7 @@ func (m *machine) applyWelcome(now time.Time, conn *connection, w *wire.WelcomeM
 		conn.welcomed, conn.since, conn.lastReceived = true, now, now
 	}
 	conn.ackDue = true // PROTOCOL §8.4: it confirms the token
+	m.durable.waiting, m.durable.due = m.durable.on, m.durable.on
 	conn.lastSeq = seqwindow.Serial(w.NextOutbound - 1)
 	m.expires = time.Time{}
 	m.token, m.epoch, m.session, m.subprotocol = w.Token, w.Epoch, w.Session, w.Subprotocol
