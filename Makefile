@@ -16,7 +16,7 @@ RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts test-goroutine image sbom e2e-kube
+.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts outbox test-goroutine image sbom e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -61,6 +61,9 @@ test-alerts: ## each alert of the chart fires, by Prometheus' promtool (needs pr
 
 doctor-cases: ## doctor's planted faults and sound set-ups, real proxies and long silences too (needs nginx and haproxy)
 	go test -tags nginx -count=1 -timeout 10m ./internal/doctor
+
+outbox: ## programs with an outbox, killed ten thousand times while they write and read (ten minutes)
+	go test ./internal/endtoend -count=1 -v -timeout 60m -run 'TestKilled(Writer|Reader)' -args -kills 10000
 
 bench-proxy: ## beside nginx, HAProxy and a plain forwarder, into docs/benchmarks (needs nginx and haproxy)
 	go run ./internal/bench proxy

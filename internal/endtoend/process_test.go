@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, appRole(address))
 		os.Exit(1)
 	}
+	if file := os.Getenv(writerFile); file != "" {
+		fmt.Fprintln(os.Stderr, writerRole(file))
+		os.Exit(1)
+	}
 	proxytest.Parallel(8)
 	code := m.Run()
 	binary.Remove()

@@ -72,6 +72,9 @@ var layers = []layer{
 		// What is wrong between a client and an app.
 		"internal/doctor": {"github.com/gobwas/ws", "golang.org/x/net/http2/hpack"},
 	},
+	{ // What a program keeps of its sessions.
+		"client/outbox": {"github.com/ncruces/go-sqlite3"},
+	},
 	{ // How an operator looks into a running sidecar.
 		"internal/console": nil,
 	},
