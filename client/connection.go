@@ -35,6 +35,7 @@ type connection struct {
 	probeDue       bool                         // a HEARTBEAT of ours is to be sent
 	ackDue         bool
 	restoredDue    int              // RESTORED that are to be sent, one for each adoption
+	restoreSent    bool             // RESTORE was, and nothing shows that the sidecar has RESTORED
 	asked          seqwindow.Serial // last awaited message behind which a HEARTBEAT was sent
 
 	closeSent bool // CLOSE, or the close frame of an ordinary WebSocket

@@ -99,7 +99,7 @@ func (m *machine) control(now time.Time, conn *connection, p []byte) {
 	case wire.Ack:
 		var seq uint32
 		if seq, err = wire.ParseAck(p); err == nil {
-			err = m.out.ack(seq)
+			err = m.acked(conn, seq)
 		}
 	case wire.Heartbeat, wire.HeartbeatAck:
 		var b wire.Beat
@@ -125,6 +125,17 @@ func (m *machine) control(now time.Time, conn *connection, p []byte) {
 	}
 }
 
+// acked handles an acknowledgement. Nothing is handed to the app, and so none
+// comes, before RESTORED (PROTOCOL §8.6).
+func (m *machine) acked(conn *connection, seq uint32) error {
+	before := m.out.acked
+	err := m.out.ack(seq)
+	if m.out.acked != before {
+		m.confirmRestored(conn)
+	}
+	return err
+}
+
 var errCount = errors.New("client: heartbeat: sent differs from our count")
 
 // beat handles HEARTBEAT and HEARTBEAT_ACK (PROTOCOL §4.4, §4.5).
@@ -132,7 +143,7 @@ func (m *machine) beat(conn *connection, t wire.Type, b *wire.Beat) error {
 	if seqwindow.Serial(b.Sent) != conn.lastSeq {
 		return errCount
 	}
-	if err := m.out.ack(b.Ack); err != nil {
+	if err := m.acked(conn, b.Ack); err != nil {
 		return err
 	}
 	if t == wire.HeartbeatAck {

@@ -153,7 +153,7 @@ func (m *machine) drop(now time.Time, conn *connection, ce *wire.CloseError, fau
 	}
 	conn.closed = ce
 	if conn == m.current && !m.plain && ce.Remote && refuses(ce.Code) {
-		m.out.refused(ce.Code)
+		m.refused(conn, ce.Code)
 	}
 	if !m.midMessage(conn) && !(m.plain && conn.closeSent) {
 		conn.finalBytes = m.appendCloseFrame(conn.finalBytes, ce)

@@ -24,7 +24,15 @@ type restore struct {
 	conn   *connection // on which the sidecar waits for it; nil: on none, it broke
 	queue  []byte      // frames that were not given to the connection yet
 	done   bool        // the program has restored: RESTORED follows the queue
+
+	// refusals is how many connections in a row, on which RESTORE was sent, ended
+	// with a code that refuses a message (PROTOCOL §9.1).
+	refusals int
 }
+
+// maxRestoreRefusals is how often what the program restores with may end a
+// connection: it would do so again.
+const maxRestoreRefusals = 2
 
 // adopted handles that the app's socket is new: the sidecar waits for RESTORED,
 // one for each time.
@@ -36,9 +44,13 @@ func (m *machine) adopted(conn *connection) {
 	if r.active && r.conn == conn {
 		conn.restoredDue++ // of the one that ends here
 	}
-	*r = restore{number: r.number + 1}
+	*r = restore{number: r.number + 1, refusals: r.refusals}
 	if !m.cfg.restores {
 		conn.restoredDue++
+		return
+	}
+	if r.refusals >= maxRestoreRefusals {
+		m.abandon(wire.CodeRestart, "restore refused")
 		return
 	}
 	r.active, r.conn = true, conn
@@ -50,6 +62,22 @@ func (m *machine) restoreBroken(conn *connection) {
 	if r := &m.restore; r.conn == conn {
 		r.conn, r.queue, r.done = nil, nil, false
 	}
+}
+
+// refused handles that the peer ended a connection with a code that refuses a
+// message. What was said before all others is to blame before all others.
+func (m *machine) refused(conn *connection, code ws.StatusCode) {
+	if conn.restoreSent {
+		m.restore.refusals++
+	} else {
+		m.out.refused(code)
+	}
+}
+
+// confirmRestored notes that the sidecar has got past a restore.
+func (m *machine) confirmRestored(conn *connection) {
+	conn.restoreSent = false
+	m.restore.refusals = 0
 }
 
 // restoring returns the number of the adoption that the program is to restore
@@ -74,6 +102,7 @@ func (m *machine) appendRestore(conn *connection, dst []byte) []byte {
 		return dst
 	}
 	r := &m.restore
+	conn.restoreSent = conn.restoreSent || len(r.queue) > 0
 	dst, r.queue = append(dst, r.queue...), nil
 	if r.done {
 		dst = m.appendControl(dst, wire.AppendRestored(nil))

@@ -55,7 +55,8 @@ type peer struct {
 	offer  wire.Offer
 	cut    frame.Messages
 	in     []byte
-	acked  uint32 // the newest ACK that passed by
+	acked  uint32   // the newest ACK that passed by
+	said   []string // what refuseAt read
 }
 
 // accept answers the next handshake with protocol.
@@ -136,7 +137,10 @@ func (p *peer) welcome(status wire.Status, inboundAck, next uint32) {
 }
 
 // next returns the next message of the client.
-func (p *peer) next() (op ws.OpCode, payload []byte, err error) {
+func (p *peer) next() (op ws.OpCode, payload []byte, err error) { return p.nextWithin(time.Minute) }
+
+// nextWithin is next, which waits so long.
+func (p *peer) nextWithin(wait time.Duration) (op ws.OpCode, payload []byte, err error) {
 	for {
 		msg, n, ok, err := p.cut.Next(p.in)
 		if err != nil {
@@ -150,7 +154,7 @@ func (p *peer) next() (op ws.OpCode, payload []byte, err error) {
 		}
 		p.in = p.in[n:]
 		b := make([]byte, 4096)
-		_ = p.conn.SetReadDeadline(time.Now().Add(time.Minute))
+		_ = p.conn.SetReadDeadline(time.Now().Add(wait))
 		k, err := p.conn.Read(b)
 		if err != nil {
 			return 0, nil, err

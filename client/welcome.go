@@ -89,6 +89,7 @@ func (m *machine) welcome(now time.Time, conn *connection, w *wire.WelcomeMessag
 	m.applyWelcome(now, conn, w)
 	if w.Status != wire.StatusAdopted {
 		m.restore.active, m.restore.conn = false, nil // the sidecar waits for nothing
+		m.confirmRestored(conn)
 	}
 	e := Event{Kind: EventResumed, State: m.state, Away: away}
 	if w.Status == wire.StatusAdopted {

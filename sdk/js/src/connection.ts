@@ -14,7 +14,7 @@ export class Connection {
   /** The driver's; the machine does not use it. */
   socket?: Transport;
   /** How far the search for a sidecar is: see the driver. */
-  step = 0;
+  bareStep = 0;
   /** The handshake has succeeded. */
   opened = false;
   /** WELCOME came, or there is no sidecar. */

@@ -52,7 +52,7 @@ const clock = () => performance.timeOrigin + performance.now();
 export class Driver {
   readonly core: Machine;
   /** The URL that was dialled, serialised; "" until it is known. */
-  address = "";
+  serverUrl = "";
   /** The extensions. */
   agreed = "";
 
@@ -140,7 +140,7 @@ export class Driver {
   restored(restore: Restore, failed: boolean): void {
     const machine = this.core;
     restore.takesAll = false;
-    restore.finished = true;
+    restore.allSaid = true;
     if (restore === machine.restoring) {
       if (failed && !restore.peer?.endCode) {
         this.#end(CODE.restart, "adopt failed"); // what waits is not for an app that does not know whose it is
@@ -257,14 +257,14 @@ export class Driver {
     const protocols = this.#protocols;
     // What the browser says may be wrong, with a VPN for instance, so it is tried all the same, slowly.
     const later = Math.max(machine.lostAt, this.#dialled) + OFFLINE_WAIT;
-    if (clock() < later && !machine.ending && isOffline(this.address)) {
+    if (clock() < later && !machine.ending && isOffline(this.serverUrl)) {
       machine.dialAt = later;
       return;
     }
     const connection = beginDial(machine, (this.#dialled = clock()));
     this.#connections.add(connection);
     // Only in the constructor can values throw that are not valid, and it does not wait for a disk.
-    if (!this.address && !this.#settings.persist && isValue(url) && isValue(protocols)) {
+    if (!this.serverUrl && !this.#settings.persist && isValue(url) && isValue(protocols)) {
       this.#connect(connection, url, protocols);
     } else {
       this.#prepare(connection);
@@ -275,7 +275,7 @@ export class Driver {
     try {
       const [url, protocols] = await Promise.all([fresh(this.#url), fresh(this.#protocols)]);
       if (this.#failures % DIAL_EVERY) {
-        await reachable(this.address);
+        await reachable(this.serverUrl);
       }
       if (!connection.endCode) {
         this.#connect(connection, url, protocols);
@@ -291,11 +291,11 @@ export class Driver {
     const protocols = list(app);
     this.#hasProtocols = !!protocols.length;
     offer(this.core, connection);
-    const resilient = connection.step % LOOK || !connection.step;
+    const resilient = connection.bareStep % LOOK || !connection.bareStep;
     const offered = resilient ? subprotocols(protocols, !!settings.adopt, connection.offered) : protocols;
     const socket = new settings.webSocket!(`${url}`, offered);
     connection.socket = socket;
-    this.address = socket.url;
+    this.serverUrl = socket.url;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#perform(() => this.#opened(connection, socket));
     socket.onmessage = ({ data }: { data: string | ArrayBuffer }) =>
@@ -311,7 +311,7 @@ export class Driver {
       } else {
         // PROTOCOL §2.3: browsers fail a connection if the server chose no subprotocol, as most servers do.
         // Functions are asked anew: what they told may be good for one handshake.
-        connection.step++;
+        connection.bareStep++;
         this.#prepare(connection);
       }
     };
@@ -327,8 +327,8 @@ export class Driver {
     } else if (connection.offered) {
       // Another server, perhaps during a roll-out. The next may be a sidecar.
       answeredBare(machine, clock(), connection, CODE.normal);
-    } else if (connection.step === LOOK) {
-      connection.step++;
+    } else if (connection.bareStep === LOOK) {
+      connection.bareStep++;
       letGo(socket, CODE.normal);
       this.#prepare(connection);
     } else {

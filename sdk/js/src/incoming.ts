@@ -89,6 +89,7 @@ function acked(m: Machine, now: number, seq: number): void {
     throw new WireError();
   }
   if (m.out.ackedTo !== before) {
+    m.refusals = 0;
     m.saveDue ||= m.durable; // acknowledged messages are deleted from the disk
     if (m.ending?.byPage) {
       m.closeDeadline = now + MAX_CLOSE_WAIT; // the rest is still being delivered

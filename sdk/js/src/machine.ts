@@ -41,7 +41,7 @@ export interface Restore {
   /** All that the page sends belongs to it. */
   takesAll: boolean;
   /** The page has sent all. */
-  finished: boolean;
+  allSaid: boolean;
 }
 
 /** The state of the session's close (PROTOCOL §7). */
@@ -83,6 +83,10 @@ export class Machine {
   dialling: Connection | null = null;
   /** Not null: what waits for the app goes on waiting. It outlives its connection, on which RESTORED was not sent. */
   restoring: Restore | null = null;
+  /** Where RESTORE was sent, as long as nothing shows that the sidecar has RESTORED. */
+  restoredOn: Connection | null = null;
+  /** How many such connections in a row ended with a code that refuses a message (PROTOCOL §9.1). */
+  refusals = 0;
   /** Attempts since one was answered with `wsr.v1` and without WELCOME; 0: there was none. */
   unwelcomed = 0;
   /** Answers of servers without a sidecar, since one with a sidecar answered. */
@@ -163,12 +167,15 @@ export function goesOn(
 ): void {
   const { adopt } = m.settings;
   const event = emit(m, reason ? "adopted" : "resumed", { reason, away });
+  if (!reason) {
+    m.refusals = 0; // the sidecar has RESTORED
+  }
   // PROTOCOL §8.6: each adoption is answered with one RESTORED; one that comes on top of another cancels it.
   if (reason && adopt) {
     if (connection && m.restoring?.peer === connection) {
       connection.restoredDue++;
     }
-    m.restoring = { peer: connection, told: event, toSend: [], takesAll: false, finished: false };
+    m.restoring = { peer: connection, told: event, toSend: [], takesAll: false, allSaid: false };
     m.out.hold();
   }
 }

@@ -107,7 +107,7 @@ export class Outbox {
   }
 
   /** Notes that a message goes out as a part of what restores the app's context, and returns it. */
-  restored({ data, receipt }: Pick<Entry, "data" | "receipt">): Data {
+  sayAhead({ data, receipt }: Pick<Entry, "data" | "receipt">): Data {
     this.#said.add(`${data}`);
     receipt?.resolve();
     return data as Data;

@@ -58,12 +58,13 @@ function restored(m: Machine, connection: Connection): Data | null {
     connection.restoredDue--;
   } else if (restore?.peer === connection) {
     const [entry] = restore.toSend;
-    if (entry?.data instanceof Blob || (!entry && !restore.finished)) {
+    if (entry?.data instanceof Blob || (!entry && !restore.allSaid)) {
       return null;
     }
     if (entry) {
       restore.toSend.shift();
-      return encodeRestore(m.out.restored(entry));
+      m.restoredOn = connection;
+      return encodeRestore(m.out.sayAhead(entry));
     }
     m.restoring = m.out.last = null;
   } else {

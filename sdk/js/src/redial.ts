@@ -95,7 +95,11 @@ export function broken(
     end(m, ending.endCode, ending.endReason);
   } else {
     if (REFUSING.includes(code) && (connection === m.current || connection.offered?.next)) {
-      m.out.refused(code);
+      if (connection === m.restoredOn) {
+        m.refusals++;
+      } else {
+        m.out.refused(code);
+      }
     }
     drop(m, now, connection, code, FAULTS.includes(code));
   }

@@ -132,7 +132,7 @@ export class ResilientWebSocket extends EventTarget {
 
   /** Serialised; "" until a function or promise has told it. */
   get url(): string {
-    return this.#driver.address;
+    return this.#driver.serverUrl;
   }
 
   get readyState(): 0 | 1 | 2 | 3 {
@@ -271,8 +271,13 @@ export class ResilientWebSocket extends EventTarget {
     const adopt = this.#settings.adopt as AdoptFunction;
     restore.takesAll = !(adopt.length > 1);
     const send = (data: Sendable) =>
-      restore.finished ? this.send(data) : this.#take(toData(data), undefined, restore);
-    (async () => adopt.call?.(null, event as AdoptedEvent, send))().then(
+      restore.allSaid ? this.send(data) : this.#take(toData(data), undefined, restore);
+    (async () => {
+      if (this.#driver.core.refusals > 1) {
+        throw failure("DataError", "rejected");
+      }
+      await adopt.call?.(null, event as AdoptedEvent, send);
+    })().then(
       () => this.#driver.restored(restore, false),
       (error) => {
         console.warn(error);

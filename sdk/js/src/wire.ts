@@ -82,7 +82,11 @@ export type Control =
       readonly sent: number;
       readonly ack: number;
     }
-  | { readonly type: typeof TYPE.goAway; readonly reason: number; readonly delayMillis: number }
+  | {
+      readonly type: typeof TYPE.goAway;
+      readonly reason: number;
+      readonly delayMillis: number;
+    }
   | { readonly type: typeof TYPE.close; readonly code: number; readonly reason: string }
   | { readonly type: typeof TYPE.reset; readonly reason: number; readonly status: number };
 
@@ -179,7 +183,7 @@ function read(message: Uint8Array): Control {
       type,
       status: int(1),
       reason: int(1),
-      session: Array.from(bytes(16), (byte) => (byte + 256).toString(16).slice(1)).join(""),
+      session: bytes(16).reduce((hex, byte) => hex + (byte + 256).toString(16).slice(1), ""),
       epoch: int(4),
       inboundAck: int(4),
       nextOutbound: int(4),

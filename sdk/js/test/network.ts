@@ -61,8 +61,8 @@ export function network(...answers: [Answer, ...Answer[]]) {
       this.onmessage?.({ data: buffer });
     }
 
-    breaks(): void {
-      this.onclose?.({ code: 1006, reason: "", wasClean: false });
+    breaks(code = 1006): void {
+      this.onclose?.({ code, reason: "", wasClean: code !== 1006 });
     }
 
     send(data: Data): void {

@@ -288,3 +288,27 @@ test("a new session after a reset is restored too, ahead of what waits for it", 
     { newSessionAfterReset: true },
   );
 });
+
+test("what a page restores with, and the path refuses, ends the session; nothing else is blamed", async () => {
+  let calls = 0;
+  const adopt = (_event: unknown, send: (data: string) => void) => {
+    calls++;
+    send("large login");
+  };
+  await page(adopt, async (net, socket) => {
+    const ended = new Promise<CloseEvent>((resolve) => socket.addEventListener("close", resolve));
+    socket.addEventListener("rejected", () => assert.fail("a message is blamed"));
+    await again(net);
+    for (let n = 1; n <= 2; n++) {
+      net.sockets[n]!.says(adopted());
+      socket.send(`order ${n}`);
+      await until(() => sent(net).includes('RESTORE text "large login"'), "RESTORE");
+      net.sockets[n]!.breaks(1009);
+      await until(() => net.sockets[n + 1]?.readyState === 1, "another connection");
+    }
+    net.sockets[3]!.says(adopted());
+    const { code, reason } = await ended;
+    assert.deepEqual([code, reason, calls], [1012, "adopt failed", 2]);
+    assert.equal(sent(net).at(-1), "CLOSE 1012 adopt failed");
+  });
+});

@@ -144,7 +144,7 @@ export class Stage {
       case "adopted":
         this.note(`adopted: ${(event as AdoptedEvent).reason}`);
         if (machine.restoring?.told === event) {
-          machine.restoring.finished = true; // the program restores nothing
+          machine.restoring.allSaid = true; // the program restores nothing
         }
         break;
       case "reset": {
