@@ -9,14 +9,14 @@ IMAGE ?= docker.io/wsresilience/wsresilience:dev
 TOOL := go tool -modfile=tools/go.mod
 
 # Packages in which more than one goroutine meets.
-RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|cmd/.*|internal/(backoff|bench|bench/fake|bench/load|bench/measure|bench/rig|chaos|hostile|hostile/pod|config|deflate|differential|frame|http1|jsonpointer|keepalive|keyring|pathpattern|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
+RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|cmd/.*|internal/(backoff|bench|bench/fake|bench/load|bench/measure|bench/rig|chaos|rehearsal|hostile|hostile/pod|config|deflate|differential|frame|http1|jsonpointer|keepalive|keyring|pathpattern|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
 
 # Tests of processes, in which the race detector would find nothing, and of a flood
 # that it makes too slow. They run once.
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts outbox test-goroutine image sbom e2e-kube
+.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos rehearsal hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts outbox test-goroutine image sbom e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -78,6 +78,9 @@ soak: ## the run with real cuts of the network, SOAKRUNS (10) times, under the r
 
 chaos: ## sidecars, apps and a NATS cluster as processes, broken in every way, a thousand sessions (half an hour and more)
 	go run ./internal/chaos
+
+rehearsal: ## our own rehearsal: pods, NATS and nginx, all faults, lossy networks, into docs/rehearsal (nine minutes; needs nginx and root)
+	go run ./internal/rehearsal $(if $(NOTE),-note "$(NOTE)")
 
 hostile: ## parties that try all they can against sidecars, HOSTILETIME (10m) each, while others talk
 	go run ./internal/hostile -for $(HOSTILETIME)

@@ -29,6 +29,7 @@ const (
 )
 
 const usage = `usage: wsresilience-sidecar rehearse [flags] ws://… or wss://…
+       wsresilience-sidecar rehearse record [flags] ws://… or wss://…
 
 Puts a load with faults on your own app and writes a report: what plain
 WebSockets lose, what resilient clients lose beside them, how long they are
@@ -38,6 +39,7 @@ hooks do.
 
   -echo            an app that answers each message with itself
   -profile FILE    your app: what is sent, what the answer is (docs/REHEARSE.md)
+  record           writes such a file of what your own client says
   -faults FILE     what is broken when; default, none, or a file
 
 The exit code is 0 if all objectives are met, 1 if one is missed or a fault
@@ -108,6 +110,9 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 
 // Command is the whole command; it returns the exit code.
 func Command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "record" {
+		return recordCommand(ctx, args[1:], stdout, stderr)
+	}
 	o, err := parse(args, stdout)
 	if errors.Is(err, flag.ErrHelp) {
 		return exitMet
@@ -251,15 +256,7 @@ func objectives(flags, profiled []string) ([]tally.Objective, error) {
 	if len(texts) == 0 {
 		texts = tally.Defaults
 	}
-	var list []tally.Objective
-	for _, text := range texts {
-		o, err := tally.ParseObjective(text)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, o)
-	}
-	return list, nil
+	return tally.ParseObjectives(texts)
 }
 
 func (o *options) tls() (*tls.Config, error) {

@@ -109,6 +109,15 @@ func (p *pilot) pushed(payload []byte) {
 	p.account.Pushed(name, n)
 }
 
+// up notes that the client is connected, with the app socket that it had or with
+// another one.
+func (p *pilot) up(by tally.Return, away time.Duration) {
+	if push := p.run.profile.Push; push != nil && push.Socket && by != tally.Resumed {
+		p.account.Renumbered()
+	}
+	p.account.Up(p.run.now(), by, away)
+}
+
 // hello is what a fresh app socket hears first.
 func (p *pilot) hello() [][]byte {
 	fields := &profile.Fields{Client: p.account.Number, Token: p.login.token, Now: time.Now(), Random: p.run.random("hello", p.account.Number)}

@@ -41,7 +41,7 @@ func (p *pilot) flyPlain(ctx, loading context.Context) {
 		},
 		First:     p.hello,
 		Failed:    func(err error) { p.run.failed(ctx, tally.Plain, err) },
-		Connected: func() { p.account.Up(p.run.now(), tally.Reconnect, 0) },
+		Connected: func() { p.up(tally.Reconnect, 0) },
 		Message:   p.hear,
 		Disconnected: func(error) {
 			if ctx.Err() == nil {

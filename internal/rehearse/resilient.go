@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/backoff"
@@ -32,7 +31,7 @@ func (p *pilot) flyResilient(ctx, loading context.Context) {
 			continue
 		}
 		wait.Reset()
-		p.account.Up(p.run.now(), tally.Reconnect, 0)
+		p.up(tally.Reconnect, 0)
 		err = p.live(ctx, conn, out)
 		if ctx.Err() == nil {
 			p.run.failed(ctx, tally.Resilient, err)
@@ -122,16 +121,15 @@ func (p *pilot) live(ctx context.Context, c *client.Conn, out *outgoing) error {
 
 // note takes what happened to a session.
 func (p *pilot) note(e client.Event) {
-	now := p.run.now()
 	switch e.Kind {
 	case client.EventState:
 		if e.State == client.StateReconnecting {
-			p.account.Down(now)
+			p.account.Down(p.run.now())
 		}
 	case client.EventResumed:
-		p.account.Up(now, tally.Resumed, e.Away)
+		p.up(tally.Resumed, e.Away)
 	case client.EventAdopted:
-		p.account.Up(now, tally.Adopted, e.Away)
+		p.up(tally.Adopted, e.Away)
 	}
 }
 
@@ -187,6 +185,3 @@ func (o *outgoing) write(ctx context.Context, write func([]byte) error, sent fun
 		o.mu.Unlock()
 	}
 }
-
-// settleLook is how often it is looked whether everything has arrived.
-const settleLook = 100 * time.Millisecond

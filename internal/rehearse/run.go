@@ -128,6 +128,9 @@ func Run(ctx context.Context, s Spec) (*report.Run, error) {
 		http: &http.Client{Transport: &http.Transport{TLSClientConfig: s.TLS}, Timeout: loginLimit},
 	}
 	clients := s.Profile.Plain + s.Profile.Resilient
+	if err := checkDescriptors(clients); err != nil {
+		return nil, err
+	}
 	var err error
 	if r.network, err = newNetwork(targetOf(s.Target), clients+int(tally.Sides), plan.NeedsPackets(s.Faults), r.random); err != nil {
 		return nil, err
@@ -225,29 +228,40 @@ func (r *run) tell(end time.Duration, phase string) {
 	r.Watch(p)
 }
 
+const (
+	// settleLook is how often it is looked whether everything has arrived.
+	settleLook = 100 * time.Millisecond
+
+	// settleQuiet is how long no plain client, all of them connected, must have
+	// heard anything for the rest to be lost.
+	settleQuiet = 2 * time.Second
+)
+
 // settle waits until everybody is connected and every answer there, or for as
-// long as that may take.
+// long as that may take. What a plain client has lost nobody sends again, so for
+// those it is enough that nothing comes any more.
 func (r *run) settle(ctx context.Context) {
 	limit, cancel := context.WithTimeout(ctx, r.Settle)
 	defer cancel()
+	answered, since := int64(-1), time.Now()
 	for limit.Err() == nil {
-		waiting := 0
+		var waiting [tally.Sides]int
 		for _, p := range r.pilots {
-			if p.account.Side == tally.Resilient && p.account.Waiting() {
-				waiting++
+			if p.account.Waiting() {
+				waiting[p.account.Side]++
 			}
 		}
-		if waiting == 0 && r.plainIsBack() {
+		plain := &r.live[tally.Plain]
+		if n := plain.Answered.Load(); n != answered || plain.Up.Load() < int64(r.profile.Plain) {
+			answered, since = n, time.Now()
+		}
+		if waiting[tally.Resilient] == 0 && (waiting[tally.Plain] == 0 || time.Since(since) > settleQuiet) {
 			return
 		}
-		r.tell(r.now(), fmt.Sprintf("what is under way arrives (%d sessions wait)", waiting))
+		r.tell(r.now(), fmt.Sprintf("what is under way arrives (%d plain and %d resilient clients wait)", waiting[tally.Plain], waiting[tally.Resilient]))
 		_ = proc.Sleep(limit, settleLook)
 	}
 }
-
-// plainIsBack reports whether all plain clients are connected. What they lost
-// need not be waited for: nobody sends it again.
-func (r *run) plainIsBack() bool { return r.live[tally.Plain].Up.Load() >= int64(r.profile.Plain) }
 
 func (r *run) result(calm, end time.Duration) *report.Run {
 	var clients []*tally.Client

@@ -16,51 +16,52 @@ import (
 // A Profile is one load. Its zero value is of no use: take Echo or Parse.
 type Profile struct {
 	Name         string            `json:"name"`
-	Plain        int               `json:"plain"`        // plain clients
-	Resilient    int               `json:"resilient"`    // clients with a session
-	Ramp         Duration          `json:"ramp"`         // over which they come
-	Think        Duration          `json:"think"`        // between two messages of a client, on average
-	Spread       float64           `json:"spread"`       // share by which that varies, 0 to 1
-	Headers      map[string]string `json:"headers"`      // of each handshake; templates
-	Subprotocols []string          `json:"subprotocols"` // the app's own
-	Query        string            `json:"query"`        // added to the URL's; a template, such as token={{token}}
-	Binary       bool              `json:"binary"`       // messages are binary
-	Login        *Login            `json:"login"`        // before the first handshake of each client
-	Hello        []Template        `json:"hello"`        // what each new app socket hears first
-	Adopt        *bool             `json:"adopt"`        // clients say hello to a fresh app socket themselves; false leaves that to the sidecar's rules
-	Messages     []Message         `json:"messages"`     // one of them is drawn each time
-	Answer       *Match            `json:"answer"`       // where the number stands in an answer, for messages that do not say
-	Error        *Match            `json:"error"`        // what of the app's messages is an error
-	Push         *Push             `json:"push"`         // what the app numbers by itself
-	Unordered    bool              `json:"unordered"`    // the app may answer out of order
-	Late         Duration          `json:"late"`         // from where an answer is late
-	Patience     Duration          `json:"patience"`     // without a message until a plain client connects again
-	Objectives   []string          `json:"objectives"`
+	Plain        int               `json:"plain"`                  // plain clients
+	Resilient    int               `json:"resilient"`              // clients with a session
+	Ramp         Duration          `json:"ramp"`                   // over which they come
+	Think        Duration          `json:"think"`                  // between two messages of a client, on average
+	Spread       float64           `json:"spread"`                 // share by which that varies, 0 to 1
+	Headers      map[string]string `json:"headers,omitempty"`      // of each handshake; templates
+	Subprotocols []string          `json:"subprotocols,omitempty"` // the app's own
+	Query        string            `json:"query,omitempty"`        // added to the URL's; a template, such as token={{token}}
+	Binary       bool              `json:"binary,omitempty"`       // messages are binary
+	Login        *Login            `json:"login,omitempty"`        // before the first handshake of each client
+	Hello        []Template        `json:"hello,omitempty"`        // what each new app socket hears first
+	Adopt        *bool             `json:"adopt,omitempty"`        // clients say hello to a fresh app socket themselves; false leaves that to the sidecar's rules
+	Messages     []Message         `json:"messages"`               // one of them is drawn each time
+	Answer       *Match            `json:"answer,omitempty"`       // where the number stands in an answer, for messages that do not say
+	Error        *Match            `json:"error,omitempty"`        // what of the app's messages is an error
+	Push         *Push             `json:"push,omitempty"`         // what the app numbers by itself
+	Unordered    bool              `json:"unordered,omitempty"`    // the app may answer out of order
+	Late         Duration          `json:"late,omitempty"`         // from where an answer is late
+	Patience     Duration          `json:"patience,omitempty"`     // without a message until a plain client connects again
+	Objectives   []string          `json:"objectives,omitempty"`
 }
 
 // A Login is a request before the first handshake of a client. Cookies that it
 // sets go with the handshake.
 type Login struct {
-	URL     Template            `json:"url"`
-	Method  string              `json:"method"` // POST
-	Headers map[string]Template `json:"headers"`
-	Body    Template            `json:"body"`
-	Token   *Match              `json:"token"` // where {{token}} stands in the answer
+	URL     Template            `json:"url,omitempty"`
+	Method  string              `json:"method,omitempty"` // POST
+	Headers map[string]Template `json:"headers,omitempty"`
+	Body    Template            `json:"body,omitempty"`
+	Token   *Match              `json:"token,omitempty"` // where {{token}} stands in the answer
 }
 
 // A Message is one kind of what clients send.
 type Message struct {
 	Name   string   `json:"name"`
-	Weight float64  `json:"weight"` // 1
+	Weight float64  `json:"weight,omitempty"` // 1
 	Send   Template `json:"send"`
-	Answer *Match   `json:"answer"`
-	Silent bool     `json:"silent"` // there is no answer
+	Answer *Match   `json:"answer,omitempty"`
+	Silent bool     `json:"silent,omitempty"` // there is no answer
 }
 
 // A Push is where the app's own numbers stand.
 type Push struct {
-	Number *Match `json:"number"`
-	Stream *Match `json:"stream"` // what is numbered apart, such as a channel; may be missing
+	Number *Match `json:"number,omitempty"`
+	Stream *Match `json:"stream,omitempty"` // what is numbered apart, such as a channel; may be missing
+	Socket bool   `json:"socket,omitempty"` // numbers begin anew with each app socket
 }
 
 // Duration is a time.Duration that JSON writes as "1.5s".
@@ -186,6 +187,9 @@ func (p *Profile) settleTexts() error {
 		case m.Answer != nil && !m.Silent && !strings.Contains(string(m.Send), "{{id}}") && !strings.Contains(string(m.Send), "{{n}}"):
 			return fmt.Errorf("%s: its answer cannot be told from others: put {{id}} or {{n}} into \"send\"", m.Name)
 		}
+	}
+	if p.Push != nil && p.Push.Number == nil {
+		return fmt.Errorf(`push: where does the number stand? Want "number": {"pointer": "/seq"}`)
 	}
 	if p.Login != nil && p.Login.Method == "" {
 		p.Login.Method = http.MethodPost

@@ -30,7 +30,7 @@ func (r *Run) againstSection(former *Run) section {
 			}{
 				{"lost", func(s *tally.Summary) string { return fmt.Sprintf("%d of %d", s.Lost, s.Judged) }},
 				{"answered twice", func(s *tally.Summary) string { return fmt.Sprint(s.Doubled) }},
-				{"retention", func(s *tally.Summary) string { return percent(s.Retention) }},
+				{"retention", func(s *tally.Summary) string { return Percent(s.Retention) }},
 				{"away, mean", func(s *tally.Summary) string { return tally.Millis(s.Away.Mean) }},
 				{"answers a second", func(s *tally.Summary) string { return stats.Number(s.Throughput) }},
 				{"baseline P99", func(s *tally.Summary) string { return tally.Millis(s.Baseline.P99) }},

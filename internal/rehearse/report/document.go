@@ -64,7 +64,8 @@ func (r *Run) row(name string, of func(*tally.Summary) string) []string {
 	return cells
 }
 
-func percent(share float64) string {
+// Percent writes a share, and rounds it down.
+func Percent(share float64) string {
 	const fine = 1e-9                                                              // for shares such as 0.992, which have no exact form
 	return strconv.FormatFloat(math.Floor(share*1e4+fine)/1e2, 'f', -1, 64) + " %" // 99.9999 % is not 100 %
 }
@@ -100,8 +101,8 @@ func (r *Run) sidesSection() section {
 	s.table = append(s.table,
 		r.row("connections that ended", n(func(s *tally.Summary) int { return s.Breaks })),
 		r.row("what the app knew of a client, gone", n(func(s *tally.Summary) int { return s.SessionsLost })),
-		r.row("retention: clients that kept it all along", func(s *tally.Summary) string { return percent(s.Retention) }),
-		r.row("time connected", func(s *tally.Summary) string { return percent(s.Connected) }),
+		r.row("retention: clients that kept it all along", func(s *tally.Summary) string { return Percent(s.Retention) }),
+		r.row("time connected", func(s *tally.Summary) string { return Percent(s.Connected) }),
 		r.row("away: mean, P50, P99, longest", func(s *tally.Summary) string { return away(s.Away) }),
 		r.row("handshakes, and those that did not succeed", func(s *tally.Summary) string { return fmt.Sprintf("%d, %d", s.Handshakes, s.Refused) }),
 	)

@@ -41,7 +41,7 @@ func example() *Run {
 }
 
 func TestFiles(t *testing.T) {
-	dir, r := t.TempDir(), example()
+	dir, r := filepath.Join(t.TempDir(), "not", "there"), example()
 	former := example()
 	former.Title = "The one before"
 	if err := r.Write(dir, former); err != nil {
@@ -90,7 +90,7 @@ func wellFormed(t *testing.T, name, text string) {
 // What is rounded does not look like all of it.
 func TestPercent(t *testing.T) {
 	for share, want := range map[float64]string{1: "100 %", 0.99999: "99.99 %", 0.5: "50 %", 0.99201: "99.2 %", 0: "0 %"} {
-		if got := percent(share); got != want {
+		if got := Percent(share); got != want {
 			t.Errorf("%v: %s, want %s", share, got, want)
 		}
 	}

@@ -20,8 +20,11 @@ const (
 	rawRun       = "run" // what the first line is called
 )
 
-// Write writes all files of the report into a folder.
+// Write writes all files of the report into a folder, which it makes.
 func (r *Run) Write(dir string, former *Run) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
 	junit, err := r.JUnit()
 	if err != nil {
 		return fmt.Errorf("report: %w", err)

@@ -76,6 +76,7 @@ type Client struct {
 	spells    []Spell
 	absences  []Absence
 	pushes    map[string]*stream
+	ended     Pushes // of streams that are over
 }
 
 // A stream is one numbered row of what the app sends by itself.
@@ -165,6 +166,17 @@ func (c *Client) Pushed(name string, n int64) {
 	case n >= s.first:
 		s.doubled++
 	}
+}
+
+// Renumbered notes that the app's streams begin anew, as where it numbers for each
+// socket.
+func (c *Client) Renumbered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.pushes {
+		c.ended.add(s)
+	}
+	c.pushes = nil
 }
 
 // Dialled notes an attempt to connect.

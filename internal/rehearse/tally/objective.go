@@ -95,6 +95,19 @@ func ParseObjective(text string) (Objective, error) {
 	return o, nil
 }
 
+// ParseObjectives reads a list of them.
+func ParseObjectives(texts []string) ([]Objective, error) {
+	var list []Objective
+	for _, text := range texts {
+		o, err := ParseObjective(text)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, o)
+	}
+	return list, nil
+}
+
 func (u unit) form() string {
 	return [...]string{"a number from 0", "a share such as 99% or 0.99", "a time such as 900ms or 2s"}[u]
 }

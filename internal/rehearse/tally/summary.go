@@ -85,7 +85,7 @@ func Summarise(side Side, clients []*Client, f Frame) Summary {
 		c.mu.Lock()
 		s.Clients++
 		s.addMessages(c.messages, f, &calm, &whole)
-		s.addPushes(c.pushes)
+		s.addPushes(c.pushes, c.ended)
 		s.Reordered += c.reordered
 		s.Foreign += c.foreign
 		s.Errors += c.errors
@@ -148,13 +148,19 @@ func (s *Summary) addMessages(list []Message, f Frame, calm, whole *[]float64) {
 	}
 }
 
-func (s *Summary) addPushes(streams map[string]*stream) {
-	for _, p := range streams {
-		s.Pushes.Got += p.got
-		s.Pushes.Lost += int64(len(p.missing))
-		s.Pushes.Doubled += p.doubled
-		s.Pushes.Reordered += p.reordered
+func (p *Pushes) add(s *stream) {
+	p.Got += s.got
+	p.Lost += int64(len(s.missing))
+	p.Doubled += s.doubled
+	p.Reordered += s.reordered
+}
+
+func (s *Summary) addPushes(streams map[string]*stream, ended Pushes) {
+	p := &s.Pushes
+	for _, one := range streams {
+		p.add(one)
 	}
+	p.Got, p.Lost, p.Doubled, p.Reordered = p.Got+ended.Got, p.Lost+ended.Lost, p.Doubled+ended.Doubled, p.Reordered+ended.Reordered
 }
 
 // addSpells counts connections, and returns how long the client was connected of

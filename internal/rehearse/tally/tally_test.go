@@ -84,6 +84,12 @@ func TestPushes(t *testing.T) {
 	if want := (Pushes{Got: 6, Lost: 1, Doubled: 1, Reordered: 1}); s.Pushes != want {
 		t.Errorf("%+v, want %+v", s.Pushes, want)
 	}
+	c.Renumbered()
+	c.Pushed("", 1)
+	s = Summarise(Plain, []*Client{c}, Frame{})
+	if want := (Pushes{Got: 7, Lost: 1, Doubled: 1, Reordered: 1}); s.Pushes != want {
+		t.Errorf("on another socket: %+v, want %+v", s.Pushes, want)
+	}
 }
 
 func TestSeries(t *testing.T) {
