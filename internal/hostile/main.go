@@ -2,7 +2,7 @@
 // their own, while innocent clients talk through them: these must notice nothing,
 // and what the sidecars hold must be given back. It needs Linux.
 //
-//	go run ./internal/hostile [-for 10m] [party ...]
+//	go run ./internal/hostile [-for 10m] [-sidecar file] [party ...]
 //
 // The parties are those of the threat model (SECURITY.md); without any, each has its
 // turn. It exits 1 when one of them did harm, and 2 when it could not measure.
@@ -32,20 +32,28 @@ type party struct {
 	run   func(ctx context.Context, s *stage) error
 
 	// turn is all of its turn, of a party with a stage of its own.
-	turn func(ctx context.Context, lasts time.Duration) (harm []string, err error)
+	turn func(ctx context.Context, o options) (harm []string, err error)
 }
 
 var parties = []party{
 	{name: "peer", about: "reaches the port that sidecars reach each other at, records what they say, and has none of the keys", run: peer},
 	{name: "tenant", about: "shares NATS with the sidecars, may do everything there, and has none of the keys", run: tenant},
-	{name: "client", about: "makes handshakes by the thousand, begins messages and does not end them, reads nothing, floods, resumes", turn: attackPod("client")},
-	{name: "app", about: "floods, reads nothing, closes, answers what is none, or nothing, to clients that are its accomplices", turn: attackPod("app")},
+	{name: "client", about: "makes handshakes by the thousand, begins messages and does not end them, reads nothing, floods, resumes", turn: attackPod("client", false)},
+	{name: "app", about: "floods, reads nothing, closes, answers what is none, or nothing, to clients that are its accomplices", turn: attackPod("app", false)},
+	{name: "client-embedded", about: "the same as client, and the journal is in the sidecar", turn: attackPod("client", true)},
+	{name: "app-embedded", about: "the same as app, and the journal is in the sidecar", turn: attackPod("app", true)},
 }
 
-func attackPod(attacker string) func(context.Context, time.Duration) ([]string, error) {
-	return func(ctx context.Context, lasts time.Duration) ([]string, error) {
-		return pod.Turn(ctx, attacker, lasts)
+func attackPod(attacker string, embedded bool) func(context.Context, options) ([]string, error) {
+	return func(ctx context.Context, o options) ([]string, error) {
+		return pod.Turn(ctx, pod.Options{Attackers: []string{attacker}, Lasts: o.lasts, Embedded: embedded, Sidecar: o.sidecar})
 	}
+}
+
+// options are those of all turns.
+type options struct {
+	lasts   time.Duration
+	sidecar string // the binary; "": it is built
 }
 
 func main() {
@@ -55,12 +63,14 @@ func main() {
 
 func run(ctx context.Context, args []string) (code int, err error) {
 	flags := flag.NewFlagSet("hostile", flag.ContinueOnError)
-	d := flags.Duration("for", 10*time.Minute, "how long each party tries")
+	var o options
+	flags.DurationVar(&o.lasts, "for", 10*time.Minute, "how long each party tries")
+	flags.StringVar(&o.sidecar, "sidecar", "", "the sidecar's binary (default: it is built)")
 	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "usage: hostile [-for 10m] [party ...]")
+		fmt.Fprintln(flags.Output(), "usage: hostile [-for 10m] [-sidecar file] [party ...]")
 		flags.PrintDefaults()
 		for _, p := range parties {
-			fmt.Fprintf(flags.Output(), "  %-8s %s\n", p.name, p.about)
+			fmt.Fprintf(flags.Output(), "  %-16s %s\n", p.name, p.about)
 		}
 	}
 	if err := flags.Parse(args); err != nil {
@@ -82,7 +92,7 @@ func run(ctx context.Context, args []string) (code int, err error) {
 		if flags.NArg() > 0 && !slices.Contains(flags.Args(), p.name) {
 			continue
 		}
-		harm, err := turn(ctx, dir, p, *d)
+		harm, err := turn(ctx, dir, p, o)
 		if err != nil {
 			return 0, fmt.Errorf("hostile: %s: %w; logs are in %s", p.name, err, dir)
 		}
@@ -100,22 +110,22 @@ func run(ctx context.Context, args []string) (code int, err error) {
 }
 
 // turn is one party's, on a stage of its own.
-func turn(ctx context.Context, dir string, p party, d time.Duration) (harm []string, err error) {
+func turn(ctx context.Context, dir string, p party, o options) (harm []string, err error) {
 	if p.turn != nil {
-		return p.turn(ctx, d)
+		return p.turn(ctx, o)
 	}
-	s, err := newStage(ctx, dir)
+	s, err := newStage(ctx, dir, o.sidecar)
 	defer s.close()
 	if err != nil {
 		return nil, err
 	}
 	// The same time without the party says what is usual on this machine.
-	before, err := s.measure(ctx, min(d, maxReference), func(context.Context) error { return nil })
+	before, err := s.measure(ctx, min(o.lasts, maxReference), func(context.Context) error { return nil })
 	if err != nil {
 		return nil, err
 	}
 	fmt.Printf("%s: without it: %v\n", p.name, before)
-	during, err := s.measure(ctx, d, func(ctx context.Context) error { return p.run(ctx, s) })
+	during, err := s.measure(ctx, o.lasts, func(ctx context.Context) error { return p.run(ctx, s) })
 	if err != nil {
 		return nil, err
 	}

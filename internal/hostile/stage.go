@@ -61,12 +61,14 @@ type stage struct {
 }
 
 // newStage returns a stage, which is to be closed also after an error.
-func newStage(ctx context.Context, dir string) (*stage, error) {
+func newStage(ctx context.Context, dir, binary string) (*stage, error) {
 	s := &stage{dir: dir, starter: proc.Starter{Dir: dir}}
-	binary := filepath.Join(dir, lab.SidecarName)
-	if _, err := os.Stat(binary); err != nil {
-		if err := program.Build(ctx, lab.SidecarName, binary); err != nil {
-			return s, err
+	if binary == "" {
+		binary = filepath.Join(dir, lab.SidecarName)
+		if _, err := os.Stat(binary); err != nil {
+			if err := program.Build(ctx, lab.SidecarName, binary); err != nil {
+				return s, err
+			}
 		}
 	}
 	files, err := os.MkdirTemp(dir, "nats-")

@@ -55,6 +55,10 @@ func (b *backend) Append(ctx context.Context, id store.ID, after store.Revision,
 		if err := b.server.health(); err != nil {
 			return 0, unavailable(err)
 		}
+		if err := b.server.room.enter(ctx); err != nil {
+			return 0, err
+		}
+		defer b.server.room.leave()
 		var cancel func()
 		ctx, cancel = b.failIfServerBroken(ctx)
 		defer cancel()

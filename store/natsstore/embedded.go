@@ -34,6 +34,7 @@ var errStopped = errors.New("embedded server: stopped")
 type embedded struct {
 	cfg     *Config
 	lock    *os.File
+	room    *room
 	repairs sync.WaitGroup
 	probing sync.Mutex
 
@@ -56,7 +57,7 @@ func startEmbedded(cfg *Config) (*embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &embedded{cfg: cfg, lock: lock}
+	e := &embedded{cfg: cfg, lock: lock, room: newRoom()}
 	if e.server, err = runServer(cfg); err != nil {
 		return nil, errors.Join(err, e.stop())
 	}

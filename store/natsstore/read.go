@@ -53,6 +53,12 @@ func (b *backend) Read(ctx context.Context, id store.ID, after store.Revision, l
 		return nil, err
 	}
 	defer done()
+	if b.server != nil {
+		if err := b.server.room.enter(ctx); err != nil {
+			return nil, err
+		}
+		defer b.server.room.leave()
+	}
 	var out []store.Message
 	for asked := 1; len(out) < limit; asked++ {
 		if err := b.ensure(ctx); err != nil {

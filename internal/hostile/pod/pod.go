@@ -45,16 +45,16 @@ type Options struct {
 	Fair      bool          // the machine is not shared: latency is judged
 	Sidecar   string        // the binary; "": it is built
 	Scale     int           // what attackers do at once, in percent of all they can
+	Embedded  bool          // the journal is in the sidecar, and not beside it
 	Innocents int
 	Out       io.Writer
 }
 
-// Turn is a run with all that an attacker can.
-func Turn(ctx context.Context, attacker string, lasts time.Duration) (faults []string, err error) {
-	return Run(ctx, Options{
-		Attackers: []string{attacker}, Lasts: lasts, Calm: min(max(lasts/10, 5*time.Second), time.Minute), TTL: 30 * time.Second,
-		Fair: true, Scale: 100, Innocents: 50, Out: os.Stdout,
-	})
+// Turn is a run with all that an attacker can: the rest of the options.
+func Turn(ctx context.Context, o Options) (faults []string, err error) {
+	o.Calm, o.TTL = min(max(o.Lasts/10, 5*time.Second), time.Minute), 30*time.Second
+	o.Fair, o.Scale, o.Innocents, o.Out = true, 100, 50, os.Stdout
+	return Run(ctx, o)
 }
 
 // Run is one experiment. What was not as it should be are its faults.

@@ -16,13 +16,19 @@ func TestMain(m *testing.M) {
 
 // TestHostileParties is a short run with a tenth of what client and app do.
 func TestHostileParties(t *testing.T) {
-	faults, err := Run(t.Context(), Options{
-		Attackers: []string{"client", "app"}, Lasts: 4 * time.Second, Calm: time.Second, TTL: 4 * time.Second, Scale: 10, Innocents: 10, Out: t.Output(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range faults {
-		t.Error(f)
+	for _, embedded := range []bool{false, true} {
+		t.Run(map[bool]string{false: "journal in NATS", true: "journal in the sidecar"}[embedded], func(t *testing.T) {
+			t.Parallel()
+			faults, err := Run(t.Context(), Options{
+				Attackers: []string{"client", "app"}, Lasts: 4 * time.Second, Calm: time.Second, TTL: 4 * time.Second,
+				Scale: 10, Innocents: 10, Embedded: embedded, Out: t.Output(),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range faults {
+				t.Error(f)
+			}
+		})
 	}
 }

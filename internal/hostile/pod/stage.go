@@ -23,7 +23,7 @@ const podMemory = 512 << 20
 type stage struct {
 	sidecar *lab.Sidecar
 	app     *httptest.Server
-	nats    *lab.NATS // a journal of its own, as the injector's pods have
+	nats    *lab.NATS // a journal of its own, as the injector's pods have; nil: the sidecar's
 	dir     string
 	starter proc.Starter
 }
@@ -49,14 +49,18 @@ func newStage(ctx context.Context, o Options) (_ *stage, err error) {
 	if s.dir, err = os.MkdirTemp("", "hostile-"); err != nil {
 		return nil, err
 	}
-	if s.nats, err = lab.StartNATS(ctx, &s.starter, 1, s.dir, nil); err != nil {
-		return nil, err
+	var journal []string
+	if !o.Embedded {
+		if s.nats, err = lab.StartNATS(ctx, &s.starter, 1, s.dir, nil); err != nil {
+			return nil, err
+		}
+		journal = s.nats.Settings()
 	}
 	if s.sidecar, err = lab.NewSidecar(""); err != nil {
 		return nil, err
 	}
 	s.sidecar.Program, s.sidecar.Upstream = o.Sidecar, s.app.URL
-	s.sidecar.Settings = append(s.nats.Settings(),
+	s.sidecar.Settings = append(journal,
 		"WSR_DATA_DIR="+s.dir, "WSR_LOG_LEVEL=warn", "WSR_SESSION_TTL="+o.TTL.String(),
 		"WSR_SESSION_TTL_GOING_AWAY="+min(10*time.Second, o.TTL/2).String(),
 		"WSR_HEARTBEAT_MAX="+min(15*time.Second, o.TTL/2).String(), "WSR_HEARTBEAT_BASE="+min(5*time.Second, o.TTL/2).String(),
