@@ -118,7 +118,10 @@ func printSession(w io.Writer, text []byte) error {
 		line("state", "not here")
 	}
 	if e := d.Ended; e != nil {
-		line("ended", "%s, %s old: %s", stamp(e.At), age(e.Age), e.Text)
+		line("ended", "%s, %s old: %s", stamp(e.At), age(e.Age), e.Why)
+		if e.Advice != nil {
+			line("advice", "%s, see %s", e.Advice.Setting, e.Advice.Docs)
+		}
 		line("path", "%s", orDash(e.Path))
 		line("client", "%s", orDash(e.Client))
 	}
@@ -155,6 +158,9 @@ func printHere(line func(name, format string, args ...any), d *console.Detail) {
 	line("state", "%s", state)
 	line("path", "%s", orDash(d.Path))
 	line("client", "%s", orDash(d.Client))
+	if d.Trace != "" {
+		line("trace", "%s", d.Trace)
+	}
 	line("owner", "%s, epoch %d", d.Owner, d.Epoch)
 	if d.Adopted != "" {
 		line("app socket", "not its first: %s", d.Adopted)

@@ -46,7 +46,7 @@ func fakeConsole(t *testing.T) http.Handler {
 		}
 		write(w, http.StatusOK, answer)
 	})
-	end := console.End{At: at, ID: endedID, Kind: "resilient", Path: "/chat", Age: 50, Why: "expired", Text: "no client came back"}
+	end := console.End{At: at, ID: endedID, Kind: "resilient", Path: "/chat", Age: 50, Reason: "expired", Why: "no client came back", Advice: &console.Advice{Setting: "WSR_SESSION_TTL", Docs: "page"}}
 	mux.HandleFunc("/ended", func(w http.ResponseWriter, r *http.Request) {
 		answer := console.Ended{}
 		if strings.HasPrefix(endedID, r.URL.Query().Get("id")) {
@@ -97,7 +97,7 @@ func TestLook(t *testing.T) {
 		{"session " + firstID, nil, exitOK, []string{"detached, ends in 1m1s", "3 messages, 2.9KiB of 4.0KiB: full", "2 appends in a row failed", "17 replayed", "2026-01-02T03:04:05.006Z  detached: no answer"}, ""},
 		{"session 97D797FA -json", nil, exitOK, []string{`"here":true`}, ""},
 		{"session -json 97d797fa", nil, exitOK, []string{`"here":true`}, ""},
-		{"session 1122", nil, exitOK, []string{"state    not here", "50ms old: no client came back", "owner x@10.0.0.2:1 (lease live), epoch 3"}, ""},
+		{"session 1122", nil, exitOK, []string{"state    not here", "50ms old: no client came back", "WSR_SESSION_TTL, see page", "owner x@10.0.0.2:1 (lease live), epoch 3"}, ""},
 		{"session 97d797", nil, exitFailed, nil, "2 sessions have an id that begins with 97d797"},
 		{"session 00", nil, exitFailed, nil, "lives here or ended here lately"},
 		{"session " + strings.Repeat("0", 32), nil, exitFailed, []string{"nothing is remembered of it"}, ""},

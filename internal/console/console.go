@@ -58,6 +58,7 @@ func New(cfg Config) *Console {
 // Views are what the console answers.
 func (c *Console) Views() []observe.View {
 	return []observe.View{
+		{Path: pagePath, Help: "all of what follows as a page, for a browser", Handler: page(), Public: true},
 		{Path: "/sessions", Help: "sessions as JSON: ?path= client= state= id= kind= sort= limit= cursor=", Handler: c.sessions},
 		{Path: "/sessions/{id}", Help: "one session, and what happened to it", Handler: c.session},
 		{Path: "/sessions/{id}/snapshot", Help: "what a fresh app socket would hear, payloads masked", Handler: c.snapshot},

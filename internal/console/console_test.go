@@ -208,7 +208,7 @@ func TestSession(t *testing.T) {
 		t.Errorf("a plain connection: %+v", d)
 	}
 	d = Detail{}
-	if status, _ := get("/sessions/"+testID(40).String(), &d); status != 200 || d.Here || d.Ended == nil || d.Ended.Why != "expired" || len(d.Events) != 3 || d.Events[1].Text != "detached heartbeat" || d.Ended.Client != "10.0.0.0/24" {
+	if status, _ := get("/sessions/"+testID(40).String(), &d); status != 200 || d.Here || d.Ended == nil || d.Ended.Reason != "expired" || d.Ended.Why != "the client did not come back in time" || len(d.Events) != 3 || d.Events[1].Fact != "no answer to heartbeats" || d.Ended.Client != "10.0.0.0/24" {
 		t.Errorf("one that has ended: %d %+v", status, d)
 	}
 	d = Detail{}
@@ -236,7 +236,7 @@ func TestStatus(t *testing.T) {
 	h.Observe(event.Event{Kind: event.StoreChanged})
 	h.Observe(event.Event{Kind: event.Began})
 	var s Status
-	if get("/status", &s); s.Name != "me@1" || s.Sessions.Attached != 3 || len(s.Events) != 1 || s.Events[0].Text != "store away" || s.Fleet == nil {
+	if get("/status", &s); s.Name != "me@1" || s.Sessions.Attached != 3 || len(s.Events) != 1 || !strings.Contains(s.Events[0].Text, "journal is away") || s.Fleet == nil {
 		t.Errorf("%+v", s)
 	}
 	if status, text := get("/status?x=1", nil); status != 400 {

@@ -11,7 +11,7 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// Implementation limits of what is remembered: 4 MiB in all, however long paths
+// Implementation limits of what is remembered: 5 MiB in all, however long paths
 // are, and nothing before something happens.
 const (
 	// shards keep one session, which may come and go as fast as it likes, from
@@ -19,9 +19,9 @@ const (
 	// on different threads rarely wait for each other either.
 	shards = 32
 
-	notableBytes = 96 << 10 // of a shard
-	routineBytes = 24 << 10 // of a shard
-	endedBytes   = 128 << 10
+	notableBytes = 120 << 10 // of a shard
+	routineBytes = 20 << 10  // of a shard
+	endedBytes   = 160 << 10
 )
 
 // A History remembers what happened lately. Nothing of it is kept with a session:
@@ -29,8 +29,8 @@ const (
 // use. Make it with NewHistory.
 type History struct {
 	n      atomic.Uint64
-	shards [shards]shard
-	ended  [2]endings // by event.ClientKind
+	shards [shards + 1]shard // the last one is for what is about no session
+	ended  [2]endings        // by event.ClientKind
 
 	followers followers
 }
@@ -89,7 +89,12 @@ func (h *History) Observe(e event.Event) {
 }
 
 // shard is where the events of a session are. Ids are random, or hashes.
-func (h *History) shard(id wire.SessionID) *shard { return &h.shards[id[0]%shards] }
+func (h *History) shard(id wire.SessionID) *shard {
+	if id == (wire.SessionID{}) {
+		return &h.shards[shards]
+	}
+	return &h.shards[id[0]%shards]
+}
 
 // of returns what is remembered of one session, the oldest first.
 func (h *History) of(id wire.SessionID, limit int) []record {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"time"
+	"unsafe"
 
 	"github.com/wsresilience/wsresilience/event"
 )
@@ -15,20 +16,22 @@ type record struct {
 
 func (r *record) time() time.Time { return time.Unix(0, r.at).UTC() }
 
-// What a record costs beside the text of its path, which others may share:
-// itself, and its subject.
-const recordCost = 256
+// recordCost is what a record costs beside its texts: itself, and two subjects.
+const recordCost = int(unsafe.Sizeof(record{}) + 2*unsafe.Sizeof(event.Subject{}))
 
-func (r *record) cost() int { return recordCost + len(r.e.Subject.Path()) }
+// cost counts texts as if nobody else had them.
+func (r *record) cost() int {
+	return recordCost + len(r.e.Subject.Path()) + len(r.e.Came.Path()) + len(r.e.Fact) + len(r.e.Owner) + len(r.e.Via)
+}
 
 // A ring remembers the latest records, at most so many bytes of them. What it never
 // needed it does not hold. It is not safe for concurrent use.
 type ring struct {
 	maxBytes int
 
-	list  []record // a power of two of places
-	first uint64   // number of the oldest record that is there, in this ring
-	next  uint64   // of the one that comes
+	list  []record
+	first uint64 // number of the oldest record that is there, in this ring
+	next  uint64 // of the one that comes
 	bytes int
 }
 
@@ -43,19 +46,24 @@ func (g *ring) add(r record) {
 		*g.at(g.first) = record{} // what it points to may go
 		g.first++
 	}
-	if held := g.next - g.first; held == uint64(len(g.list)) {
-		grown := make([]record, max(leastRing, 2*len(g.list)))
-		for i := g.first; i < g.next; i++ {
-			grown[i&uint64(len(grown)-1)] = *g.at(i)
-		}
-		g.list = grown
+	if g.next-g.first == uint64(len(g.list)) {
+		g.grow()
 	}
 	g.next++
 	*g.at(g.next - 1) = r
 	g.bytes += cost
 }
 
-func (g *ring) at(i uint64) *record { return &g.list[i&uint64(len(g.list)-1)] }
+// grow makes room for more, and for no more than can ever be there.
+func (g *ring) grow() {
+	grown := make([]record, max(leastRing, min(2*len(g.list), g.maxBytes/recordCost)))
+	for i := g.first; i < g.next; i++ {
+		grown[i%uint64(len(grown))] = *g.at(i)
+	}
+	g.list = grown
+}
+
+func (g *ring) at(i uint64) *record { return &g.list[i%uint64(len(g.list))] }
 
 // each shows all records, the oldest first, until show returns false. They are the
 // ring's own.

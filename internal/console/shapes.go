@@ -15,6 +15,7 @@ type Session struct {
 	State   string `json:"state"`            // what it does
 	Path    string `json:"path,omitempty"`   // of its handshake
 	Client  string `json:"client,omitempty"` // as WSR_LOG_CLIENT says
+	Trace   string `json:"trace,omitempty"`  // that the handshake came from
 	Owner   string `json:"owner,omitempty"`
 	Epoch   uint32 `json:"epoch,omitempty"`
 	Adopted string `json:"adopted,omitempty"` // why it has not its first app socket
@@ -81,7 +82,7 @@ type Windows struct {
 
 func sessionOf(v *proxy.SessionView, now time.Time) Session {
 	s := Session{
-		ID: v.ID.String(), Kind: v.Kind.String(), State: v.Phase.String(), Path: v.Subject.Path(), Client: v.Subject.Client(),
+		ID: v.ID.String(), Kind: v.Kind.String(), State: v.Phase.String(), Path: v.Subject.Path(), Client: v.Subject.Client(), Trace: v.Subject.Trace().Trace(),
 		Owner: v.Owner, Epoch: v.Epoch,
 		Began: v.Began.UTC(), Age: ms(max(now.Sub(v.Began), 0)), Expires: ms(v.ExpiresIn), Held: v.ToClient.Bytes + v.ToApp.Bytes,
 		Link: Link{v.Link.State.String(), ms(v.Link.RTT), ms(v.Link.Deviation), v.Link.Loss, ms(v.Link.Interval)},

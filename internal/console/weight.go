@@ -17,6 +17,15 @@ func weigh(e *event.Event) weight {
 	switch e.Kind {
 	case event.RoundTrip, event.Accepted:
 		return untold
+	case event.Began:
+		if e.Adopted != 0 && e.Fact == "" {
+			return untold // Resumed tells it
+		}
+		return routine
+	case event.Detached:
+		if e.Ending != 0 {
+			return routine // Ended tells it
+		}
 	case event.Journaled:
 		switch event.ResultOf(e.Err) {
 		case event.AppendFenced, event.AppendEnded, event.AppendCorrupt, event.AppendTooLarge:
@@ -27,7 +36,7 @@ func weigh(e *event.Event) weight {
 		if e.Answer == event.AppOK {
 			return untold
 		}
-	case event.Began, event.LinkState:
+	case event.LinkState, event.HeartbeatRejected:
 		return routine
 	case event.OwnershipChecked:
 		if e.Ownership == event.OwnershipConfirmed {

@@ -92,7 +92,8 @@ var layers = []layer{
 		"internal/lab": anything, "internal/bench/load": anything, "internal/bench/measure": nil, "internal/bench/fake": anything,
 	},
 	{ // What the sidecar is for, shown.
-		"internal/demo": anything, "internal/bench/rig": anything, "internal/hostile/pod": anything,
+		"internal/console/crowd": anything, // a console without a sidecar
+		"internal/demo":          anything, "internal/bench/rig": anything, "internal/hostile/pod": anything,
 		// What the injector does with a cluster, and a cluster for its tests.
 		"k8s/admission": anything, "k8s/certs": anything, "k8s/cluster": anything, "k8s/manifest": anything, "k8s/redirect": anything, "k8s/tenants": anything,
 		"k8s/cluster/clustertest": anything,
