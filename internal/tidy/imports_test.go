@@ -75,6 +75,9 @@ var layers = []layer{
 	{ // What a program keeps of its sessions.
 		"client/outbox": {"github.com/ncruces/go-sqlite3"},
 	},
+	{ // For a program that cannot be changed.
+		"internal/agent": {"github.com/caarlos0/env/v11", "github.com/coder/websocket", "github.com/prometheus/client_golang"},
+	},
 	{ // How an operator looks into a running sidecar.
 		"internal/console": nil,
 	},

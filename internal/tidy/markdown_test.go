@@ -11,6 +11,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/wsresilience/wsresilience/internal/agent"
 	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/doctor/diagnosis"
 	"github.com/wsresilience/wsresilience/observe"
@@ -24,6 +25,8 @@ var generated = []struct {
 	text       func() string
 }{
 	{"docs/CONFIG.md", "settings", config.Markdown},
+	{"docs/AGENT.md", "settings", agent.Markdown},
+	{"docs/AGENT.md", "metrics", agent.MetricsMarkdown},
 	{"docs/METRICS.md", "metrics", observe.Markdown},
 	{"docs/PROXIES.md", "symptoms", diagnosis.Markdown},
 }
@@ -128,7 +131,7 @@ var (
 
 // TestDocumentedNamesExist: a setting or metric that a page names is there.
 func TestDocumentedNamesExist(t *testing.T) {
-	settings, metrics := config.Markdown(), observe.Markdown()+injectorMetrics(t)
+	settings, metrics := config.Markdown()+agent.Markdown(), observe.Markdown()+agent.MetricsMarkdown()+injectorMetrics(t)
 	for _, page := range pages(t) {
 		text := read(t, page)
 		for _, name := range setting.FindAllString(text, -1) {
