@@ -36,6 +36,7 @@ type epollConn struct {
 	ready   bool // there may be something to read
 	hung    bool // the kernel said that the end is there: there is no edge to wait for
 	again   bool // in loop.again
+	heavy   bool // the last read brought much
 	watched bool
 	ended   bool // no more bytes come, which the sink has heard
 	finned  bool // FIN was sent
@@ -209,7 +210,7 @@ func (t *epollConn) look() {
 	case readOpen:
 		t.writable()
 		if t.offers() {
-			t.read()
+			t.readInTurn()
 		}
 	case readFailed:
 		t.readLast()
@@ -264,8 +265,25 @@ func (t *epollConn) event(events uint32) {
 	}
 	if events&^unix.EPOLLOUT != 0 {
 		t.ready = true
-		t.read()
+		t.readInTurn()
 	}
+}
+
+// readInTurn is read for a socket that may have to wait for its turn.
+func (t *epollConn) readInTurn() {
+	switch {
+	case !t.heavy:
+		t.read()
+	case t.ready && !t.again && !t.ended && !t.closed:
+		t.waitTurn()
+	}
+}
+
+// waitTurn makes the loop read the socket when others had their turn.
+func (t *epollConn) waitTurn() {
+	home := t.home.Load()
+	t.again = true
+	home.again = append(home.again, t)
 }
 
 func (t *epollConn) writable() {
@@ -292,11 +310,12 @@ func (t *epollConn) offers() bool {
 }
 
 // read reads once and offers it, unless a pause, or the owner, says otherwise.
-// What it leaves in the kernel comes when the other sockets had their turn.
-func (t *epollConn) read() {
+// What it leaves in the kernel comes when the other sockets had their turn. It
+// returns how many bytes came.
+func (t *epollConn) read() int {
 	discards := t.state.Load() == readDiscards
 	if !t.ready || t.again || t.ended || t.closed || !discards && !t.offers() {
-		return
+		return 0
 	}
 	home := t.home.Load()
 	rest := t.in.rest()
@@ -308,22 +327,22 @@ func (t *epollConn) read() {
 		p = t.in.space()
 	}
 	n, errno := readSocket(t.fd, p)
+	t.heavy = n >= heavyRead
 	if errno == unix.EAGAIN {
 		t.ready = false
-		return
+		return 0
 	}
 	if n == 0 {
 		t.ready = false
 		t.gone(errno != 0)
-		return
+		return 0
 	}
 	// Less than was asked for means that there is no more, and an edge will
 	// tell of what comes; but for the end, whose edge may have been this one.
 	if n < len(p) && !t.hung {
 		t.ready = false
 	} else {
-		t.again = true
-		home.again = append(home.again, t)
+		t.waitTurn()
 	}
 	switch {
 	case discards:
@@ -334,6 +353,7 @@ func (t *epollConn) read() {
 		t.in.fill(n)
 		t.in.feed(t.sink)
 	}
+	return n
 }
 
 // readLast reads what the peer had said before a write failed, and tells the end

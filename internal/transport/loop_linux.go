@@ -21,6 +21,15 @@ const (
 	// before the others have their turn.
 	loopBuffer = 64 << 10
 
+	// heavyRead makes a socket one that has much to say: the next time it waits for
+	// its turn behind those that have little.
+	heavyRead = loopBuffer / 4
+
+	// turnBytes is what sockets with much to say get together, before the others
+	// are looked at again. Each of hundreds would otherwise have its loopBuffer
+	// while a message of a few bytes waits.
+	turnBytes = 4 * loopBuffer
+
 	// maxStretch is how long a loop runs before it lets other goroutines run.
 	// The scheduler would take the processor away after 10 ms, and where there
 	// is only one, heartbeats and handshakes would wait for as long each time.
@@ -144,8 +153,7 @@ type loop struct {
 	idle    bool // it sleeps as a goroutine: see setIdle
 	buf     []byte
 	sockets []*epollConn // by descriptor
-	again   []*epollConn // have more to read, when the others had their turn
-	turn    []*epollConn // was again, and is served in this round
+	again   []*epollConn // have much to read, when the others had their turn; the first is next
 	spare   []*epollConn // an earlier posted, empty
 	meter   meter
 	rested  time.Time // when others could run
@@ -214,23 +222,30 @@ func (l *loop) run() {
 	for {
 		events := l.wait()
 		l.housekeep(time.Now(), events)
-		l.again, l.turn = l.turn, l.again // who has a turn to come gets no other by an event
+		waited := len(l.again) // who comes in this round has a turn in the next
 		for i := range events {
 			l.event(&events[i])
 		}
-		for _, t := range l.turn {
-			if t.home.Load() == l { // else it has moved meanwhile
-				t.again = false
-				t.read()
-			}
-		}
-		clear(l.turn)
-		l.turn = l.turn[:0]
+		l.serve(waited)
 		if l.runPosted() {
 			l.end()
 			return
 		}
 	}
+}
+
+// serve reads the first n of those that have much to say, as far as turnBytes goes.
+func (l *loop) serve(n int) {
+	i := 0
+	for read := 0; i < n && read < turnBytes; i++ {
+		if t := l.again[i]; t.again && t.home.Load() == l { // else it has moved meanwhile
+			t.again = false
+			read += t.read()
+		}
+	}
+	left := copy(l.again, l.again[i:])
+	clear(l.again[left:])
+	l.again = l.again[:left]
 }
 
 // housekeep measures the load, and acts on it.

@@ -197,8 +197,13 @@ func (f flooded) Bytes(p []byte) int {
 }
 
 // fairTurns is what each flood may have while a message waits: one in the round
-// in which it came, and one in the next, whose order is the kernel's.
-const fairTurns = 2
+// in which it came, and one in the next, whose order is the kernel's. fairBytes is
+// what all of them may have together, on the average: what is left of a turn, and
+// what those have that had little to say before.
+const (
+	fairTurns = 2
+	fairBytes = 2 * turnBytes
+)
 
 // keep makes sessions stay where they are, however busy a loop is.
 func (s *loops) keep() {
@@ -210,7 +215,13 @@ func (s *loops) keep() {
 // While some sockets flood a loop, another's message waits for a few turns and
 // no more, and a turn is loopBuffer at most.
 func TestLoopIsFair(t *testing.T) {
-	const floods, rounds = 3, 500
+	for _, floods := range []int{3, 60} {
+		loopIsFair(t, floods)
+	}
+}
+
+func loopIsFair(t *testing.T, floods int) {
+	const rounds = 500
 	var ls loops
 	at := new(Affinity)
 	pool := new(bufferPool)
@@ -223,8 +234,8 @@ func TestLoopIsFair(t *testing.T) {
 	}
 
 	// The loop's goroutine's, until it has ended.
-	var turns [floods]int // since the message was sent
-	var full, sent, heard int
+	turns := make([]int, floods) // since the message was sent
+	var full, sent, heard, waited int
 	done := make(chan struct{})
 
 	near, small := network(t, "unix") // whose bytes are there when Write returns
@@ -247,6 +258,9 @@ func TestLoopIsFair(t *testing.T) {
 		}
 		tr := open(near, func(n int) {
 			turns[i]++
+			if sent > heard {
+				waited += n
+			}
 			switch {
 			case n > loopBuffer:
 				t.Errorf("a turn of %d bytes", n)
@@ -257,7 +271,7 @@ func TestLoopIsFair(t *testing.T) {
 			case sent > heard && turns[i] > fairTurns:
 				t.Errorf("flood %d had %d turns while a message waited", i, turns[i])
 			case sent == heard && sent < rounds:
-				turns = [floods]int{}
+				clear(turns)
 				sent++
 				if _, err := small.Write([]byte{1}); err != nil {
 					t.Errorf("write: %v", err)
@@ -286,6 +300,9 @@ func TestLoopIsFair(t *testing.T) {
 	ls.close()
 	if full == 0 {
 		t.Error("no socket ever had more than a turn takes")
+	}
+	if waited /= rounds; waited > fairBytes {
+		t.Errorf("%d floods had %d KiB while a message waited, want %d at most", floods, waited>>10, fairBytes>>10)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,6 +58,11 @@ func (s *stage) attack(ctx context.Context, o Options) error {
 	cmd, err := proc.InRole(attackRoleName, strings.Join(o.Attackers, ","), s.sidecar.Addr, o.Lasts.String(), strconv.Itoa(o.Scale))
 	if err != nil {
 		return err
+	}
+	if nice, err := exec.LookPath("nice"); err == nil {
+		// What innocents wait for is to be the sidecar's doing, and not that the
+		// machine has no processor left for it.
+		cmd.Path, cmd.Args = nice, append([]string{nice, "-n", "19", cmd.Path}, cmd.Args[1:]...)
 	}
 	p, err := s.starter.Start("attack", cmd)
 	if err != nil {
