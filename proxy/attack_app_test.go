@@ -44,7 +44,7 @@ func appScene(t *testing.T, app *proxytest.RawApp) *scene {
 	t.Helper()
 	sc := &scene{t: t, watch: newWatch(), app: &witness{}, log: new(bytesLog)}
 	good := newScene(t, nil) // another sidecar of the process, which must not notice
-	cfg := Config{Upstream: app.URL(), Tokens: good.ring, Logger: slog.New(slog.NewTextHandler(sc.log, nil))}
+	cfg := Config{Upstream: app.URL(), Tokens: good.ring, Logger: slog.New(slog.NewTextHandler(sc.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	cfg.Observer = event.Observers{sc.watch, observe.NewLife(cfg.Logger)}
 	sc.srv, sc.addr = serveAttacked(t, cfg, nil)
 	t.Cleanup(func() {

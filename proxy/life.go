@@ -35,8 +35,8 @@ func (c *sessionDriver) detached(o *session.Output) {
 		c.observe(event.Event{Kind: event.MessageRefused, Size: e.Size, Limit: e.Limit, Advice: event.AdviceSize})
 	}
 	fact := e.Fact()
-	if c.comes != nil {
-		fact = ""
+	if cause := detachCause(e); cause == event.DetachedHeartbeat && e.Reason == session.NoHeartbeat || cause == event.DetachedSuperseded {
+		fact = "" // event has better words than the close frame
 	}
 	c.observe(event.Event{Kind: event.Detached, Cause: detachCause(e), Code: uint16(e.Code), Fact: fact, Came: c.comes, Ending: o.Ended})
 }

@@ -122,6 +122,9 @@ func (s *Session) clientBeat(now time.Time, t wire.Type, b *wire.Beat) {
 	}
 }
 
+// NoHeartbeat is the reason of a close for want of answers to heartbeats.
+const NoHeartbeat = "no heartbeat"
+
 // tickLink sends a heartbeat that is due, or ends a dead connection.
 func (s *Session) tickLink(now time.Time) {
 	if s.client.in.Overdue(monotime.At(now)) {
@@ -138,7 +141,7 @@ func (s *Session) tickLink(now time.Time) {
 		s.client.beat.Next(now, uint64(now.UnixMilli()))
 		s.client.beatDue = true
 	case heartbeat.VerdictDead:
-		s.dropClient(now, &wire.CloseError{Code: wire.CodeTimeout, Reason: "no heartbeat"})
+		s.dropClient(now, &wire.CloseError{Code: wire.CodeTimeout, Reason: NoHeartbeat})
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/store/storetest"
@@ -90,10 +91,11 @@ func (f *fleet) add(change func(*proxy.Config)) *pod {
 	f.t.Helper()
 	p := &pod{watch: newPodWatch(), log: new(podLog)}
 	cfg := proxy.Config{
-		Tokens: f.ring, Proofs: f.ring, Store: f.store, Peers: f.leases, Observer: p.watch,
+		Tokens: f.ring, Proofs: f.ring, Store: f.store, Peers: f.leases,
 		SessionTTL: time.Minute, LeaseTTL: time.Minute, Driver: testedDriver(f.t),
 		Logger: slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
+	cfg.Observer = event.Observers{p.watch, observe.NewLife(cfg.Logger)}
 	var l net.Listener
 	if f.virtual {
 		l = f.pipes(p, &cfg)
@@ -125,6 +127,12 @@ func (f *fleet) add(change func(*proxy.Config)) *pod {
 		}
 		if n := p.watch.count("panicked"); n != 0 {
 			f.t.Errorf("%s: %d panics\n%s", p.addr, n, p.log)
+		}
+		for line := range strings.Lines(p.log.String()) {
+			refused := strings.Contains(line, "resume refused: RESET") || strings.Contains(line, "session adopted")
+			if refused && !strings.Contains(line, " fact=") {
+				f.t.Errorf("an operator hears no fact: %s", line)
+			}
 		}
 	})
 	f.pods = append(f.pods, p)

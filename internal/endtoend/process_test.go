@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -63,11 +64,17 @@ func newProcess(t *testing.T, upstream, dir string, settings ...string) *process
 // newProgram is newProcess for another binary, or a script that runs it.
 func newProgram(t *testing.T, program, upstream, dir string, settings ...string) *process {
 	t.Helper()
+	return newProgramLogged(t, program, nil, upstream, dir, settings...)
+}
+
+// newProgramLogged is newProgram whose log goes to a writer, if that is not nil.
+func newProgramLogged(t *testing.T, program string, log io.Writer, upstream, dir string, settings ...string) *process {
+	t.Helper()
 	sidecar, err := lab.NewSidecar("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	sidecar.Program = program
+	sidecar.Program, sidecar.Errors = program, log
 	sidecar.Upstream = upstream
 	sidecar.Settings = append([]string{
 		"WSR_DATA_DIR=" + dir, "WSR_HEARTBEAT_BASE=200ms", "WSR_HEARTBEAT_MIN=100ms", "WSR_HEARTBEAT_MAX=500ms",
