@@ -106,7 +106,7 @@ func (r *resume) adopted(state *store.State) {
 	}
 	var app *upgrade.AppConn
 	var noApp session.CloseCause
-	hs := r.handshake()
+	hs := r.sessionHandshake(r.session, state.Epoch)
 	if !state.Closed && (start.AppReplaceable || start.AppReplaceableIfRestored && start.Tracker.Complete()) {
 		var refusal appRefusal
 		if app, refusal = r.askApp(hs); app == nil {
@@ -165,7 +165,14 @@ func (q *request) start(id wire.SessionID) session.Start {
 	}
 }
 
-// handshake is what the app of a resilient session is offered.
+// sessionHandshake is what the app is offered for a session, and told of it.
+func (q *request) sessionHandshake(id wire.SessionID, epoch uint32) upgrade.Offer {
+	hs := q.handshake()
+	hs.Session, hs.Epoch = id.String(), epoch
+	return hs
+}
+
+// handshake is what the app of a session is offered.
 func (q *request) handshake() upgrade.Offer {
 	return upgrade.Offer{Protocols: q.offer.App, Offers: q.req.Offers}
 }

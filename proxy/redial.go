@@ -149,7 +149,7 @@ func (c *sessionDriver) wantsHandshake() bool {
 // Without a socket it returns the status of an app that refuses that one too;
 // 0: it did not answer, or with something else.
 func (r *resume) renewApp() (*upgrade.AppConn, int) {
-	hs := r.handshake()
+	hs := r.sessionHandshake(r.found.id, r.found.subject.Epoch())
 	hs.Scheme = r.scheme
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(r.r.Context(), redialPatience) // the client waits

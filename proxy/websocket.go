@@ -224,12 +224,12 @@ func (q *request) fresh() {
 	if q.refuseNew() {
 		return
 	}
-	hs := q.handshake()
+	id := newSessionID()
+	hs := q.sessionHandshake(id, firstEpoch)
 	app := q.dialApp(hs)
 	if app == nil {
 		return
 	}
-	id := newSessionID()
 	c := q.counted(&sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, q.client, firstEpoch)}, app)
 	if c == nil {
 		return

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,7 +48,19 @@ type Offer struct {
 	Verbatim  bool
 	Protocols []string        // the app's own
 	Offers    []DeflateParams // the client's; context takeover is taken out
+
+	// Session and Epoch tell the app whose socket this is: the same session means
+	// that a conversation goes on. Empty: it is none that outlives its connection.
+	Session string
+	Epoch   uint32
 }
+
+// Fields of ours in the request to the app (PROTOCOL §2.5). Those of a client are
+// left out before.
+const (
+	sessionHeader = "Wsr-Session-Id"
+	epochHeader   = "Wsr-Session-Epoch"
+)
 
 // An AppConn is the app's side of a WebSocket connection whose handshake is
 // done.
@@ -145,6 +158,10 @@ func handshakeHeader(r *http.Request, proto string, hs Offer) http.Header {
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", "websocket")
 	h.Del("Content-Length") // it was 0 (Parse)
+	if hs.Session != "" {
+		h.Set(sessionHeader, hs.Session)
+		h.Set(epochHeader, strconv.FormatUint(uint64(hs.Epoch), 10))
+	}
 	if hs.Verbatim {
 		return h
 	}
