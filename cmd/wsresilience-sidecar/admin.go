@@ -13,7 +13,7 @@ func (s *sidecar) adminHandler() http.Handler {
 	a := observe.Admin{
 		Ready: s.ready, Notes: s.notes, Metrics: s.metrics.Handler(),
 		Drain: s.drain, DrainState: s.drainState, Undrain: s.undrain,
-		Views: s.newConsole().Views(),
+		Views: append(s.newConsole().Views(), observe.Profiles(s.pprof.Load)...),
 	}
 	if s.cfg.AdminToken != "" {
 		a.Token = s.cfg.OperatorToken

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,6 +33,7 @@ type reloader struct {
 	check   func(*config.Config) error // what only the running sidecar knows
 	apply   func(proxy.Config)
 	reissue func(why string)
+	pprof   *atomic.Bool
 
 	cfg  *config.Config    // in force
 	used [sha256.Size]byte // the content of the files that was read last
@@ -139,6 +141,7 @@ func (r *reloader) take(next *config.Config) error {
 		r.log.Info("keys were replaced", "audit", true, "keys", keyIDs(r.ring), "before", before, "another_seals", anotherSeals)
 	}
 	r.level.Set(next.LogLevel)
+	r.pprof.Store(next.Pprof == config.On)
 	r.apply(tunable(next, policy))
 	if anotherSeals {
 		r.reissue("another key seals")
@@ -166,6 +169,6 @@ func (s *sidecar) newReloader(environ []string, level *slog.LevelVar, used [sha2
 			}
 			return nil
 		},
-		apply: s.proxy.Reload, reissue: s.proxy.ReissueTokens,
+		apply: s.proxy.Reload, reissue: s.proxy.ReissueTokens, pprof: &s.pprof,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +48,7 @@ func newReloading(t *testing.T, lines ...string) *reloading {
 		check:   func(c *config.Config) error { return c.CheckPayload(8 << 20) },
 		apply:   func(c proxy.Config) { r.applied = append(r.applied, c) },
 		reissue: func(string) { r.reissued++ },
+		pprof:   new(atomic.Bool),
 	}
 	return r
 }
@@ -71,16 +73,16 @@ func TestReloadWaitsForAWriter(t *testing.T) {
 	r.look()
 	r.write("WSR_HEARTBEAT_BASE=3")
 	r.look()
-	r.write("WSR_HEARTBEAT_BASE=3s", "WSR_LOG_LEVEL=debug")
+	r.write("WSR_HEARTBEAT_BASE=3s", "WSR_LOG_LEVEL=debug", "WSR_PPROF=on")
 	r.look()
 	if len(r.applied) > 0 || r.out.Len() > 0 {
 		t.Fatalf("while it is written: %d times, %s", len(r.applied), r.said())
 	}
 	r.look()
-	if len(r.applied) != 1 || r.applied[0].Heartbeat.Base != 3*time.Second || r.level.Level() != slog.LevelDebug {
-		t.Fatalf("applied %d times, level %v", len(r.applied), r.level.Level())
+	if len(r.applied) != 1 || r.applied[0].Heartbeat.Base != 3*time.Second || r.level.Level() != slog.LevelDebug || !r.pprof.Load() {
+		t.Fatalf("applied %d times, level %v, profiles %v", len(r.applied), r.level.Level(), r.pprof.Load())
 	}
-	if said := r.said(); strings.Count(said, "audit=true") != 2 || !strings.Contains(said, "setting=WSR_HEARTBEAT_BASE from=2s to=3s") {
+	if said := r.said(); strings.Count(said, "audit=true") != 3 || !strings.Contains(said, "setting=WSR_HEARTBEAT_BASE from=2s to=3s") {
 		t.Errorf("logged: %s", said)
 	}
 	r.look()

@@ -59,6 +59,8 @@ type sidecar struct {
 	journalAway  atomic.Pointer[string]    // why; nil while it is there
 	journalSince atomic.Pointer[time.Time] // when that became so; nil: it was not looked at yet
 
+	pprof atomic.Bool // WSR_PPROF
+
 	mu       sync.Mutex
 	stopping bool // the process is about to end: a drain cannot be taken back
 }
@@ -67,6 +69,7 @@ type sidecar struct {
 // one that never runs.
 func newSidecar(ctx context.Context, cfg *config.Config, log *slog.Logger, metrics *observe.Metrics) (*sidecar, error) {
 	s := &sidecar{cfg: cfg, name: instance.New(string(cfg.Advertise)), log: log, metrics: metrics, history: console.NewHistory()}
+	s.pprof.Store(cfg.Pprof == config.On)
 	s.observers = event.Observers{s.metrics, observe.NewLife(s.log), s.history}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())

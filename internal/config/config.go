@@ -106,6 +106,8 @@ type Config struct {
 
 	LogClient LogClient `env:"WSR_LOG_CLIENT" envDefault:"prefix" oneof:"address,prefix,none" doc:"How much of a client's address logs and the admin port tell. prefix: its network, the first 24 bits of IPv4 or 48 of IPv6, which is a site or a provider and no person. Behind a proxy it is whom WSR_TRUSTED_PROXIES names."`
 
+	Pprof Switch `env:"WSR_PPROF" reload:"living" envDefault:"off" oneof:"off,on" doc:"Whether the admin port has profiles of the process below /debug/pprof/, for go tool pprof: for processes of this pod or machine, and for who has the token of WSR_ADMIN_TOKEN_FILE."`
+
 	Driver string `env:"WSR_TEST_DRIVER" envDefault:"auto" oneof:"auto,epoll,goroutine" doc:"A debugging aid, to tell a mistake of one driver from others: how the sockets of sessions are read, on few event loops (epoll, on Linux and without TLS) or each on a goroutine of its own. auto: epoll where it can be."`
 
 	warnings []string
@@ -127,6 +129,15 @@ const (
 	AdoptAuto   Adopt = "auto"
 	AdoptAlways Adopt = "always"
 	AdoptNever  Adopt = "never"
+)
+
+// A Switch is on or off.
+type Switch string
+
+// The values of a Switch.
+const (
+	Off Switch = "off"
+	On  Switch = "on"
 )
 
 // TokenReuse says what a copy of a used-up token does.
