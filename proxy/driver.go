@@ -216,7 +216,7 @@ func (c *sessionDriver) askTransport(now time.Time) {
 	if unanswered {
 		link.Sent(now, p.Acked, p.Quiet, p.Lacking)
 	}
-	if c.plain && p.HostGone() {
+	if c.plain && heartbeat.HostGone(p.Unanswered, p.Quiet) {
 		c.m.ClientGone(now, true)
 	}
 }

@@ -15,7 +15,7 @@ func TestLinger(t *testing.T) {
 		{"it takes the rest in time", []Progress{{Acked: 5, Lacking: true}, {Acked: 9}}, 2 * lingerClose},
 		{"it takes nothing more", []Progress{{Acked: 5, Lacking: true}}, lingerClose + lingerStalled},
 		{"it takes some, and then nothing more", []Progress{{Acked: 5, Lacking: true}, {Acked: 6, Lacking: true}}, 2*lingerClose + lingerStalled},
-		{"its host is gone", []Progress{{Acked: 5, Lacking: true}, {Acked: 5, Lacking: true, Unanswered: hostGone}}, 2 * lingerClose},
+		{"its host is gone", []Progress{{Acked: 5, Lacking: true}, {Acked: 5, Lacking: true, Unanswered: lingerUnanswered}}, 2 * lingerClose},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var l linger
@@ -37,23 +37,5 @@ func TestLinger(t *testing.T) {
 	}
 	if !new(linger).over(time.Unix(1e9, 0), Progress{Lacking: true}, false, lingerStalled) {
 		t.Error("a socket that cannot tell is waited for")
-	}
-}
-
-// A host is gone when it has not answered often and for long. A program that does
-// not read leaves its TCP answering.
-func TestHostGone(t *testing.T) {
-	for _, c := range []struct {
-		p    Progress
-		gone bool
-	}{
-		{Progress{Lacking: true, Quiet: time.Hour}, false}, // a closed window whose probes are answered now and then
-		{Progress{Lacking: true, Quiet: hostGoneAfter, Unanswered: hostGone - 1}, false},
-		{Progress{Lacking: true, Quiet: hostGoneAfter - 1, Unanswered: 9}, false},
-		{Progress{Lacking: true, Quiet: hostGoneAfter, Unanswered: hostGone}, true},
-	} {
-		if got := c.p.HostGone(); got != c.gone {
-			t.Errorf("%+v: gone %v", c.p, got)
-		}
 	}
 }

@@ -96,15 +96,10 @@ const (
 	// long again.
 	lastWordsWait = time.Minute
 
-	// hostGone is how often in a row a peer's TCP does not answer when it is not
-	// there any more, and hostGoneAfter how long that lasts.
-	hostGone      = 3
-	hostGoneAfter = time.Minute
+	// lingerUnanswered is how often in a row a peer's TCP does not answer until
+	// nobody lingers for it.
+	lingerUnanswered = 3
 )
-
-// HostGone reports whether the peer's host is not there any more, by what its TCP
-// has not answered. A program that does not read leaves its TCP answering.
-func (p Progress) HostGone() bool { return p.Unanswered >= hostGone && p.Quiet >= hostGoneAfter }
 
 // A linger decides how long Finish waits. The zero value begins.
 type linger struct {
@@ -115,7 +110,7 @@ type linger struct {
 // over reports whether at now, some lingerClose after the last look, the wait
 // for a peer is over; stalled is how long one is waited for that takes nothing more.
 func (l *linger) over(now time.Time, p Progress, ok bool, stalled time.Duration) bool {
-	if !ok || !p.Lacking || p.Unanswered >= hostGone {
+	if !ok || !p.Lacking || p.Unanswered >= lingerUnanswered {
 		return true
 	}
 	if l.until.IsZero() || p.Acked != l.acked {
