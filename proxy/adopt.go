@@ -65,7 +65,7 @@ func (s *Server) loadState(ctx context.Context, t *wire.Token) (state *store.Sta
 	for try := range staleTries {
 		if try > 0 {
 			select {
-			case <-time.After(stalePause << try):
+			case <-time.After(stalePause << (try - 1)):
 			case <-ctx.Done():
 				return nil, store.ErrUnavailable
 			}
@@ -81,11 +81,12 @@ func (s *Server) loadState(ctx context.Context, t *wire.Token) (state *store.Sta
 	return nil, err
 }
 
-// A replica is mostly behind by a millisecond or two. Before a session is
-// called unknown for good, it has had 60 ms.
+// A replica is mostly behind by a millisecond or two, when a session has just been
+// handed over: then this wait is a part of the pause that its client sees. Before a
+// session is called unknown for good, it has had 63 ms.
 const (
-	staleTries = 5
-	stalePause = 2 * time.Millisecond // 4, 8, 16 and 32 ms, from the second on
+	staleTries = 7
+	stalePause = time.Millisecond // 1, 2, 4, 8, 16 and 32 ms, from the second on
 )
 
 func (s *Server) lease(owner string) store.LeaseState {
