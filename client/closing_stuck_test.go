@@ -52,24 +52,33 @@ var stuckAttempts = map[string]struct {
 	"between 101 and WELCOME": {func(*Options, *atomic.Bool) {}, func(s *stage) { s.accept(wire.Subprotocol) }},
 }
 
+// hangs opens a session whose connection breaks, and whose next attempt to resume
+// hangs in a place, as do later ones while hang says so.
+func (s *stage) hangs(place string) (c *Conn, hang *atomic.Bool) {
+	s.t.Helper()
+	stuck := stuckAttempts[place]
+	hang = new(atomic.Bool)
+	o := s.options()
+	stuck.prepare(o, hang)
+	c, p := s.open(o)
+	time.Sleep(stableLifetime)
+	hang.Store(true)
+	p.conn.Close()
+	if stuck.take != nil {
+		stuck.take(s)
+	}
+	return c, hang
+}
+
 // A Close does not wait for an attempt that hangs: what the program wrote, and
 // the close itself, arrive if the server is back.
 func TestCloseWhileAttemptHangs(t *testing.T) {
-	for name, stuck := range stuckAttempts {
+	for name := range stuckAttempts {
 		for _, age := range []time.Duration{0, time.Second, 3 * time.Second} {
 			for _, words := range []string{"", "last words"} {
 				t.Run(name+"/"+age.String()+"/"+words, func(t *testing.T) {
 					play(t, func(t *testing.T, s *stage) {
-						o := s.options()
-						var hang atomic.Bool
-						stuck.prepare(o, &hang)
-						c, p := s.open(o)
-						time.Sleep(stableLifetime)
-						hang.Store(true)
-						p.conn.Close()
-						if stuck.take != nil {
-							stuck.take(s)
-						}
+						c, hang := s.hangs(name)
 						time.Sleep(age + time.Millisecond)
 						hang.Store(false)
 						if words != "" {
@@ -78,7 +87,7 @@ func TestCloseWhileAttemptHangs(t *testing.T) {
 						start := time.Now()
 						closed := make(chan error, 1)
 						go func() { closed <- c.Close(4000, "bye") }()
-						p = s.resume("t0-1", 0, 1)
+						p := s.resume("t0-1", 0, 1)
 						if d := time.Since(start); d > max(0, stuckClose-age) {
 							t.Errorf("tried again after %v", d)
 						}
@@ -102,20 +111,11 @@ func TestCloseWhileAttemptHangs(t *testing.T) {
 
 // Close and CloseNow end, wherever an attempt hangs for ever.
 func TestCloseEndsWhileAllHangs(t *testing.T) {
-	for name, stuck := range stuckAttempts {
+	for name := range stuckAttempts {
 		t.Run(name, func(t *testing.T) {
 			for _, now := range []bool{true, false} {
 				play(t, func(t *testing.T, s *stage) {
-					o := s.options()
-					var hang atomic.Bool
-					stuck.prepare(o, &hang)
-					c, p := s.open(o)
-					time.Sleep(stableLifetime)
-					hang.Store(true)
-					p.conn.Close()
-					if stuck.take != nil {
-						stuck.take(s)
-					}
+					c, _ := s.hangs(name)
 					time.Sleep(time.Second)
 					start := time.Now()
 					if now {

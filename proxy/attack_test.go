@@ -13,6 +13,8 @@ import (
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/internal/proxytest"
+	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/store/storetest"
@@ -80,7 +82,7 @@ const advertiseSelf = "self"
 // serveAttacked runs one sidecar.
 func serveAttacked(t *testing.T, cfg Config, tune func(*Server)) (*Server, string) {
 	t.Helper()
-	cfg.Driver = testedDriver(t)
+	cfg.Driver = transport.Driver(proxytest.Driver(t))
 	setDefault(&cfg.HandOverPatience, 50*time.Millisecond) // the others' last word is answered long before
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

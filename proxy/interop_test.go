@@ -15,6 +15,8 @@ import (
 	gorilla "github.com/gorilla/websocket"
 
 	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/internal/proxytest"
+	"github.com/wsresilience/wsresilience/internal/transport"
 )
 
 // startServer runs a proxy in front of app on loopback and returns its
@@ -25,7 +27,7 @@ func startServer(t testing.TB, app string, change func(*Config)) (*Server, strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Upstream: app, Tokens: ring, Driver: testedDriver(t)}
+	cfg := Config{Upstream: app, Tokens: ring, Driver: transport.Driver(proxytest.Driver(t))}
 	if change != nil {
 		change(&cfg)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/internal/keyring"
@@ -40,6 +42,20 @@ func (p *pod) open(t *testing.T, header http.Header) *contender {
 	}
 	t.Cleanup(func() { c.conn.Close() })
 	return c
+}
+
+// losesOwner takes the owner of a session away whose client has left, and whose
+// journal has a message.
+func (f *fleet) losesOwner(owner *pod, client *contender, app *websocket.Conn) {
+	f.t.Helper()
+	id := owner.session(f.t).ID
+	client.conn.Close()
+	soon(f.t, "the owner notices", func() bool { return owner.Stats().Detached == 1 })
+	say(f.t, app, "out-1")
+	f.journaled(id, 1)
+	if err := owner.link.Down(true); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 // undisturbed is what a session is that others have tried to resume in vain.
@@ -250,7 +266,6 @@ func TestTokenUsedTwice(t *testing.T) {
 	owner, other := f.pods[0], f.pods[1]
 	first := owner.open(t, nil)
 	socket := <-app.sockets
-	id := owner.session(t).ID
 	second := owner.attempt(t, first.token, nil)
 	if second.status != "resumed" {
 		t.Fatal(second.status)
@@ -272,13 +287,7 @@ func TestTokenUsedTwice(t *testing.T) {
 	if n := owner.watch.count("detached superseded"); n != 1 || owner.Stats().Attached != 1 {
 		t.Error("the session was disturbed")
 	}
-	second.conn.Close()
-	soon(t, "the owner notices", func() bool { return owner.Stats().Detached == 1 })
-	say(t, socket, "out-1")
-	f.journaled(id, 1)
-	if err := owner.link.Down(true); err != nil {
-		t.Fatal(err)
-	}
+	f.losesOwner(owner, second, socket)
 	reused(other)
 	third := other.attempt(t, second.token, nil)
 	if third.status != "adopted" {

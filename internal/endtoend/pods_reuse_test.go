@@ -39,7 +39,6 @@ func TestLateAttemptsAreNoCopies(t *testing.T) {
 	owner, other := f.pods[0], f.pods[1]
 	first := owner.open(t, nil)
 	socket := <-app.sockets
-	id := owner.session(t).ID
 	second := owner.numbered(t, first.token, 3)
 	if second.status != "resumed" {
 		t.Fatal(second.status)
@@ -66,13 +65,7 @@ func TestLateAttemptsAreNoCopies(t *testing.T) {
 	if owner.Stats().Attached != 1 {
 		t.Error("the session was disturbed")
 	}
-	second.conn.Close()
-	soon(t, "the owner notices", func() bool { return owner.Stats().Detached == 1 })
-	say(t, socket, "out-1")
-	f.journaled(id, 1)
-	if err := owner.link.Down(true); err != nil {
-		t.Fatal(err)
-	}
+	f.losesOwner(owner, second, socket)
 	check(other)
 	if third := other.numbered(t, second.token, 5); third.status != "adopted" {
 		t.Errorf("the newer token: %s", third.status)

@@ -110,20 +110,28 @@ func TestTakenPlaceStaysTaken(t *testing.T) {
 	}
 }
 
-func takePlace(t *testing.T, takes time.Duration, code websocket.StatusCode, there bool, others int) {
-	app := newSingle(takes, code)
+// loginsTwice logs a user in, who stays or leaves, and then again, and waits until
+// nothing more is to be expected.
+func loginsTwice(t *testing.T, app *singleLoginApp, there bool, others int) (p *pod, old, next *podClient) {
+	t.Helper()
 	f := newFleet(t, app, true)
-	p := f.add(func(c *proxy.Config) { c.AppRetry, c.Snapshots = retry, loginGuide(t) })
+	p = f.add(func(c *proxy.Config) { c.AppRetry, c.Snapshots = retry, loginGuide(t) })
 	for i := range others {
 		f.logIn(0, user(i))
 	}
-	old := f.logIn(0, login)
+	old = f.logIn(0, login)
 	if !there {
 		old.move(-1)
 		time.Sleep(time.Second)
 	}
-	next := f.logIn(0, login)
+	next = f.logIn(0, login)
 	time.Sleep(retry + 20*time.Second)
+	return p, old, next
+}
+
+func takePlace(t *testing.T, takes time.Duration, code websocket.StatusCode, there bool, others int) {
+	app := newSingle(takes, code)
+	p, old, next := loginsTwice(t, app, there, others)
 	if logins, kicked := app.counts(login); logins != 2 || kicked != 1 {
 		t.Errorf("%d logins and %d kicked, want 2 and 1", logins, kicked)
 	}
@@ -150,18 +158,7 @@ func TestTakenPlaceIsCalledRestart(t *testing.T) {
 				t.Run(fmt.Sprintf("%d/there=%v/others=%d", code, there, others), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						app := newSingle(0, code)
-						f := newFleet(t, app, true)
-						f.add(func(c *proxy.Config) { c.AppRetry, c.Snapshots = retry, loginGuide(t) })
-						for i := range others {
-							f.logIn(0, user(i))
-						}
-						old := f.logIn(0, login)
-						if !there {
-							old.move(-1)
-							time.Sleep(time.Second)
-						}
-						next := f.logIn(0, login)
-						time.Sleep(retry + 20*time.Second)
+						_, _, next := loginsTwice(t, app, there, others)
 						want := 2
 						if there {
 							want = 4 // each is dialled again, once

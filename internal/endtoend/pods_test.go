@@ -23,6 +23,8 @@ import (
 	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/internal/proxytest"
+	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store"
@@ -92,7 +94,7 @@ func (f *fleet) add(change func(*proxy.Config)) *pod {
 	p := &pod{watch: newPodWatch(), log: new(podLog)}
 	cfg := proxy.Config{
 		Tokens: f.ring, Proofs: f.ring, Store: f.store, Peers: f.leases,
-		SessionTTL: time.Minute, LeaseTTL: time.Minute, Driver: testedDriver(f.t),
+		SessionTTL: time.Minute, LeaseTTL: time.Minute, Driver: transport.Driver(proxytest.Driver(f.t)),
 		Logger: slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	cfg.Observer = event.Observers{p.watch, observe.NewLife(cfg.Logger)}

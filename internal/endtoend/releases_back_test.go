@@ -9,6 +9,7 @@ import (
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/lab"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
+	"github.com/wsresilience/wsresilience/internal/proxytest"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -88,7 +89,7 @@ func TestFleetRolledBackAtOnce(t *testing.T) {
 func TestPodRolledBack(t *testing.T) {
 	t.Parallel()
 	f := newProcesses(t)
-	f.settings = []string{"WSR_DATA_DIR=" + t.TempDir(), "WSR_LEASE_TTL=2s", "WSR_TEST_DRIVER=" + string(testedDriver(t))}
+	f.settings = []string{"WSR_DATA_DIR=" + t.TempDir(), "WSR_LEASE_TTL=2s", "WSR_TEST_DRIVER=" + proxytest.Driver(t)}
 	next := f.add(&nextRelease, nil)
 	c := f.dial("said")
 	time.Sleep(200 * time.Millisecond) // it is in the journal

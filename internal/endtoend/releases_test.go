@@ -23,6 +23,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/internal/lab"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
+	"github.com/wsresilience/wsresilience/internal/proxytest"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/store/natsstore"
 	"github.com/wsresilience/wsresilience/wire"
@@ -59,7 +60,7 @@ func newProcesses(t *testing.T, settings ...string) *processes {
 	}
 	f.settings = append([]string{
 		"WSR_NATS_URL=" + f.nats.ClientURL(), "WSR_NATS_REPLICAS=1", "WSR_LEASE_TTL=2s", "WSR_DRAIN_SECONDS=3", "WSR_SESSION_TTL=1m",
-		"WSR_LOG_LEVEL=debug", "WSR_TEST_DRIVER=" + string(testedDriver(t)),
+		"WSR_LOG_LEVEL=debug", "WSR_TEST_DRIVER=" + proxytest.Driver(t),
 	}, settings...)
 	if f.balancer, err = lab.NewBalancer(f.pick, "127.0.0.1"); err != nil {
 		t.Fatal(err)

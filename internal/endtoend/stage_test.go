@@ -19,6 +19,8 @@ import (
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/faultlink"
 	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/internal/proxytest"
+	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/proxy"
 )
 
@@ -100,7 +102,7 @@ func newStageAt(t *testing.T, upstream string, change func(*proxy.Config)) *stag
 		t.Fatal(err)
 	}
 	cfg := proxy.Config{
-		Upstream: upstream, Tokens: ring, SessionTTL: time.Minute, Driver: testedDriver(t),
+		Upstream: upstream, Tokens: ring, SessionTTL: time.Minute, Driver: transport.Driver(proxytest.Driver(t)),
 		Heartbeat: heartbeat.Config{Base: 100 * time.Millisecond, Min: 100 * time.Millisecond, Max: 200 * time.Millisecond},
 	}
 	if change != nil {
