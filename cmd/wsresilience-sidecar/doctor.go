@@ -17,19 +17,25 @@ import (
 )
 
 const doctorUsage = `usage: wsresilience-sidecar doctor [flags] ws://host[:port]/path
+       wsresilience-sidecar doctor [-json] [-silent]
 
-Looks for what is wrong between here and a WebSocket app, with or without a
-sidecar, and says who is to blame and which line to change. It makes handshakes
-and sends pings; a message reaches the app only with -echo or -message. It takes
-as long as -idle; with -quick some ten seconds. Ctrl-C prints what is known by
-then.
+With a URL: looks for what is wrong between here and a WebSocket app, with or
+without a sidecar, and says who is to blame and which line to change. It makes
+handshakes and sends pings; a message reaches the app only with -echo or -message.
+It takes as long as -idle; with -quick some ten seconds. Ctrl-C prints what is
+known by then.
+
+Without a URL: looks at what the sidecar of this pod needs, with the settings of
+the environment: the settings, the app, NATS with rights and streams, the other
+sidecars, clocks, limits. It changes nothing. In Kubernetes:
+kubectl exec POD -c wsresilience -- /wsresilience-sidecar doctor
 
 exit codes: 0 nothing is wrong, 1 there are findings, 2 it could not run
 
 flags:
 `
 
-// doctorCommand examines a URL.
+// doctorCommand examines a URL, or the surroundings of this sidecar.
 func doctorCommand(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	o := doctor.Options{Header: http.Header{}, UserAgent: "wsresilience-doctor"}
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
@@ -87,8 +93,17 @@ func doctorCommand(ctx context.Context, args, environ []string, stdout, stderr i
 	}
 	var report *diagnosis.Report
 	if len(args) == 0 {
-		fmt.Fprint(stderr, doctorUsage)
-		return exitUsage
+		given := ""
+		flags.Visit(func(f *flag.Flag) {
+			if f.Name != "json" && f.Name != "silent" {
+				given += " -" + f.Name
+			}
+		})
+		if given != "" {
+			fmt.Fprintf(stderr, "wsresilience-sidecar: doctor:%s: for a URL only, and none is given\n", given)
+			return exitUsage
+		}
+		return printReport(surroundings(ctx, environ, o.Progress), *asJSON, stdout, stderr)
 	}
 	o.URL = args[0]
 	if report, err = doctor.Examine(ctx, o); err != nil {

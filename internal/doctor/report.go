@@ -24,7 +24,9 @@ func WriteText(w io.Writer, r *diagnosis.Report) {
 	if len(r.Behind) > 0 {
 		fmt.Fprintf(w, "what showed itself on the way: %s\n", strings.Join(r.Behind, ", "))
 	}
-	fmt.Fprintln(w)
+	if r.URL != "" {
+		fmt.Fprintln(w)
+	}
 	for _, c := range r.Checks {
 		mark := "ok"
 		if !c.OK {

@@ -334,7 +334,7 @@ func holding(n int) func(io.Writer, io.Reader) {
 	}
 }
 
-// late passes bytes on each d.
+// late passes bytes on after d.
 func late(d time.Duration) func(io.Writer, io.Reader) {
 	return func(dst io.Writer, src io.Reader) {
 		p := make([]byte, 64<<10)

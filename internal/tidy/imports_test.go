@@ -70,7 +70,7 @@ var layers = []layer{
 		"observe": {"github.com/prometheus/client_golang"},
 		"k8s":     {"k8s.io/api/", "k8s.io/apimachinery/"},
 		// What is wrong between a client and an app.
-		"internal/doctor": {"github.com/gobwas/ws", "golang.org/x/net/http2/hpack"},
+		"internal/doctor": {"github.com/gobwas/ws", "golang.org/x/net/http2/hpack"}, "internal/doctor/pod": {"golang.org/x/sys"},
 	},
 	{ // What a program keeps of its sessions.
 		"client/outbox": {"github.com/ncruces/go-sqlite3"},

@@ -63,6 +63,13 @@ func (d *denials) record(err error) (first bool) {
 	return first
 }
 
+// forget lets the next call find out by itself.
+func (d *denials) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.until = time.Time{}
+}
+
 // cause returns the reason for err: the denial or the broken server that ended
 // the call under ctx, or err itself.
 func cause(ctx context.Context, err error) error {

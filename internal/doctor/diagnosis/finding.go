@@ -86,7 +86,12 @@ func Diagnose(f *Facts) *Report {
 	} {
 		rule(f, c)
 	}
-	order := map[Severity]int{Problem: 0, Warning: 1, Note: 2}
-	slices.SortStableFunc(c.list, func(a, b Finding) int { return order[a.Severity] - order[b.Severity] })
+	sortFindings(c.list)
 	return &Report{URL: f.URL, Behind: c.behind, Checks: checks(f), Findings: c.list}
+}
+
+// sortFindings puts the worst first.
+func sortFindings(list []Finding) {
+	order := map[Severity]int{Problem: 0, Warning: 1, Note: 2}
+	slices.SortStableFunc(list, func(a, b Finding) int { return order[a.Severity] - order[b.Severity] })
 }

@@ -61,6 +61,9 @@ func messages(f *Facts, c *findings) {
 }
 
 func size(n int) string {
+	if n >= 10<<30 {
+		return fmt.Sprintf("%d GiB", n>>30)
+	}
 	if n >= 1<<20 && n%(1<<20) == 0 {
 		return fmt.Sprintf("%d MiB", n>>20)
 	}
@@ -195,12 +198,15 @@ func linkChecks(f *Facts) []Check {
 		say("resume", good == n, "%d of %d, %s at most", good, n, short(slowest))
 	}
 	if b := f.Beats; b != nil {
-		median, deviation, _, sent := b.Measure()
+		said := fmt.Sprintf("%d of %d answered", b.Got, b.Sent)
+		median, deviation, _, sent, late := b.Measure()
 		if sent > 0 {
-			say("pings", b.Got == b.Sent && b.Changed == 0, "%d of %d answered, round trip %s, deviation %s", b.Got, b.Sent, short(median), short(deviation))
-		} else {
-			say("pings", b.Got > 0 && b.End == nil, "%d of %d answered; this machine was too late itself to measure", b.Got, b.Sent)
+			said += fmt.Sprintf(", round trip %s, deviation %s", short(median), short(deviation))
 		}
+		if late > MaxLate {
+			said += fmt.Sprintf(", while this machine was late itself by %s", short(late))
+		}
+		say("pings", b.Got == b.Sent && b.Changed == 0, "%s", said)
 	}
 	if v := f.Volume; v != nil {
 		say("bytes", v.End == nil, "%s each way", size(v.Passed))

@@ -15,7 +15,7 @@ const (
 	// ping may take.
 	maxHeld = 100 * time.Millisecond
 
-	// MaxLate is how late this machine may be for what it measured to count.
+	// MaxLate is how late this machine may be for what it measured to be its peer's.
 	MaxLate = 25 * time.Millisecond
 
 	// age is how much the ends of connections may differ that end at one age.
@@ -73,43 +73,46 @@ func appsOwn(code int) bool {
 
 // slow judges round trips.
 func slow(f *Facts, b *Beats, c *findings) {
-	median, deviation, bursts, sent := b.Measure()
+	median, deviation, bursts, sent, late := b.Measure()
 	least := b.fastest()
 	seen := []string{fmt.Sprintf("round trip %s, the fastest %s, deviation %s; fastest handshake %s", short(median), short(least), short(deviation), short(f.FastestAnswer))}
 	switch {
-	case f.FastestAnswer > 0 && (least > f.FastestAnswer+maxHeld || median > f.FastestAnswer+maxHeld):
+	case f.FastestAnswer > 0 && (least > f.FastestAnswer+maxHeld || median > f.FastestAnswer+maxHeld+late):
 		c.add(Finding{ID: "frames-delayed", Severity: Warning, Blame: []Party{Path, App},
 			What: "Frames take much longer than the handshake, which went the same way: something holds them back for a time.",
 			Seen: seen, Do: "Look for what buffers, inspects or gathers small packets (Nagle, TCP coalescing, response buffering). Or the app answers pings late: it is busy."}, Holding)
 	case sent == 0:
-	case bursts*2 > sent:
+	case bursts*2 > sent && late <= MaxLate:
 		c.add(Finding{ID: "frames-gathered", Severity: Warning, Blame: []Party{Path}, What: "Frames that were sent apart arrive together: something gathers small ones.",
 			Seen: append(seen, fmt.Sprintf("%d of %d answers came together with the one before", bursts, sent)), Do: "Look for what buffers, or delays small packets."}, Holding)
-	case deviation > heartbeat.SuspiciousDeviation:
+	case deviation > heartbeat.SuspiciousDeviation+late:
 		c.add(Finding{ID: "jitter", Severity: Warning, Blame: []Party{Path}, What: "Round trips differ by more than 40 ms: an intermediary that buffers or inspects is likely, or a network with losses.",
 			Seen: seen, Do: "Measure from elsewhere, and with -direct: what remains is this machine's own network."}, Holding)
 	}
 }
 
 // Measure returns the best of the rounds in which this machine was not late
-// itself: median, standard deviation, bursts and how many pings that round had;
-// none: 0.
-func (b *Beats) Measure() (median, deviation time.Duration, bursts, sent int) {
+// itself, or that in which it was late the least: median, standard deviation,
+// bursts, how many pings that round had, and how late this machine was. Without
+// any it had none.
+func (b *Beats) Measure() (median, deviation time.Duration, bursts, sent int, late time.Duration) {
 	best := -1
 	for i, r := range b.Rounds {
-		if len(r.RTTs) < 3 || r.Late > MaxLate {
+		if len(r.RTTs) < 3 {
 			continue
 		}
-		if _, d := spread(r.RTTs); best < 0 || d < deviation {
+		_, d := spread(r.RTTs)
+		switch {
+		case best < 0, r.Late > MaxLate && r.Late < b.Rounds[best].Late, r.Late <= MaxLate && (b.Rounds[best].Late > MaxLate || d < deviation):
 			best, deviation = i, d
 		}
 	}
 	if best < 0 {
-		return 0, 0, 0, 0
+		return 0, 0, 0, 0, 0
 	}
 	r := b.Rounds[best]
 	median, deviation = spread(r.RTTs)
-	return median, deviation, r.Bursts, r.Sent
+	return median, deviation, r.Bursts, r.Sent, r.Late
 }
 
 // fastest is the least round trip, which no lateness of this machine's makes
