@@ -306,6 +306,8 @@ func TestLifeOfASessionInTheLog(t *testing.T) {
 	_ = c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1001, "secret-reason-of-client"), time.Now().Add(time.Second))
 	l.want("session detached", id, "cause=client", "code=1001")
 
+	l.consoleTells(t, p.Admin, func(string) bool { return true })
+
 	// A restart of the sidecar adopts what the one before had.
 	c, id = begin("/adopted")
 	c.say("one")
@@ -430,4 +432,7 @@ func TestLifeBetweenSidecarsInTheLog(t *testing.T) {
 	// An app that restarts.
 	_ = back.conn.WriteMessage(websocket.TextMessage, []byte("go away"))
 	l.want("the app's socket was lost: it is back", "outcome=ok")
+	l.consoleTells(t, two.Admin, func(msg string) bool {
+		return msg == "session adopted" || msg == "resume refused: RESET" || strings.HasPrefix(msg, "client ") || strings.HasPrefix(msg, "the app's socket")
+	})
 }
