@@ -136,14 +136,15 @@ func (p *Policy) absent(f *Facts) Step {
 func (p *Policy) unread(f *Facts) Step {
 	unheard := f.Answers[f.Token.Owner] == Unreachable && !f.Owner.Lease.Over()
 	switch unknown := errors.Is(f.LoadErr, store.ErrNotFound); {
-	case unknown && f.Token.Expired(f.Now):
-		// "the journal does not know the session, and the token is past its time"
-		return Refuse{Reason: wire.ResetToken, Fact: f.expiredText()}
 	case unknown && unheard:
 		// "the journal does not know the session, and the token's owner cannot
 		// be reached, or what answers is not proved to be it, and its lease is
-		// not over": it may not have got to writing it down.
+		// not over": it may not have got to writing it down, and the token of a
+		// session that lives there does not age.
 		return Refuse{Reason: wire.ResetTryAgain, Fact: f.unheardText()}
+	case unknown && f.Token.Expired(f.Now):
+		// "the journal does not know the session, and the token is past its time"
+		return Refuse{Reason: wire.ResetToken, Fact: f.expiredText()}
 	case errors.Is(f.LoadErr, store.ErrNewer) && f.NoneNewer.Records >= p.LeaseTTL:
 		// "a newer version wrote the newest of the session's records, and no sidecar
 		// which lives has read that for the time of a lease"

@@ -210,14 +210,28 @@ var rows = []row{
 	{"there is no journal", "RESET 1", []example{
 		{NotOwner, func(p *Policy, f *Facts) { p.Journal = false; f.Looked(Absent, 0, "") }, Refuse{Reason: wire.ResetUnknown}},
 	}},
-	{"the journal does not know the session, and the token is past its time", "RESET 2", []example{
-		{Unreachable, func(_ *Policy, f *Facts) { f.Token.Expires = now; read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetToken}},
-		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Expires = now; read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetToken}},
-	}},
 	{"the journal does not know the session, and the token's owner cannot be reached, or what answers is not proved to be it, and its lease is not over", "RESET 5", []example{
 		{Unreachable, func(_ *Policy, f *Facts) { f.Looked(Absent, 0, "") }, Load{}},
 		{Unreachable, func(_ *Policy, f *Facts) { read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetTryAgain}},
 		{Unreachable, func(_ *Policy, f *Facts) { read(f, nil, store.ErrNotFound); f.Owner.Lease = store.LeaseLive }, Refuse{Reason: wire.ResetTryAgain}},
+		{Unreachable, func(_ *Policy, f *Facts) {
+			f.Token.Expires = now
+			read(f, nil, store.ErrNotFound)
+			f.Owner.Lease = store.LeaseLive
+		}, Refuse{Reason: wire.ResetTryAgain}},
+	}},
+	{"the journal does not know the session, and the token is past its time", "RESET 2", []example{
+		{Unreachable, func(_ *Policy, f *Facts) {
+			f.Token.Expires = now
+			read(f, nil, store.ErrNotFound)
+			f.Owner.Lease = store.LeaseGone
+		}, Refuse{Reason: wire.ResetToken}},
+		{0, func(_ *Policy, f *Facts) {
+			f.Token.Expires = now
+			f.Token.Owner = former
+			read(f, nil, store.ErrNotFound)
+		}, Refuse{Reason: wire.ResetToken}},
+		{NotOwner, func(_ *Policy, f *Facts) { f.Token.Expires = now; read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetToken}},
 	}},
 	{"the journal does not know the session", "RESET 1", []example{
 		{NotOwner, func(_ *Policy, f *Facts) { read(f, nil, store.ErrNotFound) }, Refuse{Reason: wire.ResetUnknown}},
