@@ -16,7 +16,7 @@ RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos rehearsal hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts outbox test-goroutine image sbom e2e-kube
+.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts outbox test-goroutine image sbom e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -81,6 +81,10 @@ chaos: ## sidecars, apps and a NATS cluster as processes, broken in every way, a
 
 rehearsal: ## our own rehearsal: pods, NATS and nginx, all faults, lossy networks, into docs/rehearsal (nine minutes; needs nginx and root)
 	go run ./internal/rehearsal $(if $(NOTE),-note "$(NOTE)")
+
+rehearse-peers: ## the same load and faults on Socket.IO and Centrifugo's library, into docs/rehearsal (three minutes; needs node)
+	cd internal/rehearsal/testdata/socketio && npm ci --ignore-scripts
+	go run ./internal/rehearsal -only peers $(if $(NOTE),-note "$(NOTE)")
 
 hostile: ## parties that try all they can against sidecars, HOSTILETIME (10m) each, while others talk
 	go run ./internal/hostile -for $(HOSTILETIME)

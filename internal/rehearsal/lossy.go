@@ -41,7 +41,7 @@ type setting struct {
 	sidecar   bool
 	out       *report.Run
 	err       error
-	published [2]string // what the source says: retention, mean time to come back
+	published [2]string // what is claimed: retention, mean time to come back
 }
 
 // lossy measures three settings at the same time, each on a lossy network of its
@@ -118,7 +118,7 @@ func (b *runner) reportLossy(list []*setting) (bool, error) {
 	for _, n := range b.notes() {
 		text.WriteString(n + "\n\n")
 	}
-	t := table.Table{{"", "retention", "the source says", "connections that ended", "back, mean", "the source says", "back, P99", "messages lost", "wait, P50", "wait, P99"}}
+	t := table.Table{{"", "retention", "claimed", "connections that ended", "back, mean", "claimed", "back, P99", "messages lost", "wait, P50", "wait, P99"}}
 	packets := table.Table{{"", "packets"}}
 	for _, s := range list {
 		if s.err != nil {
@@ -135,7 +135,7 @@ func (b *runner) reportLossy(list []*setting) (bool, error) {
 		})
 		packets = append(packets, []string{s.name, strings.Join(s.out.Notes, " ")})
 	}
-	text.WriteString(t.Markdown() + "\nRetention is the share of clients that had at the end the connection, or the session, that they began with. Back is the time from when a client noticed that its connection was gone until it had another.\n\n" + packets.Markdown() + "\n")
+	text.WriteString(t.Markdown() + "\nRetention is the share of clients that had at the end the connection, or the session, that they began with. Back is the time from when a client noticed that its connection was gone until it had another. Claimed is what was published for such settings, with a load that is not known: what plain clients keep behind the defaults depends above all on how often they are silent for more than the 60 s of `proxy_read_timeout`.\n\n" + packets.Markdown() + "\n")
 	for _, e := range list[0].out.Environment {
 		fmt.Fprintf(&text, "- %s: %s\n", e[0], e[1])
 	}

@@ -2,7 +2,7 @@
 // everything that can break around them, and lossy networks. It writes the
 // reports of docs/rehearsal. It needs Linux, nginx and root.
 //
-//	go run ./internal/rehearsal [-out docs/rehearsal] [-only chapter|lossy] [-note TEXT]
+//	go run ./internal/rehearsal [-out docs/rehearsal] [-only chapter|lossy|peers] [-note TEXT]
 package main
 
 import (
@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string) (int, error) {
 	var only string
 	f := flag.NewFlagSet("rehearsal", flag.ContinueOnError)
 	f.StringVar(&b.out, "out", "docs/rehearsal", "`folder` of the reports")
-	f.StringVar(&only, "only", "", "chapter or lossy; \"\": both")
+	f.StringVar(&only, "only", "", "chapter, lossy or peers; \"\": the first two")
 	f.StringVar(&b.note, "note", "", "`text` that a reader of the numbers has to know, such as that the machine was busy")
 	if err := f.Parse(args); err != nil {
 		return 0, err
@@ -62,10 +62,11 @@ func run(ctx context.Context, args []string) (int, error) {
 	}
 	met := true
 	for _, part := range []struct {
-		name string
-		run  func(context.Context) (bool, error)
-	}{{"chapter", b.chapter}, {"lossy", b.lossy}} {
-		if only != "" && only != part.name {
+		name  string
+		run   func(context.Context) (bool, error)
+		asked bool // it is run only if it is named
+	}{{"chapter", b.chapter, false}, {"lossy", b.lossy, false}, {"peers", b.peers, true}} {
+		if only != part.name && (only != "" || part.asked) {
 			continue
 		}
 		ok, err := part.run(ctx)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -16,9 +15,9 @@ const loginLimit = 30 * time.Second
 // maxLogin bounds the answer that is read for its token.
 const maxLogin = 1 << 20
 
-// A login is what a client has of its login.
+// A login is what a client has of its login. It is made before anything else of the
+// client runs, and does not change then.
 type login struct {
-	mu      sync.Mutex
 	done    bool
 	token   string
 	cookies string // as a handshake sends them
@@ -27,8 +26,6 @@ type login struct {
 // once logs in if the profile wants that, and it has not been done. It goes
 // straight to its URL: the faults are on the way of the WebSocket.
 func (l *login) once(ctx context.Context, p *pilot) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	how := p.run.profile.Login
 	if how == nil || l.done {
 		return nil

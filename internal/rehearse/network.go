@@ -41,6 +41,9 @@ type conn struct {
 	once sync.Once
 }
 
+// errOffline is why a client without network cannot connect.
+var errOffline = fmt.Errorf("rehearse: the client is offline: %w", syscall.ENETUNREACH)
+
 // slowPace is how often a slow host reads.
 const slowPace = 100 * time.Millisecond
 
@@ -123,7 +126,7 @@ func (n *network) delay(f *plan.Fault) (hit int, heal func()) {
 func (n *network) dial(ctx context.Context, i int) (net.Conn, error) {
 	h := &n.hosts[i]
 	if h.offline.Load() {
-		return nil, fmt.Errorf("rehearse: client %d is offline: %w", i, syscall.ENETUNREACH)
+		return nil, errOffline
 	}
 	c, err := n.reach(ctx)
 	if err != nil {

@@ -69,7 +69,7 @@ const maxShown = 200
 // hear takes one message of the app.
 func (p *pilot) hear(payload []byte) {
 	now, prof := p.run.now(), p.run.profile
-	if p.account.Number >= len(p.run.pilots) {
+	if p.account.Number >= prof.Plain+prof.Resilient {
 		text := string(payload[:min(len(payload), maxShown)])
 		p.heard.Store(&text)
 	}
@@ -128,11 +128,8 @@ func (p *pilot) hello() [][]byte {
 	return list
 }
 
-// handshake returns what the client dials, after its login.
-func (p *pilot) handshake(ctx context.Context) (to string, h http.Header, err error) {
-	if err := p.login.once(ctx, p); err != nil {
-		return "", nil, err
-	}
+// handshake returns what the client dials.
+func (p *pilot) handshake() (to string, h http.Header, err error) {
 	fields := &profile.Fields{Client: p.account.Number, Token: p.login.token, Now: time.Now(), Random: p.run.random("handshake", p.account.Number)}
 	h = http.Header{}
 	for name, value := range p.run.profile.Headers {

@@ -33,8 +33,8 @@ func (p *pilot) flyPlain(ctx, loading context.Context) {
 	c := reconnect.New("", reconnect.Spec{
 		Dial: handshakeWait, Patience: time.Duration(p.run.profile.Patience), Queue: plainQueue, Binary: p.run.profile.Binary,
 		Backoff: backoff.Policy{Base: backoffBase, Max: backoffMax}, Random: random.Float64,
-		Handshake: func(ctx context.Context) (string, *websocket.DialOptions, error) {
-			to, h, err := p.handshake(ctx)
+		Handshake: func(context.Context) (string, *websocket.DialOptions, error) {
+			to, h, err := p.handshake()
 			return to, &websocket.DialOptions{
 				HTTPClient: &http.Client{Transport: wire}, HTTPHeader: h, Host: h.Get("Host"), Subprotocols: p.run.profile.Subprotocols,
 			}, err

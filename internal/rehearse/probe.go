@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -94,14 +96,24 @@ func (r *run) firstReason() string {
 	return ""
 }
 
-// reason is an error without what differs from one client to the next.
+// reason is an error without what differs from one client to the next, and without
+// URLs, whose query may be secret.
 func reason(err error) string {
+	if where, ok := errors.AsType[*url.Error](err); ok {
+		err = where.Err
+	}
+	if errors.Is(err, errOffline) {
+		return "the client is offline"
+	}
 	text := err.Error()
 	for _, noise := range []string{"rehearse: ", "client: ", "failed to WebSocket dial: "} {
 		text = strings.ReplaceAll(text, noise, "")
 	}
-	return text
+	return ports.ReplaceAllString(text, "$1:*")
 }
+
+// ports are those of this side's sockets, as errors of the network name them.
+var ports = regexp.MustCompile(`(127\.0\.0\.1|10\.219\.0\.1):\d+`)
 
 func parseNumber(text string) (int64, bool) {
 	n, err := strconv.ParseInt(text, 10, 64)

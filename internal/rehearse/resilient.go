@@ -45,12 +45,12 @@ func (p *pilot) open(ctx context.Context) (*client.Conn, error) {
 	prof := p.run.profile
 	adopts := prof.Adopt == nil || *prof.Adopt
 	o := &client.Options{
-		URL: func(ctx context.Context) (string, error) {
-			to, _, err := p.handshake(ctx)
+		URL: func(context.Context) (string, error) {
+			to, _, err := p.handshake()
 			return to, err
 		},
-		Header: func(ctx context.Context) (http.Header, error) {
-			_, h, err := p.handshake(ctx)
+		Header: func(context.Context) (http.Header, error) {
+			_, h, err := p.handshake()
 			return h, err
 		},
 		Subprotocols: prof.Subprotocols, TLSConfig: p.run.tls, HandshakeTimeout: handshakeWait,

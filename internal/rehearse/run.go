@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/backoff"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/internal/rehearse/plan"
 	"github.com/wsresilience/wsresilience/internal/rehearse/profile"
@@ -43,6 +44,10 @@ type Spec struct {
 
 	// Actions are what a plan's "do NAME" calls.
 	Actions map[string]func(context.Context) (string, error)
+
+	// Foreign runs the clients of another kind that take the place of the plain
+	// ones; nil: none. It returns what sends message n of one, and must not wait.
+	Foreign func(ctx context.Context, f *Foreign) (send func(n int, payload []byte), err error)
 
 	// Say takes a line about what happens, and Watch where the run is; both may be
 	// nil.
@@ -172,12 +177,12 @@ func (r *run) rehearse(ctx context.Context) *report.Run {
 		})
 	}
 	faults.Go(func() { r.breakThings(flying, calm) })
-	r.watch(ctx, end)
+	end = r.watch(ctx, end, &faults)
 	stop()
 	r.loaders.Wait() // a message that is due at the last moment is waited for too
 	r.settle(ctx)
-	faults.Wait()
 	land()
+	faults.Wait() // of a run that is interrupted
 	tasks.Wait()
 	return r.result(calm, end)
 }
@@ -191,23 +196,48 @@ func (r *run) sideOf(i int) tally.Side {
 	return tally.Plain
 }
 
+// fly runs a client until ctx ends; it is logged in before it says anything.
 func (p *pilot) fly(ctx, loading context.Context) {
-	if p.account.Side == tally.Plain {
-		p.flyPlain(ctx, loading)
-		return
+	wait := backoff.New(backoff.Policy{Base: backoffBase, Max: backoffMax}, p.run.random("login", p.account.Number).Float64)
+	for err := p.login.once(ctx, p); err != nil; err = p.login.once(ctx, p) {
+		p.run.failed(ctx, p.account.Side, err)
+		pause, _ := wait.Next()
+		if proc.Sleep(ctx, pause) != nil {
+			return
+		}
 	}
-	p.flyResilient(ctx, loading)
+	switch {
+	case p.account.Side == tally.Resilient:
+		p.flyResilient(ctx, loading)
+	case p.run.Foreign != nil:
+		p.flyForeign(ctx, loading)
+	default:
+		p.flyPlain(ctx, loading)
+	}
 }
 
 // watchPace is how often it is told where the run is.
 const watchPace = time.Second
 
-// watch waits until the run is at end.
-func (r *run) watch(ctx context.Context, end time.Duration) {
-	for r.now() < end && ctx.Err() == nil {
+// watch waits until the run is at end, and all faults have been over for a while,
+// however long the user's hooks take. It returns when that was.
+func (r *run) watch(ctx context.Context, end time.Duration, faults *sync.WaitGroup) time.Duration {
+	over := make(chan time.Duration, 1)
+	go func() {
+		faults.Wait()
+		over <- r.now()
+	}()
+	waiting := true
+	for (waiting || r.now() < end) && ctx.Err() == nil {
+		select {
+		case last := <-over:
+			waiting, end = false, max(end, last+r.After)
+		default:
+		}
 		r.tell(end, "")
-		_ = proc.Sleep(ctx, min(watchPace, end-r.now()))
+		_ = proc.Sleep(ctx, min(watchPace, max(watchPace/10, end-r.now())))
 	}
+	return max(end, r.now())
 }
 
 func (r *run) tell(end time.Duration, phase string) {

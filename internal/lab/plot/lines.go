@@ -56,7 +56,7 @@ func (c *Chart) SVG() string {
 	}
 	c.grid(&b, seconds, low, high, x, y)
 	for i, e := range c.Events {
-		to := max(x(e.To), x(e.From)+1)
+		to := max(x(min(e.To, seconds)), x(e.From)+1)
 		fmt.Fprintf(&b, `<rect class="event" x="%.1f" y="%d" width="%.1f" height="%d"><title>%s</title></rect>`+"\n",
 			x(e.From), chartTop, to-x(e.From), chartHeight-chartTop-chartBottom, html.EscapeString(e.Label))
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d" font-size="9" text-anchor="middle">%d</text>`+"\n", x(e.From), chartTop-3, i+1)

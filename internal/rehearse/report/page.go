@@ -23,7 +23,7 @@ p{max-width:76ch;margin:8px 0}
 .wide{overflow-x:auto;margin:12px 0}
 table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
 td{white-space:nowrap}th,td{padding:5px 14px 5px 0;border-bottom:1px solid var(--rule);text-align:right;vertical-align:top}
-th{font-weight:600}th:first-child{text-align:left;font-weight:400}tr:first-child th{font-weight:600;color:var(--soft)}
+th{font-weight:600}th:first-child{text-align:left;font-weight:400;min-width:15em}tr:first-child th{font-weight:600;color:var(--soft)}
 .words td{text-align:left;white-space:normal;overflow-wrap:anywhere}
 td.pass{color:var(--good);font-weight:600}td.fail{color:var(--bad);font-weight:600}
 svg.plot{display:block;max-width:100%;height:auto;margin:14px 0}

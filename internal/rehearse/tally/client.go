@@ -206,6 +206,17 @@ func (c *Client) Up(now time.Duration, by Return, away time.Duration) {
 	c.live.Up.Add(1)
 }
 
+// Back is Up for a client whose loss was noted, whatever it came back by.
+func (c *Client) Back(now time.Duration, by Return) {
+	c.mu.Lock()
+	away := time.Duration(0)
+	if last := len(c.spells) - 1; last >= 0 && c.spells[last].To != 0 {
+		away = now - c.spells[last].To
+	}
+	c.mu.Unlock()
+	c.Up(now, by, away)
+}
+
 // Down notes that the connection is lost.
 func (c *Client) Down(now time.Duration) {
 	c.mu.Lock()
