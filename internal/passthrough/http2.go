@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/http/httputil"
-	"strings"
 	"sync"
 	"time"
 
@@ -158,7 +157,12 @@ func (p *http2Proxy) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.Trailer = pr.In.Trailer
 	v2 := p.wantsHTTP2(pr.In)
 	a := attempt{mark: setTarget(pr.Out.URL, pr.In, p.h.cfg.App.Host(), v2)}
-	ctx := context.WithValue(pr.Out.Context(), protocolKey{}, v2)
+	if pr.In.ProtoMajor == 2 && pr.Out.Body != nil {
+		// ReverseProxy's own goes on to wait for the client when it is closed, and an
+		// answer that ends before the body would not end.
+		pr.Out.Body = pr.In.Body
+	}
+	ctx := context.WithValue(pr.Out.Context(), sentKey{}, sentRequest{v2, time.Now()})
 	pr.Out = pr.Out.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: a.gotConn}))
 }
 
@@ -180,15 +184,12 @@ func (p *http2Proxy) wantsHTTP2(r *http.Request) bool {
 	if r.ProtoMajor != 2 {
 		return false
 	}
-	return p.h.cfg.Scheme == "http" || strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	return p.h.cfg.Scheme == "http" || isGRPC(r.Header)
 }
-
-type protocolKey struct{} // of a context: a bool, true for HTTP/2
 
 // RoundTrip implements http.RoundTripper.
 func (p *http2Proxy) RoundTrip(r *http.Request) (*http.Response, error) {
-	v2, _ := r.Context().Value(protocolKey{}).(bool)
-	return p.connsOf(r.Context()).transport(v2).RoundTrip(r)
+	return p.connsOf(r.Context()).transport(sentOf(r.Context()).v2).RoundTrip(r)
 }
 
 // A clientBody marks the errors of the client's body, so that they are not

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
@@ -40,6 +41,9 @@ func (p *http2Proxy) checkResponse(resp *http.Response) error {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return errSwitched
 	}
+	if isGRPC(resp.Header) && sentOf(resp.Request.Context()).v2 {
+		resp.Body = &grpcBody{resp.Body, resp}
+	}
 	return nil
 }
 
@@ -53,6 +57,13 @@ func (p *http2Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		// The client is gone, or we are closing: returning would answer 200.
 		panic(http.ErrAbortHandler)
+	case isGRPC(r.Header):
+		if status, reset := failedStatus(err, isLate(r, time.Now())); reset {
+			p.h.cfg.Log.Warn("call was reset", "upstream", p.h.cfg.App.String(), "grpc_status", status)
+			writeStatus(w, r, status)
+			return
+		}
+		f = p.h.failed(err)
 	default:
 		f = p.h.failed(err)
 	}
