@@ -92,7 +92,7 @@ hostile: ## parties that try all they can against sidecars, HOSTILETIME (10m) ea
 realapps: ## GraphQL, Socket.IO and MQTT servers from npm, restarted under their own clients (needs node)
 	go run ./internal/realapps
 
-differential: ## the same bytes to real servers directly and through the sidecar (needs what it asks for: Debian's tornado, aiohttp, websockets, gunicorn, uwsgi, puma, nginx, apache2-bin, and node)
+differential: ## the same bytes to real servers directly and through the sidecar, and real clients likewise (needs what it asks for: Debian's tornado, aiohttp, websockets, websocket, gunicorn, uwsgi, puma, unicorn, nginx, apache2-bin, curl, chromium, and node)
 	cd internal/differential/js && npm ci --ignore-scripts
 	go run ./internal/differential
 

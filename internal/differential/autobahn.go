@@ -263,7 +263,7 @@ func listens(ctx context.Context, addr string) error {
 			return c.Close()
 		}
 	}
-	return errors.New("wstest does not listen")
+	return fmt.Errorf("nothing listens at %s", addr)
 }
 
 // all runs all cases at addr, and has the results written.

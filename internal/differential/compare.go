@@ -311,15 +311,19 @@ func compareOne(t *tap, addr string, x exchange) (string, error) {
 
 // sidecar runs one in front of an app, with heartbeats that come too late to be
 // seen.
-func sidecar(app string, driver transport.Driver) (addr string, stop func(), err error) {
+func sidecar(app string, driver transport.Driver, change ...func(*proxy.Config)) (addr string, stop func(), err error) {
 	ring, err := keyring.New([][]byte{keyring.Generate()})
 	if err != nil {
 		return "", nil, err
 	}
-	s, err := proxy.New(proxy.Config{
+	cfg := proxy.Config{
 		Upstream: "http://" + app, Tokens: ring, Advertise: "differential:1", Driver: driver,
 		Heartbeat: heartbeat.Config{Base: time.Minute, Min: time.Minute, Max: time.Minute},
-	})
+	}
+	for _, fn := range change {
+		fn(&cfg)
+	}
+	s, err := proxy.New(cfg)
 	if err != nil {
 		return "", nil, err
 	}

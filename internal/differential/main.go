@@ -1,6 +1,6 @@
 // Command differential sends the same bytes to real servers directly and through
 // the sidecar, and compares what the server got and what the client got, byte for
-// byte. What may differ is listed in ours (compare.go) and docs/APPS.md.
+// byte. It has real clients talk to a server likewise, and compares what they tell. What may differ is listed in ours (compare.go) and docs/APPS.md.
 //
 //	go run ./internal/differential                 all servers
 //	go run ./internal/differential -only node,ws   some
@@ -45,7 +45,7 @@ func main() {
 		}
 		differences = a.differences
 	} else {
-		differences = compareServers(ctx, only(*list), *seed, *number, drivers, tell)
+		differences = compareServers(ctx, only(*list), *seed, *number, drivers, tell) + compareClients(ctx, only(*list), drivers, tell)
 	}
 	if differences > 0 {
 		fmt.Println("FAIL")
@@ -68,6 +68,24 @@ func compareServers(ctx context.Context, only func(string) bool, seed uint64, nu
 			continue
 		}
 		tell(fmt.Sprintf("%-12s %d exchanges, %d differences", s.name, total, n))
+		differences += n
+	}
+	return differences
+}
+
+// compareClients is compareServers for clients.
+func compareClients(ctx context.Context, only func(string) bool, drivers []transport.Driver, tell func(string)) (differences int) {
+	for _, c := range realClients() {
+		if !only(c.name) {
+			continue
+		}
+		n, err := compareClient(ctx, c, drivers, tell)
+		if err != nil {
+			tell(fmt.Sprintf("%-18s %v", c.name, err))
+			differences++
+			continue
+		}
+		tell(fmt.Sprintf("%-18s %d differences", c.name, n))
 		differences += n
 	}
 	return differences

@@ -51,6 +51,7 @@ func servers() []server {
 		server{"gunicorn", false, "gunicorn", process("/usr/bin/gunicorn", "-b", "127.0.0.1:PORT", "--chdir", "DIR/servers", "--threads", "2", "--keep-alive", "30", "wsgi:app")},
 		server{"uwsgi", false, "uwsgi-core uwsgi-plugin-python3", process("/usr/bin/uwsgi", "--plugin", "python3", "--http11-socket", "127.0.0.1:PORT", "--chdir", "DIR/servers", "-w", "wsgi:app", "--disable-logging")},
 		server{"puma", false, "puma", process("/usr/bin/puma", "-q", "-b", "tcp://127.0.0.1:PORT", "DIR/servers/config.ru")},
+		server{"unicorn", false, "unicorn", process("/usr/bin/unicorn", "-l", "127.0.0.1:PORT", "DIR/servers/config.ru")},
 		server{"nginx", false, "nginx", process("/usr/sbin/nginx", "-p", "DIR", "-c", "DIR/servers/nginx.conf")},
 		server{"apache", false, "apache2-bin", process("/usr/sbin/apache2", "-X", "-d", "DIR", "-f", "DIR/servers/apache.conf")},
 	)

@@ -103,7 +103,7 @@ var layers = []layer{
 	},
 	{ // Wiring, and what measures the whole.
 		"cmd/": anything, "internal/bench": anything, "internal/bench/libraries": anything,
-		"internal/endtoend": anything, "internal/differential": anything, "internal/chaos": anything, "internal/rehearsal": anything, "internal/hostile": anything, "internal/fronts": anything, "internal/kubetest": anything, "charts": anything, "internal/realapps": anything, "internal/tidy": nil,
+		"internal/endtoend": anything, "internal/differential": anything, "internal/differential/grpc": anything, "internal/chaos": anything, "internal/rehearsal": anything, "internal/hostile": anything, "internal/fronts": anything, "internal/kubetest": anything, "charts": anything, "internal/realapps": anything, "internal/tidy": nil,
 	},
 }
 
