@@ -60,6 +60,9 @@ type Event struct {
 	FromApp bool               // MessageRefused: otherwise it is the client's
 	Size    int                // MessageRefused: bytes; 0: not known
 	Limit   int                // MessageRefused
+
+	Deviation time.Duration // RoundTrip: of the latest of the link
+	Loss      float64       // RoundTrip: share of the link's latest heartbeats that were not answered in time
 }
 
 // A Kind is what an Event is about.
@@ -99,7 +102,7 @@ const (
 	Dialled
 	// Journaled: a record was appended to the journal, or failed to be.
 	Journaled
-	// RoundTrip: how long heartbeats to a client take, now and then.
+	// RoundTrip: a client answered a heartbeat. Took is until the answer.
 	RoundTrip
 	// LinkState: a client's link entered a state.
 	LinkState
@@ -119,6 +122,8 @@ const (
 	// HeartbeatRejected: a heartbeat of a client, or its answer to one, was
 	// dropped.
 	HeartbeatRejected
+	// TimersFired: timers of sessions were due. Took is how late the first was.
+	TimersFired
 	// Panicked: a session broke an invariant and was ended.
 	Panicked
 )
@@ -127,7 +132,7 @@ var kindNames = names{
 	Refused: "refused", Accepted: "accepted", Began: "began", Ended: "ended", Detached: "detached", Resumed: "resumed",
 	Forwarded: "forwarded", TokenReused: "token reused", Authorized: "authorised", HandedOver: "handed over",
 	AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
-	Journaled: "journaled", RoundTrip: "round trip", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Blind: "blind", Short: "short", Evicted: "evicted", MessageRefused: "message refused", HeartbeatRejected: "heartbeat rejected", Panicked: "panicked",
+	Journaled: "journaled", RoundTrip: "round trip", TimersFired: "timers", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Blind: "blind", Short: "short", Evicted: "evicted", MessageRefused: "message refused", HeartbeatRejected: "heartbeat rejected", Panicked: "panicked",
 }
 
 func (k Kind) String() string { return kindNames.of(uint8(k)) }

@@ -28,6 +28,7 @@ func values[T Label](t *testing.T, first, last T) {
 
 func TestValues(t *testing.T) {
 	values(t, Refused, Panicked)
+	values(t, LossContext, LossGone)
 	values(t, Plain, Resilient)
 	values(t, RefusedBody, RefusedVersion)
 	values(t, DetachedClient, DetachedUnauthorized)

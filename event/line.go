@@ -213,7 +213,7 @@ func (w *wording) detached() bool {
 var detachFacts = map[DetachCause]string{
 	DetachedClient:       "the client closed its connection, as a page does that is left",
 	DetachedGone:         "the connection broke",
-	DetachedHeartbeat:    "no answer to heartbeats, nor anything else from the client",
+	DetachedHeartbeat:    "no answer to heartbeats",
 	DetachedShutdown:     "this sidecar stops or handed the session over",
 	DetachedSuperseded:   "superseded by another connection of the same session",
 	DetachedUnauthorized: "the app does not accept the client any more, and the client did not come with a new handshake",

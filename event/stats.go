@@ -16,4 +16,17 @@ type Stats struct {
 	Draining      bool  // sessions are handed over
 	Snapshots     int   // sessions whose context is kept
 	SnapshotBytes int64 // held by all snapshots
+	Suspicious    int   // links whose round trips vary as with an intermediary that buffers or inspects
+
+	Used Used
+}
+
+// Used is how much is used of what a sidecar has, each from 0 to 1 or a little
+// above; 0 where there is no limit.
+type Used struct {
+	Memory     float64 // of the budget
+	Loops      float64 // time of the busiest event loop
+	Handshakes float64 // of those that may be under way
+	Sessions   float64 // of WSR_MAX_SESSIONS
+	Journal    float64 // of the records that may be under way before those which can wait do
 }

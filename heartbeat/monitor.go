@@ -247,6 +247,13 @@ func (m *Monitor) RTT() (mean, deviation time.Duration) {
 	return m.rtt.Mean(), m.rtt.Deviation()
 }
 
+// Last returns the latest round-trip time that was measured.
+func (m *Monitor) Last() time.Duration { return m.rtt.Last() }
+
+// Suspicious reports whether the round-trip time varies so much that something on
+// the path is likely to buffer or inspect what passes.
+func (m *Monitor) Suspicious() bool { return m.rtt.Deviation() > SuspiciousDeviation }
+
 // Loss returns the share of beats, 0 to 1, that were not answered in time.
 func (m *Monitor) Loss() float64 { return m.loss.Ratio() }
 

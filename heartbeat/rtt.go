@@ -65,6 +65,14 @@ func (r *RTT) Add(sample time.Duration) {
 	r.count = min(r.count+1, deviationWindow)
 }
 
+// Last returns the latest sample.
+func (r *RTT) Last() time.Duration {
+	if r.count == 0 {
+		return 0
+	}
+	return time.Duration(r.window[(r.next+deviationWindow-1)%deviationWindow]) * time.Microsecond
+}
+
 // Mean returns the smoothed round-trip time, SRTT in RFC 6298.
 func (r *RTT) Mean() time.Duration { return r.mean }
 

@@ -52,9 +52,13 @@ type Metrics struct {
 	refusedSettings            prometheus.Gauge
 	tooBig                     [2]prometheus.Counter // of clients, of the app
 	rejected                   set[session.BeatFault]
+	lost                       set[event.Loss]
+	saved                      prometheus.Counter
 
 	plainAge, resilientAge prometheus.Observer
 	resumeTime, roundTrip  prometheus.Observer
+	away, deviation, loss  prometheus.Observer
+	timerLate              prometheus.Observer
 	dialTime, appendTime   prometheus.Observer
 	forwardTime            prometheus.Observer
 	restartTime            prometheus.Observer
@@ -86,6 +90,10 @@ func (m *Metrics) Observe(e event.Event) {
 		m.journaled(&e)
 	case event.RoundTrip:
 		m.roundTrip.Observe(e.Took.Seconds())
+		m.deviation.Observe(e.Deviation.Seconds())
+		m.loss.Observe(e.Loss)
+	case event.TimersFired:
+		m.timerLate.Observe(e.Took.Seconds())
 	case event.LinkState:
 		m.linkStates.inc(e.Link)
 	case event.Short:
@@ -116,6 +124,7 @@ func (m *Metrics) ended(e *event.Event) {
 		return
 	}
 	m.endedResilient.inc(e.Ending)
+	m.lost.inc(e.Lost())
 	m.resilientAge.Observe(e.Took.Seconds())
 }
 
@@ -127,7 +136,12 @@ func (m *Metrics) resumeEnded(e *event.Event) {
 		m.adopted.inc(e.Adopted)
 	default:
 		m.reset.inc(e.Reset)
+		m.lost.inc(e.Lost())
 		return // a refusal's time says nothing about a user's wait
+	}
+	m.saved.Add(float64(e.Lacking))
+	if e.Away >= 0 {
+		m.away.Observe(e.Away.Seconds())
 	}
 	m.resumeTime.Observe(e.Took.Seconds())
 }

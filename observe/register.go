@@ -18,6 +18,18 @@ var (
 	// What a network does: from a machine's own loopback to a satellite.
 	networkBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
+	// How long users are away: from a reload of a page to a night.
+	awayBuckets = []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 28800}
+
+	// How much round trips vary: around what makes a path suspicious.
+	deviationBuckets = []float64{.001, .0025, .005, .01, .02, .04, .08, .16, .32, 1}
+
+	// Shares, of lost heartbeats for one.
+	shareBuckets = []float64{0, .03, .1, .25, .5, .75, 1}
+
+	// How late something was that this process does by itself.
+	lateBuckets = []float64{.0001, .001, .005, .01, .025, .05, .1, .25, .5, 1}
+
 	// How long a session lives: from one that failed at once to a day.
 	ageBuckets = []float64{1, 10, 60, 300, 1800, 3600, 14400, 43200, 86400}
 )
@@ -66,12 +78,18 @@ func (m *Metrics) resumes() {
 	m.resumed = resumes.WithLabelValues("resumed", "")
 	m.adopted = newSet(resumes, span(wire.AdoptDrained, wire.AdoptOwed), "adopted")
 	m.reset = newSet(resumes, span(wire.ResetUnknown, wire.ResetTryAgain), "reset")
+	m.lost = newSet(m.counter("wsr_sessions_lost_total", "Sessions that their users lost: that ended by neither side's doing, or that clients came back for in vain.", "reason"), event.Values[event.Loss]())
+	m.saved = m.counter("wsr_messages_saved_total", "Messages of apps that clients lacked when they came back, and got: sent and lost on the way, or said while they were away.").WithLabelValues()
+	m.away = m.histogram("wsr_away_seconds", "Time that users were away: from the loss of a connection to the one on which the session went on, where both are known. A session that moved with its client counts as 0.", awayBuckets).WithLabelValues()
 	m.resumeTime = m.histogram("wsr_resume_seconds", "Time from the request of a resume to its WELCOME, where it was granted.", networkBuckets).WithLabelValues()
 }
 
 func (m *Metrics) links() {
 	m.linkStates = newSet(m.counter("wsr_link_state_changes_total", "Links to clients that entered a state.", "state"), span(heartbeat.StateHandshaking, heartbeat.StateDisconnected))
 	m.roundTrip = m.histogram("wsr_heartbeat_rtt_seconds", "Round-trip time of answered heartbeats.", networkBuckets).WithLabelValues()
+	m.deviation = m.histogram("wsr_link_deviation_seconds", "Standard deviation of the latest eight round-trip times of a link, at each answered heartbeat. Above 40 ms something on the path is likely to buffer or inspect.", deviationBuckets).WithLabelValues()
+	m.loss = m.histogram("wsr_link_loss_ratio", "Share of the latest 32 heartbeats of a link that were not answered in time, at each answered heartbeat.", shareBuckets).WithLabelValues()
+	m.timerLate = m.histogram("wsr_timer_late_seconds", "How late timers of sessions fired: what the process and the machine have to do beside them.", lateBuckets).WithLabelValues()
 }
 
 func (m *Metrics) app() {

@@ -56,6 +56,14 @@ func trafficSeries() []series {
 				}
 				return 0
 			}, nil},
+		{"wsr_links_suspicious", "Links whose round-trip times deviate by more than 40 ms: something on the path is likely to buffer or inspect what passes.", gauge,
+			func(s *event.Stats) float64 { return float64(s.Suspicious) }, nil},
+		{"wsr_used_ratio", "How much is used of what the sidecar has: memory of WSR_MEMORY_BUDGET, time of the busiest event loop, handshakes of those that may be under way, sessions of WSR_MAX_SESSIONS, records on their way to the journal of those above which it counts as busy. 0 where there is no limit.", gauge,
+			func(s *event.Stats) float64 { return s.Used.Memory }, []string{"of", "memory"}},
+		{"wsr_used_ratio", "", gauge, func(s *event.Stats) float64 { return s.Used.Loops }, []string{"of", "loops"}},
+		{"wsr_used_ratio", "", gauge, func(s *event.Stats) float64 { return s.Used.Handshakes }, []string{"of", "handshakes"}},
+		{"wsr_used_ratio", "", gauge, func(s *event.Stats) float64 { return s.Used.Sessions }, []string{"of", "sessions"}},
+		{"wsr_used_ratio", "", gauge, func(s *event.Stats) float64 { return s.Used.Journal }, []string{"of", "journal"}},
 		{"wsr_snapshot_sessions", "Sessions with messages that a fresh app socket has to hear.", gauge,
 			func(s *event.Stats) float64 { return float64(s.Snapshots) }, nil},
 		{"wsr_snapshot_bytes", "Bytes of those messages.", gauge,

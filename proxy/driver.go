@@ -226,8 +226,8 @@ func (c *sessionDriver) reportLink() {
 	link := c.m.Link()
 	if n := uint32(c.m.Counters().BeatsHeard); n != c.beats {
 		c.beats = n
-		rtt, _ := link.RTT()
-		c.observe(event.Event{Kind: event.RoundTrip, Took: rtt})
+		_, deviation := link.RTT()
+		c.observe(event.Event{Kind: event.RoundTrip, Took: link.Last(), Deviation: deviation, Loss: link.Loss()})
 	}
 	if st := link.State(); st != c.link {
 		c.link = st

@@ -172,7 +172,7 @@ func (r *registry) close() {
 func (s *Server) Stats() event.Stats {
 	st := event.Stats{
 		WindowBytes: s.pool.InUse(), Budget: s.pool.Budget(),
-		Tunnels: s.peers.Count(), OldTokens: s.reissue.waiting(), Draining: s.Draining(),
+		Tunnels: s.peers.Count(), OldTokens: s.reissue.waiting(), Draining: s.Draining(), Used: s.used(),
 	}
 	for _, c := range s.sessions.all() {
 		c.mu.Lock()
@@ -192,6 +192,9 @@ func (s *Server) Stats() event.Stats {
 		} else {
 			st.Plain++
 			addCounters(&st.PlainTraffic, c.m.Counters())
+		}
+		if c.client != nil && c.m.Link().Suspicious() {
+			st.Suspicious++
 		}
 		c.mu.Unlock()
 	}

@@ -227,6 +227,7 @@ func New(cfg Config) (*Server, error) {
 	s.sockets.Driver, s.sockets.Scarce, s.sockets.Stalled = cfg.Driver, s.readLittle, cfg.CloseTimeout
 	s.clientBuffers, s.appBuffers = s.buffers(clientShare), s.buffers(appShare)
 	s.sessions.init()
+	s.timers.late = func(d time.Duration) { s.observe(event.Event{Kind: event.TimersFired, Took: d}) }
 	s.limit.set(cfg.MaxSessions, cfg.MaxSessionsPerClient)
 	s.evictNow = make(chan struct{}, 1)
 	s.live.Store(s.newLive(cfg))

@@ -19,6 +19,8 @@ type timers struct {
 	timer *time.Timer
 	next  monotime.Time    // when timer fires; 0 if it does not
 	spare []*sessionDriver // memory for what take returns
+
+	late func(time.Duration) // hears how late each firing is; nil: nobody does. Set before use
 }
 
 // set schedules c.tick for due, replacing an earlier time.
@@ -62,7 +64,10 @@ func (t *timers) armLocked() {
 
 // fire calls tick of the sessions that are due.
 func (t *timers) fire() {
-	due := t.take()
+	due, late := t.take()
+	if len(due) > 0 && t.late != nil {
+		t.late(late)
+	}
 	for _, c := range due {
 		c.tick()
 	}
@@ -72,19 +77,23 @@ func (t *timers) fire() {
 	t.spare = due[:0]
 }
 
-// take removes the sessions that are due from the queue, and returns them.
-func (t *timers) take() []*sessionDriver {
+// take removes the sessions that are due from the queue, and returns them, and how
+// late it is for the first of them.
+func (t *timers) take() (due []*sessionDriver, late time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	due := t.spare
+	due = t.spare
 	t.spare = nil
 	now := monotime.Now()
+	if first := t.queue.first(); first != 0 {
+		late = now.Sub(first)
+	}
 	for at := t.queue.first(); at != 0 && at <= now; at = t.queue.first() {
 		due = append(due, heap.Pop(&t.queue).(*sessionDriver))
 	}
 	t.next = 0
 	t.armLocked()
-	return due
+	return due, late
 }
 
 // timerQueue is a heap (container/heap), the first one due in front.

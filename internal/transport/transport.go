@@ -135,6 +135,10 @@ type Sockets struct {
 	loops   loops
 }
 
+// Busy returns how busy the busiest event loop was just now, from 0 to 1. Without
+// loops it is 0.
+func (s *Sockets) Busy() float64 { return float64(s.loops.busiest()) / 100 }
+
 // Open takes a connection over; what it returns is the only way to it from now
 // on. Sockets that are opened with the same affinity are read by the same event
 // loop, so that bytes go from one to the other without a change of thread; own
