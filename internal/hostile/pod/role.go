@@ -59,7 +59,7 @@ func (s *stage) attack(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if nice, err := exec.LookPath("nice"); err == nil {
+	if nice, err := exec.LookPath("nice"); o.Fair && err == nil {
 		// What innocents wait for is to be the sidecar's doing, and not that the
 		// machine has no processor left for it.
 		cmd.Path, cmd.Args = nice, append([]string{nice, "-n", "19", cmd.Path}, cmd.Args[1:]...)
