@@ -28,18 +28,27 @@ func (s *Server) peerConfig() peer.Config {
 
 // ServePeers accepts connections of other sidecars on l, by mutual TLS, until
 // Shutdown, and closes l. It returns nil after Shutdown, and otherwise why it
-// ended. Config.PeerTLS must be set, with the CAs of its peers. It is asked for each connection,
-// so that what it says may change.
+// ended. Config.PeerTLS must be set, with the CAs of its
+// peers. It is asked for each connection, so that what it says may change.
 func (s *Server) ServePeers(l net.Listener) error {
 	c, err := peer.ServerTLS(s.cfg.PeerTLS)
 	if err != nil {
 		l.Close()
 		return fmt.Errorf("proxy: serve peers: %w", err)
 	}
+	l = httpguard.KeepDescriptors(l, s.descriptorsShort)
 	if err := s.peerHTTP.Serve(httpguard.Guard(tls.NewListener(l, c))); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("proxy: serve peers %s: %w", l.Addr(), err)
 	}
 	return nil
+}
+
+// onlyPeers makes h a server for other sidecars, each of which makes one request on
+// its connection, at once.
+func onlyPeers(h *http.Server, room *peerRoom) {
+	h.IdleTimeout, h.ConnState = headTimeout, room.state
+	h.Protocols = new(http.Protocols)
+	h.Protocols.SetHTTP1(true)
 }
 
 // servePeer is the port for peers: forwarded requests and nothing else.

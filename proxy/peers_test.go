@@ -147,16 +147,29 @@ func TestMutualTLS(t *testing.T) {
 	bare.Certificates = nil
 	foreign := other.Mutual(t)
 	foreign.RootCAs = ca.Pool // it believes the owner, but not the owner it
+	named := func(own, expected string) *tls.Config {
+		c := ca.MutualFor(t, own)
+		c.ServerName = expected
+		return c
+	}
+	_, shop := servePeers(t, named("wsresilience.shop", "wsresilience.shop"))
 	for name, tc := range map[string]struct {
 		config *tls.Config
 		want   peer.Result
 	}{
-		"both from one CA":       {ca.Mutual(t), peer.Served},
-		"no certificate":         {bare, peer.Unreachable},
-		"a certificate of other": {foreign, peer.Unreachable},
-		"the owner is of other":  {other.Mutual(t), peer.Unreachable},
+		"of the same name":           {named("wsresilience.shop", "wsresilience.shop"), peer.Served},
+		"of another name":            {named("wsresilience.other", "wsresilience.shop"), peer.Unreachable},
+		"the owner is of other name": {named("wsresilience.shop", "wsresilience.other"), peer.Unreachable},
+		"both from one CA":           {ca.Mutual(t), peer.Served},
+		"no certificate":             {bare, peer.Unreachable},
+		"a certificate of other":     {foreign, peer.Unreachable},
+		"the owner is of other":      {other.Mutual(t), peer.Unreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
+			addr := addr
+			if tc.config.ServerName != "" {
+				addr = shop
+			}
 			g := newGateway(t, addr, peer.Config{TLS: fixed(tc.config), Proofs: testRing(t)})
 			c, br, resp := g.ask(t)
 			g.wantEnd(t, tc.want)

@@ -169,7 +169,8 @@ type Server struct {
 	certificate *certfile.Pair // of the clients' port; nil: none
 	tls         *tls.Config    // nil: none
 	http        *http.Server
-	peerHTTP    *http.Server   // ServePeers
+	peerHTTP    *http.Server // ServePeers
+	peerRoom    peerRoom
 	observer    event.Observer // nil: none
 	log         *slog.Logger
 	pool        *seqwindow.Pool
@@ -251,6 +252,7 @@ func New(cfg Config) (*Server, error) {
 		s.reauth = reauth.Schedule{Every: cfg.ReauthEvery, Random: mathrand.Float64}
 	}
 	s.http, s.peerHTTP = s.newHTTP(s.serve), s.newHTTP(s.servePeer)
+	onlyPeers(s.peerHTTP, &s.peerRoom)
 	return s, nil
 }
 

@@ -31,12 +31,15 @@ type party struct {
 	about string
 	run   func(ctx context.Context, s *stage) error
 
+	peerTLS bool // the sidecars speak mutual TLS with each other
+
 	// turn is all of its turn, of a party with a stage of its own.
 	turn func(ctx context.Context, o options) (harm []string, err error)
 }
 
 var parties = []party{
 	{name: "peer", about: "reaches the port that sidecars reach each other at, records what they say, and has none of the keys", run: peer},
+	{name: "peer-tls", about: "the same where sidecars speak mutual TLS; it has certificates of all kinds, once the sidecars' own", run: peer, peerTLS: true},
 	{name: "tenant", about: "shares NATS with the sidecars, may do everything there, and has none of the keys", run: tenant},
 	{name: "client", about: "makes handshakes by the thousand, begins messages and does not end them, reads nothing, floods, resumes", turn: attackPod("client", false)},
 	{name: "app", about: "floods, reads nothing, closes, answers what is none, or nothing, to clients that are its accomplices", turn: attackPod("app", false)},
@@ -114,7 +117,7 @@ func turn(ctx context.Context, dir string, p party, o options) (harm []string, e
 	if p.turn != nil {
 		return p.turn(ctx, o)
 	}
-	s, err := newStage(ctx, dir, o.sidecar)
+	s, err := newStage(ctx, dir, o.sidecar, p.peerTLS)
 	defer s.close()
 	if err != nil {
 		return nil, err

@@ -77,6 +77,9 @@ var attempts = []attempt{
 		return [][]byte{[]byte("GET " + challengePath + " HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("Wsr-Peer: A\r\n", 5000) + "\r\n")}
 	}, 0},
 	{"one byte at a time", func(s *stage, _ *keyring.Ring) [][]byte { return bytes.SplitAfter(s.tap.recording(), nil) }, 2 * time.Millisecond},
+	{"HTTP/2 that nobody agreed on", func(*stage, *keyring.Ring) [][]byte {
+		return [][]byte{append([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"), noise(4<<10)...)}
+	}, 0},
 	{"an upgrade as a peer", func(*stage, *keyring.Ring) [][]byte {
 		return [][]byte{[]byte("GET /echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
 			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: wsr.v1, wsr.resume." +
@@ -116,11 +119,13 @@ func peer(ctx context.Context, s *stage) error {
 	}
 	var work sync.WaitGroup
 	var made, held atomic.Int64
+	hello := clientHello()
 	for i := range peerHands {
 		work.Go(func() {
 			for n := i; ctx.Err() == nil; n++ {
 				a := attempts[n%len(attempts)]
-				say(ctx, s.sidecars[n%len(s.sidecars)].Addr, a.pieces(s, keys), a.pause, peerWaits)
+				w := s.ways[n/len(attempts)%len(s.ways)]
+				say(ctx, w, s.ports[rand.N(len(s.ports))], a.pieces(s, keys), a.pause, peerWaits)
 				made.Add(1)
 			}
 		})
@@ -129,8 +134,13 @@ func peer(ctx context.Context, s *stage) error {
 	for i := range peerHeld {
 		work.Go(func() {
 			for ctx.Err() == nil {
-				half, _ := cutRecording(s.tap.recording())
-				say(ctx, s.sidecars[i%len(s.sidecars)].Addr, [][]byte{half[:rand.N(len(half)+1)]}, 0, peerHolds)
+				w, begun := s.ways[i%len(s.ways)], hello
+				if i%2 == 0 { // a request that stops in the middle, on a connection that is whole
+					begun, _ = cutRecording(s.tap.recording())
+				} else {
+					w = plainWay
+				}
+				say(ctx, w, s.ports[i/2%len(s.ports)], [][]byte{begun[:rand.N(len(begun)+1)]}, 0, peerHolds)
 				held.Add(1)
 				if proc.Sleep(ctx, rand.N(time.Second)) != nil {
 					return
@@ -145,8 +155,8 @@ func peer(ctx context.Context, s *stage) error {
 
 // say writes pieces on a connection and reads what comes, until so long after the
 // last or until the other end closes it. Every third connection ends with a reset.
-func say(ctx context.Context, addr string, pieces [][]byte, pause, wait time.Duration) {
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+func say(ctx context.Context, w way, addr string, pieces [][]byte, pause, wait time.Duration) {
+	c, err := w.dial(ctx, addr)
 	if err != nil {
 		_ = proc.Sleep(ctx, 50*time.Millisecond)
 		return

@@ -53,7 +53,9 @@ type stage struct {
 	nats     *lab.NATS
 	app      *lab.App
 	sidecars [2]*lab.Sidecar
-	tap      *tap // on the way of the second to the first
+	ports    []string // where the sidecars reach each other
+	ways     []way    // to them
+	tap      *tap     // on the way of the second to the first
 
 	mu    sync.Mutex
 	words []time.Duration
@@ -61,8 +63,15 @@ type stage struct {
 }
 
 // newStage returns a stage, which is to be closed also after an error.
-func newStage(ctx context.Context, dir, binary string) (*stage, error) {
-	s := &stage{dir: dir, starter: proc.Starter{Dir: dir}}
+func newStage(ctx context.Context, dir, binary string, peerTLS bool) (_ *stage, err error) {
+	s := &stage{dir: dir, starter: proc.Starter{Dir: dir}, ways: []way{plainWay}}
+	var secured *certified
+	if peerTLS {
+		if secured, err = newCertified(dir); err != nil {
+			return s, err
+		}
+		s.ways = secured.ways()
+	}
 	if binary == "" {
 		binary = filepath.Join(dir, lab.SidecarName)
 		if _, err := os.Stat(binary); err != nil {
@@ -89,8 +98,18 @@ func newStage(ctx context.Context, dir, binary string) (*stage, error) {
 		}
 		c.Program, c.Name, c.Upstream = binary, fmt.Sprint("sidecar-", i), "http://"+s.app.Addr
 		c.Settings = append(s.nats.Settings(), "WSR_TOKEN_KEYS="+key, "WSR_DRAIN_SECONDS=1", "GOMEMLIMIT=460MiB")
+		port := c.Addr
+		if secured != nil {
+			free, err := proc.FreeAddrs(1)
+			if err != nil {
+				return s, err
+			}
+			port = free[0]
+			c.Settings = append(c.Settings, secured.settings(port)...)
+		}
+		s.ports = append(s.ports, port)
 		if i == 0 {
-			if s.tap, err = newTap(c.Addr); err != nil {
+			if s.tap, err = newTap(port, secured); err != nil {
 				return s, err
 			}
 			c.Settings = append(c.Settings, "WSR_ADVERTISE="+s.tap.addr())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -18,17 +19,21 @@ const (
 type tap struct {
 	listener net.Listener
 	target   string
+	secured  *certified // it has their certificate, and none of their keys; nil: there is no TLS
 
 	mu    sync.Mutex
 	heard [][]byte
 }
 
-func newTap(target string) (*tap, error) {
+func newTap(target string, secured *certified) (*tap, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	t := &tap{listener: l, target: target}
+	if secured != nil {
+		l = tls.NewListener(l, secured.server())
+	}
+	t := &tap{listener: l, target: target, secured: secured}
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -46,7 +51,7 @@ func (t *tap) close()       { t.listener.Close() }
 
 func (t *tap) pass(from net.Conn) {
 	defer from.Close()
-	to, err := net.Dial("tcp", t.target)
+	to, err := t.dial()
 	if err != nil {
 		return
 	}
@@ -62,6 +67,13 @@ func (t *tap) pass(from net.Conn) {
 	if t.heard = append(t.heard, r.kept); len(t.heard) > maxRecordings {
 		t.heard = t.heard[1:]
 	}
+}
+
+func (t *tap) dial() (net.Conn, error) {
+	if t.secured != nil {
+		return tls.Dial("tcp", t.target, t.secured.client(&t.secured.own))
+	}
+	return net.Dial("tcp", t.target)
 }
 
 // recording is one connection's beginning, or nil before there is one.

@@ -134,6 +134,11 @@ func serverTLS(c *tls.Config) (*tls.Config, error) {
 		c.ClientCAs = c.RootCAs
 	}
 	c.NextProtos = []string{"http/1.1"}
+	if name := c.ServerName; name != "" {
+		// What a sidecar expects of those that it dials, it expects of those that
+		// dial it: the authority may sign for others too.
+		c.VerifyConnection = func(s tls.ConnectionState) error { return s.PeerCertificates[0].VerifyHostname(name) }
+	}
 	c.SessionTicketsDisabled = true // each connection is judged by what is in the files then
 	return c, nil
 }

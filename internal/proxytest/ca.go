@@ -75,7 +75,13 @@ func (ca *CA) Issue(t testing.TB, names ...string) (cert, key []byte) {
 // Mutual is a sidecar's configuration of mutual TLS.
 func (ca *CA) Mutual(t testing.TB) *tls.Config {
 	t.Helper()
-	pair, err := tls.X509KeyPair(ca.Issue(t))
+	return ca.MutualFor(t)
+}
+
+// MutualFor is Mutual with a certificate for these names.
+func (ca *CA) MutualFor(t testing.TB, names ...string) *tls.Config {
+	t.Helper()
+	pair, err := tls.X509KeyPair(ca.Issue(t, names...))
 	if err != nil {
 		t.Fatal(err)
 	}
