@@ -45,7 +45,7 @@ func main() {
 		}
 		differences = a.differences
 	} else {
-		differences = compareServers(ctx, only(*list), *seed, *number, drivers, tell) + compareClients(ctx, only(*list), drivers, tell)
+		differences = compareServers(ctx, only(*list), *seed, *number, drivers, tell) + compareClients(ctx, only(*list), drivers, tell) + compareVolumes(ctx, only(*list), tell)
 	}
 	if differences > 0 {
 		fmt.Println("FAIL")
