@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"flag"
@@ -54,6 +55,8 @@ func doctorCommand(ctx context.Context, args, environ []string, stdout, stderr i
 		return nil
 	})
 	ca := flags.String("ca", "", "file with authorities (PEM) that certificates are checked against (default the system's)")
+	cert := flags.String("cert", "", "file with a certificate of the client (PEM), for servers that want one")
+	key := flags.String("key", "", "file with its private key (PEM)")
 	flags.BoolVar(&o.Insecure, "insecure", false, "go on behind a certificate that is not good; it is told all the same")
 	flags.StringVar(&o.Issuer, "issuer", "", "part of the name of the authority that should have issued the certificate")
 	flags.StringVar(&o.ServerName, "servername", "", "name for TLS (default the URL's host)")
@@ -66,7 +69,7 @@ func doctorCommand(ctx context.Context, args, environ []string, stdout, stderr i
 	flags.BoolVar(&o.Sidecar, "sidecar", false, "there should be a sidecar")
 	flags.BoolVar(&o.Compression, "compression", false, "compression should be agreed upon")
 	flags.BoolVar(&o.Echo, "echo", false, "the app sends messages back: send it some, up to 1 MiB")
-	flags.StringVar(&o.Message, "message", "", "a text to send to the app, which answers it")
+	flags.StringVar(&o.Message, "message", "", "a text to send to the app first on each connection, such as a login; it should answer")
 	asJSON := flags.Bool("json", false, "print JSON")
 	silent := flags.Bool("silent", false, "print no progress")
 	args, err := mixed(flags, args)
@@ -87,6 +90,14 @@ func doctorCommand(ctx context.Context, args, environ []string, stdout, stderr i
 			fmt.Fprintf(stderr, "wsresilience-sidecar: doctor: -ca: %v\n", err)
 			return exitUsage
 		}
+	}
+	if *cert != "" || *key != "" {
+		pair, err := tls.LoadX509KeyPair(*cert, *key)
+		if err != nil {
+			fmt.Fprintf(stderr, "wsresilience-sidecar: doctor: -cert and -key: %v\n", err)
+			return exitUsage
+		}
+		o.Certificate = &pair
 	}
 	if !*silent {
 		o.Progress = progress(stderr)

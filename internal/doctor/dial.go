@@ -74,6 +74,9 @@ func (t *target) dial(ctx context.Context, address string, protocols []string, h
 // so that all of it can be told.
 func (t *target) handshakeTLS(ctx context.Context, c net.Conn, protocols []string, h *diagnosis.Handshake) (net.Conn, error) {
 	config := &tls.Config{ServerName: t.ServerName, NextProtos: protocols, InsecureSkipVerify: true} //nolint:gosec // verified below
+	if t.Certificate != nil {
+		config.Certificates = []tls.Certificate{*t.Certificate}
+	}
 	if net.ParseIP(t.ServerName) != nil {
 		config.ServerName = ""
 	}

@@ -177,6 +177,8 @@ var plantedFronts = []struct {
 		}
 		return full(nginx(t, plainApp(t), "location / {", "ssl_certificate "+dir+"/cert; ssl_certificate_key "+dir+"/key; location / {", "large_client_header_buffers 4 8k;", "ssl on;"))
 	}, "needs-tls", ""},
+	{"nginx: four connections a client", viaNginx(plainApp, "upstream my-app {", "limit_conn_zone $binary_remote_addr zone=c:1m; upstream my-app {", "location / {", "limit_conn c 4; location / {"), "fails-at-times", ""},
+	{"nginx: two handshakes a second", viaNginx(usualSidecar, "upstream my-app {", "limit_req_zone $binary_remote_addr zone=r:1m rate=2r/s; upstream my-app {", "location / {", "limit_req zone=r burst=6 nodelay; location / {"), "", ""},
 	{"HAProxy: timeout tunnel 3s", viaHAProxy(plainApp, "timeout tunnel 75s", "timeout tunnel 3s"), "idle-cut", "timeout tunnel 75s"},
 	{"HAProxy: no tunnel, timeout client 2s", viaHAProxy(plainApp, "timeout tunnel 75s", "", "timeout client 30s", "timeout client 2s", "timeout server 30s", "timeout server 2s"), "idle-cut", "timeout tunnel"},
 	{"HAProxy: small buffers", viaHAProxy(usualSidecar, "MORE", "tune.bufsize 2048\n\ttune.maxrewrite 512"), "", ""},

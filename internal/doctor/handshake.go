@@ -141,7 +141,7 @@ func (t *target) open(ctx context.Context, address string, v variant) (*diagnosi
 	}
 	h.Stage = diagnosis.Open
 	_ = c.SetDeadline(time.Time{})
-	return h, newSocket(c, br)
+	return h, newSocket(c, br, h.Deflate)
 }
 
 func isTimeout(err error) bool { return cause(err) == diagnosis.TimedOut }

@@ -42,7 +42,7 @@ func (p *probe) http2(ctx context.Context) {
 	}
 	defer c.Close()
 	f := &diagnosis.HTTP2{Chosen: h.TLS != nil && h.TLS.ALPN == "h2"}
-	if f.Chosen {
+	if f.Chosen || !p.t.secure { // without TLS there is nobody to ask but by speaking it
 		_ = c.SetDeadline(time.Now().Add(p.t.Timeout))
 		p.t.speak(c, f)
 	}
@@ -76,6 +76,7 @@ func (t *target) speak(c net.Conn, f *diagnosis.HTTP2) {
 		}
 		switch kind, flags := head[3], head[4]; {
 		case kind == frameSettings && flags&flagAck == 0:
+			f.Chosen = true
 			settings(payload, f)
 			_, _ = c.Write(frame2(frameSettings, flagAck, 0, nil))
 			if !f.Connect {

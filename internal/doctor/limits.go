@@ -3,6 +3,7 @@ package doctor
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"strings"
 	"time"
 
@@ -20,13 +21,15 @@ var headSizes = []int{1200, 2000, 4000, 7000}
 func (p *probe) heads(ctx context.Context) {
 	l := &diagnosis.Limit{}
 	for _, n := range headSizes {
-		h, s := p.open(ctx, variant{protocols: p.t.Subprotocols, noDeflate: true, padding: n})
+		v := p.works
+		v.padding = n
+		h, s := p.open(ctx, v)
 		if s != nil {
 			s.close()
 			l.Passed = n
 			continue
 		}
-		if ctx.Err() != nil || h.Stage < diagnosis.Asking || h.Status >= 500 {
+		if ctx.Err() != nil || h.Stage < diagnosis.Asking || h.Status >= 500 || h.Status == http.StatusTooManyRequests {
 			break // it says nothing about headers
 		}
 		l.Failed, l.Handshake = n, h
@@ -95,7 +98,10 @@ func (p *probe) echo(ctx context.Context) {
 	}
 	defer s.close()
 	e := &diagnosis.Echo{}
-	defer p.note(func(f *diagnosis.Facts) { f.Echo = e })
+	defer func() {
+		e.End = s.ended()
+		p.note(func(f *diagnosis.Facts) { f.Echo = e })
+	}()
 	for range echoTries {
 		order(s, e)
 		if e.Mute || e.Changed || s.ended() != nil {

@@ -5,6 +5,7 @@
 package doctor
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -22,17 +23,18 @@ type Options struct {
 	Header       http.Header // beside those of a handshake
 	Origin       string      // "": that of the URL; "none": no such header
 	Subprotocols []string
-	Roots        *x509.CertPool // nil: the system's
-	Insecure     bool           // certificates are not checked
-	Issuer       string         // expected, a part of its name
-	ServerName   string         // of TLS; "": the URL's host
-	Resolve      []string       // addresses instead of those of the name; host:port, or host
-	Unix         string         // path of a socket instead of TCP
-	Direct       string         // URL of the same behind the path
-	Sidecar      bool           // one is expected
-	Compression  bool           // expected
-	Echo         bool           // the app sends messages back
-	Message      string         // sent to the app, which answers it
+	Roots        *x509.CertPool   // nil: the system's
+	Insecure     bool             // certificates are not checked
+	Certificate  *tls.Certificate // of the client; nil: none
+	Issuer       string           // expected, a part of its name
+	ServerName   string           // of TLS; "": the URL's host
+	Resolve      []string         // addresses instead of those of the name; host:port, or host
+	Unix         string           // path of a socket instead of TCP
+	Direct       string           // URL of the same behind the path
+	Sidecar      bool             // one is expected
+	Compression  bool             // expected
+	Echo         bool             // the app sends messages back
+	Message      string           // sent to the app, which answers it
 	Quick        bool
 	Idle         time.Duration // longest silence; 0: the default
 	Timeout      time.Duration // of a handshake; 0: the default

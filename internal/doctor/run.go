@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/wsresilience/wsresilience/internal/doctor/diagnosis"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -15,8 +17,8 @@ import (
 type probe struct {
 	t       *target
 	address string      // the first that answers
-	onlyOwn bool        // plain handshakes fail, those with wsr.v1 succeed
-	silent0 atomic.Bool // pings are not answered
+	works   variant     // of handshake
+	dumb    atomic.Bool // pings are not answered
 	mu      sync.Mutex
 	facts   diagnosis.Facts
 }
@@ -150,17 +152,46 @@ func (p *probe) date(h *diagnosis.Handshake) {
 	p.facts.Clocks = append(p.facts.Clocks, k)
 }
 
-// link is the handshake of connections for pings.
-func (p *probe) link() variant {
-	if p.onlyOwn {
-		return variant{protocols: p.offer(nil), noDeflate: true}
+// link makes a connection for pings, and says first on it what the user has said.
+// The socket is nil if that fails, which is noted.
+func (p *probe) link(ctx context.Context) *socket {
+	h, s := p.open(ctx, p.works)
+	if ctx.Err() != nil && s == nil {
+		return nil
 	}
-	return variant{protocols: p.t.Subprotocols, noDeflate: p.facts.NoExtension.OK() || p.facts.Plain.OK()}
+	p.note(func(f *diagnosis.Facts) {
+		f.Made++
+		if s == nil {
+			f.Later = append(f.Later, *h)
+		}
+	})
+	if s != nil && p.t.Message != "" {
+		_ = s.write(ws.OpText, []byte(p.t.Message)) // the reader tells how it ended
+	}
+	return s
 }
 
-func (p *probe) answersPings() bool { return !p.silent0.Load() }
+func (p *probe) answersPings() bool { return !p.dumb.Load() }
 
-func (p *probe) usable() bool { return p.facts.Plain.OK() || p.facts.Resilient.OK() }
+// usable reports whether some handshake works, and takes that for the rest.
+func (p *probe) usable() bool {
+	f := &p.facts
+	own := p.t.Subprotocols
+	for _, c := range []struct {
+		h *diagnosis.Handshake
+		v variant
+	}{
+		{f.Plain, variant{protocols: own}}, {f.NoOrigin, variant{protocols: own, noOrigin: true}},
+		{f.NoExtension, variant{protocols: own, noDeflate: true}}, {f.NoProtocol, variant{noDeflate: true}},
+		{f.Resilient, variant{protocols: p.offer(nil), noDeflate: true}},
+	} {
+		if c.h.OK() {
+			p.works = c.v
+			return true
+		}
+	}
+	return false
+}
 
 // handshakes makes those that differ, and for one that fails those without one
 // thing.
@@ -191,7 +222,9 @@ func (p *probe) handshakes(ctx context.Context) {
 	if f.Session == nil || f.Session.Welcome == nil {
 		f.Marker = try(variant{protocols: p.marker()})
 	}
-	p.onlyOwn = !f.Plain.OK()
+	if f.Plain.Stage == diagnosis.Asking && f.Plain.Cause != diagnosis.TimedOut {
+		p.http2(ctx)
+	}
 }
 
 // without leaves one thing out at a time.
@@ -212,11 +245,11 @@ func (p *probe) without(f *diagnosis.Facts, try func(variant) *diagnosis.Handsha
 // else is under way.
 func (p *probe) links(ctx context.Context) {
 	p.t.Progress("pings")
-	if _, s := p.open(ctx, p.link()); s != nil {
+	if s := p.link(ctx); s != nil {
 		b := beat(ctx, s)
 		_, beacon := s.pings()
 		b.Beacon = beacon != nil
-		p.silent0.Store(b.Got == 0)
+		p.dumb.Store(b.Got == 0)
 		p.note(func(f *diagnosis.Facts) { f.Beats = b })
 		s.close()
 	}
@@ -230,6 +263,7 @@ func (p *probe) links(ctx context.Context) {
 func (p *probe) rest(ctx context.Context) {
 	p.t.Progress("headers, sizes")
 	p.heads(ctx)
+	p.afterClose(ctx)
 	if s := p.facts.Session; s != nil && s.Welcome != nil {
 		p.longResume(ctx)
 		p.violations(ctx, int(s.Welcome.MaxMessage))
@@ -254,14 +288,14 @@ func (p *probe) volume(ctx context.Context) {
 	if p.t.Quick {
 		wanted = quickBytes
 	}
-	_, s := p.open(ctx, p.link())
+	s := p.link(ctx)
 	if s == nil {
 		return
 	}
 	v := pour(ctx, s, wanted)
 	s.close()
 	if v.End != nil {
-		if _, s := p.open(ctx, p.link()); s != nil {
+		if s := p.link(ctx); s != nil {
 			again := pour(ctx, s, wanted)
 			s.close()
 			v.Repeated, v.RepeatedAt = again.End, again.Passed

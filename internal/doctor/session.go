@@ -118,6 +118,9 @@ func (p *probe) clock(s *socket) {
 func (p *probe) sidecarClock(millis uint64, at time.Time) {
 	off := time.UnixMilli(int64(millis)).Sub(at)
 	p.note(func(f *diagnosis.Facts) {
+		if len(f.Clocks) > 0 && f.Clocks[len(f.Clocks)-1].Of == "the sidecar" {
+			return
+		}
 		// It was under way for less than the fastest answer, or a little more.
 		f.Clocks = append(f.Clocks, diagnosis.Clock{Of: "the sidecar", Low: off, High: off + f.FastestAnswer + 10*time.Millisecond})
 	})

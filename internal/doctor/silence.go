@@ -9,6 +9,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/doctor/diagnosis"
 )
 
@@ -72,9 +73,9 @@ func (p *probe) silences(ctx context.Context) {
 // silent keeps one connection quiet, and then asks whether it lives.
 func (p *probe) silent(ctx context.Context, d time.Duration, found <-chan struct{}) diagnosis.Silence {
 	r := diagnosis.Silence{For: d}
-	_, s := p.open(ctx, p.link())
+	s := p.link(ctx)
 	if s == nil {
-		return r // counted by nobody: the handshake is judged elsewhere
+		return r
 	}
 	defer s.close()
 	t := time.NewTimer(d)
@@ -97,7 +98,11 @@ func (p *probe) silent(ctx context.Context, d time.Duration, found <-chan struct
 	r.Quiet = s.quietest()
 	r.Heard, _ = s.pings()
 	_, beacon := s.pings()
-	r.Beacon = beacon != nil
+	if r.Beacon = beacon != nil; r.Beacon {
+		if h, err := heartbeat.ParsePayload(beacon.payload); err == nil {
+			p.sidecarClock(h.TimeMillis, beacon.at)
+		}
+	}
 	if r.End = s.ended(); r.End != nil {
 		return r
 	}
@@ -111,6 +116,27 @@ func (p *probe) silent(ctx context.Context, d time.Duration, found <-chan struct
 	}
 	r.Mute = !r.Alive && r.End == nil
 	return r
+}
+
+// afterClose sees whether a ping is answered that stands behind a close frame,
+// where each end has read its last.
+func (p *probe) afterClose(ctx context.Context) {
+	s := p.link(ctx)
+	if s == nil {
+		return
+	}
+	own := ping(0, 16)
+	_ = s.writeRaw(appendFrame(appendFrame(nil, ws.OpClose, []byte{0x03, 0xe8}), ws.OpPing, own)) // the reader tells how it ended
+	answered := false
+	for until := time.Now().Add(time.Second); ; {
+		r, ok := s.wait(time.Until(until))
+		if !ok {
+			break
+		}
+		answered = answered || r.op == ws.OpPong && string(r.payload) == string(own)
+	}
+	s.cut()
+	p.note(func(f *diagnosis.Facts) { f.AfterClose = answered })
 }
 
 // answers reports whether a ping is answered.
@@ -130,7 +156,7 @@ func answers(s *socket) bool {
 
 // busy keeps a connection that says something each second, until over.
 func (p *probe) busy(ctx context.Context, over <-chan struct{}) *diagnosis.Busy {
-	_, s := p.open(ctx, p.link())
+	s := p.link(ctx)
 	if s == nil {
 		return nil
 	}

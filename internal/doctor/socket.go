@@ -26,6 +26,7 @@ const maxRead = 16 << 20
 type socket struct {
 	c     net.Conn
 	began time.Time
+	rsv   byte       // bits that were agreed upon
 	sent  sync.Mutex // held while writing
 
 	frames chan received // closed at the end
@@ -46,9 +47,13 @@ type received struct {
 	at      time.Time
 }
 
-func newSocket(c net.Conn, br *bufio.Reader) *socket {
+func newSocket(c net.Conn, br *bufio.Reader, deflate bool) *socket {
 	now := time.Now()
-	s := &socket{c: c, began: now, last: now, frames: make(chan received, 4096), over: make(chan struct{})}
+	var rsv byte
+	if deflate {
+		rsv = frame.RSV1
+	}
+	s := &socket{c: c, rsv: rsv, began: now, last: now, frames: make(chan received, 4096), over: make(chan struct{})}
 	go s.read(br)
 	return s
 }
@@ -98,7 +103,7 @@ func (s *socket) read(br *bufio.Reader) {
 	var op ws.OpCode
 	flow := frame.Flow{}
 	for {
-		h, payload, err := next(br)
+		h, payload, err := next(br, s.rsv)
 		if err == nil {
 			err = flow.Next(&h)
 		}
@@ -172,13 +177,13 @@ func (s *socket) pings() (int, *received) {
 }
 
 // next reads a frame.
-func next(br *bufio.Reader) (frame.Header, []byte, error) {
+func next(br *bufio.Reader, rsv byte) (frame.Header, []byte, error) {
 	for n := 2; ; n++ {
 		p, err := br.Peek(n)
 		if err != nil {
 			return frame.Header{}, nil, err
 		}
-		h, err := frame.Rules{Rsv: frame.RSV1}.Parse(p)
+		h, err := frame.Rules{Rsv: rsv}.Parse(p)
 		if errors.Is(err, frame.ErrShort) {
 			continue
 		}

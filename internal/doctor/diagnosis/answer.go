@@ -26,6 +26,20 @@ func handshakes(f *Facts, c *findings) {
 	}
 }
 
+// sometimes is when handshakes fail that are like others that have succeeded.
+func sometimes(f *Facts, c *findings) {
+	if len(f.Later) == 0 || !f.Plain.OK() && !f.Resilient.OK() {
+		return
+	}
+	h := &f.Later[0]
+	fi := Finding{ID: "fails-at-times", Severity: Problem, Blame: []Party{Path, App}, What: fmt.Sprintf("%d of %d handshakes failed after the first ones had succeeded.", len(f.Later), f.Made),
+		Seen: []string{describe(h)}, Do: "Either connections are limited, in number or rate, for each client: raise that, since after an outage all come back at once. Or a balancer sends some to what does not work: look at each backend."}
+	if h.Stage == Answered {
+		fi.Seen = append(fi.Seen, answered(h), quote(h.Body))
+	}
+	c.add(fi, NoBackend)
+}
+
 // onlyResilient is when nothing but the entries of wsr.v1 makes it fail.
 func onlyResilient(f *Facts, c *findings) {
 	h := f.Resilient
@@ -47,6 +61,9 @@ func onlyResilient(f *Facts, c *findings) {
 	default:
 		fi.Blame, fi.What = []Party{Path, App}, "A handshake that offers wsr.v1 is refused, and one without is not: something does not take subprotocols that it does not know."
 		fi.Do = "Resilient clients try without them, and are plain ones then. Let Sec-WebSocket-Protocol pass."
+		if how, _ := there(f); how == "" && !f.Expect.Sidecar {
+			fi.Severity = Note // nobody offers wsr.v1 to an app without a sidecar
+		}
 		c.add(fi, NoProtocols)
 	}
 }
@@ -65,6 +82,10 @@ var refusals = map[string]string{
 
 // cutAtHandshake is when the connection ends instead of an answer.
 func cutAtHandshake(f *Facts, h *Handshake, fi Finding, c *findings) {
+	if f.HTTP2 != nil && f.HTTP2.Chosen {
+		http2Only(fi, c)
+		return
+	}
 	fi.ID, fi.Blame = "handshake-cut", []Party{Path, App}
 	fi.What = "The connection is cut when the handshake is sent, without an answer."
 	fi.Do = "A firewall or an inspecting proxy does not like the upgrade"
@@ -73,6 +94,12 @@ func cutAtHandshake(f *Facts, h *Handshake, fi Finding, c *findings) {
 	}
 	fi.Do += ". Or the app dies of it: look into its log."
 	c.add(fi, Upgrade)
+}
+
+func http2Only(fi Finding, c *findings) {
+	fi.ID, fi.Blame, fi.What = "http2-only", []Party{Path}, "The server speaks HTTP/2 only, and WebSockets are of HTTP/1.1."
+	fi.Do = "Offer HTTP/1.1 too."
+	c.add(fi, HTTP1Missing)
 }
 
 // failed judges a handshake that came as far as HTTP, and no further.
@@ -84,10 +111,13 @@ func failed(f *Facts, h *Handshake, c *findings) {
 	switch {
 	case h.Stage == Switching:
 		flawed(h, fi, c)
-	case h.Cause == NoHTTP1:
-		fi.ID, fi.Blame, fi.What = "http2-only", []Party{Path}, "The server speaks HTTP/2 only, and WebSockets are of HTTP/1.1."
-		fi.Do = "Offer HTTP/1.1 too."
-		c.add(fi, HTTP1Missing)
+	case h.Cause == TLSAlert:
+		fi.ID, fi.Blame, fi.What = "tls-refused", []Party{Client, Path}, "The server ends TLS with an alert behind its handshake, as those do that want a client certificate."
+		fi.Do = "Give it with -cert and -key. Browsers ask their user; pages cannot give one."
+		fi.Seen = append(fi.Seen, h.Err)
+		c.add(fi, NoSymptom)
+	case h.Cause == NoHTTP1, f.HTTP2 != nil && f.HTTP2.Chosen && (h.Cause == Ended || h.Cause == NotHTTP || h.Cause == Reset):
+		http2Only(fi, c)
 	case h.Cause == NotHTTP:
 		fi.ID, fi.Blame, fi.What = "not-http", []Party{Client, Path}, "What answers does not speak HTTP."
 		fi.Do = "Check the port. If it speaks TLS, dial wss; a balancer that adds a PROXY line, or expects one, also looks like this."
@@ -166,6 +196,10 @@ func statuses(f *Facts, h *Handshake, fi Finding, c *findings) {
 		redirected(f, h, fi, c)
 	case s == http.StatusUnauthorized || s == http.StatusProxyAuthRequired:
 		fi.ID, fi.Blame, fi.What = "authentication", []Party{Client, Path, App}, fmt.Sprintf("%d: a login is asked for (%s).", s, or(h.Header.Get("Www-Authenticate")+h.Header.Get("Proxy-Authenticate"), "it does not say which"))
+		if f.Expect.Credentials {
+			fi.Blame = []Party{Path, App, Client}
+			fi.Seen = append(fi.Seen, "Cookie or Authorization was sent: something on the way drops it, or it is not valid any more")
+		}
 		fi.Do = "Give what clients send: -H 'Authorization: …', -cookie. A page cannot send Authorization with a WebSocket: Basic authentication at a proxy in front of one has to be off for this path."
 		c.add(fi, NoSymptom)
 	case strings.Contains(body, "plain http request was sent to https port") || strings.Contains(body, "http request to an https server"):
@@ -190,6 +224,9 @@ func statuses(f *Facts, h *Handshake, fi Finding, c *findings) {
 	case s == http.StatusRequestTimeout || s == http.StatusGatewayTimeout || s == 522 || s == 524:
 		fi.ID, fi.What, fi.Do = "gateway-timeout", fmt.Sprintf("%d: the proxy got no answer in time from what is behind it.", s), "Is the app up, does it answer handshakes, and does a NetworkPolicy let the proxy reach it?"
 		c.add(fi, NoBackend)
+	case s == 464:
+		fi.ID, fi.Blame, fi.What, fi.Do = "http-version", []Party{Path}, "464: an AWS load balancer's target group has another protocol version than HTTP1.", "Set it to HTTP1."
+		c.add(fi, HTTP1Missing)
 	case s == http.StatusNotImplemented || s == http.StatusHTTPVersionNotSupported || s == http.StatusMethodNotAllowed:
 		fi.ID, fi.What, fi.Do = "upgrade-dropped", fmt.Sprintf("%d: what answers does not do upgrades, or met one without Upgrade.", s), "Let the upgrade pass, over HTTP/1.1."
 		c.add(fi, Upgrade)

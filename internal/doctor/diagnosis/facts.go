@@ -40,6 +40,9 @@ type Facts struct {
 	Silences      []Silence
 	Busy          *Busy
 	Session       *Session
+	AfterClose    bool        // a ping behind a close frame was answered, which no end reads any more
+	Later         []Handshake // that failed after others like them had succeeded
+	Made          int         // like them, in all
 	Resumes       []Resume
 	Heads         *Limit     // header bytes in one line
 	LongResume    *Handshake // with the longest token there is
@@ -251,13 +254,13 @@ type Echo struct {
 	Mute    bool
 	Before  int // pings, sent behind messages, that were answered before them
 	Tried   int
+	End     *End
 }
 
 // HTTP2 is what a server says to who offers HTTP/2.
 type HTTP2 struct {
-	Chosen  bool // ALPN h2
+	Chosen  bool // ALPN h2, or without TLS an answer in HTTP/2
 	Connect bool // SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441)
-	Only    bool // it does not speak HTTP/1.1
 	Status  int  // of an extended CONNECT; 0: none was tried, or none answered
 	Streams uint32
 }

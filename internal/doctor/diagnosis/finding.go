@@ -81,7 +81,7 @@ func (c *findings) add(f Finding, symptom Symptom) {
 func Diagnose(f *Facts) *Report {
 	c := &findings{behind: Behind(f)}
 	for _, rule := range []func(*Facts, *findings){
-		names, addresses, certificates, handshakes, negotiation, sidecars, resumes,
+		names, addresses, certificates, handshakes, sometimes, negotiation, sidecars, resumes,
 		beats, volumes, silences, heads, messages, http2, clocks, comparison,
 	} {
 		rule(f, c)

@@ -17,7 +17,7 @@ const (
 
 // heads judges the length of headers.
 func heads(f *Facts, c *findings) {
-	if h := f.LongResume; h != nil && !h.OK() && f.Resilient.OK() {
+	if h := f.LongResume; h != nil && !h.OK() && f.Resilient.OK() && !h.crowded() {
 		c.add(Finding{ID: "resume-headers", Severity: Problem, Blame: []Party{Path}, What: "A handshake with the longest token does not pass: clients begin sessions and cannot come back to them.",
 			Seen: []string{describe(h), answered(h)}}, SmallHeads)
 		return
@@ -34,6 +34,10 @@ func heads(f *Facts, c *findings) {
 	}
 	c.add(fi, SmallHeads)
 }
+
+// crowded reports whether an answer is about how many came, and not about what it
+// answers.
+func (h *Handshake) crowded() bool { return h.Status == 429 || h.Status >= 500 }
 
 // messages judges the size of messages, and what an echo says.
 func messages(f *Facts, c *findings) {

@@ -29,6 +29,7 @@ func beats(f *Facts, c *findings) {
 		return
 	}
 	switch {
+	case f.compressedUnasked(): // negotiation says it
 	case b.End != nil && b.End.Cause == BadFrame || b.Changed > 0:
 		c.add(Finding{ID: "frames-changed", Severity: Problem, Blame: []Party{Path}, What: "What arrives is not what was sent: something changes frames.",
 			Seen: []string{ended(b.End), fmt.Sprintf("%d of %d pongs have another payload than their ping", b.Changed, b.Got)}}, FrameAware)
@@ -146,7 +147,7 @@ func spread(list []time.Duration) (median, deviation time.Duration) {
 func volumes(f *Facts, c *findings) {
 	v := f.Volume
 	switch {
-	case v == nil:
+	case v == nil, f.compressedUnasked():
 	case v.Changed > 0 || v.End != nil && v.End.Cause == BadFrame:
 		c.add(Finding{ID: "frames-changed", Severity: Problem, Blame: []Party{Path}, What: "What arrives is not what was sent: something changes frames.",
 			Seen: []string{fmt.Sprintf("after %d bytes", v.Passed), ended(v.End)}}, FrameAware)
@@ -178,6 +179,9 @@ func silences(f *Facts, c *findings) {
 		case s.End != nil || s.Mute:
 			dead = append(dead, s)
 		}
+	}
+	if f.compressedUnasked() {
+		return
 	}
 	if len(dead) == 0 {
 		if f.aged() && f.Busy.End != nil && f.Beats != nil && f.Beats.End == nil {

@@ -34,9 +34,32 @@ func negotiation(f *Facts, c *findings) {
 			What: "Compression was offered, and the answer does not take it.", Seen: []string{describe(h)},
 			Do: "Either the app has it switched off, or something on the way drops Sec-WebSocket-Extensions. With -direct and the app's own address doctor tells which."}, NoProtocols)
 	}
-	if f.NoExtension.OK() && f.Beats != nil && f.Beats.End != nil && f.Beats.End.Cause == BadFrame && h.Deflate {
-		c.add(Finding{ID: "compression-broken", Severity: Problem, Blame: []Party{Path}, What: "Frames cannot be read where compression was agreed upon."}, FrameAware)
+	if !f.Expect.Compression && !h.Deflate {
+		c.add(Finding{ID: "no-compression", Severity: Note, Blame: []Party{App, Path}, What: "Compression was offered, and not agreed upon: the app has it off, or something on the way drops Sec-WebSocket-Extensions.",
+			Do: "If it should be there: -compression makes this a finding, and -direct tells who."}, NoProtocols)
 	}
+	if f.compressedUnasked() {
+		c.add(Finding{ID: "compression-broken", Severity: Problem, Blame: []Party{Path}, What: "Frames come compressed, and the answer to the handshake did not agree to that: something on the way dropped Sec-WebSocket-Extensions from it. Browsers end such a connection.",
+			Seen: []string{describe(h)}}, NoProtocols)
+	}
+}
+
+// compressedUnasked reports whether a frame had the bit of compression where none
+// was agreed upon.
+func (f *Facts) compressedUnasked() bool {
+	ends := []*End{}
+	if f.Beats != nil {
+		ends = append(ends, f.Beats.End)
+	}
+	if f.Messages != nil {
+		ends = append(ends, f.Messages.End)
+	}
+	if f.Echo != nil {
+		ends = append(ends, f.Echo.End)
+	}
+	return slices.ContainsFunc(ends, func(e *End) bool {
+		return e != nil && e.Cause == BadFrame && strings.Contains(e.Reason, "reserved bit")
+	})
 }
 
 // there reports whether a sidecar showed itself, and how.
@@ -93,7 +116,7 @@ func sidecars(f *Facts, c *findings) {
 		}
 		c.add(fi, NoProtocols)
 	}
-	if s != nil && s.Tried && s.Judged && s.Answered {
+	if f.AfterClose || s != nil && s.Tried && s.Judged && s.Answered {
 		pingsAnsweredFor(c)
 	}
 }
