@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"iter"
+	"runtime"
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
@@ -38,14 +39,21 @@ type LinkView struct {
 	Interval  time.Duration // between heartbeats now
 }
 
+// viewsAtOnce is how many sessions are looked at before others have their turn at
+// the processor: some 100 µs.
+const viewsAtOnce = 256
+
 // Views yields what may be seen of each session and plain connection that lives
 // here, in no order. It holds the lock of one session at a time, and no other
 // while it yields.
 func (s *Server) Views() iter.Seq[SessionView] {
 	return func(yield func(SessionView) bool) {
-		for _, c := range s.sessions.all() {
+		for i, c := range s.sessions.all() {
 			if v, ok := c.view(); ok && !yield(v) {
 				return
+			}
+			if i%viewsAtOnce == viewsAtOnce-1 {
+				runtime.Gosched()
 			}
 		}
 	}

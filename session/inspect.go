@@ -46,7 +46,9 @@ type View struct {
 	Epoch    uint32
 	Adopted  wire.AdoptReason // 0: it was not adopted
 
+	Away      time.Duration // how long its client has been away; 0: it is there, or never was
 	ExpiresIn time.Duration // until a detached session ends; 0: it is not detached
+	Lacking   int           // messages that its client lacks, as far as is known
 	ToClient  WindowView
 	ToApp     WindowView
 	Journal   JournalView
@@ -79,7 +81,7 @@ func (s *Session) View(now time.Time) View {
 		Phase: s.phase(), Attached: s.client.attached, Epoch: s.epoch, Adopted: s.adopted,
 		ToClient: WindowView{s.window.Len(), s.window.Bytes(), s.cfg.WindowMessages, s.cfg.WindowBytes, s.full()},
 		ToApp:    WindowView{s.queue.Len(), s.queue.Bytes(), 0, s.cfg.WindowBytes, s.queueFull()},
-		Counters: s.counters,
+		Away:     s.Away(now), Lacking: s.Lacking(), Counters: s.counters,
 	}
 	if at := s.client.expires; !v.Attached && !at.IsZero() {
 		v.ExpiresIn = max(at.Time().Sub(now), 0)

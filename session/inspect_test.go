@@ -26,11 +26,11 @@ func TestView(t *testing.T) {
 	check("app takes 0", PhaseAttached, nil)
 	check("client text size=300", PhaseAttached, func(v *View) bool { return v.ToApp.Messages == 1 && v.ToApp.Bytes > 300 })
 	check("client cut", PhaseDetached, func(v *View) bool { return !v.Attached && v.ExpiresIn == 5*time.Minute })
-	check("wait 1m", PhaseDetached, func(v *View) bool { return v.ExpiresIn == 4*time.Minute })
+	check("wait 1m", PhaseDetached, func(v *View) bool { return v.ExpiresIn == 4*time.Minute && v.Away == time.Minute })
 	for range 8 {
 		st.do([]string{"app", "text", "more"})
 	}
-	check("journal waits", PhaseDetached, func(v *View) bool { return v.ToClient.Full })
+	check("journal waits", PhaseDetached, func(v *View) bool { return v.ToClient.Full && v.Lacking == 8 })
 	check("suspect", PhaseSuspect, func(v *View) bool { return v.Journal.Writing })
 	st.do([]string{"journal", "ok"})
 	check("journal flows", PhaseDetached, nil)

@@ -154,6 +154,9 @@ func printHere(line func(name, format string, args ...any), d *console.Detail) {
 	if d.Expires > 0 {
 		state += ", ends in " + age(d.Expires)
 	}
+	if d.Away > 0 {
+		state += fmt.Sprintf(", away for %s, lacks %d messages", age(d.Away), d.Lacking)
+	}
 	line("kind", "%s", d.Kind)
 	line("state", "%s", state)
 	line("path", "%s", orDash(d.Path))

@@ -153,15 +153,15 @@ func printSessions(w io.Writer, text []byte) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tSTATE\tPATH\tCLIENT\tAGE\tLINK\tRTT\tLOSS\tHELD\tEPOCH\tENDS IN")
+	fmt.Fprintln(t, "ID\tSTATE\tPATH\tCLIENT\tAGE\tLINK\tRTT\tLOSS\tHELD\tEPOCH\tAWAY\tENDS IN")
 	for i := range answer.Sessions {
 		s := &answer.Sessions[i]
 		state, epoch := s.State, strconv.Itoa(int(s.Epoch))
 		if s.Epoch == 0 {
 			state, epoch = "plain", "-"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.0f%%\t%s\t%s\t%s\n", s.ID[:min(shortID, len(s.ID))], state, orDash(s.Path), orDash(s.Client),
-			age(s.Age), strings.ToLower(s.Link.State), rtt(s.Link.RTT), 100*s.Link.Loss, size(s.Held), epoch, age(s.Expires))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.0f%%\t%s\t%s\t%s\t%s\n", s.ID[:min(shortID, len(s.ID))], state, orDash(s.Path), orDash(s.Client),
+			age(s.Age), strings.ToLower(s.Link.State), rtt(s.Link.RTT), 100*s.Link.Loss, size(s.Held), epoch, age(s.Away), age(s.Expires))
 	}
 	_ = t.Flush() // an error of w shows in what follows
 	more := ""

@@ -29,7 +29,7 @@ func fakeConsole(t *testing.T) http.Handler {
 		}
 	}
 	list := []console.Session{
-		{ID: firstID, Kind: "resilient", State: "detached", Path: "/chat\x1b[2J", Client: "10.0.0.0/24", Epoch: 2, Age: 3_723_000, Expires: 61_000, Held: 3000, Link: console.Link{State: "DEGRADED", RTT: 12.5, Loss: 0.25}},
+		{ID: firstID, Kind: "resilient", State: "detached", Path: "/chat\x1b[2J", Client: "10.0.0.0/24", Epoch: 2, Age: 3_723_000, Expires: 61_000, Away: 1500, Held: 3000, Link: console.Link{State: "DEGRADED", RTT: 12.5, Loss: 0.25}},
 		{ID: secondID, Kind: "plain", State: "attached", Age: 400, Link: console.Link{State: "CONNECTED"}},
 	}
 	mux := http.NewServeMux()
@@ -85,7 +85,7 @@ func TestLook(t *testing.T) {
 		says   []string
 		stderr string
 	}{
-		{"sessions", nil, exitOK, []string{"ID            STATE", "97d797fa3e91  detached  /chat\ufffd[2J  10.0.0.0/24  1h2m   degraded   12.5ms  25%   2.9KiB  2      1m1s", "97d797000000  plain", "2 of 7 that match, 9 in all; more: -cursor 5_x"}, ""},
+		{"sessions", nil, exitOK, []string{"ID            STATE", "97d797fa3e91  detached  /chat\ufffd[2J  10.0.0.0/24  1h2m   degraded   12.5ms  25%   2.9KiB  2      1.5s  1m1s", "97d797000000  plain", "2 of 7 that match, 9 in all; more: -cursor 5_x"}, ""},
 		{"sessions -id 97d797fa", nil, exitOK, []string{"1 of 7"}, ""},
 		{"sessions -json", nil, exitOK, []string{`"matched":7`}, ""},
 		{"sessions -ended", nil, exitOK, []string{"ENDED", "2026-01-02T03:04:05.006Z  112233440000  resilient  /chat  -       50ms  no client came back"}, ""},
@@ -94,7 +94,7 @@ func TestLook(t *testing.T) {
 		{"sessions -bad", nil, exitUsage, nil, "-bad"},
 		{"sessions", old, exitFailed, nil, "of another release"},
 		{"sessions", closed, exitFailed, nil, "only from this pod"},
-		{"session " + firstID, nil, exitOK, []string{"detached, ends in 1m1s", "3 messages, 2.9KiB of 4.0KiB: full", "2 appends in a row failed", "17 replayed", "2026-01-02T03:04:05.006Z  detached: no answer"}, ""},
+		{"session " + firstID, nil, exitOK, []string{"detached, ends in 1m1s, away for 1.5s, lacks 0 messages", "3 messages, 2.9KiB of 4.0KiB: full", "2 appends in a row failed", "17 replayed", "2026-01-02T03:04:05.006Z  detached: no answer"}, ""},
 		{"session 97D797FA -json", nil, exitOK, []string{`"here":true`}, ""},
 		{"session -json 97d797fa", nil, exitOK, []string{`"here":true`}, ""},
 		{"session 1122", nil, exitOK, []string{"state    not here", "50ms old: no client came back", "WSR_SESSION_TTL, see page", "owner x@10.0.0.2:1 (lease live), epoch 3"}, ""},

@@ -181,7 +181,8 @@ func endsOf(list []record) []End {
 	return ends
 }
 
-// meant reports whether an event is about what a filter means.
+// meant reports whether an event is about what a filter means, also by where the
+// client of a session came from meanwhile.
 func (f *filter) meant(r *record) bool {
-	return f.about(r.e.Session, r.e.Client, r.e.Subject)
+	return f.about(r.e.Session, r.e.Client, r.e.Subject) || r.e.Came != nil && f.about(r.e.Session, r.e.Client, r.e.Came)
 }

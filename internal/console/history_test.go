@@ -204,3 +204,19 @@ func TestEvents(t *testing.T) {
 		}
 	}
 }
+
+// Whoever looks for an address finds what happened to a session whose client comes
+// from there by now.
+func TestFilterByWhereTheClientIs(t *testing.T) {
+	h := NewHistory()
+	h.Observe(event.Event{Kind: event.Resumed, Session: testID(1), Subject: subject("/chat", "10.0.0.1/32"), Came: subject("/chat", "192.0.2.7/32")})
+	for client, want := range map[string]int{"10.0.0.1": 1, "192.0.2.0/24": 1, "192.0.2.8": 0} {
+		f, err := parseFilter(map[string][]string{"client": {client}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := h.since(0, 10, f.meant); len(got) != want {
+			t.Errorf("%s: %d events, want %d", client, len(got), want)
+		}
+	}
+}

@@ -30,6 +30,7 @@ var orders = []order{
 	{"rtt", func(v *proxy.SessionView) int64 { return int64(v.Link.RTT) }},
 	{"deviation", func(v *proxy.SessionView) int64 { return int64(v.Link.Deviation) }},
 	{"loss", func(v *proxy.SessionView) int64 { return int64(v.Link.Loss * 1e6) }},
+	{"away", func(v *proxy.SessionView) int64 { return int64(v.Away) }},
 	{"expires", func(v *proxy.SessionView) int64 { // those that end soonest
 		if v.ExpiresIn == 0 {
 			return -1 << 62

@@ -22,8 +22,10 @@ type Session struct {
 
 	Began   time.Time `json:"began"`
 	Age     float64   `json:"age_ms"`
+	Away    float64   `json:"away_ms,omitempty"`       // how long its client has been away
 	Expires float64   `json:"expires_in_ms,omitempty"` // of a detached one
-	Held    int       `json:"held_bytes"`              // in both windows
+	Lacking int       `json:"lacking_messages,omitempty"`
+	Held    int       `json:"held_bytes"` // in both windows
 	Link    Link      `json:"link"`
 }
 
@@ -84,7 +86,7 @@ func sessionOf(v *proxy.SessionView, now time.Time) Session {
 	s := Session{
 		ID: v.ID.String(), Kind: v.Kind.String(), State: v.Phase.String(), Path: v.Subject.Path(), Client: v.Subject.Client(), Trace: v.Subject.Trace().Trace(),
 		Owner: v.Owner, Epoch: v.Epoch,
-		Began: v.Began.UTC(), Age: ms(max(now.Sub(v.Began), 0)), Expires: ms(v.ExpiresIn), Held: v.ToClient.Bytes + v.ToApp.Bytes,
+		Began: v.Began.UTC(), Age: ms(max(now.Sub(v.Began), 0)), Away: ms(v.Away), Expires: ms(v.ExpiresIn), Lacking: v.Lacking, Held: v.ToClient.Bytes + v.ToApp.Bytes,
 		Link: Link{v.Link.State.String(), ms(v.Link.RTT), ms(v.Link.Deviation), v.Link.Loss, ms(v.Link.Interval)},
 	}
 	if v.Adopted != 0 {

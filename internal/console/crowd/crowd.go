@@ -52,7 +52,9 @@ func (c *crowd) vary(r *rand.Rand, v *proxy.SessionView) {
 	switch n := r.IntN(100); {
 	case n < 6:
 		v.Phase, v.Attached, v.ExpiresIn, v.Link.State = session.PhaseDetached, false, time.Duration(1+r.IntN(299))*time.Second, heartbeat.StateDisconnected
+		v.Away = 300*time.Second - v.ExpiresIn
 		v.ToClient.Messages = r.IntN(400)
+		v.Lacking = v.ToClient.Messages
 		v.ToClient.Bytes = v.ToClient.Messages * 320
 	case n < 9:
 		v.Link.State, v.Link.Loss, v.Link.Deviation = heartbeat.StateDegraded, float64(1+r.IntN(9))/32, 61*time.Millisecond

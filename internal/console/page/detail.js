@@ -65,6 +65,7 @@ function who(d) {
     ["owner", address(d.owner)],
     ["epoch", d.epoch === undefined ? "" : `${d.epoch}${d.adopted === undefined ? "" : `, not its first app socket (${d.adopted})`}`],
     ["age", `${span(d.age_ms)}, since ${clock(d.began)}`],
+    ["away", d.away_ms === undefined ? "" : `${span(d.away_ms)}, lacks ${count(d.lacking_messages ?? 0)} messages`],
     ["ends in", d.expires_in_ms === undefined ? "" : `${span(d.expires_in_ms)}, unless its client comes back`],
   );
 }

@@ -23,7 +23,7 @@ const COLUMNS = [
   { name: "round trip", class: "number", of: (s) => trip(s.link.rtt_ms) },
   { name: "loss", class: "number", of: (s) => share(s.link.loss) },
   { name: "held", class: "number", of: (s) => size(s.held_bytes) },
-  { name: "epoch", class: "number", of: (s) => s.epoch ?? "–" },
+  { name: "away", class: "number", of: (s) => span(s.away_ms ?? 0) },
   { name: "ends in", class: "number", of: (s) => span(s.expires_in_ms ?? 0) },
 ];
 
