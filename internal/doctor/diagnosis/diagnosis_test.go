@@ -51,7 +51,7 @@ func TestDiagnose(t *testing.T) {
 		{"Django's hosts", Facts{Plain: refusal(400, "DisallowedHost at /")}, "host", Path},
 		{"draining", Facts{Plain: refusal(503, "", "Wsr-Refused", "draining")}, "sidecar-refused", Sidecar},
 		{"a PROXY line", Facts{Plain: refusal(400, "the version of HTTP is malformed", "Wsr-Refused", "body")}, "request-changed", Path},
-		{"only with wsr.v1", Facts{Plain: opened(), Resilient: refusal(400, "")}, "resilient-refused", Path},
+		{"only with wsr.v1", Facts{Plain: opened(), Resilient: refusal(400, ""), Beats: &Beats{Got: 1, Beacon: true}}, "resilient-refused", Path},
 		{"strict without a journal", Facts{Plain: opened(), Resilient: refusal(503, "", "Wsr-Refused", "journal")}, "resilient-refused", Sidecar},
 		{"Firefox", Facts{Plain: opened(), List: refusal(400, "")}, "connection-list", Path},
 		{"compression refused", Facts{Plain: refusal(400, ""), NoExtension: opened()}, "extensions-refused", Path},
@@ -86,7 +86,8 @@ func TestNoFinding(t *testing.T) {
 		"IPv6 without a route": {Addresses: []Handshake{
 			{Address: "[2001:db8::1]:443", Cause: Unreachable}, {Address: "192.0.2.1:443", Stage: Open, Status: 101, Header: http.Header{}},
 		}},
-		"moved while it drains": {Session: &Session{Welcome: &wire.WelcomeMessage{}}, Resumes: []Resume{{Handshake: *opened(), Welcomed: true, Status: wire.StatusAdopted, Adopted: wire.AdoptDrained}}},
+		"an app that refuses all subprotocols": {Resilient: refusal(400, "")},
+		"moved while it drains":                {Session: &Session{Welcome: &wire.WelcomeMessage{}}, Resumes: []Resume{{Handshake: *opened(), Welcomed: true, Status: wire.StatusAdopted, Adopted: wire.AdoptDrained}}},
 	} {
 		f.Plain = opened()
 		if r := Diagnose(&f); len(r.Bad()) > 0 {
