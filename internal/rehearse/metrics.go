@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -46,6 +48,20 @@ func scrapeAll(ctx context.Context, c *http.Client, urls []string) map[string]*h
 	return all
 }
 
+// checkMetrics reports a URL that has no metrics, before a run of minutes has none.
+func checkMetrics(ctx context.Context, c *http.Client, urls []string) error {
+	for _, u := range urls {
+		text, err := scrape(ctx, c, u)
+		if err == nil && !bytes.Contains(text, []byte("# TYPE ")) {
+			err = errors.New("its answer is no text of Prometheus")
+		}
+		if err != nil {
+			return fmt.Errorf("rehearse: -metrics: %s: want a URL such as http://10.0.0.7:15802/metrics", reason(err))
+		}
+	}
+	return nil
+}
+
 func scrape(ctx context.Context, c *http.Client, u string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, metricsWait)
 	defer cancel()
@@ -58,6 +74,9 @@ func scrape(ctx context.Context, c *http.Client, u string) ([]byte, error) {
 		return nil, err
 	}
 	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, errors.New("answered with " + answer.Status)
+	}
 	return io.ReadAll(io.LimitReader(answer.Body, metricsLimit))
 }
 

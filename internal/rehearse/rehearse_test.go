@@ -171,6 +171,7 @@ func TestTrial(t *testing.T) {
 		"no scheme":    {append(quick, "example.com"), "wss://"},
 		"no profile":   {[]string{url}, "-echo or -profile"},
 		"no objective": {append(quick, "-objective", "fun>=1", url), `there is no "fun"`},
+		"no metrics":   {append(quick, "-resilient", "0", "-metrics", closed.URL, url), "want a URL such as"},
 		"no former":    {append(quick, "-against", t.TempDir(), url), "former run"},
 	} {
 		code, _, errs := command(t, append([]string{"-out", t.TempDir()}, tt.args...)...)

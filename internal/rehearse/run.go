@@ -144,6 +144,9 @@ func Run(ctx context.Context, s Spec) (*report.Run, error) {
 	if err := r.probe(ctx); err != nil {
 		return nil, err
 	}
+	if err := checkMetrics(ctx, r.http, s.Metrics); err != nil {
+		return nil, err
+	}
 	before := scrapeAll(ctx, r.http, s.Metrics)
 	out := r.rehearse(ctx)
 	if ctx.Err() != nil {
@@ -310,6 +313,7 @@ func (r *run) result(calm, end time.Duration) *report.Run {
 		}
 		out.Sides = append(out.Sides, s)
 		out.Series = append(out.Series, tally.Series(side, clients, end))
+		out.Oddities = append(out.Oddities, tally.Oddities(side, clients, out.Late))
 		for i := range out.Faults {
 			until := end + r.Settle
 			if i+1 < len(out.Faults) {

@@ -35,6 +35,7 @@ func example() *Run {
 		clients := []*tally.Client{c}
 		r.Sides = append(r.Sides, tally.Summarise(side, clients, tally.Frame{Calm: r.Calm, End: r.End, Late: r.Late}))
 		r.Series = append(r.Series, tally.Series(side, clients, r.End))
+		r.Oddities = append(r.Oddities, tally.Oddities(side, clients, r.Late))
 		r.Faults[0].Effects = append(r.Faults[0].Effects, tally.EffectOf(side, clients, r.Faults[0].At, r.End))
 	}
 	return r
@@ -51,7 +52,7 @@ func TestFiles(t *testing.T) {
 		"report.md":     {"# A <b>run</b> & more", "FAIL: 1 of 2 objectives are missed.", "the machine was busy", "1. hook -- <script> could not be done", `6.1 \| <x>`, "(latency.svg)", "The one before", "| wsr_resume_seconds | 7 | 12.5 ms | 3.00 ms |"},
 		"report.html":   {"<title>A &lt;b&gt;run&lt;/b&gt; &amp; more</title>", `class="verdict bad"`, "hook -- &lt;script&gt;", "prefers-color-scheme:dark", "@media print"},
 		"junit.xml":     {`tests="3" failures="2"`, `message="measured 5"`},
-		"run.jsonl":     {`{"run":{`, `{"plain":{`, `{"resilient":{`},
+		"run.jsonl":     {`{"run":{`, `{"plain":{`, `{"resilient":{`, `{"plain client":{"what":"lost","client":0,"n":1,"at":2500}}`},
 		"connected.svg": {"<svg"}, "latency.svg": {"resilient P99"}, "lost.svg": {"<title>hook"},
 	} {
 		text, err := os.ReadFile(filepath.Join(dir, file))

@@ -25,6 +25,7 @@ type Run struct {
 
 	Sides    []tally.Summary // of the sides that ran
 	Series   [][]tally.Second
+	Oddities [][]tally.Oddity
 	Faults   []Fault
 	Spans    []Span
 	Reasons  map[string]int // why clients could not begin, or had to end

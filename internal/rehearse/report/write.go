@@ -42,7 +42,8 @@ func (r *Run) Write(dir string, former *Run) error {
 	return errors.Join(errs...)
 }
 
-// raw is everything, a line of JSON each: the run, then its seconds.
+// raw is everything, a line of JSON each: the run, then its seconds, then
+// what did not go as it should.
 func (r *Run) raw() string {
 	var b strings.Builder
 	put := func(kind string, v any) {
@@ -53,17 +54,22 @@ func (r *Run) raw() string {
 		b.Write(append(line, '\n'))
 	}
 	whole := *r
-	whole.Series = nil
+	whole.Series, whole.Oddities = nil, nil
 	put(rawRun, whole)
 	for i := range r.Series {
 		for k := range r.Series[i] {
 			put(r.Sides[i].Side, &r.Series[i][k])
 		}
 	}
+	for i := range r.Oddities {
+		for k := range r.Oddities[i] {
+			put(r.Sides[i].Side+" client", &r.Oddities[i][k])
+		}
+	}
 	return b.String()
 }
 
-// Read reads a former run from its folder. Its series are not read.
+// Read reads a former run from its folder. Only its first line is.
 func Read(dir string) (*Run, error) {
 	text, err := os.ReadFile(filepath.Join(dir, RawFile))
 	if err != nil {

@@ -1,6 +1,8 @@
 package tally
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -141,5 +143,17 @@ func TestObjectives(t *testing.T) {
 		if _, err := ParseObjective(text); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// What went wrong is named one by one.
+func TestOddities(t *testing.T) {
+	var live Live
+	var got []string
+	for _, o := range Oddities(Resilient, []*Client{account(Resilient, &live)}, 1500*ms) {
+		got = append(got, fmt.Sprint(o.What, o.N))
+	}
+	if want := "doubled0 late1 late2 lost5 lost6 away0"; strings.Join(got, " ") != want {
+		t.Errorf("%v, want %s", got, want)
 	}
 }
