@@ -21,7 +21,7 @@ var layers = []layer{
 	},
 	{ // Mechanisms: otherwise the standard library only.
 		"seqwindow": nil, "dedupe": nil, "heartbeat": nil,
-		"internal/backoff": nil, "internal/frame": {"github.com/gobwas/ws"}, "internal/deflate": nil, "internal/http1": nil, "internal/keyring": nil, "internal/replytime": nil, "internal/rate": nil,
+		"internal/backoff": nil, "internal/frame": {"github.com/gobwas/ws"}, "internal/deflate": nil, "internal/http1": nil, "internal/keyring": nil, "internal/replytime": nil, "internal/rate": nil, "internal/otlp": nil,
 		"snapshot":         nil,
 		"internal/program": nil,
 		"internal/script":  nil, // scenarios as text, for tests
@@ -52,9 +52,10 @@ var layers = []layer{
 		"event":                     nil,
 	},
 	{ // What the proxy is made of: sockets, HTTP/1 heads,
-		"internal/transport": {"github.com/valyala/bytebufferpool", "golang.org/x/sys"},
-		"internal/httpguard": nil,
-		"internal/certfile":  nil,
+		"internal/transport":     {"github.com/valyala/bytebufferpool", "golang.org/x/sys"},
+		"internal/httpguard":     nil,
+		"internal/certfile":      nil,
+		"internal/otlp/exporter": nil, "internal/otlp/otlptest": nil,
 		"internal/proxytest": nil, // both ends of a proxy for tests
 	},
 	{ // both handshakes,
@@ -65,10 +66,11 @@ var layers = []layer{
 		"internal/peer":        {"golang.org/x/sys"},
 	},
 	{ // Sockets, operating, the Go client.
-		"proxy":   {"github.com/gobwas/ws"},
-		"client":  {"github.com/gobwas/ws", "golang.org/x/net"},
-		"observe": {"github.com/prometheus/client_golang"},
-		"k8s":     {"k8s.io/api/", "k8s.io/apimachinery/"},
+		"proxy":            {"github.com/gobwas/ws"},
+		"client":           {"github.com/gobwas/ws", "golang.org/x/net"},
+		"observe":          {"github.com/prometheus/client_golang"},
+		"internal/tracing": nil,
+		"k8s":              {"k8s.io/api/", "k8s.io/apimachinery/"},
 		// What is wrong between a client and an app.
 		"internal/doctor": {"github.com/gobwas/ws", "golang.org/x/net/http2/hpack"}, "internal/doctor/pod": {"golang.org/x/sys"},
 	},
