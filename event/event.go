@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/traceparent"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -63,6 +64,10 @@ type Event struct {
 
 	Deviation time.Duration // RoundTrip: of the latest of the link
 	Loss      float64       // RoundTrip: share of the link's latest heartbeats that were not answered in time
+
+	// Of what is traced.
+	Span   traceparent.Parent // Answered, Dialled, Forwarded: its place in a trace; zero: it is not traced
+	Parent [8]byte            // Answered, Dialled, Forwarded: the span that it is a part of; zero: none
 }
 
 // A Kind is what an Event is about.
@@ -124,6 +129,10 @@ const (
 	HeartbeatRejected
 	// TimersFired: timers of sessions were due. Took is how late the first was.
 	TimersFired
+	// Answered: a handshake that asks for a session was answered, which is told of
+	// those that are traced. Took counts from its arrival. Refusal, Reset and Status
+	// say why the client has none.
+	Answered
 	// Panicked: a session broke an invariant and was ended.
 	Panicked
 )
@@ -132,7 +141,7 @@ var kindNames = names{
 	Refused: "refused", Accepted: "accepted", Began: "began", Ended: "ended", Detached: "detached", Resumed: "resumed",
 	Forwarded: "forwarded", TokenReused: "token reused", Authorized: "authorised", HandedOver: "handed over",
 	AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
-	Journaled: "journaled", RoundTrip: "round trip", TimersFired: "timers", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Blind: "blind", Short: "short", Evicted: "evicted", MessageRefused: "message refused", HeartbeatRejected: "heartbeat rejected", Panicked: "panicked",
+	Journaled: "journaled", RoundTrip: "round trip", TimersFired: "timers", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Blind: "blind", Short: "short", Evicted: "evicted", MessageRefused: "message refused", HeartbeatRejected: "heartbeat rejected", Answered: "answered", Panicked: "panicked",
 }
 
 func (k Kind) String() string { return kindNames.of(uint8(k)) }
