@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/traceparent"
 )
 
 // observe tells the observer of e, if there is one.
@@ -34,6 +35,7 @@ func (c *sessionDriver) began(kind event.ClientKind) {
 	c.observe(event.Event{Kind: event.Began, Client: kind})
 }
 
-func (c *sessionDriver) dialled(answer event.AppAnswer, began time.Time) {
-	c.observe(event.Event{Kind: event.Dialled, Answer: answer, Took: time.Since(began)})
+// dialled reports a handshake with the app that was made again, in span below parent.
+func (c *sessionDriver) dialled(answer event.AppAnswer, began time.Time, span, parent traceparent.Parent) {
+	c.observe(event.Event{Kind: event.Dialled, Answer: answer, Took: time.Since(began), Span: span, Parent: parent.SpanID})
 }

@@ -154,17 +154,18 @@ func (r *resume) renewApp() (*upgrade.AppConn, int) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(r.r.Context(), redialPatience) // the client waits
 	defer cancel()
-	app, refusal, err := r.s.dialApp(ctx, r.r, hs)
+	span := child(r.span)
+	app, refusal, err := r.s.dialApp(ctx, within(r.r, span), hs)
 	switch {
 	case err != nil:
-		r.found.dialled(event.AppFailed, began)
+		r.found.dialled(event.AppFailed, began, span, r.span)
 		return nil, 0
 	case refusal == nil:
-		r.found.dialled(event.AppOK, began)
+		r.found.dialled(event.AppOK, began, span, r.span)
 		return app, 0
 	}
 	refusal.Close()
-	r.found.dialled(event.AppRefused, began)
+	r.found.dialled(event.AppRefused, began, span, r.span)
 	if denies(refusal.Status, r.r) {
 		return nil, refusal.Status
 	}
@@ -343,17 +344,19 @@ func (c *sessionDriver) dialAgain(end time.Time) (app *upgrade.AppConn, denied b
 	ctx, cancel := context.WithDeadline(c.srv.life, redialUntil(began, end))
 	defer cancel()
 	r, offer := c.handshake()
-	app, refusal, err := c.srv.dialApp(ctx, r, offer)
+	trace := c.trace()
+	span := child(trace)
+	app, refusal, err := c.srv.dialApp(ctx, within(r, span), offer)
 	switch {
 	case err != nil:
-		c.dialled(event.AppFailed, began)
+		c.dialled(event.AppFailed, began, span, trace)
 		return nil, false
 	case refusal != nil:
 		refusal.Close()
-		c.dialled(event.AppRefused, began)
+		c.dialled(event.AppRefused, began, span, trace)
 		return nil, denies(refusal.Status, r)
 	}
-	c.dialled(event.AppOK, began)
+	c.dialled(event.AppOK, began, span, trace)
 	return app, false
 }
 

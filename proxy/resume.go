@@ -138,9 +138,12 @@ var misdirected = &upgrade.Refusal{Status: 421, Reason: "the session is not here
 // forward passes the client on to the session's owner.
 func (r *resume) forward(owner string) bool {
 	r.endSearch()
-	began := time.Now()
-	result := r.s.peers.Forward(r.w, r.r, r.scheme, owner)
-	r.observe(event.Event{Kind: event.Forwarded, Forward: result, Owner: instance.Address(owner), Took: time.Since(began)})
+	began, span := time.Now(), child(r.span)
+	result := r.s.peers.Forward(r.w, within(r.r, span), r.scheme, owner)
+	r.observe(event.Event{
+		Kind: event.Forwarded, Forward: result, Owner: instance.Address(owner), Took: time.Since(began),
+		Span: span, Parent: r.span.SpanID,
+	})
 	switch result {
 	case peer.NotOwner:
 		r.facts.Answered(owner, admission.NotOwner)

@@ -133,6 +133,7 @@ type Config struct {
 	// TrustedProxies may say at which address a client is.
 	TrustedProxies clientaddr.Proxies
 
+	Tracer   Tracer         // nil: nothing is traced
 	Observer event.Observer // nil: none
 	Logger   *slog.Logger   // nil: none
 }

@@ -45,10 +45,16 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	client := s.clientOf(r)
-	q := &request{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme, client: client, subject: s.subject(r, client, 0)}
+	q := &request{s: s, w: w, r: r, req: req, offer: offer, began: time.Now(), scheme: s.scheme, client: client}
 	if p, ok := peer.Forwarded(r); ok {
 		q.scheme, q.forwarded, q.via = p.Scheme(), true, hostOf(p.Peer)
 	}
+	session := offer.Resilient && (s.live.Load().cfg.Resilient(r.URL.Path) || s.holdsToken(r, q.scheme, offer))
+	if session {
+		q.trace()
+	}
+	q.subject = s.subject(q.r, client, 0)
+	defer q.answered()
 	if offer.Resume == nil && s.drainState.refusing() {
 		q.later("this pod is about to stop", event.RefusedDraining)
 		return
@@ -56,7 +62,7 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	s.handshakes.Add(1)
 	defer s.handshakes.Add(-1)
 	switch {
-	case !offer.Resilient, !s.live.Load().cfg.Resilient(r.URL.Path) && !s.holdsToken(r, q.scheme, offer):
+	case !session:
 		q.plain()
 	case offer.Resume == nil:
 		q.fresh()
@@ -81,6 +87,7 @@ func (s *Server) refuse(w http.ResponseWriter, ref *upgrade.Refusal) {
 }
 
 func (q *request) refuse(ref *upgrade.Refusal) {
+	q.end.Refusal = ref.Label
 	q.observe(event.Event{Kind: event.Refused, Refusal: ref.Label})
 	ref.Write(q.w)
 }
@@ -111,6 +118,7 @@ type request struct {
 	client    netip.Addr     // where it is
 	via       string         // the address of that one
 	subject   *event.Subject // of reports
+	traced
 }
 
 // dialApp makes the handshake with the app. When the app refuses, the client
@@ -134,16 +142,19 @@ type appRefusal struct {
 // nil, and the client has to be told.
 func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 	hs.Scheme = q.scheme
-	began := time.Now()
-	app, refusal, err := q.s.dialApp(q.r.Context(), q.r, hs)
-	took := time.Since(began)
+	began, span := time.Now(), child(q.span)
+	app, refusal, err := q.s.dialApp(q.r.Context(), within(q.r, span), hs)
+	dialled := event.Event{Kind: event.Dialled, Took: time.Since(began), Span: span, Parent: q.span.SpanID}
 	var ue *upgrade.AppError
 	switch {
 	case errors.As(err, &ue):
-		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppFailed, Took: took, Fact: upgrade.Quiet(err).Error()})
+		dialled.Answer, dialled.Fact = event.AppFailed, upgrade.Quiet(err).Error()
+		q.observe(dialled)
 		return nil, appRefusal{answer: func() { q.refuse(ue.Refusal()) }}
 	case refusal != nil:
-		q.observe(event.Event{Kind: event.Dialled, Answer: event.AppRefused, Status: refusal.Status, Took: took})
+		dialled.Answer, dialled.Status = event.AppRefused, refusal.Status
+		q.observe(dialled)
+		q.end.Status = refusal.Status
 		return nil, appRefusal{
 			status: refusal.Status,
 			answer: func() {
@@ -154,7 +165,7 @@ func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 			discard: refusal.Close,
 		}
 	}
-	q.observe(event.Event{Kind: event.Dialled, Answer: event.AppOK, Took: took})
+	q.observe(dialled)
 	return app, appRefusal{}
 }
 
@@ -230,6 +241,7 @@ func (q *request) fresh() {
 	if app == nil {
 		return
 	}
+	q.session = id
 	c := q.counted(&sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, q.client, firstEpoch)}, app)
 	if c == nil {
 		return
@@ -336,6 +348,7 @@ func (q *request) resetRefused(status int, fact string) {
 // writeLast writes RESET and reports it.
 func (q *request) writeLast(conn net.Conn, e event.Event, msg []byte) {
 	e.Kind, e.Resume, e.Via, e.Took = event.Resumed, event.ResumeReset, q.via, time.Since(q.began)
+	q.end.Reset, q.end.Status, q.end.Fact = e.Reset, e.Status, e.Fact
 	q.observe(e)
 	b := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg)
 	b = frame.Append(b, ws.Header{Fin: true, OpCode: ws.OpClose}, []byte{byte(wire.CodeReset >> 8), byte(wire.CodeReset & 0xff)})
