@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/wsresilience/wsresilience/internal/config"
+	"github.com/wsresilience/wsresilience/internal/otlp"
 )
 
 // A schema is as much of JSON Schema as values.schema.json uses.
@@ -94,7 +95,7 @@ func TestSchemaCoversTheValues(t *testing.T) {
 func asObject(v any) map[string]any { m, _ := v.(map[string]any); return m }
 
 // TestSchemaKnowsTheSettings: sidecar.env takes each setting of the sidecar
-// but those that the injector decides.
+// but those that the injector decides, and what traces are set by.
 func TestSchemaKnowsTheSettings(t *testing.T) {
 	var want []string
 	for _, v := range config.Variables() {
@@ -102,6 +103,7 @@ func TestSchemaKnowsTheSettings(t *testing.T) {
 			want = append(want, v.Name)
 		}
 	}
+	want = append(want, otlp.PodVariables()...)
 	slices.Sort(want)
 	got := slices.Sorted(maps.Keys(readSchema(t).Properties["sidecar"].Properties["env"].Properties))
 	if len(want) < 20 || !slices.Equal(got, want) {

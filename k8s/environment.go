@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/wsresilience/wsresilience/internal/config"
+	"github.com/wsresilience/wsresilience/internal/otlp"
 	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/snapshot/presets"
 )
@@ -23,6 +25,10 @@ var ofStreams = []string{"WSR_NATS_REPLICAS"}
 
 // setEnv takes one setting of the sidecar. source is the name that its author used.
 func (r *podRequest) setEnv(variable, value, source string) {
+	if strings.HasPrefix(source, envSource) && slices.Contains(otlp.PodVariables(), variable) {
+		r.env[variable], r.sources[variable] = value, source
+		return
+	}
 	var known []string
 	for _, v := range config.Variables() {
 		switch {
@@ -63,6 +69,10 @@ func (r *podRequest) sidecarConfig(s Settings, port int32) *config.Config {
 	r.defaultBudget()
 	for _, name := range slices.Sorted(maps.Keys(r.env)) {
 		environ = append(environ, name+"="+r.env[name])
+	}
+	for _, warning := range otlp.FromEnviron(environ).Warnings {
+		name, why, _ := strings.Cut(warning, ": ")
+		r.invalid = append(r.invalid, &InvalidError{Name: cmp.Or(r.sources[name], name), Why: why})
 	}
 	c, err := config.Validate(environ)
 	var problems config.Problems

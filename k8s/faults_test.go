@@ -95,6 +95,26 @@ func TestPodWinsOverNamespaceOverSettings(t *testing.T) {
 	}
 }
 
+// TestTracesAreThePlatforms: what is known of OpenTelemetry's variables is passed on
+// from the settings, and a mistake in them is told where they are.
+func TestTracesAreThePlatforms(t *testing.T) {
+	s := settings
+	s.Env = map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+	out, _, err := k8s.Inject(podWith(nil), nil, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := variable(out, "OTEL_EXPORTER_OTLP_ENDPOINT"); got != "http://collector:4318" {
+		t.Errorf("the sidecar gets %q", got)
+	}
+	for name, value := range map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/etc/ca.pem", "OTEL_METRICS_EXPORTER": "otlp"} {
+		s.Env = map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", name: value}
+		if _, _, err := k8s.Inject(podWith(nil), nil, s); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s=%s: %v", name, value, err)
+		}
+	}
+}
+
 // variable is the value of one in our container, which is the first.
 func variable(pod *corev1.Pod, name string) string {
 	for _, e := range pod.Spec.InitContainers[0].Env {

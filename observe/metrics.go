@@ -20,6 +20,7 @@ import (
 // no lock and allocates nothing. What happens per message is no event but read
 // at each scrape, from the Stats of Watch.
 type Metrics struct {
+	traces       traces
 	registry     *prometheus.Registry
 	traffic      *traffic
 	keys         *keys

@@ -166,6 +166,9 @@ func TestLabelsAreBounded(t *testing.T) {
 // TestEveryKindIsCounted: no kind of event is forgotten.
 func TestEveryKindIsCounted(t *testing.T) {
 	for kind := range event.Values[event.Kind]() {
+		if kind == event.Answered {
+			continue // for traces: what becomes of handshakes is counted by other kinds
+		}
 		m := New()
 		ours := func() string {
 			_, text, _ := strings.Cut(scrape(t, m), "# HELP wsr_")

@@ -34,7 +34,7 @@ func runCommand(ctx context.Context, environ []string, stderr io.Writer) int {
 	}
 	metrics := observe.New()
 	metrics.WatchLog(out)
-	s, err := newSidecar(ctx, cfg, log, metrics)
+	s, err := newSidecar(ctx, environ, cfg, log, metrics)
 	if err == nil {
 		reloading, stop := context.WithCancel(ctx)
 		go s.newReloader(environ, level, used).run(reloading, hangup)

@@ -44,6 +44,9 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	p.PersistAfter, p.HandOverQuiet, p.HandOverPatience = c.PersistAfter, c.HandoverQuiet, drain.Patience(c.DrainTime())
 	p.LogClient, p.TrustedProxies = clientDetails[c.LogClient], clientaddr.Proxies(c.TrustedProxies)
 	p.Observer, p.Logger = s.observers, s.log
+	if s.traces != nil {
+		p.Tracer = s.traces
+	}
 	if s.leases != nil {
 		p.Peers = s.leases
 	}

@@ -47,6 +47,7 @@ type sidecar struct {
 	metrics   *observe.Metrics
 	history   *console.History
 	observers event.Observers
+	traces    *traces // nil: none are made
 	journal   *natsstore.Store
 	leases    *natsstore.Leases // nil with an embedded journal
 	proxy     *proxy.Server
@@ -67,10 +68,17 @@ type sidecar struct {
 
 // newSidecar opens everything that a sidecar needs, and listens. Close is for
 // one that never runs.
-func newSidecar(ctx context.Context, cfg *config.Config, log *slog.Logger, metrics *observe.Metrics) (*sidecar, error) {
+func newSidecar(ctx context.Context, environ []string, cfg *config.Config, log *slog.Logger, metrics *observe.Metrics) (*sidecar, error) {
 	s := &sidecar{cfg: cfg, name: instance.New(string(cfg.Advertise)), log: log, metrics: metrics, history: console.NewHistory()}
 	s.pprof.Store(cfg.Pprof == config.On)
 	s.observers = event.Observers{s.metrics, observe.NewLife(s.log), s.history}
+	var err error
+	if s.traces, err = s.newTraces(environ); err != nil {
+		return nil, err
+	}
+	if s.traces != nil {
+		s.observers = append(s.observers, s.traces)
+	}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -302,5 +310,6 @@ func (s *sidecar) close() error {
 	if s.journal != nil {
 		errs = append(errs, s.journal.Close())
 	}
+	s.traces.close()
 	return errors.Join(errs...)
 }
