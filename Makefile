@@ -16,7 +16,7 @@ RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts outbox test-goroutine image sbom e2e-kube
+.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-goroutine image sbom e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -58,6 +58,9 @@ test-nginx: ## the configuration that docs/PROXIES.md shows, in a real nginx (ne
 
 test-alerts: ## each alert of the chart fires, by Prometheus' promtool (needs promtool)
 	go test -tags promtool -count=1 -run 'AlertsFire|DashboardQueries' ./charts
+
+test-otlp: ## the encoding of traces, by the decoder of the OpenTelemetry collector
+	go test -C internal/otlp/testdata/decoder -count=1 ./...
 
 doctor-cases: ## doctor's planted faults and sound set-ups, real proxies and long silences too (needs nginx and haproxy)
 	go test -tags nginx -count=1 -timeout 10m ./internal/doctor
