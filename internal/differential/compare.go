@@ -207,6 +207,25 @@ func cutText(direct, through string) string {
 	return fmt.Sprintf("at byte %d\n  directly %q\n  through  %q", at, part(direct), part(through))
 }
 
+// leaves are lines of an answer that say how its connection goes on.
+var leaves = regexp.MustCompile(`(?mi)^(connection|keep-alive):[^\r\n]*\r?\n`)
+
+// sessionNames tell the app which session a handshake is of.
+var sessionNames = regexp.MustCompile(`(?m)^Wsr-Session-(Id|Epoch): [0-9a-f]+\r\n`)
+
+// refusedSession takes out what is allowed to differ where a client that offers a
+// session is refused: its offer, the session's name, and that the connection ends
+// (docs/APPS.md).
+func refusedSession(direct, through outcome) (outcome, outcome) {
+	direct.request = strings.ReplaceAll(direct.request, offer, "")
+	through.request = sessionNames.ReplaceAllString(through.request, "")
+	for _, o := range []*outcome{&direct, &through} {
+		head, body, _ := strings.Cut(o.answer, "\r\n\r\n")
+		o.answer, o.closed = leaves.ReplaceAllString(head+"\r\n", "")+"\r\n"+body, true
+	}
+	return direct, through
+}
+
 // difference compares, or returns "".
 func difference(direct, through outcome) string {
 	through.request = ours.ReplaceAllString(through.request, "")
@@ -301,6 +320,9 @@ func compareOne(t *tap, addr string, x exchange) (string, error) {
 				return "", err
 			}
 			outcomes[i].request = t.take()
+		}
+		if x.session {
+			outcomes[0], outcomes[1] = refusedSession(outcomes[0], outcomes[1])
 		}
 		if d = difference(outcomes[0], outcomes[1]); d == "" {
 			break

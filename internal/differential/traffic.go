@@ -11,6 +11,7 @@ type exchange struct {
 	name      string
 	websocket bool // of a server that has them
 	full      bool // of a server with /duplex and /early
+	session   bool // the client offers one: what it is refused with is compared
 	steps     []step
 }
 
@@ -73,7 +74,25 @@ func recorded() []exchange {
 		{name: "an early answer", full: true, steps: []step{{send: "POST /early HTTP/1.1\r\n" + host + "Content-Length: 5\r\n\r\n", until: "who are you?"}, {send: "hello"}}},
 		{name: "answers to parts", full: true, steps: []step{{send: "POST /duplex HTTP/1.1\r\n" + host + "Content-Length: 4\r\n\r\nab", until: "ab\r\n"}, {send: "cd", until: "cd\r\n"}}},
 	}
-	return append(list, handshakes()...)
+	return append(append(list, handshakes()...), refusals()...)
+}
+
+// offer is of a client that would have a session.
+const offer = "Sec-WebSocket-Protocol: wsr.v1\r\n"
+
+// refusals are handshakes of sessions, to what is no WebSocket.
+func refusals() (list []exchange) {
+	for name, head := range map[string]string{
+		"nothing there":     get("/none", key+offer),
+		"a page":            get("/", key+offer),
+		"an echo":           get("/echo", offer+key),
+		"odd names":         get("/none?a=%2f&b", "x-lower: 1\r\nX-UPPER: 2\r\nCookie: a=1; b=2\r\n"+key+offer+"authorization: Basic eA==\r\n"),
+		"an odd target":     get("//none/../%2e%2e", key+offer),
+		"a page, by a page": get("/index.html", key+offer+"Origin: http://app.example\r\n"),
+	} {
+		list = append(list, exchange{name: "refused session: " + name, session: true, steps: []step{{send: head, answers: []string{"GET"}}}})
+	}
+	return list
 }
 
 // handshakes are of WebSockets, with some frames behind them.
