@@ -56,7 +56,7 @@ func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason stri
 	s.app.in.Reset()
 	s.dropPartialMessage()
 	switch {
-	case s.handover.phase > awaitsReplies:
+	case s.handover.phase > awaitsReplies && !s.meansIt(code, cause):
 		s.appFinished()
 	case s.context.ended() && !s.HandingOver(): // by all that its protocol knows, it meant it
 		s.appEnded(now, code, reason, cause)
@@ -79,6 +79,12 @@ func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason stri
 	default:
 		s.appEnded(now, code, reason, cause)
 	}
+}
+
+// meansIt reports whether a close of the app, which has been asked to close since
+// the session moves, is no answer to that: it crossed ours.
+func (s *Session) meansIt(code ws.StatusCode, cause CloseCause) bool {
+	return s.handover.phase == awaitsAppClose && cause == CauseApp && !causedByShutdown(code)
 }
 
 // appLost waits for what the driver finds out of an app whose socket ended.
