@@ -3,6 +3,7 @@
 // and what the sidecars hold must be given back. It needs Linux.
 //
 //	go run ./internal/hostile [-for 10m] [-sidecar file] [party ...]
+//	go run ./internal/hostile -half 30000 -detached 10000 -hang 5m storm
 //
 // The parties are those of the threat model (SECURITY.md); without any, each has its
 // turn. It exits 1 when one of them did harm, and 2 when it could not measure.
@@ -43,6 +44,7 @@ var parties = []party{
 	{name: "tenant", about: "shares NATS with the sidecars, may do everything there, and has none of the keys", run: tenant},
 	{name: "client", about: "makes handshakes by the thousand, begins messages and does not end them, reads nothing, floods, resumes", turn: attackPod("client", false)},
 	{name: "app", about: "floods, reads nothing, closes, answers what is none, or nothing, to clients that are its accomplices", turn: attackPod("app", false)},
+	{name: "storm", about: "half handshakes, full windows, sessions that come back all at once, while NATS hangs: the flags say how much", turn: storm},
 	{name: "client-embedded", about: "the same as client, and the journal is in the sidecar", turn: attackPod("client", true)},
 	{name: "app-embedded", about: "the same as app, and the journal is in the sidecar", turn: attackPod("app", true)},
 }
@@ -53,9 +55,18 @@ func attackPod(attacker string, embedded bool) func(context.Context, options) ([
 	}
 }
 
+// storm is the whole of what a sidecar of the usual size has to stand.
+func storm(ctx context.Context, o options) (harm []string, err error) {
+	if err := lab.RaiseFileLimit(uint64(minFiles + o.sizes.HalfOpen + 2*o.sizes.Detached)); err != nil {
+		return nil, err
+	}
+	return pod.Storm(ctx, pod.Options{Sidecar: o.sidecar, Fair: true, Out: os.Stdout}, o.sizes)
+}
+
 // options are those of all turns.
 type options struct {
 	lasts   time.Duration
+	sizes   pod.Sizes
 	sidecar string // the binary; "": it is built
 }
 
@@ -68,9 +79,12 @@ func run(ctx context.Context, args []string) (code int, err error) {
 	flags := flag.NewFlagSet("hostile", flag.ContinueOnError)
 	var o options
 	flags.DurationVar(&o.lasts, "for", 10*time.Minute, "how long each party tries")
+	flags.IntVar(&o.sizes.HalfOpen, "half", 30_000, "storm: handshakes that stop in the middle")
+	flags.IntVar(&o.sizes.Detached, "detached", 10_000, "storm: sessions whose clients are away, and come back all at once")
+	flags.DurationVar(&o.sizes.Hang, "hang", 5*time.Minute, "storm: how long NATS hangs")
 	flags.StringVar(&o.sidecar, "sidecar", "", "the sidecar's binary (default: it is built)")
 	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "usage: hostile [-for 10m] [-sidecar file] [party ...]")
+		fmt.Fprintln(flags.Output(), "usage: hostile [-for 10m] [-half 30000 -detached 10000 -hang 5m] [-sidecar file] [party ...]")
 		flags.PrintDefaults()
 		for _, p := range parties {
 			fmt.Fprintf(flags.Output(), "  %-16s %s\n", p.name, p.about)

@@ -15,6 +15,12 @@ func RaiseFileLimit(least uint64) error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
 		return err
 	}
+	if r.Max < least { // root may have more
+		more := syscall.Rlimit{Cur: least, Max: least}
+		if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &more) == nil {
+			r = more
+		}
+	}
 	r.Cur = r.Max
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
 		return err

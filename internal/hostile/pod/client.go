@@ -53,11 +53,16 @@ func rest(ctx context.Context, d time.Duration) {
 	}
 }
 
+// sources are the addresses of loopback that attackers come from.
+const sources = 16
+
 // holds is how long a connection that does nothing is held.
 const holds = 20 * time.Second
 
 func (t *target) dial(ctx context.Context) net.Conn {
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", t.addr)
+	// One address has some 28,000 ports.
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1, 0, byte(1+rand.N(sources)))}}
+	c, err := from.DialContext(ctx, "tcp", t.addr)
 	if err != nil {
 		rest(ctx, 100*time.Millisecond)
 		return nil
@@ -213,15 +218,7 @@ func oneToken(ctx context.Context, t *target) {
 		return
 	}
 	defer reset(c)
-	h, err := ws.ReadHeader(br)
-	if err != nil {
-		return
-	}
-	msg := make([]byte, h.Length)
-	if _, err := br.Read(msg); err != nil {
-		return
-	}
-	welcome, err := wire.ParseWelcome(msg)
+	welcome, err := readWelcome(br)
 	if err != nil {
 		return
 	}

@@ -34,6 +34,7 @@ type attack struct {
 var attackers = map[string][]attack{
 	"client": clientAttacks,
 	"app":    appAttacks,
+	"storm":  stormAttacks,
 }
 
 // Options are those of one run.
@@ -47,7 +48,10 @@ type Options struct {
 	Scale     int           // what attackers do at once, in percent of all they can
 	Embedded  bool          // the journal is in the sidecar, and not beside it
 	Innocents int
+	Sizes     Sizes // of a storm
 	Out       io.Writer
+
+	meanwhile func(ctx context.Context, s *stage) error // what happens during the attack, which ends after it; nil: nothing
 }
 
 // Turn is a run with all that an attacker can: the rest of the options.

@@ -26,22 +26,25 @@ func Roles() map[string]proc.Role {
 	return roles
 }
 
-// attackRole attacks: its arguments are attackers, address, time and scale.
+// attackRole attacks: its arguments are attackers, address, time, scale, and the
+// sizes of a storm.
 func attackRole(args []string) error {
-	if len(args) != 4 {
-		return fmt.Errorf("pod: an attack has 4 arguments, not %d", len(args))
+	if len(args) != 6 {
+		return fmt.Errorf("pod: an attack has 6 arguments, not %d", len(args))
 	}
 	lasts, err := time.ParseDuration(args[2])
 	if err != nil {
 		return err
 	}
-	scale, err := strconv.Atoi(args[3])
-	if err != nil {
-		return err
+	var numbers [3]int
+	for i := range numbers {
+		if numbers[i], err = strconv.Atoi(args[3+i]); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lasts)
 	defer cancel()
-	t := &target{addr: args[1], scale: scale}
+	t := &target{addr: args[1], scale: numbers[0], sizes: Sizes{HalfOpen: numbers[1], Detached: numbers[2]}}
 	var all sync.WaitGroup
 	for name := range strings.SplitSeq(args[0], ",") {
 		for _, a := range attackers[name] {
@@ -55,7 +58,8 @@ func attackRole(args []string) error {
 // attack lets the attackers loose, all of what each can do at once, and returns
 // when they have gone.
 func (s *stage) attack(ctx context.Context, o Options) error {
-	cmd, err := proc.InRole(attackRoleName, strings.Join(o.Attackers, ","), s.sidecar.Addr, o.Lasts.String(), strconv.Itoa(o.Scale))
+	cmd, err := proc.InRole(attackRoleName, strings.Join(o.Attackers, ","), s.sidecar.Addr, o.Lasts.String(), strconv.Itoa(o.Scale),
+		strconv.Itoa(o.Sizes.HalfOpen), strconv.Itoa(o.Sizes.Detached))
 	if err != nil {
 		return err
 	}
@@ -69,6 +73,9 @@ func (s *stage) attack(ctx context.Context, o Options) error {
 		return err
 	}
 	defer p.Kill()
+	if o.meanwhile != nil {
+		return o.meanwhile(ctx, s)
+	}
 	select {
 	case <-p.Over():
 	case <-time.After(o.Lasts + holds):

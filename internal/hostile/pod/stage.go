@@ -32,6 +32,7 @@ type stage struct {
 type target struct {
 	addr  string // of the sidecar
 	scale int    // in percent
+	sizes Sizes  // of a storm
 }
 
 // many is n to scale, at least one.
