@@ -96,6 +96,9 @@ const (
 	Authorized
 	// HandedOver: a session was given up, complete, for another owner.
 	HandedOver
+	// AppLost: an app's socket ended as when it restarts. Took is for how long it is
+	// looked for.
+	AppLost
 	// AppRestarted: an app's socket broke and was made anew, or could not be.
 	AppRestarted
 	// OwnershipChecked: after a stall of this process a session made sure
@@ -140,7 +143,7 @@ const (
 var kindNames = names{
 	Refused: "refused", Accepted: "accepted", Began: "began", Ended: "ended", Detached: "detached", Resumed: "resumed",
 	Forwarded: "forwarded", TokenReused: "token reused", Authorized: "authorised", HandedOver: "handed over",
-	AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
+	AppLost: "app lost", AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
 	Journaled: "journaled", RoundTrip: "round trip", TimersFired: "timers", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Blind: "blind", Short: "short", Evicted: "evicted", MessageRefused: "message refused", HeartbeatRejected: "heartbeat rejected", Answered: "answered", Panicked: "panicked",
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 // A Line is an event in words, the same for the log, the console and traces.
@@ -134,6 +135,9 @@ func (w *wording) word() bool {
 		return w.refused()
 	case AppRestarted, Dialled:
 		return w.app()
+	case AppLost:
+		w.took("waits", w.e.Took)
+		return w.say(Info, "the app's socket was lost: its client is held until it is back")
 	}
 	return w.process()
 }
@@ -252,6 +256,7 @@ func (w *wording) forwarded() bool {
 	w.text("outcome", w.e.Forward.String())
 	w.took("took", w.e.Took)
 	if w.e.Forward == ForwardServed {
+		w.e.Fact = "what came of it is in the owner's log, under the same session"
 		return w.say(Info, "client passed on to the owner of its session")
 	}
 	return w.say(Info, "client could not be passed on to the owner of its session")
@@ -301,7 +306,12 @@ func (w *wording) refused() bool {
 func (w *wording) app() bool {
 	e := w.e
 	w.took("took", e.Took)
-	if e.Kind == AppRestarted {
+	switch {
+	case e.Kind == AppRestarted && e.Restart == RestartOK:
+		w.text("reason", wire.AdoptAppRestarted.String())
+		e.Fact = "the app is back, and has a new socket for the session"
+		return w.say(Info, "session adopted")
+	case e.Kind == AppRestarted:
 		w.text("outcome", e.Restart.String())
 		return w.say(Info, "the app's socket was lost: "+restartTexts[e.Restart])
 	}
@@ -319,7 +329,7 @@ func (w *wording) app() bool {
 }
 
 var restartTexts = [...]string{
-	RestartOK: "it is back", RestartGaveUp: "it did not come back", RestartClosed: "it ended this one, and lives",
+	RestartGaveUp: "it did not come back", RestartClosed: "it ended this one, and lives",
 }
 
 // endedBy is who ended a session.

@@ -48,7 +48,7 @@ type Metrics struct {
 	streams                    set[event.StreamOutcome]
 	available                  prometheus.Gauge
 	shortages                  set[event.Resource]
-	evicted                    prometheus.Counter
+	evicted, appLost           prometheus.Counter
 	reloads, refusedReloads    prometheus.Counter
 	refusedSettings            prometheus.Gauge
 	tooBig                     [2]prometheus.Counter // of clients, of the app
@@ -99,6 +99,8 @@ func (m *Metrics) Observe(e event.Event) {
 		m.linkStates.inc(e.Link)
 	case event.Short:
 		m.shortages.inc(e.Resource)
+	case event.AppLost:
+		m.appLost.Inc()
 	case event.Evicted:
 		m.evicted.Inc()
 	case event.MessageRefused:

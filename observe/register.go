@@ -51,6 +51,7 @@ func New() *Metrics {
 	m.pods()
 	m.settings()
 	m.spans()
+	m.appLost = m.counter("wsr_app_sockets_lost_total", "Sockets of the app that ended as when it restarts, and that were looked for.").WithLabelValues()
 	m.evicted = m.counter("wsr_sessions_evicted_total", "Detached sessions that were given up since memory was short: to the journal, from where their clients get them back, or for good if it is away.").WithLabelValues()
 	m.shortages = newSet(m.counter("wsr_shortages_total", "Times that something was used up: descriptors, of which the last are kept for probes and the journal; local ports of an address towards the app.", "resource"), event.Values[event.Resource]())
 	refused := m.counter("wsr_messages_refused_total", "Messages above WSR_MAX_MESSAGE. One of a client ends its connection, one of the app its session.", "from")

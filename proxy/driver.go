@@ -91,7 +91,7 @@ func (c *sessionDriver) enter() time.Time {
 func (c *sessionDriver) leave() {
 	if r := recover(); r != nil {
 		c.observe(event.Event{Kind: event.Panicked})
-		c.srv.log.Error("session broke an invariant", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		c.srv.log.Error("session broke an invariant", "session", c.id.String(), "path", c.subject.Path(), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		c.abandon(session.EndedPanic)
 	}
 	c.mu.Unlock()

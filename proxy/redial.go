@@ -199,6 +199,7 @@ func (c *sessionDriver) redialLocked() {
 	if c.saved.changed == nil {
 		c.saved.changed = make(chan struct{}, 1)
 	}
+	c.observe(event.Event{Kind: event.AppLost, Took: search.End.Sub(began)})
 	c.srv.work.Go(func() {
 		outcome := c.search(&search)
 		now := c.enter()

@@ -88,7 +88,7 @@ func (s *Server) refuse(w http.ResponseWriter, ref *upgrade.Refusal) {
 
 func (q *request) refuse(ref *upgrade.Refusal) {
 	q.end.Refusal = ref.Label
-	q.observe(event.Event{Kind: event.Refused, Refusal: ref.Label})
+	q.observe(event.Event{Kind: event.Refused, Refusal: ref.Label, Fact: ref.Reason})
 	ref.Write(q.w)
 }
 

@@ -220,3 +220,12 @@ func TestFilterByWhereTheClientIs(t *testing.T) {
 		}
 	}
 }
+
+// Timers fire many times a second.
+func TestTimersAreUntold(t *testing.T) {
+	h := NewHistory()
+	h.Observe(event.Event{Kind: event.TimersFired})
+	if h.n.Load() != 0 {
+		t.Error("each firing is remembered")
+	}
+}

@@ -15,7 +15,7 @@ const (
 // when something is wrong, as failed appends do, is told by what it leads to.
 func weigh(e *event.Event) weight {
 	switch e.Kind {
-	case event.RoundTrip, event.Accepted:
+	case event.RoundTrip, event.TimersFired, event.Accepted:
 		return untold
 	case event.Began:
 		if e.Adopted != 0 && e.Fact == "" {

@@ -431,7 +431,8 @@ func TestLifeBetweenSidecarsInTheLog(t *testing.T) {
 
 	// An app that restarts.
 	_ = back.conn.WriteMessage(websocket.TextMessage, []byte("go away"))
-	l.want("the app's socket was lost: it is back", "outcome=ok")
+	l.want("the app's socket was lost: its client is held until it is back", "waits=5s")
+	l.want("session adopted", "reason=app_restarted", "fact=the app is back")
 	l.consoleTells(t, two.Admin, func(msg string) bool {
 		return msg == "session adopted" || msg == "resume refused: RESET" || strings.HasPrefix(msg, "client ") || strings.HasPrefix(msg, "the app's socket")
 	})
