@@ -25,7 +25,7 @@ import (
 const (
 	exitMet    = 0
 	exitMissed = 1 // an objective, or a fault could not be done
-	exitUsage  = 2 // a bad argument, or nothing could be measured
+	exitUsage  = 2 // a bad argument, or nothing could be measured, or not all
 )
 
 const usage = `usage: wsresilience-sidecar rehearse [flags] ws://… or wss://…
@@ -43,7 +43,8 @@ hooks do.
   -faults FILE     what is broken when; default, none, or a file
 
 The exit code is 0 if all objectives are met, 1 if one is missed or a fault
-could not be done, and 2 if nothing could be measured.
+could not be done, and 2 if nothing could be measured, or not all: ctrl-C ends a
+run, and the report is of the time before.
 
 `
 
@@ -160,7 +161,10 @@ func (o *options) run(ctx context.Context, args []string, stdout, stderr io.Writ
 	}
 	fmt.Fprint(stdout, out.Summary())
 	fmt.Fprintf(stdout, "report: %s\n", filepath.Join(o.out, report.PageFile))
-	if !out.Met() {
+	switch {
+	case out.Interrupted:
+		return exitUsage, nil
+	case !out.Met():
 		return exitMissed, nil
 	}
 	return exitMet, nil

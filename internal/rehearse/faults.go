@@ -109,11 +109,11 @@ func (n *network) silence(f *plan.Fault, random *rand.Rand) (int, func()) {
 // not.
 func (n *network) offline(clients []int) (int, func()) {
 	for _, i := range clients {
-		n.hosts[i].offline.Store(true)
+		n.hosts[i].offline.Add(1)
 	}
 	return cutAll(n.connsOf(clients), faultlink.DropClient), func() {
 		for _, i := range clients {
-			n.hosts[i].offline.Store(false)
+			n.hosts[i].offline.Add(-1)
 		}
 	}
 }

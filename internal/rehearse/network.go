@@ -27,7 +27,7 @@ type network struct {
 
 // A host is what a client runs on.
 type host struct {
-	offline atomic.Bool
+	offline atomic.Int32 // how many faults take its network away
 	slow    atomic.Int64 // bytes a second that it reads; 0: as they come
 
 	mu    sync.Mutex
@@ -125,7 +125,7 @@ func (n *network) delay(f *plan.Fault) (hit int, heal func()) {
 // dial connects client i.
 func (n *network) dial(ctx context.Context, i int) (net.Conn, error) {
 	h := &n.hosts[i]
-	if h.offline.Load() {
+	if h.offline.Load() > 0 {
 		return nil, errOffline
 	}
 	c, err := n.reach(ctx)

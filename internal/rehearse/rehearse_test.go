@@ -18,6 +18,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/internal/rehearse/report"
 	"github.com/wsresilience/wsresilience/proxy"
 )
 
@@ -178,6 +179,26 @@ func TestTrial(t *testing.T) {
 		if code != exitUsage || !strings.Contains(errs, tt.want) {
 			t.Errorf("%s: code %d, want %q in %s", name, code, tt.want, errs)
 		}
+	}
+}
+
+// An interrupted run has a report of what there was, and its faults are healed.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	url := "ws" + strings.TrimPrefix(echoApp(t, "").URL, "http")
+	dir := t.TempDir()
+	ctx, stop := context.WithCancel(t.Context())
+	time.AfterFunc(900*time.Millisecond, stop)
+	var out, errs bytes.Buffer
+	args := append(quick, "-resilient", "0", "-out", dir, "-faults", write(t, "faults", "0s silence for=1h\n2h storm\n"), url)
+	began := time.Now()
+	code := Command(ctx, args, &out, &errs)
+	if code != exitUsage || !strings.Contains(out.String(), "INTERRUPTED") || time.Since(began) > 8*time.Second {
+		t.Errorf("code %d after %v\n%s\n%s", code, time.Since(began), &out, &errs)
+	}
+	run, err := report.Read(dir)
+	if err != nil || len(run.Faults) != 1 || run.Sides[0].Lost != 0 {
+		t.Errorf("%+v, %v", run, err)
 	}
 }
 

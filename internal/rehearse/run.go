@@ -126,7 +126,8 @@ func (r *run) failed(ctx context.Context, side tally.Side, err error) {
 }
 
 // Run rehearses. The error says that nothing could be measured; what was
-// measured and found wanting is in the report.
+// measured and found wanting is in the report. When ctx ends, the run does, and
+// the report is of what there was.
 func Run(ctx context.Context, s Spec) (*report.Run, error) {
 	r := &run{
 		Spec: s, target: s.Target, profile: s.Profile, tls: s.TLS, began: time.Now(), why: map[string]int{},
@@ -142,6 +143,9 @@ func Run(ctx context.Context, s Spec) (*report.Run, error) {
 	}
 	defer r.network.close()
 	if err := r.probe(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("rehearse: interrupted before it began")
+		}
 		return nil, err
 	}
 	if err := checkMetrics(ctx, r.http, s.Metrics); err != nil {
@@ -150,9 +154,10 @@ func Run(ctx context.Context, s Spec) (*report.Run, error) {
 	before := scrapeAll(ctx, r.http, s.Metrics)
 	out := r.rehearse(ctx)
 	if ctx.Err() != nil {
-		return nil, errors.New("rehearse: interrupted; no report is written")
+		out.Interrupted = true
+		out.Notes = append(slices.Clone(out.Notes), fmt.Sprintf("The run was interrupted after %s: this is of the time before.", clock(out.End)))
 	}
-	out.Spans = slowest(before, scrapeAll(ctx, r.http, s.Metrics))
+	out.Spans = slowest(before, scrapeAll(context.WithoutCancel(ctx), r.http, s.Metrics))
 	return out, nil
 }
 
@@ -162,7 +167,8 @@ func (r *run) rehearse(ctx context.Context) *report.Run {
 	r.began = time.Now()
 	calm := time.Duration(r.profile.Ramp) + r.Baseline
 	end := calm + plan.Length(r.Faults) + r.After
-	flying, land := context.WithCancel(ctx)
+	// Whoever is under way when ctx ends may arrive.
+	flying, land := context.WithCancel(context.WithoutCancel(ctx))
 	loading, stop := context.WithCancel(flying)
 	defer land()
 	defer stop()
@@ -179,13 +185,17 @@ func (r *run) rehearse(ctx context.Context) *report.Run {
 			}
 		})
 	}
-	faults.Go(func() { r.breakThings(flying, calm) })
+	faults.Go(func() { r.breakThings(ctx, calm) })
 	end = r.watch(ctx, end, &faults)
 	stop()
 	r.loaders.Wait() // a message that is due at the last moment is waited for too
-	r.settle(ctx)
+	faults.Wait()    // they heal what they broke
+	patience := r.Settle
+	if ctx.Err() != nil {
+		patience = min(patience, interruptedSettle)
+	}
+	r.settle(flying, patience)
 	land()
-	faults.Wait() // of a run that is interrupted
 	tasks.Wait()
 	return r.result(calm, end)
 }
@@ -240,6 +250,9 @@ func (r *run) watch(ctx context.Context, end time.Duration, faults *sync.WaitGro
 		r.tell(end, "")
 		_ = proc.Sleep(ctx, min(watchPace, max(watchPace/10, end-r.now())))
 	}
+	if ctx.Err() != nil {
+		return r.now()
+	}
 	return max(end, r.now())
 }
 
@@ -265,6 +278,9 @@ const (
 	// settleLook is how often it is looked whether everything has arrived.
 	settleLook = 100 * time.Millisecond
 
+	// interruptedSettle is how long who interrupts a run waits at most.
+	interruptedSettle = 5 * time.Second
+
 	// settleQuiet is how long no plain client, all of them connected, must have
 	// heard anything for the rest to be lost.
 	settleQuiet = 2 * time.Second
@@ -273,8 +289,8 @@ const (
 // settle waits until everybody is connected and every answer there, or for as
 // long as that may take. What a plain client has lost nobody sends again, so for
 // those it is enough that nothing comes any more.
-func (r *run) settle(ctx context.Context) {
-	limit, cancel := context.WithTimeout(ctx, r.Settle)
+func (r *run) settle(ctx context.Context, patience time.Duration) {
+	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	answered, since := int64(-1), time.Now()
 	for limit.Err() == nil {

@@ -100,18 +100,23 @@ func Parse(text string) ([]Fault, error) {
 	return list, overlap(list)
 }
 
-// overlap reports two faults that would undo each other: there is one way, which
-// is long or short.
+// groups are kinds of which one at a time makes sense: the end of one would be the
+// end of both. Clients may be offline for two reasons.
+var groups = map[Kind]string{Delay: "delay or loss", Loss: "delay or loss", Silence: "silence", Slow: "slow"}
+
+// overlap reports two faults that would undo each other.
 func overlap(list []Fault) error {
-	last := -1
+	last := map[string]*Fault{}
 	for i := range list {
-		if list[i].Kind != Delay && list[i].Kind != Loss {
+		f := &list[i]
+		group := groups[f.Kind]
+		if group == "" {
 			continue
 		}
-		if last >= 0 && list[i].At < list[last].End() {
-			return fmt.Errorf("%q at %v begins before %q is over: put both into one, as loss percent= latency=", list[i].Text, list[i].At, list[last].Text)
+		if before := last[group]; before != nil && f.At < before.End() {
+			return fmt.Errorf("%q at %v begins before %q is over: one %s at a time", f.Text, f.At, before.Text, group)
 		}
-		last = i
+		last[group] = f
 	}
 	return nil
 }

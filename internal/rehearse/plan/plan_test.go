@@ -77,7 +77,14 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
-	if _, err := Parse("1s delay for=9s latency=1s\n5s loss for=1s percent=1%"); err == nil || !strings.Contains(err.Error(), "into one") {
-		t.Errorf("two at a time: %v", err)
+	for _, text := range []string{
+		"1s delay for=9s latency=1s\n5s loss for=1s percent=1%", "1s silence for=2s\n2s silence for=2s share=5%", "every 1s until=9s slow for=2s rate=1",
+	} {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), "at a time") {
+			t.Errorf("two at a time: %v", err)
+		}
+	}
+	if _, err := Parse("every 1s until=9s offline for=2s share=10%"); err != nil {
+		t.Error(err)
 	}
 }

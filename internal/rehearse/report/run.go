@@ -18,6 +18,7 @@ type Run struct {
 	Began   time.Time
 	Seed    uint64
 
+	Interrupted bool          `json:",omitempty"` // before its end
 	Environment [][2]string   // what the numbers depend on
 	Calm        time.Duration // when the first fault came
 	End         time.Duration // when the last message was due
@@ -51,8 +52,12 @@ type Span struct {
 	Mean, Deviation float64 // ms
 }
 
-// Met reports whether all objectives are, and all hooks did what they should.
+// Met reports whether the run came to its end, all objectives are met, and all
+// hooks did what they should.
 func (r *Run) Met() bool {
+	if r.Interrupted {
+		return false
+	}
 	for i := range r.Faults {
 		if r.Faults[i].Failure != "" {
 			return false
@@ -75,6 +80,8 @@ func (r *Run) Verdict() string {
 		}
 	}
 	switch {
+	case r.Interrupted:
+		return "INTERRUPTED: nothing is judged"
 	case failed > 0:
 		return fmt.Sprintf("FAIL: %d of %d objectives are missed", failed, len(r.Verdicts))
 	case broken > 0:
