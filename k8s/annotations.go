@@ -22,6 +22,7 @@ func allowedAnnotations() []string {
 	return []string{
 		AnnotationMode, AnnotationPort, AnnotationNativeSidecar,
 		AnnotationCPURequest, AnnotationCPULimit, AnnotationMemoryRequest, AnnotationMemoryLimit,
+		AnnotationSettings,
 	}
 }
 
@@ -31,6 +32,7 @@ type podRequest struct {
 	mode      Mode
 	port      string // name or number; empty: findApp looks for it
 	native    bool
+	settings  string // ConfigMap with settings that change; empty: none
 	resources corev1.ResourceRequirements
 	env       map[string]string // WSR_*, without what the injector decides
 
@@ -167,6 +169,10 @@ func (r *podRequest) readOwn(key, value, name string) {
 		r.setQuantity(name, value, requests, corev1.ResourceMemory)
 	case AnnotationMemoryLimit:
 		r.setQuantity(name, value, limits, corev1.ResourceMemory)
+	case AnnotationSettings:
+		if r.settings = value; len(validation.IsDNS1123Subdomain(value)) > 0 {
+			r.fail(name, value, "the name of a ConfigMap in the pod's namespace")
+		}
 	case AnnotationStatus:
 	case LabelInject:
 		r.invalid = append(r.invalid, &InvalidError{Name: name, Why: "this is a label, not an annotation", Allowed: "to write it below labels"})

@@ -29,6 +29,7 @@ func TestA08A09MalformedAnnotationsDeny(t *testing.T) {
 	tests := map[string][]string{
 		k8s.AnnotationPort:                              {"0", "-1", "65536", "8080 ", "8080;x", "15801", "+8080", "08080", "", "a/b", "a~b", "{{x}}", "\"", "a\nb"},
 		k8s.AnnotationMode:                              {"", "Named", "$(MODE)"},
+		k8s.AnnotationSettings:                          {"", "Big_Name", "a/b"},
 		k8s.AnnotationNativeSidecar:                     {"yes", "", "TRUE"},
 		k8s.AnnotationMemoryLimit:                       {"0", "-1", "much", "1Ki", strings.Repeat("9", 256<<10)},
 		k8s.AnnotationCPURequest:                        {"0", "x"},

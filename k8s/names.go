@@ -20,6 +20,7 @@ const (
 	AnnotationCPULimit      = "wsresilience.io/cpu-limit"
 	AnnotationMemoryRequest = "wsresilience.io/memory-request"
 	AnnotationMemoryLimit   = "wsresilience.io/memory-limit"
+	AnnotationSettings      = "wsresilience.io/settings" // name of a ConfigMap
 
 	// ConfigPrefix, before the name of a setting without WSR_, in lower case
 	// and with dashes, sets it: config.wsresilience.io/session-ttl.
@@ -33,6 +34,7 @@ const (
 	RedirectContainer = "wsresilience-redirect"
 	DataVolume        = "wsresilience-data"
 	SecretVolume      = "wsresilience-secret"
+	SettingsVolume    = "wsresilience-settings"
 
 	// PortPrefix, before the name of the app's port, names the port behind the
 	// sidecar: the name itself is the sidecar's now.

@@ -62,7 +62,7 @@ func takenName(pod *corev1.Pod) string {
 		}
 	}
 	for _, v := range pod.Spec.Volumes {
-		if v.Name == DataVolume || v.Name == SecretVolume {
+		if ourVolume(v) {
 			return v.Name
 		}
 	}

@@ -6,12 +6,15 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/wsresilience/wsresilience/internal/config"
 )
 
 // Where things are in the sidecar's container.
@@ -26,7 +29,7 @@ const userID = 65532
 // addSidecar puts our containers and volume into pod, and returns a digest of
 // them.
 func (r *podRequest) addSidecar(pod *corev1.Pod, app appPort, s Settings) string {
-	volumes := s.volumes()
+	volumes := append(s.volumes(), r.settingsVolume()...)
 	sidecar := r.sidecar(app, s)
 	var first []corev1.Container
 	if r.mode == ModeRedirect {
@@ -81,6 +84,19 @@ func (s Settings) volumes() (list []corev1.Volume) {
 	return list
 }
 
+// settingsVolume is the ConfigMap with settings that change, which the kubelet keeps
+// up to date.
+func (r *podRequest) settingsVolume() []corev1.Volume {
+	if r.settings == "" {
+		return nil
+	}
+	mode := int32(0o444)
+	return []corev1.Volume{{Name: SettingsVolume, VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+		LocalObjectReference: corev1.LocalObjectReference{Name: r.settings}, DefaultMode: &mode,
+		Items: []corev1.KeyToPath{{Key: path.Base(config.InjectedFile), Path: path.Base(config.InjectedFile)}},
+	}}}}
+}
+
 // A secretFile is a key of the Secret that the sidecar reads as a file.
 type secretFile struct{ variable, key string }
 
@@ -123,6 +139,9 @@ func (r *podRequest) sidecar(app appPort, s Settings) corev1.Container {
 	if !s.NATS {
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: DataVolume, MountPath: dataDir})
 	}
+	if r.settings != "" { // the folder, since a file that is mounted by itself never changes
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: SettingsVolume, MountPath: path.Dir(config.InjectedFile), ReadOnly: true})
+	}
 	if r.native {
 		always := corev1.ContainerRestartPolicyAlways
 		c.RestartPolicy = &always
@@ -152,6 +171,9 @@ func (r *podRequest) environment(app appPort, s Settings) []corev1.EnvVar {
 	}
 	for _, f := range s.files() {
 		env = append(env, corev1.EnvVar{Name: f.variable, Value: secretDir + "/" + f.key})
+	}
+	if r.settings != "" {
+		env = append(env, corev1.EnvVar{Name: "WSR_CONFIG_FILE", Value: config.InjectedFile})
 	}
 	if limit, ok := r.resources.Limits[corev1.ResourceMemory]; ok {
 		// The garbage collector works harder near the limit, so that the

@@ -30,6 +30,11 @@ func uninject(pod *corev1.Pod) (*corev1.Pod, bool, error) {
 	return out, true, nil
 }
 
+// ourVolume reports whether a volume has a name that is ours.
+func ourVolume(v corev1.Volume) bool {
+	return v.Name == DataVolume || v.Name == SecretVolume || v.Name == SettingsVolume
+}
+
 func undo(pod *corev1.Pod, text string) error {
 	s, err := readStatus(text)
 	if err != nil {
@@ -41,7 +46,7 @@ func undo(pod *corev1.Pod, text string) error {
 	spec := &pod.Spec
 	spec.InitContainers = without(spec.InitContainers, ours)
 	spec.Containers = without(spec.Containers, ours)
-	spec.Volumes = without(spec.Volumes, func(v corev1.Volume) bool { return v.Name == DataVolume || v.Name == SecretVolume })
+	spec.Volumes = without(spec.Volumes, ourVolume)
 	spec.TerminationGracePeriodSeconds = s.Undo.Grace
 	if delete(pod.Annotations, AnnotationStatus); len(pod.Annotations) == 0 {
 		pod.Annotations = nil

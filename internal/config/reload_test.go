@@ -68,6 +68,16 @@ func TestConfigFileFaults(t *testing.T) {
 	}
 }
 
+// In a pod's own file nothing is set that the injector decides.
+func TestInjectedFile(t *testing.T) {
+	l := newLoader()
+	for line, wrong := range map[string]bool{"WSR_HEARTBEAT_BASE": false, "WSR_NATS_MAX_BYTES": true, "WSR_UPSTREAM": true, "WSR_NO_SUCH": false} {
+		if err := l.refuseInjectors([]entry{{line, "x", 3}}); (err != nil) != wrong || err != nil && !strings.Contains(err.Error(), "line 3 sets "+line) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
 // reload changes the file and says what became of it: name from → to, reach.
 func reload(t *testing.T, c *Config, path string, lines ...string) (*Config, []string, error) {
 	t.Helper()

@@ -9,6 +9,10 @@ import (
 // configFile is the variable of the file with more settings.
 const configFile = "WSR_CONFIG_FILE"
 
+// InjectedFile is where the injector mounts the file of a pod's author. What the
+// injector decides cannot be in it.
+const InjectedFile = "/etc/wsresilience/settings/settings.env"
+
 // readConfigFile adds the settings of the file to those of the environment, which
 // count where both have one.
 func (l *loader) readConfigFile() {
@@ -25,6 +29,9 @@ func (l *loader) readConfigFile() {
 	var entries []entry
 	if err == nil {
 		entries, err = parseEntries(string(text))
+	}
+	if err == nil && name == InjectedFile {
+		err = l.refuseInjectors(entries)
 	}
 	if err != nil {
 		l.given[configFile] = true
@@ -43,6 +50,16 @@ func (l *loader) readConfigFile() {
 			l.warn("%s: every user can read %q, which has %s in it; mode 0400 is safer.", configFile, name, e.name)
 		}
 	}
+}
+
+// refuseInjectors finds what only the injector may set.
+func (l *loader) refuseInjectors(entries []entry) error {
+	for _, e := range entries {
+		if i := l.index(e.name); i >= 0 && l.fields[i].injector {
+			return fmt.Errorf("line %d sets %s, which the injector decides", e.line, e.name)
+		}
+	}
+	return nil
 }
 
 // where tells where a variable was set, unless it was in the environment.
