@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/wsresilience/wsresilience/k8s"
+	"github.com/wsresilience/wsresilience/k8s/cluster"
 )
 
 const (
@@ -34,9 +35,15 @@ const (
 )
 
 const checkUsage = `usage: wsresilience-injector check -url https://service.namespace.svc/inject -ca-file file [-namespace name]
+       wsresilience-injector check -pod NAMESPACE/NAME
 
 Asks the webhook, as the API server would, what it does with a pod that wants
 the sidecar. It is a dry run: nothing is made. "helm test" runs this.
+
+With -pod: says why that pod has no sidecar, or by which Services clients pass it
+by. It asks the API server that KUBECONFIG names, or that of the pod it runs in,
+for the pod, its namespace and Services and the webhooks, and what would become of
+a copy of the pod (a dry run, which needs the right to create pods).
 `
 
 // checkCommand asks a webhook over TLS whether it injects.
@@ -47,10 +54,14 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	url := flags.String("url", "", "where the webhook is")
 	caFile := flags.String("ca-file", "", "authorities (PEM) that its certificate is checked against")
 	namespace := flags.String("namespace", metav1.NamespaceDefault, "namespace that the pod claims to be in; none that is excluded")
+	pod := flags.String("pod", "", "NAMESPACE/NAME of a pod that should have the sidecar")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return exitOK
 	} else if err != nil {
 		return exitUsage
+	}
+	if *pod != "" && *url == "" && *caFile == "" && flags.NArg() == 0 {
+		return checkPod(ctx, *pod, stdout, stderr)
 	}
 	if !strings.HasPrefix(*url, "https://") || *caFile == "" || flags.NArg() > 0 {
 		flags.Usage()
@@ -65,6 +76,18 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	}
 	fmt.Fprintf(stdout, "%s injects the sidecar; it answered in %v\n", *url, took.Round(time.Millisecond))
 	return exitOK
+}
+
+// checkPod asks the API server about one pod.
+func checkPod(ctx context.Context, pod string, stdout, stderr io.Writer) int {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	c, err := cluster.Connect()
+	if err != nil {
+		fmt.Fprintf(stderr, "wsresilience-injector: check: %v\n", err)
+		return exitFailed
+	}
+	return whyNot(ctx, c, pod, stdout, stderr)
 }
 
 // check posts one review, and returns how long the answer took.

@@ -28,7 +28,8 @@ commands:
   inject    read manifests, print them with the sidecar (-f file, - for standard input)
   uninject  read manifests, print them without it
   webhook   run the admission webhook of a cluster (what the Helm chart runs)
-  check     ask a webhook for an injection that is not carried out (what helm test runs)
+  check     ask a webhook for an injection that is not carried out (what helm test runs);
+            -pod NAMESPACE/NAME: say why that pod has no sidecar
   redirect  turn connections to the app's port to the sidecar (an init container runs this)
   version   print the version
   help      print this; "<command> -help" prints its flags

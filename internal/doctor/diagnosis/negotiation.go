@@ -110,7 +110,7 @@ func sidecars(f *Facts, c *findings) {
 			Seen: []string{how, "with wsr.v1: " + describe(f.Resilient)}}, NoProtocols)
 	case f.Resilient.OK() && f.Resilient.Protocol != wire.Subprotocol:
 		fi := Finding{ID: "no-sidecar", Severity: Note, Blame: []Party{Sidecar, Path}, What: "No sidecar showed itself: clients are plain ones.",
-			Do: "If there should be one: is the pod injected (docs/KUBERNETES.md tells why not), does the Service lead to its port, and does Sec-WebSocket-Protocol pass?"}
+			Do: "If there should be one: is the pod injected (wsresilience-injector check -pod NAMESPACE/NAME tells why not), does the Service lead to its port, and does Sec-WebSocket-Protocol pass?"}
 		if f.Expect.Sidecar {
 			fi.Severity = Problem
 		}

@@ -114,7 +114,7 @@ func running(p *Pod, c *findings) {
 	switch {
 	case s.Err != "":
 		c.add(Finding{ID: "no-sidecar-here", Severity: Note, Blame: []Party{Sidecar}, What: "No sidecar answers at " + s.Address + ".", Seen: []string{s.Err},
-			Do: "If one should run here: with the same WSR_ADMIN_LISTEN as this command? In Kubernetes docs/KUBERNETES.md tells why a pod has none."}, NoSymptom)
+			Do: "If one should run here: with the same WSR_ADMIN_LISTEN as this command? In Kubernetes wsresilience-injector check -pod NAMESPACE/NAME tells why a pod has none."}, NoSymptom)
 	case !s.Ready:
 		c.add(Finding{ID: "not-ready", Severity: Problem, Blame: []Party{Sidecar}, What: "The sidecar is not ready.", Seen: []string{s.Why}}, NoSymptom)
 	}
