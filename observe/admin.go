@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // Admin is the admin endpoint. It is for operators and probes, so it does not
@@ -36,6 +37,9 @@ type Admin struct {
 
 	// Views are more paths, which only read.
 	Views []View
+	// Home is where a browser goes that asks for /, relative to that. "": it hears
+	// what there is, as others do.
+	Home string
 }
 
 // A View is a path that shows something of what the sidecar does. It only reads.
@@ -95,7 +99,14 @@ func (a Admin) Handler() http.Handler {
 			help += fmt.Sprintf("%-24s %s\n", rt.path, rt.help)
 		}
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusNotFound, help) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if a.Home != "" && r.URL.Path == "/" && strings.Contains(r.Header.Get("Accept"), "text/html") {
+			w.Header().Set("Location", a.Home) // relative, as a proxy may have put something in front
+			answer(w, http.StatusSeeOther, "see "+a.Home+"\n")
+			return
+		}
+		answer(w, http.StatusNotFound, help)
+	})
 	return mux
 }
 

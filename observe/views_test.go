@@ -68,6 +68,15 @@ func TestViews(t *testing.T) {
 			t.Errorf("%s: %d, want 405: views only read", method, w.Code)
 		}
 	}
+	home := Admin{Metrics: New().Handler(), Views: views, Home: "console/"}.Handler()
+	for path, want := range map[string]int{"/": http.StatusSeeOther, "/nothing": http.StatusNotFound} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Accept", "text/html,*/*")
+		w := httptest.NewRecorder()
+		if home.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("a browser at %s: %d to %s, want %d", path, w.Code, w.Header().Get("Location"), want)
+		}
+	}
 	w := httptest.NewRecorder()
 	with.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	if text := w.Body.String(); !strings.Contains(text, "/sessions                who is here") || strings.Contains(text, "/console/") {

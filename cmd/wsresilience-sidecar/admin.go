@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/wsresilience/wsresilience/internal/config"
+	"github.com/wsresilience/wsresilience/internal/console"
 	"github.com/wsresilience/wsresilience/observe"
 )
 
@@ -13,6 +14,7 @@ func (s *sidecar) adminHandler() http.Handler {
 	a := observe.Admin{
 		Ready: s.ready, Notes: s.notes, Metrics: s.metrics.Handler(),
 		Drain: s.drain, DrainState: s.drainState, Undrain: s.undrain,
+		Home:  console.Home,
 		Views: append(s.newConsole().Views(), observe.Profiles(s.pprof.Load)...),
 	}
 	if s.cfg.AdminToken != "" {

@@ -9,8 +9,10 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// pagePath is where the page is on the admin port.
-const pagePath = "/console/"
+// Home is where the page is, relative to the root of the admin port.
+const Home = "console/"
+
+const pagePath = "/" + Home
 
 // pagePolicy allows the page its own files, and questions to its own sidecar.
 // Nothing that a session's path or a setting says becomes code.

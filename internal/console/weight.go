@@ -11,17 +11,29 @@ const (
 	notable               // it explains why somebody was disconnected, or could have been
 )
 
-// weigh returns the weight of an event. What may come thousands of times a second
-// when something is wrong, as failed appends do, is told by what it leads to.
-func weigh(e *event.Event) weight {
+// weights are those of each kind of events at most. What may come thousands of
+// times a second when something is wrong, as failed appends do, is told by what it
+// leads to.
+var weights = map[event.Kind]weight{
+	event.RoundTrip: untold, event.Accepted: untold, event.TimersFired: untold, event.Answered: untold,
+	event.Began: routine, event.LinkState: routine, event.HeartbeatRejected: routine, event.Blind: routine,
+	event.Ended: notable, event.Detached: notable, event.Resumed: notable, event.Forwarded: notable, event.TokenReused: notable,
+	event.Authorized: notable, event.HandedOver: notable, event.AppLost: notable, event.AppRestarted: notable, event.OwnershipChecked: notable,
+	event.StoreChanged: notable, event.Dialled: notable, event.Journaled: notable, event.ForeignRecord: notable,
+	event.StreamChanged: notable, event.Short: notable, event.Evicted: notable, event.MessageRefused: notable,
+	event.Refused: notable, event.Panicked: notable,
+}
+
+// weigh returns the weight of an event.
+func weigh(e *event.Event) weight { return min(weights[e.Kind], outcome(e)) }
+
+// outcome is the weight of how something came out.
+func outcome(e *event.Event) weight {
 	switch e.Kind {
-	case event.RoundTrip, event.TimersFired, event.Accepted:
-		return untold
 	case event.Began:
 		if e.Adopted != 0 && e.Fact == "" {
 			return untold // Resumed tells it
 		}
-		return routine
 	case event.Detached:
 		if e.Ending != 0 {
 			return routine // Ended tells it
@@ -36,8 +48,6 @@ func weigh(e *event.Event) weight {
 		if e.Answer == event.AppOK {
 			return untold
 		}
-	case event.LinkState, event.HeartbeatRejected:
-		return routine
 	case event.OwnershipChecked:
 		if e.Ownership == event.OwnershipConfirmed {
 			return routine
@@ -46,6 +56,19 @@ func weigh(e *event.Event) weight {
 		if e.Forward == event.ForwardServed {
 			return routine
 		}
+	case event.Refused:
+		return refusal(e.Refusal)
 	}
 	return notable
+}
+
+// refusal is the weight of a request that got no further: one that is malformed says
+// something of whoever sent it.
+func refusal(r event.Refusal) weight {
+	switch r {
+	case event.RefusedDescriptors, event.RefusedDraining, event.RefusedHandshakes, event.RefusedJournal, event.RefusedMemory, event.RefusedOrigin,
+		event.RefusedProof, event.RefusedResume, event.RefusedSessions, event.RefusedUpstream, event.RefusedUpstreamTimeout:
+		return notable
+	}
+	return routine
 }

@@ -17,6 +17,9 @@ const COLUMNS = [
 const MOST = 300;
 const BEFORE = 100;
 
+/** Milliseconds in which events are gathered before they are shown. */
+const SOON = 200;
+
 export class EventList {
   name = "Events";
   #events = [];
@@ -24,6 +27,23 @@ export class EventList {
   #trouble = "";
   #filter = "";
   #stop = new AbortController();
+  #changed;
+  #pending = false;
+
+  /** `changed` is called soon after something has happened. */
+  constructor(changed) {
+    this.#changed = changed;
+  }
+
+  #soon() {
+    if (!this.#pending) {
+      this.#pending = true;
+      setTimeout(() => {
+        this.#pending = false;
+        this.#changed();
+      }, SOON);
+    }
+  }
 
   /** Begins to follow, if it does not yet, or follows others. */
   #begin(filter) {
@@ -37,9 +57,11 @@ export class EventList {
     follow("events", filter, BEFORE, this.#stop.signal, {
       open: () => {
         this.#trouble = "";
+        this.#soon();
       },
       trouble: (error) => {
         this.#trouble = `; the stream broke: ${error.message}`;
+        this.#soon();
       },
       event: (type, data) => {
         if (type === "lost") {
@@ -48,6 +70,7 @@ export class EventList {
           this.#events.unshift(data);
           this.#events.length = Math.min(this.#events.length, MOST);
         }
+        this.#soon();
       },
     });
   }
@@ -67,7 +90,7 @@ export class EventList {
       count: `the latest ${count(this.#events.length)}${lost}${this.#trouble}`,
       content:
         this.#events.length === 0
-          ? element("p", { class: "none" }, "Nothing has happened yet.")
+          ? element("p", { class: "none" }, "Nothing that is remembered.")
           : table("Events, the newest first", COLUMNS, this.#events, (e) => (e.session === undefined ? undefined : route.with({ id: e.session }).toString()), route.toString()),
     };
   }

@@ -16,7 +16,7 @@ const LOOK_EVERY = 2000;
 const TYPED = 250;
 
 const find = (selector) => document.querySelector(selector);
-const views = { sessions: new SessionList(), ended: new EndedList(), events: new EventList(), sidecar: new SidecarView() };
+const views = { sessions: new SessionList(), ended: new EndedList(), events: new EventList(showEvents), sidecar: new SidecarView() };
 
 let route = Route.read();
 let looking = new AbortController();
@@ -67,6 +67,13 @@ async function showView(at, signal) {
   find("#count").textContent = count;
   find("#more").hidden = more !== true;
   show(find("#rows"), content);
+}
+
+/** Shows what has happened, without a look at the rest. */
+function showEvents() {
+  if (route.view === "events") {
+    showView(route, looking.signal);
+  }
 }
 
 async function showDetail(at, signal) {
