@@ -9,6 +9,7 @@ type Stats struct {
 	WindowBytes               int64 // held by all windows
 	Budget                    int64 // limit on WindowBytes; 0 for none
 	PlainTraffic              session.Counters
+	Slowed                    session.Slowed // of clients
 	Traffic                   session.Counters
 
 	Tunnels       int   // clients that are passed through to their session's owner

@@ -69,6 +69,18 @@ func trafficSeries() []series {
 		{"wsr_snapshot_bytes", "Bytes of those messages.", gauge,
 			func(s *event.Stats) float64 { return float64(s.SnapshotBytes) }, nil},
 	}
+	for _, l := range []struct {
+		label string
+		limit session.Limit
+	}{
+		{"messages", session.LimitMessages}, {"bytes", session.LimitBytes}, {"control", session.LimitControl},
+		{"resumes", session.LimitResumes}, {"memory", session.LimitMemory},
+	} {
+		list = append(list, series{
+			"wsr_clients_slowed_total", "Times that a client had to wait for a limit: WSR_RATE_MESSAGES, _BYTES, _CONTROL or _RESUMES, or the memory for a message that has not come whole. A pause counts once, a resume that came too soon each time.", counter,
+			func(s *event.Stats) float64 { return float64(s.Slowed[l.limit]) }, []string{"limit", l.label},
+		})
+	}
 	type count = func(*session.Counters) uint64
 	for _, t := range []struct {
 		name, help string

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/session"
 )
 
@@ -36,6 +37,42 @@ func TestRatesSlowClients(t *testing.T) {
 		}
 		p.conn.Close()
 	}
+	wantSlowed(t, sc, session.LimitMessages, 2)
+}
+
+// wantSlowed is how often clients were slowed, for one limit and no other.
+func wantSlowed(t *testing.T, sc *scene, limit session.Limit, least uint64) {
+	t.Helper()
+	for l, n := range sc.srv.Stats().Slowed {
+		if is := session.Limit(l) == limit; is && n < least || !is && n > 0 {
+			t.Errorf("slowed by limit %d: %d times", l, n)
+		}
+	}
+}
+
+// What slowed a client is counted, of bytes and of control as of messages.
+func TestSlowedByLimit(t *testing.T) {
+	t.Parallel()
+	ping := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpPing, Masked: true}, nil)
+	for limit, c := range map[session.Limit]struct {
+		rates session.Rates
+		says  []byte
+	}{
+		session.LimitBytes:   {session.Rates{Bytes: 2000}, masked(ws.OpText, make([]byte, 3000))},
+		session.LimitControl: {session.Rates{Control: 3}, bytes.Repeat(ping, 10)},
+	} {
+		sc := newScene(t, func(cfg *Config) { cfg.Rates = c.rates })
+		for _, protocols := range []string{"", "wsr, wsr.v1"} {
+			p := sc.open("/mute", protocols)
+			if p.resilient = protocols != ""; p.resilient {
+				p.readWelcome()
+			}
+			p.write(c.says)
+			t.Cleanup(func() { p.conn.Close() })
+		}
+		eventually(t, "both are slowed", func() bool { return sc.srv.Stats().Slowed[limit] >= 2 })
+		wantSlowed(t, sc, limit, 2)
+	}
 }
 
 // A session that is resumed too often stays with the connection that it has, and
@@ -54,6 +91,7 @@ func TestResumesAreLimited(t *testing.T) {
 	if _, how := p.back(); how != "reset try_again" {
 		t.Errorf("the third time the session is %s", how)
 	}
+	wantSlowed(t, sc, session.LimitResumes, 1)
 	p.echo("still attached")
 	if q, how := sc.resilient("/another").back(); how != "resumed" {
 		t.Errorf("another session is %s", how)
@@ -78,6 +116,7 @@ func TestPlainResumesAreLimited(t *testing.T) {
 		}
 		defer p.conn.Close()
 	}
+	wantSlowed(t, sc, session.LimitResumes, 1)
 }
 
 // What clients sent too fast stays in their sockets, and not in the sidecar.

@@ -154,6 +154,7 @@ func (c *sessionDriver) mayResume(count bool) bool {
 		return true // it begins anew
 	}
 	if m.ResumesTooOften(now) {
+		c.srv.slowings.Count(session.LimitResumes)
 		return false
 	}
 	if count {

@@ -172,8 +172,9 @@ func (r *registry) close() {
 func (s *Server) Stats() event.Stats {
 	st := event.Stats{
 		WindowBytes: s.pool.InUse(), Budget: s.pool.Budget(),
-		Tunnels: s.peers.Count(), OldTokens: s.reissue.waiting(), Draining: s.Draining(), Used: s.used(),
+		Tunnels: s.peers.Count(), OldTokens: s.reissue.waiting(), Draining: s.Draining(), Used: s.used(), Slowed: s.slowings.Slowed(),
 	}
+	st.Slowed[session.LimitMemory] = s.clientBuffers.Memory.Waits()
 	for _, c := range s.sessions.all() {
 		c.mu.Lock()
 		if m, ok := c.m.(*session.Session); ok {

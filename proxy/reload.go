@@ -50,7 +50,7 @@ func (s *Server) newLive(cfg Config) *live {
 	l := &live{cfg: cfg, retuned: map[*session.Config]*session.Config{}}
 	l.session = session.Config{
 		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
-		Heartbeat: &l.cfg.Heartbeat, PlainHeartbeat: cfg.PlainHeartbeat, Rates: cfg.Rates,
+		Heartbeat: &l.cfg.Heartbeat, PlainHeartbeat: cfg.PlainHeartbeat, Rates: cfg.Rates, Slowed: &s.slowings,
 
 		TTL: s.cfg.SessionTTL, TTLGoingAway: s.cfg.SessionTTLGoingAway, PersistAfter: s.cfg.PersistAfter, HandOverQuiet: s.cfg.HandOverQuiet, CloseTimeout: s.cfg.CloseTimeout,
 		Owner: s.cfg.Advertise, Pool: s.pool, Buffers: s.clientBuffers, AppBuffers: s.appBuffers,

@@ -321,6 +321,7 @@ func (c *sessionDriver) resumableLocked(now time.Time, t *wire.Token, at session
 	}
 	// One that moves goes on at another sidecar, which was not asked so often.
 	if m.ResumesTooOften(now) && !c.srv.Draining() && !m.HandingOver() {
+		c.srv.slowings.Count(session.LimitResumes)
 		return nil, wire.ResetTryAgain, "it was resumed too often in a minute (WSR_RATE_RESUMES)"
 	}
 	reason, fact := m.Check(at)

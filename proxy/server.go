@@ -172,6 +172,7 @@ type Server struct {
 	http        *http.Server
 	peerHTTP    *http.Server // ServePeers
 	peerRoom    peerRoom
+	slowings    session.Slowings
 	observer    event.Observer // nil: none
 	log         *slog.Logger
 	pool        *seqwindow.Pool

@@ -68,11 +68,19 @@ func (c *Config) pause(now time.Time, midFrame bool) {
 		return
 	}
 	at := monotime.At(now)
-	wait := p.bytes.Wait(at, perSecond(c.Rates.Bytes))
+	wait, limit := p.bytes.Wait(at, perSecond(c.Rates.Bytes)), LimitBytes
 	if !midFrame {
-		wait = max(wait, p.messages.Wait(at, perSecond(c.Rates.Messages)), p.control.Wait(at, perSecond(c.Rates.Control)))
+		if w := p.messages.Wait(at, perSecond(c.Rates.Messages)); w > wait {
+			wait, limit = w, LimitMessages
+		}
+		if w := p.control.Wait(at, perSecond(c.Rates.Control)); w > wait {
+			wait, limit = w, LimitControl
+		}
 	}
 	if wait > 0 {
+		if p.until <= at {
+			c.Slowed.Count(limit)
+		}
 		p.until = at.Add(max(wait, leastPause))
 	}
 }

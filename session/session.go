@@ -67,7 +67,8 @@ type Config struct {
 	Owner          string        // this sidecar's name in records
 	Heartbeat      *heartbeat.Config
 	PlainHeartbeat PlainHeartbeat
-	Rates          Rates // of each client
+	Rates          Rates     // of each client
+	Slowed         *Slowings // counts clients that were slowed; nil: nobody does
 
 	Pool       *seqwindow.Pool
 	Buffers    *frame.Buffers // of clients' messages

@@ -32,7 +32,7 @@ func TestShare(t *testing.T) {
 	if !first.Grow(s, 500) || s.Used() != 600 || b.Used() != 600 {
 		t.Fatalf("used %d, in all %d; want 600", s.Used(), b.Used())
 	}
-	if third.Grow(s, 10) || !third.Waiting() || s.Waiting() != 1 {
+	if third.Grow(s, 10) || third.Grow(s, 20) || !third.Waiting() || s.Waiting() != 1 || s.Waits() != 1 {
 		t.Fatal("a second one goes through")
 	}
 	if !first.Grow(s, 700) {

@@ -12,6 +12,7 @@ type Share struct {
 
 	used    atomic.Int64
 	waiting atomic.Int64
+	waits   atomic.Uint64
 	beyond  atomic.Bool // somebody has what the share does not allow
 }
 
@@ -34,6 +35,9 @@ func (s *Share) Used() int64 { return s.used.Load() }
 
 // Waiting returns how many Holds were refused and wait.
 func (s *Share) Waiting() int64 { return s.waiting.Load() }
+
+// Waits returns how often a Hold began to wait.
+func (s *Share) Waits() uint64 { return s.waits.Load() }
 
 func (s *Share) take(n int64) bool {
 	for {
@@ -95,6 +99,7 @@ func (h *Hold) wait(s *Share, on bool) {
 	h.waiting = on
 	if on {
 		s.waiting.Add(1)
+		s.waits.Add(1)
 	} else {
 		s.waiting.Add(-1)
 	}
