@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
@@ -183,11 +182,11 @@ func (q *request) handshake() upgrade.Offer {
 func (r *resume) adoptWith(a session.Adoption, app *upgrade.AppConn, hs upgrade.Offer) {
 	s, state := r.s, a.State
 	c := &sessionDriver{srv: s, id: r.session, born: monotime.At(r.began), subject: s.subject(r.r, r.client, state.Epoch)}
-	var header http.Header
+	var fields []byte
 	var early []byte
 	if app != nil {
 		c.app, c.deflate = c.newAppLeg(app.Conn), app.Deflate
-		header, early = app.Header, app.Early
+		fields, early = app.Fields, app.Early
 		c.keepHandshake(r.request, hs, a.Start)
 	}
 	extensions, compressed := r.extensions(c.deflate)
@@ -206,7 +205,7 @@ func (r *resume) adoptWith(a session.Adoption, app *upgrade.AppConn, hs upgrade.
 	m.ConfirmToken(r.facts.Token.Epoch, r.facts.Token.Generation, r.facts.Position.Attempt)
 	c.m, c.journal = m, journal{state.Writer, state.Revision}
 	report, fact := r.adoption(m, now), ""
-	conn, err := r.accept(wire.Subprotocol, extensions, header)
+	conn, err := r.accept(wire.Subprotocol, extensions, fields)
 	if err == nil {
 		if reason := m.Attach(now, wire.StatusAdopted, r.facts.Position, compressed); reason == 0 {
 			c.client = c.newLeg(conn)

@@ -67,7 +67,7 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 		return
 	}
 	extensions, compressed := q.extensions(app.Deflate)
-	conn, err := q.accept(app.Subprotocol, extensions, app.Header)
+	conn, err := q.accept(app.Subprotocol, extensions, app.Fields)
 	if err != nil {
 		s.limit.remove(c)
 		app.Conn.Close()

@@ -170,8 +170,8 @@ func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 }
 
 // accept completes the client's handshake and takes its connection.
-func (q *request) accept(protocol, extensions string, header http.Header) (net.Conn, error) {
-	conn, err := upgrade.Answer(q.w, q.req.AppendSwitch(nil, protocol, extensions, header))
+func (q *request) accept(protocol, extensions string, fields []byte) (net.Conn, error) {
+	conn, err := upgrade.Answer(q.w, q.req.AppendSwitch(nil, protocol, extensions, fields))
 	if errors.Is(err, upgrade.ErrEarly) {
 		q.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly})
 	}
@@ -199,7 +199,7 @@ func (q *request) plain() {
 	if c == nil {
 		return
 	}
-	conn, err := q.accept(app.Subprotocol, app.Extensions, app.Header)
+	conn, err := q.accept(app.Subprotocol, app.Extensions, app.Fields)
 	if err != nil {
 		s.limit.remove(c)
 		app.Conn.Close()
@@ -247,7 +247,7 @@ func (q *request) fresh() {
 		return
 	}
 	extensions, compressed := q.extensions(app.Deflate)
-	conn, err := q.accept(wire.Subprotocol, extensions, app.Header)
+	conn, err := q.accept(wire.Subprotocol, extensions, app.Fields)
 	if err != nil {
 		s.limit.remove(c)
 		app.Conn.Close()

@@ -63,7 +63,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer app.Conn.Close()
-	conn, err := Answer(w, q.AppendSwitch(nil, app.Subprotocol, app.Extensions, app.Header))
+	conn, err := Answer(w, q.AppendSwitch(nil, app.Subprotocol, app.Extensions, app.Fields))
 	if err != nil {
 		return
 	}

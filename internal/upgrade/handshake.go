@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -67,7 +66,7 @@ const (
 type AppConn struct {
 	Conn        net.Conn
 	Early       []byte         // frames that came with the 101: read these first
-	Header      http.Header    // of the 101, to pass on: Set-Cookie and the like
+	Fields      []byte         // lines of the 101, to pass on: Set-Cookie and the like
 	Subprotocol string         // what the app chose, or empty
 	Extensions  string         // likewise, as the app wrote it
 	Deflate     *DeflateParams // nil if messages are not compressed
@@ -119,7 +118,7 @@ func (u *App) Dial(ctx context.Context, r *http.Request, hs Offer) (*AppConn, *A
 		bound.left = -1
 		return nil, newAppRefusal(ctx, answer, br, conn), nil
 	}
-	app, err := checkSwitch(answer.Head, offer)
+	app, err := checkSwitch(answer, offer)
 	if err != nil {
 		conn.Close()
 		return nil, nil, Failure(err)
@@ -212,8 +211,8 @@ func exchange(conn net.Conn, br *bufio.Reader, r *http.Request, offer http.Heade
 }
 
 // checkSwitch checks a 101 as a client must (RFC 6455 §4.1).
-func checkSwitch(head []byte, offer http.Header) (*AppConn, error) {
-	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), &http.Request{Method: http.MethodGet})
+func checkSwitch(a *appAnswer, offer http.Header) (*AppConn, error) {
+	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(a.Head)), &http.Request{Method: http.MethodGet})
 	if err != nil {
 		return nil, fmt.Errorf("upgrade: malformed handshake answer from upstream: %w", Quiet(err))
 	}
@@ -241,39 +240,28 @@ func checkSwitch(head []byte, offer http.Header) (*AppConn, error) {
 	if app.Deflate, err = checkExtensions(offer["Sec-Websocket-Extensions"], h["Sec-Websocket-Extensions"]); err != nil {
 		return nil, err
 	}
-	app.Header, err = switchHeader(h)
+	app.Fields, err = switchFields(&a.Response)
 	return app, err
 }
 
-// switchHeader is what of the app's 101 is for the client. It is written as
-// it stands, so that a bare CR in a value would split our own head.
-func switchHeader(h http.Header) (http.Header, error) {
-	out := h.Clone()
-	for _, name := range hopByHop {
-		delete(out, name)
-	}
-	delete(out, "Content-Length")
-	for name, values := range out {
-		if strings.HasPrefix(name, "Sec-Websocket-") {
-			delete(out, name)
-		}
-		for _, v := range values {
-			if !httpguard.IsToken(name) || !isFieldValue(v) {
-				return nil, fmt.Errorf("upgrade: upstream answered 101 with a bad header %q", name)
-			}
-		}
-	}
-	return out, nil
-}
-
-// isFieldValue refuses control characters (RFC 9110 §5.5).
-func isFieldValue(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
-			return false
+// switchFields is what of the app's 101 is for the client: lines as they came, in
+// their order, without what is about the app's connection and the handshake with it.
+func switchFields(r *http1.Response) (lines []byte, err error) {
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		name := http.CanonicalHeaderKey(string(f.Name))
+		switch {
+		case !httpguard.IsToken(string(f.Name)):
+			return nil, fmt.Errorf("upgrade: upstream answered 101 with a bad header %q", f.Name)
+		case slices.Contains(hopByHop[:], name), name == "Content-Length", strings.HasPrefix(name, "Sec-Websocket-"):
+		case bytes.HasSuffix(f.Line, []byte("\r\n")) && bytes.Count(f.Line, []byte("\n")) == 1:
+			lines = append(lines, f.Line...)
+		default: // folded, or with LF alone at its end
+			_, value, _ := bytes.Cut(f.Line, []byte(":"))
+			lines = appendField(lines, string(f.Name), string(bytes.Join(bytes.Fields(value), []byte(" "))))
 		}
 	}
-	return true
+	return lines, nil
 }
 
 // AcceptKey is Sec-WebSocket-Accept for a key (RFC 6455 §4.2.2 item 5.4).
@@ -285,17 +273,6 @@ func AcceptKey(key string) string {
 func appendField(dst []byte, name, value string) []byte {
 	dst = append(append(dst, name...), ": "...)
 	return append(append(dst, value...), "\r\n"...)
-}
-
-// appendHeader appends h sorted, so that the same handshake has the same
-// bytes.
-func appendHeader(dst []byte, h http.Header) []byte {
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		for _, v := range h[name] {
-			dst = appendField(dst, spell(name), v)
-		}
-	}
-	return dst
 }
 
 // A boundedReader fails once left bytes were read; below 0 there is no bound.

@@ -86,3 +86,20 @@ func TestRefusalBreaksOff(t *testing.T) {
 		a.WantClosed(t, "")
 	}
 }
+
+// What an app says with its 101 reaches the client as it came, but for what is about
+// its own connection and handshake.
+func TestSwitchFieldsAsTheyCame(t *testing.T) {
+	a := proxytest.NewRawApp(t, func(c net.Conn, r *http.Request) {
+		proxytest.AnswerText("HTTP/1.1 101 Go On\r\nserver: x\r\nUPGRADE: websocket\r\nset-cookie: a=1\r\nconnection: upgrade, x\r\nX-b:2\r\nSet-Cookie: b=2\r\n"+
+			"sec-websocket-accept: ACCEPT\r\nkeep-alive: 5\r\nx-folded: a\r\n\t b\r\nX-Lf: 1\nDate: then\r\nx-b: \r\n\r\n")(c, r)
+	})
+	c := proxytest.Dial(t, newFront(t, a.URL()).addr)
+	c.Send(proxytest.UpgradeHead + "\r\n")
+	want := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + AcceptKey(proxytest.SampleKey) +
+		"\r\nserver: x\r\nset-cookie: a=1\r\nX-b:2\r\nSet-Cookie: b=2\r\nx-folded: a b\r\nX-Lf: 1\r\nDate: then\r\nx-b: \r\n\r\n"
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(c.Reader, got); err != nil || string(got) != want {
+		t.Errorf("%q, %v;\n want %q", got, err, want)
+	}
+}

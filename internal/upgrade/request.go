@@ -150,9 +150,9 @@ func (f *Refusal) Append(dst []byte, fields ...string) []byte {
 }
 
 // AppendSwitch appends the 101 that completes the handshake. Protocol and
-// extensions are left out when empty; header holds what the app sent beside
-// them and has been checked (AppConn.Header).
-func (q *Request) AppendSwitch(dst []byte, protocol, extensions string, header http.Header) []byte {
+// extensions are left out when empty; fields are the lines that the app sent beside
+// them and have been checked (AppConn.Fields).
+func (q *Request) AppendSwitch(dst []byte, protocol, extensions string, fields []byte) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
 	dst = appendField(dst, "Sec-WebSocket-Accept", AcceptKey(q.Key))
 	if protocol != "" {
@@ -161,7 +161,7 @@ func (q *Request) AppendSwitch(dst []byte, protocol, extensions string, header h
 	if extensions != "" {
 		dst = appendField(dst, "Sec-WebSocket-Extensions", extensions)
 	}
-	return append(appendHeader(dst, header), "\r\n"...)
+	return append(append(dst, fields...), "\r\n"...)
 }
 
 // validKey wants the canonical base64 of 16 bytes: one text for one value.
