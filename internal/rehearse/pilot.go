@@ -36,6 +36,7 @@ func (r *run) newPilot(number int, side tally.Side) *pilot {
 		run: r, account: tally.NewClient(number, side, &r.live[side]),
 		random: r.random("client", number), answers: r.profile.Answers(),
 	}
+	p.account.Unordered = r.profile.Unordered
 	p.load = p.drive
 	return p
 }

@@ -59,7 +59,7 @@ func (r *run) probeSide(ctx context.Context, side tally.Side, number int) error 
 	answered := p.await(ctx, func() bool { return r.firstReason() != "" || up.Load() > 0 && !p.account.Waiting() })
 	switch why := r.firstReason(); {
 	case why != "":
-		return errors.New(why)
+		return errors.New(why + hint(why))
 	case answered:
 		return nil
 	case up.Load() == 0:
@@ -75,6 +75,27 @@ func (p *pilot) unanswered() error {
 		heard = fmt.Sprintf("the last message that came is %q", *text)
 	}
 	return fmt.Errorf("not every message was answered within %v: %s. Does \"answer\" name the place where {{id}} or {{n}} comes back?", probeLimit, heard)
+}
+
+// hints are what may be done about errors that contain a text.
+var hints = []struct{ part, hint string }{
+	{"certificate", ": if it is your own, name its authority with -ca, or take any with -insecure"},
+	{" 401", ": does the app want a login, a token or a header? The profile can say so (docs/REHEARSE.md)"},
+	{" 403", ": does the app want a login, a header or an Origin of its own? The profile can say so (docs/REHEARSE.md)"},
+	{" 404", ": is the path right?"},
+	{" 426", ": does a proxy on the way pass upgrades? See docs/PROXIES.md"},
+	{"but got 200", ": does a proxy on the way pass upgrades, and is the path right? See docs/PROXIES.md"},
+	{"connection refused", ": does anything listen there?"},
+	{"connection reset", ": does anything listen there?"},
+}
+
+func hint(why string) string {
+	for _, h := range hints {
+		if strings.Contains(why, h.part) {
+			return h.hint
+		}
+	}
+	return ""
 }
 
 func (p *pilot) await(ctx context.Context, reached func() bool) bool {

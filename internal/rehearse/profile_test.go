@@ -9,12 +9,16 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/coder/websocket"
 
+	"github.com/wsresilience/wsresilience/internal/rehearse/plan"
+	"github.com/wsresilience/wsresilience/internal/rehearse/profile"
 	"github.com/wsresilience/wsresilience/internal/rehearse/report"
 )
 
@@ -127,11 +131,46 @@ func TestProfile(t *testing.T) {
 	}
 	// Without its authority, and with a login that is refused.
 	for want, args := range map[string][]string{
-		"certificate": {"-profile", file},
-		"403":         {"-insecure", "-profile", write(t, "bad.json", strings.ReplaceAll(strings.ReplaceAll(chatProfile, "URL", app.URL), "user=load", "user="))},
+		"with -ca": {"-profile", file},
+		"403":      {"-insecure", "-profile", write(t, "bad.json", strings.ReplaceAll(strings.ReplaceAll(chatProfile, "URL", app.URL), "user=load", "user="))},
 	} {
 		if code, _, errs := command(t, append(args, "-out", t.TempDir(), url)...); code != exitUsage || !strings.Contains(errs, want) {
 			t.Errorf("code %d, want %q in %s", code, want, errs)
+		}
+	}
+}
+
+// What docs/REHEARSE.md shows can be used as it stands there.
+func TestDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/REHEARSE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(pattern string) string {
+		found := regexp.MustCompile(pattern).FindSubmatch(text)
+		if found == nil {
+			t.Fatalf("no block %s", pattern)
+		}
+		return string(found[1])
+	}
+	p, err := profile.Parse([]byte(block("(?s)```json\n(.*?)```")))
+	if err != nil || p.Login == nil || len(p.Messages) != 2 {
+		t.Errorf("profile: %v", err)
+	}
+	list, err := plan.Parse(block("(?s)```\n(0s .*?)```"))
+	if err != nil || len(list) < 10 {
+		t.Errorf("plan: %d faults, %v", len(list), err)
+	}
+	if _, err := objectives(nil, p.Objectives); err != nil {
+		t.Error(err)
+	}
+	// Every field of a profile is in the text, and every flag in the help.
+	for _, kind := range []reflect.Type{reflect.TypeFor[profile.Profile](), reflect.TypeFor[profile.Push](), reflect.TypeFor[profile.Login]()} {
+		for i := range kind.NumField() {
+			name, _, _ := strings.Cut(kind.Field(i).Tag.Get("json"), ",")
+			if !strings.Contains(string(text), name) {
+				t.Errorf("docs/REHEARSE.md does not name the field %q", name)
+			}
 		}
 	}
 }

@@ -168,6 +168,7 @@ func TestTrial(t *testing.T) {
 	}{
 		"no sidecar":   {append(quick, url), "-resilient 0"},
 		"no app":       {append(quick, "ws"+strings.TrimPrefix(closed.URL, "http")), "404"},
+		"nobody":       {append(quick, "-resilient", "0", "ws://127.0.0.1:1"), "does anything listen there?"},
 		"no URL":       {quick, "want one URL"},
 		"no scheme":    {append(quick, "example.com"), "wss://"},
 		"no profile":   {[]string{url}, "-echo or -profile"},

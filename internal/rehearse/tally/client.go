@@ -62,7 +62,9 @@ type Message struct {
 type Client struct {
 	Number int // unique among all sides
 	Side   Side
-	live   *Live
+
+	Unordered bool // its app may answer out of order; set before anything is noted
+	live      *Live
 
 	mu        sync.Mutex
 	messages  []Message
@@ -122,11 +124,10 @@ func (c *Client) Answered(now time.Duration, n int) {
 	}
 	m.Took = now - m.Due
 	c.live.Answered.Add(1)
-	if n < c.highest {
+	if n < c.highest && !c.Unordered {
 		c.reordered++
-		return
 	}
-	c.highest = n
+	c.highest = max(c.highest, n)
 }
 
 // Failed notes that the app answered with an error.

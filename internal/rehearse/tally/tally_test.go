@@ -57,6 +57,21 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+// Where the app may answer in any order, none is wrong.
+func TestUnordered(t *testing.T) {
+	var live Live
+	c := NewClient(0, Plain, &live)
+	c.Unordered = true
+	for range 3 {
+		c.Due(0, true)
+	}
+	c.Answered(ms, 2)
+	c.Answered(ms, 0)
+	if s := Summarise(Plain, []*Client{c}, Frame{End: time.Second}); s.Reordered != 0 || s.Answered != 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // A client that lost what the app knew of it does not count as kept, even if it
 // is connected again.
 func TestRetention(t *testing.T) {
