@@ -50,7 +50,8 @@ type Event struct {
 	Fact    string             // what it follows from, in our own words or those of an error of ours
 	Advice  Advice             // Ended, Resumed: what would have kept the session
 	Came    *Subject           // Detached, Resumed: the handshake that superseded the connection, or with which the client came back
-	Owner   string             // Forwarded, Resumed: the address of the sidecar that has the session, or had it
+	Owner   string             // Forwarded, Resumed, Began: the address of the sidecar that has the session, as far as is known
+	Former  string             // Resumed, Began: of the one that had it before an adoption
 	Via     string             // Resumed: the address of the sidecar by which the client came; "": it came itself
 	Closed  session.CloseCause // Ended: why client and app are over with each other
 	Code    uint16             // Detached, Ended: of the close; 0: there was none

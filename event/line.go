@@ -181,6 +181,7 @@ func (w *wording) began() bool {
 	}
 	w.text("reason", w.e.Adopted.String())
 	w.text("owner", w.e.Owner)
+	w.text("former", w.e.Former)
 	return w.say(level, "session adopted")
 }
 
@@ -234,6 +235,7 @@ func (w *wording) resumed() bool {
 	case ResumeAdopted:
 		w.text("reason", e.Adopted.String())
 		w.text("owner", e.Owner)
+		w.text("former", e.Former)
 		w.say(level, "session adopted")
 	default:
 		w.text("owner", e.Owner)
@@ -259,7 +261,13 @@ func (w *wording) forwarded() bool {
 		w.e.Fact = "what came of it is in the owner's log, under the same session"
 		return w.say(Info, "client passed on to the owner of its session")
 	}
-	return w.say(Info, "client could not be passed on to the owner of its session")
+	w.e.Fact = "the journal says what becomes of it"
+	return w.say(Info, forwardTexts[w.e.Forward])
+}
+
+var forwardTexts = [...]string{
+	ForwardNotOwner: "the owner of a session does not have it any more", ForwardRefused: "the owner of a session is gone: nothing listens at its address",
+	ForwardUnreachable: "the owner of a session cannot be reached",
 }
 
 func (w *wording) messageRefused() bool {

@@ -226,6 +226,6 @@ func (r *resume) adoptWith(a session.Adoption, app *upgrade.AppConn, hs upgrade.
 		c.kill()
 		return
 	}
-	c.observe(event.Event{Kind: event.Began, Client: event.Resilient, Adopted: m.Adopted(), Owner: report.Owner, Fact: fact})
+	c.observe(event.Event{Kind: event.Began, Client: event.Resilient, Adopted: m.Adopted(), Owner: report.Owner, Former: report.Former, Fact: fact})
 	c.start(early)
 }

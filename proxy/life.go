@@ -137,7 +137,8 @@ func (r *resume) adoption(m *session.Session, now time.Time) event.Event {
 		Kind: event.Resumed, Resume: event.ResumeAdopted, Adopted: m.Adopted(), Via: r.via, Came: r.subject,
 		Away: r.s.awaySince(r.facts.Record, m.Adopted(), now),
 	}
-	e.Owner, e.Fact = r.s.admission.Former(&r.facts)
+	e.Owner = r.s.self()
+	e.Former, e.Fact = r.s.admission.Former(&r.facts)
 	if closed, _ := m.Closed(); closed == session.CauseNoApp {
 		e.Fact += "; nothing restores the app's context, so that the client gets what is left, and then a close with 1012"
 		e.Advice = r.s.restoreAdvice(m.ContextKept())

@@ -161,7 +161,7 @@ func (f *Facts) namelessText() string {
 
 func (f *Facts) unreachedText() string {
 	text := f.asked("the journal says that " + nameOf(f.Record.Owner) + " has it")
-	if f.Owner.Unreachable > 0 {
+	if f.Owner.Unreachable >= time.Second {
 		text += fmt.Sprintf(", for %s by now", short(f.Owner.Unreachable))
 	}
 	return text + ", and " + leaseText(f.Owner.Lease)

@@ -21,7 +21,7 @@ const recordCost = int(unsafe.Sizeof(record{}) + 2*unsafe.Sizeof(event.Subject{}
 
 // cost counts texts as if nobody else had them.
 func (r *record) cost() int {
-	return recordCost + len(r.e.Subject.Path()) + len(r.e.Came.Path()) + len(r.e.Fact) + len(r.e.Owner) + len(r.e.Via)
+	return recordCost + len(r.e.Subject.Path()) + len(r.e.Came.Path()) + len(r.e.Fact) + len(r.e.Owner) + len(r.e.Former) + len(r.e.Via)
 }
 
 // A ring remembers the latest records, at most so many bytes of them. What it never

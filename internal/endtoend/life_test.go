@@ -310,12 +310,11 @@ func TestLifeOfASessionInTheLog(t *testing.T) {
 
 	// A restart of the sidecar adopts what the one before had.
 	c, id = begin("/adopted")
-	c.say("one")
-	ack(c, 1)
+	journaledOn(t, p.Sidecar, func() { c.say("one") })
 	p.Kill()
 	p.start()
-	c = resume("/adopted", again(c.w.Token, 1, 2, 0))
-	l.want("session adopted", id, "reason=owner_lost", "fact=nothing restores the app's context", "setting=WSR_APP_PROTOCOL", "epoch=2")
+	c = resume("/adopted", again(c.w.Token, 0, 2, 0))
+	l.want("session adopted", id, "reason=owner_lost", "fact=nothing restores the app's context", "setting=WSR_APP_PROTOCOL", "epoch=2", "replayed=1")
 	answerClose(c)
 	l.want("session ended", id, "code=1012", "by=sidecar", "fact=nothing restores the app's context", "docs=SNAPSHOT.md")
 
@@ -323,6 +322,24 @@ func TestLifeOfASessionInTheLog(t *testing.T) {
 		if strings.Contains(l.all(), secret) {
 			t.Errorf("the log has %q", secret)
 		}
+	}
+}
+
+// journaledOn does something after which a message stays unacknowledged, and waits
+// until the journal has it.
+func journaledOn(t *testing.T, s *lab.Sidecar, do func()) {
+	t.Helper()
+	frames := func() (n int) {
+		text, err := s.Get(t.Context(), "/metrics")
+		if _, line, ok := strings.Cut(string(text), "\nwsr_journal_frames_total "); err == nil && ok {
+			_, _ = fmt.Sscan(line, &n)
+		}
+		return n
+	}
+	before := frames()
+	do()
+	if err := proc.Until(t.Context(), processLimit, processLook, func() bool { return frames() > before }); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -397,34 +414,36 @@ func TestLifeBetweenSidecarsInTheLog(t *testing.T) {
 	l.want("session ended", id, "reason=handed", "fact=another sidecar goes on with it")
 	talk(t, two.Addr, "/chat", again(moves, 1, 2, 1), nil)
 	l.want("session is handed over", moving, "cause=moved")
-	l.want("session adopted", moving, "reason=drained", "owner="+one.Addr, "fact=owner "+one.Addr, "epoch=2", "away=0s")
+	l.want("session adopted", moving, "reason=drained", "owner="+two.Addr, "former="+one.Addr, "fact=owner "+one.Addr, "epoch=2", "away=0s")
 	var arrive sync.WaitGroup
 	arrive.Go(func() { talk(t, two.Addr, "/chat", again(owes, 1, 3, 1), nil) })
 	arrive.Go(func() { talk(t, two.Addr, "/chat", again(hangs, 1, 3, 1), nil) })
-	l.want("session adopted", owing, "reason=owed", "owner="+one.Addr)
-	l.want("session adopted", hanging, "reason=app_restarted", "owner="+one.Addr)
+	l.want("session adopted", owing, "reason=owed", "former="+one.Addr)
+	l.want("session adopted", hanging, "reason=app_restarted", "former="+one.Addr)
 	arrive.Wait()
 	if err := <-left; err != nil {
 		t.Fatal(err)
 	}
 	back := talk(t, two.Addr, "/chat", again(next, 1, 2, 2), nil)
-	l.want("session adopted", id, "reason=drained", "owner="+one.Addr, "away=")
+	l.want("session adopted", id, "reason=drained", "owner="+two.Addr, "former="+one.Addr, "away=")
 
 	// One that dies.
 	three := pod()
 	c, id = begin(three)
+	journaledOn(t, three, func() { c.say("two") })
 	three.Kill()
-	talk(t, two.Addr, "/chat", again(c, 1, 2, 1), nil)
-	l.want("client could not be passed on to the owner of its session", id, "owner="+three.Addr, "outcome=refused")
+	talk(t, two.Addr, "/chat", again(c, 1, 3, 1), nil)
+	l.want("the owner of a session is gone: nothing listens at its address", id, "owner="+three.Addr, "outcome=refused")
 	l.want("session adopted", id, "reason=owner_lost", "fact=no process listens at the address of owner "+three.Addr)
 
 	// One that is stopped: its lease is not over yet.
 	four := pod()
 	c, id = begin(four)
+	journaledOn(t, four, func() { c.say("two") })
 	if err := four.Pause(); err != nil {
 		t.Fatal(err)
 	}
-	if refused := talk(t, two.Addr, "/chat", again(c, 1, 2, 1), nil); refused.reset == wire.ResetTryAgain {
+	if refused := talk(t, two.Addr, "/chat", again(c, 1, 3, 1), nil); refused.reset == wire.ResetTryAgain {
 		l.want("resume refused: RESET", id, "reason=try_again", "fact=owner "+four.Addr+" does not answer")
 	}
 	four.Kill()
