@@ -84,6 +84,38 @@ var alertCases = []alertCase{
 		`wsr_journal_available{` + shop + `}`: strings.Repeat("1x8 0x0 ", 60),
 	}, "9h", "10m", []map[string]string{labelled("namespace", "shop", "objective", "journal")}},
 
+	{"one connection in a hundred takes its session with it", "WSResilienceObjectiveMissed", map[string]string{
+		`wsr_sessions_lost_total{` + shop + `, reason="gone"}`:            `0+1x600`,
+		`wsr_connections_detached_total{` + shop + `, cause="heartbeat"}`: `0+99x600`,
+	}, "9h", "10m", []map[string]string{labelled("namespace", "shop", "objective", "retention")}},
+	{"one in two thousand", "WSResilienceObjectiveMissed", map[string]string{
+		`wsr_sessions_lost_total{` + shop + `, reason="gone"}`:            `0+1x600`,
+		`wsr_connections_detached_total{` + shop + `, cause="heartbeat"}`: `0+2000x600`,
+	}, "9h", "", nil},
+	{"a quarter of all turns is late", "WSResilienceObjectiveMissedSoon", map[string]string{
+		`wsr_timer_late_seconds_bucket{` + shop + `, le="0.05"}`: `0+75x90`,
+		`wsr_timer_late_seconds_count{` + shop + `}`:             `0+100x90`,
+	}, "80m", "1m", []map[string]string{labelled("namespace", "shop", "objective", "forward")}},
+	{"two turns in a hundred take a second", "WSResilienceSlow", map[string]string{
+		`wsr_timer_late_seconds_bucket{` + shop + `, le="0.5"}`:  `0+98x60`,
+		`wsr_timer_late_seconds_bucket{` + shop + `, le="1"}`:    `0+98x60`,
+		`wsr_timer_late_seconds_bucket{` + shop + `, le="+Inf"}`: `0+100x60`,
+	}, "10m", "1m", []map[string]string{labelled("namespace", "shop", "pod", "chat-1")}},
+	{"one turn in two hundred takes a second", "WSResilienceSlow", map[string]string{
+		`wsr_timer_late_seconds_bucket{` + shop + `, le="0.5"}`:  `0+199x60`,
+		`wsr_timer_late_seconds_bucket{` + shop + `, le="1"}`:    `0+200x60`,
+		`wsr_timer_late_seconds_bucket{` + shop + `, le="+Inf"}`: `0+200x60`,
+	}, "10m", "", nil},
+	{"loops that are busy", "WSResilienceBusy", map[string]string{`wsr_used_ratio{` + shop + `, of="loops"}`: `0.95x60`, `wsr_used_ratio{` + shop + `, of="memory"}`: `1x60`},
+		"20m", "5m", []map[string]string{labelled("namespace", "shop", "pod", "chat-1", "of", "loops")}},
+	{"settings that cannot be used", "WSResilienceSettings", map[string]string{`wsr_settings_invalid{` + shop + `}`: `0x10 1x50`, `wsr_keys_file_invalid{` + shop + `}`: `0x60`},
+		"20m", "12m", []map[string]string{labelled("namespace", "shop", "pod", "chat-1")}},
+	{"keys that cannot be used", "WSResilienceSettings", map[string]string{`wsr_settings_invalid{` + shop + `}`: `0x60`, `wsr_keys_file_invalid{` + shop + `}`: `1x60`},
+		"20m", "2m", []map[string]string{labelled("namespace", "shop", "pod", "chat-1")}},
+	{"a certificate for two days", "WSResilienceSidecarCertificate", map[string]string{`wsr_certificate_not_after_seconds{` + shop + `, of="peers"}`: `172800x60`},
+		"30m", "10m", []map[string]string{labelled("namespace", "shop", "pod", "chat-1", "of", "peers")}},
+	{"a certificate for four days", "WSResilienceSidecarCertificate", map[string]string{`wsr_certificate_not_after_seconds{` + shop + `, of="peers"}`: `345600x60`}, "30m", "", nil},
+
 	{"a NATS server is not healthy", "WSResilienceNATSUnhealthy", map[string]string{`gnatsd_healthz_status_value{namespace="transport", pod="live-wsresilience-nats-1", value="unavailable"}`: `0x60`}, "10m", "2m", []map[string]string{labelled("namespace", "transport", "pod", "live-wsresilience-nats-1")}},
 	{"a NATS server of others", "WSResilienceNATSUnhealthy", map[string]string{`gnatsd_healthz_status_value{namespace="other", pod="nats-1", value="unavailable"}`: `0x60`}, "10m", "", nil},
 	{"nine tenths of the volume", "WSResilienceNATSDisk", map[string]string{

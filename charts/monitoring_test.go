@@ -87,7 +87,7 @@ var natsMetrics = []string{
 
 var (
 	metricName = regexp.MustCompile(`\b((?:wsr|gnatsd|jetstream)_[a-z_]+|wsr:[a-z0-9_:]+)(\{[^}]*\})?`)
-	matcher    = regexp.MustCompile(`([a-z]+)(=~|=)"([^"]*)"`)
+	matcher    = regexp.MustCompile(`([a-z]+)(=~|!~|!=|=)"([^"]*)"`)
 )
 
 // asks wants that what a query asks for is there.
