@@ -42,6 +42,9 @@ func (s *sidecar) about(st *console.Status) {
 	if share := s.journal.Share(); share < math.MaxInt64 {
 		st.Journal.Share = share
 	}
+	for _, f := range s.journal.Fill() {
+		st.Journal.Streams = append(st.Journal.Streams, console.Stream{Name: f.Stream, Held: f.Held, Most: f.Most})
+	}
 	if why := s.journalAway.Load(); why != nil {
 		st.Journal.Why = *why
 	}

@@ -54,6 +54,14 @@ type Journal struct {
 	Appending    int       `json:"appends_under_way"`
 	AppendingLen int64     `json:"appending_bytes"`
 	Share        int64     `json:"share_bytes,omitempty"` // of records that it takes from one session now
+	Streams      []Stream  `json:"streams,omitempty"`     // as of the last check
+}
+
+// A Stream is one of the journal.
+type Stream struct {
+	Name string `json:"name"`
+	Held int64  `json:"held_bytes"`
+	Most int64  `json:"most_bytes"` // 0: not bounded
 }
 
 // A Member is a sidecar that shares the journal.

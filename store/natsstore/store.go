@@ -94,6 +94,7 @@ type backend struct {
 	changes denials // of the keeper's
 	streams []jetstream.StreamConfig
 	share   atomic.Int64
+	fill    atomic.Pointer[[]StreamFill] // likewise
 
 	full    atomic.Pointer[refusedAppend] // the newest append, if it was refused for want of room
 	wakeups chan struct{}                 // an append failed: Watch checks at once
@@ -195,7 +196,7 @@ func (b *backend) makeStreams(ctx context.Context) error {
 		}
 	}
 	err := b.keeper.keepAll(ctx, b.streams)
-	b.share.Store(b.keeper.share())
+	b.noteFill()
 	var wrong *wrongStreamError
 	if errors.As(err, &wrong) {
 		return nil
@@ -231,7 +232,7 @@ func (b *backend) Ready(ctx context.Context) error {
 		return asUnavailable(cause(ctx, err))
 	}
 	err = cause(ctx, b.keeper.keepAll(ctx, b.streams))
-	b.share.Store(b.keeper.share())
+	b.noteFill()
 	if b.server != nil && err == nil {
 		b.server.streamsMade()
 	}

@@ -77,7 +77,7 @@ func (c *crowd) locate(_ context.Context, id wire.SessionID) (console.Location, 
 // about is what the page says of the sidecar.
 func (c *crowd) about(s *console.Status) {
 	s.Name, s.Version, s.Ready = self, "wsresilience-sidecar v1.4.0", true
-	s.Journal = console.Journal{Kind: "external", Available: true, Since: c.now.Add(-41 * time.Minute), Appending: 12, AppendingLen: 31 << 10, Share: 90 << 20}
+	s.Journal = console.Journal{Kind: "external", Available: true, Since: c.now.Add(-41 * time.Minute), Appending: 12, AppendingLen: 31 << 10, Share: 90 << 20, Streams: []console.Stream{{Name: "WSR_LOG_0", Held: 210 << 20, Most: 1 << 30}, {Name: "WSR_LOG_1", Held: 823 << 20, Most: 1 << 30}}}
 	s.Fleet = []console.Member{
 		{Owner: other, Lease: "live", Since: c.now.Add(-50 * time.Hour), Renewed: 1400},
 		{Owner: self, Self: true, Lease: "live", Since: c.now.Add(-26 * time.Hour), Renewed: 3100},

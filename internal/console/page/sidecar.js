@@ -5,6 +5,9 @@ import { dot, element, facts } from "./element.js";
 import { table } from "./table.js";
 import { address, clock, count, share, size, span } from "./words.js";
 
+/** From where on the last quarter of a stream is used, which is for small sessions only. */
+const NEARLY_FULL = 0.75;
+
 const LEASES = { live: "good", gone: "bad", released: "away", unknown: "warn" };
 
 const COLUMNS = [
@@ -67,6 +70,7 @@ export class SidecarView {
       ["state", dot(journal.available ? `available${since}` : `away${since}`, journal.available ? "good" : "bad")],
       ["why", journal.why],
       ["appends under way", `${count(journal.appends_under_way)}, ${size(journal.appending_bytes)}`],
+      ...(journal.streams ?? []).map((t) => [t.name, fill(t)]),
       ["takes of one session", journal.share_bytes === undefined ? "" : size(journal.share_bytes)],
     ];
     return {
@@ -85,6 +89,16 @@ export class SidecarView {
       ),
     };
   }
+}
+
+/** How full a stream is. What is nearly full takes little of each session. */
+function fill(t) {
+  if (t.most_bytes === 0) {
+    return size(t.held_bytes);
+  }
+  const part = t.held_bytes / t.most_bytes;
+  const text = `${size(t.held_bytes)} of ${size(t.most_bytes)}, ${share(part)}`;
+  return part > NEARLY_FULL ? dot(text, "bad") : text;
 }
 
 export const block = (name, ...children) => element("div", { class: "block" }, element("h3", {}, name), ...children);
