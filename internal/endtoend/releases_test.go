@@ -253,6 +253,27 @@ func rawToken(t *testing.T, s *lab.Sidecar) string {
 	return w.Token
 }
 
+// resetReason is what a sidecar says to a client that comes with that token.
+func resetReason(t *testing.T, s *lab.Sidecar, token string) wire.ResetReason {
+	t.Helper()
+	offer := wire.Offer{Resilient: true, Resume: &wire.Resume{Token: token, Next: 1}}
+	d := websocket.Dialer{Subprotocols: offer.Protocols()}
+	conn, _, err := d.DialContext(t.Context(), "ws://"+s.Addr+"/", nil) //nolint:bodyclose // need not be closed
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, msg, err := conn.ReadMessage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reason, _, err := wire.ParseReset(msg)
+	if err != nil {
+		t.Fatalf("no reset: %x, %v", msg, err)
+	}
+	return reason
+}
+
 // wantVersion waits until a sidecar writes tokens of that version.
 func wantVersion(t *testing.T, s *lab.Sidecar, tokens wire.Sealer, version uint8) {
 	t.Helper()
@@ -321,11 +342,21 @@ func TestFleetOfTwoReleases(t *testing.T) {
 		wantVersion(t, s, tokens, now+1)
 	}
 	f.wantRecords(records + 1)
-	time.Sleep(time.Second) // clients lose connections, and get tokens that the release before does not read
+	away := rawToken(t, all[1]) // of a client that is away from now on
+	time.Sleep(time.Second)     // clients lose connections, and get tokens that the release before does not read
 	all[0] = f.replace(all[0], &binary)
 	wantVersion(t, all[1], tokens, now)
 	f.wantRecords(records)
 	all[1] = f.replace(all[1], &binary)
+	began := time.Now()
+	if got := resetReason(t, all[1], away); got != wire.ResetTryAgain {
+		t.Errorf("a token that nobody reads since a moment: reset %s, want %s", got, wire.ResetTryAgain)
+	}
+	for got := wire.ResetTryAgain; got != wire.ResetToken; time.Sleep(100 * time.Millisecond) {
+		if got = resetReason(t, all[0], away); got != wire.ResetTryAgain && got != wire.ResetToken || time.Since(began) > processLimit {
+			t.Fatalf("a token that nobody reads any more: reset %s after %v", got, time.Since(began))
+		}
+	}
 	stop()
 	clients.end()
 	for _, s := range all {
@@ -335,7 +366,8 @@ func TestFleetOfTwoReleases(t *testing.T) {
 		}
 		for line := range strings.Lines(string(metrics)) {
 			if strings.HasPrefix(line, "wsr_resumes_total{") && strings.Contains(line, `outcome="reset"`) &&
-				!strings.Contains(line, "try_again") && !strings.HasSuffix(strings.TrimSpace(line), " 0") {
+				!strings.Contains(line, "try_again") && !strings.HasSuffix(strings.TrimSpace(line), " 0") &&
+				!(s == all[0] && strings.Contains(line, `"token"`) && strings.HasSuffix(strings.TrimSpace(line), " 1")) { // of the one that was away
 				t.Error(strings.TrimSpace(line))
 			}
 		}
