@@ -258,6 +258,16 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
+// Implementation limits of a connection of HTTP/2.
+const (
+	// http2Window is what a client may send that the app has not taken: net/http
+	// keeps it, outside of the memory budget.
+	http2Window = 256 << 10
+
+	// http2Streams are as many requests at a time as RFC 9113 recommends at least.
+	http2Streams = 100
+)
+
 // newHTTP makes a server that is as strict as we are with handler.
 func (s *Server) newHTTP(handler http.HandlerFunc) *http.Server {
 	h := &http.Server{
@@ -274,6 +284,7 @@ func (s *Server) newHTTP(handler http.HandlerFunc) *http.Server {
 	h.Protocols.SetHTTP1(true)
 	h.Protocols.SetUnencryptedHTTP2(true)
 	h.Protocols.SetHTTP2(true)
+	h.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerConnection: http2Window, MaxReceiveBufferPerStream: http2Window, MaxConcurrentStreams: http2Streams}
 	return h
 }
 
