@@ -102,7 +102,7 @@ func (s *Server) dialApp(ctx context.Context, r *http.Request, hs upgrade.Offer)
 
 // newAppLeg is newLeg for the app's socket.
 func (c *sessionDriver) newAppLeg(conn net.Conn) *leg {
-	c.appCounted = true
+	c.appCounted, c.appUnread = true, unread{}
 	c.srv.appSockets.opened()
 	return c.newLeg(conn)
 }

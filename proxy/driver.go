@@ -71,6 +71,7 @@ type sessionDriver struct {
 	stalls     uint32        // of this process, at the last step
 	beats      uint32        // answered heartbeats that were reported
 	link       heartbeat.State
+	appUnread  unread
 	ended      chan struct{}  // closed at the end, if somebody waits for it
 	asked      monotime.Time  // when the client was last asked to move; 0: never
 	comes      *event.Subject // the one that supersedes the client, in that step
@@ -253,7 +254,7 @@ func (c *sessionDriver) settle(now time.Time) {
 		}
 		if o.Idle() {
 			c.client.pause(o.PauseClient)
-			c.app.pause(o.PauseApp)
+			c.pauseAppLocked(now, o.PauseApp)
 			c.arm(now, o.Deadline)
 			c.forget()
 			return

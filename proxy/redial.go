@@ -190,6 +190,7 @@ func (c *sessionDriver) redialLocked() {
 	m, ok := c.m.(*session.Session)
 	if ok = ok && c.saved != nil && c.srv.cfg.AppRetry > 0; ok {
 		search, ok = c.saved.history.Lost(began, m.Attached(), c.srv.cfg.AppRetry, rand.Float64)
+		search.UnreadSince(c.appUnreadSinceLocked(began))
 	}
 	if !ok {
 		c.observe(event.Event{Kind: event.AppRestarted, Restart: event.RestartGaveUp})
@@ -216,6 +217,7 @@ func (c *sessionDriver) redialLocked() {
 // stops. In doubt it has, also where the sidecar does not live to see it.
 func (c *sessionDriver) findCauseLocked(began time.Time) {
 	search := redial.Leave(began)
+	search.UnreadSince(c.appUnreadSinceLocked(began))
 	c.srv.work.Go(func() {
 		outcome := c.search(&search)
 		now := c.enter()

@@ -271,6 +271,13 @@ func TestSockets(t *testing.T) {
 	if got := s.evidence(now.Add(10*time.Second), now.Add(5*time.Second), together); got.Down || !got.UpSince.Equal(now.Add(3*time.Second)) {
 		t.Errorf("%+v, want that it is up", got)
 	}
+	late := Search{broke: now.Add(time.Minute)}
+	if late.Evidence(now.Add(time.Minute), &s).Down {
+		t.Error("it is down a minute later")
+	}
+	if late.UnreadSince(now); !late.Evidence(now.Add(time.Minute), &s).Down {
+		t.Error("it was not down since the socket was read")
+	}
 	// More time than a counter remembers.
 	var all counter
 	for i := range 1000 {

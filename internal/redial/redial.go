@@ -87,6 +87,7 @@ type Search struct {
 
 	pauses   backoff.Backoff
 	broke    time.Time
+	unread   time.Time // since when the socket had not been read to its end; zero: it had
 	patience time.Duration
 	again    bool // the socket before had been replaced on suspicion, a moment ago
 	alone    bool // the app's close code says that it restarts, and nothing else does
@@ -96,6 +97,10 @@ type Search struct {
 	denied   time.Time // when the app first refused the client's handshake; zero: it has not, or was away since
 	idle     bool      // no attempt was made since End was set, as the client is away
 }
+
+// UnreadSince tells since when the socket had not been read to its end, as when a
+// client is slow: an app that was away since then has ended it by that.
+func (s *Search) UnreadSince(t time.Time) { s.unread = t }
 
 // probeAfter is when, counted from the break, it is seen whether the app takes
 // connections. A process that ends closes its sockets in some order, and a
@@ -207,10 +212,13 @@ func (s *Search) decide(f *Facts) Step {
 
 // Evidence returns what the app's sockets show of the break at now.
 func (s *Search) Evidence(now time.Time, of *Sockets) Evidence {
+	within := together
 	if s.stops {
-		return of.evidence(now, s.broke, leaving)
+		within = leaving
 	}
-	return of.evidence(now, s.broke, together)
+	e := of.evidence(now, s.broke, within)
+	e.Down = e.Down || !s.unread.IsZero() && of.refusedAt.After(s.unread)
+	return e
 }
 
 // probe returns the step by which the app is looked for at these times, or nil
