@@ -28,16 +28,16 @@ type life struct {
 
 // ofSession follows a session.
 func (t *Tracer) ofSession(e *event.Event) {
-	root := t.Session(e.Session, e.Subject)
-	if root.IsZero() {
-		return
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.sessions[e.Session]
 	if l == nil {
 		if e.Kind != event.Began && !(e.Kind == event.Resumed && e.Resume == event.ResumeAdopted) {
-			return // it has not begun here yet, or is over
+			return // it has not begun here yet, is over, or is not traced
+		}
+		root := t.Session(e.Session, e.Subject)
+		if root.IsZero() {
+			return
 		}
 		l = newLife(root, e.Subject)
 		t.sessions[e.Session] = l
