@@ -57,6 +57,9 @@ func (s *Server) newLive(cfg Config) *live {
 		Random: mathrand.Uint32, Token: s.newToken, Retry: s.askedRetry,
 	}
 	l.echo = l.session
+	if s.cfg.Tracer != nil && s.cfg.TraceMessages > 0 {
+		l.session.Delivered, l.session.DeliveredEvery = s.cfg.Tracer.Delivered, uint32(s.cfg.TraceMessages)
+	}
 	if s.cfg.Store != nil {
 		l.session.Journal, l.session.JournalLimits = true, s.cfg.Store.Limits()
 		l.session.Busy, l.session.Crowded, l.session.Share = s.journalBusy, s.journalCrowded, s.cfg.Share

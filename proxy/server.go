@@ -133,9 +133,12 @@ type Config struct {
 	// TrustedProxies may say at which address a client is.
 	TrustedProxies clientaddr.Proxies
 
-	Tracer   Tracer         // nil: nothing is traced
-	Observer event.Observer // nil: none
-	Logger   *slog.Logger   // nil: none
+	Tracer Tracer // nil: nothing is traced
+	// TraceMessages has every so-manieth message to the client of a traced session
+	// traced; 0: none.
+	TraceMessages int
+	Observer      event.Observer // nil: none
+	Logger        *slog.Logger   // nil: none
 }
 
 // Peers is what is known of the sidecars that share the journal. It is safe

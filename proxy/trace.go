@@ -8,6 +8,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/traceparent"
+	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -19,6 +20,9 @@ type Tracer interface {
 	Handshake(parent traceparent.Parent) traceparent.Parent
 	// Session returns the root of a session's own trace; zero: it is not traced.
 	Session(id wire.SessionID, handshake *event.Subject) traceparent.Parent
+	// Delivered is told of messages to clients (Config.TraceMessages), under the
+	// lock of their session.
+	Delivered(id wire.SessionID, d session.Delivery)
 }
 
 // A traced is what a request has in a trace. The zero value is not traced.

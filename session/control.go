@@ -89,8 +89,13 @@ func (s *Session) violation(now time.Time, reason string) {
 // acknowledged drops the messages that the client has dispatched. "Violation: an
 // ack of what was not sent yet" (PROTOCOL §4.3).
 func (s *Session) acknowledged(now time.Time, seq uint32) {
+	d, told := s.delivery(now, seqwindow.Serial(seq))
 	if _, err := s.window.Ack(seqwindow.Serial(seq)); err != nil {
 		s.violation(now, "acknowledgement of what was not sent")
+		return
+	}
+	if told {
+		s.cfg.Delivered(s.id, d)
 	}
 }
 

@@ -45,7 +45,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	p.LogClient, p.TrustedProxies = clientDetails[c.LogClient], clientaddr.Proxies(c.TrustedProxies)
 	p.Observer, p.Logger = s.observers, s.log
 	if s.traces != nil {
-		p.Tracer = s.traces
+		p.Tracer, p.TraceMessages = s.traces, c.TraceMessages
 	}
 	if s.leases != nil {
 		p.Peers = s.leases

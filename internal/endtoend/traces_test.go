@@ -53,7 +53,10 @@ func newTraced(t *testing.T, pods int, environ ...string) *traced {
 		}
 		t.Cleanup(func() { _ = e.Shutdown(context.Background()) })
 		tracer := tracing.New(settings.Sampler, e.Add)
-		tr.add(func(c *proxy.Config) { c.Tracer, c.Observer = tracer, event.Observers{c.Observer, tracer} })
+		tr.add(func(c *proxy.Config) {
+			c.TraceMessages = 2
+			c.Tracer, c.Observer = tracer, event.Observers{c.Observer, tracer}
+		})
 	}
 	return tr
 }
@@ -130,6 +133,13 @@ func TestTraceAcrossPods(t *testing.T) {
 	attach := tr.spans("attach", 1)[0]
 	if attach.TraceID != id || len(attach.Links) != 1 || attach.Links[0].SpanID != first.SpanID || first.Links[0].TraceID != id || first.Links[0].SpanID != attach.Parent {
 		t.Errorf("session and handshake do not link to each other: %+v, %+v", attach, first)
+	}
+
+	say(t, socket, "one")
+	say(t, socket, "two")
+	v.hear("one", "two")
+	if m := tr.spans("message", 1)[0]; m.TraceID != id || m.Parent != attach.Parent || m.Attributes["wsr.seq"] != int64(2) {
+		t.Errorf("the message: %+v", m)
 	}
 
 	v.move(1)

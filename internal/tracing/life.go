@@ -6,6 +6,7 @@ import (
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/otlp"
 	"github.com/wsresilience/wsresilience/internal/traceparent"
+	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -111,6 +112,15 @@ func (t *Tracer) resumed(l *life, e *event.Event) {
 	}
 	l.connected, l.replayed = time.Now(), e.Lacking
 	t.step(l, name, e.Took, l.by, attributes)
+}
+
+// Delivered implements proxy.Tracer.
+func (t *Tracer) Delivered(id wire.SessionID, d session.Delivery) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.sessions[id]; l != nil {
+		t.step(l, spanMessage, d.Took, nil, []otlp.Attribute{otlp.Int("wsr.seq", int64(d.Seq)), otlp.Int("wsr.bytes", int64(d.Bytes))})
+	}
 }
 
 // detached makes the span of a connection that is over.

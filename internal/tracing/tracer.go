@@ -27,6 +27,7 @@ const (
 	spanConnection = "connection"
 	spanRestart    = "app restart"
 	spanPlain      = "websocket"
+	spanMessage    = "message"
 )
 
 // A Tracer is the proxy's Tracer and Observer. It is safe for concurrent use, and
