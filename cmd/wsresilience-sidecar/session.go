@@ -118,7 +118,7 @@ func printSession(w io.Writer, text []byte) error {
 		line("state", "not here")
 	}
 	if e := d.Ended; e != nil {
-		line("ended", "%s, %s old: %s", stamp(e.At), age(e.Age), e.Why)
+		line("ended", "%s, %s old: %s", stamp(e.At), age(e.Age), orDash(e.Why))
 		if e.Advice != nil {
 			line("advice", "%s, see %s", e.Advice.Setting, e.Advice.Docs)
 		}
@@ -126,7 +126,7 @@ func printSession(w io.Writer, text []byte) error {
 		line("client", "%s", orDash(e.Client))
 	}
 	if o := d.Located; o != nil {
-		line("journal", "%s, owner %s (lease %s), epoch %d, %d messages for the client", o.State, o.Owner, o.Lease, o.Epoch, o.Messages)
+		line("journal", "%s, owner %s (lease %s), epoch %d, %d messages for the client", o.State, orDash(o.Owner), o.Lease, o.Epoch, o.Messages)
 		if !o.Detached.IsZero() {
 			line("detached", "%s", stamp(o.Detached))
 		}
@@ -138,13 +138,13 @@ func printSession(w io.Writer, text []byte) error {
 		}
 	}
 	if d.LocateError != "" {
-		line("journal", "%s", d.LocateError)
+		line("journal", "%s", orDash(d.LocateError))
 	}
 	_ = t.Flush() // an error of w shows in what follows
 	fmt.Fprintln(w)
 	for i := range d.Events {
 		e := &d.Events[i]
-		fmt.Fprintf(t, "%s\t%s\n", stamp(e.At), e.Text)
+		fmt.Fprintf(t, "%s\t%s\n", stamp(e.At), orDash(e.Text))
 	}
 	return t.Flush()
 }
@@ -164,7 +164,7 @@ func printHere(line func(name, format string, args ...any), d *console.Detail) {
 	if d.Trace != "" {
 		line("trace", "%s", d.Trace)
 	}
-	line("owner", "%s, epoch %d", d.Owner, d.Epoch)
+	line("owner", "%s, epoch %d", orDash(d.Owner), d.Epoch)
 	if d.Adopted != "" {
 		line("app socket", "not its first: %s", d.Adopted)
 	}

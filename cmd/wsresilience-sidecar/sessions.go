@@ -181,7 +181,7 @@ func printEnded(w io.Writer, text []byte) error {
 	fmt.Fprintln(t, "ENDED\tID\tKIND\tPATH\tCLIENT\tAGE\tWHY")
 	for i := range answer.Ended {
 		e := &answer.Ended[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", stamp(e.At), e.ID[:min(shortID, len(e.ID))], e.Kind, orDash(e.Path), orDash(e.Client), age(e.Age), e.Why)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", stamp(e.At), e.ID[:min(shortID, len(e.ID))], e.Kind, orDash(e.Path), orDash(e.Client), age(e.Age), orDash(e.Why))
 	}
 	return t.Flush()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ import (
 // same words with the same cause; and that it knows who ended lately, and why.
 func (l *eventLog) consoleTells(t *testing.T, admin string, asked func(msg string) bool) {
 	t.Helper()
-	told, all := map[string]console.Detail{}, ""
+	told, all := map[string]detail{}, ""
 	ask := func(path string, into any) {
 		t.Helper()
 		resp, err := http.Get("http://" + admin + path)
@@ -39,7 +40,7 @@ func (l *eventLog) consoleTells(t *testing.T, admin string, asked func(msg strin
 			continue
 		}
 		if _, ok := told[id]; !ok {
-			var d console.Detail
+			var d detail
 			ask("/sessions/"+id, &d)
 			told[id] = d
 		}
@@ -59,9 +60,36 @@ func (l *eventLog) consoleTells(t *testing.T, admin string, asked func(msg strin
 	if checked == 0 {
 		t.Error("no line was asked for")
 	}
+	for id, d := range told {
+		all += d.inTerminal(t, admin, id)
+	}
 	if strings.Contains(all, "secret-") || strings.Contains(all, "hunter2") {
 		t.Error("the console shows what a client or an app has said (I9)")
 	}
+}
+
+// A detail is what the console says of a session.
+type detail struct{ console.Detail }
+
+// inTerminal checks that the command session prints the same, and returns that.
+func (d *detail) inTerminal(t *testing.T, admin, id string) string {
+	t.Helper()
+	program, err := binary.Path(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "session", id[:12])
+	cmd.Env = []string{"WSR_UPSTREAM=http://127.0.0.1:1", "WSR_ADMIN_LISTEN=" + admin}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("session %s: %v: %s", id, err, out)
+	}
+	for i := range d.Events {
+		if e := &d.Events[i]; !strings.Contains(string(out), e.Text) {
+			t.Errorf("the command session does not tell %q:\n%s", e.Text, out)
+		}
+	}
+	return string(out)
 }
 
 // saysTheSame reports whether an event has the words of a line of the log, and what
