@@ -15,9 +15,9 @@ import (
 // How pings are sent.
 const (
 	rounds     = 6 // at most, until two were measured while this machine was not late itself
-	perRound   = 10
-	apart      = 30 * time.Millisecond
-	together   = apart / 6 // pongs that are closer came together
+	perRound   = 16
+	apart      = 15 * time.Millisecond
+	together   = apart / 5 // pongs that are closer came together
 	alone      = 1500 * time.Millisecond
 	pongWait   = 3 * time.Second
 	paddings   = 32 << 10 / 125 // frames that fill usual buffers
@@ -25,6 +25,8 @@ const (
 	underWay   = 16             // pings of a volume at once
 	volume     = 1 << 20
 	quickBytes = 96 << 10
+	pourTime   = 20 * time.Second // on far links less passes
+	quickPour  = 3 * time.Second
 )
 
 // ping makes a payload that nobody has by chance.
@@ -42,14 +44,16 @@ func beat(ctx context.Context, s *socket) *diagnosis.Beats {
 		b.End = s.ended()
 		return b
 	}
+	own := newControl()
+	defer own.close()
 	clean := 0
 	for range rounds {
 		if ctx.Err() != nil || s.ended() != nil {
 			break
 		}
-		r := round(s, b)
+		r := round(s, b, own)
 		b.Rounds = append(b.Rounds, r)
-		if r.Late < diagnosis.MaxLate {
+		if r.Late <= diagnosis.MaxLate {
 			clean++
 		}
 		if clean == 2 {
@@ -105,7 +109,7 @@ func lonely(s *socket, b *diagnosis.Beats) diagnosis.Held {
 }
 
 // round sends pings evenly, and measures this machine's own lateness with them.
-func round(s *socket, b *diagnosis.Beats) diagnosis.Round {
+func round(s *socket, b *diagnosis.Beats, own *control) diagnosis.Round {
 	r := diagnosis.Round{Sent: perRound}
 	sent := map[uint32]time.Time{}
 	payloads := map[uint32][]byte{}
@@ -147,6 +151,7 @@ func round(s *socket, b *diagnosis.Beats) diagnosis.Round {
 		r.Late = max(r.Late, now.Sub(due))
 		p := ping(i+1, 16)
 		sent[i+1], payloads[i+1] = now, p
+		own.probe()
 		b.Sent++
 		_ = s.write(ws.OpPing, p) // the reader tells how it ended
 	}
@@ -157,15 +162,17 @@ func round(s *socket, b *diagnosis.Beats) diagnosis.Round {
 		}
 		take(g)
 	}
+	r.Late = max(r.Late, own.late())
 	return r
 }
 
 // pour sends pings of the largest size until so many bytes have passed each way.
-func pour(ctx context.Context, s *socket, wanted int) *diagnosis.Volume {
+func pour(ctx context.Context, s *socket, wanted int, limit time.Duration) *diagnosis.Volume {
 	v := &diagnosis.Volume{Wanted: wanted}
+	began := time.Now()
 	waiting := map[uint32][]byte{}
 	n := uint32(0)
-	for v.Passed < wanted && ctx.Err() == nil {
+	for v.Passed < wanted && ctx.Err() == nil && time.Since(began) < limit {
 		for len(waiting) < underWay {
 			n++
 			p := ping(n, largest)

@@ -49,6 +49,9 @@ func order(s *socket, e *diagnosis.Echo) {
 	e.Tried++
 	if ponged < echoed {
 		e.Before++
+		if lead := echoed - ponged; e.Lead == 0 || lead < e.Lead {
+			e.Lead = lead
+		}
 	}
 }
 

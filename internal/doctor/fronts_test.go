@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/doctor/diagnosis"
 	"github.com/wsresilience/wsresilience/internal/lab/certs"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
@@ -130,7 +131,7 @@ func freeAddr(t *testing.T) string {
 }
 
 // usual are the sidecar's own heartbeats.
-func usual(c *proxy.Config) { c.Heartbeat.Base, c.Heartbeat.Max = 0, 0 }
+func usual(c *proxy.Config) { c.Heartbeat = heartbeat.Config{} }
 
 func viaNginx(backend func(*testing.T) string, edits ...string) func(*testing.T) Options {
 	return func(t *testing.T) Options { return full(nginx(t, backend(t), edits...)) }

@@ -57,7 +57,7 @@ var messageSizes = []int{1 << 10, 16 << 10, 64<<10 + 1, 128<<10 + 1, 512 << 10, 
 // another code, or none.
 func (p *probe) violations(ctx context.Context, most int) {
 	l := &diagnosis.Limit{}
-	judged, answered := false, false
+	judged, answered, code := false, false, int(wire.CodeViolation)
 	for i, n := range messageSizes {
 		if n > most || p.t.Quick && i > 2 || ctx.Err() != nil {
 			break
@@ -71,15 +71,22 @@ func (p *probe) violations(ctx context.Context, most int) {
 			l.Passed = n
 			continue
 		}
+		if i == 0 && end.Cause != diagnosis.BadFrame && end.Code != int(ws.StatusMessageTooBig) {
+			// So small a message passes: the sidecar has judged, and the code is lost.
+			judged, answered, code = true, ping, end.Code
+			break
+		}
 		if ctx.Err() == nil {
 			l.Failed, l.End = n, end
 		}
 		break
 	}
 	p.note(func(f *diagnosis.Facts) {
-		f.Messages = l
+		if f.Messages = l; l.Passed == 0 && l.Failed == 0 {
+			f.Messages = nil
+		}
 		if f.Session != nil {
-			f.Session.Tried, f.Session.Judged, f.Session.Answered = true, judged, answered
+			f.Session.Tried, f.Session.Judged, f.Session.Answered, f.Session.Code = true, judged, answered, code
 		}
 	})
 }

@@ -25,7 +25,13 @@ func plainApp(t *testing.T) string    { return serve(t, new(app)) }
 func withSidecar(t *testing.T) string { return startSidecar(t, plainApp(t)) }
 
 // behind is a faulty proxy in front of an app.
-func (m middle) app(t *testing.T) Options { return quick("ws://" + m.start(t, plainApp(t)) + "/ws") }
+func (m middle) app(t *testing.T) Options {
+	o := quick("ws://" + m.start(t, plainApp(t)) + "/ws")
+	if m.idle > 0 || m.life > 0 {
+		o.Idle = 2 * time.Second
+	}
+	return o
+}
 
 // sidecar is one in front of a sidecar.
 func (m middle) sidecar(t *testing.T) Options {
@@ -90,6 +96,23 @@ var planted = []struct {
 	{"a gateway answers pings, and no echo is asked", func(t *testing.T) Options {
 		return quick("ws://" + gateway(0, true, false)(t, plainApp(t)) + "/ws")
 	}, "pings-answered", diagnosis.Path},
+	{"a gateway ends WebSockets itself, sidecar", func(t *testing.T) Options {
+		return quick("ws://" + terminating(t, withSidecar(t)) + "/ws")
+	}, "pings-answered", diagnosis.Path},
+	{"a gateway ends WebSockets itself, echo", func(t *testing.T) Options {
+		o := quick("ws://" + terminating(t, plainApp(t)) + "/ws")
+		o.Echo = true
+		return o
+	}, "pings-answered", diagnosis.Path},
+	{"frames are passed on each 60 ms", middle{down: flushing(60 * time.Millisecond)}.app, "frames-", diagnosis.Path},
+	{"another path of an app with a sidecar", func(t *testing.T) Options {
+		mux := http.NewServeMux()
+		mux.Handle("/chat", new(app))
+		return quick("ws://" + startSidecar(t, serve(t, mux)) + "/ws")
+	}, "no-websocket-here", diagnosis.Client},
+	{"few sessions a client at the sidecar", func(t *testing.T) Options {
+		return quick("ws://" + startSidecar(t, plainApp(t), func(c *proxy.Config) { c.MaxSessionsPerClient = 1 }) + "/ws")
+	}, "fails-at-times", diagnosis.Sidecar},
 	{"a gateway drops pings", func(t *testing.T) Options {
 		return quick("ws://" + gateway(0, false, true)(t, plainApp(t)) + "/ws")
 	}, "pings-unanswered", diagnosis.Path},
@@ -264,9 +287,9 @@ var planted = []struct {
 		return quick("ws://" + startSidecar(t, plainApp(t), func(c *proxy.Config) { c.Resilient = func(p string) bool { return p == "/other" } }) + "/ws")
 	}, "path-without-sessions", diagnosis.Sidecar},
 	{"two pods without a common journal", func(t *testing.T) Options {
-		var n int
+		var n atomic.Int32
 		pods := []string{withSidecar(t), withSidecar(t)}
-		return quick("ws://" + raw(t, func(c net.Conn) { n++; middle{}.serve(c, pods[n%2]) }) + "/ws")
+		return quick("ws://" + raw(t, func(c net.Conn) { middle{}.serve(c, pods[n.Add(1)%2]) }) + "/ws")
 	}, "resume-", diagnosis.Sidecar},
 }
 

@@ -284,19 +284,19 @@ func (p *probe) rest(ctx context.Context) {
 
 // volume pours, and a second time if that was cut.
 func (p *probe) volume(ctx context.Context) {
-	wanted := volume
+	wanted, limit := volume, pourTime
 	if p.t.Quick {
-		wanted = quickBytes
+		wanted, limit = quickBytes, quickPour
 	}
 	s := p.link(ctx)
 	if s == nil {
 		return
 	}
-	v := pour(ctx, s, wanted)
+	v := pour(ctx, s, wanted, limit)
 	s.close()
 	if v.End != nil {
 		if s := p.link(ctx); s != nil {
-			again := pour(ctx, s, wanted)
+			again := pour(ctx, s, wanted, limit)
 			s.close()
 			v.Repeated, v.RepeatedAt = again.End, again.Passed
 		}

@@ -30,7 +30,6 @@ import (
 type app struct {
 	options websocket.AcceptOptions
 	greet   string
-	limit   int64
 	closes  time.Duration // after so long without a message, with 4408
 	mu      sync.Mutex
 	heard   []string // messages
@@ -42,10 +41,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.CloseNow()
-	if a.limit == 0 {
-		a.limit = 2 << 20
-	}
-	c.SetReadLimit(a.limit)
+	c.SetReadLimit(2 << 20)
 	ctx := context.Background()
 	if a.greet != "" {
 		_ = c.Write(ctx, websocket.MessageText, []byte(a.greet))
@@ -103,7 +99,7 @@ func sidecarConfig(t *testing.T, upstream string) proxy.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return proxy.Config{Upstream: "http://" + upstream, Tokens: ring, SessionTTL: time.Minute, Heartbeat: heartbeat.Config{Base: time.Second, Max: time.Second}}
+	return proxy.Config{Upstream: "http://" + upstream, Tokens: ring, SessionTTL: time.Minute, Heartbeat: heartbeat.Config{Base: 400 * time.Millisecond, Min: 400 * time.Millisecond, Max: 400 * time.Millisecond}}
 }
 
 func serveSidecar(t *testing.T, l net.Listener, config proxy.Config) string {
@@ -339,11 +335,11 @@ func late(d time.Duration) func(io.Writer, io.Reader) {
 	return func(dst io.Writer, src io.Reader) {
 		p := make([]byte, 64<<10)
 		for {
-			time.Sleep(d)
 			n, err := src.Read(p)
 			if err != nil {
 				return
 			}
+			time.Sleep(d)
 			_, _ = dst.Write(p[:n])
 		}
 	}
@@ -461,7 +457,7 @@ func page(status int, headers, body string) string {
 
 // quick are options for tests.
 func quick(url string) Options {
-	return Options{URL: url, Quick: true, Idle: 2 * time.Second, Timeout: 3 * time.Second, UserAgent: "test"}
+	return Options{URL: url, Quick: true, Idle: time.Second, Timeout: 3 * time.Second, UserAgent: "test"}
 }
 
 // examine runs doctor.
@@ -489,4 +485,83 @@ func said(r *diagnosis.Report) string {
 	var b strings.Builder
 	WriteText(&b, r)
 	return b.String()
+}
+
+// flushing gathers what comes, and passes it on each d.
+func flushing(d time.Duration) func(io.Writer, io.Reader) {
+	return func(dst io.Writer, src io.Reader) {
+		chunks := make(chan []byte, 1024)
+		go func() {
+			defer close(chunks)
+			for {
+				p := make([]byte, 4096)
+				n, err := src.Read(p)
+				if err != nil {
+					return
+				}
+				chunks <- p[:n]
+			}
+		}()
+		tick := time.NewTicker(d)
+		defer tick.Stop()
+		for range tick.C {
+			for len(chunks) > 0 {
+				if _, err := dst.Write(<-chunks); err != nil {
+					return
+				}
+			}
+			select {
+			case p, ok := <-chunks:
+				if !ok {
+					return
+				}
+				_, _ = dst.Write(p)
+			default:
+			}
+		}
+	}
+}
+
+// terminating is a gateway that ends WebSockets, and begins others, as those do
+// that are made of a library.
+func terminating(t *testing.T, upstream string) string {
+	return serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := context.Background()
+		var offered []string
+		for _, line := range r.Header["Sec-Websocket-Protocol"] {
+			for p := range strings.SplitSeq(line, ",") {
+				offered = append(offered, strings.TrimSpace(p))
+			}
+		}
+		u, _, err := websocket.Dial(ctx, "ws://"+upstream+r.URL.Path, &websocket.DialOptions{Subprotocols: offered}) //nolint:bodyclose // there is none
+		if err != nil {
+			http.Error(w, "bad gateway", http.StatusBadGateway)
+			return
+		}
+		defer u.CloseNow()
+		var chosen []string
+		if u.Subprotocol() != "" {
+			chosen = []string{u.Subprotocol()}
+		}
+		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: chosen})
+		if err != nil {
+			return
+		}
+		defer c.CloseNow()
+		join := func(to, from *websocket.Conn) {
+			from.SetReadLimit(-1)
+			for {
+				typ, p, err := from.Read(ctx)
+				if err != nil {
+					_ = to.Close(websocket.StatusInternalError, "")
+					return
+				}
+				if to.Write(ctx, typ, p) != nil {
+					return
+				}
+			}
+		}
+		go join(c, u)
+		join(u, c)
+	}))
 }

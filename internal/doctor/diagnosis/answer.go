@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -32,10 +33,21 @@ func sometimes(f *Facts, c *findings) {
 		return
 	}
 	h := &f.Later[0]
+	if i := slices.IndexFunc(f.Later, func(h Handshake) bool { return h.Stage == Answered }); i >= 0 {
+		h = &f.Later[i] // it says more
+	}
 	fi := Finding{ID: "fails-at-times", Severity: Problem, Blame: []Party{Path, App}, What: fmt.Sprintf("%d of %d handshakes failed after the first ones had succeeded.", len(f.Later), f.Made),
 		Seen: []string{describe(h)}, Do: "Either connections are limited, in number or rate, for each client: raise that, since after an outage all come back at once. Or a balancer sends some to what does not work: look at each backend."}
+	if how, _ := there(f); how != "" {
+		fi.Blame = append(fi.Blame, Sidecar) // it may have a limit of its own
+	}
 	if h.Stage == Answered {
 		fi.Seen = append(fi.Seen, answered(h), quote(h.Body))
+		if do := refusals[h.Header.Get("Wsr-Refused")]; do != "" {
+			fi.Blame, fi.Do = []Party{Sidecar}, do
+			c.add(fi, NoSymptom)
+			return
+		}
 	}
 	c.add(fi, NoBackend)
 }
@@ -241,12 +253,12 @@ func statuses(f *Facts, h *Handshake, fi Finding, c *findings) {
 		fi.ID, fi.Blame, fi.What, fi.Do = "app-error", []Party{App}, "500: the app fails at the handshake.", "Look into its log."
 		c.add(fi, NoSymptom)
 	default:
-		dropped(h, body, fi, c)
+		dropped(f, h, body, fi, c)
 	}
 }
 
 // dropped is what an app says to a handshake that has lost what makes it one.
-func dropped(h *Handshake, body string, fi Finding, c *findings) {
+func dropped(f *Facts, h *Handshake, body string, fi Finding, c *findings) {
 	fi.ID, fi.Blame = "upgrade-dropped", []Party{Path, App}
 	fi.Do = "Let Upgrade, Connection and Sec-WebSocket-* pass, over HTTP/1.1, on every hop. Or the path in the URL is not where the app's WebSocket is."
 	lines := "the upgrade was lost on the way"
@@ -261,6 +273,13 @@ func dropped(h *Handshake, body string, fi Finding, c *findings) {
 		lines = "the app says that Sec-WebSocket-Version is missing or not 13"
 	case strings.Contains(body, "sec-websocket-key"):
 		lines = "the app says that Sec-WebSocket-Key is missing or wrong"
+	}
+	if f.Marker != nil && f.Marker.Header.Get("Wsr-Refused") == "offer" {
+		fi.ID, fi.Blame = "no-websocket-here", []Party{Client, App}
+		fi.What = fmt.Sprintf("%d: the app has no WebSocket at this path. The upgrade passes: the sidecar in front of the app has seen it.", h.Status)
+		fi.Do = "Correct the path in the URL, or look at the app's routes."
+		c.add(fi, NoSymptom)
+		return
 	}
 	switch s := h.Status; {
 	case s == http.StatusUpgradeRequired:

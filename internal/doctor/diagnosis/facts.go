@@ -222,7 +222,8 @@ type Session struct {
 	Reset    wire.ResetReason // instead of WELCOME; 0: none
 	Strange  bool             // WELCOME cannot be read
 	Tried    bool             // a ping behind a violation was sent
-	Judged   bool             // and the violation was answered with 4400
+	Judged   bool             // and the violation ended the connection
+	Code     int              // as which 4400 arrived; 0: no close frame
 	Answered bool             // and so was the ping, which the sidecar never read
 }
 
@@ -252,7 +253,8 @@ type Echo struct {
 	Strange int // messages that nobody sent
 	Changed bool
 	Mute    bool
-	Before  int // pings, sent behind messages, that were answered before them
+	Before  int           // pings, sent behind messages, that were answered before them
+	Lead    time.Duration // by which they came before, at least
 	Tried   int
 	End     *End
 }

@@ -74,7 +74,7 @@ func appsOwn(code int) bool {
 
 // slow judges round trips.
 func slow(f *Facts, b *Beats, c *findings) {
-	median, deviation, bursts, sent, late := b.Measure()
+	median, deviation, sent, late := b.Measure()
 	least := b.fastest()
 	seen := []string{fmt.Sprintf("round trip %s, the fastest %s, deviation %s; fastest handshake %s", short(median), short(least), short(deviation), short(f.FastestAnswer))}
 	switch {
@@ -83,20 +83,35 @@ func slow(f *Facts, b *Beats, c *findings) {
 			What: "Frames take much longer than the handshake, which went the same way: something holds them back for a time.",
 			Seen: seen, Do: "Look for what buffers, inspects or gathers small packets (Nagle, TCP coalescing, response buffering). Or the app answers pings late: it is busy."}, Holding)
 	case sent == 0:
-	case bursts*2 > sent && late <= MaxLate:
+	case b.gathered():
 		c.add(Finding{ID: "frames-gathered", Severity: Warning, Blame: []Party{Path}, What: "Frames that were sent apart arrive together: something gathers small ones.",
-			Seen: append(seen, fmt.Sprintf("%d of %d answers came together with the one before", bursts, sent)), Do: "Look for what buffers, or delays small packets."}, Holding)
+			Seen: append(seen, "most answers came together with the one before"), Do: "Look for what buffers, or delays small packets."}, Holding)
 	case deviation > heartbeat.SuspiciousDeviation+late:
 		c.add(Finding{ID: "jitter", Severity: Warning, Blame: []Party{Path}, What: "Round trips differ by more than 40 ms: an intermediary that buffers or inspects is likely, or a network with losses.",
 			Seen: seen, Do: "Measure from elsewhere, and with -direct: what remains is this machine's own network."}, Holding)
 	}
 }
 
+// gathered reports whether three of five answers came together with the one before,
+// in each round in which this machine was not late itself.
+func (b *Beats) gathered() bool {
+	clean := 0
+	for _, r := range b.Rounds {
+		if len(r.RTTs) < 3 || r.Late > MaxLate {
+			continue
+		}
+		if clean++; r.Bursts*5 < r.Sent*3 {
+			return false
+		}
+	}
+	return clean > 0
+}
+
 // Measure returns the best of the rounds in which this machine was not late
-// itself, or that in which it was late the least: median, standard deviation,
-// bursts, how many pings that round had, and how late this machine was. Without
-// any it had none.
-func (b *Beats) Measure() (median, deviation time.Duration, bursts, sent int, late time.Duration) {
+// itself, or that in which it was late the least: median, standard deviation, how
+// many pings that round had, and how late this machine was. Without any it had
+// none.
+func (b *Beats) Measure() (median, deviation time.Duration, sent int, late time.Duration) {
 	best := -1
 	for i, r := range b.Rounds {
 		if len(r.RTTs) < 3 {
@@ -109,11 +124,11 @@ func (b *Beats) Measure() (median, deviation time.Duration, bursts, sent int, la
 		}
 	}
 	if best < 0 {
-		return 0, 0, 0, 0, 0
+		return 0, 0, 0, 0
 	}
 	r := b.Rounds[best]
 	median, deviation = spread(r.RTTs)
-	return median, deviation, r.Bursts, r.Sent, r.Late
+	return median, deviation, r.Sent, r.Late
 }
 
 // fastest is the least round trip, which no lateness of this machine's makes

@@ -119,6 +119,14 @@ func sidecars(f *Facts, c *findings) {
 	if f.AfterClose || s != nil && s.Tried && s.Judged && s.Answered {
 		pingsAnsweredFor(c)
 	}
+	if s != nil && s.Judged && s.Code != int(wire.CodeViolation) {
+		seen := "the connection ended without a close frame"
+		if s.Code != 0 {
+			seen = fmt.Sprintf("%d arrived", s.Code)
+		}
+		c.add(Finding{ID: "close-codes-lost", Severity: Warning, Blame: []Party{Path}, What: "The sidecar closed with 4400, and that did not arrive: something on the way ends WebSockets itself, and hides why they end.",
+			Seen: []string{seen}, Do: "Clients cannot tell a login that ran out from a network that broke. Let a proxy pass frames as they are."}, FrameAware)
+	}
 }
 
 // pingsAnsweredFor is something in between that speaks for the other end.

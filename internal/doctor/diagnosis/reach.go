@@ -142,8 +142,8 @@ func certificates(f *Facts, c *findings) {
 		"issued by " + or(strings.Join(t.Issuers, ", above it "), "nobody"),
 		"valid from " + t.NotBefore.UTC().Format(time.RFC3339) + " to " + t.NotAfter.UTC().Format(time.RFC3339), t.Err}
 	severity := Problem
-	if f.Expect.Insecure {
-		severity = Warning
+	if f.Expect.Insecure { // the user knows
+		severity = Note
 	}
 	fi := Finding{Severity: severity, Blame: []Party{Path}, Seen: seen}
 	symptom := NoSymptom
