@@ -17,7 +17,7 @@ import (
 // peerConfig is how other sidecars are reached.
 func (s *Server) peerConfig() peer.Config {
 	c := peer.Config{
-		Self: s.cfg.Advertise, Proofs: s.cfg.Proofs, TLS: s.cfg.PeerTLS, Logger: s.log,
+		Self: s.cfg.Advertise, Proofs: s.cfg.Proofs, TLS: s.cfg.PeerTLS, Logger: s.log, Memory: s.pool.Memory(),
 		Early: func() { s.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedEarly}) },
 	}
 	if s.certificate != nil {

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/budget"
 	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/wire"
@@ -39,6 +40,9 @@ type Config struct {
 	TLS    func() *tls.Config      // as it is now; nil: none
 	Shared func() *tls.Certificate // nil: plain TCP
 
+	// Memory is what buffers of tunnels count against; nil: nothing.
+	Memory *budget.Budget
+
 	// Early is told of each client that sent bytes before it was answered.
 	Early  func()
 	Logger *slog.Logger
@@ -54,7 +58,9 @@ type Forwarder struct {
 }
 
 // New makes a Forwarder. It opens nothing yet.
-func New(cfg Config) *Forwarder { return &Forwarder{cfg: cfg} }
+func New(cfg Config) *Forwarder {
+	return &Forwarder{cfg: cfg, tunnels: tunnels{memory: cfg.Memory}}
+}
 
 // A Result is what came of an attempt to forward a client to the owner of its
 // session.

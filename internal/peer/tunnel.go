@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/budget"
 	"github.com/wsresilience/wsresilience/internal/transport"
 )
 
@@ -88,8 +89,15 @@ func (s *tunnels) relay(to, from net.Conn) error {
 	}
 }
 
-// burst copies with a large buffer while much comes.
+// burst copies with a large buffer while much comes, if there is memory for one:
+// who takes nothing has it for as long as tunnelStall.
 func (s *tunnels) burst(to, from net.Conn) error {
+	if s.memory != nil {
+		if s.memory.Scarce() || !s.memory.Take(tunnelBurst) {
+			return nil
+		}
+		defer s.memory.Charge(-tunnelBurst)
+	}
 	lent, ok := s.lent.Get().(*[tunnelBurst]byte)
 	if !ok {
 		lent = new([tunnelBurst]byte)
@@ -121,7 +129,8 @@ type tunnels struct {
 	set    map[*Tunnel]struct{}
 	closed bool
 
-	lent sync.Pool // of *[tunnelBurst]byte
+	lent   sync.Pool      // of *[tunnelBurst]byte
+	memory *budget.Budget // that they count against; nil: none
 }
 
 // add takes a tunnel in, unless all were closed.
