@@ -234,7 +234,7 @@ func (c *sessionDriver) sendGoAway(last time.Time) {
 	default:
 		c.handOverLocked(now, event.HandOverDetached, c.srv.cfg.HandOverPatience)
 	}
-	c.settle(now)
+	c.settleLocked(now)
 }
 
 // remind asks those again who came back to this pod, and returns when the next
@@ -278,7 +278,7 @@ func (c *sessionDriver) handOver(cause event.HandOverCause, patience time.Durati
 	}
 	c.moves = c.moves || cause == event.HandOverMoved
 	c.handOverLocked(now, cause, patience)
-	c.settle(now)
+	c.settleLocked(now)
 	return c.ended
 }
 

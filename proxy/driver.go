@@ -93,14 +93,14 @@ func (c *sessionDriver) leave() {
 	if r := recover(); r != nil {
 		c.observe(event.Event{Kind: event.Panicked})
 		c.srv.log.Error("session broke an invariant", "session", c.id.String(), "path", c.subject.Path(), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-		c.abandon(session.EndedPanic)
+		c.abandonLocked(session.EndedPanic)
 	}
 	c.mu.Unlock()
 }
 
-// abandon drops everything without asking the machine what it still wants.
+// abandonLocked drops everything without asking the machine what it still wants.
 // Only its counters are read, so that the totals do not shrink.
-func (c *sessionDriver) abandon(why session.Ending) {
+func (c *sessionDriver) abandonLocked(why session.Ending) {
 	for _, l := range []*leg{c.client, c.app} {
 		if l != nil {
 			l.t.Abort()
@@ -108,8 +108,8 @@ func (c *sessionDriver) abandon(why session.Ending) {
 	}
 	c.appClosedLocked(false)
 	c.client, c.app = nil, nil
-	c.stopTimer()
-	c.finish(why)
+	c.stopTimerLocked()
+	c.finishLocked(why)
 	if !c.gone {
 		c.gone = true
 		c.srv.sessions.remove(c)
@@ -140,7 +140,7 @@ func (l *leg) Bytes(p []byte) (used int) {
 			return len(p) // nobody listens to this socket any more
 		}
 		used += n
-		c.settle(now)
+		c.settleLocked(now)
 		if n == 0 {
 			break
 		}
@@ -161,7 +161,7 @@ func (l *leg) Writable() {
 	default:
 		return
 	}
-	c.settle(now)
+	c.settleLocked(now)
 }
 
 // Gone implements transport.Sink.
@@ -187,7 +187,7 @@ func (l *leg) Gone(broken bool) {
 		l.t.Abort()
 		return
 	}
-	c.settle(now)
+	c.settleLocked(now)
 }
 
 // tick is the timer's call.
@@ -195,16 +195,16 @@ func (c *sessionDriver) tick() {
 	now := c.enter()
 	defer c.leave()
 	c.armed = 0
-	c.askTransport(now)
+	c.askTransportLocked(now)
 	c.m.Tick(now)
-	c.settle(now)
-	c.reportLink()
+	c.settleLocked(now)
+	c.reportLinkLocked()
 }
 
-// askTransport lets the kernel have its say before a heartbeat counts as missed,
+// askTransportLocked lets the kernel have its say before a heartbeat counts as missed,
 // and about the host of a plain client in any case: its heartbeats may be
 // another sidecar's.
-func (c *sessionDriver) askTransport(now time.Time) {
+func (c *sessionDriver) askTransportLocked(now time.Time) {
 	link := c.m.Link()
 	unanswered := link.Unanswered(now)
 	if c.client == nil || !c.plain && !unanswered {
@@ -222,8 +222,8 @@ func (c *sessionDriver) askTransport(now time.Time) {
 	}
 }
 
-// reportLink tells what the heartbeats found out since the last time.
-func (c *sessionDriver) reportLink() {
+// reportLinkLocked tells what the heartbeats found out since the last time.
+func (c *sessionDriver) reportLinkLocked() {
 	link := c.m.Link()
 	if n := uint32(c.m.Counters().BeatsHeard); n != c.beats {
 		c.beats = n
@@ -239,9 +239,9 @@ func (c *sessionDriver) reportLink() {
 // outputs are what drivers act on, each for the time of a step.
 var outputs = sync.Pool{New: func() any { return new(session.Output) }}
 
-// settle acts on the machine's Outputs, in the order that their type demands,
+// settleLocked acts on the machine's Outputs, in the order that their type demands,
 // until there is nothing left to do.
-func (c *sessionDriver) settle(now time.Time) {
+func (c *sessionDriver) settleLocked(now time.Time) {
 	o := outputs.Get().(*session.Output)
 	defer outputs.Put(o)
 	for {
@@ -255,18 +255,18 @@ func (c *sessionDriver) settle(now time.Time) {
 		if o.Idle() {
 			c.client.pause(o.PauseClient)
 			c.pauseAppLocked(now, o.PauseApp)
-			c.arm(now, o.Deadline)
-			c.forget()
+			c.armLocked(now, o.Deadline)
+			c.forgetLocked()
 			return
 		}
-		c.perform(o)
+		c.performLocked(o)
 	}
 }
 
-// perform does what is rare.
-func (c *sessionDriver) perform(o *session.Output) {
+// performLocked does what is rare.
+func (c *sessionDriver) performLocked(o *session.Output) {
 	if o.Persist != nil {
-		c.persist(o.Persist)
+		c.persistLocked(o.Persist)
 	}
 	if o.Blind {
 		c.observe(event.Event{Kind: event.Blind})
@@ -302,16 +302,16 @@ func (c *sessionDriver) perform(o *session.Output) {
 		c.findCauseLocked(time.Now())
 	}
 	if o.Ended != 0 {
-		c.finish(o.Ended)
+		c.finishLocked(o.Ended)
 	}
 }
 
-// arm makes sure that the timer fires no later than deadline. It is left
+// armLocked makes sure that the timer fires no later than deadline. It is left
 // alone when it fires earlier: tick then finds nothing due and arms it anew,
 // which is cheaper than moving it with every message.
-func (c *sessionDriver) arm(now, deadline time.Time) {
+func (c *sessionDriver) armLocked(now, deadline time.Time) {
 	if c.over && c.m.Done() {
-		c.stopTimer()
+		c.stopTimerLocked()
 		return
 	}
 	if deadline.IsZero() {
@@ -336,13 +336,13 @@ const (
 	grid   = 40 * time.Millisecond
 )
 
-func (c *sessionDriver) stopTimer() {
+func (c *sessionDriver) stopTimerLocked() {
 	c.armed = 0
 	c.srv.timers.stop(c)
 }
 
-// finish reports the end, once.
-func (c *sessionDriver) finish(why session.Ending) {
+// finishLocked reports the end, once.
+func (c *sessionDriver) finishLocked(why session.Ending) {
 	if c.over {
 		return
 	}
@@ -356,19 +356,19 @@ func (c *sessionDriver) finish(why session.Ending) {
 	c.srv.ended(c, why)
 }
 
-// forget takes an ended session out of the registry, once the journal has
+// forgetLocked takes an ended session out of the registry, once the journal has
 // heard of the end: a resume that finds neither the session nor its end would
 // adopt it.
-func (c *sessionDriver) forget() {
+func (c *sessionDriver) forgetLocked() {
 	if m, ok := c.m.(*session.Session); c.over && !c.gone && (!ok || m.EndJournaled()) {
 		c.gone = true
 		c.srv.sessions.remove(c)
 	}
 }
 
-// persist appends a record off this thread; the machine asks for one at a
+// persistLocked appends a record off this thread; the machine asks for one at a
 // time.
-func (c *sessionDriver) persist(rec *store.Record) {
+func (c *sessionDriver) persistLocked(rec *store.Record) {
 	size := recordBytes(rec)
 	c.srv.appends.Add(1)
 	c.srv.appendBytes.Add(size)
@@ -380,7 +380,7 @@ func (c *sessionDriver) persist(rec *store.Record) {
 		defer c.leave()
 		ownershipSuspect := c.ownershipSuspect()
 		c.m.Persisted(now, r)
-		c.settle(now)
+		c.settleLocked(now)
 		switch {
 		case !ownershipSuspect || c.ownershipSuspect():
 		case r == session.PersistRefused:

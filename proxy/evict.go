@@ -120,6 +120,6 @@ func (c *sessionDriver) evict() bool {
 	} else {
 		c.m.End(now, session.EndedMemory, wire.CodeRestart)
 	}
-	c.settle(now)
+	c.settleLocked(now)
 	return true
 }

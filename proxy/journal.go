@@ -94,7 +94,7 @@ func (c *sessionDriver) writesAgain() {
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok {
 		m.JournalBack()
-		c.settle(now)
+		c.settleLocked(now)
 	}
 }
 
@@ -112,7 +112,7 @@ func (c *sessionDriver) writesAll() {
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok {
 		m.WriteAgain(now)
-		c.settle(now)
+		c.settleLocked(now)
 	}
 }
 

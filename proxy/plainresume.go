@@ -173,7 +173,7 @@ func (c *sessionDriver) attachEcho(conn net.Conn, comes *event.Subject, compress
 	if m.Attached() {
 		c.comes = comes
 		m.Supersede(now)
-		c.settle(now)
+		c.settleLocked(now)
 		c.comes = nil
 	}
 	away := m.Away(now)

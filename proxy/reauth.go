@@ -59,7 +59,7 @@ func (c *sessionDriver) isQuestionDue() bool {
 		return true
 	case reauth.Disconnect:
 		m.Disconnect(now, ws.StatusPolicyViolation, "not authorised")
-		c.settle(now)
+		c.settleLocked(now)
 	}
 	return false
 }
@@ -97,7 +97,7 @@ func (c *sessionDriver) reauthorize() {
 	case reauth.End:
 		m.End(now, session.EndedUnauthorized, ws.StatusPolicyViolation)
 	}
-	c.settle(now)
+	c.settleLocked(now)
 }
 
 // authorizedLocked notes that the app has allowed the client its session, or

@@ -107,7 +107,7 @@ func (c *sessionDriver) replaceHandshake(q *request, app *upgrade.AppConn) {
 	defer c.leave()
 	if !took {
 		c.giveUpLocked(now)
-		c.settle(now)
+		c.settleLocked(now)
 	}
 	c.wakeSearchLocked()
 }
@@ -133,7 +133,7 @@ func (c *sessionDriver) askForHandshake() {
 	if m, ok := c.m.(*session.Session); ok {
 		c.saved.denied = true
 		m.GoAway(wire.GoAwayAuthenticate, 0)
-		c.settle(now)
+		c.settleLocked(now)
 	}
 }
 
@@ -178,7 +178,7 @@ func (c *sessionDriver) refused() {
 	defer c.leave()
 	if _, ok := c.m.(*session.Session); ok && !c.over {
 		c.m.End(now, session.EndedUnauthorized, wire.CodeReset)
-		c.settle(now)
+		c.settleLocked(now)
 	}
 }
 
@@ -207,7 +207,7 @@ func (c *sessionDriver) redialLocked() {
 		defer c.leave()
 		if outcome != event.RestartOK {
 			c.giveUpLocked(now)
-			c.settle(now)
+			c.settleLocked(now)
 		}
 		c.observe(event.Event{Kind: event.AppRestarted, Restart: outcome, Took: now.Sub(began)})
 	})
@@ -232,7 +232,7 @@ func (c *sessionDriver) findCauseLocked(began time.Time) {
 		default:
 			m.AppLeft()
 		}
-		c.settle(now)
+		c.settleLocked(now)
 	})
 }
 
@@ -380,7 +380,7 @@ func (c *sessionDriver) takeApp(search *redial.Search, app *upgrade.AppConn) boo
 	}
 	c.saved.denied, c.saved.renewed = false, search == nil
 	c.app = c.newAppLeg(app.Conn)
-	c.settle(now)
+	c.settleLocked(now)
 	if c.app != nil {
 		c.app.t.Start(app.Early)
 	}

@@ -112,5 +112,5 @@ func (c *sessionDriver) sendReissue(generation uint32) {
 		return
 	}
 	m.GoAway(wire.GoAwayToken, reissueDelay)
-	c.settle(now)
+	c.settleLocked(now)
 }

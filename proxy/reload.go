@@ -93,7 +93,7 @@ func (c *sessionDriver) reload() {
 	defer c.leave()
 	if !c.over {
 		c.reloadLocked(now)
-		c.settle(now)
+		c.settleLocked(now)
 	}
 }
 

@@ -258,7 +258,7 @@ func (c *sessionDriver) check(t *wire.Token, at session.Position) (_ admission.L
 	_, reason, fact = c.resumableLocked(now, t, at)
 	if c.srv.cfg.EndReused && verdict == session.TokenReused && m.CopyProved(at.Attempt) && !c.over {
 		m.End(now, session.EndedReused, ws.StatusPolicyViolation)
-		c.settle(now)
+		c.settleLocked(now)
 	}
 	return admission.Found, reason, fact
 }
@@ -282,7 +282,7 @@ func (c *sessionDriver) replaced() {
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok {
 		m.Replaced(now)
-		c.settle(now)
+		c.settleLocked(now)
 	}
 	if !c.gone {
 		c.gone = true
@@ -339,7 +339,7 @@ func (c *sessionDriver) attach(r *resume, conn net.Conn, compressed bool) (_ eve
 	if reason == 0 && m.Attached() {
 		c.comes = r.subject
 		m.Supersede(now)
-		c.settle(now)
+		c.settleLocked(now)
 		c.comes = nil
 		m, reason, fact = c.resumableLocked(now, t, at)
 	}
@@ -366,7 +366,7 @@ const notInflated = "the client reads no compressed messages any more, and those
 func (c *sessionDriver) join(now time.Time, conn net.Conn) {
 	c.client = c.newLeg(conn)
 	c.wakeSearchLocked()
-	c.settle(now)
+	c.settleLocked(now)
 	if c.client != nil {
 		c.client.t.Start(nil)
 	}

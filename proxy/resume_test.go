@@ -67,7 +67,7 @@ func TestResumeOfOneThatLeft(t *testing.T) {
 			now := c.enter()
 			defer c.leave()
 			c.m.Persisted(now, session.PersistRefused)
-			c.settle(now)
+			c.settleLocked(now)
 		},
 		"killed": (*sessionDriver).kill,
 	}

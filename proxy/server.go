@@ -347,7 +347,7 @@ func (s *Server) Serve(l net.Listener) error {
 func (c *sessionDriver) kill() {
 	c.enter()
 	defer c.leave()
-	c.abandon(session.EndedKilled)
+	c.abandonLocked(session.EndedKilled)
 }
 
 // recordVersion is that of the records which all sidecars read.

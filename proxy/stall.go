@@ -75,6 +75,6 @@ func (c *sessionDriver) suspectOwnershipLocked(now time.Time, stalls uint32) {
 	c.stalls = stalls
 	if m, ok := c.m.(*session.Session); ok && !c.over {
 		m.SuspectOwnership()
-		c.arm(now, now) // this step may be one that only looks
+		c.armLocked(now, now) // this step may be one that only looks
 	}
 }

@@ -122,7 +122,7 @@ func TestTimersOnAGrid(t *testing.T) {
 		for i := range 40 {
 			c, _ := timed(s)
 			c.mu.Lock()
-			c.arm(start, start.Add(15*time.Second+time.Duration(i)*time.Millisecond/2))
+			c.armLocked(start, start.Add(15*time.Second+time.Duration(i)*time.Millisecond/2))
 			c.mu.Unlock()
 		}
 		last, called := monotime.Time(0), 0

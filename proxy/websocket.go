@@ -216,7 +216,7 @@ func (c *sessionDriver) start(early []byte) {
 		m.Drain(true) // it began after the others were told
 	}
 	c.reloadLocked(now) // it may have begun before a Reload, and been unknown to it
-	c.settle(now)
+	c.settleLocked(now)
 	if c.client != nil {
 		c.client.t.Start(nil)
 	}
