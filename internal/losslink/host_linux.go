@@ -98,7 +98,7 @@ func setUp(fd int, addr netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(s)
+	defer func() { _ = unix.Close(s) }()
 	for _, step := range []struct {
 		request uint
 		set     func(r *unix.Ifreq) error

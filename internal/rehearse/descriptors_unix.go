@@ -21,7 +21,7 @@ const (
 func checkDescriptors(clients int) error {
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-		return nil // it will be seen
+		return nil //nolint:nilerr // it will be seen
 	}
 	if want := clients*perClient + ownFiles; uint64(want) > uint64(l.Cur) {
 		return fmt.Errorf("rehearse: %d clients need %d open files, and this process may have %d: raise the limit (ulimit -n %d), or take fewer clients", clients, want, l.Cur, want)

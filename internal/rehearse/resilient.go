@@ -24,19 +24,17 @@ func (p *pilot) flyResilient(ctx, loading context.Context) {
 	p.run.loaders.Go(func() { p.load(loading, out.put) })
 	for ctx.Err() == nil {
 		conn, err := p.open(ctx)
-		if err != nil {
-			p.run.failed(ctx, tally.Resilient, err)
-			pause, _ := wait.Next()
-			_ = proc.Sleep(ctx, pause)
-			continue
+		if err == nil {
+			wait.Reset()
+			p.up(tally.Reconnect, 0)
+			err = p.live(ctx, conn, out)
+			if ctx.Err() == nil {
+				p.account.Lost(p.run.now())
+			}
 		}
-		wait.Reset()
-		p.up(tally.Reconnect, 0)
-		err = p.live(ctx, conn, out)
-		if ctx.Err() == nil {
-			p.run.failed(ctx, tally.Resilient, err)
-			p.account.Lost(p.run.now())
-		}
+		p.run.failed(ctx, tally.Resilient, err)
+		pause, _ := wait.Next() // also where sessions end at once
+		_ = proc.Sleep(ctx, pause)
 	}
 }
 
