@@ -77,7 +77,9 @@ func TestHistoryIsFair(t *testing.T) {
 	h := NewHistory()
 	h.Observe(event.Event{Kind: event.Detached, Session: testID(1), Cause: event.DetachedHeartbeat})
 	h.Observe(event.Event{Kind: event.Detached, Session: testID(2), Cause: event.DetachedGone})
-	for range 100_000 {
+	for i := range 100_000 {
+		h.Observe(event.Event{Kind: event.Began, Client: event.Plain, Session: testID(1000 + i)})
+		h.Observe(event.Event{Kind: event.Ended, Client: event.Plain, Session: testID(1000 + i)})
 		h.Observe(event.Event{Kind: event.Resumed, Session: testID(3)})
 		h.Observe(event.Event{Kind: event.LinkState, Session: testID(2)})
 		h.Observe(event.Event{Kind: event.RoundTrip, Session: testID(1)})

@@ -38,6 +38,10 @@ func outcome(e *event.Event) weight {
 		if e.Ending != 0 {
 			return routine // Ended tells it
 		}
+	case event.Ended:
+		if e.Client == event.Plain {
+			return routine // thousands may end in a second, and their ends are listed apart
+		}
 	case event.Journaled:
 		switch event.ResultOf(e.Err) {
 		case event.AppendFenced, event.AppendEnded, event.AppendCorrupt, event.AppendTooLarge:

@@ -36,6 +36,8 @@ func TestEveryKindIsWeighed(t *testing.T) {
 		{event.Event{Kind: event.Refused, Refusal: event.RefusedKey}, routine},
 		{event.Event{Kind: event.Refused, Refusal: event.RefusedMemory}, notable},
 		{event.Event{Kind: event.Forwarded}, routine},
+		{event.Event{Kind: event.Ended, Client: event.Plain}, routine},
+		{event.Event{Kind: event.Ended, Client: event.Resilient}, notable},
 		{event.Event{Kind: event.Forwarded, Forward: event.ForwardUnreachable}, notable},
 	} {
 		if got := weigh(&tt.e); got != tt.want {
