@@ -320,6 +320,9 @@ func compareOne(t *tap, addr string, x exchange) (string, error) {
 				return "", err
 			}
 			outcomes[i].request = t.take()
+			if x.session && switched.MatchString(outcomes[i].answer) {
+				return "", nil // it refuses nothing, and the session would stay for minutes
+			}
 		}
 		if x.session {
 			outcomes[0], outcomes[1] = refusedSession(outcomes[0], outcomes[1])
