@@ -69,7 +69,11 @@ func (t *tap) run() {
 			c.Close()
 			continue
 		}
-		t.wg.Go(func() { relay(s, io.TeeReader(c, t), c) })
+		t.wg.Go(func() {
+			relay(s, io.TeeReader(c, t), c)
+			// Some servers keep a connection that the client has ended.
+			_ = s.SetReadDeadline(time.Now().Add(answerWait))
+		})
 		t.wg.Go(func() { relay(c, s, s) })
 	}
 }
