@@ -166,7 +166,7 @@ export class ResilientWebSocket extends EventTarget {
     return this.#state;
   }
 
-  /** Whether there is a sidecar. Known from `open` on. */
+  /** Whether there is a sidecar. Known from `open` on, and then the same, so that no event tells of it. */
   get resilient(): boolean {
     const { opened, plain } = this.#driver.core;
     return opened && !plain;

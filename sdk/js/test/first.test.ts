@@ -19,6 +19,20 @@ test("a handshake that fails once says nothing of the server", async () => {
   assert.deepEqual(dials.slice(0, 3), [OURS, OURS, OURS]);
 });
 
+test("the console has one line where there is no sidecar, and none where there is one", async (t) => {
+  const { mock } = t.mock.method(console, "info", () => {});
+  for (const answer of ["", "wsr.v1"] as const) {
+    const socket = new ResilientWebSocket("ws://l.test/", [], { webSocket: network(answer).webSocket });
+    await until(() => socket.readyState === 1, "open");
+    assert.equal(socket.resilient, !!answer);
+    socket.close();
+  }
+  assert.deepEqual(
+    mock.calls.map((call) => call.arguments),
+    [["wsresilience: no sidecar"]],
+  );
+});
+
 test("a server that refuses our subprotocols, and no others, has an ordinary WebSocket, and is asked again later", async () => {
   const { dials, sockets, webSocket } = network("");
   for (let i = 0; i < 2; i++) {
