@@ -380,6 +380,7 @@ var closings = map[session.CloseCause]who{
 	session.CauseUnrestored:     {"app", "the app's socket ended as when an app restarts, and nothing restores the app's context on another one"},
 	session.CauseAppViolation:   {"app", "the app broke the WebSocket protocol"},
 	session.CauseAppTooBig:      {"sidecar", "the app sent a message above the limit"},
+	session.CauseAppStalled:     {"app", "a message of the app did not come whole, and kept memory for which others waited"},
 	session.CauseNotUTF8:        {"client", "the app sent text that is not UTF-8, which the client refuses"},
 	session.CauseClientTooBig:   {"client", "the app sent a message that is too big for the client"},
 	session.CauseNotRestored:    {"sidecar", "the client did not restore the app's context in time"},

@@ -27,6 +27,9 @@ const (
 	CauseAppViolation
 	// CauseAppTooBig: the app sent a message above Config.MaxMessage.
 	CauseAppTooBig
+	// CauseAppStalled: a message of the app did not come whole, and kept memory for
+	// which others waited.
+	CauseAppStalled
 	// CauseNotUTF8: the app sent text that is not UTF-8, and the client refuses
 	// that.
 	CauseNotUTF8
@@ -47,7 +50,7 @@ const (
 )
 
 var causeNames = [...]string{
-	CauseClient: "client", CauseApp: "app", CauseAppBroke: "app_broke", CauseUnrestored: "unrestored", CauseAppViolation: "app_violation", CauseAppTooBig: "app_too_big",
+	CauseClient: "client", CauseApp: "app", CauseAppBroke: "app_broke", CauseUnrestored: "unrestored", CauseAppViolation: "app_violation", CauseAppTooBig: "app_too_big", CauseAppStalled: "app_stalled",
 	CauseNotUTF8: "not_utf8", CauseClientTooBig: "client_too_big", CauseNotRestored: "not_restored", CauseContextRefused: "context_refused", CauseNoApp: "no_app", CauseOtherProtocol: "other_protocol", CauseBefore: "before",
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -52,6 +53,20 @@ func (s *Session) appBroke(now time.Time, err error) {
 		return
 	}
 	s.appEnded(now, wire.CodeBadGateway, "app: "+e.Reason, CauseAppViolation)
+}
+
+// stalledLook is how often a message of the app that has not come whole is looked at:
+// whether it keeps memory for which others wait.
+const stalledLook = 5 * time.Second
+
+// tickApp ends the connection of an app whose message keeps memory for which others
+// wait, as one that broke: the rest of it may never come.
+func (s *Session) tickApp(now time.Time) {
+	if s.appOver() || !s.app.in.Overdue(monotime.At(now)) {
+		return
+	}
+	s.app.control, s.app.writeClosed = nil, true
+	s.appDisconnected(now, ws.StatusAbnormalClosure, "app: message under way for too long", CauseAppStalled)
 }
 
 func (s *Session) appMessage(now time.Time, m *frame.Message) {

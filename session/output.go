@@ -125,6 +125,9 @@ func (s *Session) Output(now time.Time, o *Output) {
 			wait := scarceWait/2 + time.Duration(s.cfg.Random())%(scarceWait/2)
 			o.Deadline = earlier(o.Deadline, now.Add(wait))
 		}
+		if s.app.in.Holds() && !s.appOver() {
+			o.Deadline = earlier(o.Deadline, now.Add(stalledLook))
+		}
 		if s.client.attached && s.tooFast(now) {
 			o.Deadline = earlier(o.Deadline, s.cfg.pace.until.Time())
 		}
@@ -246,6 +249,7 @@ func (s *Session) Tick(now time.Time) {
 		s.queueAppClose(ws.StatusGoingAway, "session expired")
 		return
 	}
+	s.tickApp(now)
 	s.tickClose(now)
 	s.tickHandOver(now)
 	s.tickRestore(now)

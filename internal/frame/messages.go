@@ -149,6 +149,9 @@ func (m *Messages) Retry() bool {
 	return m.partial == nil || m.partial.hold.Grow(m.Buffers.Memory, m.partial.want)
 }
 
+// Holds reports whether a message that has not come whole keeps memory.
+func (m *Messages) Holds() bool { return m.partial != nil && m.partial.hold.Bytes() > 0 }
+
 // Overdue reports whether a message keeps memory for which others wait, longer
 // than a connection that gets on takes for it. Its caller asks now and then.
 func (m *Messages) Overdue(now monotime.Time) bool {
