@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,12 +29,13 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	told, err := parseSince(r, q.Get("last"))
+	told, err := c.parseSince(r, q.Get("last"))
 	if err != nil {
 		refuse(w, err)
 		return
 	}
-	wanted := func(r *record) bool { return f.meant(r) && (q.Get("notable") == "" || weigh(&r.e) == notable) }
+	all := q.Get("notable") == ""
+	wanted := func(r *record) bool { return (all || weigh(&r.e) == notable) && f.meant(r) }
 	follower := c.history.followers.add(wanted)
 	if follower == nil {
 		w.Header().Set("Retry-After", "10")
@@ -45,7 +47,7 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	s := &stream{w: w, out: http.NewResponseController(w)}
+	s := &stream{w: w, out: http.NewResponseController(w), run: c.run()}
 	_ = s.out.SetReadDeadline(time.Time{}) // it would end the request; a server may have none to lift
 	s.tell(c.history.since(told.since, told.limit, wanted))
 	s.follow(r, follower)
@@ -58,12 +60,21 @@ type start struct {
 	limit int
 }
 
+// run names this run of the process in the ids of events, which are numbered anew in
+// each.
+func (c *Console) run() string { return strconv.FormatInt(c.began.UnixMilli(), 36) }
+
 // parseSince reads where a reader wants to begin: where it was, if it has been here,
-// or so many events back.
-func parseSince(r *http.Request, last string) (s start, err error) {
+// or so many events back. One that was told of a run before has seen nothing of
+// this one.
+func (c *Console) parseSince(r *http.Request, last string) (s start, err error) {
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
-		if s.since, err = strconv.ParseUint(id, 10, 64); err != nil {
-			return s, fmt.Errorf("Last-Event-ID: %q is no number", id)
+		run, n, _ := strings.Cut(id, "-")
+		if s.since, err = strconv.ParseUint(n, 10, 64); err != nil {
+			return s, fmt.Errorf("Last-Event-ID: %q is no id of an event", id)
+		}
+		if run != c.run() {
+			s.since = 0
 		}
 		s.limit = maxListed
 		return s, nil
@@ -79,6 +90,7 @@ func parseSince(r *http.Request, last string) (s start, err error) {
 type stream struct {
 	w      http.ResponseWriter
 	out    *http.ResponseController
+	run    string
 	before map[uint64]bool // sent from what was remembered: some of it comes again
 	err    error
 }
@@ -142,7 +154,7 @@ func (s *stream) event(r *record) {
 		s.err = err
 		return
 	}
-	s.printf("id: %d\ndata: %s\n\n", r.n, text)
+	s.printf("id: %s-%d\ndata: %s\n\n", s.run, r.n, text)
 }
 
 func (s *stream) comment(text string) { s.printf(": %s\n\n", text) }
