@@ -26,8 +26,9 @@ const leftOutAfter = 5 * time.Second
 type Life struct {
 	log *slog.Logger
 
-	mu    sync.Mutex
-	kinds map[string]*lineKind
+	mu      sync.Mutex
+	kinds   map[string]*lineKind
+	leftOut uint64
 }
 
 // A lineKind is what is known of one kind of lines.
@@ -77,10 +78,18 @@ func (l *Life) admit(kind string, line *event.Line) bool {
 		k.bucket.Take(now, maxLines, 1)
 		return true
 	}
+	l.leftOut++
 	if k.leftOut++; k.leftOut == 1 {
 		time.AfterFunc(leftOutAfter, func() { l.tellLeftOut(kind) })
 	}
 	return false
+}
+
+// LeftOut returns how many lines were left out so far.
+func (l *Life) LeftOut() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leftOut
 }
 
 func (l *Life) tellLeftOut(kind string) {

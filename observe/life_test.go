@@ -139,6 +139,9 @@ func TestLinesAreBounded(t *testing.T) {
 		if !strings.Contains(got, "reason=lost") {
 			t.Error("a line of another kind is missing")
 		}
+		m := New()
+		m.WatchLife(l)
+		wantLines(t, scrape(t, m), `wsr_log_lines_left_out_total 950`)
 		told := int64(strings.Count(got, "try_again"))
 		time.Sleep(leftOutAfter + time.Second)
 		synctest.Wait()

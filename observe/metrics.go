@@ -26,6 +26,7 @@ type Metrics struct {
 	keys         *keys
 	certificates *certificates
 	log          atomic.Pointer[Writer]
+	life         atomic.Pointer[Life]
 
 	accepted, began            set[event.ClientKind]
 	endedPlain, endedResilient set[session.Ending]
@@ -166,6 +167,18 @@ func (m *Metrics) journaled(e *event.Event) {
 // Handler answers a scrape in the formats of Prometheus and OpenMetrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+}
+
+// WatchLife makes every scrape show what l left out.
+func (m *Metrics) WatchLife(l *Life) { m.life.Store(l) }
+
+// linesLeftOut is what the log was spared so far.
+func (m *Metrics) linesLeftOut() float64 {
+	l := m.life.Load()
+	if l == nil {
+		return 0
+	}
+	return float64(l.LeftOut())
 }
 
 // WatchLog makes every scrape show what w dropped.

@@ -42,7 +42,10 @@ func New() *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "wsr_log_lines_dropped_total", Help: "Writes to the log that were dropped because they were not read fast enough.",
-		}, m.linesDropped))
+		}, m.linesDropped),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "wsr_log_lines_left_out_total", Help: "Lines about sessions that were left out of the log, since there were too many of their kind in a second.",
+		}, m.linesLeftOut))
 	m.connections()
 	m.resumes()
 	m.links()

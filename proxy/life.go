@@ -90,13 +90,13 @@ func (s *Server) ended(c *sessionDriver, why session.Ending) {
 		var code ws.StatusCode
 		e.Closed, code = m.Closed()
 		e.Code = uint16(code)
-		e.Advice = c.adviceFor(why, e.Closed)
+		e.Advice = c.adviceFor(why, e.Closed, code)
 	}
 	c.observe(e)
 }
 
 // adviceFor is what would have kept a session that ends.
-func (c *sessionDriver) adviceFor(why session.Ending, closed session.CloseCause) event.Advice {
+func (c *sessionDriver) adviceFor(why session.Ending, closed session.CloseCause, code ws.StatusCode) event.Advice {
 	switch {
 	case why == session.EndedExpired:
 		return event.AdviceTTL
@@ -110,8 +110,9 @@ func (c *sessionDriver) adviceFor(why session.Ending, closed session.CloseCause)
 		return c.srv.restoreAdvice(c.m.(*session.Session).ContextKept())
 	case session.CauseAppTooBig:
 		return event.AdviceSize
-	case session.CauseAppBroke:
-		if c.srv.cfg.AppRetry <= 0 {
+	case session.CauseApp, session.CauseAppBroke:
+		restarts := code == ws.StatusAbnormalClosure || code == ws.StatusGoingAway || code == wire.CodeRestart
+		if restarts && c.srv.cfg.AppRetry <= 0 {
 			return event.AdviceRetry
 		}
 	}
@@ -122,7 +123,7 @@ func (c *sessionDriver) adviceFor(why session.Ending, closed session.CloseCause)
 // kept reports whether a part of the app's context is known.
 func (s *Server) restoreAdvice(kept bool) event.Advice {
 	switch {
-	case !s.cfg.Adopt(true, true):
+	case !s.live.Load().cfg.Adopt(true, true):
 		return event.AdviceAdopt
 	case kept:
 		return event.AdviceSnapshot

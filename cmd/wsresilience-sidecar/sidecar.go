@@ -71,7 +71,9 @@ type sidecar struct {
 func newSidecar(ctx context.Context, environ []string, cfg *config.Config, log *slog.Logger, metrics *observe.Metrics) (*sidecar, error) {
 	s := &sidecar{cfg: cfg, name: instance.New(string(cfg.Advertise)), log: log, metrics: metrics, history: console.NewHistory()}
 	s.pprof.Store(cfg.Pprof == config.On)
-	s.observers = event.Observers{s.metrics, observe.NewLife(s.log), s.history}
+	life := observe.NewLife(s.log)
+	s.metrics.WatchLife(life)
+	s.observers = event.Observers{s.metrics, life, s.history}
 	var err error
 	if s.traces, err = s.newTraces(environ); err != nil {
 		return nil, err
