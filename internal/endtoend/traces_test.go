@@ -33,7 +33,7 @@ type traced struct {
 	asked []string // traceparents that the app has seen
 }
 
-func newTraced(t *testing.T, pods int, environ ...string) *traced {
+func newTraced(t *testing.T, pods int, change func(*proxy.Config)) *traced {
 	t.Helper()
 	tr := &traced{app: newScript(), collector: otlptest.NewCollector()}
 	t.Cleanup(tr.collector.Close)
@@ -43,7 +43,7 @@ func newTraced(t *testing.T, pods int, environ ...string) *traced {
 		tr.mu.Unlock()
 		tr.app.ServeHTTP(w, r)
 	}), false)
-	settings := otlp.FromEnviron(append([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + tr.collector.URL, "OTEL_BSP_SCHEDULE_DELAY=5"}, environ...))
+	settings := otlp.FromEnviron([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + tr.collector.URL, "OTEL_BSP_SCHEDULE_DELAY=5"})
 	for i := range pods {
 		e, err := exporter.New(exporter.Config{
 			Settings: settings, Resource: []otlp.Attribute{otlp.Text("service.instance.id", fmt.Sprint("pod", i))}, Logger: slog.New(slog.DiscardHandler),
@@ -54,8 +54,10 @@ func newTraced(t *testing.T, pods int, environ ...string) *traced {
 		t.Cleanup(func() { _ = e.Shutdown(context.Background()) })
 		tracer := tracing.New(settings.Sampler, e.Add)
 		tr.add(func(c *proxy.Config) {
-			c.TraceMessages = 2
-			c.Tracer, c.Observer = tracer, event.Observers{c.Observer, tracer}
+			c.Tracer, c.TraceMessages, c.Observer = tracer, 2, event.Observers{c.Observer, tracer}
+			if change != nil {
+				change(c)
+			}
 		})
 	}
 	return tr
@@ -115,7 +117,7 @@ func traceparentOf(n int) string { return fmt.Sprintf("00-%032d-%016d-01", n, n)
 // other.
 func TestTraceAcrossPods(t *testing.T) {
 	t.Parallel()
-	tr := newTraced(t, 2)
+	tr := newTraced(t, 2, nil)
 	dials := 0
 	v := tr.connect(0, "/chat?ticket=hunter2", &client.Options{Adopt: true, Header: comesFrom(&dials)})
 	socket := <-tr.app.sockets
@@ -238,7 +240,7 @@ func TestTracesOfAProcess(t *testing.T) {
 // the client has said it.
 func TestTraceNotSampled(t *testing.T) {
 	t.Parallel()
-	tr := newTraced(t, 2)
+	tr := newTraced(t, 2, nil)
 	const from = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 	v := tr.connect(0, "/", &client.Options{Adopt: true, HTTPHeader: http.Header{"Traceparent": {from}}})
 	<-tr.app.sockets

@@ -84,8 +84,12 @@ func (t *Tracer) Observe(e event.Event) {
 		t.asked(&e)
 	case event.Journaled, event.RoundTrip, event.Refused, event.StoreChanged, event.StreamChanged, event.Short, event.ForeignRecord:
 		return // of no session, or of all sessions all the time
+	case event.Began:
+		if e.Client == event.Plain {
+			return // its span is made at its end
+		}
 	case event.Ended:
-		if e.Client == event.Plain && e.Session == (wire.SessionID{}) {
+		if e.Client == event.Plain {
 			t.plainEnded(&e)
 			return
 		}
@@ -159,6 +163,9 @@ func (t *Tracer) plainEnded(e *event.Event) {
 	s := span(spanPlain, otlp.Server, e)
 	s.TraceID, s.SpanID, s.Parent = own.TraceID, own.SpanID, parent.SpanID
 	s.Attributes = append(about(e.Subject), otlp.Text("wsr.ending", e.Ending.String()))
+	if e.Session != (wire.SessionID{}) {
+		s.Attributes = append(s.Attributes, otlp.Text("wsr.session", e.Session.String()))
+	}
 	t.add(s)
 }
 

@@ -118,8 +118,18 @@ func TestNotSampled(t *testing.T) {
 func TestPlainConnection(t *testing.T) {
 	var r recorder
 	tr := New(otlp.NewSampler(true, 1), r.add)
-	tr.Observe(event.Event{Kind: event.Ended, Client: event.Plain, Took: time.Second, Subject: event.NewSubject(event.About{Path: "/ws"})})
+	subject := event.NewSubject(event.About{Path: "/ws", Trace: tr.Handshake(traceparent.Parent{})})
+	for _, e := range []event.Event{
+		{Kind: event.Accepted, Client: event.Plain}, {Kind: event.Began, Client: event.Plain},
+		{Kind: event.LinkState}, {Kind: event.Ended, Client: event.Plain, Took: time.Second},
+	} {
+		e.Session, e.Subject = id, subject // it has an id, as in the log
+		tr.Observe(e)
+	}
 	r.want(t, "websocket")
+	if len(tr.sessions) != 0 {
+		t.Error("a plain connection is followed as a session")
+	}
 }
 
 // A handshake goes on in its client's trace, or begins one.
