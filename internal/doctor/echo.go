@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -10,8 +11,8 @@ import (
 )
 
 // order sends a message and behind it a ping. Who reads both answers them in
-// that order; who answers pings for another does so first.
-func order(s *socket, e *diagnosis.Echo) {
+// that order; who answers pings for another does so first. leads are by how much.
+func order(s *socket, e *diagnosis.Echo, leads *[]time.Duration) {
 	own := ping(0, 16)
 	text := "wsresilience doctor"
 	began := time.Now()
@@ -49,9 +50,9 @@ func order(s *socket, e *diagnosis.Echo) {
 	e.Tried++
 	if ponged < echoed {
 		e.Before++
-		if lead := echoed - ponged; e.Lead == 0 || lead < e.Lead {
-			e.Lead = lead
-		}
+		*leads = append(*leads, echoed-ponged)
+		slices.Sort(*leads)
+		e.Lead = (*leads)[len(*leads)/2]
 	}
 }
 

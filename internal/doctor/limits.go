@@ -32,8 +32,21 @@ func (p *probe) heads(ctx context.Context) {
 		if ctx.Err() != nil || h.Stage < diagnosis.Asking || h.Status >= 500 || h.Status == http.StatusTooManyRequests {
 			break // it says nothing about headers
 		}
+		if s := p.link(ctx); s == nil {
+			break // nor does one without the header pass now
+		} else {
+			s.close()
+		}
+		if h, s = p.open(ctx, v); s != nil {
+			s.close()
+			l.Passed = n
+			continue // it was something else
+		}
 		l.Failed, l.Handshake = n, h
 		break
+	}
+	if l.Passed == 0 && l.Failed == 0 {
+		return
 	}
 	p.note(func(f *diagnosis.Facts) { f.Heads = l })
 }
@@ -97,24 +110,38 @@ const (
 	echoTries = 10
 )
 
-// echo sends messages that the app sends back, larger and larger.
+// echo sends messages that the app sends back: small ones with a ping behind each,
+// and then larger and larger ones.
 func (p *probe) echo(ctx context.Context) {
-	_, s := p.open(ctx, variant{protocols: p.t.Subprotocols, single: true})
+	e := &diagnosis.Echo{}
+	defer p.note(func(f *diagnosis.Facts) { f.Echo = e })
+	// Compression takes some apps longer than a pong.
+	_, s := p.open(ctx, variant{protocols: p.t.Subprotocols, noDeflate: true, noOrigin: p.works.noOrigin})
 	if s == nil {
 		return
 	}
-	defer s.close()
-	e := &diagnosis.Echo{}
-	defer func() {
-		e.End = s.ended()
-		p.note(func(f *diagnosis.Facts) { f.Echo = e })
-	}()
+	var leads []time.Duration
 	for range echoTries {
-		order(s, e)
-		if e.Mute || e.Changed || s.ended() != nil {
-			return
+		if order(s, e, &leads); e.Mute || e.Changed || s.ended() != nil {
+			break
 		}
 	}
+	e.End = s.ended()
+	s.close()
+	if e.Mute || e.Changed || e.End != nil {
+		return
+	}
+	if _, s = p.open(ctx, variant{protocols: p.t.Subprotocols, single: true, noOrigin: p.works.noOrigin}); s == nil {
+		return
+	}
+	l := p.grow(ctx, s, e)
+	e.End = s.ended()
+	s.close()
+	p.note(func(f *diagnosis.Facts) { f.Messages = l })
+}
+
+// grow sends larger and larger messages.
+func (p *probe) grow(ctx context.Context, s *socket, e *diagnosis.Echo) *diagnosis.Limit {
 	l := &diagnosis.Limit{}
 	for i, n := range messageSizes {
 		if p.t.Quick && i > 3 || ctx.Err() != nil {
@@ -122,19 +149,34 @@ func (p *probe) echo(ctx context.Context) {
 		}
 		m := bytes.Repeat([]byte("e"), n)
 		_ = s.write(ws.OpText, m) // the reader tells how it ended
-		got, ok := message(s)
+		got, ok := answer(s, m)
 		switch {
-		case ok && bytes.Equal(got, m):
+		case ok:
 			l.Passed = n
 			continue
-		case ok:
+		case got != nil:
 			e.Changed = true
 		default:
 			l.Failed, l.End, l.Mute = n, s.ended(), s.ended() == nil
 		}
 		break
 	}
-	p.note(func(f *diagnosis.Facts) { f.Messages = l })
+	return l
+}
+
+// answer waits for m. Another message may come before it, such as a greeting.
+func answer(s *socket, m []byte) (got []byte, ok bool) {
+	for range echoTries {
+		p, there := message(s)
+		if !there {
+			return got, false
+		}
+		if bytes.Equal(p, m) {
+			return p, true
+		}
+		got = p
+	}
+	return got, false
 }
 
 // message waits for one.

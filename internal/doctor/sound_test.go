@@ -43,6 +43,8 @@ var sound = []struct {
 	{"compressed echo", func(t *testing.T) Options {
 		return at(serve(t, &app{options: websocket.AcceptOptions{CompressionMode: websocket.CompressionContextTakeover}}), func(o *Options) { o.Echo, o.Compression = true, true })
 	}},
+	{"app that greets, asked", func(t *testing.T) Options { return at(serve(t, &app{greet: "hello"}), echoing) }},
+	{"app that takes its time, asked", func(t *testing.T) Options { return at(serve(t, &app{pause: 8 * time.Millisecond}), echoing) }},
 	{"app with a subprotocol", func(t *testing.T) Options {
 		return at(serve(t, &app{options: websocket.AcceptOptions{Subprotocols: []string{"chat"}}}), func(o *Options) { o.Subprotocols = []string{"other", "chat"} })
 	}},

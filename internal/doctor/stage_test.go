@@ -30,6 +30,7 @@ import (
 type app struct {
 	options websocket.AcceptOptions
 	greet   string
+	pause   time.Duration // before it answers, while it reads on
 	closes  time.Duration // after so long without a message, with 4408
 	mu      sync.Mutex
 	heard   []string // messages
@@ -58,6 +59,10 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.mu.Lock()
 		a.heard = append(a.heard, string(p[:min(len(p), 40)]))
 		a.mu.Unlock()
+		if a.pause > 0 {
+			time.AfterFunc(a.pause, func() { _ = c.Write(ctx, typ, p) })
+			continue
+		}
 		if c.Write(ctx, typ, p) != nil {
 			return
 		}

@@ -254,7 +254,7 @@ type Echo struct {
 	Changed bool
 	Mute    bool
 	Before  int           // pings, sent behind messages, that were answered before them
-	Lead    time.Duration // by which they came before, at least
+	Lead    time.Duration // by which they came before, in the middle
 	Tried   int
 	End     *End
 }

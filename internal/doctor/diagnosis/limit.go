@@ -11,10 +11,10 @@ const (
 	// resumeHead is the longest line that a resume brings (docs/PROXIES.md).
 	resumeHead = 1200
 
-	// maxLead is how long before an echo a pong may come that overtook it, for an
-	// app that answers both in their order. Apps that take longer may do so at the
-	// side.
-	maxLead = 10 * time.Millisecond
+	// maxLead is how long before an echo a pong may come, mostly, that overtook it
+	// for an app that answers both in their order. Apps that take longer may work on
+	// messages at the side.
+	maxLead = 4 * time.Millisecond
 
 	// maxSkew is what clocks may differ by.
 	maxSkew = 2 * time.Second
@@ -66,6 +66,8 @@ func messages(f *Facts, c *findings) {
 		c.add(Finding{ID: "no-echo", Severity: Warning, Blame: []Party{App, Client}, What: "The app does not send messages back.", Do: "Leave -echo out, unless it should."}, NoSymptom)
 	case e.Tried > 0 && e.Before*10 >= e.Tried*9 && f.Session == nil && e.Lead < maxLead:
 		pingsAnsweredFor(c)
+	case e.Tried > 0 && e.Before*10 >= e.Tried*9 && f.Session == nil:
+		c.add(Finding{ID: "pings-first", Severity: Note, Blame: []Party{App, Path}, What: fmt.Sprintf("Pings overtake messages by %s: the app works on messages at the side, or something on the way answers pings itself.", short(e.Lead))}, NoSymptom)
 	}
 }
 
