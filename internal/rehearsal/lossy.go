@@ -114,7 +114,7 @@ func (b *runner) reportLossy(list []*setting) (bool, error) {
 		"200 ms there and back, and 5 % of the packets of each direction lost: truly, below the kernel's TCP. " +
 		fmt.Sprintf("Three times %d clients of an echo app at the same time, each three on a network of their own with the same weather. ", lossyClients) +
 		fmt.Sprintf("They are quiet: a message every %v on average, at times none for %v. ", lossyThink, 2*lossyThink) +
-		"Every 20 s two of a hundred come into another network: their connection is gone, and the server is not told. Nearly four minutes.\n\n")
+		"Every 20 s two of a hundred come into another network: their connection is gone, and the server is not told. Nearly four minutes. nginx with its defaults has the three lines without which no WebSocket passes at all, and nothing else.\n\n")
 	for _, n := range b.notes() {
 		text.WriteString(n + "\n\n")
 	}

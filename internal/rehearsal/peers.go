@@ -125,8 +125,8 @@ func (b *runner) reportPeers(list []*contender) (bool, error) {
 	fmt.Fprintf(&text, "# Beside others that recover\n\n"+
 		"The same load and the same faults of the network, all at the same time: %d clients each, a numbered message a second of each, which its server sends back. "+
 		"Each is configured for its own recovery, and otherwise as it comes: Socket.IO 4.8 with `connectionStateRecovery`, its clients' answers sent by `socket.emit`; "+
-		"the server library of Centrifugo and its Go client, a channel with history and `Recoverable` for each client, into which the client publishes. "+
-		"The plain client connects again after 10 s without a message; the others notice by their own heartbeats, which come every 25 s. Nobody sends a message again by itself. Lost is a message whose answer never came, also where a library told its program that it gave up, as Centrifugo's client does after 5 s without a connection; what was lost is in none of the times.\n\n", peersClients)
+		"the server library of Centrifugo and its Go client, a channel with history and `Recoverable` for each client, into which the client publishes one message after the other. "+
+		"The plain client connects again after 10 s without a message; the others notice by their own heartbeats, which come every 25 s. Nobody sends a message again by itself; Socket.IO's client can (`retries`), if it is told to. Lost is a message whose answer never came, also where a library told its program that it gave up, as Centrifugo's client does after 5 s without a connection; what was lost is in none of the times.\n\n", peersClients)
 	for _, n := range b.notes() {
 		text.WriteString(n + "\n\n")
 	}

@@ -1,16 +1,47 @@
 package rehearse
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"strings"
+	"time"
+
+	"github.com/wsresilience/wsresilience/internal/lab/stats"
+	"github.com/wsresilience/wsresilience/internal/rehearse/tally"
 )
 
+// connects is how often the way to the target is measured.
+const connects = 3
+
+// way is how long it takes to connect to the target from here, at best; 0 if it
+// cannot be reached.
+func way(ctx context.Context, target string) (best time.Duration) {
+	for range connects {
+		began := time.Now()
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "tcp", target)
+		if err != nil {
+			continue
+		}
+		took := time.Since(began)
+		_ = c.Close()
+		if best == 0 || took < best {
+			best = took
+		}
+	}
+	return best
+}
+
 // environment is what the numbers depend on and this side knows.
-func environment() [][2]string {
+func (r *run) environment() [][2]string {
 	list := [][2]string{
 		{"load from", fmt.Sprintf("%s/%s, %d processors, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())},
+	}
+	if r.way > 0 {
+		list = append(list, [2]string{"connecting to the target, without faults", tally.Millis(stats.Millis(r.way))})
 	}
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(text)) {

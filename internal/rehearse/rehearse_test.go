@@ -110,7 +110,7 @@ func TestSideBySide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"PASS: all 2 objectives are met", "2. cut rst", "3. hook -- echo from the hook", "| plain | resilient |", "-seed 5"} {
+	for _, want := range []string{"PASS: all 2 objectives are met", "2. cut rst", "3. hook -- echo from the hook", "| plain | resilient |", "-seed 5", "connecting to the target"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

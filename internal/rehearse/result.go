@@ -17,7 +17,7 @@ func (r *run) result(calm, end time.Duration) *report.Run {
 	}
 	out := &report.Run{
 		Title: r.Title, Command: r.Command, Target: shown(r.target), Profile: r.profile.Name, Began: r.began, Seed: r.Seed,
-		Calm: calm, End: end, Late: time.Duration(r.profile.Late), Notes: r.Notes, Faults: r.faults, Environment: environment(),
+		Calm: calm, End: end, Late: time.Duration(r.profile.Late), Notes: r.Notes, Faults: r.faults, Environment: r.environment(),
 	}
 	frame := tally.Frame{Calm: calm, End: end, Late: out.Late}
 	for side := range tally.Sides {

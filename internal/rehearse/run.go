@@ -79,6 +79,7 @@ type run struct {
 	live    [tally.Sides]tally.Live
 	pilots  []*pilot
 	loaders sync.WaitGroup // what makes messages due
+	way     time.Duration  // to connect to the target; 0: not known
 
 	mu     sync.Mutex
 	faults []report.Fault
@@ -149,6 +150,7 @@ func Run(ctx context.Context, s Spec) (*report.Run, error) {
 	if err := checkMetrics(ctx, r.http, s.Metrics); err != nil {
 		return nil, err
 	}
+	r.way = way(ctx, targetOf(s.Target))
 	before := scrapeAll(ctx, r.http, s.Metrics)
 	out := r.rehearse(ctx)
 	if ctx.Err() != nil {

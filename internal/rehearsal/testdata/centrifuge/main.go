@@ -100,8 +100,11 @@ type answer struct {
 	N int `json:"n"`
 }
 
+// waiting is how many messages of a client may wait to be published.
+const waiting = 1 << 16
+
 func clients() error {
-	subs := map[int]*client.Subscription{}
+	queues := map[int]chan answer{}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		var o order
 		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
@@ -112,16 +115,23 @@ func clients() error {
 			if err != nil {
 				return err
 			}
-			subs[o.C] = sub
+			queue := make(chan answer, waiting)
+			queues[o.C] = queue
+			go publish(sub, queue)
 			continue
 		}
-		go func(sub *client.Subscription) {
-			// While there is no connection it waits for one, for its ReadTimeout.
-			text, _ := json.Marshal(answer{o.C, o.N})
-			_, _ = sub.Publish(context.Background(), text)
-		}(subs[o.C])
+		queues[o.C] <- answer{o.C, o.N}
 	}
 	return nil
+}
+
+// publish publishes one message after the other, so that they keep their order.
+// While there is no connection it waits for one, for its ReadTimeout.
+func publish(sub *client.Subscription, queue <-chan answer) {
+	for a := range queue {
+		text, _ := json.Marshal(a) // of ints
+		_, _ = sub.Publish(context.Background(), text)
+	}
 }
 
 func connect(c int, to string) (*client.Subscription, error) {
