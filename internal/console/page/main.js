@@ -99,7 +99,11 @@ function go() {
   document.body.toggleAttribute("data-detail", route.id !== "");
   for (const link of document.querySelectorAll("nav a")) {
     link.href = new Route(link.dataset.view, "", shared(route.filter)).toString();
-    link.toggleAttribute("aria-current", link.dataset.view === route.view);
+    if (link.dataset.view === route.view) {
+      link.setAttribute("aria-current", "page");
+    } else {
+      link.removeAttribute("aria-current");
+    }
   }
   for (const label of document.querySelectorAll("#filter [data-for]")) {
     label.hidden = !label.dataset.for.split(" ").includes(route.view);
