@@ -37,13 +37,31 @@ type Attr struct {
 // Line words e. It returns false for what is only counted: what happens to all
 // sessions all the time.
 func (e Event) Line() (l Line, ok bool) {
-	w := wording{e: &e}
+	if e.countedOnly() {
+		return Line{}, false
+	}
+	own := e // so that nothing is made before
+	w := wording{e: &own}
 	w.about()
 	if !w.word() {
 		return Line{}, false
 	}
 	w.advice()
 	return w.Line, true
+}
+
+// countedOnly reports whether e has no words. It is asked about each record and
+// each heartbeat, so that nothing is made for it.
+func (e *Event) countedOnly() bool {
+	switch e.Kind {
+	case Accepted, Journaled, RoundTrip, TimersFired:
+		return true
+	case Dialled:
+		return e.Answer == AppOK
+	case Began:
+		return e.Client == Resilient && e.Adopted != 0 && e.Fact == ""
+	}
+	return false
 }
 
 // A wording is a Line that is being made.

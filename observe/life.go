@@ -46,6 +46,10 @@ func NewLife(log *slog.Logger) *Life {
 
 // Observe implements event.Observer.
 func (l *Life) Observe(e event.Event) {
+	plain := e.Client == event.Plain && (e.Kind == event.Began || e.Kind == event.Ended)
+	if plain && !l.log.Enabled(context.Background(), slog.LevelDebug) {
+		return // there may be thousands a second
+	}
 	line, ok := e.Line()
 	if !ok || line.Elsewhere || !l.log.Enabled(context.Background(), slog.Level(line.Level)) {
 		return

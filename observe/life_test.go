@@ -170,3 +170,19 @@ func TestLifeBelowLevel(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// What happens all the time costs nothing.
+func TestWhatIsOnlyCountedCostsNothing(t *testing.T) {
+	l, _ := newTestLife(slog.LevelInfo)
+	who := event.NewSubject(event.About{Path: "/chat"})
+	for _, e := range []event.Event{
+		{Kind: event.Journaled}, {Kind: event.RoundTrip}, {Kind: event.TimersFired}, {Kind: event.Accepted}, {Kind: event.Dialled},
+		{Kind: event.Began}, {Kind: event.Ended, Ending: session.EndedClosed}, // of plain connections
+	} {
+		e.Session, e.Subject = wire.SessionID{1}, who
+		var o event.Observer = l
+		if n := testing.AllocsPerRun(100, func() { o.Observe(e) }); n != 0 {
+			t.Errorf("%s: %v allocations", e, n)
+		}
+	}
+}
