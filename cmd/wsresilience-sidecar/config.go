@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/wsresilience/wsresilience/internal/config"
+	"github.com/wsresilience/wsresilience/internal/otlp"
 )
 
 // load reads the settings, or says everything that is wrong with them.
@@ -31,7 +33,9 @@ func configCommand(environ []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(w, "%s\t%s\t(%s)\n", s.Name, s.Value, s.Source)
 	}
 	_ = w.Flush()
-	for _, warning := range cfg.Warnings() {
+	traces := otlp.FromEnviron(environ)
+	fmt.Fprintf(stdout, "\ntraces: %s\n", traces)
+	for _, warning := range slices.Concat(cfg.Warnings(), traces.Warnings) {
 		fmt.Fprintln(stderr, "warning:", warning)
 	}
 	return exitOK
@@ -39,5 +43,6 @@ func configCommand(environ []string, stdout, stderr io.Writer) int {
 
 // help prints what there is, with all settings.
 func help(stdout io.Writer) {
-	fmt.Fprint(stdout, usage, "\nsettings, all of them environment variables:\n\n", config.Help())
+	fmt.Fprint(stdout, usage, "\nsettings, all of them environment variables, or lines of the file of WSR_CONFIG_FILE:\n\n", config.Help(),
+		"\ntraces are sent where OpenTelemetry's variables say (docs/TRACES.md), such as\n  OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318\n")
 }

@@ -156,6 +156,12 @@ func TestFromEnviron(t *testing.T) {
 		s.MaxQueue != 100 || s.MaxInEach != 100 || s.Limits.ValueLength != 10 || s.Limits.Events != 5 || s.Limits.Links != 128 || len(s.Warnings) > 0 {
 		t.Errorf("%+v", s)
 	}
+	if said := otlp.FromEnviron([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://user:hunter2@c:4318?key=hunter2"}).String(); said != "sent to http://c:4318/v1/traces as http/protobuf" {
+		t.Error(said)
+	}
+	if said := otlp.FromEnviron(nil).String(); said != "not sent" {
+		t.Error(said)
+	}
 	if s = otlp.FromEnviron([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://no", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://c:4318/own"}); s.Endpoint != "http://c:4318/own" {
 		t.Errorf("the endpoint for traces is %s", s.Endpoint)
 	}

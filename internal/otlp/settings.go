@@ -37,6 +37,20 @@ type Settings struct {
 	Warnings []string
 }
 
+// String says where spans go to, without what may be secret.
+func (s *Settings) String() string {
+	u, err := url.Parse(s.Endpoint)
+	switch {
+	case !s.On || err != nil:
+		return "not sent"
+	case s.Sampler.Never():
+		return "none is sampled"
+	case s.JSON:
+		return "sent to " + u.Scheme + "://" + u.Host + u.Path + " as http/json"
+	}
+	return "sent to " + u.Scheme + "://" + u.Host + u.Path + " as http/protobuf"
+}
+
 // Variables lists those that are read, for the documentation.
 func Variables() []string {
 	return []string{
