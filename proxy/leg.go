@@ -58,10 +58,10 @@ func (l *leg) pause(on bool) {
 	}
 }
 
-// close says farewell as far as that goes without waiting. What the peer
+// close writes the last frames as far as that goes without waiting. What the peer
 // would see cut in a frame's middle it rather sees reset.
-func (l *leg) close(farewell []byte) {
-	if len(farewell) > 0 && l.t.Write([][]byte{farewell}) < len(farewell) {
+func (l *leg) close(last []byte) {
+	if len(last) > 0 && l.t.Write([][]byte{last}) < len(last) {
 		l.t.Abort()
 		return
 	}

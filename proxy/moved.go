@@ -54,14 +54,14 @@ func (m *movedConns) take(l *leg) bool {
 }
 
 // closeMovedLocked closes the connection of a client whose session goes on elsewhere,
-// when the client has left it, or says farewell after moveGrace. A client that
+// when the client has left it, or with the last frames after moveGrace. A client that
 // has not come elsewhere yet is asked to. The caller holds the lock.
-func (l *leg) closeMovedLocked(farewell []byte, moves bool) {
+func (l *leg) closeMovedLocked(last []byte, moves bool) {
 	if !moves && !l.askToMove() {
-		l.close(farewell)
+		l.close(last)
 		return
 	}
-	farewell = bytes.Clone(farewell)
+	last = bytes.Clone(last)
 	gone := l.c.srv.moved.add(l)
 	l.c.srv.work.Go(func() {
 		grace := time.NewTimer(moveGrace)
@@ -74,7 +74,7 @@ func (l *leg) closeMovedLocked(farewell []byte, moves bool) {
 		l.c.enter()
 		defer l.c.leave()
 		if l.c.srv.moved.take(l) {
-			l.close(farewell)
+			l.close(last)
 		}
 	})
 }

@@ -50,7 +50,7 @@ func (t *bufferedConn) read() error {
 		err = nil // it comes again
 	}
 	if err != nil && t.state.Load() == readDiscards && !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.waitWritten() // else closing would cut a farewell
+		t.waitWritten() // else closing would cut the last frames
 	}
 	return err
 }
