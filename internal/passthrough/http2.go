@@ -126,7 +126,7 @@ func newRoundTripper(dial dialFunc, set func(*http.Protocols, bool)) *http.Trans
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	as := asCame{w, h.draining() || r.ProtoMajor < 2}
+	as := &asCame{ResponseWriter: w, ends: h.draining() || r.ProtoMajor < 2}
 	if f := checkRequest(r, h.http2.wantsHTTP2(r)); f != nil {
 		h.refused(f)
 		f.Write(as)
@@ -145,7 +145,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.draining() {
 		w.Header().Set("Connection", "close") // of HTTP/2, GOAWAY
 	}
-	h.http2.proxy.ServeHTTP(as, r)
+	h.http2.proxy.ServeHTTP(as, r.WithContext(context.WithValue(r.Context(), asCameKey{}, as)))
 }
 
 // rewrite makes the request to the app from the client's.

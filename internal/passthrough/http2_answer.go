@@ -15,11 +15,12 @@ import (
 // requests, unless the connection is to end.
 type asCame struct {
 	http.ResponseWriter
-	ends bool
+	ends  bool
+	whole bool // the answer has no body: its head ends it
 }
 
 // WriteHeader implements http.ResponseWriter.
-func (w asCame) WriteHeader(status int) {
+func (w *asCame) WriteHeader(status int) {
 	h := w.Header()
 	if !w.ends {
 		delete(h, "Connection")
@@ -34,12 +35,27 @@ func (w asCame) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// FlushError is for an http.ResponseController. ReverseProxy flushes a head at once,
+// in case that its body is slow. Where there is none the end would come in a frame of
+// its own then, and to gRPC an error that has no such frame is another one.
+func (w *asCame) FlushError() error {
+	if w.whole {
+		return nil
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
 // Unwrap is for an http.ResponseController.
-func (w asCame) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *asCame) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+type asCameKey struct{} // of a context: an *asCame
 
 func (p *http2Proxy) checkResponse(resp *http.Response) error {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return errSwitched
+	}
+	if as, ok := resp.Request.Context().Value(asCameKey{}).(*asCame); ok {
+		as.whole = resp.ContentLength == 0 || resp.Request.Method == http.MethodHead
 	}
 	if isGRPC(resp.Header) && sentOf(resp.Request.Context()).v2 {
 		resp.Body = &grpcBody{resp.Body, resp}
