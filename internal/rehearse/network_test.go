@@ -113,9 +113,12 @@ func TestSilence(t *testing.T) {
 			t.Errorf("%s: %d answer, %d hit", text, n, hit)
 		}
 		heal()
+		if left > 0 {
+			continue // whose answer came cannot wait for it
+		}
 		for i, c := range conns {
 			_ = c.SetReadDeadline(time.Now().Add(soon))
-			if _, err := c.Read(make([]byte, 8)); err != nil && left == 0 {
+			if _, err := c.Read(make([]byte, 8)); err != nil {
 				t.Errorf("%s: %d: %v", text, i, err)
 			}
 		}

@@ -87,6 +87,14 @@ func (o *options) spec(args []string) (*Spec, error) {
 		Title: o.title, Command: "wsresilience-sidecar rehearse " + quoted(args), Seed: o.seed,
 		Baseline: o.baseline, After: o.after, Settle: o.settle, Metrics: o.metrics,
 	}
+	for _, d := range []struct {
+		name string
+		is   time.Duration
+	}{{"think", o.think}, {"ramp", o.ramp}, {"baseline", o.baseline}, {"after", o.after}, {"settle", o.settle}} {
+		if d.is < 0 {
+			return nil, fmt.Errorf("-%s %v: less than no time", d.name, d.is)
+		}
+	}
 	var err error
 	if s.Target, err = parseTarget(o.target); err != nil {
 		return nil, err

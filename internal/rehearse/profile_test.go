@@ -96,7 +96,7 @@ const chatProfile = `{
 	],
 	"answer": {"pointer": "/ack/id"}, "error": {"pointer": "/error"},
 	"push": {"number": {"pointer": "/seq"}, "stream": {"pointer": "/room"}, "socket": true},
-	"objectives": ["lost<=9", "errors<=0"]
+	"objectives": ["lost<=50", "errors<=0"]
 }`
 
 // A profile says all that an app wants, over TLS with a certificate of its own.

@@ -77,7 +77,7 @@ func TestRecord(t *testing.T) {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	code, out, text := command(t, "-profile", file, "-plain", "2", "-resilient", "0", "-think", "20ms", "-ramp", "50ms", "-baseline", "300ms", "-after", "50ms",
-		"-faults", "none", "-out", t.TempDir(), url)
+		"-faults", "none", "-objective", "lost<=0", "-out", t.TempDir(), url)
 	if code != exitMet {
 		t.Errorf("code %d\n%s\n%s", code, out, text)
 	}
