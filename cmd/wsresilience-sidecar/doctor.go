@@ -70,6 +70,7 @@ func doctorCommand(ctx context.Context, args, environ []string, stdout, stderr i
 	flags.BoolVar(&o.Compression, "compression", false, "compression should be agreed upon")
 	flags.BoolVar(&o.Echo, "echo", false, "the app sends messages back: send it some, up to 1 MiB")
 	flags.StringVar(&o.Message, "message", "", "a text to send to the app first on each connection, such as a login; it should answer")
+	flags.StringVar(&o.Stream, "stream", "", "path of a GET whose answer comes bit by bit (server-sent events), to see whether it does")
 	asJSON := flags.Bool("json", false, "print JSON")
 	silent := flags.Bool("silent", false, "print no progress")
 	args, err := mixed(flags, args)

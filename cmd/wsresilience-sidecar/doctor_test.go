@@ -32,6 +32,7 @@ func TestDoctorCommand(t *testing.T) {
 		{[]string{"-H", "none", "ws://a"}, nil, 2, "", "Name: value"},
 		{[]string{"-idle", "-1s", "ws://a"}, nil, 2, "", "-idle"},
 		{[]string{"-ca", "/dev/null", "ws://a"}, nil, 2, "", "no certificate"},
+		{[]string{"-stream", "x", "ws://a"}, nil, 2, "", "starts with /"},
 		{[]string{"-quick"}, environ, 2, "", "for a URL only"},
 		{[]string{"-silent"}, nil, 1, "[settings]", ""},
 		{[]string{"-silent"}, environ, 0, "as far as this can see", ""},

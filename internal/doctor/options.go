@@ -34,6 +34,7 @@ type Options struct {
 	Sidecar      bool             // one is expected
 	Compression  bool             // expected
 	Echo         bool             // the app sends messages back
+	Stream       string           // path of an answer of plain HTTP that comes bit by bit
 	Message      string           // sent to the app, which answers it
 	Quick        bool
 	Idle         time.Duration // longest silence; 0: the default
@@ -101,6 +102,9 @@ func (o Options) parse() (*target, error) {
 		if strings.ContainsAny(name, " :\r\n") || strings.ContainsAny(strings.Join(values, ""), "\r\n") {
 			return nil, fmt.Errorf("doctor: header %q %w: it has a line break, or a name with a space", name, ErrUsage)
 		}
+	}
+	if t.Stream != "" && (t.Stream[0] != '/' || strings.ContainsFunc(t.Stream, func(r rune) bool { return r <= ' ' || r == 0x7f })) {
+		return nil, fmt.Errorf("doctor: -stream %q %w: allowed is a path that starts with /", t.Stream, ErrUsage)
 	}
 	if t.Idle == 0 {
 		t.Idle = DefaultIdle

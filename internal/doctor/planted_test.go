@@ -83,6 +83,11 @@ var planted = []plant{
 	{"frames are held back towards the app", middle{up: holding(4 << 10)}.app, "held-back", diagnosis.Path},
 	{"frames are held back towards the client", middle{down: holding(4 << 10)}.app, "held-back", diagnosis.Path},
 	{"frames are late", middle{down: late(200 * time.Millisecond)}.app, "frames-", diagnosis.Path},
+	{"answers of HTTP are held back", func(t *testing.T) Options {
+		o := quick("ws://" + serve(t, gathered(events(new(app)))) + "/ws")
+		o.Stream = "/events"
+		return o
+	}, "stream-held", diagnosis.Path},
 	{"a bit flips", middle{down: corrupt}.app, "frames-changed", diagnosis.Path},
 	{"idle timeout", middle{idle: 1200 * time.Millisecond}.app, "idle-cut", diagnosis.Path},
 	{"idle flows vanish", middle{idle: 1200 * time.Millisecond, mute: true}.app, "idle-dropped", diagnosis.Path},

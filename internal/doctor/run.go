@@ -3,6 +3,8 @@ package doctor
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +67,9 @@ func gather(ctx context.Context, o Options) (*diagnosis.Facts, error) {
 			Subprotocols: t.Subprotocols, Issuer: t.Issuer, Sidecar: t.Sidecar, Compression: t.Compression, Insecure: t.Insecure,
 			OwnOrigin: t.Origin != "", Credentials: t.Header.Get("Cookie") != "" || t.Header.Get("Authorization") != "",
 		},
+	}
+	if via, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: strings.Replace(t.url.Scheme, "ws", "http", 1), Host: t.url.Host}}); err == nil && via != nil && t.Unix == "" {
+		p.facts.EnvProxy = via.Host
 	}
 	p.run(ctx)
 	p.mu.Lock()
@@ -272,6 +277,9 @@ func (p *probe) rest(ctx context.Context) {
 		p.echo(ctx)
 	} else if p.t.Message != "" {
 		p.ask(ctx)
+	}
+	if p.t.Stream != "" {
+		p.stream(ctx)
 	}
 	if p.t.secure {
 		p.http2(ctx)

@@ -63,6 +63,9 @@ var sound = []struct {
 	{"sidecar and compression", func(t *testing.T) Options {
 		return at(startSidecar(t, serve(t, &app{options: websocket.AcceptOptions{CompressionMode: websocket.CompressionNoContextTakeover}})), echoing)
 	}},
+	{"events that come one by one", func(t *testing.T) Options {
+		return at(serve(t, events(new(app))), func(o *Options) { o.Stream = "/events" })
+	}},
 	{"one proxy", middle{}.app},
 	{"two proxies and a sidecar", func(t *testing.T) Options { return at(middle{}.start(t, middle{}.start(t, withSidecar(t)))) }},
 	{"a far app", middle{wait: 150 * time.Millisecond, down: late(20 * time.Millisecond)}.app},

@@ -570,3 +570,31 @@ func terminating(t *testing.T, upstream string) string {
 		join(u, c)
 	}))
 }
+
+// events serves some at /events.
+func events(a http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/events" {
+			a.ServeHTTP(w, r)
+			return
+		}
+		for range 12 {
+			_, _ = io.WriteString(w, "data: x\n\n")
+			_ = http.NewResponseController(w).Flush() // unless somebody gathers
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+}
+
+// gathered holds answers back until they are whole.
+func gathered(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			h.ServeHTTP(w, r)
+			return
+		}
+		whole := httptest.NewRecorder()
+		h.ServeHTTP(whole, r)
+		_, _ = io.Copy(w, whole.Body)
+	})
+}

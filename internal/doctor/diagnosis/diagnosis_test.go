@@ -58,6 +58,7 @@ func TestDiagnose(t *testing.T) {
 		{"RFC 8441 promised and refused", Facts{Plain: opened(), HTTP2: &HTTP2{Chosen: true, Connect: true, Status: 400}}, "http2-connect", Path},
 		{"jitter", Facts{Plain: opened(), Beats: &Beats{Got: 4, Sent: 4, Rounds: []Round{{Sent: 4, RTTs: []time.Duration{time.Millisecond, 2 * time.Millisecond, 150 * time.Millisecond, time.Millisecond}}}}}, "jitter", Path},
 		{"gathered", Facts{Plain: opened(), Beats: &Beats{Got: 4, Sent: 4, Rounds: []Round{{Sent: 4, Bursts: 3, RTTs: []time.Duration{90 * time.Millisecond, 60 * time.Millisecond, 30 * time.Millisecond, time.Millisecond}}}}}, "frames-gathered", Path},
+		{"frames broken on the way up", Facts{Plain: opened(), Beats: &Beats{Sent: 1, End: &End{Code: 1002}}}, "frames-changed", Path},
 		{"NAT of 240 s", Facts{Plain: opened(), Silences: []Silence{{For: 181 * time.Second, Alive: true}, {For: 241 * time.Second, Mute: true}}, Busy: &Busy{Lasted: 250 * time.Second}}, "idle-dropped", Path},
 		{"age of 30 s", Facts{Plain: opened(), Silences: []Silence{{For: 31 * time.Second, End: &End{After: 30 * time.Second, Cause: Ended}}}, Busy: &Busy{Lasted: 30 * time.Second, End: &End{After: 30 * time.Second, Cause: Ended}}}, "age-limit", Path},
 		{"other keys", Facts{Plain: opened(), Session: &Session{Welcome: &wire.WelcomeMessage{}}, Resumes: []Resume{{Handshake: *opened(), Reset: wire.ResetToken}}}, "resume-token", Sidecar},

@@ -20,6 +20,7 @@ type Facts struct {
 	Expect    Expect
 	Now       time.Time
 
+	EnvProxy  string // that the environment names for such a URL
 	LookupErr string // why the name has no address
 	Addresses []Handshake
 
@@ -49,6 +50,7 @@ type Facts struct {
 	Messages      *Limit     // payload bytes of one message
 	Echo          *Echo
 	HTTP2         *HTTP2
+	Stream        *Stream
 	Clocks        []Clock
 
 	Direct *Facts // the same at an address behind the path, or nil
@@ -265,6 +267,17 @@ type HTTP2 struct {
 	Connect bool // SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441)
 	Status  int  // of an extended CONNECT; 0: none was tried, or none answered
 	Streams uint32
+}
+
+// A Stream is an answer of plain HTTP that should come bit by bit.
+type Stream struct {
+	Limit       time.Duration // it was read for so long at most
+	Status      int           // 0: no head came
+	Head, First time.Duration // until the head, until the first byte behind it
+	Took        time.Duration
+	Bytes       int
+	Times       int  // that bytes came, together ones counted once
+	Ended       bool // before the limit
 }
 
 // A Clock is the other end's clock minus this one's, between two bounds.

@@ -82,7 +82,7 @@ func Diagnose(f *Facts) *Report {
 	c := &findings{behind: Behind(f)}
 	for _, rule := range []func(*Facts, *findings){
 		names, addresses, certificates, handshakes, sometimes, negotiation, sidecars, resumes,
-		beats, volumes, silences, heads, messages, http2, clocks, comparison,
+		beats, volumes, silences, streams, heads, messages, http2, clocks, comparison,
 	} {
 		rule(f, c)
 	}

@@ -231,6 +231,9 @@ func linkChecks(f *Facts) []Check {
 	if e := f.Echo; e != nil {
 		say("echo", !e.Mute && !e.Changed, "round trip %s", short(e.RTT))
 	}
+	if s := f.Stream; s != nil {
+		say("stream", s.Bytes > 0, "%d, first byte after %s, bytes at %d times in %s", s.Status, short(s.First), s.Times, short(s.Took))
+	}
 	if h := f.HTTP2; h != nil {
 		say("HTTP/2", true, "%s", map[bool]string{true: "offered", false: "not offered"}[h.Chosen]+map[bool]string{true: ", with WebSockets (RFC 8441)"}[h.Connect])
 	}

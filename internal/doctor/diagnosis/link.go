@@ -55,6 +55,9 @@ func endsAtOnce(f *Facts, b *Beats, c *findings) {
 		fi.Severity, fi.Blame, fi.What = Note, []Party{App}, "The app closes the connection, as apps do that want a login or a subprotocol first."
 		fi.Do = "Give doctor what clients send: -cookie, -H, -subprotocol."
 		c.add(fi, NoSymptom)
+	case b.End.Cause == None && (b.End.Code == 1002 || b.End.Code == 1007):
+		fi.ID, fi.Blame, fi.What = "frames-changed", []Party{Path}, "The other end says that frames are broken which are not when they are sent: something changes them."
+		c.add(fi, FrameAware)
 	case b.End.Cause == None:
 		fi.What = "The connection is closed soon after it was opened."
 		c.add(fi, NoSymptom)
@@ -211,7 +214,7 @@ func silences(f *Facts, c *findings) {
 			first = s
 		}
 	}
-	seen := []string{fmt.Sprintf("%d of %d quiet connections died, the first one: %s", len(dead), len(f.Silences), first.describe()), ended(first.End)}
+	seen := []string{fmt.Sprintf("%d of %d quiet connections died", len(dead), len(f.Silences)), first.describe()}
 	if longest > 0 {
 		seen = append(seen, "longest silence that was survived: "+short(longest))
 	}
@@ -232,6 +235,31 @@ func silences(f *Facts, c *findings) {
 		c.add(Finding{ID: "idle-cut", Severity: Problem, Blame: []Party{Path, App},
 			What: fmt.Sprintf("A connection that is quiet is cut after about %s.", short(first.quiet())), Seen: seen, Do: f.oftener(first.quiet())}, IdleCut)
 	}
+}
+
+// streams judges an answer that the user says comes bit by bit.
+func streams(f *Facts, c *findings) {
+	s := f.Stream
+	if s == nil {
+		return
+	}
+	fi := Finding{ID: "stream-held", Severity: Problem, Blame: []Party{Path, App}, Do: "With -direct, or by asking the app itself, see whether it says anything in that time. If it does, something on the way gathers answers: switch that off, or let the app send X-Accel-Buffering: no (nginx)."}
+	switch {
+	case s.Status >= 300:
+		fi.ID, fi.Severity, fi.Blame = "stream-refused", Warning, []Party{Client, App}
+		fi.What, fi.Do = fmt.Sprintf("%d for -stream.", s.Status), "Check the path, and what clients send with it."
+		c.add(fi, NoSymptom)
+		return
+	case s.Status == 0:
+		fi.What = fmt.Sprintf("No head of the answer to -stream within %s.", short(s.Limit))
+	case s.Bytes == 0 && !s.Ended:
+		fi.What = fmt.Sprintf("Nothing of the answer to -stream within %s but its head.", short(s.Limit))
+	case s.Times <= 1 && s.Ended && s.Took > time.Second:
+		fi.What = fmt.Sprintf("All of the answer to -stream came at once, after %s.", short(s.First))
+	default:
+		return
+	}
+	c.add(fi, Holding)
 }
 
 // oftener says how often something has to be said.
@@ -266,5 +294,5 @@ func (s *Silence) describe() string {
 	if s.Mute {
 		return "after " + short(s.For) + " a ping was not answered, and nothing said that the connection is over"
 	}
-	return "it was to be quiet for " + short(s.For)
+	return "the first one " + ended(s.End)
 }

@@ -12,6 +12,10 @@ const soon = 7 * 24 * time.Hour
 
 // names judges the lookup.
 func names(f *Facts, c *findings) {
+	if f.EnvProxy != "" {
+		c.add(Finding{ID: "environment-proxy", Severity: Note, Blame: []Party{Client}, What: "The environment here names a proxy, " + f.EnvProxy + ", by which browsers may go. doctor does not.",
+			Do: "If only clients behind it have trouble, it has to let CONNECT and long connections pass."}, NoSymptom)
+	}
 	if f.LookupErr != "" {
 		c.add(Finding{ID: "name-unknown", Severity: Problem, Blame: []Party{DNS, Client}, What: "The name has no address.",
 			Seen: []string{f.LookupErr}, Do: "Check the name in the URL, its A and AAAA records, and the resolver of this machine."}, NoSymptom)
