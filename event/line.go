@@ -178,29 +178,19 @@ func (w *wording) process() bool {
 	return false
 }
 
-// plain is the level of what happens to plain connections: there may be thousands
-// a second, and metrics count them.
-func (w *wording) plain(resilient Level) Level {
-	if w.e.Client == Plain {
-		return Debug
-	}
-	return resilient
-}
-
 func (w *wording) began() bool {
-	level := w.plain(Info)
 	switch {
-	case w.e.Client == Plain:
-		return w.say(level, "plain connection began")
+	case w.e.Client == Plain: // there may be thousands a second, and metrics count them
+		return w.say(Debug, "plain connection began")
 	case w.e.Adopted == 0:
-		return w.say(level, "session began")
+		return w.say(Info, "session began")
 	case w.e.Fact == "":
 		return false // Resumed says it
 	}
 	w.text("reason", w.e.Adopted.String())
 	w.text("owner", w.e.Owner)
 	w.text("former", w.e.Former)
-	return w.say(level, "session adopted")
+	return w.say(Info, "session adopted")
 }
 
 func (w *wording) ended() bool {
@@ -212,8 +202,12 @@ func (w *wording) ended() bool {
 	if e.Fact == "" {
 		e.Fact = endingFact(e)
 	}
-	if e.Client == Plain {
+	switch {
+	case e.Client == Plain:
 		return w.say(Debug, "plain connection ended")
+	case e.Ending == session.EndedReused:
+		w.audit()
+		return w.say(Warn, "session ended")
 	}
 	return w.say(Info, "session ended")
 }

@@ -31,14 +31,14 @@ func hostOf(address string) string {
 // closed with a close frame.
 func (c *sessionDriver) detached(o *session.Output) {
 	e := o.CloseClient
-	if e.Size > e.Limit || e.Limit > 0 {
+	if e.Limit > 0 {
 		c.observe(event.Event{Kind: event.MessageRefused, Size: e.Size, Limit: e.Limit, Advice: event.AdviceSize})
 	}
-	fact := e.Fact()
-	if cause := detachCause(e); cause == event.DetachedHeartbeat && e.Reason == session.NoHeartbeat || cause == event.DetachedSuperseded {
+	cause, fact := detachCause(e), e.Fact()
+	if cause == event.DetachedSuperseded || cause == event.DetachedUnauthorized || e.Reason == session.NoHeartbeat {
 		fact = "" // event has better words than the close frame
 	}
-	c.observe(event.Event{Kind: event.Detached, Cause: detachCause(e), Code: uint16(e.Code), Fact: fact, Came: c.comes, Ending: o.Ended})
+	c.observe(event.Event{Kind: event.Detached, Cause: cause, Code: uint16(e.Code), Fact: fact, Came: c.comes, Ending: o.Ended})
 }
 
 func goneFact(broken bool) string {
