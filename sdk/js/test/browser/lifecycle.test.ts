@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Browser } from "playwright-core";
-import { sleep, until } from "../rig.ts";
+import { type Rig, sleep, until } from "../rig.ts";
 import { SLOW, stage, type Tab } from "./stage.ts";
 
 /** More than what was measured to leave a server and never reach a frozen page: 4 MB. */
@@ -53,6 +53,53 @@ test("a page that comes back from the back-forward cache has missed nothing", ()
     await until(() => rig.app.received.length === 1, "it arrives");
     assert.equal((await page.events()).includes("close"), false);
     assert.equal(rig.app.sockets.length, 1);
+  }));
+
+/** Has the page restore the app's context, which comes to an end from the second time on, and the app restart. */
+async function restoring(page: Tab, rig: Rig): Promise<void> {
+  await page.page.evaluate((url) => {
+    let times = 0;
+    startRecording(url, {
+      adopt: async (_event, send) => {
+        const time = ++times;
+        send(`hello ${time}`);
+        if (time === 1) await new Promise(() => {}); // for a ticket, say
+        send(`login ${time}`);
+      },
+    });
+  }, rig.url);
+  await page.is("connected");
+  await rig.app.stop();
+  await page.send("order");
+  await rig.app.start();
+  await until(() => rig.app.socket.received.length > 0, "the restore has begun");
+}
+
+/** What the app hears: the restore begins again, and what waits comes behind it. */
+async function restored({ app }: Rig): Promise<void> {
+  await until(() => app.socket.received.includes("order"), "what waited arrives");
+  assert.deepEqual(app.socket.received, ["hello 1", "hello 2", "login 2", "order"]);
+}
+
+test("a page that was in the back-forward cache in the middle of a restore begins it again", () =>
+  stage({}, async ({ rig, tab, site }) => {
+    const page = await tab();
+    await restoring(page, rig);
+    await page.page.goto(`${site.origin}/elsewhere`);
+    await page.page.goBack({ waitUntil: "commit" });
+    assert.equal((await page.pageEvents()).at(-1), "pageshow true", "it really was in the cache");
+    await restored(rig);
+  }));
+
+test("a page that was frozen in the middle of a restore begins it again", () =>
+  stage({}, async ({ rig, tab }) => {
+    const page = await tab();
+    await restoring(page, rig);
+    await hide(page, tab);
+    await page.cdp.send("Page.setWebLifecycleState", { state: "frozen" });
+    await sleep(200);
+    await page.cdp.send("Page.setWebLifecycleState", { state: "active" });
+    await restored(rig);
   }));
 
 test("a page that goes for good says so to the app, as any WebSocket does", () =>
