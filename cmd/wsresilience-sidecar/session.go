@@ -7,13 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/wsresilience/wsresilience/internal/console"
-	"github.com/wsresilience/wsresilience/wire"
 )
 
 const sessionUsage = `usage: wsresilience-sidecar session ID [-json]
@@ -50,55 +48,7 @@ func sessionCommand(ctx context.Context, args, environ []string, stdout, stderr 
 	if l == nil {
 		return exitUsage
 	}
-	id, err := l.whole(ctx, strings.ToLower(ids[0]))
-	if err != nil {
-		return l.failed(err)
-	}
-	return l.show(ctx, "/sessions/"+id, *asJSON, func(text []byte) error { return printSession(stdout, text) })
-}
-
-// whole completes the beginning of an id.
-func (l *look) whole(ctx context.Context, id string) (string, error) {
-	if len(id) == 2*len(wire.SessionID{}) {
-		return id, nil
-	}
-	query := "?" + url.Values{"id": {id}}.Encode()
-	var live console.Sessions
-	if err := l.read(ctx, "/sessions"+query, &live); err != nil {
-		return "", err
-	}
-	var over console.Ended
-	if err := l.read(ctx, "/ended"+query, &over); err != nil {
-		return "", err
-	}
-	found := map[string]bool{}
-	for i := range live.Sessions {
-		found[live.Sessions[i].ID] = true
-	}
-	for i := range over.Ended {
-		found[over.Ended[i].ID] = true
-	}
-	for only := range found {
-		if len(found) == 1 {
-			return only, nil
-		}
-	}
-	if len(found) == 0 {
-		return "", &answerError{http.StatusNotFound, fmt.Sprintf("no session whose id begins with %s lives here or ended here lately; by its whole id one of another sidecar is found too", id)}
-	}
-	return "", &answerError{http.StatusConflict, fmt.Sprintf("%d sessions have an id that begins with %s: give more of it", len(found), id)}
-}
-
-// read gets an answer.
-func (l *look) read(ctx context.Context, path string, into any) error {
-	text, status, err := l.ask(ctx, path)
-	switch {
-	case err != nil:
-		return err
-	case status != http.StatusOK:
-		return &answerError{status, strings.TrimSpace(string(text))}
-	}
-	return json.Unmarshal(text, into)
+	return l.show(ctx, "/sessions/"+url.PathEscape(ids[0]), *asJSON, func(text []byte) error { return printSession(stdout, text) })
 }
 
 func printSession(w io.Writer, text []byte) error {

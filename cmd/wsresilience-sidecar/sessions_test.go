@@ -56,17 +56,23 @@ func fakeConsole(t *testing.T) http.Handler {
 	})
 	mux.HandleFunc("/sessions/{id}", func(w http.ResponseWriter, r *http.Request) {
 		d := console.Detail{Events: []console.Event{{At: at, Text: "detached: no answer to heartbeats"}}}
-		switch r.PathValue("id") {
-		case firstID:
+		switch id := strings.ToLower(r.PathValue("id")); {
+		case id == "97d797":
+			http.Error(w, "2 sessions have an id that begins with 97d797", http.StatusConflict)
+			return
+		case id == "00":
+			http.Error(w, "no session whose id begins with 00 lives here", http.StatusNotFound)
+			return
+		case strings.HasPrefix(firstID, id):
 			d.Here, d.Session = true, &list[0]
 			d.Windows = &console.Windows{ToClient: console.Window{Messages: 3, Bytes: 3000, MaxBytes: 4096, Full: true}}
 			d.Journal = &console.SessionJournal{On: true, Lacks: 4, Failures: 2, Retry: 100}
 			d.Traffic = &console.Traffic{Replayed: 17}
-		case endedID:
+		case strings.HasPrefix(endedID, id):
 			d.Session, d.Ended = &console.Session{ID: endedID}, &end
 			d.Located = &console.Location{Owner: "x@10.0.0.2:1", Lease: "live", State: "attached", Epoch: 3}
 		default:
-			d.Session, d.Events = &console.Session{ID: r.PathValue("id")}, nil
+			d.Session, d.Events = &console.Session{ID: id}, nil
 			write(w, http.StatusNotFound, d)
 			return
 		}
@@ -99,7 +105,7 @@ func TestLook(t *testing.T) {
 		{"session -json 97d797fa", nil, exitOK, []string{`"here":true`}, ""},
 		{"session 1122", nil, exitOK, []string{"state    not here", "50ms old: no client came back", "WSR_SESSION_TTL, see page", "owner x@10.0.0.2:1 (lease live), epoch 3"}, ""},
 		{"session 97d797", nil, exitFailed, nil, "2 sessions have an id that begins with 97d797"},
-		{"session 00", nil, exitFailed, nil, "lives here or ended here lately"},
+		{"session 00", nil, exitFailed, nil, "no session whose id begins with 00 lives here"},
 		{"session " + strings.Repeat("0", 32), nil, exitFailed, []string{"nothing is remembered of it"}, ""},
 		{"session", nil, exitUsage, nil, "takes one id, given 0"},
 		{"session 1 2", nil, exitUsage, nil, "given 2"},

@@ -221,8 +221,17 @@ func TestSession(t *testing.T) {
 	if status, text := get("/sessions/"+testID(52).String(), nil); status != 404 || !strings.Contains(text, `"here": false`) {
 		t.Errorf("one of nobody: %d %s", status, text)
 	}
-	if status, text := get("/sessions/12", nil); status != 400 || !strings.Contains(text, "32 digits") {
+	if status, text := get("/sessions/chat", nil); status != 400 || !strings.Contains(text, "32 digits") {
 		t.Errorf("no id: %d %s", status, text)
+	}
+	h.Observe(event.Event{Kind: event.Resumed, Resume: event.ResumeReset, Session: testID(60), Subject: who})
+	for beginning, want := range map[string]int{
+		testID(3).String()[:6]: 200, strings.ToUpper(testID(40).String()[:6]): 200, testID(60).String()[:6]: 200,
+		"0": 409, "ffff": 404, strings.Repeat("0", 33): 400,
+	} {
+		if status, text := get("/sessions/"+beginning, nil); status != want {
+			t.Errorf("%s: %d %s, want %d", beginning, status, text, want)
+		}
 	}
 	var snap Snapshot
 	if get("/sessions/"+testID(3).String()+"/snapshot", &snap); len(snap.Entries) != 1 {

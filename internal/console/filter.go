@@ -44,7 +44,7 @@ func parseFilter(q url.Values, others ...string) (f filter, err error) {
 		return f, err
 	}
 	f.id = strings.ToLower(q.Get("id"))
-	if strings.Trim(f.id, "0123456789abcdef") != "" || len(f.id) > 32 {
+	if f.id != "" && !beginsID(f.id) {
 		return f, fmt.Errorf("id=%s is no beginning of a session's id: up to 32 digits from 0 to f", q.Get("id"))
 	}
 	f.path = q.Get("path")
@@ -93,6 +93,11 @@ func parseClient(s string) (netip.Prefix, error) {
 		}
 	}
 	return netip.Prefix{}, fmt.Errorf("client=%s is no address: an address such as 203.0.113.7 or 2001:db8::1, a network such as 203.0.113.0/24, or the beginning of an IPv4 address such as 203.0", s)
+}
+
+// beginsID reports whether s can be the beginning of an id.
+func beginsID(s string) bool {
+	return s != "" && len(s) <= 2*len(wire.SessionID{}) && strings.Trim(s, "0123456789abcdef") == ""
 }
 
 // about reports whether a subject, and an id, are meant.

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -142,6 +143,20 @@ func (h *History) ends(limit int, wanted func(*record) bool) (list []record) {
 	list = latest(limit, list)
 	slices.Reverse(list)
 	return list
+}
+
+// ids adds the ids that begin so, of sessions of which something is remembered.
+func (h *History) ids(beginning string, found map[wire.SessionID]bool) {
+	note := func(r *record) bool {
+		if r.e.Session != (wire.SessionID{}) && strings.HasPrefix(r.e.Session.String(), beginning) {
+			found[r.e.Session] = true
+		}
+		return false
+	}
+	for i := range h.shards {
+		h.shards[i].copied(note)
+	}
+	h.ends(0, note)
 }
 
 // end returns how a session, or a plain connection, ended here last.

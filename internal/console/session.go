@@ -3,7 +3,9 @@ package console
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/wsresilience/wsresilience/store"
@@ -73,17 +75,52 @@ func LocationOf(st *store.State, lease store.LeaseState) Location {
 }
 
 func (c *Console) session(w http.ResponseWriter, r *http.Request) {
-	id, err := parseID(r.PathValue("id"))
+	id, status, err := c.named(r.Context(), strings.ToLower(r.PathValue("id")))
 	if err != nil {
-		refuse(w, err)
+		answer(w, status, err.Error()+"\n")
 		return
 	}
 	d, known := c.detail(r.Context(), id)
-	status := http.StatusOK
 	if !known {
 		status = http.StatusNotFound
 	}
 	answerJSON(w, status, d)
+}
+
+// named finds the session that is meant by an id, or by a beginning of one that no
+// other session has which lives here or of which something is remembered. status is
+// that of the answer; of an error, which is for whoever asked, too.
+func (c *Console) named(ctx context.Context, s string) (id wire.SessionID, status int, err error) {
+	if len(s) == 2*len(id) {
+		if id, err = parseID(s); err != nil {
+			return id, http.StatusBadRequest, err
+		}
+		return id, http.StatusOK, nil
+	}
+	if !beginsID(s) {
+		return id, http.StatusBadRequest, fmt.Errorf("%q is no session's id, nor the beginning of one: 32 digits from 0 to f", s)
+	}
+	done := turn(ctx, c.listing)
+	if done == nil {
+		return id, http.StatusServiceUnavailable, ctx.Err()
+	}
+	found := map[wire.SessionID]bool{}
+	for v := range c.cfg.Sidecar.Views() {
+		if strings.HasPrefix(v.ID.String(), s) {
+			found[v.ID] = true
+		}
+	}
+	done()
+	c.history.ids(s, found)
+	for id = range found {
+		if len(found) == 1 {
+			return id, http.StatusOK, nil
+		}
+	}
+	if len(found) == 0 {
+		return id, http.StatusNotFound, fmt.Errorf("no session whose id begins with %s lives here, and nothing is remembered of one; by its whole id one of another sidecar is found too", s)
+	}
+	return id, http.StatusConflict, fmt.Errorf("%d sessions have an id that begins with %s: give more of it", len(found), s)
 }
 
 // detail collects what is known of a session, and reports whether anything is.

@@ -128,3 +128,32 @@ func (l *eventLog) parsed() (lines []map[string]any) {
 	}
 	return lines
 }
+
+// consoleKnows checks that the console of a sidecar lists others, with their leases.
+func consoleKnows(t *testing.T, admin string, members ...string) {
+	t.Helper()
+	resp, err := http.Get("http://" + admin + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var s console.Status
+	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
+		t.Fatal(err)
+	}
+	var known []string
+	for _, m := range s.Fleet {
+		_, address, _ := strings.Cut(m.Owner, "@")
+		if known = append(known, address+" "+m.Lease); m.Self {
+			known[len(known)-1] += " self"
+		}
+	}
+	for _, m := range members {
+		if !slices.Contains(known, m) {
+			t.Errorf("the console knows %q, not %q", known, m)
+		}
+	}
+	if !s.Journal.Available || len(s.Journal.Streams) == 0 || !s.Ready {
+		t.Errorf("%+v", s)
+	}
+}

@@ -398,6 +398,7 @@ func TestLifeBetweenSidecarsInTheLog(t *testing.T) {
 	next := talk(t, two.Addr, "/chat", again(c, 1, 2, 1), nil)
 	l.want("client passed on to the owner of its session", id, "owner="+one.Addr, "outcome=served")
 	l.want("session resumed", id, "owner="+one.Addr, "via=127.0.0.1")
+	consoleKnows(t, two.Admin, one.Addr+" live", two.Addr+" live self")
 	next.conn.Close()
 
 	// The pod leaves: one session without a client, one that moves with its client,

@@ -74,7 +74,7 @@ export class SidecarView {
       ["takes of one session", journal.share_bytes === undefined ? "" : size(journal.share_bytes)],
     ];
     return {
-      count: s.fleet.length === 0 ? "the journal is this sidecar's own" : `${count(s.fleet.filter((m) => m.lease === "live").length)} sidecars live`,
+      count: s.fleet.length === 0 ? alone(journal) : `${count(s.fleet.filter((m) => m.lease === "live").length)} sidecars live`,
       content: element(
         "div",
         { class: "sidecar" },
@@ -90,6 +90,10 @@ export class SidecarView {
     };
   }
 }
+
+/** Why no other sidecar is known. */
+const alone = (journal) =>
+  journal.kind === "embedded" ? "the journal is this sidecar's own" : "nothing is known of other sidecars yet";
 
 /** How full a stream is. What is nearly full takes little of each session. */
 function fill(t) {
