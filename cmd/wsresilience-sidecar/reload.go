@@ -35,10 +35,16 @@ type reloader struct {
 	reissue func(why string)
 	pprof   *atomic.Bool
 
-	cfg  *config.Config    // in force
-	used [sha256.Size]byte // the content of the files that was read last
-	seen [sha256.Size]byte // at the last look
+	cfg     *config.Config    // in force
+	used    [sha256.Size]byte // the content of the files that was read last
+	seen    [sha256.Size]byte // at the last look
+	failure string            // why that could not be used; empty: it could
+	looks   int               // since then
 }
+
+// retryEvery is how many looks later what could not be used is read again: the fault
+// may be in a file that only it names.
+const retryEvery = 5
 
 // hangups returns a channel with the SIGHUPs that ask for a reload. Without it one
 // would end the process.
@@ -57,7 +63,7 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 		case <-tick.C:
 			r.look()
 		case <-hangup:
-			r.reload("SIGHUP")
+			r.reload(bySignal)
 		case <-ctx.Done():
 			return
 		}
@@ -70,10 +76,17 @@ func (r *reloader) look() {
 	now := contents(r.cfg.WatchedFiles())
 	still := now == r.seen
 	r.seen = now
-	if still && now != r.used {
-		r.reload("file")
+	r.looks++
+	if still && now != r.used || r.failure != "" && r.looks >= retryEvery {
+		r.reload(byFile)
 	}
 }
+
+// What a reload is because of.
+const (
+	byFile   = "file"
+	bySignal = "SIGHUP"
+)
 
 // contents is a sum of what is in the files, or that they cannot be read.
 func contents(files []config.File) (sum [sha256.Size]byte) {
@@ -92,16 +105,21 @@ func contents(files []config.File) (sum [sha256.Size]byte) {
 
 // reload takes what has changed, all of it or nothing.
 func (r *reloader) reload(trigger string) {
-	r.used = contents(r.cfg.WatchedFiles())
+	r.used, r.looks = contents(r.cfg.WatchedFiles()), 0
 	next, changes, err := r.cfg.Reload(r.environ)
 	if err == nil {
 		err = r.take(next)
 	}
+	if err != nil && err.Error() == r.failure && trigger == byFile {
+		return // it was told
+	}
 	r.metrics.Reloaded(err == nil)
 	if err != nil {
+		r.failure = err.Error()
 		r.refused(trigger, err)
 		return
 	}
+	r.failure = ""
 	if !slices.Equal(r.cfg.WatchedFiles(), next.WatchedFiles()) { // the rules are in another file
 		r.used = contents(next.WatchedFiles())
 		r.seen = r.used

@@ -125,18 +125,55 @@ func TestReloadRefuses(t *testing.T) {
 	}
 }
 
+// The fault is in a file that only the refused settings name: when it is mended, they
+// are taken.
+func TestReloadTriesAgain(t *testing.T) {
+	r := newReloading(t)
+	rules := filepath.Join(t.TempDir(), "rules.json")
+	if err := os.WriteFile(rules, []byte(`{"rules":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.write("WSR_SNAPSHOT_RULES="+rules, "WSR_LOG_LEVEL=debug")
+	for range 3 * retryEvery {
+		r.look()
+	}
+	if said := r.said(); len(r.applied) > 0 || strings.Count(said, "level=ERROR") != 1 {
+		t.Errorf("applied %d times; logged: %s", len(r.applied), said)
+	}
+	if err := os.WriteFile(rules, []byte(`{"rules":[{"path":"*","select":{"pointer":"/type","equals":"login"}}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range retryEvery {
+		r.look()
+	}
+	if len(r.applied) != 1 || r.level.Level() != slog.LevelDebug {
+		t.Errorf("applied %d times, level %v", len(r.applied), r.level.Level())
+	}
+}
+
+// A line that the environment overrides is told of whenever the file is read.
+func TestReloadTellsOfTheEnvironment(t *testing.T) {
+	r := newReloading(t)
+	r.environ = append(r.environ, "WSR_HEARTBEAT_MISSES=4")
+	r.write("WSR_HEARTBEAT_MISSES=5")
+	r.reload(bySignal)
+	if said := r.said(); !strings.Contains(said, "WSR_HEARTBEAT_MISSES is in the environment and in line 1") {
+		t.Errorf("logged: %s", said)
+	}
+}
+
 // Keys in the file rotate; they are in no line of the log.
 func TestReloadKeys(t *testing.T) {
 	a, b := base64.StdEncoding.EncodeToString(keyring.Generate()), base64.StdEncoding.EncodeToString(keyring.Generate())
 	r := newReloading(t, "WSR_TOKEN_KEYS="+a)
 	sealed := r.ring.Derive("x").Seal(nil, []byte("old"), nil)
 	r.write("WSR_TOKEN_KEYS=" + a + "," + b)
-	r.reload("SIGHUP")
+	r.reload(bySignal)
 	if r.reissued != 0 {
 		t.Error("tokens are issued anew though the same key seals")
 	}
 	r.write("WSR_TOKEN_KEYS=" + b + "," + a)
-	r.reload("SIGHUP")
+	r.reload(bySignal)
 	if _, err := r.ring.Derive("x").Open(nil, sealed, nil); err != nil || r.reissued != 1 {
 		t.Errorf("what the old key sealed: %v; issued anew %d times, want once", err, r.reissued)
 	}

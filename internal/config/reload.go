@@ -83,6 +83,11 @@ func (c *Config) Reload(environ []string) (next *Config, changes []Change, err e
 		return nil, nil, l.problems
 	}
 	l.lint()
+	for _, w := range fresh.warnings { // such as of a line that the environment overrides
+		if !slices.Contains(next.warnings, w) {
+			next.warnings = append(next.warnings, w)
+		}
+	}
 	next.read = fresh
 	return next, changes, nil
 }

@@ -41,7 +41,7 @@ func field(message []byte, number uint64) (n uint64, content []byte) {
 			return 0, nil
 		}
 		message = message[size:]
-		skip := 0
+		var skip int
 		n, content = 0, nil
 		switch tag & 7 {
 		case wireVarint:
