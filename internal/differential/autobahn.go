@@ -137,7 +137,7 @@ func (a *autobahn) server(ctx context.Context, s server) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -186,7 +186,7 @@ var testedClients = []testedClient{
 		if err != nil {
 			return err
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		for {
 			kind, p, err := c.ReadMessage()
 			if err != nil || c.WriteMessage(kind, p) != nil {
@@ -199,7 +199,7 @@ var testedClients = []testedClient{
 		if err != nil {
 			return err
 		}
-		defer c.CloseNow()
+		defer func() { _ = c.CloseNow() }()
 		for {
 			kind, p, err := c.Read(ctx)
 			if err != nil || c.Write(ctx, kind, p) != nil {
@@ -218,7 +218,7 @@ func (a *autobahn) client(ctx context.Context, c testedClient) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -295,7 +295,7 @@ func askAutobahn(ctx context.Context, url string, into any) error {
 		}
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	_, text, err := c.ReadMessage()
 	if into == nil {
 		return nil // it only closes

@@ -62,7 +62,7 @@ func compareClient(ctx context.Context, c realClient, drivers []transport.Driver
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	if err := os.CopyFS(dir, clientScripts); err != nil {
 		return 0, err
 	}

@@ -53,7 +53,7 @@ func gorillaClient(ctx context.Context, _, addr string) (string, error) {
 		_ = c.WriteMessage(gorilla.CloseMessage, gorilla.FormatCloseMessage(1001, "bye"))
 		_, _, err = c.ReadMessage()
 		t.tell(err)
-		c.Close()
+		_ = c.Close()
 	}
 	_, resp, err := gorilla.DefaultDialer.DialContext(ctx, "ws://"+addr+"/none", nil)
 	if resp == nil {
@@ -111,7 +111,7 @@ func gobwasClient(ctx context.Context, _, addr string) (string, error) {
 	_ = ws.WriteFrame(conn, ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(1000, "bye"))))
 	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	for {
-		f, err := ws.ReadFrame(conn)
+		f, err := ws.ReadFrame(conn) //nolint:staticcheck // the server is ours
 		t.tell(f.Header.Fin, f.Header.Rsv, f.Header.OpCode, f.Header.Masked, f.Payload, err)
 		if err != nil {
 			return t.String(), nil

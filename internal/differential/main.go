@@ -20,7 +20,10 @@ import (
 	"github.com/wsresilience/wsresilience/internal/transport"
 )
 
-func main() {
+func main() { os.Exit(run()) }
+
+// run returns the exit status.
+func run() int {
 	list := flag.String("only", "", "servers and clients, by their names and comma-separated; empty: all")
 	seed := flag.Uint64("seed", 1, "of the generated traffic")
 	number := flag.Int("n", 200, "generated exchanges for each server and driver")
@@ -32,7 +35,7 @@ func main() {
 	defer stop()
 	drivers := []transport.Driver{transport.DriverEpoll, transport.DriverGoroutine}
 	tell := func(text string) { fmt.Println(text) }
-	differences := 0
+	var differences int
 	if *useAutobahn {
 		path, err := findWstest(*wstest)
 		a := autobahn{wstest: path, cases: strings.Split(*cases, ","), drivers: drivers, tell: tell}
@@ -41,7 +44,7 @@ func main() {
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "autobahn:", err)
-			os.Exit(1)
+			return 1
 		}
 		differences = a.differences
 	} else {
@@ -49,9 +52,10 @@ func main() {
 	}
 	if differences > 0 {
 		fmt.Println("FAIL")
-		os.Exit(1)
+		return 1
 	}
 	fmt.Println("PASS")
+	return 0
 }
 
 // compareServers returns the number of differences, and of servers that cannot be

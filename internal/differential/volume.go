@@ -248,7 +248,7 @@ func startSidecar(ctx context.Context, app string) (*sidecarProcess, error) {
 func (p *sidecarProcess) stop() {
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
-	os.RemoveAll(p.dir)
+	_ = os.RemoveAll(p.dir)
 }
 
 // grows returns by how much memory was above its beginning at the most while fn ran.

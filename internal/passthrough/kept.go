@@ -121,7 +121,7 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 		k.take()
 	}
 	if a.kept != nil && a.kept.hasWritten() {
-		k.Close()
+		_ = k.Close()
 		return
 	}
 	a.kept = k

@@ -212,7 +212,7 @@ func exchange(conn net.Conn, br *bufio.Reader, r *http.Request, offer http.Heade
 
 // checkSwitch checks a 101 as a client must (RFC 6455 §4.1).
 func checkSwitch(a *appAnswer, offer http.Header) (*AppConn, error) {
-	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(a.Head)), &http.Request{Method: http.MethodGet})
+	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(a.Head)), &http.Request{Method: http.MethodGet}) //nolint:bodyclose // a head without one
 	if err != nil {
 		return nil, fmt.Errorf("upgrade: malformed handshake answer from upstream: %w", Quiet(err))
 	}
