@@ -92,9 +92,9 @@ func write(t *testing.T, name, text string) string {
 	return file
 }
 
-// quick makes a run one of three seconds. It really takes them: sockets and
+// quick makes a run one of a second or two. It really takes them: sockets and
 // processes are real.
-var quick = []string{"-echo", "-plain", "4", "-resilient", "4", "-think", "20ms", "-ramp", "100ms", "-baseline", "500ms", "-after", "800ms", "-seed", "5"}
+var quick = []string{"-echo", "-plain", "4", "-resilient", "4", "-think", "20ms", "-ramp", "100ms", "-baseline", "300ms", "-after", "200ms", "-seed", "5"}
 
 // Half of all are cut off, with a message under way each: the plain clients lose
 // some, and what the app knew of them; the resilient ones lose nothing. The hook's
