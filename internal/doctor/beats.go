@@ -67,8 +67,8 @@ func beat(ctx context.Context, s *socket) *diagnosis.Beats {
 // lonely sends one ping, and more only if it is not answered: first frames that
 // ask for no answer, then many that do.
 func lonely(s *socket, b *diagnosis.Beats) diagnosis.Held {
-	await := func(p []byte, d time.Duration) bool {
-		for until := time.Now().Add(d); ; {
+	await := func(p []byte) bool {
+		for until := time.Now().Add(alone); ; {
 			r, ok := s.wait(time.Until(until))
 			switch {
 			case !ok:
@@ -86,11 +86,11 @@ func lonely(s *socket, b *diagnosis.Beats) diagnosis.Held {
 	p := ping(0, 16)
 	b.Sent++
 	_ = s.write(ws.OpPing, p) // the reader tells how it ended
-	if await(p, alone) || s.ended() != nil {
+	if await(p) || s.ended() != nil {
 		return diagnosis.HeldNowhere
 	}
 	// It may only be far away.
-	if await(p, pongWait-alone) || s.ended() != nil {
+	if await(p) || s.ended() != nil {
 		return diagnosis.HeldNowhere
 	}
 	filler := make([][]byte, paddings)
@@ -98,11 +98,11 @@ func lonely(s *socket, b *diagnosis.Beats) diagnosis.Held {
 		filler[i] = ping(uint32(i), largest)
 	}
 	_ = s.writeAll(ws.OpPong, filler...)
-	if await(p, alone) {
+	if await(p) {
 		return diagnosis.HeldUp
 	}
 	_ = s.writeAll(ws.OpPing, filler...)
-	if await(p, alone) {
+	if await(p) {
 		return diagnosis.HeldDown
 	}
 	return diagnosis.HeldNowhere

@@ -110,7 +110,7 @@ func (t *target) open(ctx context.Context, address string, v variant) (*diagnosi
 	_, err := c.Write(t.request(v, key))
 	var answer *http.Response
 	if err == nil || !isTimeout(err) { // an answer may have come before
-		answer, err = read(br, h)
+		answer, err = read(br, h) //nolint:bodyclose // the connection is closed, or a WebSocket
 	}
 	h.At = time.Now()
 	h.AnswerTook = h.At.Sub(began)

@@ -32,11 +32,11 @@ func (p *probe) heads(ctx context.Context) {
 		if ctx.Err() != nil || h.Stage < diagnosis.Asking || h.Status >= 500 || h.Status == http.StatusTooManyRequests {
 			break // it says nothing about headers
 		}
-		if s := p.link(ctx); s == nil {
+		without := p.link(ctx)
+		if without == nil {
 			break // nor does one without the header pass now
-		} else {
-			s.close()
 		}
+		without.close()
 		if h, s = p.open(ctx, v); s != nil {
 			s.close()
 			l.Passed = n

@@ -477,54 +477,10 @@ func examine(t *testing.T, o Options) *diagnosis.Report {
 	return r
 }
 
-func find(r *diagnosis.Report, id string) *diagnosis.Finding {
-	for i := range r.Findings {
-		if r.Findings[i].ID == id {
-			return &r.Findings[i]
-		}
-	}
-	return nil
-}
-
 func said(r *diagnosis.Report) string {
 	var b strings.Builder
 	WriteText(&b, r)
 	return b.String()
-}
-
-// flushing gathers what comes, and passes it on each d.
-func flushing(d time.Duration) func(io.Writer, io.Reader) {
-	return func(dst io.Writer, src io.Reader) {
-		chunks := make(chan []byte, 1024)
-		go func() {
-			defer close(chunks)
-			for {
-				p := make([]byte, 4096)
-				n, err := src.Read(p)
-				if err != nil {
-					return
-				}
-				chunks <- p[:n]
-			}
-		}()
-		tick := time.NewTicker(d)
-		defer tick.Stop()
-		for range tick.C {
-			for len(chunks) > 0 {
-				if _, err := dst.Write(<-chunks); err != nil {
-					return
-				}
-			}
-			select {
-			case p, ok := <-chunks:
-				if !ok {
-					return
-				}
-				_, _ = dst.Write(p)
-			default:
-			}
-		}
-	}
 }
 
 // terminating is a gateway that ends WebSockets, and begins others, as those do

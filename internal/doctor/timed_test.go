@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"io"
 	"testing"
 	"time"
 
@@ -25,5 +26,40 @@ var timed = []plant{
 func TestPlantedTimed(t *testing.T) {
 	for _, c := range timed {
 		t.Run(c.name, c.check)
+	}
+}
+
+// flushing gathers what comes, and passes it on each d.
+func flushing(d time.Duration) func(io.Writer, io.Reader) {
+	return func(dst io.Writer, src io.Reader) {
+		chunks := make(chan []byte, 1024)
+		go func() {
+			defer close(chunks)
+			for {
+				p := make([]byte, 4096)
+				n, err := src.Read(p)
+				if err != nil {
+					return
+				}
+				chunks <- p[:n]
+			}
+		}()
+		tick := time.NewTicker(d)
+		defer tick.Stop()
+		for range tick.C {
+			for len(chunks) > 0 {
+				if _, err := dst.Write(<-chunks); err != nil {
+					return
+				}
+			}
+			select {
+			case p, ok := <-chunks:
+				if !ok {
+					return
+				}
+				_, _ = dst.Write(p)
+			default:
+			}
+		}
 	}
 }

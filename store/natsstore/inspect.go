@@ -143,7 +143,7 @@ func (c *Condition) inspectStreams(ctx context.Context, b *backend) {
 // clock takes the time that the server wrote into its answer.
 func (c *Condition) clock(info *jetstream.StreamInfo, began time.Time) {
 	if at := info.TimeStamp; !at.IsZero() {
-		c.ClockLow, c.ClockHigh = at.Sub(time.Now()), at.Sub(began)
+		c.ClockLow, c.ClockHigh = time.Until(at), at.Sub(began)
 	}
 }
 

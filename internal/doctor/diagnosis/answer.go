@@ -93,7 +93,7 @@ var refusals = map[string]string{
 }
 
 // cutAtHandshake is when the connection ends instead of an answer.
-func cutAtHandshake(f *Facts, h *Handshake, fi Finding, c *findings) {
+func cutAtHandshake(f *Facts, fi Finding, c *findings) {
 	if f.HTTP2 != nil && f.HTTP2.Chosen {
 		http2Only(fi, c)
 		return
@@ -141,7 +141,7 @@ func failed(f *Facts, h *Handshake, c *findings) {
 		}
 	case h.Stage == Asking:
 		if len(f.Addresses) == 0 || f.Addresses[0].Cause != h.Cause || h.Cause == Ended {
-			cutAtHandshake(f, h, fi, c)
+			cutAtHandshake(f, fi, c)
 		}
 	default:
 		variants(f, h, fi, c)

@@ -94,7 +94,7 @@ func unreachable(f *Facts, bad []*Handshake, c *findings) {
 		c.add(fi, NoBackend)
 		return
 	case h.Stage >= Asking && (h.Cause == Reset || h.Cause == Ended):
-		cutAtHandshake(f, h, fi, c)
+		cutAtHandshake(f, fi, c)
 		return
 	case h.Cause == Refused:
 		fi.ID, fi.What, fi.Do = "refused", "Nothing listens at this address and port.", "Start the proxy or the load balancer's listener, or correct the port in the URL."

@@ -190,7 +190,9 @@ func TestPlantedInPods(t *testing.T) {
 			}
 		}, "certificate-expired", diagnosis.Sidecar},
 		{"the sidecar is not ready", func(s *stage) {
-			a := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "the journal is away", 503) }))
+			a := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "the journal is away", http.StatusServiceUnavailable)
+			}))
 			s.t.Cleanup(a.Close)
 			s.environ["WSR_ADMIN_LISTEN"] = a.Listener.Addr().String()
 		}, "not-ready", diagnosis.Sidecar},
