@@ -1,6 +1,7 @@
 package event
 
 import (
+	"strings"
 	"time"
 
 	"github.com/wsresilience/wsresilience/session"
@@ -336,14 +337,20 @@ func (w *wording) app() bool {
 		return w.say(Info, "the app's socket was lost: "+restartTexts[e.Restart])
 	}
 	w.number("status", e.Status)
-	switch e.Answer {
-	case AppRefused:
-		if e.Session == (Event{}.Session) {
-			return w.say(Debug, "the app refused a handshake")
-		}
+	failed := Warn
+	if e.Fact == "" {
+		failed = Debug // one of the attempts of a search, which AppLost tells of
+	}
+	if e.Session != (Event{}.Session) {
+		e.Fact = strings.TrimPrefix(e.Fact+"; the session stays, and is tried for again", "; ")
+	}
+	switch {
+	case e.Answer == AppFailed:
+		return w.say(failed, "app handshake failed")
+	case e.Session == (Event{}.Session): // of a client that begins: whom an app lets in is its affair
+		return w.say(Debug, "the app refused a handshake")
+	case e.Answer == AppRefused:
 		return w.say(Info, "the app refused a handshake")
-	case AppFailed:
-		return w.say(Warn, "app handshake failed")
 	}
 	return false
 }
