@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -23,20 +24,21 @@ func TestHTTP2IsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := http2.NewFramer(c, c)
-	if err := f.WriteSettings(); err != nil {
+	if err := errors.Join(f.WriteSettings(), f.WritePing(false, [8]byte{1})); err != nil {
 		t.Fatal(err)
 	}
 	const initialWindow = 1<<16 - 1 // RFC 9113, section 6.9.2
 	window, settings := uint32(initialWindow), map[http2.SettingID]uint32{}
-	for acked := false; !acked; {
+	for answered := false; !answered; { // the answer to a ping stands behind all that came before it
 		frame, err := f.ReadFrame()
 		if err != nil {
 			t.Fatal(err)
 		}
 		switch frame := frame.(type) {
 		case *http2.SettingsFrame:
-			acked = frame.IsAck()
 			_ = frame.ForeachSetting(func(s http2.Setting) error { settings[s.ID] = s.Val; return nil })
+		case *http2.PingFrame:
+			answered = frame.IsAck()
 		case *http2.WindowUpdateFrame:
 			window += frame.Increment
 		}
