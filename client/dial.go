@@ -86,7 +86,7 @@ func (c *Conn) firstHandshake(ctx context.Context, o *offer) (*upgraded, *http.R
 	}
 	u, resp, err := c.ours(ctx, o, 0)
 	if err != nil {
-		return bare, bareResp, nil
+		return bare, bareResp, nil //nolint:nilerr // the bare one serves
 	}
 	_ = bare.conn.Close()
 	return u, resp, nil

@@ -212,7 +212,7 @@ func TestLimitsAreExact(t *testing.T) {
 				o.MaxMessage = limit
 				c, p := s.open(o)
 				defer c.CloseNow()
-				go p.raw(frameOf(tc.op, []byte(tc.p)))
+				go p.raw(frameOf(tc.op, []byte(tc.p))) //nolint:staticcheck // it fails only if the pipe does
 				_, got, err := c.Read(t.Context())
 				switch {
 				case tc.big && CloseStatus(err) != 1009:

@@ -300,7 +300,7 @@ func TestRefusedOnce(t *testing.T) {
 			if got := strings.Join(offers, " "); got != tc.offers {
 				t.Errorf("%+v, %q: offers %q", tc, foreign, got)
 			}
-			if got := strings.Join(tickets, " "); !strings.HasPrefix("1 2 3 4", got) {
+			if got := strings.Join(tickets, " "); !strings.HasPrefix("1 2 3 4", got) { //nolint:gocritic // some of the first
 				t.Errorf("tickets %q", got)
 			}
 			c.Close(1000, "")

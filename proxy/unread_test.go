@@ -29,10 +29,10 @@ func TestUnread(t *testing.T) {
 	} {
 		var u unread
 		for _, n := range c.notes {
-			u.note(n.at*time.Second, n.paused)
+			u.note(n.at*time.Second, n.paused) //nolint:durationcheck // seconds, as a number
 		}
-		age, ok := u.at(c.at * time.Second)
-		if ok != c.ok || ok && age != (c.at-c.since)*time.Second {
+		age, ok := u.at(c.at * time.Second)                        //nolint:durationcheck // the same
+		if ok != c.ok || ok && age != (c.at-c.since)*time.Second { //nolint:durationcheck // the same
 			t.Errorf("%s: for %v, %v", name, age, ok)
 		}
 	}

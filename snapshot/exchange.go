@@ -49,7 +49,7 @@ func (e *exchange) keyOf(by *matcher, m Message) string {
 	if e.key != nil {
 		return jsonpointer.LookupText(m.Data, e.key...)
 	}
-	key, _ := by.group(m)
+	key := by.group(m)
 	return key
 }
 

@@ -180,15 +180,15 @@ func (m *matcher) groups() int {
 	return m.expr.NumSubexp()
 }
 
-// group returns the first group of the expression's match, if there is one.
-func (m *matcher) group(msg Message) (string, bool) {
+// group returns the first group of the expression's match, "" if there is none.
+func (m *matcher) group(msg Message) string {
 	if m.expr == nil || m.expr.NumSubexp() == 0 {
-		return "", false
+		return ""
 	}
 	data := msg.Data[:min(len(msg.Data), maxLook)]
 	at := m.expr.FindSubmatchIndex(data)
 	if at == nil || at[2] < 0 {
-		return "", false
+		return ""
 	}
-	return string(data[at[2]:at[3]]), true
+	return string(data[at[2]:at[3]])
 }

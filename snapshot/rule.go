@@ -228,6 +228,6 @@ func (r *rule) keyOf(by *matcher, m Message) string {
 	if r.key != nil {
 		return jsonpointer.LookupText(m.Data, r.key...)
 	}
-	key, _ := by.group(m)
+	key := by.group(m)
 	return key
 }

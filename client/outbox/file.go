@@ -147,7 +147,7 @@ func (s *Store) query(sql string, f func(row *sqlite3.Stmt) error) error {
 	if err != nil {
 		return err
 	}
-	defer stmt.Close()
+	defer func() { _ = stmt.Close() }()
 	for stmt.Step() {
 		if err := f(stmt); err != nil {
 			return err
@@ -162,7 +162,7 @@ func (s *Store) exec(sql string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	defer stmt.Close()
+	defer func() { _ = stmt.Close() }()
 	return run(stmt, args...)
 }
 

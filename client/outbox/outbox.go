@@ -158,7 +158,7 @@ func (s *Store) explain(what string, err error) error {
 	case errors.Is(err, sqlite3.BUSY), errors.Is(err, sqlite3.LOCKED):
 		return fmt.Errorf("outbox: %s %s: %w: each session needs a file of its own", what, s.path, ErrInUse)
 	case errors.Is(err, sqlite3.CORRUPT), errors.Is(err, sqlite3.NOTADB):
-		return fmt.Errorf("outbox: %s %s: %w (%v): move it away, with the -wal beside it; what waits in it was not deleted", what, s.path, ErrDamaged, err)
+		return fmt.Errorf("outbox: %s %s: %w (%w): move it away, with the -wal beside it; what waits in it was not deleted", what, s.path, ErrDamaged, err)
 	case errors.Is(err, ErrDamaged):
 		hint = ": move it away, with the -wal beside it; what waits in it was not deleted"
 	case errors.Is(err, sqlite3.FULL):

@@ -29,8 +29,9 @@ settings:
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(command(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	code := command(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }
 
 // command runs one command, and returns the exit code: 0, 1 for a failure, 2 for

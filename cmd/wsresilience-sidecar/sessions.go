@@ -14,7 +14,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/console"
 )
 
@@ -86,7 +85,7 @@ func newLook(environ []string, stdout, stderr io.Writer) *look {
 	if cfg == nil {
 		return nil
 	}
-	return &look{adminAddress(config.Address(cfg.AdminListen)), cfg.OperatorToken(), stdout, stderr}
+	return &look{adminAddress(cfg.AdminListen), cfg.OperatorToken(), stdout, stderr}
 }
 
 // show asks, and prints the answer.

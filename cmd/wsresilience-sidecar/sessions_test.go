@@ -82,8 +82,12 @@ func fakeConsole(t *testing.T) http.Handler {
 }
 
 func TestLook(t *testing.T) {
-	old := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "not found; there is:\n/livez", 404) })
-	closed := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "only from this pod or machine", 403) })
+	old := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "not found; there is:\n/livez", http.StatusNotFound)
+	})
+	closed := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "only from this pod or machine", http.StatusForbidden)
+	})
 	for _, tt := range []struct {
 		args   string
 		h      http.Handler // nil: fakeConsole

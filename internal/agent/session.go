@@ -55,7 +55,7 @@ func (s *session) run(w http.ResponseWriter, r *http.Request) {
 		s.join(r.Context(), near, far)
 		return
 	}
-	far, resp, err := s.dial(r.Context(), r, protocols)
+	far, resp, err := s.dial(r.Context(), r, protocols) //nolint:bodyclose // need not be closed
 	if err != nil {
 		s.refuse(w, resp, err)
 		return
@@ -141,7 +141,7 @@ func (s *session) resend(ctx context.Context, far *client.Conn) error {
 // chose.
 func (s *session) dialUntilDone(ctx context.Context, near *websocket.Conn, r *http.Request, protocols []string) *client.Conn {
 	for {
-		far, resp, err := s.dial(ctx, r, protocols)
+		far, resp, err := s.dial(ctx, r, protocols) //nolint:bodyclose // need not be closed
 		switch {
 		case err == nil && far.Subprotocol() != near.Subprotocol():
 			s.log.Error("the server chose another subprotocol than the program was told", "chosen", far.Subprotocol(), "told", near.Subprotocol())
@@ -181,7 +181,7 @@ func (s *session) refuse(w http.ResponseWriter, resp *http.Response, err error) 
 
 // join passes messages both ways until one side ends, and ends the other alike.
 func (s *session) join(ctx context.Context, near *websocket.Conn, far *client.Conn) {
-	defer near.CloseNow()
+	defer func() { _ = near.CloseNow() }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var down sync.WaitGroup

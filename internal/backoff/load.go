@@ -29,9 +29,9 @@ type Load struct {
 // Asked returns within which time of a loss clients are to make their first
 // attempt, and the longest wait between the following ones.
 func (l Load) Asked() (first, most time.Duration) {
-	n := time.Duration(l.Sessions)
+	each := func(d time.Duration) time.Duration { return time.Duration(int64(l.Sessions) * int64(d)) }
 	if !l.Draining {
-		first = min(n*perSession, maxFirst)
+		first = min(each(perSession), maxFirst)
 	}
-	return first, min(max(n*perAttempt, minMost), Longest)
+	return first, min(max(each(perAttempt), minMost), Longest)
 }

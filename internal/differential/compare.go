@@ -178,7 +178,7 @@ func whole(b []byte, methods []string) bool {
 	br := bufio.NewReader(bytes.NewReader(b))
 	for _, m := range methods {
 		for {
-			resp, err := http.ReadResponse(br, &http.Request{Method: m})
+			resp, err := http.ReadResponse(br, &http.Request{Method: m}) //nolint:bodyclose // there is no connection behind it
 			if err != nil {
 				return false
 			}
@@ -256,7 +256,7 @@ func compareServer(ctx context.Context, s server, seed uint64, n int, drivers []
 	if err != nil {
 		return 0, 0, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	port, err := freePort()
 	if err != nil {
 		return 0, 0, err

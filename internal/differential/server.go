@@ -36,7 +36,7 @@ var scripts embed.FS
 // servers are all that there are, the quick ones first.
 func servers() []server {
 	const npm = "npm ci in internal/differential/js"
-	python := func(name, module, pkg string, sockets bool) server {
+	python := func(name, pkg string, sockets bool) server {
 		return server{name, sockets, pkg, process("/usr/bin/python3", "servers/"+name+".py")}
 	}
 	return append(goServers(),
@@ -45,9 +45,9 @@ func servers() []server {
 		server{"websocket", true, npm, process("node", "servers/websocket.cjs")},
 		server{"faye", true, npm, process("node", "servers/faye.cjs")},
 		server{"python", false, "python3", process("/usr/bin/python3", "servers/python.py")},
-		python("tornado", "tornado", "python3-tornado", true),
-		python("aiohttp", "aiohttp", "python3-aiohttp", true),
-		python("websockets", "websockets", "python3-websockets", true),
+		python("tornado", "python3-tornado", true),
+		python("aiohttp", "python3-aiohttp", true),
+		python("websockets", "python3-websockets", true),
 		server{"gunicorn", false, "gunicorn", process("/usr/bin/gunicorn", "-b", "127.0.0.1:PORT", "--chdir", "DIR/servers", "--threads", "2", "--keep-alive", "30", "wsgi:app")},
 		server{"uwsgi", false, "uwsgi-core uwsgi-plugin-python3", process("/usr/bin/uwsgi", "--plugin", "python3", "--http11-socket", "127.0.0.1:PORT", "--chdir", "DIR/servers", "-w", "wsgi:app", "--disable-logging")},
 		server{"puma", false, "puma", process("/usr/bin/puma", "-q", "-b", "tcp://127.0.0.1:PORT", "DIR/servers/config.ru")},
@@ -116,7 +116,7 @@ func goServers() []server {
 			if err != nil {
 				return
 			}
-			defer c.Close()
+			defer func() { _ = c.Close() }()
 			for {
 				kind, p, err := c.ReadMessage()
 				if err != nil || c.WriteMessage(kind, p) != nil {
@@ -129,7 +129,7 @@ func goServers() []server {
 			if err != nil {
 				return
 			}
-			defer c.CloseNow()
+			defer func() { _ = c.CloseNow() }()
 			for {
 				kind, p, err := c.Read(r.Context())
 				if err != nil || c.Write(r.Context(), kind, p) != nil {
@@ -192,16 +192,16 @@ func process(command string, args ...string) func(context.Context, string, int) 
 		stop := func() {
 			_ = cmd.Process.Signal(os.Interrupt)
 			select {
-			case <-ended:
+			case <-ended: //nolint:errcheck // it was told to end
 			case <-time.After(3 * time.Second):
 				_ = cmd.Process.Kill()
-				<-ended
+				<-ended //nolint:errcheck // the same
 			}
 		}
 		for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // a process has no other sign
 			select {
 			case err := <-ended:
-				return nil, fmt.Errorf("did not start: %v: %s", err, said.String())
+				return nil, fmt.Errorf("did not start: %s: %s", fmt.Sprint(err), said.String())
 			default:
 			}
 			if c, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {

@@ -103,7 +103,7 @@ func (c *client) serve() {
 	for {
 		err := c.readHead(first)
 		if err == nil {
-			err = c.request(first)
+			err = c.request()
 		}
 		first = false
 		switch {
@@ -285,7 +285,7 @@ func (c *client) handOn() error {
 }
 
 // request forwards the request whose head is held.
-func (c *client) request(first bool) error {
+func (c *client) request() error {
 	r := &c.req
 	websocket := isHandshake(r)
 	switch {

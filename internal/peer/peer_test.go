@@ -30,7 +30,7 @@ func TestSharedCertificate(t *testing.T) {
 	}
 	replace("*.example.com", "example.com")
 	l := proxytest.Listen(t)
-	shared := func(c *Config) { c.Shared = func() *tls.Certificate { return pair.Load() } }
+	shared := func(c *Config) { c.Shared = pair.Load }
 	owner := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.Load(), nil }}
 	go func() {
 		for {

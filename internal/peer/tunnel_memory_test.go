@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -42,7 +43,7 @@ func TestTunnelMemory(t *testing.T) {
 				t.Errorf("%s: it holds %d bytes, want %d", name, got, c.holds)
 			}
 			rest, err := io.ReadAll(sink)
-			if got := append(head, rest...); err != nil || !bytes.Equal(got, said) {
+			if got := slices.Concat(head, rest); err != nil || !bytes.Equal(got, said) {
 				t.Errorf("%s: %d of %d bytes came, %v", name, len(got), len(said), err)
 			}
 			if err := <-ended; err != nil || memory.Used() != c.used {

@@ -23,7 +23,7 @@ func checkDescriptors(clients int) error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
 		return nil //nolint:nilerr // it will be seen
 	}
-	if want := clients*perClient + ownFiles; uint64(want) > uint64(l.Cur) {
+	if want := clients*perClient + ownFiles; uint64(want) > uint64(l.Cur) { //nolint:unconvert // FreeBSD has it signed
 		return fmt.Errorf("rehearse: %d clients need %d open files, and this process may have %d: raise the limit (ulimit -n %d), or take fewer clients", clients, want, l.Cur, want)
 	}
 	return nil

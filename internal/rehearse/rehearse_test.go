@@ -203,7 +203,7 @@ func TestInterrupted(t *testing.T) {
 		_ = proc.Until(ctx, time.Minute, 10*time.Millisecond, func() bool { return strings.Contains(errs.String(), "silence") })
 		stop()
 	}()
-	args := append(quick, "-resilient", "0", "-out", dir, "-faults", write(t, "faults", "0s silence for=1h\n2h storm\n"), url)
+	args := slices.Concat(quick, []string{"-resilient", "0", "-out", dir, "-faults", write(t, "faults", "0s silence for=1h\n2h storm\n"), url})
 	code := Command(ctx, args, &out, errs)
 	if code != exitUsage || !strings.Contains(out.String(), "INTERRUPTED") {
 		t.Errorf("code %d\n%s\n%s", code, &out, errs)

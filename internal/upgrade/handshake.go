@@ -179,7 +179,7 @@ func handshakeHeader(r *http.Request, proto string, hs Offer) http.Header {
 // and value that would not stand in one line.
 func RequestHead(r *http.Request, header http.Header) []byte {
 	b := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n", r.RequestURI, r.Host)
-	return append(appendFields(b, r.Context(), header), "\r\n"...)
+	return append(appendFields(r.Context(), b, header), "\r\n"...)
 }
 
 // An appAnswer is the head of an app's answer, as it came.

@@ -61,7 +61,7 @@ func spell(name string) string {
 
 // appendFields appends h: first what ctx has names of, in their order, then the
 // rest, sorted.
-func appendFields(dst []byte, ctx context.Context, h http.Header) []byte {
+func appendFields(ctx context.Context, dst []byte, h http.Header) []byte {
 	names, _ := ctx.Value(namesKey{}).(string)
 	written := make(map[string]bool, len(h))
 	for name := range strings.SplitSeq(names, "\n") {

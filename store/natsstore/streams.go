@@ -214,7 +214,7 @@ func (k *keeper) makeLocked(ctx context.Context, st *streamState, want *jetstrea
 // first made them. What is raised is never lowered, so that sidecars do not
 // undo each other's change. k.mu is held.
 func (k *keeper) repairLocked(ctx context.Context, st *streamState, found, to *jetstream.StreamConfig, wrong string) error {
-	err := error(errExpected)
+	err := errExpected
 	if !k.expect {
 		err = k.changeLocked(ctx, st, func(ctx context.Context) error {
 			_, err := k.js.UpdateStream(ctx, *to)

@@ -28,8 +28,9 @@ func main() {
 	token := flag.String("token", "", "what everybody needs, on this machine too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *sessions, *listen, *token); err != nil {
+	err := run(ctx, *sessions, *listen, *token)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -119,7 +119,7 @@ func serveEcho(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	for {
 		typ, p, err := c.ReadMessage()
 		if err != nil || c.WriteMessage(typ, p) != nil {

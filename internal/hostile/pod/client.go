@@ -98,7 +98,7 @@ func (t *target) open(ctx context.Context, path, protocols, extra string) (net.C
 	}
 	fmt.Fprintf(c, head, path, protocols, extra)
 	br := bufio.NewReader(c)
-	resp, err := http.ReadResponse(br, nil)
+	resp, err := http.ReadResponse(br, nil) //nolint:bodyclose // there is none
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
 		reset(c)
 		rest(ctx, 500*time.Millisecond)

@@ -39,12 +39,12 @@ func newInnocents(ctx context.Context, addr string, n int) *innocents {
 
 // live is the life of one of them.
 func (in *innocents) live(ctx context.Context, addr string, i int) {
-	c, _, err := client.Dial(ctx, fmt.Sprintf("ws://%s/echo/%d", addr, i), nil)
+	c, _, err := client.Dial(ctx, fmt.Sprintf("ws://%s/echo/%d", addr, i), nil) //nolint:bodyclose // need not be closed
 	if err != nil {
 		in.fault(ctx, "an innocent was not taken: %v", err)
 		return
 	}
-	defer c.CloseNow()
+	defer func() { _ = c.CloseNow() }()
 	tick := time.NewTicker(sayEvery)
 	defer tick.Stop()
 	for n := 0; ; n++ {

@@ -61,7 +61,8 @@ func newStage(ctx context.Context, o Options) (_ *stage, err error) {
 		return nil, err
 	}
 	s.sidecar.Program, s.sidecar.Upstream = o.Sidecar, s.app.URL
-	s.sidecar.Settings = append(journal,
+	s.sidecar.Settings = append(s.sidecar.Settings, journal...)
+	s.sidecar.Settings = append(s.sidecar.Settings,
 		"WSR_DATA_DIR="+s.dir, "WSR_LOG_LEVEL=warn", "WSR_SESSION_TTL="+o.TTL.String(),
 		"WSR_SESSION_TTL_GOING_AWAY="+min(10*time.Second, o.TTL/2).String(),
 		"WSR_HEARTBEAT_MAX="+min(15*time.Second, o.TTL/2).String(), "WSR_HEARTBEAT_BASE="+min(5*time.Second, o.TTL/2).String(),
