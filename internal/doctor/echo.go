@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -10,11 +11,14 @@ import (
 	"github.com/wsresilience/wsresilience/internal/doctor/diagnosis"
 )
 
+// orderSize is what small servers take in one message.
+const orderSize = 16 << 10
+
 // order sends a message and behind it a ping. Who reads both answers them in
 // that order; who answers pings for another does so first. leads are by how much.
 func order(s *socket, e *diagnosis.Echo, leads *[]time.Duration) {
 	own := ping(0, 16)
-	text := "wsresilience doctor"
+	text := strings.Repeat("wsresilience doctor ", orderSize/20) // it takes longer than a ping to come back
 	began := time.Now()
 	_ = s.writeRaw(appendFrame(appendFrame(nil, ws.OpText, []byte(text)), ws.OpPing, own)) // the reader tells how it ended
 	var echoed, ponged time.Duration

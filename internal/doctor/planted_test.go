@@ -114,7 +114,7 @@ var planted = []plant{
 	}, "no-websocket-here", diagnosis.Client},
 	{"few sessions a client at the sidecar", func(t *testing.T) Options {
 		return quick("ws://" + startSidecar(t, plainApp(t), func(c *proxy.Config) { c.MaxSessionsPerClient = 1 }) + "/ws")
-	}, "fails-at-times", diagnosis.Sidecar},
+	}, "", diagnosis.Sidecar},
 	{"a gateway drops pings", func(t *testing.T) Options {
 		return quick("ws://" + gateway(0, false, true)(t, plainApp(t)) + "/ws")
 	}, "pings-unanswered", diagnosis.Path},

@@ -3,7 +3,9 @@ package doctor
 import (
 	"crypto/tls"
 	"net"
+	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +76,34 @@ var sound = []struct {
 		o := quick("wss://" + secured(t, a.Issue("127.0.0.1")) + "/ws")
 		o.Roots, o.Issuer = a.Pool(), "test authority"
 		return o
+	}},
+	{"TLS and HTTP/2 beside HTTP/1.1", func(t *testing.T) Options {
+		a := certs.NewAuthority()
+		s := &http.Server{Handler: new(app), TLSConfig: &tls.Config{Certificates: []tls.Certificate{a.Issue("127.0.0.1").TLS()}}}
+		l := listening(t, "tcp", "127.0.0.1:0")
+		go func() { _ = s.ServeTLS(l, "", "") }()
+		t.Cleanup(func() { s.Close() })
+		o := quick("wss://" + l.Addr().String() + "/ws")
+		o.Roots = a.Pool()
+		return o
+	}},
+	{"a certificate that the user knows to be bad", func(t *testing.T) Options {
+		o := quick("wss://" + secured(t, certs.SelfSigned("127.0.0.1")) + "/ws")
+		o.Insecure = true
+		return o
+	}},
+	{"a login at each handshake", func(t *testing.T) Options {
+		a := new(app)
+		return at(serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if user, password, _ := r.BasicAuth(); user != "u" || password != "p" || r.Header.Get("X-Tenant") != "t" {
+				http.Error(w, "who are you?", http.StatusUnauthorized)
+				return
+			}
+			a.ServeHTTP(w, r)
+		})), func(o *Options) {
+			o.URL = strings.Replace(o.URL, "ws://", "ws://u:p@", 1)
+			o.Header = http.Header{"X-Tenant": {"t"}}
+		})
 	}},
 	{"TLS at a sidecar, by name", func(t *testing.T) Options {
 		a := certs.NewAuthority()

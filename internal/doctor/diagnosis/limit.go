@@ -64,9 +64,9 @@ func messages(f *Facts, c *findings) {
 		c.add(Finding{ID: "frames-changed", Severity: Problem, Blame: []Party{Path, App}, What: "A message that the app was to send back came back changed.", Do: "Is it an echo? Otherwise leave -echo out."}, FrameAware)
 	case e.Mute:
 		c.add(Finding{ID: "no-echo", Severity: Warning, Blame: []Party{App, Client}, What: "The app does not send messages back.", Do: "Leave -echo out, unless it should."}, NoSymptom)
-	case e.Tried > 0 && e.Before*10 >= e.Tried*9 && f.Session == nil && e.Lead < maxLead:
+	case e.Tried > 0 && e.Before*2 > e.Tried && f.Session == nil && e.Lead < maxLead:
 		pingsAnsweredFor(c)
-	case e.Tried > 0 && e.Before*10 >= e.Tried*9 && f.Session == nil:
+	case e.Tried > 0 && e.Before*2 > e.Tried && f.Session == nil:
 		c.add(Finding{ID: "pings-first", Severity: Note, Blame: []Party{App, Path}, What: fmt.Sprintf("Pings overtake messages by %s: the app works on messages at the side, or something on the way answers pings itself.", short(e.Lead))}, NoSymptom)
 	}
 }
