@@ -127,6 +127,16 @@ func (o Options) parse() (*target, error) {
 	return t, nil
 }
 
+// shown is the URL without what may be a secret in it: a password, a query.
+func (t *target) shown() string {
+	u := *t.url
+	u.User = nil
+	if u.RawQuery != "" {
+		u.RawQuery = "…"
+	}
+	return u.String()
+}
+
 // origin is what a page of the same host would send.
 func (t *target) origin() string {
 	switch {
@@ -140,7 +150,7 @@ func (t *target) origin() string {
 	return "http://" + t.host
 }
 
-// addresses are where the name leads; one that is given needs no look-up.
+// fixed are the addresses that were given, which need no look-up.
 func (t *target) fixed() []string {
 	if t.Unix != "" {
 		return []string{t.Unix}

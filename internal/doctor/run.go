@@ -62,7 +62,7 @@ func gather(ctx context.Context, o Options) (*diagnosis.Facts, error) {
 	}
 	p := &probe{t: t}
 	p.facts = diagnosis.Facts{
-		URL: t.Options.URL, Secure: t.secure, Host: t.url.Hostname(), LocalName: t.url.Hostname() == "localhost", Now: time.Now(),
+		URL: t.shown(), Secure: t.secure, Host: t.url.Hostname(), LocalName: t.url.Hostname() == "localhost", Now: time.Now(),
 		Expect: diagnosis.Expect{
 			Subprotocols: t.Subprotocols, Issuer: t.Issuer, Sidecar: t.Sidecar, Compression: t.Compression, Insecure: t.Insecure,
 			OwnOrigin: t.Origin != "", Credentials: t.Header.Get("Cookie") != "" || t.Header.Get("Authorization") != "",

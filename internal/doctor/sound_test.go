@@ -153,6 +153,9 @@ func TestSound(t *testing.T) {
 			if len(r.Bad()) > 0 {
 				t.Errorf("a false alarm:\n%s", said(r))
 			}
+			if text := said(r); strings.Contains(text, "u:p@") || strings.Contains(text, "token=") {
+				t.Errorf("a secret of the URL is told:\n%s", text)
+			}
 		})
 	}
 }
