@@ -57,7 +57,7 @@ func attackPod(attacker string, embedded bool) func(context.Context, options) ([
 
 // storm is the whole of what a sidecar of the usual size has to stand.
 func storm(ctx context.Context, o options) (harm []string, err error) {
-	if err := lab.RaiseFileLimit(uint64(minFiles + o.sizes.HalfOpen + 2*o.sizes.Detached)); err != nil {
+	if err := lab.RaiseFileLimit(uint64(o.sizes.Files())); err != nil {
 		return nil, err
 	}
 	return pod.Storm(ctx, pod.Options{Sidecar: o.sidecar, Fair: true, Out: os.Stdout}, o.sizes)

@@ -58,30 +58,39 @@ func attackRole(args []string) error {
 // attack lets the attackers loose, all of what each can do at once, and returns
 // when they have gone.
 func (s *stage) attack(ctx context.Context, o Options) error {
-	cmd, err := proc.InRole(attackRoleName, strings.Join(o.Attackers, ","), s.sidecar.Addr, o.Lasts.String(), strconv.Itoa(o.Scale),
-		strconv.Itoa(o.Sizes.HalfOpen), strconv.Itoa(o.Sizes.Detached))
-	if err != nil {
-		return err
+	var last *proc.Process
+	for _, share := range o.Sizes.shares() {
+		p, err := s.attacker(o, share)
+		if err != nil {
+			return err
+		}
+		defer p.Kill()
+		last = p
 	}
-	if nice, err := exec.LookPath("nice"); o.Fair && err == nil {
-		// What innocents wait for is to be the sidecar's doing, and not that the
-		// machine has no processor left for it.
-		cmd.Path, cmd.Args = nice, append([]string{nice, "-n", "19", cmd.Path}, cmd.Args[1:]...)
-	}
-	p, err := s.starter.Start("attack", cmd)
-	if err != nil {
-		return err
-	}
-	defer p.Kill()
 	if o.meanwhile != nil {
 		return o.meanwhile(ctx, s)
 	}
 	select {
-	case <-p.Over():
+	case <-last.Over():
 	case <-time.After(o.Lasts + holds):
 		return fmt.Errorf("pod: the attack does not end")
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	return nil
+}
+
+// attacker starts a process with its share of an attack.
+func (s *stage) attacker(o Options, share Sizes) (*proc.Process, error) {
+	cmd, err := proc.InRole(attackRoleName, strings.Join(o.Attackers, ","), s.sidecar.Addr, o.Lasts.String(), strconv.Itoa(o.Scale),
+		strconv.Itoa(share.HalfOpen), strconv.Itoa(share.Detached))
+	if err != nil {
+		return nil, err
+	}
+	if nice, err := exec.LookPath("nice"); o.Fair && err == nil {
+		// What innocents wait for is to be the sidecar's doing, and not that the
+		// machine has no processor left for it.
+		cmd.Path, cmd.Args = nice, append([]string{nice, "-n", "19", cmd.Path}, cmd.Args[1:]...)
+	}
+	return s.starter.Start("attack", cmd)
 }

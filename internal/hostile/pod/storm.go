@@ -23,6 +23,28 @@ type Sizes struct {
 	Hang     time.Duration // of NATS meanwhile
 }
 
+// halfOpenShare is what one process holds of a storm's handshakes, since a process
+// may have some 20,000 files.
+const halfOpenShare = 10_000
+
+// shares are what the processes of an attack have each; one of them has the
+// sessions.
+func (s Sizes) shares() []Sizes {
+	list := []Sizes{{Detached: s.Detached, HalfOpen: min(s.HalfOpen, halfOpenShare)}}
+	for left := s.HalfOpen - halfOpenShare; left > 0; left -= halfOpenShare {
+		list = append(list, Sizes{HalfOpen: min(left, halfOpenShare)})
+	}
+	return list
+}
+
+// Files is how many files one process has open at most.
+func (s Sizes) Files() int {
+	return max(min(s.HalfOpen, halfOpenShare)+stormHands, s.Detached+maxWaiting) + 2000
+}
+
+// maxWaiting is how many handshakes that stop a sidecar keeps.
+const maxWaiting = 4096
+
 const (
 	// stormHands is how many sessions are resumed at a time.
 	stormHands = 500
@@ -44,7 +66,7 @@ const (
 var stormAttacks = []attack{
 	{"handshakes that stop", func(ctx context.Context, t *target) { t.crowd(ctx, t.sizes.HalfOpen, 0, halfOpen) }},
 	{"sessions that come back at once", resumeStorm},
-	{"full windows", func(ctx context.Context, t *target) { t.crowd(ctx, stormFloods, 0, accomplice("/flood", false)) }},
+	{"full windows", fullWindows},
 }
 
 // Storm is a run in which NATS hangs while windows are full, handshakes stop in the
@@ -93,12 +115,21 @@ func (s *stage) pauseNATS(on bool) error {
 	return nil
 }
 
+func fullWindows(ctx context.Context, t *target) {
+	if t.sizes.Detached > 0 { // else another process has them
+		t.crowd(ctx, stormFloods, 0, accomplice("/flood", false))
+	}
+}
+
 // A stray is a session whose client is away.
 type stray struct{ token string }
 
 // resumeStorm makes sessions, and then brings them back, all of them again and
 // again.
 func resumeStorm(ctx context.Context, t *target) {
+	if t.sizes.Detached == 0 {
+		return
+	}
 	strays := make([]stray, t.sizes.Detached)
 	var resumed, lost atomic.Int64
 	for first := true; ctx.Err() == nil; first = false {
