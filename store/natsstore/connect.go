@@ -61,6 +61,7 @@ func (b *backend) connect() error {
 func (b *backend) options() ([]nats.Option, error) {
 	opts := []nats.Option{
 		nats.Name(b.cfg.Name),
+		nats.SyncQueueLen(maxAnswer),
 		nats.Timeout(dialTimeout),
 		nats.MaxReconnects(-1),
 		nats.CustomReconnectDelay(reconnectDelay),

@@ -30,6 +30,11 @@ const (
 	readTimeouts = 5
 )
 
+// maxAnswer is how many messages of an answer wait to be taken: far more than a ring
+// has. nats.go makes room for so many with each read, which by default is 512 KiB:
+// a storm of resumes reads by the hundred.
+const maxAnswer = 1024
+
 // Headers of a batch: how many messages follow in the subject, and the
 // sequence of the message before it in this answer.
 const (
