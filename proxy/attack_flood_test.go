@@ -307,14 +307,21 @@ func windowsAtOnce(t *testing.T) {
 		go sc.app.call(fmt.Sprintf("/says%d", i)).speak(bytes.Repeat(msg, 64))
 	}
 	eventually(t, "the budget is nearly used up", func() bool { return sc.srv.Stats().WindowBytes >= smallBudget-smallBudget/8 })
+	refused := false
 	for range 50 {
 		for _, p := range sc.others {
 			p.echo("still here")
 		}
+		if !refused && sc.srv.scarce() {
+			// By the time that it comes, detached sessions may have made room for it.
+			late := sc.open("/late", "wsr, wsr.v1")
+			refused = late.resp.StatusCode == http.StatusServiceUnavailable
+			late.conn.Close()
+		}
 		time.Sleep(10 * time.Millisecond) // so that the windows fill between
 	}
-	if p := sc.open("/late", "wsr, wsr.v1"); p.resp.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("a new session: status %d", p.resp.StatusCode)
+	if !refused {
+		t.Error("no new session was refused while memory was short")
 	}
 	// What has come already is kept in any case: a message for some of them, and
 	// what the app of the one that is handed to the journal says before its close.
