@@ -42,7 +42,7 @@ func DialRaw(ctx context.Context, tcp net.Conn, key uint32, every time.Duration,
 		NetDialContext:   func(context.Context, string, string) (net.Conn, error) { return tcp, nil },
 		HandshakeTimeout: handshakeLimit,
 	}
-	conn, answer, err := d.DialContext(ctx, StreamURL(tcp.RemoteAddr().String(), key, every), nil) //nolint:bodyclose // need not be closed, it says
+	conn, answer, err := d.DialContext(ctx, StreamURL(appHost, key, every), nil) //nolint:bodyclose // need not be closed, it says
 	if err != nil {
 		r.refused, r.over = err.Error(), true
 		if answer != nil {
@@ -55,6 +55,10 @@ func DialRaw(ctx context.Context, tcp net.Conn, key uint32, every time.Duration,
 	go r.read()
 	return r
 }
+
+// appHost is the Host of raw connections, whichever way they come: a token is
+// bound to it.
+const appHost = "app.test"
 
 // StreamURL is that of an app's stream for session key.
 func StreamURL(addr string, key uint32, every time.Duration) string {
