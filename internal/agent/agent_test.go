@@ -67,6 +67,8 @@ type stage struct {
 	app  *app
 	link *faultlink.Link
 	data string
+
+	newest *Agent
 }
 
 func newStage(t *testing.T) *stage {
@@ -118,6 +120,7 @@ func (s *stage) agent(t *testing.T, settings ...string) (addr string, stop func(
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.newest = a
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
@@ -261,7 +264,7 @@ func TestContinue(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(50 * time.Millisecond) // the agent reads them
+	proxytest.Eventually(t, "the agent has them", func() bool { return s.newest.counters.sent.Load() == 5 })
 	stop()
 	if err := s.link.Down(false); err != nil {
 		t.Fatal(err)

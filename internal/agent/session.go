@@ -182,14 +182,15 @@ func (s *session) refuse(w http.ResponseWriter, resp *http.Response, err error) 
 // join passes messages both ways until one side ends, and ends the other alike.
 func (s *session) join(ctx context.Context, near *websocket.Conn, far *client.Conn) {
 	defer func() { _ = near.CloseNow() }()
-	ctx, cancel := context.WithCancel(ctx)
+	both, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var down sync.WaitGroup
 	down.Go(func() {
 		defer cancel()
-		s.fromServer(ctx, near, far)
+		s.fromServer(both, near, far)
 	})
-	s.fromProgram(ctx, near, far)
+	err := s.fromProgram(both, near, far)
+	s.programEnded(ctx, far, err)
 	down.Wait()
 }
 
@@ -224,8 +225,8 @@ func (s *session) fromServer(ctx context.Context, near *websocket.Conn, far *cli
 	}
 }
 
-// fromProgram passes what the program says, and ends the session as it ends.
-func (s *session) fromProgram(ctx context.Context, near *websocket.Conn, far *client.Conn) {
+// fromProgram passes what the program says, and returns what it ended with.
+func (s *session) fromProgram(ctx context.Context, near *websocket.Conn, far *client.Conn) error {
 	for {
 		typ, p, err := near.Read(ctx)
 		if err == nil {
@@ -237,18 +238,23 @@ func (s *session) fromProgram(ctx context.Context, near *websocket.Conn, far *cl
 				_ = near.Close(websocket.StatusMessageTooBig, "")
 			}
 		}
-		ce, closed := errors.AsType[websocket.CloseError](err)
-		switch {
-		case closed && ce.Code != websocket.StatusNoStatusRcvd:
-			s.endFar(far, int(ce.Code), ce.Reason)
-		case closed:
-			s.endFar(far, 1000, "")
-		case ctx.Err() != nil && s.store == nil:
-			s.endFar(far, 1001, "") // this agent stops, and nothing would go on
-		default:
-			s.leaveFar(far)
-		}
-		return
+		return err
+	}
+}
+
+// programEnded ends the session as the program ended. ctx is over if this agent
+// stops.
+func (s *session) programEnded(ctx context.Context, far *client.Conn, err error) {
+	ce, closed := errors.AsType[websocket.CloseError](err)
+	switch {
+	case closed && ce.Code != websocket.StatusNoStatusRcvd:
+		s.endFar(far, int(ce.Code), ce.Reason)
+	case closed:
+		s.endFar(far, 1000, "")
+	case ctx.Err() != nil && s.store == nil:
+		s.endFar(far, 1001, "") // nothing would go on
+	default:
+		s.leaveFar(far)
 	}
 }
 
