@@ -180,8 +180,11 @@ func (c *Conn) enqueue(ctx context.Context, expired <-chan struct{}, msg *Stored
 			return 0, fmt.Errorf("client: write: %d bytes, at most %d: %w", len(msg.Data), c.m.maxMessage, ErrTooBig)
 		}
 		at, err := c.put(msg)
+		if err == nil {
+			return at, nil
+		}
 		if !errors.Is(err, seqwindow.ErrFull) {
-			return at, err
+			return 0, c.ended(err)
 		}
 		if err := c.await(ctx, expired, &c.freed); err != nil {
 			return 0, fmt.Errorf("client: write: %w", err)

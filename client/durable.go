@@ -21,6 +21,9 @@ type durable struct {
 	rejected []seqwindow.Serial // positions that are to be told to the Store
 }
 
+// maxStoredOverhead is above what a frame adds to a message, its escape included.
+const maxStoredOverhead = 32
+
 // resumeStored continues a session that another process has left, with the
 // messages that it did not get acknowledged.
 func (m *machine) resumeStored(now time.Time, s *SavedSession, left []StoredMessage) error {
@@ -32,7 +35,7 @@ func (m *machine) resumeStored(now time.Time, s *SavedSession, left []StoredMess
 	limits := m.cfg.outbox
 	for i := range left {
 		limits.Messages = max(limits.Messages, i+1)
-		limits.Bytes += len(left[i].Data) // the limits of this process are for what it writes itself
+		limits.Bytes += len(left[i].Data) + maxStoredOverhead // the limits of this process are for what it writes itself
 	}
 	m.out.init(limits, seqwindow.Serial(s.Acked), announced(s.Window))
 	m.out.shift = seqwindow.Serial(s.Shift)
@@ -46,7 +49,9 @@ func (m *machine) resumeStored(now time.Time, s *SavedSession, left []StoredMess
 			return fmt.Errorf("client: store: message %d: %w", l.Position, err)
 		}
 		if l.MaySend {
+			// The sidecar may have acknowledged it since the state was saved.
 			m.out.highest = at
+			m.out.window.Advance(m.out.size(at))
 		}
 	}
 	m.lostAt, m.expires, m.dial.at = now, now.Add(m.ttl), now

@@ -84,7 +84,7 @@ func dialStored(ctx context.Context, url string, opts *Options) (*Conn, error) {
 			c.keeper.left = true
 			c.m.end(fmt.Errorf("client: dial %s: %w", c.url.Host, err))
 			c.perform(time.Now())
-			return nil, c.m.err
+			return nil, c.ended(c.m.err)
 		}
 	}
 	if lost, ok := errors.AsType[*SessionLostError](c.m.err); ok {
@@ -143,7 +143,7 @@ func (c *Conn) saveChange() error {
 			return fmt.Errorf("client: store: %w", err)
 		}
 	}
-	return c.save(0, false)
+	return c.save(saving{all: waiting})
 }
 
 func (c *Conn) saveDue() {
@@ -153,9 +153,15 @@ func (c *Conn) saveDue() {
 	}
 }
 
-// save saves the state of the session, and if isRead, that Read is about to
-// return message read.
-func (c *Conn) save(read seqwindow.Serial, isRead bool) error {
+// saving is what a save is for, beside the state of the session.
+type saving struct {
+	all    bool // the Store knows that all messages may be sent, so that it may begin
+	isRead bool // Read is about to return message read
+	read   seqwindow.Serial
+}
+
+// save saves the state of the session.
+func (c *Conn) save(what saving) error {
 	k := c.keeper
 	k.saves.Lock()
 	defer k.saves.Unlock()
@@ -165,8 +171,8 @@ func (c *Conn) save(read seqwindow.Serial, isRead bool) error {
 		return nil
 	}
 	s := c.m.snapshot()
-	if isRead && seqwindow.Less(seqwindow.Serial(s.Received), read) {
-		s.Received = uint32(read)
+	if what.isRead && seqwindow.Less(seqwindow.Serial(s.Received), what.read) {
+		s.Received = uint32(what.read)
 	}
 	c.mu.Unlock()
 	err := k.store.Save(s)
@@ -175,7 +181,7 @@ func (c *Conn) save(read seqwindow.Serial, isRead bool) error {
 		return fmt.Errorf("client: store: %w", err)
 	}
 	c.m.saved(s)
-	if !isRead {
+	if what.all {
 		c.m.savedToken(s.Token)
 	}
 	c.perform(time.Now())
@@ -265,7 +271,7 @@ func (c *Conn) sent(o *offer) (done func(), err error) {
 func (c *Conn) saveRead(seq seqwindow.Serial) error {
 	c.mu.Unlock()
 	defer c.mu.Lock()
-	return c.save(seq, true)
+	return c.save(saving{isRead: true, read: seq})
 }
 
 // ended returns the error of a session that is over once the Store knows of it,

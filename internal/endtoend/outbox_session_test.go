@@ -147,6 +147,49 @@ type failingStore struct {
 	fail atomic.Bool
 }
 
+// behindStore keeps no state while it is told so, as when the process is killed
+// before that is on its way.
+type behindStore struct {
+	client.Store
+	behind atomic.Bool
+}
+
+func (s *behindStore) Save(v *client.SavedSession) error {
+	if s.behind.Load() {
+		return nil
+	}
+	return s.Store.Save(v)
+}
+
+// TestStoreBehind: what was acknowledged and not saved is not sent again, and the
+// first attempt goes on with the session.
+func TestStoreBehind(t *testing.T) {
+	app := &counterApp{}
+	s := newStage(t, app, nil)
+	store := &behindStore{Store: openOutbox(t)}
+	c := s.dial(t, &client.Options{Store: store})
+	store.behind.Store(true)
+	for i := 1; i <= 3; i++ {
+		if err := c.WriteAcked(t.Context(), client.MessageText, fmt.Appendf(nil, "in-%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Suspend(); err != nil {
+		t.Fatal(err)
+	}
+	store.behind.Store(false)
+	c = s.dial(t, &client.Options{Store: store})
+	if c.State() != client.StateConnected || !c.Resumed() {
+		t.Errorf("%v after the first attempt, resumed %v", c.State(), c.Resumed())
+	}
+	if err := c.WriteAcked(t.Context(), client.MessageText, []byte("in-4")); err != nil {
+		t.Fatal(err)
+	}
+	if n := app.sockets.Load(); n != 1 || app.fault.Load() != nil || app.received.Load() != 4 {
+		t.Errorf("%d sockets of the app, %d messages, %v", n, app.received.Load(), app.fault.Load())
+	}
+}
+
 var errDisk = errors.New("the disk is full")
 
 func (s *failingStore) Put(m *client.StoredMessage) error {
