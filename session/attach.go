@@ -258,7 +258,7 @@ func (s *Session) clientHasToken() bool { return s.confirmedToken.generation > 0
 
 // clientLived reports whether anything came from the client since its handshake.
 func (s *Session) clientLived() bool {
-	return s.clientHasToken() || s.counters.InMessages > 0 || s.echo != nil && s.counters.BeatsHeard > 0
+	return s.clientHasToken() || s.counters.InMessages > 0 || s.echo() != nil && s.counters.BeatsHeard > 0
 }
 
 // Detached returns since when the session has been detached, about, and whether

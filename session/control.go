@@ -157,7 +157,7 @@ func (s *Session) composeControl(now time.Time) {
 	if len(s.client.control) > 0 {
 		return // what waits goes first; it may be half written
 	}
-	if s.echo != nil {
+	if s.echo() != nil {
 		s.composeEcho(now)
 		return
 	}
@@ -253,7 +253,7 @@ func millis(d time.Duration) uint32 {
 // GoAway tells the client to open a new connection within the delay
 // (PROTOCOL §4.6).
 func (s *Session) GoAway(reason wire.GoAwayReason, delay time.Duration) {
-	if s.client.attached && s.echo == nil && len(s.client.control) < maxControlQueue {
+	if s.client.attached && s.echo() == nil && len(s.client.control) < maxControlQueue {
 		s.control(wire.AppendGoAway(nil, reason, millis(delay)))
 	}
 }

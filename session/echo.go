@@ -59,7 +59,7 @@ func (s *Session) AttachEcho(now time.Time, deflate bool) wire.ResetReason {
 		return reason
 	}
 	s.client.welcomeDue, s.client.awaitsWelcome = false, false
-	s.echo.pings, s.echo.covered, s.echo.since = s.echo.pings[:0], s.window.Acked(), time.Time{}
+	s.echo().pings, s.echo().covered, s.echo().since = s.echo().pings[:0], s.window.Acked(), time.Time{}
 	return 0
 }
 
@@ -72,11 +72,11 @@ func (s *Session) composeEcho(now time.Time) {
 		s.ping(heartbeat.AppendPayload(nil, s.client.beat.Latest()))
 		s.counters.BeatsSent++
 	}
-	if behind := seqwindow.Diff(s.window.Sent(), s.echo.covered); behind > 0 {
-		if s.echo.since.IsZero() {
-			s.echo.since = now
+	if behind := seqwindow.Diff(s.window.Sent(), s.echo().covered); behind > 0 {
+		if s.echo().since.IsZero() {
+			s.echo().since = now
 		}
-		if behind >= echoMessages || now.Sub(s.echo.since) >= echoDelay {
+		if behind >= echoMessages || now.Sub(s.echo().since) >= echoDelay {
 			s.askEcho()
 		}
 	}
@@ -87,7 +87,7 @@ func (s *Session) composeEcho(now time.Time) {
 }
 
 func (s *Session) askEcho() {
-	e := s.echo
+	e := s.echo()
 	if len(e.pings) >= maxEchoes {
 		return
 	}
@@ -114,11 +114,11 @@ func (s *Session) pong(now time.Time, payload []byte) {
 
 // echoed lets go of what stood before ping number seq.
 func (s *Session) echoed(now time.Time, seq uint32) {
-	for i, p := range s.echo.pings {
+	for i, p := range s.echo().pings {
 		if p.seq != seq {
 			continue
 		}
-		s.echo.pings = append(s.echo.pings[:0], s.echo.pings[i+1:]...)
+		s.echo().pings = append(s.echo().pings[:0], s.echo().pings[i+1:]...)
 		s.counters.AcksHeard++
 		s.acknowledged(now, uint32(p.sent))
 		return
@@ -127,8 +127,8 @@ func (s *Session) echoed(now time.Time, seq uint32) {
 
 // echoDeadline is when the next ping is due; zero if everything is covered.
 func (s *Session) echoDeadline() time.Time {
-	if s.echo == nil || s.echo.since.IsZero() || len(s.echo.pings) >= maxEchoes {
+	if s.echo() == nil || s.echo().since.IsZero() || len(s.echo().pings) >= maxEchoes {
 		return time.Time{}
 	}
-	return s.echo.since.Add(echoDelay)
+	return s.echo().since.Add(echoDelay)
 }

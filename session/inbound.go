@@ -94,7 +94,7 @@ func (s *Session) clientMessage(now time.Time, m *frame.Message, inPlace bool, s
 		s.clientControlFrame(now, m)
 		return
 	}
-	if m.OpCode == ws.OpBinary && s.echo == nil {
+	if m.OpCode == ws.OpBinary && s.echo() == nil {
 		msg, ours, err := s.unwrap(m)
 		if err != nil {
 			s.dropClient(now, framingError(err))
@@ -142,7 +142,7 @@ func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 			s.client.control = frame.Append(s.client.control, ws.Header{Fin: true, OpCode: ws.OpPong}, m.Payload())
 		}
 	case ws.OpPong:
-		if s.echo != nil {
+		if s.echo() != nil {
 			s.pong(now, m.Payload())
 		}
 	case ws.OpClose:
@@ -151,7 +151,7 @@ func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 			s.dropClient(now, err)
 			return
 		}
-		if s.echo != nil && code != ws.StatusGoingAway {
+		if s.echo() != nil && code != ws.StatusGoingAway {
 			s.clientClosed(now, code, reason) // it has no CLOSE: its close frame ends the session
 			return
 		}

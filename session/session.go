@@ -169,7 +169,7 @@ type Session struct {
 	ownership ownershipCheck
 	context   appContext
 	replies   *replytime.Probe
-	echo      *echo // nil: the client knows wsr.v1
+	extra     *extra // nil: it is like most
 }
 
 // tokenOrder orders the tokens of a session: by epoch, then by generation.
@@ -273,7 +273,7 @@ func newSession(cfg *Config, now time.Time, st Start) *Session {
 	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Extra: uint8(wire.EscapeLen), Buffers: cfg.Buffers}
 	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.AppBuffers}
 	if st.Echo {
-		s.echo = new(echo)
+		s.extra = &extra{echo: new(echo)}
 	}
 	s.restart.allowed, s.restart.ifRestored, s.context.tracker = st.AppReplaceable, st.AppReplaceableIfRestored, st.Tracker
 	s.app.deflate = st.Deflate
@@ -321,7 +321,7 @@ func (s *Session) Attached() bool { return s.client.attached }
 
 // Echoes reports whether the client does not know wsr.v1, so that nothing can be
 // said to it.
-func (s *Session) Echoes() bool { return s.echo != nil }
+func (s *Session) Echoes() bool { return s.echo() != nil }
 
 // Counters returns what happened so far.
 func (s *Session) Counters() *Counters { return &s.counters }
