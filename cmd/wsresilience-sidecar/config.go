@@ -23,6 +23,20 @@ func load(environ []string, stderr io.Writer) *config.Config {
 	return cfg
 }
 
+// loadAdmin reads the settings by which a running sidecar is reached, or says what is
+// wrong with them.
+func loadAdmin(environ []string, stderr io.Writer) *config.Config {
+	cfg, err := config.LoadAdmin(environ)
+	if err != nil {
+		fmt.Fprintf(stderr, "wsresilience-sidecar: the settings cannot be used:\n%v\n", err)
+		return nil
+	}
+	for _, w := range cfg.Warnings() {
+		fmt.Fprintln(stderr, "warning:", w)
+	}
+	return cfg
+}
+
 func configCommand(environ []string, stdout, stderr io.Writer) int {
 	cfg := load(environ, stderr)
 	if cfg == nil {

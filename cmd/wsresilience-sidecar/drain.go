@@ -42,7 +42,7 @@ func drainCommand(ctx context.Context, args, environ []string, stdout, stderr io
 		fmt.Fprintln(stderr, "wsresilience-sidecar: drain takes no argument but -timeout, a duration such as 30s, and -undo")
 		return exitUsage
 	}
-	cfg := load(environ, stderr)
+	cfg := loadAdmin(environ, stderr)
 	if cfg == nil {
 		return exitUsage
 	}

@@ -17,7 +17,7 @@ import (
 
 // drainEnviron are the settings of a sidecar whose admin port is at address.
 func drainEnviron(address string) []string {
-	return []string{"WSR_UPSTREAM=http://127.0.0.1:1", "WSR_ADMIN_LISTEN=" + address, "HTTP_PROXY=http://127.0.0.1:1"}
+	return []string{"WSR_ADMIN_LISTEN=" + address, "HTTP_PROXY=http://127.0.0.1:1"}
 }
 
 func TestDrainCommand(t *testing.T) {

@@ -81,7 +81,7 @@ type look struct {
 
 // newLook makes one; nil: the settings are wrong, and that was said.
 func newLook(environ []string, stdout, stderr io.Writer) *look {
-	cfg := load(environ, stderr)
+	cfg := loadAdmin(environ, stderr)
 	if cfg == nil {
 		return nil
 	}
