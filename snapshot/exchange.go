@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/wsresilience/wsresilience/internal/jsonpointer"
+	"github.com/wsresilience/wsresilience/internal/match"
 	"github.com/wsresilience/wsresilience/internal/pathpattern"
 )
 
@@ -26,19 +27,19 @@ func (t *ruleText) compileExchange() (*exchange, error) {
 	}
 	var e exchange
 	var err error
-	if e.path, err = parsePattern(t.Path); err != nil {
+	if e.path, err = match.ParsePath(t.Path); err != nil {
 		return nil, err
 	}
-	if e.request, err = t.Request.compile(); err != nil {
+	if e.request, err = t.Request.Compile(); err != nil {
 		return nil, fmt.Errorf("request: %w", err)
 	}
-	if e.reply, err = t.Reply.compile(); err != nil {
+	if e.reply, err = t.Reply.Compile(); err != nil {
 		return nil, fmt.Errorf("reply: %w", err)
 	}
 	if e.key, err = t.compileKey(); err != nil {
 		return nil, err
 	}
-	if e.key == nil && (e.request.groups() == 0 || e.reply.groups() == 0) {
+	if e.key == nil && (e.request.Groups() == 0 || e.reply.Groups() == 0) {
 		return nil, errors.New(`no "key", and no group in both expressions: which reply answers which request?`)
 	}
 	return &e, nil
@@ -49,14 +50,14 @@ func (e *exchange) keyOf(by *matcher, m Message) string {
 	if e.key != nil {
 		return jsonpointer.LookupText(m.Data, e.key...)
 	}
-	key := by.group(m)
+	key := by.Group(m.Data)
 	return key
 }
 
 // inbound notes a request. What no rule calls one has no answer, and neither has
 // one without a key.
 func (e *exchange) inbound(t *Tracker, m Message) {
-	switch e.request.look(m) {
+	switch e.request.Look(m.Data) {
 	case jsonpointer.Present:
 		if key := e.keyOf(e.request, m); key != "" {
 			t.asked.Asked(key, true)
@@ -68,7 +69,7 @@ func (e *exchange) inbound(t *Tracker, m Message) {
 
 // outbound notes a reply.
 func (e *exchange) outbound(t *Tracker, m Message) {
-	switch e.reply.look(m) {
+	switch e.reply.Look(m.Data) {
 	case jsonpointer.Present:
 		if key := e.keyOf(e.reply, m); key != "" || len(m.Data) <= maxLook {
 			t.asked.Answered(key)

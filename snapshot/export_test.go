@@ -1,12 +1,16 @@
 package snapshot
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/wsresilience/wsresilience/internal/match"
+)
 
 // Limits for tests.
 const (
 	MaxKey    = maxKey
 	MaxLook   = maxLook
-	MaxRegexp = maxRegexp
+	MaxRegexp = match.MaxRegexp
 )
 
 // Sizes returns what is counted against MaxBytes, what the entries cost, and the

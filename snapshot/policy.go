@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/match"
 	"github.com/wsresilience/wsresilience/internal/pathpattern"
 )
 
@@ -64,7 +65,7 @@ func parseProtocols(text string, known []Protocol) ([]pathProtocol, error) {
 		if !ok {
 			return nil, fmt.Errorf("protocol %q: want path=protocol, or one protocol for all paths", item)
 		}
-		pattern, err := parsePattern(path)
+		pattern, err := match.ParsePath(path)
 		if err != nil {
 			return nil, err
 		}

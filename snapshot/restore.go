@@ -79,12 +79,12 @@ func (r *restore) answered(t *Tracker, now time.Time, i int, m Message) bool {
 		return false
 	}
 	rule := t.rules[i]
-	if r.awaiting == i && rule.await.match(m) {
+	if r.awaiting == i && rule.await.Match(m.Data) {
 		r.awaiting = -1
 		t.restoreRules()
 		return true
 	}
-	if r.unanswered[i] > 0 && rule.swallow != nil && rule.swallow.match(m) {
+	if r.unanswered[i] > 0 && rule.swallow != nil && rule.swallow.Match(m.Data) {
 		r.unanswered[i]--
 		return true
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/jsonpointer"
+	"github.com/wsresilience/wsresilience/internal/match"
 	"github.com/wsresilience/wsresilience/internal/pathpattern"
 )
 
@@ -103,7 +104,7 @@ func parseRules(data []byte) ([]*rule, []*exchange, error) {
 func (t *ruleText) compile() (*rule, error) {
 	r := &rule{}
 	var err error
-	if r.path, err = parsePattern(t.Path); err != nil {
+	if r.path, err = match.ParsePath(t.Path); err != nil {
 		return nil, err
 	}
 	if t.Select == nil {
@@ -117,7 +118,7 @@ func (t *ruleText) compile() (*rule, error) {
 		{"select", t.Select, &r.selects}, {"drop", t.Drop, &r.drop}, {"dropOutbound", t.DropOutbound, &r.dropOutbound},
 		{"await", t.Await, &r.await}, {"swallow", t.Swallow, &r.swallow},
 	} {
-		if *part.to, err = part.from.compile(); err != nil {
+		if *part.to, err = part.from.Compile(); err != nil {
 			return nil, fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
@@ -184,9 +185,9 @@ func (t *ruleText) id(path pathpattern.Pattern) uint32 {
 
 // inbound keeps or drops by what the client said.
 func (r *rule) inbound(t *Tracker, now time.Time, m Message) {
-	switch r.selects.look(m) {
+	switch r.selects.Look(m.Data) {
 	case jsonpointer.Present:
-		if len(m.Data) > maxLook || r.selects.expr == nil && !json.Valid(m.Data) {
+		if len(m.Data) > maxLook || !r.selects.IsRegexp() && !json.Valid(m.Data) {
 			t.setIncomplete() // it does not fit, or it is not what it looks like
 			return
 		}
@@ -203,7 +204,7 @@ func (r *rule) inbound(t *Tracker, now time.Time, m Message) {
 
 // drops forgets the entry with the key of m, if it matches by.
 func (r *rule) drops(t *Tracker, now time.Time, by *matcher, m Message) {
-	if !by.match(m) {
+	if !by.Match(m.Data) {
 		return
 	}
 	key := r.keyOf(by, m)
@@ -228,6 +229,6 @@ func (r *rule) keyOf(by *matcher, m Message) string {
 	if r.key != nil {
 		return jsonpointer.LookupText(m.Data, r.key...)
 	}
-	key := by.group(m)
+	key := by.Group(m.Data)
 	return key
 }

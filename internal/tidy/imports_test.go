@@ -19,6 +19,9 @@ var layers = []layer{
 		"internal/formats": nil, "internal/instance": nil, "internal/clientaddr": nil,
 		"internal/budget": nil, "internal/traceparent": nil,
 	},
+	{ // And of these one over another.
+		"internal/match": nil,
+	},
 	{ // Mechanisms: otherwise the standard library only.
 		"seqwindow": nil, "dedupe": nil, "heartbeat": nil,
 		"internal/backoff": nil, "internal/frame": {"github.com/gobwas/ws"}, "internal/deflate": nil, "internal/http1": nil, "internal/keyring": nil, "internal/replytime": nil, "internal/rate": nil, "internal/otlp": nil,

@@ -12,7 +12,7 @@ import (
 // The time comes in as an argument, so tests need none.
 var pure = []string{
 	"seqwindow", "dedupe", "heartbeat", "internal/backoff", "internal/frame", "internal/deflate", "internal/keyring",
-	"internal/pathpattern", "internal/appaddr", "internal/jsonpointer", "internal/keepalive", "internal/budget", "internal/otlp",
+	"internal/pathpattern", "internal/appaddr", "internal/jsonpointer", "internal/match", "internal/keepalive", "internal/budget", "internal/otlp",
 	"wire", "session", "event", "internal/admission", "internal/drain", "internal/redial", "internal/reauth", "snapshot", "snapshot/presets",
 	"snapshot/actioncable", "snapshot/graphql", "snapshot/mqtt", "snapshot/phoenix", "snapshot/socketio", "snapshot/stomp",
 }

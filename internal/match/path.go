@@ -1,4 +1,4 @@
-package snapshot
+package match
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"github.com/wsresilience/wsresilience/internal/pathpattern"
 )
 
-// parsePattern reads a path pattern. Everything below /chat/ may here also be
+// ParsePath reads a path pattern. Everything below /chat/ may here also be
 // written /chat/*.
-func parsePattern(s string) (pathpattern.Pattern, error) {
+func ParsePath(s string) (pathpattern.Pattern, error) {
 	short := strings.TrimSpace(s)
 	if strings.HasSuffix(short, "/*") {
 		short = strings.TrimSuffix(short, "*")
