@@ -47,21 +47,22 @@ type Event struct {
 	Err       error            // Journaled: nil, or wraps one of store's
 
 	// What operators ask beside.
-	Fact    string             // what it follows from, in our own words or those of an error of ours
-	Advice  Advice             // Ended, Resumed: what would have kept the session
-	Came    *Subject           // Detached, Resumed: the handshake that superseded the connection, or with which the client came back
-	Owner   string             // Forwarded, Resumed, Began: the address of the sidecar that has the session, as far as is known
-	Former  string             // Resumed, Began: of the one that had it before an adoption
-	Via     string             // Resumed: the address of the sidecar by which the client came; "": it came itself
-	Closed  session.CloseCause // Ended: why client and app are over with each other
-	Code    uint16             // Detached, Ended: of the close; 0: there was none
-	Status  int                // Authorized, Dialled, Resumed: what an app answered that refuses; 0: nothing of the kind
-	Away    time.Duration      // Resumed: how long the client was without a connection; negative: not known
-	Lacking int                // Resumed: messages that the client lacked
-	Beat    session.BeatFault  // HeartbeatRejected
-	FromApp bool               // MessageRefused: otherwise it is the client's
-	Size    int                // MessageRefused: bytes; 0: not known
-	Limit   int                // MessageRefused
+	Fact     string             // what it follows from, in our own words or those of an error of ours
+	Advice   Advice             // Ended, Resumed: what would have kept the session
+	Came     *Subject           // Detached, Resumed: the handshake that superseded the connection, or with which the client came back
+	Owner    string             // Forwarded, Resumed, Began: the address of the sidecar that has the session, as far as is known
+	Former   string             // Resumed, Began: of the one that had it before an adoption
+	Via      string             // Resumed: the address of the sidecar by which the client came; "": it came itself
+	Closed   session.CloseCause // Ended: why client and app are over with each other
+	Code     uint16             // Detached, Ended: of the close; 0: there was none
+	Status   int                // Authorized, Dialled, Resumed: what an app answered that refuses; 0: nothing of the kind
+	Away     time.Duration      // Resumed: how long the client was without a connection; negative: not known
+	Lacking  int                // Resumed: messages that the client lacked
+	Beat     session.BeatFault  // HeartbeatRejected
+	FromApp  bool               // MessageRefused: otherwise it is the client's
+	Size     int                // MessageRefused: bytes; 0: not known
+	Limit    int                // MessageRefused
+	Messages int                // MessageSkipped: how many
 
 	Deviation time.Duration // RoundTrip: of the latest of the link
 	Loss      float64       // RoundTrip: share of the link's latest heartbeats that were not answered in time
@@ -128,6 +129,9 @@ const (
 	Blind
 	// MessageRefused: a message was above the limit on messages.
 	MessageRefused
+	// MessageSkipped: a client gave messages up that did not come through (PROTOCOL
+	// §4.9).
+	MessageSkipped
 	// HeartbeatRejected: a heartbeat of a client, or its answer to one, was
 	// dropped.
 	HeartbeatRejected
@@ -145,7 +149,7 @@ var kindNames = names{
 	Refused: "refused", Accepted: "accepted", Began: "began", Ended: "ended", Detached: "detached", Resumed: "resumed",
 	Forwarded: "forwarded", TokenReused: "token reused", Authorized: "authorised", HandedOver: "handed over",
 	AppLost: "app lost", AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
-	Journaled: "journaled", RoundTrip: "round trip", TimersFired: "timers", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Blind: "blind", Short: "short", Evicted: "evicted", MessageRefused: "message refused", HeartbeatRejected: "heartbeat rejected", Answered: "answered", Panicked: "panicked",
+	Journaled: "journaled", RoundTrip: "round trip", TimersFired: "timers", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Blind: "blind", Short: "short", Evicted: "evicted", MessageRefused: "message refused", MessageSkipped: "message skipped", HeartbeatRejected: "heartbeat rejected", Answered: "answered", Panicked: "panicked",
 }
 
 func (k Kind) String() string { return kindNames.of(uint8(k)) }

@@ -1,10 +1,12 @@
 package event
 
 import (
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -55,8 +57,10 @@ func (e Event) Line() (l Line, ok bool) {
 // each heartbeat, so that nothing is made for it.
 func (e *Event) countedOnly() bool {
 	switch e.Kind {
-	case Accepted, Journaled, RoundTrip, TimersFired:
+	case Accepted, RoundTrip, TimersFired:
 		return true
+	case Journaled: // those that nobody wrote are told by who meets them, and anyone can put them there
+		return ResultOf(e.Err) != AppendLost || errors.Is(e.Err, store.ErrForeign)
 	case Dialled:
 		return e.Answer == AppOK
 	case Began:
@@ -141,6 +145,10 @@ func (w *wording) word() bool {
 		return w.say(Info, "session is given up, since memory is short")
 	case MessageRefused:
 		return w.messageRefused()
+	case MessageSkipped:
+		w.number("messages", w.e.Messages)
+		w.e.Fact = "connections ended at it again and again, with 1003, 1007 or 1009; the app goes on without it"
+		return w.say(Warn, "message given up by its client")
 	case HeartbeatRejected:
 		w.audit()
 		w.text("reason", w.e.Beat.String())
@@ -172,6 +180,8 @@ func (w *wording) process() bool {
 		return w.say(Debug, "link to a client changed")
 	case Blind:
 		return w.say(Debug, "plain connection carries no WebSocket frames: it passes as bytes")
+	case Journaled:
+		return w.say(Warn, "the journal lost records of a session: they are written again")
 	case Panicked:
 		w.Elsewhere = true
 		return w.say(Error, "session broke an invariant")

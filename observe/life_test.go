@@ -13,6 +13,7 @@ import (
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/traceparent"
 	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -83,6 +84,10 @@ func TestLines(t *testing.T) {
 			`level=INFO msg="session ended" ` + about + ` reason=closed by=sidecar code=1012 age=0s fact="nothing restores the app's context on a fresh app socket"` + context},
 		{event.Event{Kind: event.MessageRefused, Size: 1048577, Limit: 1048576, Advice: event.AdviceSize},
 			`level=WARN msg="message refused: it is above the limit" ` + about + ` from=client size=1048577 limit=1048576 setting=WSR_MAX_MESSAGE docs=https://github.com/wsresilience/wsresilience/blob/main/docs/CONFIG.md`},
+		{event.Event{Kind: event.MessageSkipped, Messages: 1},
+			`level=WARN msg="message given up by its client" ` + about + ` messages=1 fact="connections ended at it again and again, with 1003, 1007 or 1009; the app goes on without it"`},
+		{event.Event{Kind: event.Journaled, Err: store.ErrLost}, `level=WARN msg="the journal lost records of a session: they are written again" ` + about},
+		{event.Event{Kind: event.Journaled, Err: store.ErrFenced}, ``},
 		{event.Event{Kind: event.HeartbeatRejected, Beat: session.BeatDamaged}, `level=INFO msg="heartbeat rejected" ` + about + ` audit=true reason=damaged`},
 		{event.Event{Kind: event.Authorized, Answer: event.AppRefused, Status: 403}, `level=INFO msg="the app does not allow a client its session any more" ` + about + ` status=403 audit=true`},
 		{event.Event{Kind: event.TokenReused, Fact: "token superseded"},

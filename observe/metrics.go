@@ -49,7 +49,7 @@ type Metrics struct {
 	streams                    set[event.StreamOutcome]
 	available                  prometheus.Gauge
 	shortages                  set[event.Resource]
-	evicted, appLost           prometheus.Counter
+	evicted, appLost, skipped  prometheus.Counter
 	reloads, refusedReloads    prometheus.Counter
 	refusedSettings            prometheus.Gauge
 	tooBig                     [2]prometheus.Counter // of clients, of the app
@@ -110,6 +110,8 @@ func (m *Metrics) Observe(e event.Event) {
 		} else {
 			m.tooBig[0].Inc()
 		}
+	case event.MessageSkipped:
+		m.skipped.Add(float64(e.Messages))
 	case event.HeartbeatRejected:
 		m.rejected.inc(e.Beat)
 	case event.Blind:

@@ -177,7 +177,7 @@ func TestEveryKindIsCounted(t *testing.T) {
 		before := ours()
 		m.Observe(event.Event{
 			Kind: kind, Refusal: event.RefusedBody, Ending: session.EndedClosed, Adopted: wire.AdoptDrained, Reset: wire.ResetLost,
-			Beat: session.BeatStale, Record: new(store.Record),
+			Beat: session.BeatStale, Record: new(store.Record), Messages: 1,
 		})
 		if ours() == before {
 			t.Errorf("%v: nothing was counted", kind)

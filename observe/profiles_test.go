@@ -37,7 +37,7 @@ func TestProfiles(t *testing.T) {
 		}
 	}
 	srv := httptest.NewUnstartedServer(h)
-	srv.Config.ReadTimeout, srv.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
+	srv.Config.ReadTimeout, srv.Config.WriteTimeout = 900*time.Millisecond, 900*time.Millisecond
 	srv.Start()
 	defer srv.Close()
 	began := time.Now()

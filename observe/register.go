@@ -59,6 +59,7 @@ func New() *Metrics {
 	m.shortages = newSet(m.counter("wsr_shortages_total", "Times that something was used up: descriptors, of which the last are kept for probes and the journal; local ports of an address towards the app.", "resource"), event.Values[event.Resource]())
 	refused := m.counter("wsr_messages_refused_total", "Messages above WSR_MAX_MESSAGE. One of a client ends its connection, one of the app its session.", "from")
 	m.tooBig = [2]prometheus.Counter{refused.WithLabelValues("client"), refused.WithLabelValues("app")}
+	m.skipped = m.counter("wsr_messages_skipped_total", "Messages that resilient clients gave up: connections ended at them again and again, with 1003, 1007 or 1009.").WithLabelValues()
 	m.rejected = newSet(m.counter("wsr_heartbeats_rejected_total", "Heartbeats of resilient clients, and answers to ours, that were damaged, stale, or answer none that waits for an answer.", "reason"), span(session.BeatDamaged, session.BeatUnknown))
 	m.blind = m.counter("wsr_plain_blind_total", "Plain connections that carry what are no WebSocket frames. They pass as bytes: without pings, and without a close frame when the sidecar stops.").WithLabelValues()
 	m.panics = m.counter("wsr_panics_total", "Sessions that broke an invariant and were ended, the process going on. Any is a bug.").WithLabelValues()

@@ -289,6 +289,9 @@ func (c *sessionDriver) performLocked(o *session.Output) {
 	if o.BadBeat != 0 {
 		c.observe(event.Event{Kind: event.HeartbeatRejected, Beat: o.BadBeat})
 	}
+	if o.Skipped != 0 {
+		c.observe(event.Event{Kind: event.MessageSkipped, Messages: o.Skipped})
+	}
 	if o.CloseApp && c.app != nil {
 		c.app.close(o.FinalToApp)
 		c.appClosedLocked(o.FindCause) // it is compared with others that the app closes

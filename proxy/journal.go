@@ -62,9 +62,6 @@ func (c *sessionDriver) append(rec *store.Record) session.PersistResult {
 	case errors.Is(err, store.ErrFenced):
 		return session.PersistRefused
 	case errors.Is(err, store.ErrLost):
-		if !errors.Is(err, store.ErrForeign) { // those are told by whoever meets them, and anyone can put them there
-			c.srv.log.Warn("journal lost records of a session; writing them again", "session", c.id.String())
-		}
 		return c.findChainEnd(ctx, rec)
 	}
 	c.srv.log.Debug("journal append failed", "session", c.id.String(), "error", err)

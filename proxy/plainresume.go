@@ -46,6 +46,7 @@ func (q *request) plainResume(id wire.SessionID) {
 	c, done := q.s.sessions.find(id, q.r.Context().Done())
 	switch {
 	case c != nil:
+		q.session = id
 		q.rejoin(c)
 	case done != nil:
 		defer done()

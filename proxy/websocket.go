@@ -313,7 +313,8 @@ func (q *request) laterForPages(reason string, label event.Refusal) {
 	if err != nil {
 		return
 	}
-	q.observe(event.Event{Kind: event.Refused, Refusal: label})
+	q.end.Refusal = label
+	q.observe(event.Event{Kind: event.Refused, Refusal: label, Fact: reason})
 	q.writeFinal(conn, frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpClose}, wire.AppendClosePayload(nil, wire.CodeTryLater, reason)))
 }
 

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"math"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -34,9 +35,7 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 			s.violation(now, err.Error())
 			return
 		}
-		// A pong that nobody asked for means nothing (RFC 6455 §5.5.3), and keeps the
-		// message's place.
-		s.deliver(now, frame.Append(nil, s.cfg.masked(ws.OpPong), nil), nil)
+		s.skip(now)
 		return
 	}
 	s.ConfirmToken(s.epoch, s.client.welcomeGeneration, 0) // before WELCOME a client sends data only
@@ -78,6 +77,18 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 	}
 	if err != nil {
 		s.violation(now, err.Error())
+	}
+}
+
+// skip acts on SKIPPED (PROTOCOL §4.9).
+func (s *Session) skip(now time.Time) {
+	before := s.inbox.Received()
+	// A pong that nobody asked for means nothing (RFC 6455 §5.5.3), and keeps the
+	// message's place.
+	s.deliver(now, frame.Append(nil, s.cfg.masked(ws.OpPong), nil), nil)
+	taken := s.inbox.Received() != before && !s.HandingOver() // otherwise the next owner gets it again
+	if taken && s.client.skipped < math.MaxUint8 {
+		s.client.skipped++
 	}
 }
 

@@ -61,6 +61,10 @@ type Output struct {
 	// once for each.
 	BadBeat BeatFault
 
+	// Skipped is how many messages the client gave up since the last Output (PROTOCOL
+	// §4.9); 255 are that or more.
+	Skipped int
+
 	// Blind is set once when a plain connection carries what are no frames.
 	Blind bool
 
@@ -83,7 +87,7 @@ func (o *Output) reset() {
 // Idle reports whether nothing is left to be done now.
 func (o *Output) Idle() bool {
 	return len(o.ToApp) == 0 && len(o.ToClient) == 0 && o.Persist == nil &&
-		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.FindCause && !o.ShutClient && !o.ShutApp && o.Ended == 0 && o.BadBeat == 0 && !o.Blind
+		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.FindCause && !o.ShutClient && !o.ShutApp && o.Ended == 0 && o.BadBeat == 0 && o.Skipped == 0 && !o.Blind
 }
 
 func size(parts [][]byte) (n int) {
@@ -167,6 +171,7 @@ func (s *Session) full() bool {
 // composeEnd adds what closes legs and the session itself.
 func (s *Session) composeEnd(o *Output) {
 	o.BadBeat, s.client.badBeat = s.client.badBeat, 0
+	o.Skipped, s.client.skipped = int(s.client.skipped), 0
 	if d := s.client.drop; d != nil {
 		o.CloseClient, s.client.drop = d, nil
 		o.FinalToClient = s.finalFrames(o.FinalToClient, d)

@@ -117,6 +117,9 @@ func (st *stage) perform(o *Output) {
 		st.say("client connection ends: %d %s", o.CloseClient.Code, o.CloseClient.Reason)
 		st.dropConnection()
 	}
+	if o.Skipped != 0 {
+		st.say("messages given up by the client: %d", o.Skipped)
+	}
 	if o.CloseApp {
 		st.say("app connection ends")
 	}

@@ -210,6 +210,7 @@ type clientLeg struct {
 	reply  [wire.HeartbeatPayload]byte // payload of the HEARTBEAT_ACK that is due
 
 	badBeat BeatFault // of one that was dropped, until an Output has it
+	skipped uint8     // messages that the client gave up, until an Output has them; the largest: or more
 }
 
 // appLeg is the app's socket.

@@ -20,7 +20,7 @@ var weights = map[event.Kind]weight{
 	event.Ended: notable, event.Detached: notable, event.Resumed: notable, event.Forwarded: notable, event.TokenReused: notable,
 	event.Authorized: notable, event.HandedOver: notable, event.AppLost: notable, event.AppRestarted: notable, event.OwnershipChecked: notable,
 	event.StoreChanged: notable, event.Dialled: notable, event.Journaled: notable, event.ForeignRecord: notable,
-	event.StreamChanged: notable, event.Short: notable, event.Evicted: notable, event.MessageRefused: notable,
+	event.StreamChanged: notable, event.Short: notable, event.Evicted: notable, event.MessageRefused: notable, event.MessageSkipped: notable,
 	event.Refused: notable, event.Panicked: notable,
 }
 
@@ -44,7 +44,7 @@ func outcome(e *event.Event) weight {
 		}
 	case event.Journaled:
 		switch event.ResultOf(e.Err) {
-		case event.AppendFenced, event.AppendEnded, event.AppendCorrupt, event.AppendTooLarge:
+		case event.AppendFenced, event.AppendEnded, event.AppendCorrupt, event.AppendTooLarge, event.AppendLost:
 			return notable
 		}
 		return untold

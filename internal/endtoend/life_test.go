@@ -275,8 +275,12 @@ func TestLifeOfASessionInTheLog(t *testing.T) {
 	_ = second.conn.WriteMessage(websocket.TextMessage, bytes.Repeat([]byte("secret-payload"), 400))
 	l.want("message refused: it is above the limit", id, "from=client", "size=5600", "limit=4096", "setting=WSR_MAX_MESSAGE")
 	l.want("session detached", id, "code=1009")
+	second = resume("/chat", again(second.w.Token, 3, 4, 7))
+	second.control(wire.AppendSkipped(nil))
+	l.want("message given up by its client", id, "messages=1", "fact=the app goes on without it")
+	second.cut()
 	l.want("session ended", id, "reason=expired", "by=sidecar", "fact=did not come back", "setting=WSR_SESSION_TTL")
-	resume("/chat", again(second.w.Token, 3, 4, 7))
+	resume("/chat", again(second.w.Token, 3, 5, 8))
 	l.want("resume refused: RESET", id, "reason=unknown", "fact=the journal says that it is over")
 
 	c, id = begin("/silent")
