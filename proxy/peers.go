@@ -37,7 +37,7 @@ func (s *Server) ServePeers(l net.Listener) error {
 		return fmt.Errorf("proxy: serve peers: %w", err)
 	}
 	l = httpguard.KeepDescriptors(l, s.descriptorsShort)
-	if err := s.peerHTTP.Serve(httpguard.Guard(tls.NewListener(l, c))); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.peerHTTP.Serve(httpguard.Guard(httpguard.TLS(l, c, s.pool.Memory(), s.refusedForMemory))); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("proxy: serve peers %s: %w", l.Addr(), err)
 	}
 	return nil

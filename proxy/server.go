@@ -335,7 +335,7 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 	l = httpguard.KeepDescriptors(l, s.descriptorsShort)
 	if s.tls != nil {
-		l = tls.NewListener(l, s.tls)
+		l = httpguard.TLS(l, s.tls, s.pool.Memory(), s.refusedForMemory)
 	}
 	if err := s.http.Serve(s.passthrough.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("proxy: serve %s: %w", l.Addr(), err)

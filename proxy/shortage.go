@@ -62,6 +62,12 @@ func (s *Server) descriptorsShort() {
 	}
 }
 
+// refusedForMemory is told when a connection was ended that kept memory and said
+// nothing.
+func (s *Server) refusedForMemory() {
+	s.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedMemory})
+}
+
 // portsShort is told when the local ports of an address are all taken.
 func (s *Server) portsShort(none bool) {
 	now := time.Now()

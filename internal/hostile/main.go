@@ -44,6 +44,7 @@ var parties = []party{
 	{name: "tenant", about: "shares NATS with the sidecars, may do everything there, and has none of the keys", run: tenant},
 	{name: "client", about: "makes handshakes by the thousand, begins messages and does not end them, reads nothing, floods, resumes", turn: attackPod("client", false)},
 	{name: "app", about: "floods, reads nothing, closes, answers what is none, or nothing, to clients that are its accomplices", turn: attackPod("app", false)},
+	{name: "client-tls", about: "makes handshakes of TLS that do not end, or says in them what has no end, to a sidecar that speaks TLS", turn: attackTLS},
 	{name: "storm", about: "half handshakes, full windows, sessions that come back all at once, while NATS hangs: the flags say how much", turn: storm},
 	{name: "client-embedded", about: "the same as client, and the journal is in the sidecar", turn: attackPod("client", true)},
 	{name: "app-embedded", about: "the same as app, and the journal is in the sidecar", turn: attackPod("app", true)},
@@ -53,6 +54,10 @@ func attackPod(attacker string, embedded bool) func(context.Context, options) ([
 	return func(ctx context.Context, o options) ([]string, error) {
 		return pod.Turn(ctx, pod.Options{Attackers: []string{attacker}, Lasts: o.lasts, Embedded: embedded, Sidecar: o.sidecar})
 	}
+}
+
+func attackTLS(ctx context.Context, o options) ([]string, error) {
+	return pod.Turn(ctx, pod.Options{Attackers: []string{"tls"}, TLS: true, Lasts: o.lasts, Sidecar: o.sidecar})
 }
 
 // storm is the whole of what a sidecar of the usual size has to stand.

@@ -2,8 +2,10 @@ package pod
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -12,6 +14,9 @@ import (
 
 // innocents are sessions that want nothing but their echoes.
 type innocents struct {
+	url     string
+	options *client.Options
+
 	cancel context.CancelFunc
 	over   sync.WaitGroup
 
@@ -28,18 +33,22 @@ const (
 	echoLimit = 30 * time.Second
 )
 
-func newInnocents(ctx context.Context, addr string, n int) *innocents {
-	in := new(innocents)
+func newInnocents(ctx context.Context, s *stage, n int) *innocents {
+	in := &innocents{url: "ws://" + s.sidecar.Addr + "/echo/"}
+	if s.authority != nil {
+		in.url = "wss://" + s.sidecar.Addr + "/echo/"
+		in.options = &client.Options{TLSConfig: &tls.Config{RootCAs: s.authority.Pool()}}
+	}
 	ctx, in.cancel = context.WithCancel(ctx)
 	for i := range n {
-		in.over.Go(func() { in.live(ctx, addr, i) })
+		in.over.Go(func() { in.live(ctx, i) })
 	}
 	return in
 }
 
 // live is the life of one of them.
-func (in *innocents) live(ctx context.Context, addr string, i int) {
-	c, _, err := client.Dial(ctx, fmt.Sprintf("ws://%s/echo/%d", addr, i), nil) //nolint:bodyclose // need not be closed
+func (in *innocents) live(ctx context.Context, i int) {
+	c, _, err := client.Dial(ctx, in.url+strconv.Itoa(i), in.options) //nolint:bodyclose // need not be closed
 	if err != nil {
 		in.fault(ctx, "an innocent was not taken: %v", err)
 		return

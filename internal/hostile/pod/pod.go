@@ -33,13 +33,14 @@ type attack struct {
 // attackers are who attacks, and how.
 var attackers = map[string][]attack{
 	"client": clientAttacks,
+	"tls":    tlsAttacks,
 	"app":    appAttacks,
 	"storm":  stormAttacks,
 }
 
 // Options are those of one run.
 type Options struct {
-	Attackers []string      // client, app
+	Attackers []string      // client, app, tls
 	Lasts     time.Duration // of the attack
 	Calm      time.Duration // before it, in which innocents are measured
 	TTL       time.Duration // of detached sessions
@@ -47,6 +48,7 @@ type Options struct {
 	Sidecar   string        // the binary; "": it is built
 	Scale     int           // what attackers do at once, in percent of all they can
 	Embedded  bool          // the journal is in the sidecar, and not beside it
+	TLS       bool          // clients speak TLS with the sidecar
 	Innocents int
 	Sizes     Sizes // of a storm
 	Out       io.Writer
@@ -77,7 +79,7 @@ func Run(ctx context.Context, o Options) (faults []string, err error) {
 	defer s.close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	in := newInnocents(ctx, s.sidecar.Addr, o.Innocents)
+	in := newInnocents(ctx, s, o.Innocents)
 	defer in.stop()
 	time.Sleep(o.Calm)
 	calm := in.measured()

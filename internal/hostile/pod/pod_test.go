@@ -16,13 +16,19 @@ func TestMain(m *testing.M) {
 
 // TestHostileParties is a short run with a tenth of what client and app do.
 func TestHostileParties(t *testing.T) {
-	for _, embedded := range []bool{false, true} {
-		t.Run(map[bool]string{false: "journal in NATS", true: "journal in the sidecar"}[embedded], func(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		o    Options
+	}{
+		{"journal in NATS", Options{Attackers: []string{"client", "app"}}},
+		{"journal in the sidecar", Options{Attackers: []string{"client", "app"}, Embedded: true}},
+		{"by TLS", Options{Attackers: []string{"tls"}, TLS: true, Embedded: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			faults, err := Run(t.Context(), Options{
-				Attackers: []string{"client", "app"}, Lasts: 4 * time.Second, Calm: time.Second, TTL: 4 * time.Second,
-				Scale: 10, Innocents: 10, Embedded: embedded, Out: t.Output(),
-			})
+			o := tt.o
+			o.Lasts, o.Calm, o.TTL, o.Scale, o.Innocents, o.Out = 4*time.Second, time.Second, 4*time.Second, 10, 10, t.Output()
+			faults, err := Run(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/lab"
+	"github.com/wsresilience/wsresilience/internal/lab/certs"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
@@ -26,6 +27,8 @@ type stage struct {
 	nats    *lab.NATS // a journal of its own, as the injector's pods have; nil: the sidecar's
 	dir     string
 	starter proc.Starter
+
+	authority *certs.Authority // of the sidecar's certificate; nil: it speaks no TLS
 }
 
 // A target is what attackers know.
@@ -68,6 +71,14 @@ func newStage(ctx context.Context, o Options) (_ *stage, err error) {
 		"WSR_HEARTBEAT_MAX="+min(15*time.Second, o.TTL/2).String(), "WSR_HEARTBEAT_BASE="+min(5*time.Second, o.TTL/2).String(),
 		fmt.Sprintf("WSR_MEMORY_BUDGET=%d", podMemory/2), fmt.Sprintf("GOMEMLIMIT=%d", podMemory/10*9),
 	)
+	if o.TLS {
+		s.authority = certs.NewAuthority()
+		cert, key, err := s.authority.IssueUntil(time.Now().Add(24*time.Hour), "127.0.0.1").Write(s.dir)
+		if err != nil {
+			return nil, err
+		}
+		s.sidecar.Settings = append(s.sidecar.Settings, "WSR_TLS_CERT="+cert, "WSR_TLS_KEY="+key)
+	}
 	if d := os.Getenv("WSR_TEST_DRIVER"); d != "" {
 		s.sidecar.Settings = append(s.sidecar.Settings, "WSR_TEST_DRIVER="+d)
 	}
