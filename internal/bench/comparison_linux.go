@@ -19,16 +19,18 @@ const idleSessions = 9000
 
 // compareOptions are the flags of the comparison.
 type compareOptions struct {
-	only    string
-	quick   bool
-	rounds  int
-	out     string
-	sidecar string
-	also    []string
+	only     string
+	quick    bool
+	rounds   int
+	out      string
+	sidecars []string // binaries; the first has the rows that goals are judged by
+	rivals   string
+	loads    string
+	also     []string
 }
 
 // compareParts are the names for -only.
-var compareParts = []string{"cpu", "resume", "latency", "lateness", "idle", "profile"}
+var compareParts = []string{"cpu", "open", "away", "resume", "latency", "lateness", "idle", "profile"}
 
 func parseComparison(args []string, out io.Writer) (compareOptions, error) {
 	var o compareOptions
@@ -38,7 +40,15 @@ func parseComparison(args []string, out io.Writer) (compareOptions, error) {
 	f.BoolVar(&o.quick, "quick", false, "a short run, to try it; not for numbers")
 	f.IntVar(&o.rounds, "rounds", 0, "interleaved rounds; 0: 5, or 2 if quick")
 	f.StringVar(&o.out, "out", "docs/benchmarks", "folder of the page and the plot; empty: only print")
-	f.StringVar(&o.sidecar, "sidecar", "", "sidecar binary; empty: build it")
+	f.Func("sidecar", "sidecar binary; may be given several times, to have them side by side; none: build it", func(path string) error {
+		if path == "" {
+			return errors.New("a path is missing")
+		}
+		o.sidecars = append(o.sidecars, path)
+		return nil
+	})
+	f.StringVar(&o.rivals, "rivals", "", "parts of the names of rivals, separated by semicolons, such as \"resilient\"; nginx is always among them; empty: all")
+	f.StringVar(&o.loads, "loads", "", "parts of the names of workloads of the part cpu, separated by semicolons, such as \"fan-out\"; empty: all")
 	f.Func("also", "command of another forwarder, for the echo and flood workloads: the last two of its arguments will be its address and the app's; may be given several times", func(command string) error {
 		if len(strings.Fields(command)) == 0 {
 			return errors.New("a command is missing")
@@ -69,6 +79,20 @@ func parseComparison(args []string, out io.Writer) (compareOptions, error) {
 	return o, nil
 }
 
+// named reports whether a name has one of the parts in it, which semicolons separate. No part
+// is in every name.
+func named(name, parts string) bool {
+	if parts == "" {
+		return true
+	}
+	for part := range strings.SplitSeq(parts, ";") {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	return false
+}
+
 func (o *compareOptions) wants(name string) bool {
 	return o.only == "" || slices.Contains(strings.Split(o.only, ","), name)
 }
@@ -91,11 +115,13 @@ func compare(ctx context.Context, args []string) (int, error) {
 	if err := r.RequireProxies(); err != nil {
 		return 0, err
 	}
-	if r.Sidecar = o.sidecar; r.Sidecar == "" {
+	if len(o.sidecars) == 0 {
 		if err := r.BuildSidecar(); err != nil {
 			return 0, err
 		}
+		o.sidecars = []string{r.Sidecar}
 	}
+	r.Sidecar = o.sidecars[0]
 	pg := newPage(r, args, &o)
 	if err := contend(r, pg, &o); err != nil {
 		return 0, err
@@ -131,6 +157,8 @@ func contend(r *rig.Rig, pg *page, o *compareOptions) error {
 		run  func(*rig.Rig, *page, *compareOptions) error
 	}{
 		{"cpu", compareCPU},
+		{"open", compareOpening},
+		{"away", compareAway},
 		{"resume", compareResume},
 		{"latency", compareLatency},
 		{"lateness", compareLateness},
@@ -152,13 +180,16 @@ func contend(r *rig.Rig, pg *page, o *compareOptions) error {
 }
 
 func compareCPU(r *rig.Rig, pg *page, o *compareOptions) error {
-	var also []rival
+	list := o.contestants()
 	for _, command := range o.also {
-		also = append(also, another(strings.Fields(command)))
+		list = append(list, another(strings.Fields(command)))
 	}
 	for _, c := range workloads(o) {
+		if !named(c.name, o.loads) {
+			continue
+		}
 		fmt.Fprintln(os.Stderr, "bench:", c.name)
-		scores, err := runWorkload(r, &c, also)
+		scores, err := runWorkload(r, &c, list)
 		if err != nil {
 			return err
 		}

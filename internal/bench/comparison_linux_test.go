@@ -24,6 +24,7 @@ func TestContestOptions(t *testing.T) {
 		{"-quick", compareOptions{quick: true, rounds: 2, out: "docs/benchmarks"}, true},
 		{"-quick -rounds 4 -only cpu,idle -out x", compareOptions{quick: true, rounds: 4, only: "cpu,idle", out: "x"}, true},
 		{"-also proxy", compareOptions{rounds: 5, out: "docs/benchmarks", also: []string{"proxy"}}, true},
+		{"-sidecar a -sidecar b -rivals resilient -loads fan-out;slow", compareOptions{rounds: 5, out: "docs/benchmarks", sidecars: []string{"a", "b"}, rivals: "resilient", loads: "fan-out;slow"}, true},
 		{"-only cpu,walk", compareOptions{}, false},
 		{"-only cpu,", compareOptions{}, false},
 		{"-rounds -1", compareOptions{}, false},
@@ -63,7 +64,8 @@ func TestContests(t *testing.T) {
 	defer c.Kill()
 	for _, workload := range workloads(&compareOptions{rounds: 2}) {
 		for addr, p := range map[string]*instance{app: nil, forward: {Process: c, addr: forward}} {
-			s, err := load.DialLoop(addr, 5, wire.Offer{})
+			workload.conns = 5
+			s, err := workload.gather(addr, wire.Offer{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +76,7 @@ func TestContests(t *testing.T) {
 			if p != nil && used.total <= 0 {
 				t.Errorf("%s: the forwarder used %v", workload.name, used.total)
 			}
-			if err := s.Leave(); err != nil {
+			if err := s.leave(); err != nil {
 				t.Errorf("%s: %v", workload.name, err)
 			}
 		}
@@ -158,6 +160,7 @@ func TestPageJudges(t *testing.T) {
 	for _, c := range all {
 		names[c.name] = true
 	}
+	names[opening] = true
 	for _, l := range workloadLimits {
 		if !names[l.workload] || !names[l.rival] {
 			t.Errorf("%s, %s: nothing has these names", l.workload, l.rival)

@@ -33,6 +33,11 @@ var workloadLimits = []struct {
 	{"echo 64 B, 64 connections", "sidecar, plain, epoll", 0.85},
 	{"echo 64 B, 512 connections", "sidecar, plain, epoll", 0.85},
 	{"flood 256 B, 16 connections", "sidecar, resilient, epoll", 1.1},
+	{"fan-out 256 B, 5,000 connections", "sidecar, resilient, epoll", 1.2},
+	{"slow echo 64 B, 512 connections", "sidecar, resilient, epoll", 1.0},
+	{"slow echo 64 B, 1,024 connections", "sidecar, resilient, epoll", 1.0},
+	{opening, "sidecar, plain, epoll", 1.5},
+	{opening, "sidecar, resilient, epoll", 2.0},
 }
 
 // Limits of the other parts.

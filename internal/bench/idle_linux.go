@@ -8,6 +8,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/bench/measure"
 	"github.com/wsresilience/wsresilience/internal/bench/rig"
+	"github.com/wsresilience/wsresilience/internal/lab"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -37,12 +38,8 @@ func compareIdle(r *rig.Rig, pg *page, o *compareOptions) error {
 		return err
 	}
 	defer ns.Close()
-	outside := rival{name: sidecarOutside, sidecar: true, offer: wire.Offer{Resilient: true},
-		begin: func(r *rig.Rig, upstream string, env ...string) (*instance, error) {
-			return beginDriver("epoll")(r, upstream, append(env, ns.Settings()...)...)
-		}}
 	var rows []idleRow
-	for _, rv := range append(rivals(), outside) {
+	for _, rv := range append(o.contestants(), outsideRival(ns)) {
 		fmt.Fprintln(os.Stderr, "bench: idle,", rv.name)
 		row, err := idle(r, &rv, n, watch)
 		if err != nil {
@@ -52,6 +49,14 @@ func compareIdle(r *rig.Rig, pg *page, o *compareOptions) error {
 	}
 	pg.addIdle(rows, n, watch)
 	return nil
+}
+
+// outsideRival is the sidecar with its journal in servers outside.
+func outsideRival(ns *lab.NATS) rival {
+	return rival{name: sidecarOutside, sidecar: true, offer: wire.Offer{Resilient: true},
+		begin: func(r *rig.Rig, upstream string, env ...string) (*instance, error) {
+			return beginDriver("epoll", "")(r, upstream, append(env, ns.Settings()...)...)
+		}}
 }
 
 func idle(r *rig.Rig, rv *rival, n int, watch time.Duration) (row idleRow, err error) {

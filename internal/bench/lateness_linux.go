@@ -37,7 +37,7 @@ func compareLateness(r *rig.Rig, pg *page, o *compareOptions) error {
 		n, rate, lasts = 1000, 2500, 2*beatInterval+beatInterval/3
 	}
 	var rows []latenessRow
-	for _, rv := range rivals() {
+	for _, rv := range o.contestants() {
 		if !rv.offer.Resilient {
 			continue
 		}

@@ -119,7 +119,7 @@ func compareLatency(r *rig.Rig, pg *page, o *compareOptions) error {
 		return err
 	}
 	defer up.Kill()
-	list := rivals()
+	list := o.contestants()
 	rows := []paceRow{{rival: direct}}
 	running := []*instance{nil}
 	defer func() {

@@ -106,8 +106,8 @@ func (pg *page) addWorkload(c *workload, scores []score) {
 		pl.Bars = append(pl.Bars, plot.Bar{Label: sc.rival, Value: ratio, Low: low, Top: top, Ours: strings.HasPrefix(sc.rival, "sidecar")})
 	}
 	for _, limit := range workloadLimits {
-		if limit.workload == c.name {
-			ratio := stats.Median(stats.Ratios(find(scores, limit.rival).micros, ref.micros))
+		if sc := find(scores, limit.rival); limit.workload == c.name && sc != nil {
+			ratio := stats.Median(stats.Ratios(sc.micros, ref.micros))
 			pg.goals = append(pg.goals, newGoal("CPU, "+c.name+", "+limit.rival, ratio, limit.most, ""))
 		}
 	}

@@ -46,7 +46,7 @@ func compareProfile(r *rig.Rig, pg *page, o *compareOptions) error {
 	defer up.Kill()
 	t := table{{"proxy", "allocations", "system calls"}}
 	var hot strings.Builder
-	for _, rv := range rivals() {
+	for _, rv := range o.contestants() {
 		fmt.Fprintln(os.Stderr, "bench: profile,", rv.name)
 		row, err := profile(r, pg, &rv, upstream, n, &hot)
 		if err != nil {

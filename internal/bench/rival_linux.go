@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -65,11 +66,32 @@ func rivals() []rival {
 		}},
 	}
 	for _, driver := range []string{"epoll", "goroutine"} {
-		list = append(list,
-			rival{name: "sidecar, plain, " + driver, sidecar: true, begin: beginDriver(driver)},
-			rival{name: "sidecar, resilient, " + driver, sidecar: true, offer: wire.Offer{Resilient: true}, begin: beginDriver(driver)})
+		list = append(list, sidecarRivals(driver, "", "")...)
 	}
 	return list
+}
+
+// sidecarRivals are the rows of one driver of one binary; "" is the rig's.
+func sidecarRivals(driver, binary, suffix string) []rival {
+	begin := beginDriver(driver, binary)
+	return []rival{
+		{name: "sidecar, plain, " + driver + suffix, sidecar: true, begin: begin},
+		{name: "sidecar, resilient, " + driver + suffix, sidecar: true, offer: wire.Offer{Resilient: true}, begin: begin},
+	}
+}
+
+// contestants are the rivals of a run: those that are wanted, and the rows of
+// further binaries.
+func (o *compareOptions) contestants() []rival {
+	list := rivals()
+	for i, binary := range o.sidecars {
+		if i > 0 {
+			list = append(list, sidecarRivals("epoll", binary, ", "+filepath.Base(binary))...)
+		}
+	}
+	return slices.DeleteFunc(list, func(rv rival) bool {
+		return rv.name != nginxAuto && rv.name != nginxOne && !named(rv.name, o.rivals)
+	})
 }
 
 // another is a forwarder of the caller's.
@@ -99,13 +121,13 @@ func beginNginx(workers string) func(*rig.Rig, string, ...string) (*instance, er
 	}
 }
 
-func beginDriver(driver string) func(*rig.Rig, string, ...string) (*instance, error) {
+func beginDriver(driver, binary string) func(*rig.Rig, string, ...string) (*instance, error) {
 	return func(r *rig.Rig, upstream string, env ...string) (*instance, error) {
 		dir, err := r.Scratch("data")
 		if err != nil {
 			return nil, err
 		}
-		s, err := r.StartSidecar(upstream, dir, rig.TokenKey(), append(env, "WSR_TEST_DRIVER="+driver)...)
+		s, err := r.StartSidecarAs(cmp.Or(binary, r.Sidecar), upstream, dir, rig.TokenKey(), append(env, "WSR_TEST_DRIVER="+driver)...)
 		if err != nil {
 			return nil, err
 		}

@@ -35,7 +35,7 @@ func compareResume(r *rig.Rig, pg *page, o *compareOptions) error {
 		n, rounds = 500, 1
 	}
 	var rows []stormRow
-	for _, rv := range rivals() {
+	for _, rv := range o.contestants() {
 		if !rv.offer.Resilient {
 			continue
 		}

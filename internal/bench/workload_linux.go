@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/bench/rig"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
@@ -17,9 +16,11 @@ type workload struct {
 	conns int
 	n     int // units of a turn
 	turns int // rounds; 0: the run's
+	slow  bool
+	half  bool // the proxy gets half of each twentieth of a second
 
 	// run makes n units on connections that are open and warm.
-	run func(s *load.Loop, n int) error
+	run func(s *crowd, n int) error
 }
 
 // A score is what one rival needed in a workload, by round.
@@ -32,27 +33,39 @@ type score struct {
 
 // workloads are those in which processor time per message counts.
 func workloads(o *compareOptions) []workload {
-	trips := func(size int) func(*load.Loop, int) error {
+	trips := func(size int) func(*crowd, int) error {
 		payload := make([]byte, size)
-		return func(s *load.Loop, n int) error { return s.Trips(n, payload) }
+		return func(s *crowd, n int) error { return s.trips(n, payload) }
+	}
+	fan := func(s *crowd, n int) error {
+		for range n / len(s.loop.Clients) {
+			if err := s.loop.Order(len(s.loop.Clients), s.loop.Clients[:1], "fan 256"); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	all := []workload{
 		{name: "echo 64 B, 1 connection", unit: "round trip", conns: 1, n: 12_000, run: trips(64)},
 		{name: "echo 64 B, 64 connections", unit: "round trip", conns: 64, n: 60_000, run: trips(64)},
 		{name: "echo 64 B, 512 connections", unit: "round trip", conns: 512, n: 60_000, run: trips(64)},
 		{name: "echo 16 KiB, 64 connections", unit: "round trip", conns: 64, n: 20_000, run: trips(16 << 10)},
-		{name: "flood 256 B, 16 connections", unit: "message", conns: 16, n: 800_000, run: func(s *load.Loop, n int) error {
-			each := n / len(s.Clients)
-			return s.Order(each*len(s.Clients), s.Clients, fmt.Sprintf("flood %d 256", each))
+		{name: "flood 256 B, 16 connections", unit: "message", conns: 16, n: 800_000, run: func(s *crowd, n int) error {
+			all := s.loop.Clients
+			each := n / len(all)
+			return s.loop.Order(each*len(all), all, fmt.Sprintf("flood %d 256", each))
 		}},
-		{name: "fan-out 256 B, 5,000 connections", unit: "message", conns: 5000, n: 100_000, turns: 3, run: func(s *load.Loop, n int) error {
-			for range n / len(s.Clients) {
-				if err := s.Order(len(s.Clients), s.Clients[:1], "fan 256"); err != nil {
-					return err
-				}
-			}
-			return nil
+		{name: "fan-out 256 B, 1,000 connections", unit: "message", conns: 1000, n: 60_000, run: fan},
+		{name: "fan-out 256 B, 5,000 connections", unit: "message", conns: 5000, n: 100_000, turns: 3, run: fan},
+		{name: "paced echo 64 B, 512 connections, 5,000 a second", unit: "round trip", conns: 512, n: 15_000, run: func(s *crowd, n int) error {
+			p := pace{loop: s.loop, every: 200 * time.Microsecond, size: 64, n: n}
+			return p.run()
 		}},
+		{name: "slow echo 64 B, 64 connections", unit: "round trip", conns: 64, n: 30_000, slow: true, run: trips(64)},
+		{name: "slow echo 64 B, 512 connections", unit: "round trip", conns: 512, n: 30_000, slow: true, run: trips(64)},
+		{name: "slow echo 64 B, 1,024 connections", unit: "round trip", conns: 1024, n: 30_000, slow: true, run: trips(64)},
+		{name: "slow echo 64 B, 4,096 connections", unit: "round trip", conns: 4096, n: 40_000, turns: 3, slow: true, run: trips(64)},
+		{name: "slow echo 64 B, 1,024 connections, half a processor", unit: "round trip", conns: 1024, n: 20_000, turns: 3, slow: true, half: true, run: trips(64)},
 	}
 	for i := range all {
 		c := &all[i]
@@ -66,10 +79,10 @@ func workloads(o *compareOptions) []workload {
 	return all
 }
 
-// runWorkload has all rivals, and also some more, take turns, each on fresh
-// connections. The first round is not counted. The load without a proxy is the
-// last score; it has no processor time.
-func runWorkload(r *rig.Rig, c *workload, also []rival) (scores []score, err error) {
+// runWorkload has all rivals take turns, each on fresh connections. The first round
+// is not counted. The load without a proxy is the last score; it has no processor
+// time.
+func runWorkload(r *rig.Rig, c *workload, list []rival) (scores []score, err error) {
 	up, upstream, err := r.StartRole("bare-app")
 	if err != nil {
 		return nil, err
@@ -81,7 +94,6 @@ func runWorkload(r *rig.Rig, c *workload, also []rival) (scores []score, err err
 			p.end()
 		}
 	}()
-	list := append(rivals(), also...)
 	for _, rv := range list {
 		p, err := rv.begin(r, upstream)
 		if err != nil {
@@ -96,7 +108,7 @@ func runWorkload(r *rig.Rig, c *workload, also []rival) (scores []score, err err
 			if i < len(list) {
 				addr, offer, p = running[i].addr, list[i].offer, running[i]
 			}
-			s, err := load.DialLoop(addr, c.conns, offer)
+			s, err := c.gather(addr, offer)
 			if err != nil {
 				return nil, fmt.Errorf("%s, %s, round %d: %w", c.name, scores[i].rival, round, err)
 			}
@@ -105,7 +117,7 @@ func runWorkload(r *rig.Rig, c *workload, also []rival) (scores []score, err err
 				n = max(c.n/warmShare, 2*c.conns)
 			}
 			got, took, err := p.turn(c, s, n)
-			if err = errors.Join(err, r.Ctx.Err(), s.Leave()); err != nil {
+			if err = errors.Join(err, r.Ctx.Err(), s.leave()); err != nil {
 				return nil, fmt.Errorf("%s, %s: %w", c.name, scores[i].rival, err)
 			}
 			if round > 0 {
@@ -121,12 +133,18 @@ const direct = "no proxy"
 
 // turn runs the units and returns what the proxy used; without one, only the
 // time.
-func (p *instance) turn(c *workload, s *load.Loop, n int) (usage, time.Duration, error) {
+func (p *instance) turn(c *workload, s *crowd, n int) (_ usage, _ time.Duration, err error) {
+	if c.half && p != nil {
+		var through func() error
+		if through, err = p.halve(); err != nil {
+			return usage{}, 0, err
+		}
+		defer func() { err = errors.Join(err, through()) }()
+	}
 	if err := c.run(s, max(n/20, c.conns)); err != nil { // every connection is warm
 		return usage{}, 0, err
 	}
 	var before, after usage
-	var err error
 	if p != nil {
 		if before, err = p.used(); err != nil {
 			return after, 0, err

@@ -26,11 +26,16 @@ func TokenKey() string { return base64.StdEncoding.EncodeToString(keyring.Genera
 // StartSidecar starts one and waits until it is ready. What more does not say
 // is at its default, logging included.
 func (r *Rig) StartSidecar(upstream, dataDir, key string, more ...string) (*lab.Sidecar, error) {
+	return r.StartSidecarAs(r.Sidecar, upstream, dataDir, key, more...)
+}
+
+// StartSidecarAs is StartSidecar with another binary than the rig's.
+func (r *Rig) StartSidecarAs(binary, upstream, dataDir, key string, more ...string) (*lab.Sidecar, error) {
 	s, err := lab.NewSidecar("")
 	if err != nil {
 		return nil, err
 	}
-	s.Program, s.Upstream, s.Ask = r.Sidecar, "http://"+upstream, ReadyPoll
+	s.Program, s.Upstream, s.Ask = binary, "http://"+upstream, ReadyPoll
 	s.Settings = append([]string{
 		"WSR_DATA_DIR=" + dataDir,
 		"WSR_TOKEN_KEYS=" + key,
