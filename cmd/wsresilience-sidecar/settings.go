@@ -90,7 +90,7 @@ func snapshotPolicy(c *config.Config) (*snapshot.Policy, error) {
 	if err != nil {
 		return nil, c.RulesProblem(err)
 	}
-	return policy, nil
+	return policy.WithLife(c.SnapshotTTL), nil
 }
 
 // adoptRule is WSR_ADOPT: whether a session goes on with a fresh app socket,
