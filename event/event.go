@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/internal/traceparent"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
@@ -59,6 +60,7 @@ type Event struct {
 	Away     time.Duration      // Resumed: how long the client was without a connection; negative: not known
 	Lacking  int                // Resumed: messages that the client lacked
 	Beat     session.BeatFault  // HeartbeatRejected
+	Fate     idempotency.Fate   // Keyed
 	FromApp  bool               // MessageRefused: otherwise it is the client's
 	Size     int                // MessageRefused: bytes; 0: not known
 	Limit    int                // MessageRefused
@@ -135,6 +137,8 @@ const (
 	// HeartbeatRejected: a heartbeat of a client, or its answer to one, was
 	// dropped.
 	HeartbeatRejected
+	// Keyed: a message with a key came, which acts once.
+	Keyed
 	// TimersFired: timers of sessions were due. Took is how late the first was.
 	TimersFired
 	// Answered: a handshake that asks for a session was answered, which is told of
@@ -149,7 +153,7 @@ var kindNames = names{
 	Refused: "refused", Accepted: "accepted", Began: "began", Ended: "ended", Detached: "detached", Resumed: "resumed",
 	Forwarded: "forwarded", TokenReused: "token reused", Authorized: "authorised", HandedOver: "handed over",
 	AppLost: "app lost", AppRestarted: "app restarted", OwnershipChecked: "ownership", StoreChanged: "store", Dialled: "dialled",
-	Journaled: "journaled", RoundTrip: "round trip", TimersFired: "timers", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Blind: "blind", Short: "short", Evicted: "evicted", MessageRefused: "message refused", MessageSkipped: "message skipped", HeartbeatRejected: "heartbeat rejected", Answered: "answered", Panicked: "panicked",
+	Journaled: "journaled", RoundTrip: "round trip", TimersFired: "timers", LinkState: "link", ForeignRecord: "foreign record", StreamChanged: "stream", Blind: "blind", Short: "short", Evicted: "evicted", MessageRefused: "message refused", MessageSkipped: "message skipped", HeartbeatRejected: "heartbeat rejected", Keyed: "keyed", Answered: "answered", Panicked: "panicked",
 }
 
 func (k Kind) String() string { return kindNames.of(uint8(k)) }
@@ -201,6 +205,8 @@ func (e Event) String() string {
 		return said(directionOf(e.FromApp))
 	case HeartbeatRejected:
 		return said(e.Beat.String())
+	case Keyed:
+		return said(e.Fate.String())
 	}
 	return e.Kind.String()
 }

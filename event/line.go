@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -153,6 +154,8 @@ func (w *wording) word() bool {
 		w.audit()
 		w.text("reason", w.e.Beat.String())
 		return w.say(Info, "heartbeat rejected")
+	case Keyed:
+		return w.keyed()
 	case Authorized:
 		return w.authorized()
 	case TokenReused:
@@ -167,6 +170,20 @@ func (w *wording) word() bool {
 		return w.say(Info, "the app's socket was lost: its client is held until it is back")
 	}
 	return w.process()
+}
+
+// keyed words what became of a message with a key, where that has to be known: it
+// may have acted twice, or not at all.
+func (w *wording) keyed() bool {
+	switch w.e.Fate {
+	case idempotency.FateAgain:
+		w.audit()
+		return w.say(Warn, "a message may act twice: the sidecar that had it first is gone, and its rule has it repeated")
+	case idempotency.FateDoubt:
+		w.audit()
+		return w.say(Warn, "a message was refused: it may have acted, and the sidecar that had it first is gone")
+	}
+	return false
 }
 
 // process words what is about links and about this process.

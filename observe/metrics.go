@@ -12,6 +12,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/heartbeat"
+	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -54,6 +55,7 @@ type Metrics struct {
 	refusedSettings            prometheus.Gauge
 	tooBig                     [2]prometheus.Counter // of clients, of the app
 	rejected                   set[session.BeatFault]
+	keyed                      set[idempotency.Fate]
 	lost                       set[event.Loss]
 	saved                      prometheus.Counter
 
@@ -114,6 +116,8 @@ func (m *Metrics) Observe(e event.Event) {
 		m.skipped.Add(float64(e.Messages))
 	case event.HeartbeatRejected:
 		m.rejected.inc(e.Beat)
+	case event.Keyed:
+		m.keyed.inc(e.Fate)
 	case event.Blind:
 		m.blind.Inc()
 	case event.Panicked:

@@ -159,7 +159,7 @@ func (q *request) start(id wire.SessionID) session.Start {
 	cfg := &q.s.live.Load().cfg
 	keeper := cfg.Snapshots.Tracker(q.r.URL.Path)
 	return session.Start{
-		ID: id, Binding: binding(q.r, q.scheme, q.s.cfg.Bind), Tracker: keeper, Replies: q.s.replies.Path(q.r.URL.Path),
+		ID: id, Binding: binding(q.r, q.scheme, q.s.cfg.Bind), Tracker: keeper, Keys: q.keyGate(id), Replies: q.s.replies.Path(q.r.URL.Path),
 		AppReplaceable:           cfg.Adopt(q.offer.Adopt, false),
 		AppReplaceableIfRestored: keeper != nil && keeper.Covers() && cfg.Adopt(q.offer.Adopt, true),
 	}

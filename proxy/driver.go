@@ -268,6 +268,12 @@ func (c *sessionDriver) performLocked(o *session.Output) {
 	if o.Persist != nil {
 		c.persistLocked(o.Persist)
 	}
+	if o.KeyCall != nil {
+		c.askKeyLocked(o.KeyCall)
+	}
+	if o.Keyed != nil {
+		c.observe(event.Event{Kind: event.Keyed, Fate: o.Keyed.Fate})
+	}
 	if o.Blind {
 		c.observe(event.Event{Kind: event.Blind})
 	}

@@ -62,13 +62,13 @@ func (s *Server) Views() iter.Seq[SessionView] {
 // View returns what may be seen of one session or plain connection, with what a
 // fresh app socket of the session would hear first, without payloads. It returns
 // false if it is not here.
-func (s *Server) View(id wire.SessionID) (v SessionView, context snapshot.View, ok bool) {
+func (s *Server) View(id wire.SessionID) (v SessionView, context []snapshot.Entry, ok bool) {
 	c := s.sessions.named(id)
 	if c == nil {
-		return v, context, false
+		return v, nil, false
 	}
 	if v, ok = c.view(); !ok {
-		return v, context, false
+		return v, nil, false
 	}
 	return v, c.context(), true
 }
@@ -101,12 +101,11 @@ func linkView(m *heartbeat.Monitor) LinkView {
 	return v
 }
 
-// context is the zero View where nothing is kept.
-func (c *sessionDriver) context() (v snapshot.View) {
+func (c *sessionDriver) context() []snapshot.Entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if m, ok := c.m.(*session.Session); ok {
-		v, _ = m.Context()
+		return m.Context()
 	}
-	return v
+	return nil
 }

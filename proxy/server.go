@@ -28,6 +28,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
+	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/internal/passthrough"
 	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/internal/reauth"
@@ -113,6 +114,10 @@ type Config struct {
 
 	// Snapshots knows what fresh app sockets must hear; nil: nothing.
 	Snapshots *snapshot.Policy
+	// Keys knows which messages act once; nil: none. KeyStore keeps what is known of
+	// them for all sidecars; nil: this one alone knows.
+	Keys     *idempotency.Policy
+	KeyStore KeyStore
 	// AppRetry is how long clients are held while the app restarts; 0: not.
 	AppRetry time.Duration
 	// PlainResume says how a client without wsr.v1 names its session: by
@@ -203,6 +208,7 @@ type Server struct {
 	stallDetector stallDetector
 	journalAway   atomic.Bool
 	reissue       reissue
+	keys          knownKeys
 	appends       atomic.Int32 // under way
 	appendBytes   atomic.Int64 // held by them
 
@@ -233,6 +239,7 @@ func New(cfg Config) (*Server, error) {
 	s.sockets.Driver, s.sockets.Scarce, s.sockets.Stalled = cfg.Driver, s.readLittle, cfg.CloseTimeout
 	s.clientBuffers, s.appBuffers = s.buffers(clientShare), s.buffers(appShare)
 	s.sessions.init()
+	s.keys.store = cfg.KeyStore
 	s.timers.late = func(d time.Duration) { s.observe(event.Event{Kind: event.TimersFired, Took: d}) }
 	s.limit.set(cfg.MaxSessions, cfg.MaxSessionsPerClient)
 	s.evictNow = make(chan struct{}, 1)

@@ -45,6 +45,9 @@ func Adopt(cfg *Config, now time.Time, a Adoption) (*Session, wire.ResetReason) 
 		return nil, reason
 	}
 	s.base = s.window.Head()
+	if g := s.gate(); g != nil {
+		g.Adopted(state.Epoch, state.Handed, state.InAcked, uint32(s.base))
+	}
 	if s.firstBase = seqwindow.Serial(state.FirstBase); state.ProvenEpoch+1 == s.epoch {
 		s.firstBase = s.base
 	}

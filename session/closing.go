@@ -182,6 +182,9 @@ func (s *Session) Forget() {
 	s.app.in.Reset()
 	s.window.Reset()
 	s.queue.Reset()
+	if s.extra != nil {
+		s.chargeKeys(0)
+	}
 }
 
 // Moved reports whether a session that ended here goes on elsewhere, or can: it
@@ -191,6 +194,7 @@ func (s *Session) Moved() bool {
 }
 
 func (s *Session) dropQueue() {
+	s.keysEnded()
 	s.dropPartialMessage()
 	s.queue.Reset()
 	s.app.direct, s.app.directN, s.app.directBytes = nil, 0, 0

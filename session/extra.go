@@ -1,9 +1,12 @@
 package session
 
+import "github.com/wsresilience/wsresilience/internal/idempotency"
+
 // extra is what few sessions have. The others have nil: a word more in each
 // Session costs 128 bytes.
 type extra struct {
 	echo *echo // nil: the client knows wsr.v1
+	keys keys
 }
 
 // echo returns what there is of a client that does not know wsr.v1; nil: it does.
@@ -12,4 +15,24 @@ func (s *Session) echo() *echo {
 		return nil
 	}
 	return s.extra.echo
+}
+
+// gate returns where messages with keys wait; nil: none of the session has one.
+func (s *Session) gate() *idempotency.Gate {
+	if s.extra == nil {
+		return nil
+	}
+	return s.extra.keys.gate
+}
+
+// newExtra returns what the session that begins so has beside others.
+func (st *Start) newExtra() *extra {
+	if !st.Echo && st.Keys == nil {
+		return nil
+	}
+	x := &extra{keys: keys{gate: st.Keys}}
+	if st.Echo {
+		x.echo = new(echo)
+	}
+	return x
 }

@@ -23,7 +23,7 @@ func (s *Session) FromClient(now time.Time, p []byte) int {
 	if s.ownership.open {
 		return 0
 	}
-	for s.client.attached && len(s.app.direct) < maxParts && !s.queueFull() && !s.tooFast(now) {
+	for s.client.attached && len(s.app.direct) < maxParts && !s.queueFull() && !s.keyHolds() && !s.tooFast(now) {
 		m, n, ok, err := s.client.in.Next(p[used:])
 		if err != nil {
 			s.dropClient(now, framingError(err))
@@ -185,6 +185,9 @@ func (s *Session) deliver(now time.Time, raw, span []byte) {
 		// CLOSE or the hand-over that is under way settles it.
 		return
 	}
+	if s.extra != nil && s.keyed(now, raw) {
+		return
+	}
 	if span != nil && s.queue.Empty() && !s.app.blocked && s.app.open && !s.context.tracks() && !s.context.awaited {
 		s.addDirect(span)
 		return
@@ -330,6 +333,7 @@ func (s *Session) handed(now time.Time, bytes, n int) {
 	if bytes > 0 {
 		s.handedToApp(now, n)
 		s.inbox.Handled(now, s.queue.Sent(), bytes)
+		s.keysHanded()
 	}
 }
 

@@ -95,6 +95,7 @@ func (s *Session) appData(now time.Time, m *frame.Message) {
 	if s.context.tracks() && s.context.observeOutbound(now, s, m) {
 		return
 	}
+	s.keysReplied(m)
 	s.replies.Said(s.stamp(now) + 1)
 	raw, err := s.outboundFrame(m)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
@@ -57,6 +58,13 @@ type Output struct {
 	// The driver goes on until Done, since the end may have to be journaled.
 	Ended Ending
 
+	// KeyCall is put to the store of keys, off this thread, and Keyed is told the
+	// result. Others may be under way meanwhile.
+	KeyCall *idempotency.Call
+
+	// Keyed is what became of a message with a key, once.
+	Keyed *idempotency.Verdict
+
 	// BadBeat is what was wrong with a heartbeat of the client that was dropped,
 	// once for each.
 	BadBeat BeatFault
@@ -87,7 +95,7 @@ func (o *Output) reset() {
 // Idle reports whether nothing is left to be done now.
 func (o *Output) Idle() bool {
 	return len(o.ToApp) == 0 && len(o.ToClient) == 0 && o.Persist == nil &&
-		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.FindCause && !o.ShutClient && !o.ShutApp && o.Ended == 0 && o.BadBeat == 0 && o.Skipped == 0 && !o.Blind
+		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.FindCause && !o.ShutClient && !o.ShutApp && o.Ended == 0 && o.BadBeat == 0 && o.Skipped == 0 && !o.Blind && o.KeyCall == nil && o.Keyed == nil
 }
 
 func size(parts [][]byte) (n int) {
@@ -108,6 +116,7 @@ func (s *Session) Output(now time.Time, o *Output) {
 	}
 	s.settleClose(now)
 	s.settleHandOver(now)
+	s.settleKeys(now, o)
 	s.composeApp(o)
 	if len(o.ToApp) > 0 {
 		s.app.offered = uint32(size(o.ToApp))
@@ -148,7 +157,7 @@ func earlier(a, b time.Time) time.Time {
 
 // clientUnread reports whether the client is not read.
 func (s *Session) clientUnread(now time.Time) bool {
-	return s.queueFull() || s.client.in.Waits() || s.tooFast(now)
+	return s.queueFull() || s.keyHolds() || s.client.in.Waits() || s.tooFast(now)
 }
 
 // waitsForMemory reports whether a leg that is not read may be so for want of
@@ -218,6 +227,9 @@ func (s *Session) deadline() time.Time {
 	d.add(s.handOverDeadline())
 	d.add(s.restoreDeadline())
 	d.addTime(s.context.deadline(s))
+	if g := s.gate(); g != nil {
+		d.add(g.Deadline())
+	}
 	d.addTime(s.echoDeadline())
 	d.add(s.journalDeadline())
 	return d.at.Time()
@@ -259,4 +271,7 @@ func (s *Session) Tick(now time.Time) {
 	s.tickHandOver(now)
 	s.tickRestore(now)
 	s.context.tick(now, s)
+	if g := s.gate(); g != nil {
+		g.Tick(now)
+	}
 }

@@ -54,6 +54,7 @@ func (s *Session) restartSaid(code ws.StatusCode) restartSign {
 // found out.
 func (s *Session) appDisconnected(now time.Time, code ws.StatusCode, reason string, cause CloseCause) {
 	s.app.in.Reset()
+	s.keysAppGone()
 	s.dropPartialMessage()
 	switch {
 	case s.handover.phase > awaitsReplies && !s.meansIt(code, cause):

@@ -163,10 +163,7 @@ func describe(r *store.Record) string {
 	if r.Owed {
 		s += " owed"
 	}
-	switch {
-	case r.ContextBehind:
-		s += " context patch"
-	case len(r.Context) > 0:
+	if len(r.Context) > 0 {
 		s += " context"
 	}
 	return s

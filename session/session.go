@@ -17,6 +17,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/heartbeat"
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/replytime"
 	"github.com/wsresilience/wsresilience/seqwindow"
@@ -250,6 +251,8 @@ type Start struct {
 
 	Echo bool // the client does not know wsr.v1: AttachEcho
 
+	Keys *idempotency.Gate // of messages that act once; nil: there are none
+
 	Replies *replytime.Path // what is known of the app's answers on the session's path; nil: nothing
 
 	AppReplaceable           bool              // it may have another app socket
@@ -273,9 +276,7 @@ func newSession(cfg *Config, now time.Time, st Start) *Session {
 	s := &Session{cfg: cfg.paced(), id: st.ID, started: monotime.At(now), subprotocol: st.Subprotocol, extensions: st.Extensions, binding: st.Binding, replies: st.Replies.Probe()}
 	s.client.in = frame.Messages{Rules: frame.Rules{Masked: true}, Max: cfg.MaxMessage, Extra: uint8(wire.EscapeLen), Buffers: cfg.Buffers}
 	s.app.in = frame.Messages{Max: cfg.MaxMessage, Buffers: cfg.AppBuffers}
-	if st.Echo {
-		s.extra = &extra{echo: new(echo)}
-	}
+	s.extra = st.newExtra()
 	s.restart.allowed, s.restart.ifRestored, s.context.tracker = st.AppReplaceable, st.AppReplaceableIfRestored, st.Tracker
 	s.app.deflate = st.Deflate
 	if st.Deflate {

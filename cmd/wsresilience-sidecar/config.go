@@ -14,7 +14,7 @@ import (
 func load(environ []string, stderr io.Writer) *config.Config {
 	cfg, err := config.Load(environ)
 	if err == nil {
-		_, err = snapshotPolicy(cfg) // so that nothing is opened, and config tells too
+		err = checkRules(cfg) // so that nothing is opened, and config tells too
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "wsresilience-sidecar: the settings cannot be used:\n%v\n", err)

@@ -142,7 +142,7 @@ func (r *reloader) reload(trigger string) {
 
 // take puts the settings in force, if all of them can be used.
 func (r *reloader) take(next *config.Config) error {
-	policy, err := snapshotPolicy(next)
+	policies, err := policiesOf(next)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (r *reloader) take(next *config.Config) error {
 	}
 	r.level.Set(next.LogLevel)
 	r.pprof.Store(next.Pprof == config.On)
-	r.apply(tunable(next, policy))
+	r.apply(tunable(next, policies))
 	if anotherSeals {
 		r.reissue("another key seals")
 	}

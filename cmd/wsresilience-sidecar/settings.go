@@ -11,6 +11,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/clientaddr"
 	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/drain"
+	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/observe"
@@ -23,19 +24,20 @@ import (
 // proxyConfig makes the proxy's settings of the sidecar's.
 func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	c := s.cfg
-	policy, err := snapshotPolicy(c)
+	policies, err := policiesOf(c)
 	if err != nil {
 		return proxy.Config{}, err
 	}
 	if err := s.openPeerTLS(); err != nil {
 		return proxy.Config{}, err
 	}
-	p := tunable(c, policy)
+	p := tunable(c, policies)
 	p.Upstream, p.AppRetry = string(c.Upstream), c.UpstreamRetry
 	p.Advertise, p.LeaseTTL = s.name, c.LeaseTTL
 	p.Tokens, p.Proofs = ring.Derive("wsr token"), ring.Derive("wsr tunnel")
 	p.Bind, p.EndReused, p.ResumeAuth, p.ReauthEvery = c.TokenBind, c.TokenReuse == config.ReuseEnd, string(c.ResumeAuth), c.ReauthEvery
 	p.PlainResume, p.Driver = string(c.PlainResume), transport.Driver(c.Driver)
+	p.KeyStore = s.journal.Keys()
 	p.Store, p.Share, p.StrictStore = s.journal, s.journal.Share, c.StorePolicy == config.StoreStrict
 	p.TLSCert, p.TLSKey = string(c.TLSCert), string(c.TLSKey)
 	p.CloseTimeout = c.CloseTimeout
@@ -58,9 +60,9 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 
 // tunable is what of the proxy's settings may change while it runs: see
 // proxy.Server.Reload, and the tag reload in package config.
-func tunable(c *config.Config, policy *snapshot.Policy) proxy.Config {
+func tunable(c *config.Config, of policies) proxy.Config {
 	return proxy.Config{
-		Resilient: c.ResilientPaths.Match, Adopt: adoptRule(c.Adopt), Snapshots: policy,
+		Resilient: c.ResilientPaths.Match, Adopt: adoptRule(c.Adopt), Snapshots: of.snapshots, Keys: of.keys,
 		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),
 		MemoryBudget: int64(c.MemoryBudget), MaxSessions: c.MaxSessions, MaxSessionsPerClient: c.MaxSessionsPerClient,
 		Rates:          session.Rates{Messages: c.RateMessages, Bytes: int(c.RateBytes), Control: c.RateControl, Resumes: c.RateResumes},
@@ -83,14 +85,27 @@ var clientDetails = map[config.LogClient]event.ClientDetail{
 	config.LogNothing: event.TellNothing,
 }
 
-// snapshotPolicy returns what the settings say of snapshots; its error is one of
-// config.
-func snapshotPolicy(c *config.Config) (*snapshot.Policy, error) {
-	policy, err := snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL, presets.All())
-	if err != nil {
-		return nil, c.RulesProblem(err)
+// policies are what the settings say of messages.
+type policies struct {
+	snapshots *snapshot.Policy
+	keys      *idempotency.Policy
+}
+
+// policiesOf reads the rules in the settings; its error is one of config.
+func policiesOf(c *config.Config) (of policies, err error) {
+	if of.snapshots, err = snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL, presets.All()); err != nil {
+		return of, c.RulesProblem(err)
 	}
-	return policy.WithLife(c.SnapshotTTL), nil
+	if of.keys, err = idempotency.New(c.KeyRules()); err != nil {
+		return of, c.KeyRulesProblem(err)
+	}
+	return of, nil
+}
+
+// checkRules reports what is wrong with the rules.
+func checkRules(c *config.Config) error {
+	_, err := policiesOf(c)
+	return err
 }
 
 // adoptRule is WSR_ADOPT: whether a session goes on with a fresh app socket,

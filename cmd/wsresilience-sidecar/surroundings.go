@@ -21,7 +21,7 @@ import (
 func surroundings(ctx context.Context, environ []string, progress func(string)) *diagnosis.Report {
 	cfg, err := config.Load(environ)
 	if err == nil {
-		_, err = snapshotPolicy(cfg)
+		err = checkRules(cfg)
 	}
 	if err != nil {
 		return diagnosis.DiagnosePod(&diagnosis.Pod{Settings: eachProblem(err)})

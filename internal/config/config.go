@@ -96,11 +96,11 @@ type Config struct {
 	HeartbeatMisses int            `env:"WSR_HEARTBEAT_MISSES" reload:"living" envDefault:"3" min:"1" max:"10" doc:"Missed heartbeats in a row after which a connection is dead. Raise it where networks are away for seconds and connections survive that, as in trains; a lost connection is then noticed later."`
 	PlainHeartbeat  PlainHeartbeat `env:"WSR_PLAIN_HEARTBEAT" reload:"living" envDefault:"measure" oneof:"measure,enforce,off" doc:"What heartbeats (pings) to clients without wsr.v1 are for. measure: they keep proxies from taking the connection for idle, and show round trips; a client that is too busy to answer keeps its connection, and one whose host is gone is found by TCP. enforce: one that does not answer loses it, as a resilient one. off: no pings."`
 
-	ResilientPaths Patterns      `env:"WSR_RESILIENT_PATHS" reload:"new" envDefault:"*" doc:"Paths where sessions are offered. Elsewhere every client is a plain one."`
-	Adopt          Adopt         `env:"WSR_ADOPT" reload:"new" envDefault:"auto" oneof:"auto,always,never" doc:"Whether a session goes on with a fresh app socket when its own is gone: auto asks for a snapshot of what the app has to hear again, or for a client that said it restores by itself."`
-	SnapshotRules  Rules         `env:"WSR_SNAPSHOT_RULES" reload:"new" lines:"true" unset:"none" doc:"Which messages of a client a fresh app socket has to hear again, such as its login and subscriptions, and which are requests that the app answers."`
-	SnapshotTTL    time.Duration `env:"WSR_SNAPSHOT_TTL" reload:"new" envDefault:"0s" min:"0s" max:"720h" doc:"How long such messages are kept after the client last said one of them. Then they are forgotten, here and in the journal, and the session is one whose context nothing restores. 0s: as long as the session."`
-	AppProtocol    string        `env:"WSR_APP_PROTOCOL" reload:"new" unset:"none" doc:"The same by the name of the app's protocol: graphql-transport-ws, socket.io, mqtt, stomp, phoenix or actioncable."`
+	ResilientPaths   Patterns `env:"WSR_RESILIENT_PATHS" reload:"new" envDefault:"*" doc:"Paths where sessions are offered. Elsewhere every client is a plain one."`
+	Adopt            Adopt    `env:"WSR_ADOPT" reload:"new" envDefault:"auto" oneof:"auto,always,never" doc:"Whether a session goes on with a fresh app socket when its own is gone: auto asks for a snapshot of what the app has to hear again, or for a client that said it restores by itself."`
+	SnapshotRules    Rules    `env:"WSR_SNAPSHOT_RULES" reload:"new" lines:"true" unset:"none" doc:"Which messages of a client a fresh app socket has to hear again, such as its login and subscriptions, and which are requests that the app answers."`
+	IdempotencyRules Rules    `env:"WSR_IDEMPOTENCY_RULES" reload:"new" lines:"true" unset:"none" doc:"Which messages of a client act once, whichever device sends them again, through whichever pod: see DEVICES.md."`
+	AppProtocol      string   `env:"WSR_APP_PROTOCOL" reload:"new" unset:"none" doc:"The same by the name of the app's protocol: graphql-transport-ws, socket.io, mqtt, stomp, phoenix or actioncable."`
 
 	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" reload:"living" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`
 	LogFormat LogFormat  `env:"WSR_LOG_FORMAT" unset:"json, on a terminal text" oneof:"json,text" doc:"Form of the log on standard error."`
@@ -114,9 +114,9 @@ type Config struct {
 
 	warnings []string
 	given    map[string]bool
-	fromFile map[string]bool // of those, what ConfigFile sets
-	rules    []byte          // that SnapshotRules holds or names
-	read     *Config         // what was read last, if Reload made this one; nil: itself
+	fromFile map[string]bool   // of those, what ConfigFile sets
+	rules    map[string][]byte // that a setting of the type Rules holds or names, by variable
+	read     *Config           // what was read last, if Reload made this one; nil: itself
 }
 
 // Scheme is that of a URL. Empty: not known.

@@ -98,9 +98,11 @@ func (c *Config) WatchedFiles() (list []File) {
 	if c.ConfigFile != "" {
 		list = append(list, c.ConfigFile)
 	}
-	for _, rules := range []Rules{c.SnapshotRules, c.lastRead().SnapshotRules} {
-		if rules != "" && !rules.inline() && !slices.Contains(list, File(rules)) {
-			list = append(list, File(rules))
+	for _, variable := range ruleSettings {
+		for _, rules := range []Rules{c.rulesOf(variable), c.lastRead().rulesOf(variable)} {
+			if rules != "" && !rules.inline() && !slices.Contains(list, File(rules)) {
+				list = append(list, File(rules))
+			}
 		}
 	}
 	return list
@@ -125,7 +127,7 @@ func (f *field) same(a, b *Config) bool {
 	if slices.Contains(derived, f.variable) && !(a.given[f.variable] && b.given[f.variable]) {
 		return a.given[f.variable] == b.given[f.variable]
 	}
-	if f.variable == "WSR_SNAPSHOT_RULES" && !bytes.Equal(a.rules, b.rules) {
+	if slices.Contains(ruleSettings, f.variable) && !bytes.Equal(a.rules[f.variable], b.rules[f.variable]) {
 		return false
 	}
 	return reflect.DeepEqual(f.value(a), f.value(b))
@@ -137,8 +139,8 @@ func (f *field) value(c *Config) any { return reflect.ValueOf(c).Elem().Field(f.
 func (f *field) copy(to, from *Config) {
 	reflect.ValueOf(to).Elem().Field(f.index).Set(reflect.ValueOf(from).Elem().Field(f.index))
 	to.given[f.variable], to.fromFile[f.variable] = from.given[f.variable], from.fromFile[f.variable]
-	if f.variable == "WSR_SNAPSHOT_RULES" {
-		to.rules = from.rules
+	if slices.Contains(ruleSettings, f.variable) {
+		to.keepRules(f.variable, from.rules[f.variable])
 	}
 }
 
@@ -151,8 +153,9 @@ func (f *field) shown(c *Config) string {
 	switch {
 	case !c.given[f.variable] && slices.Contains(derived, f.variable):
 		return "not set"
-	case f.variable == "WSR_SNAPSHOT_RULES" && c.SnapshotRules != "" && !c.SnapshotRules.inline():
-		return fmt.Sprintf("%s (%d bytes, sha256 %.4x)", text, len(c.rules), sha256.Sum256(c.rules))
+	case slices.Contains(ruleSettings, f.variable) && c.rulesOf(f.variable) != "" && !c.rulesOf(f.variable).inline():
+		rules := c.rules[f.variable]
+		return fmt.Sprintf("%s (%d bytes, sha256 %.4x)", text, len(rules), sha256.Sum256(rules))
 	case text == "":
 		return "not set"
 	case len(text) > maxShownChange:

@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"unicode"
 )
 
-// Rules are the rules of the context snapshot: JSON, on one line, or the name
-// of a file with it.
+// Rules are rules about messages: JSON, on one line, or the name of a file with
+// it.
 type Rules string
 
 // UnmarshalText implements encoding.TextUnmarshaler. White space around the
@@ -36,36 +37,77 @@ func (Rules) Allowed() string { return "JSON that starts with {, or path of a re
 
 func (r Rules) inline() bool { return strings.HasPrefix(string(r), "{") }
 
-// readRules takes the rules from the variable or its file. Package snapshot
-// checks what they say: see RulesProblem.
+// The settings of the type Rules.
+const (
+	snapshotRules    = "WSR_SNAPSHOT_RULES"
+	idempotencyRules = "WSR_IDEMPOTENCY_RULES"
+)
+
+var ruleSettings = []string{snapshotRules, idempotencyRules}
+
+// rulesOf returns the setting, as it was given.
+func (c *Config) rulesOf(variable string) Rules {
+	if variable == idempotencyRules {
+		return c.IdempotencyRules
+	}
+	return c.SnapshotRules
+}
+
+// keepRules notes what a setting of rules holds or names.
+func (c *Config) keepRules(variable string, rules []byte) {
+	all := maps.Clone(c.rules) // another Config may have the same
+	if all == nil {
+		all = map[string][]byte{}
+	}
+	all[variable] = rules
+	c.rules = all
+}
+
+// readRules takes the rules from the variables or their files. Others check what
+// they say: see RulesProblem.
 func (l *loader) readRules() {
-	const variable = "WSR_SNAPSHOT_RULES"
-	rules := l.cfg.SnapshotRules
-	switch {
-	case rules == "" || l.bad[variable]:
-		return
-	case rules.inline():
-		l.cfg.rules = []byte(rules)
-		return
-	}
-	_, err := File(rules).check()
-	if err == nil {
-		l.cfg.rules, err = File(rules).read()
-	}
-	if err != nil {
-		l.fail(l.find(variable), err.Error())
+	for _, variable := range ruleSettings {
+		rules := l.cfg.rulesOf(variable)
+		switch {
+		case rules == "" || l.bad[variable]:
+			continue
+		case rules.inline():
+			l.cfg.keepRules(variable, []byte(rules))
+			continue
+		}
+		_, err := File(rules).check()
+		var text []byte
+		if err == nil {
+			text, err = File(rules).read()
+		}
+		if err != nil {
+			l.fail(l.find(variable), err.Error())
+			continue
+		}
+		l.cfg.keepRules(variable, text)
 	}
 }
 
 // Rules returns the rules of the context snapshot as they were given, from
 // the variable or its file; nil if there are none. They must not be changed.
-func (c *Config) Rules() []byte { return c.rules }
+func (c *Config) Rules() []byte { return c.rules[snapshotRules] }
+
+// KeyRules returns the rules about messages that act once in the same way.
+func (c *Config) KeyRules() []byte { return c.rules[idempotencyRules] }
 
 // RulesProblem turns what package snapshot finds wrong with the rules or with
 // the app's protocol into an error like that of Load.
 func (c *Config) RulesProblem(why error) error {
+	return c.problem(why, snapshotRules, "WSR_APP_PROTOCOL")
+}
+
+// KeyRulesProblem does so with what is wrong with the rules about messages that
+// act once.
+func (c *Config) KeyRulesProblem(why error) error { return c.problem(why, idempotencyRules) }
+
+func (c *Config) problem(why error, settings ...string) error {
 	p := Problem{Why: why.Error()}
-	for _, name := range []string{"WSR_SNAPSHOT_RULES", "WSR_APP_PROTOCOL"} {
+	for _, name := range settings {
 		if c.given[name] {
 			p.Names = append(p.Names, name)
 		}

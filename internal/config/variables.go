@@ -1,7 +1,5 @@
 package config
 
-import "slices"
-
 // A Variable is one setting as the documentation has it.
 type Variable struct {
 	Name     string // WSR_*
@@ -47,15 +45,15 @@ func Validate(environ []string) (*Config, error) {
 
 // refuseFiles records settings that name a file.
 func (l *loader) refuseFiles() {
-	const variable = "WSR_SNAPSHOT_RULES"
-	rules := l.cfg.SnapshotRules
-	if rules == "" || l.bad[variable] {
-		return
+	for _, variable := range ruleSettings {
+		rules := l.cfg.rulesOf(variable)
+		switch {
+		case rules == "" || l.bad[variable]:
+		case !rules.inline():
+			l.fail(l.find(variable), "is not JSON")
+			l.problems[len(l.problems)-1].Allowed = "JSON that starts with {"
+		default:
+			l.cfg.keepRules(variable, []byte(rules))
+		}
 	}
-	if !rules.inline() {
-		l.fail(l.find(variable), "is not JSON")
-		l.problems[len(l.problems)-1].Allowed = "JSON that starts with {"
-		return
-	}
-	l.cfg.rules = slices.Clone([]byte(rules))
 }

@@ -16,7 +16,7 @@ const (
 // leads to.
 var weights = map[event.Kind]weight{
 	event.RoundTrip: untold, event.Accepted: untold, event.TimersFired: untold, event.Answered: untold,
-	event.Began: routine, event.LinkState: routine, event.HeartbeatRejected: routine, event.Blind: routine,
+	event.Began: routine, event.LinkState: routine, event.HeartbeatRejected: routine, event.Keyed: notable, event.Blind: routine,
 	event.Ended: notable, event.Detached: notable, event.Resumed: notable, event.Forwarded: notable, event.TokenReused: notable,
 	event.Authorized: notable, event.HandedOver: notable, event.AppLost: notable, event.AppRestarted: notable, event.OwnershipChecked: notable,
 	event.StoreChanged: notable, event.Dialled: notable, event.Journaled: notable, event.ForeignRecord: notable,
@@ -41,6 +41,10 @@ func outcome(e *event.Event) weight {
 	case event.Ended:
 		if e.Client == event.Plain {
 			return routine // thousands may end in a second, and their ends are listed apart
+		}
+	case event.Keyed:
+		if e.Fate.Certain() {
+			return untold
 		}
 	case event.Journaled:
 		switch event.ResultOf(e.Err) {

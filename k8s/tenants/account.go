@@ -96,6 +96,10 @@ type Account struct {
 	layout    natsstore.Layout
 }
 
+// keyShare is the part of the quota that messages which act once have, beside it:
+// what a tenant has in the journal already may be all of the quota.
+const keyShare = 16
+
 // Account returns the account of a tenant. cluster tells Kubernetes clusters
 // apart that share NATS servers. Of the layout the bytes follow from the quota.
 func (a *Authority) Account(tenant Tenant, cluster string, quota Quota, layout natsstore.Layout) (*Account, error) {
@@ -115,7 +119,7 @@ func (a *Authority) Account(tenant Tenant, cluster string, quota Quota, layout n
 	if err != nil {
 		return nil, fmt.Errorf("tenants: %w", err)
 	}
-	layout.MaxBytes = quota.Storage - natsstore.LeaseBytes
+	layout.MaxBytes, layout.KeyBytes = quota.Storage-natsstore.LeaseBytes, quota.Storage/keyShare
 	claims := jwt.NewAccountClaims(id)
 	claims.Name = tenant.Namespace
 	claims.SigningKeys.Add(signerID)
@@ -125,7 +129,7 @@ func (a *Authority) Account(tenant Tenant, cluster string, quota Quota, layout n
 		AccountLimits: jwt.AccountLimits{Conn: quota.Connections + adminConnections, DisallowBearer: true},
 		JetStreamLimits: jwt.JetStreamLimits{
 			// What is not said of a tier counts every copy.
-			DiskStorage: quota.Storage * int64(layout.Replicas), Streams: int64(natsstore.Streams(layout.Shards)),
+			DiskStorage: (quota.Storage + layout.KeyBytes) * int64(layout.Replicas), Streams: int64(natsstore.Streams(layout.Shards)) + 1,
 			Consumer: streamConsumers + quota.Connections*consumersPerConnection, MaxBytesRequired: true,
 		},
 	}
@@ -138,7 +142,7 @@ func (a *Authority) Account(tenant Tenant, cluster string, quota Quota, layout n
 func sidecarPermissions() jwt.Permissions {
 	return jwt.Permissions{
 		Pub: jwt.Permission{Allow: jwt.StringList{
-			"wsr.log.>", "$KV.WSR_LEASE.*",
+			"wsr.log.>", "$KV.WSR_LEASE.*", "$KV.WSR_IDEM.*",
 			"$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.DIRECT.GET.>",
 			"$JS.API.CONSUMER.CREATE.KV_WSR_LEASE.>", "$JS.API.CONSUMER.DELETE.KV_WSR_LEASE.*", "$JS.FC.KV_WSR_LEASE.>",
 		}},

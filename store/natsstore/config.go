@@ -68,6 +68,7 @@ type Config struct {
 	Shards     int           // streams; 0: 1 embedded, else DefaultShards
 	SessionTTL time.Duration // 0: DefaultSessionTTL; records live RefreshSlack longer
 	MaxBytes   int64         // of all streams; 0: DefaultMaxBytes, embedded nine tenths of MaxStore
+	KeyBytes   int64         // of the bucket for messages that act once (Store.Keys), which is made when it is used
 	Timeout    time.Duration // of one request, 5 for a read of many; 0: DefaultTimeout
 
 	Embedded Embedded
@@ -130,6 +131,7 @@ func (c *Config) setDefaults() {
 		c.Embedded.MaxPayload = cmp.Or(c.Embedded.MaxPayload, DefaultMaxPayload)
 		// The rest is for blocks that are not yet compacted.
 		c.MaxBytes = cmp.Or(c.MaxBytes, c.Embedded.MaxStore/10*9)
+		c.KeyBytes = cmp.Or(c.KeyBytes, c.Embedded.MaxStore/keyShare)
 	}
 	c.Replicas = cmp.Or(c.Replicas, DefaultReplicas)
 	c.Shards = cmp.Or(c.Shards, DefaultShards)
@@ -138,7 +140,7 @@ func (c *Config) setDefaults() {
 
 // layout says which streams the journal has.
 func (c *Config) layout() Layout {
-	return Layout{Replicas: c.Replicas, Shards: c.Shards, SessionTTL: c.SessionTTL, MaxBytes: c.MaxBytes}
+	return Layout{Replicas: c.Replicas, Shards: c.Shards, SessionTTL: c.SessionTTL, MaxBytes: c.MaxBytes, KeyBytes: c.KeyBytes}
 }
 
 // check refuses what cannot work, whatever the journal.

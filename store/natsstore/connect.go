@@ -51,7 +51,7 @@ func (b *backend) connect() error {
 		return fmt.Errorf("natsstore: connect: %w", err)
 	}
 	b.keeper = newKeeper(b.js, &b.cfg, &b.changes)
-	b.streams = b.keeper.layout.streams()
+	b.streams = b.keeper.layout.journal()
 	if b.server != nil {
 		b.streams = b.streams[1:] // nobody shares it
 	}

@@ -31,7 +31,7 @@ func (k *keeper) fill() (list []StreamFill) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for name, st := range k.states {
-		if name != leaseStream {
+		if holdsRecords(name) {
 			list = append(list, StreamFill{name, st.held, st.most})
 		}
 	}

@@ -19,11 +19,21 @@ type Layout struct {
 	Shards     int           // streams for records; 0: DefaultShards
 	SessionTTL time.Duration // the longest; 0: DefaultSessionTTL; records live RefreshSlack longer
 	MaxBytes   int64         // of all streams for records; 0: DefaultMaxBytes
+	KeyBytes   int64         // of the bucket of keys; 0: there is none
 }
 
-// streams returns the specification of each stream, the bucket of leases first:
-// the others may reserve all that the servers have.
+// streams returns the specification of each stream.
 func (l *Layout) streams() []jetstream.StreamConfig {
+	list := l.journal()
+	if l.KeyBytes > 0 {
+		list = append(list, l.keys())
+	}
+	return list
+}
+
+// journal returns the specification of each stream of the journal, the bucket of
+// leases first: the others may reserve all that the servers have.
+func (l *Layout) journal() []jetstream.StreamConfig {
 	list := []jetstream.StreamConfig{l.leases()}
 	for shard := range l.Shards {
 		list = append(list, l.records(shard))

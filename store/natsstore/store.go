@@ -14,6 +14,7 @@
 //
 //	wsr.log.>
 //	$KV.WSR_LEASE.*
+//	$KV.WSR_IDEM.*                    if Keys is used
 //	$JS.API.INFO
 //	$JS.API.STREAM.INFO.*
 //	$JS.API.STREAM.CREATE.*           unless somebody else makes the streams (MakeStreams)

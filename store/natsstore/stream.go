@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -28,6 +29,9 @@ const (
 	// use none.
 	maxConsumers = 16
 )
+
+// holdsRecords reports whether a stream is one of records, and no bucket.
+func holdsRecords(name string) bool { return strings.HasPrefix(name, streamPrefix) }
 
 func streamName(shard int) string { return fmt.Sprint(streamPrefix, shard) }
 

@@ -157,7 +157,7 @@ func (k *keeper) keep(ctx context.Context, want *jetstream.StreamConfig) error {
 		err = k.repairLocked(ctx, st, &info.Config, &repaired, wrong)
 		replaced = replaced || known && err == nil
 	}
-	if replaced && want.Name != leaseStream {
+	if replaced && holdsRecords(want.Name) {
 		k.lost()
 	}
 	return err
@@ -169,7 +169,7 @@ func (k *keeper) share() int64 {
 	defer k.mu.Unlock()
 	least := int64(math.MaxInt64)
 	for name, st := range k.states {
-		if name != leaseStream && st.most > 0 {
+		if holdsRecords(name) && st.most > 0 {
 			least = min(least, share(st.most, st.held))
 		}
 	}
@@ -299,7 +299,7 @@ func (k *keeper) streamHint(code jetstream.ErrorCode) string {
 // may be called again and again. Errors that wrap store.ErrUnavailable may be
 // gone at the next call.
 func MakeStreams(ctx context.Context, nc *nats.Conn, layout Layout, logger *slog.Logger) error {
-	cfg := Config{URL: nats.DefaultURL, Replicas: layout.Replicas, Shards: layout.Shards, SessionTTL: layout.SessionTTL, MaxBytes: layout.MaxBytes, Logger: logger}
+	cfg := Config{URL: nats.DefaultURL, Replicas: layout.Replicas, Shards: layout.Shards, SessionTTL: layout.SessionTTL, MaxBytes: layout.MaxBytes, KeyBytes: layout.KeyBytes, Logger: logger}
 	cfg.setDefaults()
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(cfg.Timeout))
 	if err != nil {

@@ -42,6 +42,7 @@ authorization {
           allow: [
             "wsr.log.>"
             "$KV.WSR_LEASE.*"
+            "$KV.WSR_IDEM.*"
             "$JS.API.INFO"
             "$JS.API.STREAM.INFO.*"
             "$JS.API.STREAM.CREATE.*"
