@@ -17,7 +17,7 @@ import (
 )
 
 // Roles are what this program can be as a process of its own.
-var Roles = map[string]proc.Role{"app": appRole, "nats": natsRole}
+var Roles = map[string]proc.Role{"app": appRole, "nats": natsRole, "relay": relayRole}
 
 // Hosts gives out loopback addresses that nothing of this run has used, as a
 // new pod's is. Only Linux has them all. The zero value is ready.

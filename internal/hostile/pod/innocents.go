@@ -33,17 +33,29 @@ const (
 	echoLimit = 30 * time.Second
 )
 
-func newInnocents(ctx context.Context, s *stage, n int) *innocents {
-	in := &innocents{url: "ws://" + s.sidecar.Addr + "/echo/"}
-	if s.authority != nil {
-		in.url = "wss://" + s.sidecar.Addr + "/echo/"
-		in.options = &client.Options{TLSConfig: &tls.Config{RootCAs: s.authority.Pool()}}
-	}
+// newInnocents begins n of them, who dial url and a number.
+func newInnocents(ctx context.Context, url string, options *client.Options, n int) *innocents {
+	in := &innocents{url: url, options: options}
 	ctx, in.cancel = context.WithCancel(ctx)
 	for i := range n {
 		in.over.Go(func() { in.live(ctx, i) })
 	}
 	return in
+}
+
+// innocents are those of the sidecar.
+func (s *stage) innocents(ctx context.Context, n int) *innocents {
+	if s.authority == nil {
+		return newInnocents(ctx, "ws://"+s.sidecar.Addr+"/echo/", nil, n)
+	}
+	options := &client.Options{TLSConfig: &tls.Config{RootCAs: s.authority.Pool()}}
+	return newInnocents(ctx, "wss://"+s.sidecar.Addr+"/echo/", options, n)
+}
+
+// bystanders talk to the same app at the same time on the same machine, and not by
+// the sidecar: what they wait is not its doing.
+func (s *stage) bystanders(ctx context.Context, n int) *innocents {
+	return newInnocents(ctx, "ws://"+s.relay.Addr+"/echo/", nil, n)
 }
 
 // live is the life of one of them.

@@ -24,7 +24,8 @@ const podMemory = 512 << 20
 type stage struct {
 	sidecar *lab.Sidecar
 	app     *httptest.Server
-	nats    *lab.NATS // a journal of its own, as the injector's pods have; nil: the sidecar's
+	relay   *lab.Relay // to the app
+	nats    *lab.NATS  // a journal of its own, as the injector's pods have; nil: the sidecar's
 	dir     string
 	starter proc.Starter
 
@@ -51,6 +52,9 @@ func newStage(ctx context.Context, o Options) (_ *stage, err error) {
 		}
 	}()
 	if s.dir, err = os.MkdirTemp("", "hostile-"); err != nil {
+		return nil, err
+	}
+	if s.relay, err = lab.StartRelay(ctx, &s.starter, s.app.Listener.Addr().String()); err != nil {
 		return nil, err
 	}
 	var journal []string
@@ -91,6 +95,9 @@ func (s *stage) close() {
 	}
 	if s.nats != nil {
 		s.nats.Close()
+	}
+	if s.relay != nil {
+		s.relay.Kill()
 	}
 	s.app.CloseClientConnections()
 	s.app.Close()
