@@ -62,13 +62,13 @@ func (s *Server) Views() iter.Seq[SessionView] {
 // View returns what may be seen of one session or plain connection, with what a
 // fresh app socket of the session would hear first, without payloads. It returns
 // false if it is not here.
-func (s *Server) View(id wire.SessionID) (v SessionView, context []snapshot.Entry, ok bool) {
+func (s *Server) View(id wire.SessionID) (v SessionView, context snapshot.View, ok bool) {
 	c := s.sessions.named(id)
 	if c == nil {
-		return v, nil, false
+		return v, context, false
 	}
 	if v, ok = c.view(); !ok {
-		return v, nil, false
+		return v, context, false
 	}
 	return v, c.context(), true
 }
@@ -101,11 +101,12 @@ func linkView(m *heartbeat.Monitor) LinkView {
 	return v
 }
 
-func (c *sessionDriver) context() []snapshot.Entry {
+// context is the zero View where nothing is kept.
+func (c *sessionDriver) context() (v snapshot.View) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if m, ok := c.m.(*session.Session); ok {
-		return m.Context()
+		v, _ = m.Context()
 	}
-	return nil
+	return v
 }

@@ -161,12 +161,13 @@ func (s *Session) ContextSize() (n int) {
 	return n
 }
 
-// Context lists what is kept for a fresh app socket, without payloads.
-func (s *Session) Context() []snapshot.Entry {
+// Context is what may be seen of what is kept for a fresh app socket, without
+// payloads; false if nothing is.
+func (s *Session) Context() (snapshot.View, bool) {
 	if s.context.tracker == nil {
-		return nil
+		return snapshot.View{}, false
 	}
-	return s.context.tracker.Entries()
+	return s.context.tracker.View(), true
 }
 
 // restarts reports whether an app of this protocol that closes with this code is
@@ -208,13 +209,28 @@ func (c *appContext) tick(now time.Time, s *Session) {
 	}
 }
 
-// save returns what the journal is to keep; nil without a tracker.
-func (c *appContext) save() []byte {
+// change returns what the journal is to have of the context, for a record of a
+// version; 0 is the newest.
+func (c *appContext) change(version uint8) snapshot.Change {
 	if c.tracker == nil {
-		return nil
+		return snapshot.Change{}
+	}
+	return c.tracker.Change(version != 0 && version < store.Patches)
+}
+
+// carry puts the context into a record: all of it into a Snapshot, and otherwise
+// what is smaller, if it has changed.
+func (c *appContext) carry(rec *store.Record, change snapshot.Change) {
+	switch {
+	case c.tracker == nil || rec.Kind != store.Snapshot && !c.unsaved():
+		return
+	case rec.Kind != store.Snapshot && change.Patch != nil:
+		rec.Context, rec.ContextBehind = change.Patch, true
+	default:
+		rec.Context = change.Whole
 	}
 	c.savingVersion = c.tracker.Version()
-	return c.tracker.Save()
+	c.tracker.Writing(rec.Context, rec.ContextBehind)
 }
 
 // saved notes that a record was accepted.
@@ -222,12 +238,21 @@ func (c *appContext) saved(rec *store.Record) {
 	if rec.Context == nil {
 		return
 	}
+	c.tracker.Written(true)
 	if c.savedVersion = c.savingVersion; !c.unsaved() {
 		c.ackHeld = false
 		return
 	}
 	if at := seqwindow.Serial(rec.InAcked); seqwindow.Less(c.ackLimit, at) {
 		c.ackLimit = at // what came after it is in no record yet
+	}
+}
+
+// unsure notes that it is not known what the journal has of the context: what it
+// gets next is whole.
+func (c *appContext) unsure() {
+	if c.tracker != nil {
+		c.tracker.Written(false)
 	}
 }
 

@@ -114,11 +114,13 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 		return
 	case PersistLost:
 		j.cadence.Restart()
+		s.context.unsure()
 		if s.closing.ended == 0 {
 			s.window.SetJournaled(s.window.Acked())
 		}
 	case PersistFailed:
 		j.cadence.Wrote(rec, store.ErrUnavailable)
+		s.context.unsure()
 		s.context.ackHeld = false // the client is not made to wait for the journal
 		if s.closing.ended != 0 && j.failures >= maxEndTries {
 			return // j.final stands
@@ -138,6 +140,7 @@ func (s *Session) WriteAgain(now time.Time) {
 		return // the end needs nothing before it
 	}
 	j.cadence.Restart()
+	s.context.unsure()
 	s.window.SetJournaled(s.window.Acked())
 	if soon := monotime.At(now.Add(time.Duration(s.cfg.Random()) % maxAgainPause)); soon < j.refresh {
 		j.refresh = soon
@@ -186,7 +189,7 @@ func (s *Session) record(now time.Time) *store.Record {
 		return nil
 	}
 	if s.handover.phase != readyToHandOver && s.journal.cadence.Loose(s.outstanding()) && s.exceedsShare() {
-		return s.write(now, s.stateRecord(s.window.Journaled())) // no messages, to make room
+		return s.write(now, s.stateRecord(now, s.window.Journaled())) // no messages, to make room
 	}
 	if s.crowdedOut() {
 		pause := minRetry << min(j.failures, maxCrowdedFailures)
@@ -196,7 +199,7 @@ func (s *Session) record(now time.Time) *store.Record {
 		}
 		return nil
 	}
-	return s.write(now, s.stateRecord(cut))
+	return s.write(now, s.stateRecord(now, cut))
 }
 
 // outstanding is what the session's chain of records has to hold.
@@ -261,19 +264,23 @@ func (s *Session) recordDue(now time.Time, cut seqwindow.Serial) bool {
 // stateRecord makes a record of the messages up to cut: of those that the
 // journal lacks, or of all that are unacknowledged when its chain of deltas has
 // become long and they fit.
-func (s *Session) stateRecord(cut seqwindow.Serial) *store.Record {
+func (s *Session) stateRecord(now time.Time, cut seqwindow.Serial) *store.Record {
 	rec, journaled := s.newRecord(store.Delta), s.window.Journaled()
 	if s.journal.cadence.Outdated(rec.Version) {
 		s.journal.cadence.Restart()
+		s.context.unsure()
 	}
 	fresh, size := s.frames(journaled, cut)
-	context := s.context.save()
+	context := s.context.change(rec.Version)
+	if !s.context.unsaved() || !now.Before(s.journal.refresh.Time()) {
+		context.Patch = nil // what it is for must not reach its age
+	}
 	fromContext := 0
 	if s.context.unsaved() {
-		fromContext = len(context)
+		fromContext = len(context.Smaller())
 	}
 	rec.Frames = fresh
-	if journaled == s.window.Acked() || s.journal.cadence.Next(size+fromContext, s.window.Bytes()+len(context)) == store.Snapshot {
+	if context.Patch == nil && journaled == s.window.Acked() || s.journal.cadence.Next(size+fromContext, s.window.Bytes()+len(context.Whole)) == store.Snapshot {
 		if all, _ := s.frames(s.window.Acked(), cut); len(all) == int(cut-s.window.Acked()) {
 			rec.Kind, rec.Frames = store.Snapshot, all
 		}
@@ -286,9 +293,7 @@ func (s *Session) stateRecord(cut seqwindow.Serial) *store.Record {
 	rec.Handed = s.handover.phase == readyToHandOver && cut == s.window.Head()
 	rec.Unclean = rec.Handed && s.handover.unclean
 	rec.Owed = rec.Handed && s.handover.owed
-	if rec.Kind == store.Snapshot || fromContext > 0 {
-		rec.Context = context
-	}
+	s.context.carry(rec, context)
 	s.counters.Frames += uint64(len(rec.Frames))
 	return rec
 }
@@ -311,7 +316,9 @@ func (s *Session) write(now time.Time, rec *store.Record) *store.Record {
 	j.n++
 	j.inFlight, j.begun, j.due, j.retry = rec, true, false, 0
 	jitter := store.RefreshJitter * (float64(s.cfg.Random()&0xffff)/0x8000 - 1)
-	j.refresh = monotime.At(now.Add(time.Duration((1 + jitter) * float64(store.RefreshInterval))))
+	if !rec.ContextBehind { // a patch does not keep what it is for from reaching its age
+		j.refresh = monotime.At(now.Add(time.Duration((1 + jitter) * float64(store.RefreshInterval))))
+	}
 	s.counters.Records++
 	return rec
 }

@@ -155,9 +155,9 @@ func body(n uint32) []byte {
 func inbound(n uint32) (opcode ws.OpCode, p []byte) {
 	switch {
 	case n%7 == 0:
-		return ws.OpText, fmt.Appendf(nil, "unsub k%d %d", n/7%3, n)
+		return ws.OpText, fmt.Appendf(nil, "unsub k%d %d", n/7%7, n)
 	case n%3 == 0:
-		return ws.OpText, fmt.Appendf(nil, "sub k%d %d", n/3%3, n)
+		return ws.OpText, fmt.Appendf(nil, "sub k%d %d %0*d", n/3%7, n, 120+n%4, 0) // the journal has some of it in patches
 	}
 	return ws.OpBinary, body(n)
 }

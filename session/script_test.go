@@ -163,7 +163,10 @@ func describe(r *store.Record) string {
 	if r.Owed {
 		s += " owed"
 	}
-	if len(r.Context) > 0 {
+	switch {
+	case r.ContextBehind:
+		s += " context patch"
+	case len(r.Context) > 0:
 		s += " context"
 	}
 	return s

@@ -57,8 +57,10 @@ type entry struct {
 func (e *entry) cost() int { return len(e.key) + len(e.m.Data) }
 
 // find returns the place of an entry, or -1.
-func (t *Tracker) find(rule uint32, key string) int {
-	return slices.IndexFunc(t.entries, func(e entry) bool { return e.rule == rule && e.key == key })
+func (t *Tracker) find(rule uint32, key string) int { return findEntry(t.entries, rule, key) }
+
+func findEntry(entries []entry, rule uint32, key string) int {
+	return slices.IndexFunc(entries, func(e entry) bool { return e.rule == rule && e.key == key })
 }
 
 // put places an entry, whose message it copies. One that does not fit makes the
@@ -67,6 +69,7 @@ func (t *Tracker) find(rule uint32, key string) int {
 func (t *Tracker) put(now time.Time, e entry) {
 	i := t.find(e.rule, e.key)
 	if i >= 0 && t.unchanged(i, now, &e) {
+		t.renew(now)
 		return
 	}
 	e.born = t.version + 1
@@ -87,6 +90,9 @@ func (t *Tracker) put(now time.Time, e entry) {
 		t.version++
 	}
 	e.version, e.at, e.m = t.version, now.UnixMilli(), e.m.clone()
+	if t.id.begin(now); e.state == held {
+		t.changed = e.at
+	}
 	t.size += e.cost()
 	if i >= 0 {
 		t.size -= t.entries[i].cost()

@@ -44,7 +44,7 @@ func (t *Tracker) changesAt(e *entry) time.Time {
 // schedule finds when the first entry changes by itself. It is called with
 // every change, so that asking for the deadline costs nothing.
 func (t *Tracker) schedule() {
-	t.nextChange = time.Time{}
+	t.nextChange = t.Expires()
 	for i := range t.entries {
 		t.nextChange = earlier(t.nextChange, t.changesAt(&t.entries[i]))
 	}
@@ -55,6 +55,9 @@ func (t *Tracker) schedule() {
 func (t *Tracker) expire(now time.Time) {
 	if t.nextChange.IsZero() || now.Before(t.nextChange) {
 		return
+	}
+	if at := t.Expires(); !at.IsZero() && !now.Before(at) {
+		t.fallBack()
 	}
 	t.entries = slices.DeleteFunc(t.entries, func(e entry) bool {
 		due := t.changesAt(&e)
@@ -72,4 +75,36 @@ func (t *Tracker) expire(now time.Time) {
 		}
 	}
 	t.schedule()
+}
+
+// Expires returns when the snapshot falls back to nothing unless the client says
+// something before that is kept; zero is never.
+func (t *Tracker) Expires() time.Time {
+	if t.life == 0 || len(t.entries) == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(t.changed).Add(t.life)
+}
+
+// fallBack forgets all entries. The app knows what they said, and another one
+// could not be told: so the snapshot is incomplete from then on, and what is kept
+// later is another one.
+func (t *Tracker) fallBack() {
+	t.entries, t.size, t.id, t.changed = nil, 0, newID(), 0
+	t.version++
+	t.setIncomplete()
+	t.schedule()
+}
+
+// renewals is into how many parts the life of a snapshot is divided: in one of
+// them it is written once that the client has said again what is kept.
+const renewals = 8
+
+// renew notes that the client said again what is kept.
+func (t *Tracker) renew(now time.Time) {
+	if t.life > 0 && now.Sub(time.UnixMilli(t.changed)) >= t.life/renewals {
+		t.changed = now.UnixMilli()
+		t.version++
+		t.schedule()
+	}
 }

@@ -18,6 +18,26 @@ type Entry struct {
 	Kept    time.Time `json:"kept"`
 }
 
+// A View is what inspection shows of a snapshot.
+type View struct {
+	ID       string    `json:"id"`
+	Version  uint32    `json:"version"`
+	Complete bool      `json:"complete"`         // a fresh app socket would hear all that it must
+	Began    time.Time `json:"began,omitzero"`   // when the first entry was kept
+	Expires  time.Time `json:"expires,omitzero"` // when it falls back to nothing
+	Bytes    int       `json:"bytes"`            // of the payloads
+	Entries  []Entry   `json:"entries"`          // in order
+}
+
+// View returns what inspection shows.
+func (t *Tracker) View() View {
+	_, size := t.Size()
+	return View{
+		ID: t.id.String(), Version: t.version, Complete: t.Complete(), Began: t.id.Time(), Expires: t.Expires().UTC(),
+		Bytes: size, Entries: t.Entries(),
+	}
+}
+
 // Entries lists the content, in order.
 func (t *Tracker) Entries() []Entry {
 	var all []Entry

@@ -19,6 +19,7 @@ type Policy struct {
 	exchanges []*exchange
 	protocols []pathProtocol
 	ttl       time.Duration // of sessions
+	life      time.Duration // of snapshots; 0: as long as their session
 }
 
 // A pathProtocol is the preset of the paths that a pattern covers.
@@ -43,6 +44,15 @@ func New(rules []byte, protocols string, ttl time.Duration, known []Protocol) (*
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
 	return p, nil
+}
+
+// WithLife returns the policy with a time after which a snapshot falls back to
+// nothing unless the client has said something meanwhile that is kept; 0 is
+// never.
+func (p *Policy) WithLife(d time.Duration) *Policy {
+	with := *p
+	with.life = d
+	return &with
 }
 
 // parseProtocols reads a preset's name, which is for all paths, or a list of
@@ -115,7 +125,7 @@ func (p *Policy) Tracker(path string) *Tracker {
 	if p == nil {
 		return nil
 	}
-	t := &Tracker{dropTTL: p.ttl, covers: p.Covers(path)}
+	t := &Tracker{dropTTL: p.ttl, life: p.life, covers: p.Covers(path), id: newID()}
 	for _, e := range p.exchanges {
 		if e.path.Match(path) {
 			t.exchanges = append(t.exchanges, e)

@@ -166,8 +166,8 @@ func TestLoadErrors(t *testing.T) {
 		}
 	}
 	for name, b := range map[string][]byte{
-		"another format": append([]byte{2}, good[1:]...),
-		"flags":          append([]byte{1, 2}, good[2:]...),
+		"another format": append([]byte{3}, good[1:]...),
+		"flags":          append([]byte{good[0], 2}, good[2:]...),
 		"more":           append(slices.Clone(good), 0),
 	} {
 		if err := k.Load(b); err == nil || !strings.HasPrefix(err.Error(), "snapshot: saved copy of ") {

@@ -13,8 +13,13 @@ type Tracker struct {
 	covers    bool          // there is more to follow than exchanges
 	protocol  Protocol      // the zero value where only rules apply
 	dropTTL   time.Duration // of a mark that something was dropped
+	life      time.Duration // after the last change; 0: as long as the session
 
-	preset     Preset // nil where only rules apply
+	id         ID
+	changed    int64 // ms since 1970, when the client or the app last said something that matters
+	journal    journaled
+	writing    journaled // by the record that is under way
+	preset     Preset    // nil where only rules apply
 	entries    []entry
 	size       int       // what the entries cost, at most MaxBytes
 	nextChange time.Time // when the first entry changes by itself
@@ -175,6 +180,9 @@ func (t *Tracker) Complete() bool {
 	}
 	return !t.incomplete
 }
+
+// ID names the snapshot. It stays the same on every sidecar that holds it.
+func (t *Tracker) ID() ID { return t.id }
 
 // Version grows with every change that has to be journaled.
 func (t *Tracker) Version() uint32 { return t.version }

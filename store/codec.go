@@ -32,7 +32,8 @@ const (
 	flagUnclean
 	flagOwed
 	flagDenied
-	flagsKnown = flagHanded | flagClosed | flagFirst | flagContext | flagUnclean | flagOwed | flagDenied
+	flagBehind // the context that follows comes behind the one before
+	flagsKnown = flagHanded | flagClosed | flagFirst | flagContext | flagUnclean | flagOwed | flagDenied | flagBehind
 )
 
 const (
@@ -77,8 +78,13 @@ func (r *Record) check() error {
 	if len(r.Context) > MaxContext {
 		return fmt.Errorf("%w: context of %d bytes, at most %d", ErrTooLarge, len(r.Context), MaxContext)
 	}
-	if r.Kind < Claim || r.Kind > End {
+	switch {
+	case r.Kind < Claim || r.Kind > End:
 		return fmt.Errorf("store: record of kind %d: unknown", r.Kind)
+	case r.ContextBehind && (r.Context == nil || r.Kind == Snapshot):
+		return fmt.Errorf("store: %s with a patch of a context: it has none before it", r.Kind)
+	case r.ContextBehind && r.Version != 0 && r.Version < Patches:
+		return fmt.Errorf("store: record of version %d with a patch of a context: known since %d", r.Version, Patches)
 	}
 	return nil
 }
@@ -144,6 +150,9 @@ func (r *Record) flags() (flags byte) {
 	if r.Context != nil {
 		flags |= flagContext
 	}
+	if r.ContextBehind {
+		flags |= flagBehind
+	}
 	return flags
 }
 
@@ -161,6 +170,7 @@ func decodeBody(r *Record, b []byte) error {
 	r.Denied = flags[0]&flagDenied != 0
 	r.Closed = flags[0]&flagClosed != 0
 	r.First = flags[0]&flagFirst != 0
+	r.ContextBehind = flags[0]&flagBehind != 0
 	r.InAcked = d.uint32()
 	r.OutAcked = d.uint32()
 	r.OutHead = d.uint32()

@@ -73,9 +73,13 @@ func (f *folding) fold(r *Record) {
 	frames = append(slices.Clip(frames), r.Frames...)
 	context := f.Context
 	f.Record, f.seen = *r, true
-	if r.Context == nil {
-		f.Context = context // as before
+	switch {
+	case r.Context == nil || r.ContextBehind && context == nil:
+		f.Context = context // as before, or not known
+	case r.ContextBehind:
+		f.Context = append(slices.Clip(context), r.Context...)
 	}
+	f.ContextBehind = false
 	f.Frames = outstanding(frames, r.OutAcked)
 }
 

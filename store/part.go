@@ -21,7 +21,11 @@ const (
 
 	// version is the newest that this source code knows. It is the first byte of
 	// every part (docs/COMPATIBILITY.md).
-	version = 3
+	version = 4
+
+	// Patches is the first version in which a record may bring a patch of the
+	// context instead of all of it.
+	Patches = 4
 
 	// envelopeSize is what the header has in every version, in this place.
 	envelopeSize = 1 + 1 + 8 + 4 + 8
@@ -247,8 +251,10 @@ func join(parts []part) (*Record, error) {
 	for _, p := range parts[1:] {
 		body = append(body, p.piece...)
 	}
-	rec := &Record{Kind: h.kind, Epoch: h.epoch, N: h.n}
-	if err := decodeBody(rec, body); err != nil {
+	rec := &Record{Version: h.version, Kind: h.kind, Epoch: h.epoch, N: h.n}
+	err := decodeBody(rec, body)
+	rec.Version = 0
+	if err != nil {
 		if !errors.Is(err, ErrCorrupt) {
 			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}

@@ -116,6 +116,11 @@ type Record struct {
 	// Snapshot always carries it.
 	Context []byte // at most MaxContext bytes
 
+	// ContextBehind says that Context comes behind the one before, and does not
+	// replace it: it is a patch of it. A Snapshot has none, nor has a record of a
+	// version before Patches. It says nothing of a State, whose Context is whole.
+	ContextBehind bool
+
 	Frames []Frame // oldest first
 }
 

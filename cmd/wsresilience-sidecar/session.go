@@ -10,8 +10,10 @@ import (
 	"net/url"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/wsresilience/wsresilience/internal/console"
+	"github.com/wsresilience/wsresilience/snapshot"
 )
 
 const sessionUsage = `usage: wsresilience-sidecar session ID [-json]
@@ -133,11 +135,22 @@ func printHere(line func(name, format string, args ...any), d *console.Detail) {
 		line("heartbeats", "%d sent, %d answered", c.Beats, c.BeatsAnswered)
 	}
 	if s := d.Snapshot; s != nil && len(s.Entries) > 0 {
-		line("snapshot", "%d entries, %s", len(s.Entries), size(s.Bytes))
+		line("snapshot", "%d entries, %s; %s, version %d%s", len(s.Entries), size(s.Bytes), s.ID, s.Version, life(s))
 		for _, e := range s.Entries {
 			line("", "%s, %s, %s", e.Key, e.State, size(e.Size))
 		}
 	}
+}
+
+// life says what is remarkable about a snapshot.
+func life(s *snapshot.View) (text string) {
+	if !s.Complete {
+		text = "; not complete"
+	}
+	if !s.Expires.IsZero() {
+		text += "; until " + s.Expires.Format(time.RFC3339)
+	}
+	return text
 }
 
 func window(w *console.Window) string {

@@ -96,6 +96,7 @@ func policiesOf(c *config.Config) (of policies, err error) {
 	if of.snapshots, err = snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL, presets.All()); err != nil {
 		return of, c.RulesProblem(err)
 	}
+	of.snapshots = of.snapshots.WithLife(c.SnapshotTTL)
 	if of.keys, err = idempotency.New(c.KeyRules()); err != nil {
 		return of, c.KeyRulesProblem(err)
 	}

@@ -20,7 +20,7 @@ import (
 // A Sidecar is what a console looks into. It is safe for concurrent use.
 type Sidecar interface {
 	Views() iter.Seq[proxy.SessionView]
-	View(id wire.SessionID) (v proxy.SessionView, context []snapshot.Entry, ok bool)
+	View(id wire.SessionID) (v proxy.SessionView, context snapshot.View, ok bool)
 	Stats() event.Stats
 }
 

@@ -39,13 +39,13 @@ func (f *fakeSidecar) Views() iter.Seq[proxy.SessionView] {
 	}
 }
 
-func (f *fakeSidecar) View(id wire.SessionID) (proxy.SessionView, []snapshot.Entry, bool) {
+func (f *fakeSidecar) View(id wire.SessionID) (proxy.SessionView, snapshot.View, bool) {
 	for _, v := range f.views {
 		if v.ID == id {
-			return v, []snapshot.Entry{{Key: "rule-1/2", State: "held", Size: 5}}, true
+			return v, snapshot.View{ID: "0", Version: 3, Bytes: 5, Entries: []snapshot.Entry{{Key: "rule-1/2", State: "held", Size: 5}}}, true
 		}
 	}
-	return proxy.SessionView{}, nil, false
+	return proxy.SessionView{}, snapshot.View{}, false
 }
 
 func (f *fakeSidecar) Stats() event.Stats { return event.Stats{Attached: len(f.views)} }
@@ -233,8 +233,8 @@ func TestSession(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", beginning, status, text, want)
 		}
 	}
-	var snap Snapshot
-	if get("/sessions/"+testID(3).String()+"/snapshot", &snap); len(snap.Entries) != 1 {
+	var snap snapshot.View
+	if get("/sessions/"+testID(3).String()+"/snapshot", &snap); len(snap.Entries) != 1 || snap.Version != 3 || snap.ID != "0" {
 		t.Errorf("%+v", snap)
 	}
 }

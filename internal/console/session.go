@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -29,7 +30,7 @@ type Detail struct {
 	Windows  *Windows        `json:"windows,omitempty"`
 	Journal  *SessionJournal `json:"journal,omitempty"`
 	Traffic  *Traffic        `json:"traffic,omitempty"`
-	Snapshot *Snapshot       `json:"snapshot,omitempty"`
+	Snapshot *snapshot.View  `json:"snapshot,omitempty"` // what a fresh app socket would hear first, without payloads
 
 	// Ended is how it ended here last, if that is remembered.
 	Ended *End `json:"ended,omitempty"`
@@ -130,7 +131,7 @@ func (c *Console) detail(ctx context.Context, id wire.SessionID) (d Detail, know
 		end := endOf(&r)
 		d.Ended = &end
 	}
-	v, entries, ok := c.cfg.Sidecar.View(id)
+	v, context, ok := c.cfg.Sidecar.View(id)
 	if !ok {
 		d.Session = &Session{ID: id.String(), State: "not_here"}
 		c.locate(ctx, id, &d)
@@ -140,7 +141,9 @@ func (c *Console) detail(ctx context.Context, id wire.SessionID) (d Detail, know
 	d.Here, d.Session, d.Traffic = true, &s, trafficOf(&v.Counters)
 	if v.Resilient() {
 		d.Windows = &Windows{windowOf(v.ToClient), windowOf(v.ToApp)}
-		d.Journal, d.Snapshot = journalOf(v.Journal), &Snapshot{v.ContextBytes, entries}
+		if d.Journal = journalOf(v.Journal); context.ID != "" {
+			d.Snapshot = &context
+		}
 	}
 	return d, true
 }
@@ -173,10 +176,10 @@ func (c *Console) snapshot(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	v, entries, ok := c.cfg.Sidecar.View(id)
+	_, context, ok := c.cfg.Sidecar.View(id)
 	if !ok {
 		answer(w, http.StatusNotFound, "this session is not here\n")
 		return
 	}
-	answerJSON(w, http.StatusOK, Snapshot{v.ContextBytes, entries})
+	answerJSON(w, http.StatusOK, context)
 }

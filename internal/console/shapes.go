@@ -5,7 +5,6 @@ import (
 
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/session"
-	"github.com/wsresilience/wsresilience/snapshot"
 )
 
 // A Session is one line of a list, in JSON. Times are milliseconds.
@@ -68,12 +67,6 @@ type Traffic struct {
 	Beats          uint64 `json:"heartbeats_sent"`
 	BeatsAnswered  uint64 `json:"heartbeats_answered"`
 	Records        uint64 `json:"journal_records"`
-}
-
-// A Snapshot is what a fresh app socket would hear first, without payloads.
-type Snapshot struct {
-	Bytes   int              `json:"bytes"`
-	Entries []snapshot.Entry `json:"entries"`
 }
 
 // Windows are those of both directions.

@@ -25,7 +25,7 @@ var layers = []layer{
 	{ // Mechanisms: otherwise the standard library only.
 		"seqwindow": nil, "dedupe": nil, "heartbeat": nil,
 		"internal/backoff": nil, "internal/frame": {"github.com/gobwas/ws"}, "internal/deflate": nil, "internal/http1": nil, "internal/keyring": nil, "internal/replytime": nil, "internal/rate": nil, "internal/otlp": nil,
-		"snapshot": nil, "internal/idempotency": nil,
+		"snapshot": {"github.com/evanphx/json-patch/v5"}, "internal/idempotency": nil,
 		"internal/program": nil,
 		"internal/script":  nil, // scenarios as text, for tests
 		// For experiments: a network that breaks, processes, accounts, statistics.

@@ -87,13 +87,13 @@ func (c *crowd) Views() iter.Seq[proxy.SessionView] {
 }
 
 // View implements console.Sidecar.
-func (c *crowd) View(id wire.SessionID) (proxy.SessionView, []snapshot.Entry, bool) {
+func (c *crowd) View(id wire.SessionID) (proxy.SessionView, snapshot.View, bool) {
 	for i := range c.views {
 		if v := c.views[i]; v.ID == id {
-			return v, nil, true
+			return v, snapshot.View{}, true
 		}
 	}
-	return proxy.SessionView{}, nil, false
+	return proxy.SessionView{}, snapshot.View{}, false
 }
 
 // Stats implements console.Sidecar.

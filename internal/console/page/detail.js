@@ -23,6 +23,7 @@ const SNAPSHOT = [
   { name: "entry", class: "wide", of: (e) => e.key },
   { name: "state", of: (e) => e.state },
   { name: "size", class: "number", of: (e) => size(e.size) },
+  { name: "version", class: "number", of: (e) => e.version },
   { name: "kept", class: "id", of: (e) => clock(e.kept) },
 ];
 
@@ -145,5 +146,13 @@ function snapshot(s) {
   if (s === undefined || (s.entries ?? []).length === 0) {
     return null;
   }
-  return block(`What a fresh app socket would hear: ${count(s.entries.length)}, ${size(s.bytes)}`, table("Snapshot, without payloads", SNAPSHOT, s.entries));
+  return block(
+    `What a fresh app socket would hear: ${count(s.entries.length)}, ${size(s.bytes)}`,
+    facts(
+      ["snapshot", `${s.id}, version ${s.version}, since ${clock(s.began)}`],
+      ["complete", s.complete ? "" : dot("no: something that matters is not among it, so that a session which moves is not silent", "warn")],
+      ["expires", s.expires === undefined ? "" : `at ${clock(s.expires)}, unless the client says something of it before`],
+    ),
+    table("Snapshot, without payloads", SNAPSHOT, s.entries),
+  );
 }
