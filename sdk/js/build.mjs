@@ -6,17 +6,14 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { minify } from "terser";
 import { internalNames, shortNames } from "./mangle.mjs";
+import { arrows, squeeze, TARGET } from "./squeeze.mjs";
 
 const sdk = dirname(fileURLToPath(import.meta.url));
 const demo = join(sdk, "../../internal/demo/page/wsresilience.js");
 
 /** The entry points of the package, by their names there. */
-const ENTRIES = ["index", "persist"];
-
-/** The newest standard that browsers of the last three years and Node 20 all have. */
-const TARGET = "es2022";
+const ENTRIES = ["index", "persist", "share"];
 
 /** The first line of the demo page's copy. */
 const BANNER = "// The TypeScript client of sdk/js, minified. Made by `make sdk`: change it there, not here.";
@@ -28,27 +25,6 @@ const settings = {
   target: TARGET,
   charset: "utf8",
   logLevel: "warning",
-};
-
-/** A function at the top of a module, as the formatter leaves it. */
-const FUNCTION = /^(export )?(async )?function (\w+)([\s\S]*?) \{\n([\s\S]*?)^\}$/gm;
-
-/**
- * Makes arrow functions of the functions at the top of modules, which cost fewer bytes. None of ours is called before
- * its module has run, or knows `this`; lines stay where they are.
- */
-const arrows = {
-  name: "arrows",
-  setup({ onLoad }) {
-    onLoad({ filter: /src\/[\w-]+\.ts$/ }, async ({ path }) => ({
-      contents: (await readFile(path, "utf8")).replace(
-        FUNCTION,
-        (_, exported = "", async = "", name, head, body) =>
-          `${exported}const ${name} = ${async}${head} => {\n${body}};`,
-      ),
-      loader: "ts",
-    }));
-  },
 };
 
 /**
@@ -86,24 +62,6 @@ async function withSources(text) {
   const map = JSON.parse(text);
   map.sourcesContent = await Promise.all(map.sources.map((name) => readFile(join(folder, name), "utf8")));
   return JSON.stringify(map);
-}
-
-/**
- * Shortens what esbuild does not, by nothing that Terser calls unsafe: what is published must do what the source
- * does. Functions used once stay where they are: wrapped in a call they cost more. What tells Node the names of
- * a CommonJS file would not survive.
- */
-async function squeeze(script, map, file) {
-  const compress = {
-    passes: 3,
-    reduce_funcs: false,
-    sequences: false,
-    inline: 2,
-    conditionals: false,
-    pure_getters: true,
-  };
-  const sourceMap = { content: map, url: `${file}.map`, includeSources: true };
-  return minify(script, { module: true, ecma: 2022, compress, sourceMap });
 }
 
 /** Declarations name the files beside them, by the extensions that those have in the package. */

@@ -6,6 +6,9 @@ import { dirname, join } from "node:path";
 /** A member of a class or an interface, or a property of a literal, at the start of its line. */
 const MEMBER = /^ +(?:(?:private|readonly|get|set|async) )*(\w+)[?!]?(?:[:;(=]| =|<)/gm;
 
+/** A member that is declared anywhere in a line. */
+const READONLY = /\breadonly (\w+)\??:/g;
+
 /** What can be a property of `globalThis`. */
 const GLOBAL = /^declare (?:var|let|const|function|class) (\w+)/gm;
 
@@ -15,8 +18,8 @@ const WORD = /[A-Za-z_]\w*/g;
 /** The platform's declarations: the language, pages and workers. */
 const PLATFORM = /^lib\.(es|dom|webworker).*\.d\.ts$/;
 
-/** What names the properties of what is on disk, which other versions read. */
-const ON_DISK = /^persist/;
+/** What names the properties of what is on disk or said to other tabs, which other versions read. */
+const KEPT = /^(persist|share-messages)/;
 
 async function read(folder, isWanted) {
   const names = (await readdir(folder)).filter(isWanted);
@@ -40,11 +43,11 @@ export async function internalNames(source, declared) {
   for (const text of await read(join(dirname(platform), "lib"), (name) => PLATFORM.test(name))) {
     for (const [, name] of [...text.matchAll(MEMBER), ...text.matchAll(GLOBAL)]) taken.add(name);
   }
-  for (const text of await read(source, (name) => ON_DISK.test(name))) {
-    for (const [, name] of text.matchAll(MEMBER)) taken.add(name);
+  for (const text of await read(source, (name) => KEPT.test(name))) {
+    for (const [, name] of [...text.matchAll(MEMBER), ...text.matchAll(READONLY)]) taken.add(name);
   }
   const own = new Set();
-  for (const text of await read(source, (name) => !ON_DISK.test(name))) {
+  for (const text of await read(source, (name) => !KEPT.test(name))) {
     for (const [, name] of text.matchAll(MEMBER)) own.add(name);
   }
   return [...own].filter((name) => !taken.has(name) && name.length > 1).sort();
@@ -54,28 +57,38 @@ export async function internalNames(source, declared) {
 const TOP = /^(?=\S)/m;
 
 /** First those that are in most scripts anyway, which then compress better. */
-const LETTERS = [..."aeiscbwmrdnolfjutypghkvxqzABCDEFGHIJKLMNOPQRSTUVWXYZ"];
+export const LETTERS = [..."aeiscbwmrdnolfjutypghkvxqzABCDEFGHIJKLMNOPQRSTUVWXYZ"];
+
+/** What `npm run names` has found to compress best. A name that is missing here, or does not fit any more, gets another. */
+const FOUND = new URL("names.json", import.meta.url);
 
 /**
- * Returns a short name for each of `names`. Those that are declared together, by one type or in one function, have
- * different ones; others share letters, the most used ones the first.
+ * Returns which of `names` are declared together, by one type or in one function, and so must differ, and how often
+ * each is used.
  */
-export async function shortNames(source, names) {
+export async function together(source, names) {
   const uses = new Map(names.map((name) => [name, 0]));
-  const together = new Map(names.map((name) => [name, new Set()]));
-  for (const text of await read(source, (name) => !ON_DISK.test(name))) {
+  const others = new Map(names.map((name) => [name, new Set()]));
+  for (const text of await read(source, (name) => !KEPT.test(name))) {
     const code = text.replace(COMMENT, "");
     for (const [word] of code.matchAll(WORD)) if (uses.has(word)) uses.set(word, uses.get(word) + 1);
     for (const part of code.split(TOP)) {
       const members = [...part.matchAll(MEMBER)].map(([, name]) => name).filter((name) => uses.has(name));
       for (const name of members)
-        for (const other of members) if (other !== name) together.get(name).add(other);
+        for (const other of members) if (other !== name) others.get(name).add(other);
     }
   }
+  return { uses, others };
+}
+
+/** Returns a short name for each of `names`: what was found for it, or else the first letter that is free. */
+export async function shortNames(source, names) {
+  const { uses, others } = await together(source, names);
+  const found = JSON.parse(await readFile(FOUND, "utf8"));
   const short = {};
   for (const name of [...names].sort((a, b) => uses.get(b) - uses.get(a) || (a < b ? -1 : 1))) {
-    const taken = new Set([...together.get(name)].map((other) => short[other]));
-    short[name] = LETTERS.find((letter) => !taken.has(letter));
+    const taken = new Set([...others.get(name)].map((other) => short[other]));
+    short[name] = [found[name], ...LETTERS].find((letter) => letter && !taken.has(letter));
   }
   return short;
 }

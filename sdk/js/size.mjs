@@ -14,6 +14,10 @@ const BUDGET = [
     source: `import { indexedDBStore } from "./dist/persist.js"; console.log(indexedDBStore);`,
     most: 3 << 10,
   },
+  {
+    source: `import { tabs } from "./dist/share.js"; console.log(tabs);`,
+    most: 6.5 * 1024,
+  },
 ];
 
 for (const { source, most } of BUDGET) {

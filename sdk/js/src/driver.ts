@@ -12,7 +12,6 @@ import { nextMessage } from "./outgoing.ts";
 import { attach, attachPlain, beginDial, broken, offer, thaw, wake, wantDial } from "./redial.ts";
 import type { Data } from "./store.ts";
 import { tick } from "./timing.ts";
-import { byteLength } from "./utf8.ts";
 import { CODE, encodeClose, SUBPROTOCOL } from "./wire.ts";
 
 /**
@@ -45,6 +44,23 @@ const LOOK = 2;
 /** A monotonic clock, in ms since the epoch. */
 const clock = () => performance.timeOrigin + performance.now();
 
+/** What a ResilientWebSocket stands on: a driver, or a tab that shares another's. */
+export interface Driven
+  extends Pick<Driver, "serverUrl" | "agreed" | "unsent" | "send" | "close" | "restored"> {
+  readonly core: Pick<
+    Machine,
+    "appProtocol" | "opened" | "plain" | "session" | "maxMessage" | "restoring" | "refusals"
+  > & { readonly out: Pick<Machine["out"], "unackedBytes" | "unacked"> };
+}
+
+export type Act = (output: Event | AppMessage) => void;
+
+/** Makes a driver for the URL and the subprotocols of a page's socket. */
+export type MakeDriver = (settings: Settings, act: Act) => Driver;
+
+/** Starts to share a connection with other tabs; undefined: that cannot be done here. */
+export type StartShare = (make: MakeDriver, settings: Settings, act: Act) => Driven | undefined;
+
 /**
  * Drives a machine: all of its sockets, timers and events are here. Outputs go to `dispatch`, never from within
  * the page's own calls.
@@ -59,7 +75,7 @@ export class Driver {
   readonly #url: Fresh<string | URL>;
   readonly #protocols: Fresh<string | string[]>;
   readonly #settings: Settings;
-  readonly #dispatch: (output: Event | AppMessage) => void;
+  readonly #dispatch: Act;
   readonly #connections = new Set<Connection>();
   readonly #unwatch: () => void;
   readonly #keeper: Keeper | undefined;
@@ -74,12 +90,7 @@ export class Driver {
   #hasProtocols = false;
 
   /** Throws what the transport's constructor throws, if `url` and `protocols` are values. */
-  constructor(
-    url: Fresh<string | URL>,
-    protocols: Fresh<string | string[]>,
-    settings: Settings,
-    act: (output: Event | AppMessage) => void,
-  ) {
+  constructor(url: Fresh<string | URL>, protocols: Fresh<string | string[]>, settings: Settings, act: Act) {
     this.core = new Machine(settings, Math.random);
     this.#url = isValue(url) ? `${url}` : url;
     this.#protocols = isValue(protocols) ? list(protocols) : protocols;
@@ -375,11 +386,6 @@ function closeSocket(socket: Transport, code: number, reason: string): void {
   } else {
     socket.close();
   }
-}
-
-/** The size of a message in bytes. */
-export function sizeOf(data: Data | Blob): number {
-  return (data as Blob).size ?? (data as Uint8Array).byteLength ?? byteLength(data as string);
 }
 
 function isValue<T>(source: Fresh<T>): source is T & (string | object) {

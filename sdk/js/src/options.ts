@@ -34,6 +34,9 @@ export type WebSocketConstructor = new (url: string, protocols?: string[]) => Tr
 /** Keeps sessions on disk. `wsresilience/persist` makes it. */
 export type Persistence = (machine: never, perform: never) => unknown;
 
+/** Shares a connection among tabs. `wsresilience/share` makes it. */
+export type Sharing = (make: never, settings: never, act: never) => unknown;
+
 /** Options of a ResilientWebSocket. Each is optional. */
 export interface Options {
   /**
@@ -66,6 +69,13 @@ export interface Options {
    * Default: nothing is kept.
    */
   persist?: Persistence;
+
+  /**
+   * The tabs of one browser have one session and one connection: `tabs(name)` of `wsresilience/share`. What the app
+   * says reaches all of them, and what each sends reaches the app once and in that tab's order. It cannot be combined
+   * with `persist`. Default: each tab has its own.
+   */
+  share?: Sharing;
 
   /** The first connection is tried again and again, with backoff, instead of once. Default: false. */
   retryInitialConnect?: boolean;

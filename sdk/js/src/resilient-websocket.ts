@@ -1,4 +1,4 @@
-import { Driver, sizeOf } from "./driver.ts";
+import { type Act, type Driven, Driver, type StartShare } from "./driver.ts";
 import type {
   AdoptedEvent,
   RejectedEvent,
@@ -13,6 +13,7 @@ import type { AdoptFunction, Fresh, Options, Sendable, Settings, WebSocketConstr
 import type { Receipt } from "./outbox.ts";
 import { closeCode, defineShape, failure, invalid, toData } from "./standard.ts";
 import type { Data } from "./store.ts";
+import { sizeOf } from "./utf8.ts";
 
 /** Options says what they are. */
 const DEFAULTS = {
@@ -75,7 +76,7 @@ export class ResilientWebSocket extends EventTarget {
   declare addEventListener: Listen;
   declare removeEventListener: Listen;
 
-  readonly #driver: Driver;
+  readonly #driver: Driven;
   readonly #settings: Settings;
   #origin = "";
   #readyState = 0;
@@ -127,7 +128,10 @@ export class ResilientWebSocket extends EventTarget {
     }
     const { webSocket = globalThis.WebSocket as unknown as WebSocketConstructor } = options;
     this.#settings = { ...DEFAULTS, ...options, webSocket };
-    this.#driver = new Driver(url, protocols, this.#settings, (output) => this.#dispatch(output));
+    const make = (settings: Settings, act: Act) => new Driver(url, protocols, settings, act);
+    const act: Act = (output) => this.#dispatch(output);
+    this.#driver =
+      (options.share as StartShare | undefined)?.(make, this.#settings, act) ?? make(this.#settings, act);
   }
 
   /** Serialised; "" until a function or promise has told it. */

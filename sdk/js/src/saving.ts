@@ -3,7 +3,7 @@ import { NEVER } from "./inbox.ts";
 import type { Keep, Keeper } from "./keeper.ts";
 import { emit, type Machine } from "./machine.ts";
 import { type Data, type Restored, type Saved, type Store, UNSAVED_DIALS } from "./store.ts";
-import { byteLength } from "./utf8.ts";
+import { sizeOf } from "./utf8.ts";
 import { SKIPPED } from "./wire.ts";
 
 /** Returns what keeps sessions in stores that `open` opens. */
@@ -101,8 +101,6 @@ class StoreKeeper implements Keeper {
     clearTimeout(this.#timer);
   }
 }
-
-const sizeOf = (data: Data) => (typeof data === "string" ? byteLength(data) : data.length);
 
 /** Continues with what the page before a reload has saved. `wall` is the wall clock. */
 export function restore(

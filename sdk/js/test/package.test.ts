@@ -37,8 +37,8 @@ test("the package holds what is used, and nothing else", () => {
   const files = readdirSync(installed, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map(({ parentPath, name }) => join(parentPath, name).slice(installed.length + 1));
-  const declarations = ["events", "index", "options", "persist", "resilient-websocket", "store"];
-  const scripts = ["index", "persist"];
+  const declarations = ["events", "index", "options", "persist", "resilient-websocket", "share", "store"];
+  const scripts = ["index", "persist", "share"];
   assert.deepEqual(
     files.sort(),
     [
@@ -74,8 +74,19 @@ test("no name of the platform or of the declarations is shortened", async () => 
   assert.deepEqual(shortened, []);
 });
 
+test("no name of what tabs of other versions hear is shortened", async () => {
+  const { internalNames } = await import(join(sdk, "mangle.mjs"));
+  const names: string[] = await internalNames(join(sdk, "src"), join(installed, "dist"));
+  const said = [...readFileSync(join(sdk, "src/share-messages.ts"), "utf8").matchAll(/readonly (\w+)/g)];
+  assert.ok(said.length > 30);
+  assert.deepEqual(
+    said.map(([, name]) => name).filter((name) => names.includes(name!)),
+    [],
+  );
+});
+
 test("the source maps hold the sources", () => {
-  for (const name of ["index.js", "index.cjs", "persist.js", "persist.cjs"]) {
+  for (const name of ["index.js", "index.cjs", "persist.js", "persist.cjs", "share.js", "share.cjs"]) {
     const read = (file: string): string => readFileSync(join(installed, "dist", file), "utf8");
     assert.equal(read(name).match(/^\/\/# sourceMappingURL=(.*)$/m)?.[1], `${name}.map`);
     const { sources, sourcesContent } = JSON.parse(read(`${name}.map`));
@@ -130,12 +141,14 @@ for (const [file, imports] of Object.entries(IMPORTS)) {
 const TYPED = `
   import { ResilientWebSocket, type Options, type State } from "wsresilience";
   import { customStore, indexedDBStore, type Store } from "wsresilience/persist";
+  import { tabs } from "wsresilience/share";
   const options: Options = { adopt: true, reconnectDelay: 5, persist: indexedDBStore("outbox") };
   const socket: WebSocket = new ResilientWebSocket("ws://localhost", ["a"], options);
   const resilient = new ResilientWebSocket(async () => new URL("ws://localhost"));
   resilient.addEventListener("resumed", ({ away }) => away.toFixed());
   resilient.onreset = ({ reason, unacknowledged }) => reason === "expired" && unacknowledged.length;
   const state: State = resilient.state;
+  export const shared: Options = { share: tabs("chat") };
   export const own = (store: Store): Options => ({ persist: customStore(() => store) });
   export const delivered: Promise<void> = resilient.deliver(state + socket.readyState);
   // @ts-expect-error: that is no event of ours

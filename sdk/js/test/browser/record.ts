@@ -1,5 +1,6 @@
 import * as sdk from "../../src/index.ts";
 import { indexedDBStore } from "../../src/persist.ts";
+import { tabs } from "../../src/share.ts";
 
 /** What a page keeps of a socket, for the test to look at. */
 export interface Recording {
@@ -13,14 +14,20 @@ export interface Recording {
   readonly dials: number;
 }
 
-/** Options that reach a page: `keptAs` is the name of an IndexedDB store. */
-export type PageOptions = Omit<sdk.Options, "persist" | "webSocket"> & { keptAs?: string };
+/** Options that reach a page: `keptAs` is the name of an IndexedDB store, `sharedAs` that of a shared connection. */
+export type PageOptions = Omit<sdk.Options, "persist" | "share" | "webSocket"> & {
+  keptAs?: string;
+  sharedAs?: string;
+};
 
 /** Waits between dials are short: there is one client, and nothing is gained by sparing a server. */
 const QUICK: sdk.Options = { reconnectDelay: 20, maxReconnectDelay: 200 };
 
 /** Opens a socket and records it as `recording`. */
-export function record(url: sdk.Fresh<string>, { keptAs, ...options }: PageOptions = {}): Recording {
+export function record(
+  url: sdk.Fresh<string>,
+  { keptAs, sharedAs, ...options }: PageOptions = {},
+): Recording {
   let dials = 0;
   class Counted extends WebSocket {
     constructor(address: string, protocols?: string | string[]) {
@@ -33,6 +40,7 @@ export function record(url: sdk.Fresh<string>, { keptAs, ...options }: PageOptio
     webSocket: Counted,
     ...options,
     ...(keptAs && { persist: indexedDBStore(keptAs) }),
+    ...(sharedAs && { share: tabs(sharedAs) }),
   });
   const recording: Recording = {
     socket,
