@@ -181,7 +181,7 @@ func (q *request) handshake() upgrade.Offer {
 // what is left to be delivered.
 func (r *resume) adoptWith(a session.Adoption, app *upgrade.AppConn, hs upgrade.Offer) {
 	s, state := r.s, a.State
-	c := &sessionDriver{srv: s, id: r.session, born: monotime.At(r.began), subject: s.subject(r.r, r.client, state.Epoch)}
+	c := &sessionDriver{srv: s, id: r.session, born: monotime.At(r.began), subject: r.about(state.Epoch)}
 	var fields []byte
 	var early []byte
 	if app != nil {

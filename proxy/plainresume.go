@@ -63,7 +63,7 @@ func (q *request) beginPlainResume(id wire.SessionID) {
 	if app == nil {
 		return
 	}
-	c := q.counted(&sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, q.client, firstEpoch)}, app)
+	c := q.counted(&sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: q.about(firstEpoch)}, app)
 	if c == nil {
 		return
 	}

@@ -155,7 +155,7 @@ func (r *resume) renewApp() (*upgrade.AppConn, int) {
 	ctx, cancel := context.WithTimeout(r.r.Context(), redialPatience) // the client waits
 	defer cancel()
 	span := child(r.span)
-	app, refusal, err := r.s.dialApp(ctx, within(r.r, span), hs)
+	app, refusal, err := r.s.dialApp(ctx, r.s.within(r.r, span), hs)
 	switch {
 	case err != nil:
 		r.found.dialled(event.AppFailed, began, span, r.span)
@@ -349,7 +349,7 @@ func (c *sessionDriver) dialAgain(end time.Time) (app *upgrade.AppConn, denied b
 	r, offer := c.handshake()
 	trace := c.trace()
 	span := child(trace)
-	app, refusal, err := c.srv.dialApp(ctx, within(r, span), offer)
+	app, refusal, err := c.srv.dialApp(ctx, c.srv.within(r, span), offer)
 	switch {
 	case err != nil:
 		c.dialled(event.AppFailed, began, span, trace)

@@ -54,12 +54,12 @@ func (q *request) resume() {
 	case t == nil:
 		r.facts.TokenFact = "no key of this sidecar opens the token: it is of another deployment, damaged or forged (WSR_TOKEN_KEYS)"
 	case !fits:
-		q.session, q.subject = t.Session, q.s.subject(q.r, q.client, t.Epoch)
+		q.session, q.subject = t.Session, q.about(t.Epoch)
 		r.facts.TokenFact = "its session began with another Origin, path or Host, or what else WSR_TOKEN_BIND lists"
 	default:
 		r.facts.Token, q.session = t, t.Session
 		r.facts.Position.Epoch = t.Epoch
-		q.subject = q.s.subject(q.r, q.client, t.Epoch)
+		q.subject = q.about(t.Epoch)
 	}
 	defer r.endSearch()
 	for r.perform(q.s.admission.Next(r.now())) {
@@ -139,7 +139,7 @@ var misdirected = &upgrade.Refusal{Status: 421, Reason: "the session is not here
 func (r *resume) forward(owner string) bool {
 	r.endSearch()
 	began, span := time.Now(), child(r.span)
-	result := r.s.peers.Forward(r.w, within(r.r, span), r.scheme, owner)
+	result := r.s.peers.Forward(r.w, r.s.within(r.r, span), r.scheme, owner)
 	r.observe(event.Event{
 		Kind: event.Forwarded, Forward: result, Owner: instance.Address(owner), Took: time.Since(began),
 		Span: span, Parent: r.span.SpanID,

@@ -33,6 +33,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/internal/reauth"
 	"github.com/wsresilience/wsresilience/internal/replytime"
+	"github.com/wsresilience/wsresilience/internal/traceparent"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/seqwindow"
@@ -139,8 +140,10 @@ type Config struct {
 	TrustedProxies clientaddr.Proxies
 
 	Tracer Tracer // nil: nothing is traced
-	// TraceMessages has every so-manieth message to the client of a traced session
-	// traced; 0: none.
+	// Propagators are how requests say in which trace they are.
+	Propagators traceparent.Propagators
+	// TraceMessages has every so-manieth message of a traced session traced, of each
+	// direction; 0: none.
 	TraceMessages int
 	Observer      event.Observer // nil: none
 	Logger        *slog.Logger   // nil: none

@@ -8,7 +8,6 @@ import (
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/clientaddr"
 	"github.com/wsresilience/wsresilience/internal/http1"
-	"github.com/wsresilience/wsresilience/internal/traceparent"
 )
 
 // firstEpoch is that of a session that begins.
@@ -18,14 +17,25 @@ const firstEpoch = 1
 // kept, since the request is not.
 func (s *Server) subject(r *http.Request, client netip.Addr, epoch uint32) *event.Subject {
 	return event.NewSubject(event.About{
-		Path: rawPath(r), Client: s.cfg.LogClient.Of(client), Epoch: epoch, Trace: parentOf(r.Header[traceparent.Header]),
+		Path: rawPath(r), Client: s.cfg.LogClient.Of(client), Epoch: epoch, Trace: s.cfg.Propagators.Extract(r.Header.Values),
+	})
+}
+
+// about is subject for the client of q, at an epoch. Its trace is the span that it
+// has here, if it has one.
+func (q *request) about(epoch uint32) *event.Subject {
+	if q.span.IsZero() {
+		return q.s.subject(q.r, q.client, epoch)
+	}
+	return event.NewSubject(event.About{
+		Path: rawPath(q.r), Client: q.s.cfg.LogClient.Of(q.client), Epoch: epoch, Trace: q.span,
 	})
 }
 
 // plainSubject is subject for a handshake that passes as it came.
 func (s *Server) plainSubject(r *http1.Request, client netip.Addr) *event.Subject {
 	return event.NewSubject(event.About{
-		Path: r.Path(), Client: s.cfg.LogClient.Of(client), Trace: parentOf(plainValues(r, "traceparent")),
+		Path: r.Path(), Client: s.cfg.LogClient.Of(client), Trace: s.cfg.Propagators.Extract(func(name string) []string { return plainValues(r, name) }),
 	})
 }
 
@@ -56,14 +66,4 @@ func plainValues(r *http1.Request, name string) (values []string) {
 		}
 	}
 	return values
-}
-
-// parentOf is the trace that a request comes from. More than one is none: nobody
-// can tell which is right.
-func parentOf(fields []string) traceparent.Parent {
-	if len(fields) != 1 {
-		return traceparent.Parent{}
-	}
-	p, _ := traceparent.Parse(fields[0])
-	return p
 }

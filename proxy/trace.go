@@ -20,8 +20,8 @@ type Tracer interface {
 	Handshake(parent traceparent.Parent) traceparent.Parent
 	// Session returns the root of a session's own trace; zero: it is not traced.
 	Session(id wire.SessionID, handshake *event.Subject) traceparent.Parent
-	// Delivered is told of messages to clients (Config.TraceMessages), under the
-	// lock of their session.
+	// Delivered is told of messages of clients and apps (Config.TraceMessages), under
+	// the lock of their session.
 	Delivered(id wire.SessionID, d session.Delivery)
 }
 
@@ -40,14 +40,16 @@ func (q *request) trace() {
 	if q.s.cfg.Tracer == nil {
 		return
 	}
-	parent := parentOf(q.r.Header[traceparent.Header])
+	parent := q.s.cfg.Propagators.Extract(q.r.Header.Values)
 	q.span = q.s.cfg.Tracer.Handshake(parent)
 	if q.span.IsZero() {
 		return
 	}
 	q.parent = parent.SpanID
-	q.r = within(q.r, q.span)
-	if parent.IsZero() {
+	came := traceparent.Propagators{traceparent.TraceContext}.Extract(q.r.Header.Values)
+	q.r = q.s.within(q.r, q.span)
+	now := traceparent.Propagators{traceparent.TraceContext}.Extract(q.r.Header.Values)
+	if came.TraceID != now.TraceID {
 		q.r.Header.Del("Tracestate") // it is of another trace
 	}
 }
@@ -71,13 +73,13 @@ func child(p traceparent.Parent) traceparent.Parent {
 }
 
 // within returns r as a request from span; as it is, if that is zero.
-func within(r *http.Request, span traceparent.Parent) *http.Request {
+func (s *Server) within(r *http.Request, span traceparent.Parent) *http.Request {
 	if span.IsZero() {
 		return r
 	}
 	own := r.WithContext(r.Context())
 	own.Header = r.Header.Clone()
-	own.Header.Set(traceparent.Header, span.String())
+	s.cfg.Propagators.Inject(own.Header, span)
 	return own
 }
 

@@ -53,7 +53,7 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	if session {
 		q.trace()
 	}
-	q.subject = s.subject(q.r, client, 0)
+	q.subject = q.about(0)
 	defer q.answered()
 	if offer.Resume == nil && s.drainState.refusing() {
 		q.later("this pod is about to stop", event.RefusedDraining)
@@ -143,7 +143,7 @@ type appRefusal struct {
 func (q *request) askApp(hs upgrade.Offer) (*upgrade.AppConn, appRefusal) {
 	hs.Scheme = q.scheme
 	began, span := time.Now(), child(q.span)
-	app, refusal, err := q.s.dialApp(q.r.Context(), within(q.r, span), hs)
+	app, refusal, err := q.s.dialApp(q.r.Context(), q.s.within(q.r, span), hs)
 	dialled := event.Event{Kind: event.Dialled, Took: time.Since(began), Span: span, Parent: q.span.SpanID}
 	var ue *upgrade.AppError
 	switch {
@@ -242,7 +242,7 @@ func (q *request) fresh() {
 		return
 	}
 	q.session = id
-	c := q.counted(&sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: s.subject(q.r, q.client, firstEpoch)}, app)
+	c := q.counted(&sessionDriver{srv: s, id: id, born: monotime.At(q.began), deflate: app.Deflate, subject: q.about(firstEpoch)}, app)
 	if c == nil {
 		return
 	}

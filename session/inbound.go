@@ -288,10 +288,14 @@ func (s *Session) AppWrote(now time.Time, n int) {
 	if s.queue.Unsent() {
 		s.queue.Advance(n)
 		s.context.observeInbound(now, s)
+		d, told := s.handing(now)
 		if _, err := s.queue.Ack(s.queue.Sent()); err != nil {
 			panic(err) // what was sent can be acknowledged
 		}
 		s.handed(now, before-s.queue.Bytes(), int(seqwindow.Diff(s.queue.Sent(), sent)))
+		if told {
+			s.cfg.Delivered(s.id, d)
+		}
 		return
 	}
 	s.directWrote(now, n)
@@ -304,18 +308,24 @@ func (s *Session) directWrote(now time.Time, n int) {
 		return
 	}
 	count := int(s.app.directN)
-	direct := s.takeDirect()
 	if !s.app.blocked {
+		d, told := s.handingDirect(count)
+		s.takeDirect()
 		s.queue.Skip(count)
 		s.handed(now, n, count)
+		if told {
+			s.cfg.Delivered(s.id, d)
+		}
 		return
 	}
+	direct := s.takeDirect()
 	bytes, sent := 0, s.queue.Sent()
 	for _, part := range direct {
 		s.eachFrame(part, func(raw []byte) {
 			if n >= len(raw) && s.queue.Empty() {
 				s.queue.Skip(1)
 				bytes += len(raw)
+				s.tellHanded(raw)
 			} else {
 				s.enqueue(now, raw)
 				if n > 0 && s.closing.ended == 0 {

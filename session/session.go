@@ -100,8 +100,9 @@ type Config struct {
 	// Token adds what the sidecar knows to the token of a WELCOME and seals it.
 	Token func(t wire.Token) string
 
-	// Delivered is told of every DeliveredEvery-th message to a client, when it is
-	// acknowledged; nil: of none. It must not wait and must not call back.
+	// Delivered is told of every DeliveredEvery-th message, when the client has
+	// acknowledged it, or the app's socket has taken it; nil: of none. It must not wait
+	// and must not call back.
 	Delivered      func(id wire.SessionID, d Delivery)
 	DeliveredEvery uint32
 

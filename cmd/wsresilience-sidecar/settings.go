@@ -46,6 +46,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	p.PersistAfter, p.HandOverQuiet, p.HandOverPatience = c.PersistAfter, c.HandoverQuiet, drain.Patience(c.DrainTime())
 	p.LogClient, p.TrustedProxies = clientDetails[c.LogClient], clientaddr.Proxies(c.TrustedProxies)
 	p.Observer, p.Logger = s.observers, s.log
+	p.Propagators = s.propagators
 	if s.traces != nil {
 		p.Tracer, p.TraceMessages = s.traces, c.TraceMessages
 	}

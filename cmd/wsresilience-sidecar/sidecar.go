@@ -19,6 +19,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/formats"
 	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/internal/traceparent"
 	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store"
@@ -40,19 +41,20 @@ var errInterrupted = errors.New("interrupted")
 
 // sidecar is one running sidecar: the proxy, its journal and the admin port.
 type sidecar struct {
-	cfg       *config.Config
-	name      string // of this process among the sidecars
-	ring      *keyring.Ring
-	log       *slog.Logger
-	metrics   *observe.Metrics
-	history   *console.History
-	observers event.Observers
-	traces    *traces // nil: none are made
-	journal   *natsstore.Store
-	leases    *natsstore.Leases // nil with an embedded journal
-	proxy     *proxy.Server
-	peerTLS   *certfile.Mutual // nil: none between sidecars
-	keepKey   func() error     // writes the key beside an embedded journal again, if it is gone; nil: it is elsewhere
+	cfg         *config.Config
+	name        string // of this process among the sidecars
+	ring        *keyring.Ring
+	log         *slog.Logger
+	metrics     *observe.Metrics
+	history     *console.History
+	observers   event.Observers
+	traces      *traces // nil: none are made
+	propagators traceparent.Propagators
+	journal     *natsstore.Store
+	leases      *natsstore.Leases // nil with an embedded journal
+	proxy       *proxy.Server
+	peerTLS     *certfile.Mutual // nil: none between sidecars
+	keepKey     func() error     // writes the key beside an embedded journal again, if it is gone; nil: it is elsewhere
 
 	listener, peerListener, adminListener net.Listener // peerListener may be nil
 	admin                                 *http.Server

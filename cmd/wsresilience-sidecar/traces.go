@@ -26,6 +26,7 @@ type traces struct {
 // newTraces starts what the OTEL_* variables ask for.
 func (s *sidecar) newTraces(environ []string) (*traces, error) {
 	settings := otlp.FromEnviron(environ)
+	s.propagators = settings.Propagators
 	for _, w := range settings.Warnings {
 		s.log.Warn(w)
 	}

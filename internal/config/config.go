@@ -106,7 +106,7 @@ type Config struct {
 	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" reload:"living" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`
 	LogFormat LogFormat  `env:"WSR_LOG_FORMAT" unset:"json, on a terminal text" oneof:"json,text" doc:"Form of the log on standard error."`
 
-	TraceMessages int       `env:"WSR_TRACE_MESSAGES" envDefault:"0" min:"0" max:"1000000" doc:"Of each session that is traced every so-manieth message to the client has a span, from when the app said it until the client has acknowledged it. 0: none. Where traces go to is set by OTEL variables."`
+	TraceMessages int       `env:"WSR_TRACE_MESSAGES" envDefault:"0" min:"0" max:"1000000" doc:"Of each session that is traced every so-manieth message of each direction has a span: of the app from when it was said until the client has acknowledged it, of the client from when it had come until the app has taken it. 0: none. Where traces go to is set by OTEL variables."`
 	LogClient     LogClient `env:"WSR_LOG_CLIENT" envDefault:"prefix" oneof:"address,prefix,none" doc:"How much of a client's address logs and the admin port tell. prefix: its network, the first 24 bits of IPv4 or 48 of IPv6, which is a site or a provider and no person. Behind a proxy it is whom WSR_TRUSTED_PROXIES names."`
 
 	Pprof Switch `env:"WSR_PPROF" reload:"living" envDefault:"off" oneof:"off,on" doc:"Whether the admin port has profiles of the process below /debug/pprof/, for go tool pprof: for processes of this pod or machine, and for who has the token of WSR_ADMIN_TOKEN_FILE."`

@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/traceparent"
 	"github.com/wsresilience/wsresilience/proxy"
 )
 
@@ -38,6 +40,50 @@ func TestTraceOfAPlainConnection(t *testing.T) {
 		t.Errorf("%d spans of a plain connection", n)
 	}
 	tr.sound(t)
+}
+
+// Where another form than W3C's is spoken (OTEL_PROPAGATORS), a handshake goes on in
+// the client's trace by that, from pod to pod and to the app. What is said in other
+// forms passes as it came.
+func TestTraceInAnotherForm(t *testing.T) {
+	t.Parallel()
+	for name, by := range map[string]traceparent.Propagators{"b3": {traceparent.B3}, "jaeger": {traceparent.Jaeger}, "none": {}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tr := newTraced(t, 2, func(c *proxy.Config) { c.Propagators = by })
+			parent, _ := traceparent.Parse(traceparentOf(1))
+			from := http.Header{}
+			by.Inject(from, parent)
+			const other = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+			from.Set("Traceparent", other)
+			v := tr.connect(0, "/", &client.Options{HTTPHeader: from})
+			<-tr.app.sockets
+			v.move(1)
+			handshakes := tr.spans("handshake", 3)
+			dial := tr.spans("dial app", 1)[0]
+			said := by.Extract(tr.header(0).Values)
+			if name == "none" {
+				if first := handshakes[0]; first.Parent != "" || first.TraceID == parent.Trace() || !said.IsZero() {
+					t.Errorf("the handshake: %+v", first)
+				}
+			} else if hex.EncodeToString(said.SpanID[:]) != dial.SpanID || said.Trace() != parent.Trace() {
+				t.Errorf("the app was asked from %v, in span %+v", said, dial)
+			}
+			if name != "none" {
+				for _, h := range handshakes {
+					if h.TraceID != parent.Trace() {
+						t.Errorf("in another trace: %+v", h)
+					}
+				}
+			}
+			if got := tr.from(0); got != other {
+				t.Errorf("traceparent came as %q", got)
+			}
+			if id := tr.pods[0].session(t).ID; tr.spans("attach", 1)[0].TraceID != id {
+				t.Error("the session is not in a trace of its own")
+			}
+		})
+	}
 }
 
 // An app that restarts is asked again from the session's trace.

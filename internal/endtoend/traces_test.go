@@ -30,7 +30,7 @@ type traced struct {
 	collector *otlptest.Collector
 
 	mu    sync.Mutex
-	asked []string // traceparents that the app has seen
+	asked []http.Header // of the handshakes that the app has seen
 }
 
 func newTraced(t *testing.T, pods int, change func(*proxy.Config)) *traced {
@@ -39,7 +39,7 @@ func newTraced(t *testing.T, pods int, change func(*proxy.Config)) *traced {
 	t.Cleanup(tr.collector.Close)
 	tr.fleet = newFleet(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tr.mu.Lock()
-		tr.asked = append(tr.asked, r.Header.Get("Traceparent"))
+		tr.asked = append(tr.asked, r.Header.Clone())
 		tr.mu.Unlock()
 		tr.app.ServeHTTP(w, r)
 	}), false)
@@ -64,7 +64,10 @@ func newTraced(t *testing.T, pods int, change func(*proxy.Config)) *traced {
 }
 
 // from is the traceparent with which the app was asked, the first time or later.
-func (tr *traced) from(n int) string {
+func (tr *traced) from(n int) string { return tr.header(n).Get("Traceparent") }
+
+// header is what came with that handshake.
+func (tr *traced) header(n int) http.Header {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	return tr.asked[n]
@@ -140,8 +143,12 @@ func TestTraceAcrossPods(t *testing.T) {
 	say(t, socket, "one")
 	say(t, socket, "two")
 	v.hear("one", "two")
-	if m := tr.spans("message", 1)[0]; m.TraceID != id || m.Parent != attach.Parent || m.Attributes["wsr.seq"] != int64(2) {
+	if m := tr.spans("message", 1)[0]; m.TraceID != id || m.Parent != attach.Parent || m.Attributes["wsr.seq"] != int64(2) || m.Attributes["wsr.from"] != "app" {
 		t.Errorf("the message: %+v", m)
+	}
+	v.sayAcked("hello again")
+	if m := tr.spans("message", 2)[1]; m.TraceID != id || m.Parent != attach.Parent || m.Attributes["wsr.seq"] != int64(2) || m.Attributes["wsr.from"] != "client" {
+		t.Errorf("the client's message: %+v", m)
 	}
 
 	v.move(1)

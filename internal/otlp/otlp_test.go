@@ -3,6 +3,7 @@ package otlp_test
 import (
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -195,6 +196,7 @@ func TestFromEnvironWarns(t *testing.T) {
 		{"OTEL_TRACES_SAMPLER=sometimes", "always_on, always_off, traceidratio", true},
 		{"OTEL_BSP_SCHEDULE_DELAY=5s", "OTEL_BSP_SCHEDULE_DELAY: \"5s\" is ignored; allowed: milliseconds", true},
 		{"OTEL_BSP_MAX_QUEUE_SIZE=0", "a whole number from 1", true},
+		{"OTEL_PROPAGATORS=xray", "tracecontext, baggage, b3, b3multi, jaeger, none", true},
 		{"OTEL_EXPORTER_OTLP_COMPRESSION=zstd", "gzip, none", true},
 		{"OTEL_TRACES_EXPORTER=otlp,console", `"otlp,console" is ignored; allowed: otlp, none`, true},
 	} {
@@ -206,5 +208,25 @@ func TestFromEnvironWarns(t *testing.T) {
 	s := otlp.FromEnviron([]string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=2"})
 	if len(s.Warnings) != 1 || s.Sampler != otlp.NewSampler(false, 1) {
 		t.Errorf("%q", s.Warnings)
+	}
+}
+
+func TestPropagators(t *testing.T) {
+	for value, want := range map[string]traceparent.Propagators{
+		"":                     nil,
+		"tracecontext,baggage": {traceparent.TraceContext},
+		"b3, tracecontext,b3":  {traceparent.B3, traceparent.TraceContext},
+		"b3multi,jaeger,xray":  {traceparent.B3Multi, traceparent.Jaeger},
+		"none":                 {},
+		"baggage":              {},
+		"xray":                 nil, // what is not known is ignored, and the default stays
+	} {
+		s := otlp.FromEnviron([]string{"OTEL_PROPAGATORS=" + value})
+		if !slices.Equal(s.Propagators, want) || (s.Propagators == nil) != (want == nil) {
+			t.Errorf("%q: %v, want %v", value, s.Propagators, want)
+		}
+		if strings.Contains(value, "xray") == (len(s.Warnings) == 0) {
+			t.Errorf("%q: warnings %q", value, s.Warnings)
+		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/traceparent"
 )
 
 // Settings are what the OTEL_* variables say of traces
@@ -21,6 +23,10 @@ type Settings struct {
 	Timeout  time.Duration
 
 	CertificateFile, ClientCertificateFile, ClientKeyFile string // PEM; empty: none
+
+	// Propagators are set also where nothing is recorded: whoever logs wants to know
+	// the trace of a request.
+	Propagators traceparent.Propagators
 
 	ServiceName string      // empty: none is set
 	Resource    []Attribute // of OTEL_RESOURCE_ATTRIBUTES, without the service's name
@@ -54,7 +60,7 @@ func (s *Settings) String() string {
 // Variables lists those that are read, for the documentation.
 func Variables() []string {
 	return []string{
-		"OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER",
+		"OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "OTEL_PROPAGATORS",
 		"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
 		"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
 		"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
@@ -104,6 +110,7 @@ func FromEnviron(environ []string) *Settings {
 		}
 	}
 	s := &r.settings
+	r.propagators()
 	r.switchOn()
 	if !s.On {
 		return s
@@ -148,6 +155,34 @@ func (r *reader) exporter(what string) string {
 		return own
 	}
 	return "OTEL_EXPORTER_OTLP_" + what
+}
+
+// propagators are in which forms requests say in which trace they are. Baggage passes
+// as it comes, whatever is set.
+func (r *reader) propagators() {
+	const name = "OTEL_PROPAGATORS"
+	if r.env[name] == "" {
+		return
+	}
+	list, known := traceparent.Propagators{}, false
+	for each := range strings.SplitSeq(r.env[name], ",") {
+		switch p, ok := propagatorNames[strings.TrimSpace(each)]; {
+		case ok && !slices.Contains(list, p):
+			list, known = append(list, p), true
+		case ok:
+		case strings.TrimSpace(each) == "none", strings.TrimSpace(each) == "baggage":
+			known = true
+		default:
+			r.ignore(name, "tracecontext, baggage, b3, b3multi, jaeger, none")
+		}
+	}
+	if known {
+		r.settings.Propagators = list
+	}
+}
+
+var propagatorNames = map[string]traceparent.Propagator{
+	"tracecontext": traceparent.TraceContext, "b3": traceparent.B3, "b3multi": traceparent.B3Multi, "jaeger": traceparent.Jaeger,
 }
 
 // switchOn finds out whether there is something to do.

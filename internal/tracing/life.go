@@ -119,7 +119,11 @@ func (t *Tracer) Delivered(id wire.SessionID, d session.Delivery) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if l := t.sessions[id]; l != nil {
-		t.step(l, spanMessage, d.Took, nil, []otlp.Attribute{otlp.Int("wsr.seq", int64(d.Seq)), otlp.Int("wsr.bytes", int64(d.Bytes))})
+		from := "app"
+		if d.FromClient {
+			from = "client"
+		}
+		t.step(l, spanMessage, d.Took, nil, []otlp.Attribute{otlp.Text("wsr.from", from), otlp.Int("wsr.seq", int64(d.Seq)), otlp.Int("wsr.bytes", int64(d.Bytes))})
 	}
 }
 
