@@ -264,7 +264,7 @@ func (a *answerer) noAnswer(err error, began bool) {
 	switch {
 	case pending && !begun && !(mirrors && isRead(err, eof)):
 		a.answerFor(err)
-		abort(a.app)
+		transport.Abort(a.app)
 		return
 	case pending || errors.Is(err, errUnasked):
 		a.h.cfg.Log.Warn("request not answered", "upstream", a.h.cfg.App.String(), "error", upgrade.Quiet(err))
@@ -278,7 +278,7 @@ func (a *answerer) noAnswer(err error, began bool) {
 		a.cut()
 	}
 	if !eof {
-		abort(a.app) // the app may still read
+		transport.Abort(a.app) // the app may still read
 	}
 }
 
@@ -314,7 +314,7 @@ func (a *answerer) brokeOff(err error) {
 	switch {
 	case errors.Is(err, net.ErrClosed):
 	case errors.As(err, &write):
-		abort(a.app) // the client is gone
+		transport.Abort(a.app) // the client is gone
 		a.cut()
 	case isEOF(err):
 		a.h.cfg.Log.Warn("answer broke off", "upstream", a.h.cfg.App.String())
@@ -333,7 +333,7 @@ func (a *answerer) cut() {
 	failing := a.failing
 	a.mu.Unlock()
 	if !failing {
-		abort(a.conn)
+		transport.Abort(a.conn)
 	}
 }
 
@@ -348,7 +348,7 @@ func (a *answerer) switches(x *exchange) bool {
 	early, ok := a.park()
 	switch {
 	case !ok: // the client is gone
-		abort(a.app)
+		transport.Abort(a.app)
 		return false
 	case early > 0:
 		// RFC 6455 §4.1 forbids it, and what the bytes are cannot be known (RFC
@@ -397,7 +397,7 @@ func (a *answerer) park() (early int, ok bool) {
 
 // giveUp ends both connections after serve has let go of them.
 func (a *answerer) giveUp(last []byte) {
-	abort(a.app)
+	transport.Abort(a.app)
 	if last != nil {
 		_ = a.conn.SetDeadline(time.Now().Add(lingerTime))
 		_, _ = a.conn.Write(last)

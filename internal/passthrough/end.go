@@ -3,7 +3,6 @@ package passthrough
 import (
 	"errors"
 	"io"
-	"net"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/transport"
@@ -22,7 +21,7 @@ func (c *client) finish(err error) {
 		}
 	case errors.As(err, &read):
 		c.abortApp()
-		abort(c.conn)
+		transport.Abort(c.conn)
 	case errors.Is(err, errRefused):
 		c.linger()
 	case errors.Is(err, errDrained):
@@ -106,16 +105,8 @@ func (c *client) abortApp() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.app != nil {
-		abort(c.app)
+		transport.Abort(c.app)
 	}
-}
-
-// abort ends a connection so that the other side takes it for broken.
-func abort(conn net.Conn) {
-	if t, ok := conn.(*net.TCPConn); ok {
-		_ = t.SetLinger(0)
-	}
-	conn.Close()
 }
 
 // close ends the connection from outside.

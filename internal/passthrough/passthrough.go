@@ -382,8 +382,8 @@ func carry(to, from net.Conn, early []byte) {
 		_, err = io.Copy(to, from) // between TCP sockets the kernel moves the bytes
 	}
 	if err != nil && !errors.Is(err, net.ErrClosed) {
-		abort(to)
-		abort(from)
+		transport.Abort(to)
+		transport.Abort(from)
 		return
 	}
 	_ = transport.CloseWrite(to)

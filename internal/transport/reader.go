@@ -202,13 +202,6 @@ func (r *reader) lingers(err error) bool {
 // Abort implements Conn.
 func (r *reader) Abort() {
 	r.state.Store(readClosed)
-	conn := r.conn
-	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = c.NetConn() // TLS would first write an alert, and wait for room
-	}
-	if c, ok := conn.(interface{ SetLinger(int) error }); ok {
-		_ = c.SetLinger(0)
-	}
-	conn.Close()
+	Abort(r.conn) // TLS would first write an alert, and wait for room
 	r.nudge()
 }

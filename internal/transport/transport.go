@@ -171,6 +171,18 @@ func CloseWrite(conn net.Conn) error {
 	return conn.Close()
 }
 
+// Abort closes a connection so that the other side takes it for broken. One by TLS
+// is closed below it, where nothing says that what came was all.
+func Abort(conn net.Conn) {
+	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = c.NetConn()
+	}
+	if c, ok := conn.(interface{ SetLinger(int) error }); ok {
+		_ = c.SetLinger(0)
+	}
+	conn.Close()
+}
+
 func size(parts [][]byte) (n int) {
 	for _, p := range parts {
 		n += len(p)

@@ -89,21 +89,13 @@ func (a *AppRefusal) Pass(ctx context.Context, w http.ResponseWriter) error {
 	}
 	a.Close()
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		abort(client) // or what came would look complete
+		transport.Abort(client) // or what came would look complete
 	} else {
 		_ = transport.CloseWrite(client)
 	}
 	_ = client.SetReadDeadline(time.Now().Add(lingerTime))
 	<-done
 	return err
-}
-
-// abort ends a connection so that the other side takes it for broken.
-func abort(conn net.Conn) {
-	if t, ok := conn.(*net.TCPConn); ok {
-		_ = t.SetLinger(0)
-	}
-	conn.Close()
 }
 
 // copyBody writes the body as it is framed, each piece at once.
