@@ -17,6 +17,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/passthrough"
 	"github.com/wsresilience/wsresilience/internal/peer"
+	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/wire"
@@ -149,13 +150,27 @@ func retryAfter() string { return strconv.Itoa(minRetryAfter + rand.IntN(minRetr
 func (s *Server) joinPlain(sw passthrough.Switched) {
 	c := &sessionDriver{srv: s, id: newSessionID(), plain: true, born: monotime.At(sw.Began), subject: sw.Subject}
 	// It counts before its client hears that it is there.
-	if !s.limit.add(c, sw.From, false) || sw.Answer() != nil {
+	if !s.limit.add(c, sw.From, false) {
+		s.refusePlain(sw, &tooManySessions)
+		return
+	}
+	if sw.Answer() != nil {
 		s.limit.remove(c)
 		sw.Client.Close()
 		sw.App.Close()
 		return
 	}
 	s.startPlain(c, sw.Client, sw.App, sw.Early)
+}
+
+// refusePlain refuses a client that was admitted, when others came first: the app has
+// accepted it, and the client does not know that yet.
+func (s *Server) refusePlain(sw passthrough.Switched, f *upgrade.Refusal) {
+	s.observe(event.Event{Kind: event.Refused, Refusal: f.Label})
+	transport.Abort(sw.App)
+	_ = sw.Client.SetDeadline(time.Now().Add(headTimeout))
+	_, _ = sw.Client.Write(f.Append(nil, "Retry-After: "+retryAfter())) // it may be gone
+	sw.Client.Close()
 }
 
 // startPlain joins two connections whose handshakes are done. early is what the app
