@@ -34,6 +34,10 @@ const (
 	// stopTimeout is what is left for the last requests and appends when the
 	// sessions are handed over: a pod that is stopped has seconds.
 	stopTimeout = 2 * time.Second
+
+	// releaseTimeout is for the lease, whatever came before: until it expires, peers
+	// take this sidecar for alive.
+	releaseTimeout = time.Second
 )
 
 // errInterrupted is why a sidecar is to stop at once: its user pressed ctrl-C.
@@ -294,6 +298,8 @@ func (s *sidecar) stop() error {
 	err := s.proxy.Shutdown(ctx)
 	if s.leases != nil {
 		// Everything is handed over: no peer has to wait for the lease to expire.
+		ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+		defer cancel()
 		if lerr := s.leases.Close(ctx); lerr != nil {
 			s.log.Warn("the lease could not be released; it expires by itself", "error", lerr)
 		}
