@@ -1,4 +1,4 @@
-# The image of the sidecar and of the injector: static binaries, CA
+# The image of the sidecar, the agent and the injector: static binaries, CA
 # certificates and an empty folder for the journal, and nothing else.
 # docs/IMAGE.md says how to build it twice and get the same.
 
@@ -16,13 +16,13 @@ COPY . .
 # Without .git (a source archive) they say (devel).
 RUN --mount=type=cache,target=/cache \
     GOMODCACHE=/cache/mod GOCACHE=/cache/build CGO_ENABLED=0 GOOS=linux GOARCH=${TARGETARCH} GOFLAGS=-buildvcs=auto \
-    go build -trimpath -ldflags "-s -w -buildid=" -o /rootfs/ ./cmd/wsresilience-sidecar ./cmd/wsresilience-injector
+    go build -trimpath -ldflags "-s -w -buildid=" -o /rootfs/ ./cmd/wsresilience-sidecar ./cmd/wsresilience-agent ./cmd/wsresilience-injector
 
 # NATS over TLS is checked against these certificates where WSR_NATS_CA names no
 # others. The folder is for a journal without NATS; only it belongs to the user.
 RUN install -D -m 644 /etc/ssl/certs/ca-certificates.crt /rootfs/etc/ssl/certs/ca-certificates.crt \
-    && mkdir -p /rootfs/var/lib/wsresilience \
-    && chown 65532:65532 /rootfs/var/lib/wsresilience
+    && mkdir -p /rootfs/var/lib/wsresilience /rootfs/var/lib/wsresilience-agent \
+    && chown 65532:65532 /rootfs/var/lib/wsresilience /rootfs/var/lib/wsresilience-agent
 
 FROM scratch
 ARG VERSION=devel

@@ -22,7 +22,7 @@ func allowedAnnotations() []string {
 	return []string{
 		AnnotationMode, AnnotationPort, AnnotationNativeSidecar,
 		AnnotationCPURequest, AnnotationCPULimit, AnnotationMemoryRequest, AnnotationMemoryLimit,
-		AnnotationSettings,
+		AnnotationSettings, AnnotationAgent,
 	}
 }
 
@@ -41,13 +41,17 @@ type podRequest struct {
 	sources map[string]string
 	invalid []*InvalidError
 
+	agent    string            // the server's URL, of a pod that is a client
+	serves   bool              // the pod is a server
+	agentEnv map[string]string // WSR_AGENT_*, without what the injector decides
+
 	accounts bool // Settings.NATSAccounts
 }
 
 // readRequest reads everything before it stops, so that one error names all
 // mistakes.
 func readRequest(pod *corev1.Pod, defaults map[string]string, s Settings) *podRequest {
-	r := &podRequest{mode: cmp.Or(s.Mode, ModeNamed), native: s.Cluster.since(minorNativeSidecar), env: map[string]string{}, sources: map[string]string{}, accounts: s.NATSAccounts}
+	r := &podRequest{mode: cmp.Or(s.Mode, ModeNamed), native: s.Cluster.since(minorNativeSidecar), env: map[string]string{}, agentEnv: map[string]string{}, sources: map[string]string{}, accounts: s.NATSAccounts}
 	if s.Resources != nil {
 		r.resources = *s.Resources.DeepCopy()
 	} else {
@@ -57,6 +61,9 @@ func readRequest(pod *corev1.Pod, defaults map[string]string, s Settings) *podRe
 	r.read(defaults, "the namespace's ")
 	r.checkTenant(pod.Annotations, s.TenantAnnotations)
 	r.read(pod.Annotations, "")
+	_, port := pod.Annotations[AnnotationPort]
+	r.serves = r.agent == "" || port
+	r.checkAgent()
 	r.checkResources()
 	if r.native && !s.Cluster.since(minorNativeGate) {
 		r.invalid = append(r.invalid, &InvalidError{
@@ -98,6 +105,8 @@ func (r *podRequest) read(annotations map[string]string, from string) {
 				variable = "" // such as Session-TTL: one way to write it
 			}
 			r.setEnv(variable, value, name)
+		case strings.HasPrefix(key, AgentPrefix):
+			r.setAgent(key, value, name)
 		case strings.HasPrefix(key, ownPrefix):
 			r.readOwn(key, value, name)
 		}
@@ -111,7 +120,7 @@ func (r *podRequest) checkTenant(annotations map[string]string, allowed []string
 		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		ours := strings.HasPrefix(key, ownPrefix) || strings.HasPrefix(key, ConfigPrefix)
+		ours := strings.HasPrefix(key, ownPrefix) || strings.HasPrefix(key, ConfigPrefix) || strings.HasPrefix(key, AgentPrefix)
 		if !ours || key == AnnotationStatus || slices.ContainsFunc(allowed, func(pattern string) bool { return matchesName(pattern, key) }) {
 			continue
 		}
@@ -135,10 +144,10 @@ func matchesName(pattern, name string) bool {
 func (r *podRequest) checkTenantPattern(pattern string) {
 	name, prefix := strings.CutSuffix(pattern, "*")
 	switch {
-	case strings.HasPrefix(name, ConfigPrefix), slices.Contains(allowedAnnotations(), name):
-	case prefix && (strings.HasPrefix(ConfigPrefix, name) || strings.HasPrefix(ownPrefix, name) || strings.HasPrefix(name, ownPrefix)):
+	case strings.HasPrefix(name, ConfigPrefix), strings.HasPrefix(name, AgentPrefix), slices.Contains(allowedAnnotations(), name):
+	case prefix && (strings.HasPrefix(ConfigPrefix, name) || strings.HasPrefix(AgentPrefix, name) || strings.HasPrefix(ownPrefix, name) || strings.HasPrefix(name, ownPrefix)):
 	default:
-		r.fail("tenantAnnotations", pattern, "names of annotations, or beginnings with an asterisk: "+ConfigPrefix+"*, "+strings.Join(allowedAnnotations(), ", "))
+		r.fail("tenantAnnotations", pattern, "names of annotations, or beginnings with an asterisk: "+ConfigPrefix+"*, "+AgentPrefix+"*, "+strings.Join(allowedAnnotations(), ", "))
 	}
 }
 
@@ -173,6 +182,11 @@ func (r *podRequest) readOwn(key, value, name string) {
 		if r.settings = value; len(validation.IsDNS1123Subdomain(value)) > 0 {
 			r.fail(name, value, "the name of a ConfigMap in the pod's namespace")
 		}
+	case AnnotationAgent:
+		r.agent, r.sources[AnnotationAgent] = value, name
+		if value == "" {
+			r.fail(name, value, "the server's URL, such as wss://app.example.com")
+		}
 	case AnnotationStatus:
 	case LabelInject:
 		r.invalid = append(r.invalid, &InvalidError{Name: name, Why: "this is a label, not an annotation", Allowed: "to write it below labels"})
@@ -203,3 +217,5 @@ func validPort(value string) bool {
 }
 
 func ourPort(port int32) bool { return port >= ProxyPort && port <= ProbePort }
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -14,7 +14,7 @@ import (
 // redirect there is none. services are those of the pod's own namespace.
 func Bypassing(pod *corev1.Pod, services []corev1.Service) []string {
 	s, err := readStatus(pod.Annotations[AnnotationStatus])
-	if err != nil || s.Mode == ModeRedirect {
+	if err != nil || s.Mode == ModeRedirect || s.Mode == "" {
 		return nil
 	}
 	var list []string

@@ -156,6 +156,7 @@ func TestA13A14PatchTouchesOnlyItsOwn(t *testing.T) {
 		got = append(got, o.Op+" "+o.Path)
 	}
 	want := []string{
+		"add /metadata/annotations/cluster-autoscaler.kubernetes.io~1safe-to-evict-local-volumes",
 		"add /metadata/annotations/wsresilience.io~1status",
 		"add /spec/containers/0/lifecycle",
 		"replace /spec/containers/0/ports/0/containerPort",

@@ -32,7 +32,11 @@ func Inject(pod *corev1.Pod, defaults map[string]string, s Settings) (*corev1.Po
 		return pod, Report{}, &InvalidError{Name: AnnotationStatus, Why: err.Error()}
 	}
 	request := readRequest(base, defaults, s)
-	app, refusal := request.findApp(base)
+	var app appPort
+	var refusal *Report
+	if request.serves {
+		app, refusal = request.findApp(base)
+	}
 	if refusal == nil {
 		refusal = request.unsupported(base)
 	}
@@ -46,11 +50,19 @@ func Inject(pod *corev1.Pod, defaults map[string]string, s Settings) (*corev1.Po
 
 	out := base.DeepCopy()
 	original := originalFields{Grace: base.Spec.TerminationGracePeriodSeconds}
-	report := Report{Outcome: Injected, Mode: request.mode, Port: app.number, SessionTTL: c.SessionTTL}
-	original.takeOver(out, app, request.mode)
-	report.Warnings = original.extendShutdown(out, int64(c.DrainSeconds), s.Cluster)
-	digest := request.addSidecar(out, app, s)
-	if err := setStatus(out, status{Version: statusVersion, Mode: request.mode, Port: app.number, Digest: digest, Undo: original}); err != nil {
+	report := Report{Outcome: Injected, Agent: request.agent != "", SessionTTL: c.SessionTTL}
+	if request.serves {
+		report.Mode, report.Port = request.mode, app.number
+		original.takeOver(out, app, request.mode)
+		report.Warnings = original.extendShutdown(out, int64(c.DrainSeconds), s.Cluster)
+	}
+	digest := request.addContainers(out, app, s)
+	original.letEvict(out)
+	st := status{Version: firstStatus, Mode: report.Mode, Port: report.Port, Agent: report.Agent, Digest: digest, Undo: original}
+	if st.Agent || original.Evict != nil {
+		st.Version = statusVersion
+	}
+	if err := setStatus(out, st); err != nil {
 		return pod, Report{}, &InvalidError{Name: AnnotationStatus, Why: err.Error()}
 	}
 	if out.Annotations[AnnotationStatus] == pod.Annotations[AnnotationStatus] {

@@ -22,6 +22,15 @@ const (
 	AnnotationMemoryLimit   = "wsresilience.io/memory-limit"
 	AnnotationSettings      = "wsresilience.io/settings" // name of a ConfigMap
 
+	// AnnotationAgent has the server's URL, wss://app.example.com, of a pod that is
+	// a client: it gets the agent. It gets the sidecar too if it says by
+	// AnnotationPort where it is a server.
+	AnnotationAgent = "wsresilience.io/agent"
+
+	// AgentPrefix, before the name of a setting without WSR_AGENT_, sets it:
+	// agent.wsresilience.io/continue.
+	AgentPrefix = "agent.wsresilience.io/"
+
 	// ConfigPrefix, before the name of a setting without WSR_, in lower case
 	// and with dashes, sets it: config.wsresilience.io/session-ttl.
 	ConfigPrefix = "config.wsresilience.io/"
@@ -32,9 +41,11 @@ const (
 	// Names of what is added to a pod. A pod that uses one of them is refused.
 	SidecarContainer  = "wsresilience"
 	RedirectContainer = "wsresilience-redirect"
+	AgentContainer    = "wsresilience-agent"
 	DataVolume        = "wsresilience-data"
 	SecretVolume      = "wsresilience-secret"
 	SettingsVolume    = "wsresilience-settings"
+	AgentVolume       = "wsresilience-agent-data"
 
 	// PortPrefix, before the name of the app's port, names the port behind the
 	// sidecar: the name itself is the sidecar's now.
@@ -44,6 +55,9 @@ const (
 	ProxyPortName = "wsr-proxy"
 	AdminPortName = "wsr-admin"
 	PeerPortName  = "wsr-peer"
+
+	// AgentAdminPortName is the agent's.
+	AgentAdminPortName = "wsr-agent-admin"
 )
 
 // Ports of the sidecar: the defaults of WSR_LISTEN, WSR_ADMIN_LISTEN and

@@ -16,7 +16,7 @@ import (
 )
 
 // touched are the paths that a patch may name.
-var touched = regexp.MustCompile(`^/metadata/annotations(/wsresilience\.io~1status)?$` +
+var touched = regexp.MustCompile(`^/metadata/annotations(/wsresilience\.io~1status|/cluster-autoscaler\.kubernetes\.io~1safe-to-evict-local-volumes)?$` +
 	`|^/spec/(initContainers|volumes)(/\d+)?$|^/spec/containers/\d+$|^/spec/terminationGracePeriodSeconds$` +
 	`|^/spec/(initC|c)ontainers/\d+/(lifecycle(/preStop(/sleep/seconds)?)?|ports/\d+(/containerPort)?` +
 	`|(liveness|readiness|startup)Probe/(httpGet|tcpSocket|grpc)/port|lifecycle/(postStart|preStop)/(httpGet|tcpSocket)/port)$`)

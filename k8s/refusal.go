@@ -33,7 +33,10 @@ func (r *podRequest) unsupported(pod *corev1.Pod) *Report {
 	}
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 		for _, p := range c.Ports {
-			if ourPort(p.ContainerPort) {
+			if r.agent != "" && (p.ContainerPort == AgentPort || p.ContainerPort == AgentAdminPort) {
+				return refused("PortTaken", "Container %s uses port %d; %d and %d are the agent's. Let it use another one.", c.Name, p.ContainerPort, AgentPort, AgentAdminPort)
+			}
+			if r.serves && ourPort(p.ContainerPort) {
 				return refused("PortTaken", "Container %s uses port %d; the ports %d to %d are the sidecar's. Let it use another one.", c.Name, p.ContainerPort, ProxyPort, ProbePort)
 			}
 		}
@@ -52,12 +55,12 @@ func runsToCompletion(pod *corev1.Pod) bool {
 // takenName is a name of a container or volume of ours that the pod has, or "".
 func takenName(pod *corev1.Pod) string {
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		if c.Name == SidecarContainer || c.Name == RedirectContainer {
+		if ourContainer(c.Name) {
 			return c.Name
 		}
 	}
 	for _, c := range pod.Spec.EphemeralContainers {
-		if c.Name == SidecarContainer || c.Name == RedirectContainer {
+		if ourContainer(c.Name) {
 			return c.Name
 		}
 	}

@@ -29,6 +29,8 @@ type Report struct {
 	Mode Mode  // of an injected pod
 	Port int32 // that the app listens on, of an injected pod
 
+	Agent bool // the pod has the agent; without a Mode it is a client only
+
 	SessionTTL time.Duration // of an injected pod's sidecar
 }
 

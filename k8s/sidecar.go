@@ -26,20 +26,27 @@ const (
 // userID is that of the image, by custom the one of "nonroot".
 const userID = 65532
 
-// addSidecar puts our containers and volume into pod, and returns a digest of
+// addContainers puts our containers and volumes into pod, and returns a digest of
 // them.
-func (r *podRequest) addSidecar(pod *corev1.Pod, app appPort, s Settings) string {
-	volumes := append(s.volumes(), r.settingsVolume()...)
-	sidecar := r.sidecar(app, s)
-	var first []corev1.Container
-	if r.mode == ModeRedirect {
-		first = append(first, redirectContainer(app, s))
+func (r *podRequest) addContainers(pod *corev1.Pod, app appPort, s Settings) string {
+	var volumes []corev1.Volume
+	var first, beside []corev1.Container
+	if r.serves {
+		volumes = append(s.volumes(), r.settingsVolume()...)
+		if r.mode == ModeRedirect {
+			first = append(first, redirectContainer(app, s))
+		}
+		beside = append(beside, r.sidecar(app, s))
 	}
-	added := slices.Concat(first, []corev1.Container{sidecar})
+	if r.agent != "" {
+		volumes = append(volumes, s.agentVolume())
+		beside = append(beside, r.agentContainer(s))
+	}
+	added := slices.Concat(first, beside)
 	if r.native {
-		first = append(first, sidecar)
+		first = append(first, beside...)
 	} else {
-		pod.Spec.Containers = append(pod.Spec.Containers, sidecar)
+		pod.Spec.Containers = append(pod.Spec.Containers, beside...)
 	}
 	if len(first) > 0 {
 		pod.Spec.InitContainers = slices.Concat(first, pod.Spec.InitContainers)

@@ -11,14 +11,20 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// statusVersion is that of the form of AnnotationStatus.
-const statusVersion = 1
+// Versions of the form of AnnotationStatus: the newest, and the one that says all
+// of a pod with neither agent nor local volume, which injectors of the release
+// before read too.
+const (
+	statusVersion = 2
+	firstStatus   = 1
+)
 
 // status is the JSON in AnnotationStatus.
 type status struct {
 	Version int            `json:"version"`
-	Mode    Mode           `json:"mode"`
-	Port    int32          `json:"port"`
+	Mode    Mode           `json:"mode,omitempty"` // empty: the pod has no sidecar
+	Port    int32          `json:"port,omitempty"`
+	Agent   bool           `json:"agent,omitempty"`
 	Digest  string         `json:"digest"` // of the containers and volumes that were added
 	Undo    originalFields `json:"undo"`
 }
@@ -29,6 +35,7 @@ type originalFields struct {
 	Port   *originalPort     `json:"port,omitempty"`  // of ModeNamed
 	Probes []originalProbe   `json:"probes,omitempty"`
 	Stops  []originalPreStop `json:"stops,omitempty"`
+	Evict  *string           `json:"evict,omitempty"` // what annotationEvict was; nil: it is as it was
 }
 
 // originalPort is the number that the app's port had, where the sidecar's is
@@ -97,8 +104,9 @@ func readStatus(text string) (status, error) {
 		return s, errors.New("there is something after its JSON")
 	}
 	switch {
-	case s.Version != statusVersion:
+	case s.Version < firstStatus || s.Version > statusVersion:
 		return s, fmt.Errorf("its version is %d, and %d is what this injector reads", s.Version, statusVersion)
+	case s.Agent && s.Mode == "" && s.Undo.Port == nil:
 	case !s.Mode.valid():
 		return s, errors.New("its mode is none of " + modes)
 	case (s.Mode == ModeNamed) != (s.Undo.Port != nil):

@@ -32,7 +32,7 @@ func uninject(pod *corev1.Pod) (*corev1.Pod, bool, error) {
 
 // ourVolume reports whether a volume has a name that is ours.
 func ourVolume(v corev1.Volume) bool {
-	return v.Name == DataVolume || v.Name == SecretVolume || v.Name == SettingsVolume
+	return v.Name == DataVolume || v.Name == SecretVolume || v.Name == SettingsVolume || v.Name == AgentVolume
 }
 
 func undo(pod *corev1.Pod, text string) error {
@@ -48,18 +48,19 @@ func undo(pod *corev1.Pod, text string) error {
 	spec.Containers = without(spec.Containers, ours)
 	spec.Volumes = without(spec.Volumes, ourVolume)
 	spec.TerminationGracePeriodSeconds = s.Undo.Grace
-	if delete(pod.Annotations, AnnotationStatus); len(pod.Annotations) == 0 {
-		pod.Annotations = nil
-	}
 	if s.Undo.Port != nil {
 		if err := s.Undo.Port.restore(pod); err != nil {
 			return err
 		}
 	}
+	s.Undo.restoreEvict(pod)
 	for _, p := range s.Undo.Probes {
 		if err := p.restore(pod); err != nil {
 			return err
 		}
+	}
+	if delete(pod.Annotations, AnnotationStatus); len(pod.Annotations) == 0 {
+		pod.Annotations = nil
 	}
 	for _, stop := range s.Undo.Stops {
 		if err := stop.restore(pod); err != nil {
@@ -69,7 +70,12 @@ func undo(pod *corev1.Pod, text string) error {
 	return nil
 }
 
-func ours(c corev1.Container) bool { return c.Name == SidecarContainer || c.Name == RedirectContainer }
+func ours(c corev1.Container) bool { return ourContainer(c.Name) }
+
+// ourContainer reports whether a container has a name that is ours.
+func ourContainer(name string) bool {
+	return name == SidecarContainer || name == RedirectContainer || name == AgentContainer
+}
 
 // hasOurs reports whether the pod has a container of ours.
 func hasOurs(pod *corev1.Pod) bool {

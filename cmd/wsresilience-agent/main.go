@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/wsresilience/wsresilience/internal/agent"
+	"github.com/wsresilience/wsresilience/internal/agent/settings"
 )
 
 const usage = `wsresilience-agent gives a WebSocket client that cannot be changed sessions that
@@ -61,7 +62,7 @@ func command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 
 func help(out io.Writer) {
 	fmt.Fprint(out, usage)
-	for _, v := range agent.Variables() {
+	for _, v := range settings.Variables() {
 		standard := v.Default
 		if standard == "" {
 			standard = "-"
@@ -71,18 +72,15 @@ func help(out io.Writer) {
 }
 
 func run(ctx context.Context, environ []string, stderr io.Writer) int {
-	settings, err := agent.Load(environ)
+	chosen, err := settings.Load(environ)
 	if err != nil {
 		fmt.Fprintf(stderr, "wsresilience-agent: the settings cannot be used:\n%v\n", err)
 		return 2
 	}
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(settings.LogLevel)); err != nil {
-		fmt.Fprintf(stderr, "wsresilience-agent: the settings cannot be used:\nWSR_AGENT_LOG_LEVEL: %q: want debug, info, warn or error\n", settings.LogLevel)
-		return 2
-	}
+	_ = level.UnmarshalText([]byte(chosen.LogLevel)) // Load has checked it
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	a, err := agent.New(settings, log)
+	a, err := agent.New(chosen, log)
 	if err == nil {
 		err = a.Run(ctx)
 	}

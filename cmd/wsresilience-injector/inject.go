@@ -184,7 +184,14 @@ func printResult(w io.Writer, name string, r manifest.Result) {
 	case "":
 		fmt.Fprintf(w, "%s: %sed\n", r.Object, name)
 	case k8s.Injected:
-		fmt.Fprintf(w, "%s: injected, mode %s, port %d\n", r.Object, r.Report.Mode, r.Report.Port)
+		what := fmt.Sprintf("mode %s, port %d", r.Report.Mode, r.Report.Port)
+		switch {
+		case r.Report.Agent && r.Report.Mode == "":
+			what = "the agent"
+		case r.Report.Agent:
+			what += ", and the agent"
+		}
+		fmt.Fprintf(w, "%s: injected, %s\n", r.Object, what)
 	default:
 		fmt.Fprintf(w, "%s: %s (%s): %s\n", r.Object, r.Report.Outcome, r.Report.Reason, r.Report.Message)
 	}

@@ -16,11 +16,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/agent/settings"
 )
 
 // Agent serves programs. It is safe for concurrent use.
 type Agent struct {
-	settings *Settings
+	settings *settings.Settings
 	target   *url.URL
 	tls      *tls.Config
 	key      []byte
@@ -34,7 +36,7 @@ type Agent struct {
 }
 
 // New returns an agent.
-func New(s *Settings, log *slog.Logger) (*Agent, error) {
+func New(s *settings.Settings, log *slog.Logger) (*Agent, error) {
 	target, err := url.Parse(s.Target)
 	if err != nil {
 		return nil, fmt.Errorf("agent: %w", err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/wsresilience/wsresilience/internal/agent/settings"
 	"github.com/wsresilience/wsresilience/internal/faultlink"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/internal/proxytest"
@@ -105,14 +106,14 @@ func newStage(t *testing.T) *stage {
 }
 
 // agent starts an agent, and returns its address and what stops it.
-func (s *stage) agent(t *testing.T, settings ...string) (addr string, stop func()) {
+func (s *stage) agent(t *testing.T, more ...string) (addr string, stop func()) {
 	t.Helper()
 	free := proxytest.Listen(t)
 	addr = free.Addr().String()
 	_ = free.Close()
-	cfg, err := Load(append([]string{
+	cfg, err := settings.Load(append([]string{
 		"WSR_AGENT_TARGET=ws://" + s.link.Addr(), "WSR_AGENT_LISTEN=" + addr, "WSR_AGENT_ADMIN_LISTEN=off", "WSR_AGENT_DATA=" + s.data,
-	}, settings...))
+	}, more...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,15 +318,15 @@ func TestSettings(t *testing.T) {
 		"WSR_AGENT_ADMIN_LISTEN=x":                       "host:port, or off",
 		"WSR_AGENT_TARGET=wss://user:secret@app.example": "want wss://host",
 	} {
-		_, err := Load([]string{"WSR_AGENT_TARGET=wss://app.example", set})
+		_, err := settings.Load([]string{"WSR_AGENT_TARGET=wss://app.example", set})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", set, err, want)
 		}
 	}
-	if len(Variables()) < 10 {
+	if len(settings.Variables()) < 10 {
 		t.Error("settings are missing")
 	}
-	for _, v := range Variables() {
+	for _, v := range settings.Variables() {
 		if v.Name == "" || v.Doc == "" {
 			t.Errorf("%+v is not described", v)
 		}
@@ -334,7 +335,7 @@ func TestSettings(t *testing.T) {
 
 // TestAdmin: the page tells of the programs, to whoever asks by an address.
 func TestAdmin(t *testing.T) {
-	a, err := New(&Settings{Target: "wss://app.example"}, slog.New(slog.DiscardHandler))
+	a, err := New(&settings.Settings{Target: "wss://app.example"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,12 +343,20 @@ func TestAdmin(t *testing.T) {
 	for host, want := range map[string]int{"127.0.0.1:15882": 200, "[::1]:15882": 200, "[::1]": 200, "localhost": 200, "localhost:1": 200, "evil.example:15882": 421} {
 		for path, text := range map[string]string{"/": "/&lt;meter&gt;", "/metrics": "wsr_agent_connections_total 0", "/readyz": "ready"} {
 			r := httptest.NewRequest(http.MethodGet, path, nil)
-			r.Host = host
+			r.Host, r.RemoteAddr = host, "127.0.0.1:1"
 			w := httptest.NewRecorder()
 			a.admin().ServeHTTP(w, r)
 			if w.Code != want || want == 200 && !strings.Contains(w.Body.String(), text) {
 				t.Errorf("%s%s: %d %s", host, path, w.Code, w.Body)
 			}
+		}
+	}
+	for path, want := range map[string]int{"/": 403, "/metrics": 200, "/readyz": 200} {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Host, r.RemoteAddr = "10.0.0.1:15882", "10.0.0.2:1"
+		w := httptest.NewRecorder()
+		if a.admin().ServeHTTP(w, r); w.Code != want {
+			t.Errorf("%s from another machine: %d", path, w.Code)
 		}
 	}
 }

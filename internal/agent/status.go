@@ -58,7 +58,11 @@ var page = template.Must(template.New("").Parse(`<!doctype html>
 // asks by an address: a name could be one that a page has pointed here.
 func (a *Agent) admin() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		if from, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !from.Addr().Unmap().IsLoopback() {
+			http.Error(w, "wsresilience-agent: the status page is for this machine", http.StatusForbidden)
+			return
+		}
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		_ = page.Execute(w, map[string]any{"Target": a.target.String(), "Lines": a.lines()})
 	})

@@ -43,7 +43,9 @@ var layers = []layer{
 		"internal/rehearse/profile": nil, "internal/rehearse/plan": nil, "internal/rehearse/tally": nil,
 		"internal/lab/plot": nil,
 	},
-	{ // The machine, and the stores. The table of app protocols.
+	{ // The machine, and the stores. The table of app protocols. The settings of an
+		// agent, which the injector checks too.
+		"internal/agent/settings": {"github.com/caarlos0/env/v11"},
 		"snapshot/presets": nil,
 		"session":          {"github.com/gobwas/ws"},
 		"store/natsstore":  {"github.com/nats-io/", "github.com/synadia-io/orbit.go/", "golang.org/x/sys"},

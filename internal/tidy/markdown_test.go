@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/wsresilience/wsresilience/internal/agent"
+	"github.com/wsresilience/wsresilience/internal/agent/settings"
 	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/doctor/diagnosis"
 	"github.com/wsresilience/wsresilience/observe"
@@ -25,7 +26,7 @@ var generated = []struct {
 	text       func() string
 }{
 	{"docs/CONFIG.md", "settings", config.Markdown},
-	{"docs/AGENT.md", "settings", agent.Markdown},
+	{"docs/AGENT.md", "settings", settings.Markdown},
 	{"docs/AGENT.md", "metrics", agent.MetricsMarkdown},
 	{"docs/METRICS.md", "metrics", observe.Markdown},
 	{"docs/PROXIES.md", "symptoms", diagnosis.Markdown},
@@ -131,11 +132,11 @@ var (
 
 // TestDocumentedNamesExist: a setting or metric that a page names is there.
 func TestDocumentedNamesExist(t *testing.T) {
-	settings, metrics := config.Markdown()+agent.Markdown(), observe.Markdown()+agent.MetricsMarkdown()+injectorMetrics(t)
+	documented, metrics := config.Markdown()+settings.Markdown(), observe.Markdown()+agent.MetricsMarkdown()+injectorMetrics(t)
 	for _, page := range pages(t) {
 		text := read(t, page)
 		for _, name := range setting.FindAllString(text, -1) {
-			if !strings.Contains(settings, "`"+name+"`") && !stream.MatchString(name) {
+			if !strings.Contains(documented, "`"+name+"`") && !stream.MatchString(name) {
 				t.Errorf("%s: there is no setting %s", page, name)
 			}
 		}

@@ -205,7 +205,7 @@ func (v *review) admitInjected(ctx context.Context, after *corev1.Pod, texts []s
 // in CreateContainerConfigError, which few would notice; a denied one is made
 // again by its controller.
 func (v *review) ensure(ctx context.Context) *admissionv1.AdmissionResponse {
-	if v.dryRun() || v.namespace == nil {
+	if v.dryRun() || v.namespace == nil || v.report.Agent && v.report.Mode == "" { // an agent reads none
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)

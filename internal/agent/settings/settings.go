@@ -1,12 +1,12 @@
-// Package agent is what stands beside a program that is a WebSocket client and
-// cannot be changed: to the program it is the server, over loopback or a Unix
-// socket; to the server, which has a sidecar, it is a resilient client with an
-// outbox in a file.
-package agent
+// Package settings reads and judges the settings of an agent. It is apart from the
+// agent so that the injector, which checks them before it makes a pod, does not
+// link it.
+package settings
 
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
@@ -27,21 +27,31 @@ type Settings struct {
 	Target      string          `env:"WSR_AGENT_TARGET" doc:"The server, as wss://app.example.com. The program's path and query follow."`
 	CA          config.File     `env:"WSR_AGENT_CA" doc:"Certificate authorities (PEM) that the server is checked against. Empty: those of the system."`
 	Data        string          `env:"WSR_AGENT_DATA" doc:"Folder of the outboxes, which has to be there. Empty: nothing outlives the agent."`
-	Continue    config.Patterns `env:"WSR_AGENT_CONTINUE" doc:"Paths on which a program that comes back without having closed, or comes to an agent that was killed, goes on with its session: for programs that send, and do not log in on each connection. Needs WSR_AGENT_DATA."`
+	Continue    config.Patterns `env:"WSR_AGENT_CONTINUE" pod:"author" doc:"Paths on which a program that comes back without having closed, or comes to an agent that was killed, goes on with its session: for programs that send, and do not log in on each connection. Needs WSR_AGENT_DATA."`
 	KeyFile     config.File     `env:"WSR_AGENT_KEY_FILE" doc:"File with 32 bytes in hexadecimal that seal the outboxes. Empty: they are not sealed."`
-	MaxMessages int             `env:"WSR_AGENT_MAX_MESSAGES" envDefault:"100000" doc:"Messages that wait for one program at most; then it is not read."`
-	MaxBytes    config.Bytes    `env:"WSR_AGENT_MAX_BYTES" envDefault:"64MiB" doc:"The same in bytes."`
-	MaxAge      time.Duration   `env:"WSR_AGENT_MAX_AGE" envDefault:"0s" doc:"How old a message may be when a session goes on after the agent was away; an older one is dropped. 0s: no limit."`
-	PowerLoss   bool            `env:"WSR_AGENT_POWER_LOSS" envDefault:"false" doc:"Whether messages wait for the disk, so that they survive the loss of power too."`
-	Offline     string          `env:"WSR_AGENT_OFFLINE" envDefault:"refuse" doc:"What a program gets while the server is out of reach: refuse (502), or accept: it is connected, with the first subprotocol that it offers, and not read until the server is there."`
-	Origins     []string        `env:"WSR_AGENT_ORIGINS" doc:"Origins of pages that may connect, comma-separated. Empty: no browser may, since any page could."`
+	MaxMessages int             `env:"WSR_AGENT_MAX_MESSAGES" pod:"author" envDefault:"100000" doc:"Messages that wait for one program at most; then it is not read."`
+	MaxBytes    config.Bytes    `env:"WSR_AGENT_MAX_BYTES" pod:"author" envDefault:"64MiB" doc:"The same in bytes."`
+	MaxAge      time.Duration   `env:"WSR_AGENT_MAX_AGE" pod:"author" envDefault:"0s" doc:"How old a message may be when a session goes on after the agent was away; an older one is dropped. 0s: no limit."`
+	PowerLoss   bool            `env:"WSR_AGENT_POWER_LOSS" pod:"author" envDefault:"false" doc:"Whether messages wait for the disk, so that they survive the loss of power too."`
+	Offline     string          `env:"WSR_AGENT_OFFLINE" pod:"author" envDefault:"refuse" doc:"What a program gets while the server is out of reach: refuse (502), or accept: it is connected, with the first subprotocol that it offers, and not read until the server is there."`
+	Origins     []string        `env:"WSR_AGENT_ORIGINS" pod:"author" doc:"Origins of pages that may connect, comma-separated. Empty: no browser may, since any page could."`
 	Admin       string          `env:"WSR_AGENT_ADMIN_LISTEN" envDefault:"127.0.0.1:15882" doc:"Status page, /metrics and /readyz: host:port. off: none."`
-	LogLevel    string          `env:"WSR_AGENT_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
+	LogLevel    string          `env:"WSR_AGENT_LOG_LEVEL" pod:"author" envDefault:"info" doc:"debug, info, warn or error."`
 }
 
 // Load reads the settings. The error names each variable that is wrong, with
 // what was given and what is allowed.
 func Load(environ []string) (*Settings, error) {
+	s, err := Validate(environ)
+	if err != nil {
+		return s, err
+	}
+	return s, s.checkFolder()
+}
+
+// Validate is Load for settings that are for another machine: the folder is not
+// looked for.
+func Validate(environ []string) (*Settings, error) {
 	s := &Settings{}
 	values := env.ToMap(environ)
 	if err := env.ParseWithOptions(s, env.Options{Environment: values}); err != nil {
@@ -86,18 +96,26 @@ func (s *Settings) checkListen() error {
 	return nil
 }
 
+func (s *Settings) checkFolder() error {
+	if s.Data == "" {
+		return nil
+	}
+	if info, err := os.Stat(s.Data); err != nil {
+		return fmt.Errorf("WSR_AGENT_DATA: %w", err)
+	} else if !info.IsDir() {
+		return fmt.Errorf("WSR_AGENT_DATA: %s is no folder", s.Data)
+	}
+	return nil
+}
+
 func (s *Settings) checkRest() error {
 	var problems []error
 	fail := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	if len(s.Continue) > 0 && s.Data == "" {
 		fail("WSR_AGENT_CONTINUE: needs WSR_AGENT_DATA, where the sessions are kept")
 	}
-	if s.Data != "" {
-		if info, err := os.Stat(s.Data); err != nil {
-			fail("WSR_AGENT_DATA: %w", err)
-		} else if !info.IsDir() {
-			fail("WSR_AGENT_DATA: %s is no folder", s.Data)
-		}
+	if err := new(slog.LevelVar).UnmarshalText([]byte(s.LogLevel)); err != nil {
+		fail("WSR_AGENT_LOG_LEVEL: %q: want debug, info, warn or error", s.LogLevel)
 	}
 	if s.MaxMessages < 1 || s.MaxBytes < 1 {
 		fail("WSR_AGENT_MAX_MESSAGES and WSR_AGENT_MAX_BYTES: want 1 at least")
@@ -124,13 +142,19 @@ func (s *Settings) Exposed() bool {
 }
 
 // A Variable is one setting as the documentation has it.
-type Variable struct{ Name, Default, Doc string }
+type Variable struct {
+	Name, Default, Doc string
+
+	// Pod: in a pod it is for the author of the pod to say. The injector decides
+	// the others.
+	Pod bool
+}
 
 // Variables lists all settings.
 func Variables() []Variable {
 	var list []Variable
 	for f := range reflect.TypeFor[Settings]().Fields() {
-		list = append(list, Variable{Name: f.Tag.Get("env"), Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc")})
+		list = append(list, Variable{Name: f.Tag.Get("env"), Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"), Pod: f.Tag.Get("pod") == "author"})
 	}
 	return list
 }
