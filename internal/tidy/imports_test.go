@@ -46,10 +46,10 @@ var layers = []layer{
 	{ // The machine, and the stores. The table of app protocols. The settings of an
 		// agent, which the injector checks too.
 		"internal/agent/settings": {"github.com/caarlos0/env/v11"},
-		"snapshot/presets": nil,
-		"session":          {"github.com/gobwas/ws"},
-		"store/natsstore":  {"github.com/nats-io/", "github.com/synadia-io/orbit.go/", "golang.org/x/sys"},
-		"store/storetest":  nil,
+		"snapshot/presets":        nil,
+		"session":                 {"github.com/gobwas/ws"},
+		"store/natsstore":         {"github.com/nats-io/", "github.com/synadia-io/orbit.go/", "golang.org/x/sys"},
+		"store/storetest":         nil,
 	},
 	{ // Decisions over what the machine and the journal say, and what is reported.
 		"internal/admission": nil, "internal/drain": nil, "internal/redial": nil, "internal/reauth": nil,
