@@ -416,6 +416,7 @@ var endings = map[session.Ending]who{
 	session.EndedPanic:        {"sidecar", "it broke an invariant: this is a bug"},
 	session.EndedUnauthorized: {"app", "the app does not accept the client any more"},
 	session.EndedReused:       {"sidecar", "there is a copy of its token (WSR_TOKEN_REUSE=end)"},
+	session.EndedLagged:       {"client", "it was further behind the other devices of its user than is kept for it (WSR_SHARE_LAG)"},
 	session.EndedKilled:       {"sidecar", "it did not come to its end before the sidecar did"},
 }
 

@@ -52,4 +52,5 @@ var closeLosses = map[session.CloseCause]Loss{
 
 var endingLosses = map[session.Ending]Loss{
 	session.EndedKilled: LossKilled, session.EndedMemory: LossMemory, session.EndedReleased: LossJournal, session.EndedPanic: LossPanic,
+	session.EndedLagged: LossMessages,
 }

@@ -30,6 +30,7 @@ func TestLost(t *testing.T) {
 		{Event{Kind: Ended, Client: Resilient, Ending: session.EndedExpired}, 0}, // it is one when its client comes back
 		{Event{Kind: Ended, Client: Resilient, Ending: session.EndedKilled}, LossKilled},
 		{Event{Kind: Ended, Client: Resilient, Ending: session.EndedReleased}, LossJournal},
+		{Event{Kind: Ended, Client: Resilient, Ending: session.EndedLagged}, LossMessages},
 		{Event{Kind: Ended, Client: Plain, Ending: session.EndedKilled}, 0},
 		{Event{Kind: Detached}, 0},
 	} {

@@ -123,6 +123,9 @@ func (s *Server) SetStoreAvailable(available bool, why error) {
 		return
 	}
 	s.observe(event.Event{Kind: event.StoreChanged, Available: available})
+	for _, g := range s.shares.all() {
+		g.c.look() // what members may hear follows from it
+	}
 	if available {
 		s.log.Info("journal is back: what it missed is written now", "audit", true)
 		for _, c := range s.sessions.all() {

@@ -40,7 +40,8 @@ func (s *Server) Reload(cfg Config) {
 type live struct {
 	cfg     Config         // of which only what Reload changes is used
 	session session.Config // of what begins now
-	echo    session.Config // of clients without wsr.v1: nothing of theirs is journaled
+	echo    session.Config // of clients without wsr.v1, and of members of shared sessions: nothing of theirs is journaled
+	common  session.Config // of shared sessions
 
 	mu      sync.Mutex
 	retuned map[*session.Config]*session.Config // of sessions that began before, by what they had
@@ -65,6 +66,9 @@ func (s *Server) newLive(cfg Config) *live {
 		l.session.Busy, l.session.Crowded, l.session.Share = s.journalBusy, s.journalCrowded, s.cfg.Share
 		l.session.RecordVersion = s.recordVersion
 	}
+	l.common = l.session
+	l.common.Common, l.common.Rates, l.common.PersistAfter, l.common.Busy = true, session.Rates{}, 0, nil
+	l.common.WindowBytes = s.cfg.ShareLag
 	return l
 }
 
@@ -76,8 +80,10 @@ func (l *live) instead(old *session.Config) *session.Config {
 	to := l.retuned[old]
 	switch {
 	case to != nil:
-	case old == &l.session || old == &l.echo:
+	case old == &l.session || old == &l.echo || old == &l.common:
 		return old
+	case old.Common:
+		to = old.Retuned(&l.common)
 	case old.Journal:
 		to = old.Retuned(&l.session)
 	default:

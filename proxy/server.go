@@ -124,6 +124,15 @@ type Config struct {
 	// PlainResume says how a client without wsr.v1 names its session: by
 	// query:<name> or cookie:<name>; empty: it has none.
 	PlainResume string
+	// SharedBy says how clients on a path name the user whose session they share:
+	// by cookie:<name>, header:<name> or query:<name>; empty: they share none. nil:
+	// nobody does.
+	SharedBy func(path string) string
+	// ShareLag is how many bytes of the app's messages a shared session keeps for
+	// members that are behind. Zero: 1 MiB.
+	ShareLag int
+	// ShareMembers is how many members a shared session may have. Zero: 16.
+	ShareMembers int
 	// StrictStore refuses new sessions while the journal is away.
 	StrictStore bool
 
@@ -198,6 +207,7 @@ type Server struct {
 	sockets       transport.Sockets
 	appSockets    appSockets
 	sessions      registry
+	shares        shares
 	replies       replytime.Paths
 	moved         movedConns
 	peers         *peer.Forwarder
@@ -314,6 +324,8 @@ func (c *Config) setDefaults() {
 	setDefault(&c.HTTPIdle, 620*time.Second)
 	setDefault(&c.HandshakeTimeout, time.Minute)
 	setDefault(&c.CloseTimeout, time.Minute)
+	setDefault(&c.ShareLag, seqwindow.DefaultBytes)
+	setDefault(&c.ShareMembers, 16)
 	if c.Resilient == nil {
 		c.Resilient = func(string) bool { return true }
 	}

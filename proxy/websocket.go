@@ -235,6 +235,10 @@ func (q *request) fresh() {
 	if q.refuseNew() {
 		return
 	}
+	if key, ok := q.shareKey(); ok {
+		q.join(key)
+		return
+	}
 	id := newSessionID()
 	hs := q.sessionHandshake(id, firstEpoch)
 	app := q.dialApp(hs)

@@ -139,7 +139,7 @@ func (c *appContext) observeOutbound(now time.Time, s *Session, m *frame.Message
 
 // deliverOwn sends the client a message that the tracker made.
 func (s *Session) deliverOwn(now time.Time, m snapshot.Message) {
-	if m.Binary && wire.IsMagic(m.Data) && s.echo() == nil {
+	if m.Binary && wire.IsMagic(m.Data) && s.escapes() {
 		s.toWindow(now, escaped(m.Data))
 		return
 	}

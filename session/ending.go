@@ -29,6 +29,8 @@ const (
 	EndedUnauthorized
 	// EndedReused: a copy of a token came that was used up.
 	EndedReused
+	// EndedLagged: it is a member that was too far behind the others.
+	EndedLagged
 	// EndedKilled: it did not come to its end before the sidecar did.
 	EndedKilled
 )
@@ -36,7 +38,7 @@ const (
 var endingNames = [...]string{
 	EndedClosed: "closed", EndedBroken: "broken", EndedTimeout: "timeout", EndedExpired: "expired",
 	EndedMemory: "memory", EndedHanded: "handed", EndedFenced: "fenced",
-	EndedReleased: "released", EndedShutdown: "shutdown", EndedPanic: "panic", EndedUnauthorized: "unauthorised", EndedReused: "token_reused", EndedKilled: "killed",
+	EndedReleased: "released", EndedShutdown: "shutdown", EndedPanic: "panic", EndedUnauthorized: "unauthorised", EndedReused: "token_reused", EndedLagged: "lagged", EndedKilled: "killed",
 }
 
 func (e Ending) String() string {

@@ -5,8 +5,10 @@ import "github.com/wsresilience/wsresilience/internal/idempotency"
 // extra is what few sessions have. The others have nil: a word more in each
 // Session costs 128 bytes.
 type extra struct {
-	echo *echo // nil: the client knows wsr.v1
-	keys keys
+	echo   *echo // nil: the client knows wsr.v1
+	keys   keys
+	common bool  // its clients are members: see AttachMembers
+	member *held // nil: its app is an app
 }
 
 // echo returns what there is of a client that does not know wsr.v1; nil: it does.
@@ -27,12 +29,22 @@ func (s *Session) gate() *idempotency.Gate {
 
 // newExtra returns what the session that begins so has beside others.
 func (st *Start) newExtra() *extra {
-	if !st.Echo && st.Keys == nil {
+	if !st.Echo && st.Keys == nil && !st.Shared && !st.Member {
 		return nil
 	}
-	x := &extra{keys: keys{gate: st.Keys}}
+	x := &extra{keys: keys{gate: st.Keys}, common: st.Shared}
+	if st.Member {
+		x.member = new(held)
+	}
 	if st.Echo {
 		x.echo = new(echo)
 	}
 	return x
+}
+
+// escapes reports whether a message of the app that looks like one of ours is
+// marked (PROTOCOL §3.2): nobody but a client that knows wsr.v1 needs that, and a
+// member marks it itself.
+func (s *Session) escapes() bool {
+	return s.extra == nil || s.extra.echo == nil && !s.extra.common
 }

@@ -342,7 +342,9 @@ func (s *Session) directWrote(now time.Time, n int) {
 func (s *Session) handed(now time.Time, bytes, n int) {
 	if bytes > 0 {
 		s.handedToApp(now, n)
-		s.inbox.Handled(now, s.queue.Sent(), bytes)
+		if s.extra == nil || !s.extra.member.holds(bytes) {
+			s.inbox.Handled(now, s.queue.Sent(), bytes)
+		}
 		s.keysHanded()
 	}
 }

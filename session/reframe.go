@@ -66,7 +66,7 @@ func (s *Session) outboundFrame(m *frame.Message) ([]byte, error) {
 	if m.Compressed() {
 		return s.outboundCompressed(m, payload)
 	}
-	if m.OpCode == ws.OpBinary && wire.IsMagic(payload) && s.echo() == nil {
+	if m.OpCode == ws.OpBinary && wire.IsMagic(payload) && s.escapes() {
 		return escaped(payload), nil
 	}
 	return m.Raw, nil
@@ -79,7 +79,7 @@ func escaped(payload []byte) []byte {
 }
 
 func (s *Session) outboundCompressed(m *frame.Message, payload []byte) ([]byte, error) {
-	magic := m.OpCode == ws.OpBinary && s.echo() == nil && startsWithMagic(payload)
+	magic := m.OpCode == ws.OpBinary && s.escapes() && startsWithMagic(payload)
 	if !magic && s.client.deflate {
 		return m.Raw, nil
 	}

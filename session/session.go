@@ -64,6 +64,7 @@ type Config struct {
 	HandOverQuiet  time.Duration // least time between a message to the app and the hand-over
 	CloseTimeout   time.Duration // of one side of a plain connection when the other has ended and nothing moves; zero: 1m
 	Journal        bool          // whether there is a journal at all
+	Common         bool          // of sessions that members share
 	JournalLimits  store.Limits  // of its records
 	Owner          string        // this sidecar's name in records
 	Heartbeat      *heartbeat.Config
@@ -250,7 +251,9 @@ type Start struct {
 	Deflate     bool     // permessage-deflate was negotiated with the app
 	Binding     [16]byte // what the tokens are bound to
 
-	Echo bool // the client does not know wsr.v1: AttachEcho
+	Echo   bool // the client does not know wsr.v1: AttachEcho
+	Shared bool // its clients are members: AttachMembers
+	Member bool // it is a member: its app is a common session
 
 	Keys *idempotency.Gate // of messages that act once; nil: there are none
 

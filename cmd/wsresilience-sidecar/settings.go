@@ -38,6 +38,9 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	p.Bind, p.EndReused, p.ResumeAuth, p.ReauthEvery = c.TokenBind, c.TokenReuse == config.ReuseEnd, string(c.ResumeAuth), c.ReauthEvery
 	p.PlainResume, p.Driver = string(c.PlainResume), transport.Driver(c.Driver)
 	p.KeyStore = s.journal.Keys()
+	if len(c.Share) > 0 {
+		p.SharedBy, p.ShareLag, p.ShareMembers = c.Share.By, int(c.ShareLag), c.ShareMembers
+	}
 	p.Store, p.Share, p.StrictStore = s.journal, s.journal.Share, c.StorePolicy == config.StoreStrict
 	p.TLSCert, p.TLSKey = string(c.TLSCert), string(c.TLSKey)
 	p.CloseTimeout = c.CloseTimeout
