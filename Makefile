@@ -16,7 +16,7 @@ RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-goroutine image sbom e2e-kube
+.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-aio test-goroutine image sbom e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -50,8 +50,12 @@ fuzz: ## each fuzz target for FUZZTIME (1m)
 bench: ## cost per message beside plain forwarders, memory, start-up, resumes, adoptions, journal writes
 	go run ./internal/bench
 
+test-aio: ## the tests with sockets once more, with each read and first write in a round of Linux AIO, under the race detector too
+	WSR_DRIVER=aio go test -count=1 -skip 'AdoptAfterRestart|OwnerSilent|Drain|Move|$(ONCE)' ./proxy ./internal/endtoend
+	WSR_DRIVER=aio go test -race -count=1 -skip '$(ONCE)' ./internal/transport ./proxy
+
 test-goroutine: ## the tests with sockets once more, with a goroutine per socket instead of event loops
-	WSR_TEST_DRIVER=goroutine go test -count=1 -skip 'AdoptAfterRestart|OwnerSilent|Drain|Move|$(ONCE)' ./proxy ./internal/endtoend
+	WSR_DRIVER=goroutine go test -count=1 -skip 'AdoptAfterRestart|OwnerSilent|Drain|Move|$(ONCE)' ./proxy ./internal/endtoend
 
 test-nginx: ## the configuration that docs/PROXIES.md shows, in a real nginx (needs nginx)
 	go test -tags nginx -count=1 ./internal/fronts

@@ -20,6 +20,8 @@ type Stats struct {
 	Suspicious    int   // links whose round trips vary as with an intermediary that buffers or inspects
 
 	Used Used
+
+	Driver string // how plain sockets are read: aio, epoll or goroutine
 }
 
 // Used is how much is used of what a sidecar has, each from 0 to 1 or a little

@@ -100,7 +100,7 @@ func TestTraffic(t *testing.T) {
 			PlainTraffic: session.Counters{InMessages: 6, OutBytes: 7, BeatsSent: 8},
 			Traffic:      session.Counters{OutMessages: 9, InBytes: 10, Duplicates: 11, Replayed: 12, ReplayedBytes: 13, AcksHeard: 14, WindowFull: 15},
 			Tunnels:      16, Draining: true, Snapshots: 17, SnapshotBytes: 18, OldTokens: 19,
-			Suspicious: 20, Used: event.Used{Memory: .21, Loops: .22, Handshakes: .23, Sessions: .24, Journal: .25},
+			Suspicious: 20, Used: event.Used{Memory: .21, Loops: .22, Handshakes: .23, Sessions: .24, Journal: .25}, Driver: "aio",
 		}
 	})
 	wantLines(t, scrape(t, m),
@@ -125,6 +125,9 @@ func TestTraffic(t *testing.T) {
 		`wsr_snapshot_bytes 18`,
 		`wsr_old_tokens 19`,
 		`wsr_links_suspicious 20`,
+		`wsr_driver{driver="aio"} 1`,
+		`wsr_driver{driver="epoll"} 0`,
+		`wsr_driver{driver="goroutine"} 0`,
 		`wsr_used_ratio{of="memory"} 0.21`,
 		`wsr_used_ratio{of="loops"} 0.22`,
 		`wsr_used_ratio{of="handshakes"} 0.23`,

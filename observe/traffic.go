@@ -64,6 +64,10 @@ func trafficSeries() []series {
 		{"wsr_used_ratio", "", gauge, func(s *event.Stats) float64 { return s.Used.Handshakes }, []string{"of", "handshakes"}},
 		{"wsr_used_ratio", "", gauge, func(s *event.Stats) float64 { return s.Used.Sessions }, []string{"of", "sessions"}},
 		{"wsr_used_ratio", "", gauge, func(s *event.Stats) float64 { return s.Used.Journal }, []string{"of", "journal"}},
+		{"wsr_driver", "1 for how the sockets of sessions are read and written where they have no TLS (WSR_DRIVER), 0 for the other ways.", gauge,
+			driverIs("aio"), []string{"driver", "aio"}},
+		{"wsr_driver", "", gauge, driverIs("epoll"), []string{"driver", "epoll"}},
+		{"wsr_driver", "", gauge, driverIs("goroutine"), []string{"driver", "goroutine"}},
 		{"wsr_snapshot_sessions", "Sessions with messages that a fresh app socket has to hear.", gauge,
 			func(s *event.Stats) float64 { return float64(s.Snapshots) }, nil},
 		{"wsr_snapshot_bytes", "Bytes of those messages.", gauge,
@@ -124,6 +128,15 @@ func trafficSeries() []series {
 		list = append(list, series{t.name, t.help, counter, func(s *event.Stats) float64 { return float64(t.value(&s.Traffic)) }, t.labels})
 	}
 	return list
+}
+
+func driverIs(name string) func(*event.Stats) float64 {
+	return func(s *event.Stats) float64 {
+		if s.Driver == name {
+			return 1
+		}
+		return 0
+	}
 }
 
 func newTraffic() *traffic {

@@ -87,10 +87,31 @@ func (c *sessionDriver) enter() time.Time {
 	return now
 }
 
+// enterSoon is enter, unless another has the lock.
+func (c *sessionDriver) enterSoon() (time.Time, bool) {
+	if !c.mu.TryLock() {
+		return time.Time{}, false
+	}
+	now := time.Now()
+	if n := c.srv.stallDetector.stalls(now); n != c.stalls {
+		c.suspectOwnershipLocked(now, n)
+	}
+	return now, true
+}
+
 // leave ends a step. A broken invariant of one session ends that session and
 // nothing else (I8).
-func (c *sessionDriver) leave() {
-	if r := recover(); r != nil {
+func (c *sessionDriver) leave() { c.leaveWith(recover()) }
+
+// leaveUnless is leave, unless the step waits for a write: then the lock is kept.
+func (c *sessionDriver) leaveUnless(waits *bool) {
+	if r := recover(); r != nil || !*waits {
+		c.leaveWith(r)
+	}
+}
+
+func (c *sessionDriver) leaveWith(r any) {
+	if r != nil {
 		c.observe(event.Event{Kind: event.Panicked})
 		c.srv.log.Error("session broke an invariant", "session", c.id.String(), "path", c.subject.Path(), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		c.abandonLocked(session.EndedPanic)
@@ -126,9 +147,28 @@ func (c *sessionDriver) forgetMachine() {
 
 // Bytes implements transport.Sink.
 func (l *leg) Bytes(p []byte) (used int) {
+	now := l.c.enter()
+	defer l.c.leave()
+	used, _ = l.bytesLocked(now, p, nil)
+	return used
+}
+
+// BytesInRound implements transport.RoundSink.
+func (l *leg) BytesInRound(p []byte, r *transport.Round) (used int, ok bool) {
+	now, ok := l.c.enterSoon()
+	if !ok {
+		return 0, false
+	}
+	waits := false
+	defer l.c.leaveUnless(&waits)
+	used, waits = l.bytesLocked(now, p, r)
+	return used, true
+}
+
+// bytesLocked feeds the machine. It reports whether the step waits for a write that
+// the round has taken, which may be nil.
+func (l *leg) bytesLocked(now time.Time, p []byte, r *transport.Round) (used int, waits bool) {
 	c := l.c
-	now := c.enter()
-	defer c.leave()
 	for used < len(p) {
 		var n int
 		switch l {
@@ -137,15 +177,14 @@ func (l *leg) Bytes(p []byte) (used int) {
 		case c.app:
 			n = c.m.FromApp(now, p[used:])
 		default:
-			return len(p) // nobody listens to this socket any more
+			return len(p), false // nobody listens to this socket any more
 		}
 		used += n
-		c.settleLocked(now)
-		if n == 0 {
+		if waits = c.settleInRoundLocked(now, r); waits || n == 0 {
 			break
 		}
 	}
-	return used
+	return used, waits
 }
 
 // Writable implements transport.Sink.
@@ -233,33 +272,6 @@ func (c *sessionDriver) reportLinkLocked() {
 	if st := link.State(); st != c.link {
 		c.link = st
 		c.observe(event.Event{Kind: event.LinkState, Link: st})
-	}
-}
-
-// outputs are what drivers act on, each for the time of a step.
-var outputs = sync.Pool{New: func() any { return new(session.Output) }}
-
-// settleLocked acts on the machine's Outputs, in the order that their type demands,
-// until there is nothing left to do.
-func (c *sessionDriver) settleLocked(now time.Time) {
-	o := outputs.Get().(*session.Output)
-	defer outputs.Put(o)
-	for {
-		c.m.Output(now, o)
-		if len(o.ToApp) > 0 {
-			c.m.AppWrote(now, c.app.write(o.ToApp, c.plain))
-		}
-		if len(o.ToClient) > 0 {
-			c.m.ClientWrote(c.client.write(o.ToClient, c.plain))
-		}
-		if o.Idle() {
-			c.client.pause(o.PauseClient)
-			c.pauseAppLocked(now, o.PauseApp)
-			c.armLocked(now, o.Deadline)
-			c.forgetLocked()
-			return
-		}
-		c.performLocked(o)
 	}
 }
 

@@ -38,11 +38,21 @@ func (l *leg) write(parts [][]byte, pipe bool) int {
 	if l == nil {
 		return size(parts) // nobody is there to hear it
 	}
-	n := l.t.Write(parts)
+	return l.wrote(l.t.Write(parts), parts, pipe)
+}
+
+// wrote returns how much of a write counts as taken, of which the socket took n
+// bytes.
+func (l *leg) wrote(n int, parts [][]byte, pipe bool) int {
 	if pipe && l.t.Broken() {
 		return size(parts)
 	}
 	return n
+}
+
+// leaveTo reports whether a round takes a write, of which then hears.
+func (l *leg) leaveTo(r *transport.Round, parts [][]byte, then transport.Waiter) bool {
+	return r != nil && l != nil && r.Write(l.t, parts, then)
 }
 
 func size(parts [][]byte) (n int) {

@@ -174,6 +174,8 @@ func (s *Server) Stats() event.Stats {
 		WindowBytes: s.pool.InUse(), Budget: s.pool.Budget(),
 		Tunnels: s.peers.Count(), OldTokens: s.reissue.waiting(), Draining: s.Draining(), Used: s.used(), Slowed: s.slowings.Slowed(),
 	}
+	driver, _ := s.Driver()
+	st.Driver = string(driver)
 	st.Slowed[session.LimitMemory] = s.clientBuffers.Memory.Waits()
 	for _, c := range s.sessions.all() {
 		c.mu.Lock()

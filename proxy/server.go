@@ -250,6 +250,12 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.pool = seqwindow.NewPool(cfg.MemoryBudget)
 	s.sockets.Driver, s.sockets.Scarce, s.sockets.Stalled = cfg.Driver, s.readLittle, cfg.CloseTimeout
+	s.sockets.Refused = func(err error) {
+		s.log.Warn("an event loop reads each socket by itself, which costs more", "error", err)
+	}
+	if _, err := s.Driver(); err != nil && cfg.Driver == transport.DriverAIO {
+		return nil, fmt.Errorf("proxy: Linux AIO does not work here, so leave WSR_DRIVER=aio out: %w", err)
+	}
 	s.clientBuffers, s.appBuffers = s.buffers(clientShare), s.buffers(appShare)
 	s.sessions.init()
 	s.keys.store = cfg.KeyStore

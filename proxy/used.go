@@ -1,6 +1,9 @@
 package proxy
 
-import "github.com/wsresilience/wsresilience/event"
+import (
+	"github.com/wsresilience/wsresilience/event"
+	"github.com/wsresilience/wsresilience/internal/transport"
+)
 
 // used is how much is used of what this sidecar has.
 func (s *Server) used() event.Used {
@@ -12,6 +15,10 @@ func (s *Server) used() event.Used {
 		Journal:    share(int64(s.appends.Load()), busyAppends),
 	}
 }
+
+// Driver returns how plain sockets are read: transport.DriverAIO, DriverEpoll or
+// DriverGoroutine. The error is why it is not DriverAIO, where that was to be tried.
+func (s *Server) Driver() (transport.Driver, error) { return s.sockets.Choose() }
 
 // share is n of limit; 0 without a limit.
 func share(n, limit int64) float64 {

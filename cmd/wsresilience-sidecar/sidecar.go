@@ -177,7 +177,7 @@ func (s *sidecar) run(ctx context.Context) error {
 		go s.watchFormats(watching)
 	}
 	s.log.Info("ready", "listen", s.listener.Addr().String(), "admin", s.adminListener.Addr().String(),
-		"upstream", string(s.cfg.Upstream), "journal", s.journalKind(), "keys", keyIDs(s.ring))
+		"upstream", string(s.cfg.Upstream), "journal", s.journalKind(), "keys", keyIDs(s.ring), s.driver())
 	var err error
 	select {
 	case <-ctx.Done():
@@ -264,6 +264,15 @@ func (s *sidecar) journalKind() string {
 		return "embedded"
 	}
 	return "external"
+}
+
+// driver tells how sockets are read, and if many could not be at once, why.
+func (s *sidecar) driver() slog.Attr {
+	d, err := s.proxy.Driver()
+	if err != nil {
+		return slog.Group("", "driver", string(d), "no_aio", err.Error())
+	}
+	return slog.String("driver", string(d))
 }
 
 // drain hands all sessions over. Others learn first that this sidecar is on

@@ -185,7 +185,7 @@ func TestPageJudges(t *testing.T) {
 			t.Errorf("%s: not a number", g.what)
 		}
 	}
-	want := "CPU, echo 64 B, 64 connections, sidecar, resilient, epoll; 9000 idle sessions, heartbeats every 15 s"
+	want := "CPU, echo 64 B, 64 connections, sidecar, resilient, auto; 9000 idle sessions, heartbeats every 15 s"
 	if strings.Join(got, "; ") != want {
 		t.Errorf("failed %q, want %q", got, want)
 	}

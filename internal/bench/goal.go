@@ -28,16 +28,17 @@ var workloadLimits = []struct {
 	workload, rival string
 	most            float64
 }{
-	{"echo 64 B, 64 connections", "sidecar, resilient, epoll", 1.0},
-	{"echo 64 B, 512 connections", "sidecar, resilient, epoll", 1.0},
-	{"echo 64 B, 64 connections", "sidecar, plain, epoll", 0.85},
-	{"echo 64 B, 512 connections", "sidecar, plain, epoll", 0.85},
-	{"flood 256 B, 16 connections", "sidecar, resilient, epoll", 1.1},
-	{"fan-out 256 B, 5,000 connections", "sidecar, resilient, epoll", 1.2},
-	{"slow echo 64 B, 512 connections", "sidecar, resilient, epoll", 1.0},
-	{"slow echo 64 B, 1,024 connections", "sidecar, resilient, epoll", 1.0},
-	{opening, "sidecar, plain, epoll", 1.5},
-	{opening, "sidecar, resilient, epoll", 2.0},
+	{"echo 64 B, 1 connection", "sidecar, resilient, auto", 1.05},
+	{"echo 64 B, 64 connections", "sidecar, resilient, auto", 0.95},
+	{"echo 64 B, 512 connections", "sidecar, resilient, auto", 0.85},
+	{"echo 64 B, 64 connections", "sidecar, plain, auto", 0.80},
+	{"echo 64 B, 512 connections", "sidecar, plain, auto", 0.70},
+	{"flood 256 B, 16 connections", "sidecar, resilient, auto", 0.8},
+	{"fan-out 256 B, 5,000 connections", "sidecar, resilient, auto", 1.2},
+	{"slow echo 64 B, 512 connections", "sidecar, resilient, auto", 1.0},
+	{"slow echo 64 B, 1,024 connections", "sidecar, resilient, auto", 1.0},
+	{opening, "sidecar, plain, auto", 1.5},
+	{opening, "sidecar, resilient, auto", 2.0},
 }
 
 // Limits of the other parts.

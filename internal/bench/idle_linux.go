@@ -55,7 +55,7 @@ func compareIdle(r *rig.Rig, pg *page, o *compareOptions) error {
 func outsideRival(ns *lab.NATS) rival {
 	return rival{name: sidecarOutside, sidecar: true, offer: wire.Offer{Resilient: true},
 		begin: func(r *rig.Rig, upstream string, env ...string) (*instance, error) {
-			return beginDriver("epoll", "")(r, upstream, append(env, ns.Settings()...)...)
+			return beginDriver("auto", "")(r, upstream, append(env, ns.Settings()...)...)
 		}}
 }
 

@@ -23,9 +23,9 @@ import (
 const (
 	nginxAuto      = "nginx, worker per processor"
 	nginxOne       = "nginx, 1 worker"
-	sidecarPlain   = "sidecar, plain, epoll"
-	sidecarSession = "sidecar, resilient, epoll"
-	sidecarOutside = "sidecar, resilient, epoll, NATS outside"
+	sidecarPlain   = "sidecar, plain, auto"
+	sidecarSession = "sidecar, resilient, auto"
+	sidecarOutside = "sidecar, resilient, auto, NATS outside"
 )
 
 // connectionRoom is what nginx and HAProxy are laid out for: idleSessions, two
@@ -65,7 +65,7 @@ func rivals() []rival {
 			return &instance{Process: c, addr: addr}, err
 		}},
 	}
-	for _, driver := range []string{"epoll", "goroutine"} {
+	for _, driver := range []string{"auto", "epoll", "goroutine"} {
 		list = append(list, sidecarRivals(driver, "", "")...)
 	}
 	return list
@@ -86,7 +86,7 @@ func (o *compareOptions) contestants() []rival {
 	list := rivals()
 	for i, binary := range o.sidecars {
 		if i > 0 {
-			list = append(list, sidecarRivals("epoll", binary, ", "+filepath.Base(binary))...)
+			list = append(list, sidecarRivals("auto", binary, ", "+filepath.Base(binary))...)
 		}
 	}
 	return slices.DeleteFunc(list, func(rv rival) bool {
@@ -127,7 +127,10 @@ func beginDriver(driver, binary string) func(*rig.Rig, string, ...string) (*inst
 		if err != nil {
 			return nil, err
 		}
-		s, err := r.StartSidecarAs(cmp.Or(binary, r.Sidecar), upstream, dir, rig.TokenKey(), append(env, "WSR_TEST_DRIVER="+driver)...)
+		if driver != "auto" { // which binaries that do not know the setting have
+			env = append(env, "WSR_DRIVER="+driver)
+		}
+		s, err := r.StartSidecarAs(cmp.Or(binary, r.Sidecar), upstream, dir, rig.TokenKey(), env...)
 		if err != nil {
 			return nil, err
 		}

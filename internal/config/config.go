@@ -115,7 +115,7 @@ type Config struct {
 
 	Pprof Switch `env:"WSR_PPROF" reload:"living" envDefault:"off" oneof:"off,on" doc:"Whether the admin port has profiles of the process below /debug/pprof/, for go tool pprof: for processes of this pod or machine, and for who has the token of WSR_ADMIN_TOKEN_FILE."`
 
-	Driver string `env:"WSR_TEST_DRIVER" envDefault:"auto" oneof:"auto,epoll,goroutine" doc:"A debugging aid, to tell a mistake of one driver from others: how the sockets of sessions are read, on few event loops (epoll, on Linux and without TLS) or each on a goroutine of its own. auto: epoll where it can be."`
+	Driver string `env:"WSR_DRIVER" envDefault:"auto" oneof:"auto,aio,epoll,goroutine" doc:"How the sockets of sessions are read and written; only to tell a mistake of one way from others is it to be changed. auto: on few event loops, many sockets in one system call where Linux AIO works (container runtimes allow it), and else each in a system call of its own; the log says at the start which it is, and why. aio: always together, also a single socket, which is slower; where it does not work the sidecar does not start. epoll: each in a system call of its own. goroutine: each on a goroutine of its own, as those with TLS always are."`
 
 	warnings []string
 	given    map[string]bool

@@ -78,7 +78,7 @@ func newProgramLogged(t *testing.T, program string, log io.Writer, upstream, dir
 	sidecar.Upstream = upstream
 	sidecar.Settings = append([]string{
 		"WSR_DATA_DIR=" + dir, "WSR_HEARTBEAT_BASE=200ms", "WSR_HEARTBEAT_MIN=100ms", "WSR_HEARTBEAT_MAX=500ms",
-		"WSR_LOG_LEVEL=debug", "WSR_TEST_DRIVER=" + proxytest.Driver(t),
+		"WSR_LOG_LEVEL=debug", "WSR_DRIVER=" + proxytest.Driver(t),
 	}, settings...)
 	p := &process{Sidecar: sidecar, t: t}
 	p.start()

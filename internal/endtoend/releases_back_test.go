@@ -89,7 +89,7 @@ func TestFleetRolledBackAtOnce(t *testing.T) {
 func TestPodRolledBack(t *testing.T) {
 	t.Parallel()
 	f := newProcesses(t)
-	f.settings = []string{"WSR_DATA_DIR=" + t.TempDir(), "WSR_LEASE_TTL=2s", "WSR_TEST_DRIVER=" + proxytest.Driver(t)}
+	f.settings = []string{"WSR_DATA_DIR=" + t.TempDir(), "WSR_LEASE_TTL=2s", "WSR_DRIVER=" + proxytest.Driver(t)}
 	next := f.add(&nextRelease, nil)
 	c := f.dial("said")
 	time.Sleep(200 * time.Millisecond) // it is in the journal

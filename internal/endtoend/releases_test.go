@@ -60,7 +60,7 @@ func newProcesses(t *testing.T, settings ...string) *processes {
 	}
 	f.settings = append([]string{
 		"WSR_NATS_URL=" + f.nats.ClientURL(), "WSR_NATS_REPLICAS=1", "WSR_LEASE_TTL=2s", "WSR_DRAIN_SECONDS=3", "WSR_SESSION_TTL=1m",
-		"WSR_LOG_LEVEL=debug", "WSR_TEST_DRIVER=" + proxytest.Driver(t),
+		"WSR_LOG_LEVEL=debug", "WSR_DRIVER=" + proxytest.Driver(t),
 	}, settings...)
 	if f.balancer, err = lab.NewBalancer(f.pick, "127.0.0.1"); err != nil {
 		t.Fatal(err)

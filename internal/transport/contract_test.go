@@ -86,6 +86,15 @@ func (r *rig) Bytes(p []byte) int {
 	return used
 }
 
+// BytesInRound implements RoundSink.
+func (r *rig) BytesInRound(p []byte, _ *Round) (int, bool) {
+	if !r.mu.TryLock() {
+		return 0, false
+	}
+	r.mu.Unlock()
+	return r.Bytes(p), true
+}
+
 // Writable implements Sink.
 func (r *rig) Writable() {
 	r.enter("Writable")
@@ -316,6 +325,13 @@ func TestTransportContract(t *testing.T) {
 		kinds["epoll"] = func(c net.Conn, s Sink, all *Sockets) Conn {
 			return openEpoll(c, s, all, nil, nil)
 		}
+		kinds["aio"] = func(c net.Conn, s Sink, all *Sockets) Conn {
+			if d, err := all.Choose(); d != DriverAIO {
+				r := s.(*rig)
+				r.Fatalf("Linux AIO does not work: %v", err)
+			}
+			return openEpoll(c, s, all, nil, nil)
+		}
 	}
 	for kind, open := range kinds {
 		for _, net := range []string{"tcp", "unix", "pipe"} {
@@ -324,15 +340,15 @@ func TestTransportContract(t *testing.T) {
 			}
 			t.Run(kind+" "+net, func(t *testing.T) {
 				before := descriptors(t)
-				t.Run("all", func(t *testing.T) { runContract(t, net, open) })
+				t.Run("all", func(t *testing.T) { runContract(t, Driver(kind), net, open) })
 				wantDescriptors(t, before)
 			})
 		}
 	}
 }
 
-func runContract(t *testing.T, name string, open func(net.Conn, Sink, *Sockets) Conn) {
-	var all Sockets
+func runContract(t *testing.T, driver Driver, name string, open func(net.Conn, Sink, *Sockets) Conn) {
+	all := Sockets{Driver: driver}
 	t.Cleanup(all.Close)
 	for _, c := range contract {
 		if name == "pipe" && !c.pipes {

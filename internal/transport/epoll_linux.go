@@ -36,12 +36,21 @@ type epollConn struct {
 	ready   bool // there may be something to read
 	hung    bool // the kernel said that the end is there: there is no edge to wait for
 	again   bool // in loop.again
-	heavy   bool // the last read brought much
+	reads   amount
 	watched bool
 	ended   bool // no more bytes come, which the sink has heard
 	finned  bool // FIN was sent
 	closed  bool
 }
+
+// amount is what the last read of a socket brought.
+type amount uint8
+
+const (
+	readsLittle  amount = iota // it may be read with others, in a Round
+	readsMuch                  // it is read by itself
+	readsHeavily               // and waits for its turn behind the others
+)
 
 // lingering takes the sink's place when a socket is being finished: it wants no
 // bytes, and an idle socket need not have room for it.
@@ -251,10 +260,11 @@ func (t *epollConn) moves() bool {
 	return true
 }
 
-// event acts on what the kernel says of the socket.
-func (t *epollConn) event(events uint32) {
+// event acts on what the kernel says of the socket, and reports whether it is to
+// be read.
+func (t *epollConn) event(events uint32) (readable bool) {
 	if t.moves() {
-		return
+		return false
 	}
 	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		t.hung = true
@@ -263,16 +273,23 @@ func (t *epollConn) event(events uint32) {
 		t.room.Add(1)
 		t.writable()
 	}
-	if events&^unix.EPOLLOUT != 0 {
-		t.ready = true
-		t.readInTurn()
+	if events&^unix.EPOLLOUT == 0 {
+		return false
 	}
+	t.ready = true
+	return true
+}
+
+// inRound reports whether the socket may be read together with others.
+func (t *epollConn) inRound() bool {
+	return t.reads == readsLittle && !t.again && !t.ended && !t.closed &&
+		t.open() && !t.refeed.Load() && len(t.in.rest()) <= roundRest
 }
 
 // readInTurn is read for a socket that may have to wait for its turn.
 func (t *epollConn) readInTurn() {
 	switch {
-	case !t.heavy:
+	case t.reads != readsHeavily:
 		t.read()
 	case t.ready && !t.again && !t.ended && !t.closed:
 		t.waitTurn()
@@ -327,7 +344,12 @@ func (t *epollConn) read() int {
 		p = t.in.space()
 	}
 	n, errno := readSocket(t.fd, p)
-	t.heavy = n >= heavyRead
+	t.reads = readsLittle
+	if n >= heavyRead {
+		t.reads = readsHeavily
+	} else if n >= roundRead {
+		t.reads = readsMuch
+	}
 	if errno == unix.EAGAIN {
 		t.ready = false
 		return 0

@@ -36,100 +36,6 @@ const (
 	maxStretch = time.Millisecond
 )
 
-// maxLoops leaves processors to handshakes, to the journal and to the app,
-// which is beside us.
-func maxLoops() int { return (runtime.GOMAXPROCS(0) + 1) / 2 }
-
-// loops are the event loops of a server: as few as the traffic needs, since
-// one that has much to do takes more from the kernel at once and sleeps less,
-// and at most maxLoops. They end with close.
-type loops struct {
-	running sync.WaitGroup
-
-	mu     sync.Mutex // guards the rest
-	all    []*loop
-	closed bool
-}
-
-// pick returns the loop for another session, or nil where none can be made.
-func (s *loops) pick() *loop {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
-	}
-	if l := s.leastLoaded(); l != nil && (l.load() < busyEnough || len(s.all) >= maxLoops()) {
-		return l
-	}
-	return s.grow()
-}
-
-// lessBusy returns a loop that has time for sessions of a busy one, or nil.
-func (s *loops) lessBusy(than *loop) *loop {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
-	}
-	if l := s.leastLoaded(); l != than && l.load() < busyEnough {
-		return l
-	}
-	if len(s.all) < maxLoops() {
-		return s.grow()
-	}
-	return nil
-}
-
-// leastLoaded returns the first loop that is not busy, or else the least busy.
-func (s *loops) leastLoaded() (leastLoaded *loop) {
-	for _, l := range s.all {
-		if l.load() < busyEnough {
-			return l
-		}
-		if leastLoaded == nil || l.load() < leastLoaded.load() {
-			leastLoaded = l
-		}
-	}
-	return leastLoaded
-}
-
-func (s *loops) grow() *loop {
-	l, err := newLoop(s)
-	if err != nil {
-		return s.leastLoaded() // out of descriptors: those that are there share
-	}
-	s.all = append(s.all, l)
-	return l
-}
-
-// close ends the loops, and closes the sockets that are left: no owner may
-// write to one any more. It returns when all of that is done.
-func (s *loops) close() {
-	s.mu.Lock()
-	s.closed = true
-	for _, l := range s.all {
-		l.stop()
-	}
-	s.mu.Unlock() // a loop may look for another one yet
-	s.running.Wait()
-}
-
-// An Affinity names the event loop that some sockets share, such as the two of
-// one session. The zero value is ready, and gets its loop with the first socket
-// that can be on one. It belongs to the Sockets that it was first used with.
-type Affinity struct {
-	loop atomic.Pointer[loop] // nil until a socket comes that can be on one
-}
-
-// find returns the loop, or nil if none can be made. It is called by one owner
-// at a time.
-func (a *Affinity) find(among *loops) *loop {
-	if a.loop.Load() == nil {
-		a.loop.Store(among.pick())
-	}
-	return a.loop.Load()
-}
-
 // A loop reads the sockets of its sessions, and calls their sinks on its own
 // goroutine. Both sockets of a session are on the same loop, but for the moment
 // in which they move.
@@ -155,6 +61,7 @@ type loop struct {
 	sockets []*epollConn // by descriptor
 	again   []*epollConn // have much to read, when the others had their turn; the first is next
 	spare   []*epollConn // an earlier posted, empty
+	round   *Round       // nil: each socket is read and written by itself
 	meter   meter
 	rested  time.Time // when others could run
 
@@ -199,7 +106,6 @@ func newLoop(among *loops) (_ *loop, err error) {
 	if l.ready, err = l.file.SyscallConn(); err != nil {
 		return nil, err
 	}
-	among.running.Go(l.run)
 	return l, nil
 }
 
@@ -223,9 +129,7 @@ func (l *loop) run() {
 		events := l.wait()
 		l.housekeep(time.Now(), events)
 		waited := len(l.again) // who comes in this round has a turn in the next
-		for i := range events {
-			l.event(&events[i])
-		}
+		l.dispatch(events)
 		l.serve(waited)
 		if l.runPosted() {
 			l.end()
@@ -234,11 +138,34 @@ func (l *loop) run() {
 	}
 }
 
+// dispatch acts on events. Sockets that are to be read are so together, if they are
+// enough for a Round.
+func (l *loop) dispatch(events []unix.EpollEvent) {
+	gather := l.round != nil && len(events) >= l.round.least
+	for i := range events {
+		t := l.event(&events[i])
+		switch {
+		case t == nil:
+		case gather && t.inRound():
+			l.round.ready = append(l.round.ready, t)
+		default:
+			t.readInTurn()
+		}
+	}
+	switch {
+	case !gather:
+	case len(l.round.ready) >= l.round.least:
+		l.round.run()
+	default:
+		l.round.oneByOne()
+	}
+}
+
 // serve reads the first n of those that have much to say, as far as turnBytes goes.
 func (l *loop) serve(n int) {
 	i := 0
 	for read := 0; i < n && read < turnBytes; i++ {
-		if t := l.again[i]; t.again && t.home.Load() == l { // else it has moved meanwhile
+		if t := l.again[i]; t.home.Load() == l && t.again { // else it has moved meanwhile
 			t.again = false
 			read += t.read()
 		}
@@ -257,6 +184,13 @@ func (l *loop) housekeep(now time.Time, events []unix.EpollEvent) {
 			l.rebalance(events)
 		}
 	}
+	l.restAt(now)
+}
+
+// breathe lets other goroutines run, if it is time.
+func (l *loop) breathe() { l.restAt(time.Now()) }
+
+func (l *loop) restAt(now time.Time) {
 	if now.Sub(l.rested) > maxStretch {
 		runtime.Gosched()
 		l.rested = time.Now()
@@ -337,15 +271,18 @@ func (l *loop) rebalance(events []unix.EpollEvent) {
 	}
 }
 
-func (l *loop) event(e *unix.EpollEvent) {
+// event acts on what the kernel says, and returns the socket that is to be read, or
+// nil.
+func (l *loop) event(e *unix.EpollEvent) *epollConn {
 	if int(e.Fd) == l.wakefd {
 		var count [8]byte
 		_, _ = unix.Read(l.wakefd, count[:])
-		return
+		return nil
 	}
-	if t := l.socket(e.Fd); t != nil {
-		t.event(e.Events)
+	if t := l.socket(e.Fd); t != nil && t.event(e.Events) {
+		return t
 	}
+	return nil
 }
 
 // socket is nil for one that was closed, or moved, since the kernel spoke of it.
@@ -446,6 +383,9 @@ func (l *loop) end() {
 	posted := l.posted
 	l.posted = nil
 	l.release()
+	if l.round != nil {
+		l.round.aio.close()
+	}
 	l.mu.Unlock()
 	for _, t := range posted {
 		l.postAfterClose(t)
@@ -463,33 +403,4 @@ func (l *loop) postAfterClose(t *epollConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t.close()
-}
-
-// How busy a loop is, in percent.
-const (
-	busyBrisk   = 25 // it had better sleep as a thread
-	busyEnough  = 60 // new sessions rather go elsewhere
-	busyTooMuch = 90 // some of its sessions do too
-)
-
-// meterWindow is what a meter looks back over: long beside a round, short
-// beside what a person notices.
-const meterWindow = 50 * time.Millisecond
-
-// A meter tells how busy a loop was.
-type meter struct {
-	since time.Time
-	slept time.Duration // since then
-}
-
-// read returns the share of the window, in percent, that was not slept, once
-// the window is over.
-func (m *meter) read(now time.Time) (busy uint32, ok bool) {
-	window := now.Sub(m.since)
-	if window < meterWindow {
-		return 0, false
-	}
-	busy = uint32(100 * (window - m.slept) / window)
-	m.since, m.slept = now, 0
-	return busy, true
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A relay forwards between two sockets, as a session does.
@@ -24,6 +26,8 @@ type relayEnd struct {
 	t     Conn
 	other *relayEnd
 	gone  bool
+	last  []byte // what waits for the end of a round
+	kept  []byte // what the other socket has not taken
 }
 
 func newRelay(t *testing.T, ls *loops, a, b net.Conn) *relay {
@@ -48,21 +52,55 @@ func newRelay(t *testing.T, ls *loops, a, b net.Conn) *relay {
 func (e *relayEnd) Bytes(p []byte) int {
 	e.j.mu.Lock()
 	defer e.j.mu.Unlock()
-	if e.j.ended {
-		return len(p)
+	if !e.j.ended {
+		e.wrote(p, e.other.t.Write([][]byte{p}))
 	}
-	n := e.other.t.Write([][]byte{p})
-	if n < len(p) {
+	return len(p)
+}
+
+func (e *relayEnd) BytesInRound(p []byte, r *Round) (int, bool) {
+	if !e.j.mu.TryLock() {
+		return 0, false
+	}
+	switch {
+	case e.j.ended:
+	case r.Write(e.other.t, [][]byte{p[:len(p)/2], p[len(p)/2:]}, e):
+		e.last = p
+		return len(p), true
+	default:
+		e.wrote(p, e.other.t.Write([][]byte{p}))
+	}
+	e.j.mu.Unlock()
+	return len(p), true
+}
+
+// Wrote implements Waiter.
+func (e *relayEnd) Wrote(n int) {
+	defer e.j.mu.Unlock()
+	e.wrote(e.last, n)
+	e.last = nil
+}
+
+// wrote keeps what was not taken. What is for a socket that is broken is lost, as in
+// a pipe: who waited with it would not read that the other side is gone too.
+func (e *relayEnd) wrote(p []byte, n int) {
+	if n < len(p) && !e.other.t.Broken() {
+		e.kept = append(e.kept, p[n:]...)
 		e.t.Pause(true)
 	}
-	return n
 }
 
 func (e *relayEnd) Writable() {
 	e.j.mu.Lock()
 	defer e.j.mu.Unlock()
-	if !e.j.ended {
-		e.other.t.Pause(false)
+	if e.j.ended {
+		return
+	}
+	from := e.other
+	from.kept = from.kept[e.t.Write([][]byte{from.kept}):]
+	if len(from.kept) == 0 || e.t.Broken() {
+		from.kept = nil
+		from.t.Pause(false)
 	}
 }
 
@@ -100,13 +138,44 @@ func moveAround(all []*loop, relays []*relay, stop <-chan struct{}) {
 // Sessions move between loops while bytes flow, and no byte is lost, doubled or
 // out of order. Every other is cut in the middle.
 func TestMovesKeepTheStreams(t *testing.T) {
+	for name, enter := range map[string]func(*aio, []*iocb) (int, unix.Errno){
+		"epoll": nil, "aio": (*aio).ioSubmit, "aio that is refused": refusing,
+	} {
+		t.Run(name, func(t *testing.T) { movesKeepTheStreams(t, enter) })
+	}
+}
+
+// refusing is a kernel that now and then has no room, for all or for some, or is
+// interrupted.
+func refusing(a *aio, list []*iocb) (int, unix.Errno) {
+	switch rand.IntN(4) {
+	case 0:
+		return 0, unix.EAGAIN
+	case 1:
+		return 0, unix.EINTR
+	case 2:
+		list = list[:1+rand.IntN(len(list))]
+	}
+	return a.ioSubmit(list)
+}
+
+func movesKeepTheStreams(t *testing.T, enter func(*aio, []*iocb) (int, unix.Errno)) {
 	before := descriptors(t)
 	t.Run("moving", func(t *testing.T) {
 		var ls loops
 		defer ls.close()
+		if enter != nil {
+			if err := ls.tryRounds(1); err != nil {
+				t.Fatal(err)
+			}
+		}
 		for range 3 {
-			if l := ls.grow(); l == nil {
-				t.Fatal("no loop")
+			l := ls.grow()
+			if l == nil || (l.round == nil) != (enter == nil) {
+				t.Fatal("no loop, or no rounds")
+			}
+			if l.round != nil {
+				l.round.aio.enter = enter
 			}
 		}
 		var relays []*relay

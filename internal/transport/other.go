@@ -2,7 +2,10 @@
 
 package transport
 
-import "net"
+import (
+	"errors"
+	"net"
+)
 
 // Other systems have none of these calls: there the transport of any net.Conn
 // serves.
@@ -19,8 +22,21 @@ type Affinity struct{}
 // Memory is empty where transports that have goroutines are all there is.
 type Memory struct{}
 
+// Round is empty where there are no event loops.
+type Round struct{}
+
+// Write takes nothing.
+func (*Round) Write(Conn, [][]byte, Waiter) bool { return false }
+
 type loops struct{}
 
 func (*loops) close() {}
+
+func (*loops) choose(d Driver, _ func(error)) (Driver, error) {
+	if d == DriverGoroutine || d == DriverEpoll {
+		return DriverGoroutine, nil
+	}
+	return DriverGoroutine, errors.New("this system has no Linux AIO")
+}
 
 func (*loops) busiest() uint32 { return 0 }

@@ -66,6 +66,10 @@ func writeParts(fd int, parts [][]byte, vec []unix.Iovec) (int, unix.Errno) {
 		vec[i].Base = unsafe.SliceData(parts[i])
 		vec[i].SetLen(len(parts[i]))
 	}
+	return writeVector(fd, vec)
+}
+
+func writeVector(fd int, vec []unix.Iovec) (int, unix.Errno) {
 	var msg unix.Msghdr
 	msg.Iov = &vec[0]
 	msg.SetIovlen(len(vec))

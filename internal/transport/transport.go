@@ -74,6 +74,20 @@ type Sink interface {
 	Gone(broken bool)
 }
 
+// A RoundSink is a Sink that can wait with what it writes. An event loop which has
+// many sockets ready gives it the bytes with BytesInRound.
+type RoundSink interface {
+	Sink
+	// BytesInRound is Bytes in a Round, which takes a write of the sink's: see
+	// Round.Write. It does not wait for the sink's lock: ok is false when that is not
+	// free, and the bytes are offered again.
+	BytesInRound(p []byte, r *Round) (used int, ok bool)
+}
+
+// A Waiter waits for a write that a Round has taken. Wrote says how many bytes of it
+// the socket took, as Conn.Write does.
+type Waiter interface{ Wrote(n int) }
+
 // Discard is a Sink that takes all bytes and does nothing with them.
 type Discard struct{}
 
@@ -130,9 +144,26 @@ type Sockets struct {
 	// it was sent. Zero: 1m.
 	Stalled time.Duration
 
+	// Refused is told, with the loops' lock held, why one of them has no rounds though
+	// DriverAIO works; nil: nobody is.
+	Refused func(error)
+
 	prepare sync.Once
+	chosen  Driver
+	why     error // it is not DriverAIO
 	buffers bufferPool
 	loops   loops
+}
+
+// Choose returns how plain sockets are read: DriverAIO, DriverEpoll or
+// DriverGoroutine. The error is why it is not DriverAIO, if that was asked for, by
+// DriverAuto too.
+func (s *Sockets) Choose() (Driver, error) {
+	s.prepare.Do(func() {
+		s.buffers.scarce, s.buffers.stalled = s.Scarce, s.Stalled
+		s.chosen, s.why = s.loops.choose(s.Driver, s.Refused)
+	})
+	return s.chosen, s.why
 }
 
 // Busy returns how busy the busiest event loop was just now, from 0 to 1. Without
@@ -146,8 +177,7 @@ func (s *Sockets) Busy() float64 { return float64(s.loops.busiest()) / 100 }
 // may be nil. Both must stay where they are while the Conn lives, and neither
 // is given to two calls of Open at once.
 func (s *Sockets) Open(conn net.Conn, sink Sink, at *Affinity, own *Memory) Conn {
-	s.prepare.Do(func() { s.buffers.scarce, s.buffers.stalled = s.Scarce, s.Stalled })
-	if s.Driver != DriverGoroutine {
+	if chosen, _ := s.Choose(); chosen != DriverGoroutine {
 		if t := openEpoll(conn, sink, s, at, own); t != nil {
 			return t
 		}

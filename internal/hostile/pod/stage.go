@@ -83,8 +83,8 @@ func newStage(ctx context.Context, o Options) (_ *stage, err error) {
 		}
 		s.sidecar.Settings = append(s.sidecar.Settings, "WSR_TLS_CERT="+cert, "WSR_TLS_KEY="+key)
 	}
-	if d := os.Getenv("WSR_TEST_DRIVER"); d != "" {
-		s.sidecar.Settings = append(s.sidecar.Settings, "WSR_TEST_DRIVER="+d)
+	if d := os.Getenv("WSR_DRIVER"); d != "" {
+		s.sidecar.Settings = append(s.sidecar.Settings, "WSR_DRIVER="+d)
 	}
 	return s, s.sidecar.Start(ctx, &s.starter)
 }
