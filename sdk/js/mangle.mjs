@@ -4,7 +4,8 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
 /** A member of a class or an interface, or a property of a literal, at the start of its line. */
-const MEMBER = /^ +(?:(?:private|readonly|get|set|async) )*(\w+)[?!]?(?:[:;(=]| =|<)/gm;
+const MEMBER =
+  /^ +(?:(?:private|protected|public|abstract|override|declare|static|readonly|get|set|async) )*\*?(\w+)[?!]?(?:[:;(=]| =|<)/gm;
 
 /** A member that is declared anywhere in a line. */
 const READONLY = /\breadonly (\w+)\??:/g;
@@ -56,8 +57,14 @@ export async function internalNames(source, declared) {
 /** A line that begins something at the top of a module. */
 const TOP = /^(?=\S)/m;
 
+/** The classes of these files inherit from each other and stand for each other: all their members differ. */
+const ONE_FAMILY = /^share/;
+
 /** First those that are in most scripts anyway, which then compress better. */
 export const LETTERS = [..."aeiscbwmrdnolfjutypghkvxqzABCDEFGHIJKLMNOPQRSTUVWXYZ"];
+
+/** For those that find no letter. */
+const PAIRS = LETTERS.flatMap((first) => LETTERS.map((second) => first + second));
 
 /** What `npm run names` has found to compress best. A name that is missing here, or does not fit any more, gets another. */
 const FOUND = new URL("names.json", import.meta.url);
@@ -69,10 +76,12 @@ const FOUND = new URL("names.json", import.meta.url);
 export async function together(source, names) {
   const uses = new Map(names.map((name) => [name, 0]));
   const others = new Map(names.map((name) => [name, new Set()]));
-  for (const text of await read(source, (name) => !KEPT.test(name))) {
+  const family = await read(source, (name) => ONE_FAMILY.test(name) && !KEPT.test(name));
+  const single = await read(source, (name) => !ONE_FAMILY.test(name) && !KEPT.test(name));
+  for (const text of [...single, family.join("\n")]) {
     const code = text.replace(COMMENT, "");
     for (const [word] of code.matchAll(WORD)) if (uses.has(word)) uses.set(word, uses.get(word) + 1);
-    for (const part of code.split(TOP)) {
+    for (const part of single.includes(text) ? code.split(TOP) : [code]) {
       const members = [...part.matchAll(MEMBER)].map(([, name]) => name).filter((name) => uses.has(name));
       for (const name of members)
         for (const other of members) if (other !== name) others.get(name).add(other);
@@ -88,7 +97,7 @@ export async function shortNames(source, names) {
   const short = {};
   for (const name of [...names].sort((a, b) => uses.get(b) - uses.get(a) || (a < b ? -1 : 1))) {
     const taken = new Set([...others.get(name)].map((other) => short[other]));
-    short[name] = [found[name], ...LETTERS].find((letter) => letter && !taken.has(letter));
+    short[name] = [found[name], ...LETTERS, ...PAIRS].find((letter) => letter && !taken.has(letter));
   }
   return short;
 }

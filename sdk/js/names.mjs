@@ -72,5 +72,5 @@ for (let round = 0; round < ROUNDS; round++) {
 console.log(`${best} bytes`);
 await writeFile(
   join(sdk, "names.json"),
-  `${JSON.stringify(Object.fromEntries(Object.entries(short).sort()))}\n`,
+  `${JSON.stringify(Object.fromEntries(Object.entries(short).sort()), null, 2)}\n`,
 );

@@ -15,34 +15,34 @@ const FACTOR = 1.25;
  * wait is between nothing and twice its mean, within the limits.
  */
 export class Backoff {
-  readonly #base: number;
-  #max = 0;
-  readonly #random: () => number;
+  private readonly firstMean: number;
+  private maxWait = 0;
+  private readonly chance: () => number;
   /** Mean of the next wait; 0: none was made yet. */
-  #mean = 0;
+  private meanWait = 0;
 
   /** `base` is the mean of the first wait and `max` the longest, in ms; `random` is like Math.random. */
   constructor(base: number, max: number, random: () => number) {
     this.limitTo(max);
-    this.#base = clamp(base, this.#max);
-    this.#random = random;
+    this.firstMean = clamp(base, this.maxWait);
+    this.chance = random;
   }
 
   /** How long to wait before the next attempt, in ms. With `atOnce` the first one of a series does not wait. */
   next(atOnce = false): number {
-    const mean = Math.min(this.#mean || (atOnce ? 0 : this.#base), this.#max / 2);
-    this.#mean = mean * FACTOR || this.#base;
-    return mean && clamp(mean * 2 * this.#random(), this.#max);
+    const mean = Math.min(this.meanWait || (atOnce ? 0 : this.firstMean), this.maxWait / 2);
+    this.meanWait = mean * FACTOR || this.firstMean;
+    return mean && clamp(mean * 2 * this.chance(), this.maxWait);
   }
 
   /** Sets the longest wait. */
   limitTo(max: number): void {
-    this.#max = clamp(max, MAX_WAIT);
+    this.maxWait = clamp(max, MAX_WAIT);
   }
 
   /** Starts anew: what an attempt led to has lasted. */
   reset(): void {
-    this.#mean = 0;
+    this.meanWait = 0;
   }
 }
 

@@ -72,36 +72,36 @@ export class Driver {
   /** The extensions. */
   agreed = "";
 
-  readonly #url: Fresh<string | URL>;
-  readonly #protocols: Fresh<string | string[]>;
-  readonly #settings: Settings;
-  readonly #dispatch: Act;
-  readonly #connections = new Set<Connection>();
-  readonly #unwatch: () => void;
-  readonly #keeper: Keeper | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #due = NEVER;
-  #clockOffset = Date.now() - clock();
-  #failures = 0;
+  private readonly urlSource: Fresh<string | URL>;
+  private readonly protocolSource: Fresh<string | string[]>;
+  private readonly settings: Settings;
+  private readonly tell: Act;
+  private readonly connections = new Set<Connection>();
+  private readonly unwatch: () => void;
+  private readonly keeper: Keeper | undefined;
+  private wakeTimer: ReturnType<typeof setTimeout> | undefined;
+  private wakeAt = NEVER;
+  private clockOffset = Date.now() - clock();
+  private failures = 0;
   /** When the last dial began. */
-  #dialled = 0;
-  #dispatching = false;
+  private dialledAt = 0;
+  private isTelling = false;
   /** The page has offered subprotocols. */
-  #hasProtocols = false;
+  private hasProtocols = false;
 
   /** Throws what the transport's constructor throws, if `url` and `protocols` are values. */
   constructor(url: Fresh<string | URL>, protocols: Fresh<string | string[]>, settings: Settings, act: Act) {
     this.core = new Machine(settings, Math.random);
-    this.#url = isValue(url) ? `${url}` : url;
-    this.#protocols = isValue(protocols) ? list(protocols) : protocols;
-    this.#settings = settings;
-    this.#dispatch = act;
-    this.#keeper = (settings.persist as Keep | undefined)?.(this.core, (change) => this.#perform(change));
-    this.#flush();
-    this.#unwatch = watch(
-      () => this.#perform(wake),
-      () => this.#perform(thaw),
-      () => this.#pageGone(),
+    this.urlSource = isValue(url) ? `${url}` : url;
+    this.protocolSource = isValue(protocols) ? list(protocols) : protocols;
+    this.settings = settings;
+    this.tell = act;
+    this.keeper = (settings.persist as Keep | undefined)?.(this.core, (change) => this.applyChange(change));
+    this.performPending();
+    this.unwatch = watch(
+      () => this.applyChange(wake),
+      () => this.applyChange(thaw),
+      () => this.pageGone(),
     );
   }
 
@@ -127,10 +127,10 @@ export class Driver {
       entry.data = bytes;
       for (const { pos, data } of entries) {
         if (pos !== undefined) {
-          this.#keeper?.put(pos, data as Data);
+          this.keeper?.put(pos, data as Data);
         }
       }
-      this.#flush();
+      this.performPending();
     };
     if (!(data instanceof Blob)) {
       ready(data);
@@ -144,7 +144,7 @@ export class Driver {
 
   close(code: number, reason: string): void {
     close(this.core, clock(), code, reason);
-    this.#flush();
+    this.performPending();
   }
 
   /** The page has restored the app's context, or cannot. A restore that was cut short begins anew by itself. */
@@ -154,16 +154,16 @@ export class Driver {
     restore.allSaid = true;
     if (restore === machine.restoring) {
       if (failed && !restore.peer?.endCode) {
-        this.#end(CODE.restart, "adopt failed"); // what waits is not for an app that does not know whose it is
+        this.endNow(CODE.restart, "adopt failed"); // what waits is not for an app that does not know whose it is
       } else if (!restore.peer) {
         machine.restoring = machine.out.last = null;
       }
     }
-    this.#flush();
+    this.performPending();
   }
 
   /** Ends the session at once, and tells the sidecar. */
-  #end(code: number, reason: string): void {
+  private endNow(code: number, reason: string): void {
     const machine = this.core;
     machine.current?.socket?.send(encodeClose(code === CODE.abnormal ? CODE.normal : code, reason));
     end(machine, code, reason);
@@ -172,89 +172,89 @@ export class Driver {
   // What is pending.
 
   /** Changes the machine, dispatches its outputs, and performs what is pending. */
-  #perform(change?: (machine: Machine, now: number) => void, late = 0): void {
+  private applyChange(change?: (machine: Machine, now: number) => void, late = 0): void {
     change?.(this.core, clock());
-    if (this.#dispatching) {
+    if (this.isTelling) {
       return; // called by a listener of the page: the loop below goes on
     }
-    this.#dispatching = true;
+    this.isTelling = true;
     try {
       for (let o: Event | AppMessage | undefined; (o = this.core.forPage.shift()); ) {
         if (!(o instanceof Event)) {
-          this.#dispatch(o);
+          this.tell(o);
           dispatched(this.core, clock(), o.seq, o.data.length, isHidden() ? 0 : ACK_DELAY);
-        } else if (o.type !== "open" || !this.#noProtocolChosen()) {
+        } else if (o.type !== "open" || !this.noProtocolChosen()) {
           if (o.type === "reset") {
-            this.#keeper?.clear(); // before the page's listener, which may send what is for the next session
+            this.keeper?.clear(); // before the page's listener, which may send what is for the next session
           }
-          this.#dispatch(o);
+          this.tell(o);
         }
       }
     } finally {
-      this.#dispatching = false;
-      this.#flush(late);
+      this.isTelling = false;
+      this.performPending(late);
     }
   }
 
   /** The handshake has failed if the app chose none of the subprotocols that it was offered (WHATWG). */
-  #noProtocolChosen(): boolean {
+  private noProtocolChosen(): boolean {
     const { plain, appProtocol } = this.core;
-    const fails = this.#hasProtocols && !plain && !appProtocol;
+    const fails = this.hasProtocols && !plain && !appProtocol;
     if (fails) {
-      this.#end(CODE.abnormal, "");
+      this.endNow(CODE.abnormal, "");
     }
     return fails;
   }
 
   /** Performs what is pending, except outputs, which are dispatched in a task of our own. */
-  #flush(late = 0): void {
+  private performPending(late = 0): void {
     const machine = this.core;
-    if (this.#dispatching) {
+    if (this.isTelling) {
       return;
     }
     const drift = Date.now() - clock();
-    if (drift - this.#clockOffset > SLEEP_STEP) {
+    if (drift - this.clockOffset > SLEEP_STEP) {
       wake(machine, clock());
     }
-    this.#clockOffset = drift;
+    this.clockOffset = drift;
     if (wantDial(machine, clock())) {
-      this.#dial();
+      this.dialNext();
     }
     let at = tick(machine, clock(), late);
     if (wantDial(machine, clock())) {
       at = 0;
     }
     if (machine.saveDue) {
-      this.#keeper?.save(clock());
+      this.keeper?.save(clock());
     }
-    for (const connection of this.#connections) {
-      this.#service(connection);
+    for (const connection of this.connections) {
+      this.serve(connection);
     }
     if (machine.stage === "closed") {
-      this.#unwatch?.();
-      this.#keeper?.close();
+      this.unwatch?.();
+      this.keeper?.close();
     }
-    this.#armTimer(machine.forPage.length ? 0 : at);
+    this.armTimer(machine.forPage.length ? 0 : at);
   }
 
-  #armTimer(at: number): void {
-    if (at !== this.#due) {
-      clearTimeout(this.#timer);
-      this.#due = at;
+  private armTimer(at: number): void {
+    if (at !== this.wakeAt) {
+      clearTimeout(this.wakeTimer);
+      this.wakeAt = at;
       if (at < NEVER) {
-        this.#timer = setTimeout(() => this.#timerFired(), Math.min(at - clock(), MAX_TIMER));
+        this.wakeTimer = setTimeout(() => this.timerFired(), Math.min(at - clock(), MAX_TIMER));
       }
     }
   }
 
-  #timerFired(): void {
-    const late = this.#due && clock() - this.#due;
-    this.#due = NEVER;
-    this.#perform(undefined, late);
+  private timerFired(): void {
+    const late = this.wakeAt && clock() - this.wakeAt;
+    this.wakeAt = NEVER;
+    this.applyChange(undefined, late);
   }
 
   /** As with any WebSocket, the app is told that the page went away, unless the session is saved for the next one. */
-  #pageGone(): void {
+  private pageGone(): void {
     if (!this.core.durable && !this.core.plain) {
       this.close(CODE.goingAway, "");
     }
@@ -262,45 +262,45 @@ export class Driver {
 
   // Connections.
 
-  #dial(): void {
+  private dialNext(): void {
     const machine = this.core;
-    const url = this.#url;
-    const protocols = this.#protocols;
+    const url = this.urlSource;
+    const protocols = this.protocolSource;
     // What the browser says may be wrong, with a VPN for instance, so it is tried all the same, slowly.
-    const later = Math.max(machine.lostAt, this.#dialled) + OFFLINE_WAIT;
+    const later = Math.max(machine.lostAt, this.dialledAt) + OFFLINE_WAIT;
     if (clock() < later && !machine.ending && isOffline(this.serverUrl)) {
       machine.dialAt = later;
       return;
     }
-    const connection = beginDial(machine, (this.#dialled = clock()));
-    this.#connections.add(connection);
+    const connection = beginDial(machine, (this.dialledAt = clock()));
+    this.connections.add(connection);
     // Only in the constructor can values throw that are not valid, and it does not wait for a disk.
-    if (!this.serverUrl && !this.#settings.persist && isValue(url) && isValue(protocols)) {
-      this.#connect(connection, url, protocols);
+    if (!this.serverUrl && !this.settings.persist && isValue(url) && isValue(protocols)) {
+      this.connectTo(connection, url, protocols);
     } else {
-      this.#prepare(connection);
+      this.askThenConnect(connection);
     }
   }
 
-  async #prepare(connection: Connection): Promise<void> {
+  private async askThenConnect(connection: Connection): Promise<void> {
     try {
-      const [url, protocols] = await Promise.all([fresh(this.#url), fresh(this.#protocols)]);
-      if (this.#failures % DIAL_EVERY) {
+      const [url, protocols] = await Promise.all([fresh(this.urlSource), fresh(this.protocolSource)]);
+      if (this.failures % DIAL_EVERY) {
         await reachable(this.serverUrl);
       }
       if (!connection.endCode) {
-        this.#connect(connection, url, protocols);
+        this.connectTo(connection, url, protocols);
       }
     } catch (error) {
       console.warn(error); // of a function of the page's, perhaps: nothing else tells it
-      this.#dialFailed(connection);
+      this.dialFailed(connection);
     }
   }
 
-  #connect(connection: Connection, url: string | URL, app: string | string[]): void {
-    const settings = this.#settings;
+  private connectTo(connection: Connection, url: string | URL, app: string | string[]): void {
+    const settings = this.settings;
     const protocols = list(app);
-    this.#hasProtocols = !!protocols.length;
+    this.hasProtocols = !!protocols.length;
     offer(this.core, connection);
     const resilient = connection.bareStep % LOOK || !connection.bareStep;
     const offered = resilient ? subprotocols(protocols, !!settings.adopt, connection.offered) : protocols;
@@ -308,32 +308,32 @@ export class Driver {
     connection.socket = socket;
     this.serverUrl = socket.url;
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => this.#perform(() => this.#opened(connection, socket));
+    socket.onopen = () => this.applyChange(() => this.handshaken(connection, socket));
     socket.onmessage = ({ data }: { data: string | ArrayBuffer }) =>
-      this.#perform((m, now) =>
+      this.applyChange((m, now) =>
         receive(m, now, connection, typeof data === "string" ? data : new Uint8Array(data)),
       );
     socket.onerror = () => {}; // `close` follows
     socket.onclose = ({ code, reason, wasClean }: CloseEvent) => {
       if (connection.opened) {
-        this.#perform((m, now) => broken(m, now, connection, code, reason, wasClean));
-      } else if (!resilient || (connection.offered && (this.#failures + 1) % DIAL_EVERY)) {
-        this.#dialFailed(connection);
+        this.applyChange((m, now) => broken(m, now, connection, code, reason, wasClean));
+      } else if (!resilient || (connection.offered && (this.failures + 1) % DIAL_EVERY)) {
+        this.dialFailed(connection);
       } else {
         // PROTOCOL §2.3: browsers fail a connection if the server chose no subprotocol, as most servers do.
         // Functions are asked anew: what they told may be good for one handshake.
         connection.bareStep++;
-        this.#prepare(connection);
+        this.askThenConnect(connection);
       }
     };
   }
 
-  #opened(connection: Connection, socket: Transport): void {
+  private handshaken(connection: Connection, socket: Transport): void {
     const { protocol, extensions } = socket;
     const machine = this.core;
     this.agreed ||= extensions;
     if (protocol === SUBPROTOCOL) {
-      this.#failures = 0;
+      this.failures = 0;
       attach(machine, clock(), connection);
     } else if (connection.offered) {
       // Another server, perhaps during a roll-out. The next may be a sidecar.
@@ -341,24 +341,24 @@ export class Driver {
     } else if (connection.bareStep === LOOK) {
       connection.bareStep++;
       letGo(socket, CODE.normal);
-      this.#prepare(connection);
+      this.askThenConnect(connection);
     } else {
       console.info("wsresilience: no sidecar");
       attachPlain(machine, clock(), connection, isOwn(protocol) ? "" : protocol);
     }
   }
 
-  #dialFailed(connection: Connection): void {
-    this.#failures++;
-    this.#perform((m, now) => broken(m, now, connection, CODE.abnormal, "", false));
+  private dialFailed(connection: Connection): void {
+    this.failures++;
+    this.applyChange((m, now) => broken(m, now, connection, CODE.abnormal, "", false));
   }
 
-  #service(connection: Connection): void {
+  private serve(connection: Connection): void {
     const { socket } = connection;
     const { plain, ending } = this.core;
     if (connection.endCode) {
       // Browsers may need minutes to notice that a socket is dead, so its end is not waited for.
-      this.#connections.delete(connection);
+      this.connections.delete(connection);
       if (socket) {
         letGo(socket, connection.endCode);
       }

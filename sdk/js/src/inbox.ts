@@ -17,8 +17,8 @@ export class Inbox {
   /** When an ack is due. */
   due = NEVER;
 
-  #acked = 0;
-  #bytes = 0;
+  private ackedSeq = 0;
+  private bytesSince = 0;
 
   start(position: number): void {
     this.lastIn = position;
@@ -28,16 +28,16 @@ export class Inbox {
   /** Notes that message `seq` was dispatched; its ack may wait for others until `by`. */
   dispatched(now: number, seq: number, size: number, by: number): void {
     this.lastIn = seq;
-    this.#bytes += size;
-    const full = distance(this.#acked, seq) >= ACK_MESSAGES || this.#bytes >= ACK_BYTES;
+    this.bytesSince += size;
+    const full = distance(this.ackedSeq, seq) >= ACK_MESSAGES || this.bytesSince >= ACK_BYTES;
     this.due = Math.min(this.due, full ? now : by);
   }
 
   /** Notes that what is up to `seq` was acknowledged. */
   acknowledged(seq: number): void {
-    this.#acked = seq;
+    this.ackedSeq = seq;
     if (seq === this.lastIn) {
-      this.#bytes = 0;
+      this.bytesSince = 0;
       this.due = NEVER;
     }
   }

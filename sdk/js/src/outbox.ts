@@ -49,73 +49,73 @@ export class Outbox {
   /** Position of the last message that may be sent, while what follows waits for the app's context to be restored. */
   last: number | null = null;
   /** What the page has restored the app's context with since `hold`. */
-  readonly #said = new Set<string>();
+  private readonly said = new Set<string>();
   /**
    * A message may be what the peer, or something on the way, refuses (PROTOCOL §9.1): up to this position only
    * one is under way at a time.
    */
-  #suspects = 0;
-  /** Position of the message that was alone under way when a connection was refused with `#code`; 0: none was. */
-  #accused = 0;
-  #code = 0;
+  private suspects = 0;
+  /** Position of the message that was alone under way when a connection was refused with `accusedCode`; 0: none was. */
+  private accused = 0;
+  private accusedCode = 0;
   /** Position of the last message that was sent on this connection. */
-  #sent = 0;
+  private sentTo = 0;
   /** The same on any connection. */
-  #highest = 0;
+  private highest = 0;
   /**
    * In order of their positions, which count up by one: first `inFlight` entries that were sent on this
    * connection and are not acknowledged, then those to be sent. After a resume with early data the sidecar may
    * acknowledge what was not yet sent on this connection, and that must still be sent (PROTOCOL §8.2).
    */
-  readonly #entries = new Map<number, Entry>();
-  #inFlight = 0;
+  private readonly entryAt = new Map<number, Entry>();
+  private inFlight = 0;
   /** What those cost in the sidecar's window. */
-  #flightBytes = 0;
+  private flightBytes = 0;
 
   /** Counts the messages from another position: a session starts. */
   rebase(position: number, limit: number): void {
-    this.lastPos = this.ackedTo = this.#sent = this.#highest = this.inherited = this.#suspects = position;
-    this.wireShift = this.#code = 0;
+    this.lastPos = this.ackedTo = this.sentTo = this.highest = this.inherited = this.suspects = position;
+    this.wireShift = this.accusedCode = 0;
     this.limit = limit;
-    const all = this.#all;
-    this.#entries.clear();
-    this.#append(all);
+    const all = this.inOrder;
+    this.entryAt.clear();
+    this.addEntries(all);
   }
 
   /** Appends entries; those that have a place behind the last one are moved. */
-  #append(entries: Entry[]): void {
+  private addEntries(entries: Entry[]): void {
     for (const entry of entries) {
       entry.pos = this.lastPos = add(this.lastPos, 1);
-      this.#entries.set(entry.pos, entry);
+      this.entryAt.set(entry.pos, entry);
     }
   }
 
-  get #all(): Entry[] {
-    return [...this.#entries.values()];
+  private get inOrder(): Entry[] {
+    return [...this.entryAt.values()];
   }
 
   /** Returns the nth entry from the front, if there is one. */
-  #peek(n = 0): Entry | undefined {
-    const [first] = this.#entries.keys();
-    return this.#entries.get(add(first!, n));
+  private peek(n = 0): Entry | undefined {
+    const [first] = this.entryAt.keys();
+    return this.entryAt.get(add(first!, n));
   }
 
   /** Holds back what was not sent on this connection, until `last` is null again. */
   hold(): void {
-    this.last = this.#sent;
-    this.#said.clear();
+    this.last = this.sentTo;
+    this.said.clear();
   }
 
   /** Notes that a message goes out as a part of what restores the app's context, and returns it. */
   sayAhead({ data, receipt }: Pick<Entry, "data" | "receipt">): Data {
-    this.#said.add(`${data}`);
+    this.said.add(`${data}`);
     receipt?.resolve();
     return data as Data;
   }
 
   /** Whether every message was given to this connection. */
   get idle(): boolean {
-    return this.#inFlight === this.#entries.size;
+    return this.inFlight === this.entryAt.size;
   }
 
   /** How many messages wait for an acknowledgement. */
@@ -125,12 +125,12 @@ export class Outbox {
 
   /** Whether only one message may be under way: one of several has ended a connection, and it is not known which. */
   get oneByOne(): boolean {
-    return less(this.ackedTo, this.#suspects);
+    return less(this.ackedTo, this.suspects);
   }
 
   /** The number on the wire of the last message that was sent on this connection. */
   get sentSeq(): number {
-    return add(this.#sent, this.wireShift);
+    return add(this.sentTo, this.wireShift);
   }
 
   /** The number on the wire of the first message that is not acknowledged. */
@@ -152,11 +152,11 @@ export class Outbox {
     const entries: [Entry, ...Entry[]] = [{ pos: 0, data, charge: size, receipt, early }];
     const { last } = this;
     if (ahead && last !== null) {
-      entries.push(...this.#all.filter(({ pos }) => less(last, pos)));
+      entries.push(...this.inOrder.filter(({ pos }) => less(last, pos)));
       this.lastPos = last;
       this.last = add(last, 1);
     }
-    this.#append(entries);
+    this.addEntries(entries);
     this.unackedBytes += size;
     this.queued += size;
     return entries;
@@ -164,29 +164,29 @@ export class Outbox {
 
   /** Starts a connection whose peer has what is up to `position`, which the page before a reload may have sent. */
   restart(position: number): void {
-    this.#acknowledge(position);
-    this.#inFlight = this.#flightBytes = 0;
-    for (let entry: Entry | false | undefined; (entry = this.#upTo(position)); ) {
-      this.#entries.delete(entry.pos);
+    this.noteAcked(position);
+    this.inFlight = this.flightBytes = 0;
+    for (let entry: Entry | false | undefined; (entry = this.upTo(position)); ) {
+      this.entryAt.delete(entry.pos);
       this.queued -= this.hasSent(entry.pos) ? 0 : entry.charge;
     }
-    this.#sent = position;
-    this.#highest = later(this.#highest, position);
+    this.sentTo = position;
+    this.highest = later(this.highest, position);
     this.lastPos = later(this.lastPos, position);
   }
 
   /** Whether this page may have sent everything up to `position`. */
   hasSent(position: number): boolean {
-    return lessEq(position, this.#highest);
+    return lessEq(position, this.highest);
   }
 
   /** Handles that a connection ended with a code that refuses a message. */
   refused(code: number): void {
     if (this.oneByOne) {
-      this.#accused = this.#sent;
-      this.#code = less(this.ackedTo, this.#sent) ? code : 0;
+      this.accused = this.sentTo;
+      this.accusedCode = less(this.ackedTo, this.sentTo) ? code : 0;
     } else {
-      this.#suspects = later(this.ackedTo, this.#sent);
+      this.suspects = later(this.ackedTo, this.sentTo);
     }
   }
 
@@ -195,10 +195,10 @@ export class Outbox {
    * and the code. Nothing was sent yet on this connection.
    */
   reject(): { data: Data; code: number } | undefined {
-    const entry = this.#peek();
-    const code = this.#code;
-    this.#code = 0;
-    if (!code || entry?.pos !== this.#accused) {
+    const entry = this.peek();
+    const code = this.accusedCode;
+    this.accusedCode = 0;
+    if (!code || entry?.pos !== this.accused) {
       return;
     }
     const { data, receipt } = entry;
@@ -217,70 +217,70 @@ export class Outbox {
     if (!this.hasSent(position)) {
       return false;
     }
-    this.#acknowledge(position);
-    for (let entry: Entry | false | undefined; this.#inFlight && (entry = this.#upTo(position)); ) {
-      this.#entries.delete(entry.pos);
-      this.#inFlight--;
-      this.#flightBytes -= entry.charge + MESSAGE_OVERHEAD;
+    this.noteAcked(position);
+    for (let entry: Entry | false | undefined; this.inFlight && (entry = this.upTo(position)); ) {
+      this.entryAt.delete(entry.pos);
+      this.inFlight--;
+      this.flightBytes -= entry.charge + MESSAGE_OVERHEAD;
     }
     return true;
   }
 
   /** Returns the next message for this connection, if the sidecar's window has room; one may always be sent (§5.3). */
   take(): Data | null {
-    const entry = this.#peek(this.#inFlight);
+    const entry = this.peek(this.inFlight);
     if (!entry || entry.data instanceof Blob || less(this.last ?? this.lastPos, entry.pos)) {
       return null;
     }
     if (lessEq(entry.pos, this.ackedTo)) {
-      this.#entries.delete(entry.pos);
+      this.entryAt.delete(entry.pos);
     } else {
-      const bytes = this.#flightBytes + entry.charge + MESSAGE_OVERHEAD;
-      if (this.#inFlight && (this.oneByOne || bytes > this.limit)) {
+      const bytes = this.flightBytes + entry.charge + MESSAGE_OVERHEAD;
+      if (this.inFlight && (this.oneByOne || bytes > this.limit)) {
         return null;
       }
-      this.#inFlight++;
-      this.#flightBytes = bytes;
+      this.inFlight++;
+      this.flightBytes = bytes;
     }
     this.asks ||= !!entry.receipt;
-    this.#sent = entry.pos;
-    if (less(this.#highest, this.#sent)) {
-      this.#highest = this.#sent;
+    this.sentTo = entry.pos;
+    if (less(this.highest, this.sentTo)) {
+      this.highest = this.sentTo;
       this.queued -= entry.charge;
     }
     // What has restored the context is not for the app once more. What a restore that was cut short began with, and
     // the next one did not say again, is.
-    return entry.early && this.#said.has(`${entry.data}`) ? SKIPPED : (entry.data ?? SKIPPED);
+    return entry.early && this.said.has(`${entry.data}`) ? SKIPPED : (entry.data ?? SKIPPED);
   }
 
   /** Empties it: the session is over. Rejects the receipts, and returns what was not acknowledged. */
   fail(why: string): Unacknowledged[] {
-    const left = this.#all.filter(({ pos }) => less(this.ackedTo, pos));
-    this.#entries.clear();
-    this.unackedBytes = this.queued = this.#inFlight = this.#flightBytes = 0;
+    const left = this.inOrder.filter(({ pos }) => less(this.ackedTo, pos));
+    this.entryAt.clear();
+    this.unackedBytes = this.queued = this.inFlight = this.flightBytes = 0;
     this.last = null;
     return left.flatMap(({ pos, data, receipt }) => {
       receipt?.reject(failure("AbortError", `session ${why}`));
-      return data === null ? [] : { data, sent: lessEq(pos, later(this.#highest, this.inherited)) };
+      return data === null ? [] : { data, sent: lessEq(pos, later(this.highest, this.inherited)) };
     });
   }
 
   /** Returns the nth entry from the front, if it is among those up to `position`. */
-  #upTo(position: number, n?: number): Entry | false | undefined {
-    const entry = this.#peek(n);
+  private upTo(position: number, n?: number): Entry | false | undefined {
+    const entry = this.peek(n);
     return entry && lessEq(entry.pos, position) && entry;
   }
 
   /** Notes that what is up to `position` is acknowledged, and resolves the receipts. */
-  #acknowledge(position: number): void {
-    for (let n = 0, entry: Entry | false | undefined; (entry = this.#upTo(position, n)); n++) {
+  private noteAcked(position: number): void {
+    for (let n = 0, entry: Entry | false | undefined; (entry = this.upTo(position, n)); n++) {
       if (less(this.ackedTo, entry.pos)) {
         this.unackedBytes -= entry.charge;
         entry.receipt?.resolve();
       }
     }
     this.ackedTo = later(this.ackedTo, position);
-    this.#suspects = later(this.#suspects, this.ackedTo);
+    this.suspects = later(this.suspects, this.ackedTo);
   }
 }
 

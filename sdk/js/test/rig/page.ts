@@ -1,6 +1,8 @@
+import { readdirSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:http";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import type { Browser, Page } from "playwright-core";
 import { freePort } from "./port.ts";
 
@@ -37,10 +39,37 @@ export class Site {
   }
 }
 
+/** The entries of the package, from which pages get what is published, and not the source. */
+const ENTRIES = ["index", "persist", "share"];
+
+/** Fails if the package was not built from the present source. */
+function checkBuild(): void {
+  const made = statSync(join(sdk, "dist/index.js")).mtimeMs;
+  for (const name of readdirSync(join(sdk, "src"))) {
+    if (statSync(join(sdk, "src", name)).mtimeMs > made)
+      throw new Error(`src/${name} is newer: npm run build`);
+  }
+}
+
+const published: Plugin = {
+  name: "published",
+  setup({ onResolve }) {
+    const entry = new RegExp(`/src/(${ENTRIES.join("|")})\\.ts$`);
+    onResolve({ filter: entry }, ({ path }) => ({ path: join(sdk, "dist", `${path.match(entry)![1]}.js`) }));
+  },
+};
+
 async function bundle(source: string): Promise<Map<string, string>> {
+  checkBuild();
   const { outputFiles } = await build({
+    plugins: [published],
     stdin: { contents: source, resolveDir: sdk, loader: "ts", sourcefile: "page.ts" },
-    alias: { wsresilience: "./src/index.ts", "wsresilience/persist": "./src/persist.ts" },
+    alias: Object.fromEntries(
+      ENTRIES.map((entry) => [
+        entry === "index" ? "wsresilience" : `wsresilience/${entry}`,
+        `./src/${entry}.ts`,
+      ]),
+    ),
     absWorkingDir: sdk,
     bundle: true,
     splitting: true,
