@@ -54,7 +54,7 @@ func (b *runner) chapter(ctx context.Context) (bool, error) {
 	s := rehearse.Spec{
 		Title: "Rehearsal of three pods with an echo app", Command: "make rehearsal",
 		Target: &url.URL{Scheme: "ws", Host: f.balancer.Addr(0), Path: "/echo"}, Profile: p, Seed: chapterSeed,
-		Baseline: 20 * time.Second, After: 15 * time.Second, Settle: 45 * time.Second, Metrics: f.metrics(), Notes: b.notes(),
+		Baseline: 20 * time.Second, After: 15 * time.Second, Settle: 45 * time.Second, Metrics: f.metrics(), Traces: f.traces, Notes: b.notes(),
 		Actions: map[string]func(context.Context) (string, error){
 			"restart-app": f.restartApp, "kill-pod": f.killPod, "kill-nats": f.killNATS, "roll": f.roll,
 		},

@@ -40,6 +40,7 @@ type fleet struct {
 	balancer  *lab.Balancer
 	stop      context.CancelFunc
 	tasks     sync.WaitGroup
+	traces    string // where spans are taken
 	apps      int
 
 	mu sync.Mutex // held while something is done to a pod
@@ -55,6 +56,11 @@ func (b *runner) newFleet(ctx context.Context) (*fleet, error) {
 	if f.balancer, err = lab.NewBalancer(f.endpoints.Random, b.hosts.Next()); err != nil {
 		return f, err
 	}
+	free, err := proc.FreeAddrs(1)
+	if err != nil {
+		return f, err
+	}
+	f.traces = free[0]
 	key := base64.StdEncoding.EncodeToString(keyring.Generate())
 	for range podCount {
 		host := b.hosts.Next()
@@ -66,7 +72,8 @@ func (b *runner) newFleet(ctx context.Context) (*fleet, error) {
 		p.Program, p.Name = b.sidecar, "pod-"+host
 		p.Settings = append(f.nats.Settings(),
 			"WSR_TOKEN_KEYS="+key, "WSR_DATA_DIR="+filepath.Join(b.dir, p.Name), "WSR_LEASE_TTL=5s",
-			fmt.Sprint("WSR_DRAIN_SECONDS=", drainSeconds), "WSR_UPSTREAM_RETRY=10s")
+			fmt.Sprint("WSR_DRAIN_SECONDS=", drainSeconds), "WSR_UPSTREAM_RETRY=10s",
+			"OTEL_EXPORTER_OTLP_ENDPOINT=http://"+f.traces, "OTEL_BSP_SCHEDULE_DELAY=500", "WSR_TRACE_MESSAGES=100")
 		if err := f.start(ctx, p); err != nil {
 			return f, err
 		}

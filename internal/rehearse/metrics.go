@@ -3,7 +3,6 @@ package rehearse
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -151,11 +150,10 @@ func slowest(before, after map[string]*histogram) []report.Span {
 		}
 		if n := h.count - was.count; n > 0 {
 			mean := (h.sum - was.sum) / n
-			list = append(list, report.Span{Name: name, Count: int64(n), Mean: 1e3 * mean, Deviation: 1e3 * h.deviation(was, mean)})
+			list = append(list, report.Span{Name: name, From: report.FromMetrics, Count: int64(n), Mean: 1e3 * mean, Deviation: 1e3 * h.deviation(was, mean)})
 		}
 	}
-	slices.SortFunc(list, func(a, b report.Span) int { return cmp.Or(-cmp.Compare(a.Mean, b.Mean), cmp.Compare(a.Name, b.Name)) })
-	return list[:min(len(list), shownSpans)]
+	return slowestOf(list)
 }
 
 // deviation estimates the standard deviation, as if all that is in a bucket lay

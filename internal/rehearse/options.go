@@ -37,6 +37,7 @@ type options struct {
 	settle              time.Duration
 	seed                uint64
 	objectives, metrics list
+	traces              string
 	out, against, title string
 	insecure            bool
 	ca                  string
@@ -62,6 +63,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.Uint64Var(&o.seed, "seed", 0, "`number` that a run can be repeated by; 0: another one each time")
 	f.Var(&o.objectives, "objective", "what must be kept, such as lost<=0, retention>=99%, p99<=900ms; may be given more than once, and replaces the profile's. Default: "+strings.Join(tally.Defaults, " ")+". Names: "+tally.Names())
 	f.Var(&o.metrics, "metrics", "`URL` of metrics (Prometheus), whose slowest times the report names; may be given more than once")
+	f.StringVar(&o.traces, "traces", "", "`address` to listen at for traces (OTLP over HTTP), such as :4318, whose slowest spans the report names: set OTEL_EXPORTER_OTLP_ENDPOINT of sidecars and apps to it")
 	f.StringVar(&o.out, "out", "", "`folder` of the report; default rehearsal-DATE-TIME here")
 	f.StringVar(&o.against, "against", "", "`folder` of the report of a former run, to compare with")
 	f.StringVar(&o.title, "title", "", "of the report")
@@ -85,7 +87,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 func (o *options) spec(args []string) (*Spec, error) {
 	s := &Spec{
 		Title: o.title, Command: "wsresilience-sidecar rehearse " + quoted(args), Seed: o.seed,
-		Baseline: o.baseline, After: o.after, Settle: o.settle, Metrics: o.metrics,
+		Baseline: o.baseline, After: o.after, Settle: o.settle, Metrics: o.metrics, Traces: o.traces,
 	}
 	for _, d := range []struct {
 		name string

@@ -37,6 +37,7 @@ type Spec struct {
 	After      time.Duration // after the last one
 	Settle     time.Duration // that what is under way may take at the end
 	Metrics    []string      // URLs of metrics in Prometheus's text form
+	Traces     string        // address to take spans at, by OTLP over HTTP; "": none
 	TLS        *tls.Config
 	Notes      []string // for the report
 
@@ -150,6 +151,11 @@ func Run(ctx context.Context, s Spec) (*report.Run, error) {
 	if err := checkMetrics(ctx, r.http, s.Metrics); err != nil {
 		return nil, err
 	}
+	traces, err := listenForTraces(ctx, s.Traces)
+	if err != nil {
+		return nil, err
+	}
+	defer traces.close()
 	r.way = way(ctx, targetOf(s.Target))
 	before := scrapeAll(ctx, r.http, s.Metrics)
 	out := r.rehearse(ctx)
@@ -157,6 +163,10 @@ func Run(ctx context.Context, s Spec) (*report.Run, error) {
 		out.Interrupted = true
 		out.Notes = append(slices.Clone(out.Notes), fmt.Sprintf("The run was interrupted after %s: this is of the time before.", clock(out.End)))
 	}
-	out.Spans = slowest(before, scrapeAll(context.WithoutCancel(ctx), r.http, s.Metrics))
+	told := traces.slowest()
+	if s.Traces != "" && told == nil {
+		out.Notes = append(slices.Clone(out.Notes), "No spans came to "+s.Traces+": is OTEL_EXPORTER_OTLP_ENDPOINT of sidecars and apps http:// and an address of this machine with that port, and OTEL_EXPORTER_OTLP_PROTOCOL not grpc?")
+	}
+	out.Spans = append(told, slowest(before, scrapeAll(context.WithoutCancel(ctx), r.http, s.Metrics))...)
 	return out, nil
 }

@@ -96,7 +96,7 @@ var layers = []layer{
 		"internal/lab/reconnect": {"github.com/coder/websocket"},
 	},
 	{ // A load with faults on the user's own app, which the sidecar links too.
-		"internal/rehearse": {"github.com/coder/websocket", "golang.org/x/term", "golang.org/x/sys"},
+		"internal/rehearse": {"github.com/coder/websocket", "golang.org/x/term", "golang.org/x/sys", "google.golang.org/protobuf"},
 	},
 	{ // The parties of an experiment.
 		"internal/lab": anything, "internal/bench/load": anything, "internal/bench/measure": nil, "internal/bench/fake": anything,

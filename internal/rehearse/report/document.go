@@ -217,10 +217,10 @@ func (r *Run) baselineSection() section {
 }
 
 func (r *Run) spansSection() section {
-	s := section{title: "Bottlenecks", about: []string{"The slowest parts of the way during this run, as the metrics tell it that were named."}}
-	s.table = table.Table{{"span", "times", "mean", "deviation"}}
+	s := section{title: "Bottlenecks", about: []string{"The slowest parts of the way during this run, as the metrics tell it that were named, and the traces that came. Not in it: how long sessions and connections last."}}
+	s.table = table.Table{{"span", "by", "times", "mean", "deviation"}}
 	for _, p := range r.Spans {
-		s.table = append(s.table, []string{p.Name, fmt.Sprint(p.Count), tally.Millis(p.Mean), tally.Millis(p.Deviation)})
+		s.table = append(s.table, []string{p.Name, p.From, fmt.Sprint(p.Count), tally.Millis(p.Mean), tally.Millis(p.Deviation)})
 	}
 	return s
 }

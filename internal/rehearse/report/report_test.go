@@ -18,7 +18,7 @@ func example() *Run {
 	r := &Run{
 		Title: "A <b>run</b> & more", Command: "rehearse", Target: "ws://h/", Profile: "echo", Began: time.Unix(1e9, 0), Seed: 3,
 		Environment: [][2]string{{"kernel", "6.1 | <x>"}}, Calm: time.Second, End: 4 * time.Second, Late: time.Second,
-		Spans: []Span{{"wsr_resume_seconds", 7, 12.5, 3}}, Notes: []string{"the machine was busy"},
+		Spans: []Span{{"wsr_resume_seconds", FromMetrics, 7, 12.5, 3}}, Notes: []string{"the machine was busy"},
 		Reasons: map[string]int{"plain: refused": 2},
 		Verdicts: []tally.Verdict{
 			{Objective: "lost<=0", Side: "resilient", Got: "0", Met: true},
@@ -49,7 +49,7 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, parts := range map[string][]string{
-		"report.md":     {"# A <b>run</b> & more", "FAIL: 1 of 2 objectives are missed.", "the machine was busy", "1. hook -- <script> could not be done", `6.1 \| <x>`, "(latency.svg)", "The one before", "| wsr_resume_seconds | 7 | 12.5 ms | 3.00 ms |"},
+		"report.md":     {"# A <b>run</b> & more", "FAIL: 1 of 2 objectives are missed.", "the machine was busy", "1. hook -- <script> could not be done", `6.1 \| <x>`, "(latency.svg)", "The one before", "| wsr_resume_seconds | metrics | 7 | 12.5 ms | 3.00 ms |"},
 		"report.html":   {"<title>A &lt;b&gt;run&lt;/b&gt; &amp; more</title>", `class="verdict bad"`, "hook -- &lt;script&gt;", "prefers-color-scheme:dark", "@media print"},
 		"junit.xml":     {`tests="3" failures="2"`, `message="measured 5"`},
 		"run.jsonl":     {`{"run":{`, `{"plain":{`, `{"resilient":{`, `{"plain client":{"what":"lost","client":0,"n":1,"at":2500}}`},

@@ -45,9 +45,17 @@ type Fault struct {
 	Effects []tally.Effect
 }
 
-// A Span is a part of the way, as the metrics of a sidecar or an app tell it.
+// Where a Span is known from.
+const (
+	FromMetrics = "metrics"
+	FromTraces  = "traces"
+)
+
+// A Span is a part of the way, as the metrics or the traces of a sidecar or an app
+// tell it.
 type Span struct {
 	Name            string
+	From            string // FromMetrics or FromTraces
 	Count           int64
 	Mean, Deviation float64 // ms
 }
