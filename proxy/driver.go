@@ -14,7 +14,6 @@ import (
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
-	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -278,7 +277,7 @@ func (c *sessionDriver) reportLinkLocked() {
 // performLocked does what is rare.
 func (c *sessionDriver) performLocked(o *session.Output) {
 	if o.Persist != nil {
-		c.persistLocked(o.Persist)
+		c.srv.appends.add(c, o.Persist) // the machine asks for one at a time
 	}
 	if o.KeyCall != nil {
 		c.askKeyLocked(o.KeyCall)
@@ -387,29 +386,20 @@ func (c *sessionDriver) forgetLocked() {
 	}
 }
 
-// persistLocked appends a record off this thread; the machine asks for one at a
-// time.
-func (c *sessionDriver) persistLocked(rec *store.Record) {
-	size := recordBytes(rec)
-	c.srv.appends.Add(1)
-	c.srv.appendBytes.Add(size)
-	c.srv.work.Go(func() {
-		r := c.append(rec)
-		c.srv.appends.Add(-1)
-		c.srv.appendBytes.Add(-size)
-		now := c.enter()
-		defer c.leave()
-		ownershipSuspect := c.ownershipSuspect()
-		c.m.Persisted(now, r)
-		c.settleLocked(now)
-		switch {
-		case !ownershipSuspect || c.ownershipSuspect():
-		case r == session.PersistRefused:
-			c.observe(event.Event{Kind: event.OwnershipChecked, Ownership: event.OwnershipFenced})
-		default:
-			c.observe(event.Event{Kind: event.OwnershipChecked, Ownership: event.OwnershipConfirmed})
-		}
-	})
+// persisted takes the result of a session's record.
+func (c *sessionDriver) persisted(r session.PersistResult) {
+	now := c.enter()
+	defer c.leave()
+	ownershipSuspect := c.ownershipSuspect()
+	c.m.Persisted(now, r)
+	c.settleLocked(now)
+	switch {
+	case !ownershipSuspect || c.ownershipSuspect():
+	case r == session.PersistRefused:
+		c.observe(event.Event{Kind: event.OwnershipChecked, Ownership: event.OwnershipFenced})
+	default:
+		c.observe(event.Event{Kind: event.OwnershipChecked, Ownership: event.OwnershipConfirmed})
+	}
 }
 
 // ownershipSuspect reports whether another sidecar may own the session by now.

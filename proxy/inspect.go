@@ -76,7 +76,7 @@ func (s *Server) View(id wire.SessionID) (v SessionView, context snapshot.View, 
 // Appending returns how many records are on their way to the journal, and how many
 // bytes they hold.
 func (s *Server) Appending() (records int, bytes int64) {
-	return int(s.appends.Load()), s.appendBytes.Load()
+	return s.appends.load()
 }
 
 func (c *sessionDriver) view() (v SessionView, ok bool) {

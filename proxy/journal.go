@@ -18,8 +18,13 @@ const appendTimeout = 5 * time.Second
 // busyAppends under way are as many as a journal takes well at a time.
 const busyAppends = 16
 
-// journalBusy reports whether the journal has that much to do.
-func (s *Server) journalBusy() bool { return s.appends.Load() >= busyAppends }
+// journalBusy reports whether the journal has that much to do, or there have been
+// as many records lately that could have waited as there may be. Otherwise it
+// counts one more.
+func (s *Server) journalBusy() bool {
+	records, _ := s.appends.load()
+	return records >= busyAppends || !s.early.take()
+}
 
 // maxAppendBytes bounds what the records hold that are under way, beyond one
 // record of each thread that makes one. A journal that answers has far less to
@@ -28,7 +33,10 @@ func (s *Server) journalBusy() bool { return s.appends.Load() >= busyAppends }
 const maxAppendBytes = 8 << 20
 
 // journalCrowded reports whether the records under way hold that much.
-func (s *Server) journalCrowded() bool { return s.appendBytes.Load() >= maxAppendBytes }
+func (s *Server) journalCrowded() bool {
+	_, bytes := s.appends.load()
+	return bytes >= maxAppendBytes
+}
 
 // recordBytes is what a record holds.
 func recordBytes(rec *store.Record) int64 {

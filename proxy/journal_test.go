@@ -51,7 +51,7 @@ func TestJournalHangs(t *testing.T) {
 	t.Parallel()
 	const sessions, size = 40, 512 << 10
 	s := &hangingStore{hangs: make(chan struct{})}
-	sc := newScene(t, func(c *Config) { s.Store, c.Store = c.Store, s })
+	sc := newScene(t, func(c *Config) { s.Store, c.Store, c.PersistAway = c.Store, s, -1 })
 	for range sessions {
 		p := sc.resilient("/echo")
 		p.say(strings.Repeat("x", size))

@@ -53,7 +53,7 @@ func (s *Server) newLive(cfg Config) *live {
 		WindowMessages: cfg.WindowMessages, WindowBytes: cfg.WindowBytes, MaxMessage: cfg.MaxMessage,
 		Heartbeat: &l.cfg.Heartbeat, PlainHeartbeat: cfg.PlainHeartbeat, Rates: cfg.Rates, Slowed: &s.slowings,
 
-		TTL: s.cfg.SessionTTL, TTLGoingAway: s.cfg.SessionTTLGoingAway, PersistAfter: s.cfg.PersistAfter, HandOverQuiet: s.cfg.HandOverQuiet, CloseTimeout: s.cfg.CloseTimeout,
+		TTL: s.cfg.SessionTTL, TTLGoingAway: s.cfg.SessionTTLGoingAway, PersistAfter: s.cfg.PersistAfter, PersistAway: max(0, s.cfg.PersistAway), HandOverQuiet: s.cfg.HandOverQuiet, CloseTimeout: s.cfg.CloseTimeout,
 		Owner: s.cfg.Advertise, Pool: s.pool, Buffers: s.clientBuffers, AppBuffers: s.appBuffers,
 		Random: mathrand.Uint32, Token: s.newToken, Retry: s.askedRetry,
 	}

@@ -89,6 +89,7 @@ type Config struct {
 	Rates                                   session.Rates // of each client; zero: any
 	SessionTTL, SessionTTLGoingAway         time.Duration // zero: 5m, 10s
 	PersistAfter                            time.Duration // zero: 50ms
+	PersistAway                             time.Duration // zero: 2s; negative: at once
 
 	// A session is handed over when its app has answered what it was asked: when
 	// that is known to take no longer, and HandOverQuiet after the last message
@@ -222,8 +223,8 @@ type Server struct {
 	journalAway   atomic.Bool
 	reissue       reissue
 	keys          knownKeys
-	appends       atomic.Int32 // under way
-	appendBytes   atomic.Int64 // held by them
+	appends       appendQueue
+	early         earlyRecords
 
 	life context.Context // ends with Shutdown
 	die  context.CancelFunc
@@ -259,6 +260,7 @@ func New(cfg Config) (*Server, error) {
 	s.clientBuffers, s.appBuffers = s.buffers(clientShare), s.buffers(appShare)
 	s.sessions.init()
 	s.keys.store = cfg.KeyStore
+	s.appends.work, s.appends.append, s.appends.told = &s.work, (*sessionDriver).append, (*sessionDriver).persisted
 	s.timers.late = func(d time.Duration) { s.observe(event.Event{Kind: event.TimersFired, Took: d}) }
 	s.limit.set(cfg.MaxSessions, cfg.MaxSessionsPerClient)
 	s.evictNow = make(chan struct{}, 1)
@@ -324,6 +326,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.SessionTTL, 5*time.Minute)
 	setDefault(&c.SessionTTLGoingAway, 10*time.Second)
 	setDefault(&c.PersistAfter, 50*time.Millisecond)
+	setDefault(&c.PersistAway, 2*time.Second)
 	setDefault(&c.HandOverQuiet, 100*time.Millisecond)
 	setDefault(&c.HandOverPatience, 5*time.Second)
 	setDefault(&c.LeaseTTL, 20*time.Second)

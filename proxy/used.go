@@ -7,12 +7,13 @@ import (
 
 // used is how much is used of what this sidecar has.
 func (s *Server) used() event.Used {
+	appends, _ := s.appends.load()
 	return event.Used{
 		Memory:     share(s.pool.InUse(), s.pool.Budget()),
 		Loops:      s.sockets.Busy(),
 		Handshakes: share(int64(s.handshakes.Load()), int64(maxHandshakes(s.pool.Budget()))),
 		Sessions:   s.limit.used(),
-		Journal:    share(int64(s.appends.Load()), busyAppends),
+		Journal:    share(int64(appends), busyAppends),
 	}
 }
 

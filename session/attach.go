@@ -216,7 +216,7 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 		status = wire.StatusAdopted // it begins again
 	}
 	c := &s.client
-	c.attached, c.blocked = true, false
+	c.attached, c.blocked, c.since = true, false, monotime.At(now)
 	c.welcome, c.welcomeDue, c.rewelcome, c.deflate = status, true, false, deflate
 	c.control = c.control[:0]
 	c.beatDue, c.replyDue = false, false
@@ -270,10 +270,10 @@ func (s *Session) Detached() (since monotime.Time, lived bool) {
 // Away returns for how long the session has been without its client; 0 if it
 // always had one.
 func (s *Session) Away(now time.Time) time.Duration {
-	if s.client.attached || s.client.left == 0 {
+	if s.client.attached || s.client.since == 0 {
 		return 0
 	}
-	return now.Sub(s.client.left.Time())
+	return now.Sub(s.client.since.Time())
 }
 
 // Lacking returns how many messages of the app the client lacks, as far as is
@@ -314,7 +314,7 @@ func (s *Session) detach(now time.Time, ttl time.Duration) {
 	}
 	s.client.attached = false
 	s.client.in.Reset()
-	s.client.expires, s.client.left = monotime.At(now.Add(ttl)), monotime.At(now)
+	s.client.expires, s.client.since = monotime.At(now.Add(ttl)), monotime.At(now)
 	s.client.beat.Disconnected()
 	s.context.setAttached(now, false, s)
 	s.journal.detached(now.Add(ttl - s.cfg.TTL))

@@ -18,7 +18,8 @@ const (
 
 	// busyPause, and up to as much again, is how long a record waits for a
 	// journal that is busy, and maxBusyWait how long after all that it may be due.
-	busyPause   = 20 * time.Millisecond
+	// Each look costs about as much as a message.
+	busyPause   = 80 * time.Millisecond
 	maxBusyWait = 500 * time.Millisecond
 
 	// maxAgainPause is within which sessions write again what the journal lost.
@@ -48,6 +49,7 @@ type journal struct {
 	due      bool          // a record is due though no frame is
 	claiming bool          // the next record is the claim of a new session
 	final    bool          // the end was written, or is not ours to write
+	unknown  bool          // the journal may have the newest record, and its answer was lost
 	failures uint8         // in a row
 	detach   int64         // unix ms when the client detached, earlier by what its TTL is shorter; 0 while attached
 	retry    monotime.Time
@@ -105,7 +107,7 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 		return
 	case Persisted:
 		j.cadence.Wrote(rec, nil)
-		j.failures = 0
+		j.failures, j.unknown = 0, false
 		j.claiming = j.claiming && rec.Kind != store.Claim
 		s.confirmed(now, rec.N)
 		s.context.saved(rec)
@@ -113,12 +115,14 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 		s.lighten(now, rec)
 		return
 	case PersistLost:
+		j.unknown = false
 		j.cadence.Restart()
 		s.context.unsure()
 		if s.closing.ended == 0 {
 			s.window.SetJournaled(s.window.Acked())
 		}
 	case PersistFailed:
+		j.unknown = true
 		j.cadence.Wrote(rec, store.ErrUnavailable)
 		s.context.unsure()
 		s.context.ackHeld = false // the client is not made to wait for the journal
@@ -184,8 +188,8 @@ func (s *Session) record(now time.Time) *store.Record {
 	if !s.recordDue(now, cut) {
 		return nil
 	}
-	if s.mayWait(now) {
-		j.retry = monotime.At(now.Add(busyPause + time.Duration(s.cfg.Random())%busyPause))
+	if left, ok := s.mayWait(now); ok {
+		j.retry = monotime.At(now.Add(min(left, busyPause+time.Duration(s.cfg.Random())%busyPause)))
 		return nil
 	}
 	if s.handover.phase != readyToHandOver && s.journal.cadence.Loose(s.outstanding()) && s.exceedsShare() {
@@ -298,15 +302,16 @@ func (s *Session) stateRecord(now time.Time, cut seqwindow.Serial) *store.Record
 	return rec
 }
 
-// mayWait reports whether the journal is too busy for a record that can wait: of
-// frames that an attached client has not acknowledged yet. Most of them soon
-// are, while a record that is queued is written in any case.
-func (s *Session) mayWait(now time.Time) bool {
+// mayWait reports whether the journal is too busy for a record that can wait, and
+// for how long at most: of frames that an attached client has not acknowledged
+// yet. Most of them soon are, while a record that is queued is written in any case.
+func (s *Session) mayWait(now time.Time) (left time.Duration, ok bool) {
 	if s.cfg.Busy == nil || !s.client.attached || s.journal.due || s.handover.phase == readyToHandOver || s.context.unsaved() {
-		return false
+		return 0, false
 	}
 	_, stamp, ok := s.window.OldestUnjournaled()
-	return ok && s.age(now, stamp) < s.cfg.PersistAfter+maxBusyWait && s.cfg.Busy()
+	left = s.cfg.PersistAfter + maxBusyWait - s.unanswered(now, stamp)
+	return left, ok && left > 0 && s.cfg.Busy()
 }
 
 // write accounts for a record that goes out.
@@ -359,24 +364,52 @@ func (s *Session) frames(from, cut seqwindow.Serial) (list []store.Frame, size i
 }
 
 // overdue returns the last message that belongs in the journal now: all of
-// them while no connection is attached, otherwise those unacknowledged for
-// PersistAfter.
+// them while no connection is attached, when they have gathered; otherwise those
+// unacknowledged for PersistAfter.
 func (s *Session) overdue(now time.Time) seqwindow.Serial {
 	cut := s.window.Journaled()
-	if !s.client.attached || s.handover.phase == readyToHandOver {
+	switch {
+	case s.handover.phase == readyToHandOver, s.journal.unknown: // no less than the record before
+		return s.window.Head()
+	case !s.client.attached && s.gathers(now):
+		return cut
+	case !s.client.attached:
 		return s.window.Head()
 	}
-	if _, stamp, ok := s.window.OldestUnjournaled(); !ok || s.age(now, stamp) < s.cfg.PersistAfter {
+	if _, stamp, ok := s.window.OldestUnjournaled(); !ok || s.unanswered(now, stamp) < s.cfg.PersistAfter {
 		return cut
 	}
 	s.window.Each(cut, func(seq seqwindow.Serial, stamp uint32, _ [][]byte) bool {
-		if s.age(now, stamp) < s.cfg.PersistAfter {
+		if s.unanswered(now, stamp) < s.cfg.PersistAfter {
 			return false
 		}
 		cut = seq
 		return true
 	})
 	return cut
+}
+
+// gathers reports whether what the app says waits for more of it: nobody is there
+// to get it, and a record for each message would cost more than all else that the
+// message does.
+func (s *Session) gathers(now time.Time) bool {
+	_, stamp, ok := s.window.OldestUnjournaled()
+	return ok && !s.journal.due && s.age(now, stamp) < s.cfg.PersistAway
+}
+
+// journalAt is when a message is due in the journal.
+func (s *Session) journalAt(stamp uint32) monotime.Time {
+	said := s.started.Add(time.Duration(stamp) * time.Millisecond)
+	if s.client.attached {
+		return max(said, s.client.since).Add(s.cfg.PersistAfter)
+	}
+	return said.Add(s.cfg.PersistAway)
+}
+
+// unanswered is for how long the attached client could have acknowledged a message:
+// one that was said while it was away it gets only now.
+func (s *Session) unanswered(now time.Time, stamp uint32) time.Duration {
+	return min(s.age(now, stamp), now.Sub(s.client.since.Time()))
 }
 
 // age of a message, by its stamp.
@@ -393,7 +426,7 @@ func (s *Session) journalDeadline() monotime.Time {
 	var d deadline
 	d.add(j.refresh)
 	if _, stamp, ok := s.window.OldestUnjournaled(); ok {
-		d.add(s.started.Add(time.Duration(stamp)*time.Millisecond + s.cfg.PersistAfter))
+		d.add(s.journalAt(stamp))
 	}
 	if j.due {
 		d.add(j.retry)

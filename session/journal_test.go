@@ -218,3 +218,64 @@ func TestShare(t *testing.T) {
 		t.Errorf("%d messages of a small session are written, want 1", n)
 	}
 }
+
+// What an app says to a client that is away gathers, so that it is one record each
+// time. What happens to the session does not wait, and takes along what has
+// gathered; nor does what is handed over.
+func TestJournalGathers(t *testing.T) {
+	st := newStage(t)
+	st.cfg.PersistAway = 2 * time.Second
+	st.do([]string{"new"})
+	started := *st.s.Counters()
+	want := func(what string, records, frames uint64) {
+		t.Helper()
+		c := st.s.Counters()
+		if got := c.Records - started.Records; got != records || c.Frames-started.Frames != frames {
+			t.Fatalf("%s: %d records with %d messages, want %d with %d", what, got, c.Frames-started.Frames, records, frames)
+		}
+	}
+	st.do([]string{"app", "text", "one"})
+	st.do([]string{"client", "cut"})
+	want("detached, with what was under way", 1, 1)
+	st.do([]string{"app", "text", "two"})
+	st.wait(time.Second)
+	st.do([]string{"app", "text", "three"})
+	st.wait(900 * time.Millisecond)
+	want("gathering", 1, 1)
+	st.wait(200 * time.Millisecond)
+	want("gathered", 2, 3)
+
+	st.do([]string{"app", "text", "four"})
+	st.wait(3 * time.Second)
+	want("a single one", 3, 4)
+
+	st.do([]string{"app", "text", "five"})
+	st.wait(time.Second)
+	st.do([]string{"resume", "received=0", "next=1"})
+	want("attached again", 4, 4)
+	st.wait(st.cfg.PersistAfter - time.Millisecond)
+	want("the client may acknowledge it in a moment", 4, 4)
+	st.do([]string{"client", "acks", "5"})
+	st.wait(time.Second)
+	want("it has", 4, 4)
+	st.do([]string{"client", "cut"})
+	want("away again", 5, 4)
+
+	st.do([]string{"app", "text", "six"})
+	st.do([]string{"app", "frame-close", "4001"})
+	want("the app has closed", 6, 5)
+}
+
+// What has gathered is handed over at once.
+func TestJournalGathersForNobody(t *testing.T) {
+	st := newStage(t)
+	st.cfg.PersistAway = time.Minute
+	st.do([]string{"new"})
+	st.do([]string{"client", "cut"})
+	st.do([]string{"app", "text", "one"})
+	st.do([]string{"handover"})
+	st.do([]string{"app", "frame-close", "1000"})
+	if last := st.log[len(st.log)-1]; last != "session ends: handed" {
+		t.Errorf("%q, want the session handed over", st.log)
+	}
+}

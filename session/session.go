@@ -61,6 +61,7 @@ type Config struct {
 	TTL            time.Duration // of a detached session
 	TTLGoingAway   time.Duration // of one whose client closed with 1001
 	PersistAfter   time.Duration // age at which an unacknowledged frame is journaled
+	PersistAway    time.Duration // the same while the client is away; zero: at once
 	HandOverQuiet  time.Duration // least time between a message to the app and the hand-over
 	CloseTimeout   time.Duration // of one side of a plain connection when the other has ended and nothing moves; zero: 1m
 	Journal        bool          // whether there is a journal at all
@@ -76,8 +77,9 @@ type Config struct {
 	Buffers    *frame.Buffers // of clients' messages
 	AppBuffers *frame.Buffers // of apps' messages
 
-	// Busy reports whether so many records are in flight to the journal that one
-	// which can wait should; nil means never.
+	// Busy reports whether a record that can wait should, since the journal has
+	// much to do or such records have become many. If not, that record counts as
+	// written. nil means never.
 	Busy func() bool
 
 	// Retry returns how clients are asked to come back, for WELCOME; nil leaves
@@ -203,7 +205,7 @@ type clientLeg struct {
 	replayEnd seqwindow.Serial // sends up to here are replays
 	failedAt  seqwindow.Serial // see noteFailure
 	expires   monotime.Time    // when a detached session ends
-	left      monotime.Time    // when it was detached
+	since     monotime.Time    // when it was attached, or detached
 	in        frame.Messages
 	control   []byte // frames that wait, or are half written
 	drop      *wire.CloseError

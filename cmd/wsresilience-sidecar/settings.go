@@ -46,7 +46,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	p.CloseTimeout = c.CloseTimeout
 	p.HandshakeTimeout, p.HTTPIdle, p.ForwardedProto, p.Upgrades = c.HandshakeTimeout, c.HTTPIdle, string(c.ForwardedProto), c.Upgrades
 	p.SessionTTL, p.SessionTTLGoingAway = c.SessionTTL, c.SessionTTLGoingAway
-	p.PersistAfter, p.HandOverQuiet, p.HandOverPatience = c.PersistAfter, c.HandoverQuiet, drain.Patience(c.DrainTime())
+	p.PersistAfter, p.PersistAway, p.HandOverQuiet, p.HandOverPatience = c.PersistAfter, orAtOnce(c.PersistAway), c.HandoverQuiet, drain.Patience(c.DrainTime())
 	p.LogClient, p.TrustedProxies = clientDetails[c.LogClient], clientaddr.Proxies(c.TrustedProxies)
 	p.Observer, p.Logger = s.observers, s.log
 	p.Propagators = s.propagators
@@ -60,6 +60,14 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 		p.PeerTLS = func() *tls.Config { return s.peerTLS.Current(time.Now()) }
 	}
 	return p, nil
+}
+
+// orAtOnce has the proxy take 0 for what it says.
+func orAtOnce(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 // tunable is what of the proxy's settings may change while it runs: see

@@ -39,7 +39,7 @@ func TestDefaultsAreThoseOfTheIssue(t *testing.T) {
 	c := mustLoad(t, "POD_IP=10.1.2.3", "HOME=/root")
 	got := []any{
 		c.Listen, c.AdminListen, c.Advertise, c.DataDir, c.SessionTTL, c.SessionTTLGoingAway,
-		c.WindowBytes, c.WindowMessages, c.MaxMessage, c.MemoryBudget, c.PersistAfter,
+		c.WindowBytes, c.WindowMessages, c.MaxMessage, c.MemoryBudget, c.PersistAfter, c.PersistAway,
 		c.HeartbeatBase, c.HeartbeatMin, c.HeartbeatMax, c.HeartbeatMisses,
 		c.ResilientPaths.String(), c.Adopt, c.LogLevel, c.LogFormat, c.DrainTime(),
 		c.Embedded(), c.NATSReplicas, c.TLSCert != "", c.KeysGenerated(), len(c.TokenKeys),
@@ -48,7 +48,7 @@ func TestDefaultsAreThoseOfTheIssue(t *testing.T) {
 	}
 	want := []any{
 		Address(":15801"), Address(":15802"), Address("10.1.2.3:15801"), "/var/lib/wsresilience", 5 * time.Minute, 10 * time.Second,
-		Bytes(1 << 20), 4096, Bytes(1 << 20), Bytes(512 << 20), 50 * time.Millisecond,
+		Bytes(1 << 20), 4096, Bytes(1 << 20), Bytes(512 << 20), 50 * time.Millisecond, 2 * time.Second,
 		5 * time.Second, time.Second, 15 * time.Second, 3,
 		"*", AdoptAuto, slog.LevelInfo, LogFormat(""), 25 * time.Second,
 		true, 1, false, true, 1,

@@ -63,13 +63,12 @@ func (b *backend) Append(ctx context.Context, id store.ID, after store.Revision,
 		ctx, cancel = b.failIfServerBroken(ctx)
 		defer cancel()
 	}
-	msg := &nats.Msg{Subject: b.subject(id), Data: data}
-	ack, err := b.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(uint64(after)))
+	seq, err := b.publish(ctx, &nats.Msg{Subject: b.subject(id), Data: data}, uint64(after))
 	if err != nil {
 		return 0, b.recordFailure(b.appendError(cause(ctx, err)))
 	}
 	b.full.Store(nil)
-	return store.Revision(ack.Sequence), nil
+	return store.Revision(seq), nil
 }
 
 // failIfServerBroken cancels ctx if the embedded server is found broken while
@@ -77,7 +76,7 @@ func (b *backend) Append(ctx context.Context, id store.ID, after store.Revision,
 func (b *backend) failIfServerBroken(ctx context.Context) (context.Context, func()) {
 	ctx, end := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(stuckAfter, func() {
-		if err := b.server.checkHealth(); err != nil {
+		if err := b.server.checkHealthAgain(); err != nil {
 			end(&brokenServerError{err})
 		}
 	})

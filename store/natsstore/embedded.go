@@ -44,6 +44,7 @@ type embedded struct {
 	gone      bool           // and what was accepted is gone
 	made      bool           // the streams are there
 	repairing bool
+	checked   time.Time // when the newest check of the health began
 	tried     time.Time // when the newest repair began
 	stopped   bool
 }
