@@ -16,7 +16,7 @@ RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-proxy bench-libraries soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-aio test-goroutine image sbom e2e-kube
+.PHONY: help build test race lint vuln fuzz bench bench-proxy bench-libraries soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-aio test-goroutine image sbom e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -34,7 +34,10 @@ race: ## the tests with goroutines under the race detector
 lint: ## go vet, golangci-lint, govulncheck (the first run builds them, which takes minutes)
 	go vet ./...
 	$(TOOL) golangci-lint run ./...
-	$(TOOL) govulncheck ./...
+	$(TOOL) govulncheck $(if $(VULNDB),-db "$(VULNDB)") ./...
+
+vuln: ## known vulnerabilities in what the commands link (asks vuln.go.dev; VULNDB=file:///... is a copy of it)
+	$(TOOL) govulncheck $(if $(VULNDB),-db "$(VULNDB)") ./cmd/...
 
 fuzz: ## each fuzz target for FUZZTIME (1m)
 	@set -e; found=0; \
