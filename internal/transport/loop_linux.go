@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,10 +29,13 @@ const (
 	// while a message of a few bytes waits.
 	turnBytes = 4 * loopBuffer
 
-	// maxStretch is how long a loop runs before it lets other goroutines run.
-	// The scheduler would take the processor away after 10 ms, and where there
-	// is only one, heartbeats and handshakes would wait for as long each time.
-	maxStretch = time.Millisecond
+	// maxStretch is how long a loop runs before it lets other goroutines run. The
+	// scheduler would take the processor away after 10 ms, and where there is only
+	// one, heartbeats and handshakes would wait for as long each time. Where there
+	// are others, these take what waits, and each time that a loop lets others run
+	// wakes one of them: sharedStretch.
+	maxStretch    = time.Millisecond
+	sharedStretch = 4 * time.Millisecond
 )
 
 // A loop reads the sockets of its sessions, and calls their sinks on its own
@@ -52,11 +54,13 @@ type loop struct {
 	ready    syscall.RawConn
 	pollFn   func(uintptr) bool // pollOnce, bound once
 	among    *loops
+	stretch  time.Duration // see maxStretch
 
 	// Owned by the loop's goroutine.
 	events  [loopEvents]unix.EpollEvent
 	got     int  // of events, in this round
 	idle    bool // it sleeps as a goroutine: see setIdle
+	naps    naps
 	buf     []byte
 	sockets []*epollConn // by descriptor
 	again   []*epollConn // have much to read, when the others had their turn; the first is next
@@ -75,7 +79,10 @@ type loop struct {
 }
 
 func newLoop(among *loops) (_ *loop, err error) {
-	l := &loop{poll: -1, wakefd: -1, idlePoll: -1, among: among, buf: make([]byte, loopBuffer)}
+	l := &loop{poll: -1, wakefd: -1, idlePoll: -1, among: among, buf: make([]byte, loopBuffer), stretch: maxStretch, naps: newNaps()}
+	if runtime.GOMAXPROCS(0) > 1 {
+		l.stretch = sharedStretch
+	}
 	l.pollFn = l.pollOnce
 	defer func() {
 		if err != nil {
@@ -191,61 +198,10 @@ func (l *loop) housekeep(now time.Time, events []unix.EpollEvent) {
 func (l *loop) breathe() { l.restAt(time.Now()) }
 
 func (l *loop) restAt(now time.Time) {
-	if now.Sub(l.rested) > maxStretch {
+	if now.Sub(l.rested) > l.stretch {
 		runtime.Gosched()
 		l.rested = time.Now()
 	}
-}
-
-// wait returns what happened. It looks before it sleeps: under load there
-// always is something.
-func (l *loop) wait() []unix.EpollEvent {
-	if l.pollOnce(0) || len(l.again) > 0 {
-		return l.events[:l.got]
-	}
-	l.asleep.Store(true)
-	defer l.asleep.Store(false)
-	if l.hasPosted() {
-		return nil
-	}
-	began := time.Now()
-	if l.idle {
-		_ = l.ready.Read(l.pollFn)
-	} else {
-		l.got, _ = unix.EpollWait(l.poll, l.events[:], -1)
-		l.got = max(l.got, 0) // EINTR is an empty round
-	}
-	l.rested = time.Now()
-	l.meter.slept += l.rested.Sub(began)
-	return l.events[:l.got]
-}
-
-// setIdle decides how the loop sleeps: as a thread in the kernel, from where it
-// is back soonest, or as a goroutine that the runtime wakes. Whenever a thread
-// comes back from the kernel, the scheduler begins to look after all of them for
-// a while, which would cost an idle sidecar more than its heartbeats. And while
-// the loop is busy, idlePoll does not watch, since the kernel would wake it for
-// every event.
-func (l *loop) setIdle(idle bool) {
-	if idle == l.idle {
-		return
-	}
-	watches := unix.EpollEvent{}
-	if idle {
-		watches.Events = unix.EPOLLIN | edgesOnly
-	}
-	if unix.EpollCtl(l.idlePoll, unix.EPOLL_CTL_MOD, l.poll, &watches) == nil {
-		l.idle = idle
-	}
-}
-
-// pollOnce asks the kernel for events, and reports whether there are any.
-func (l *loop) pollOnce(uintptr) bool {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.poll), uintptr(unsafe.Pointer(&l.events)), loopEvents, 0, 0, 0)
-	if l.got = int(n); errno != 0 {
-		l.got = 0
-	}
-	return l.got > 0
 }
 
 // load is how busy the loop is, in percent. What it said before it fell asleep
