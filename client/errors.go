@@ -142,7 +142,8 @@ type SessionLostError struct {
 type UnackedMessage struct {
 	Type MessageType
 	Data []byte
-	Sent bool // the app may have got it; if not, it has not
+	Sent bool   // the app may have got it; if not, it has not
+	Key  string // of WriteKeyed: sent again with it, the message acts once; "": none
 }
 
 func (e *SessionLostError) Error() string {

@@ -19,6 +19,8 @@ type message struct {
 	typ  MessageType
 	data []byte
 	seq  seqwindow.Serial
+
+	through seqwindow.Serial // the last of those behind it that are not for the program
 }
 
 func (m *message) cost() int { return len(m.data) + messageOverhead }
@@ -80,9 +82,26 @@ func (b *inbox) put(now time.Time, seq seqwindow.Serial, typ MessageType, data [
 		b.Handled(now, seq, len(data))
 		return v
 	}
-	m := message{typ, append(make([]byte, 0, len(data)), data...), seq}
+	m := message{typ: typ, data: append(make([]byte, 0, len(data)), data...), seq: seq, through: seq}
 	b.queue.push(m)
 	b.bytes += m.cost()
+	return v
+}
+
+// pass counts message seq, which is not for the program: it is handled when what
+// came before it is.
+func (b *inbox) pass(now time.Time, seq seqwindow.Serial) seqwindow.Verdict {
+	v := b.Accept(seq)
+	switch {
+	case v != seqwindow.Fresh:
+	case b.queue.len() == 0:
+		b.Handled(now, seq, 1)
+	default:
+		last := b.queue.len() - 1
+		m := b.queue.at(last)
+		m.through = seq
+		b.queue.set(last, m)
+	}
 	return v
 }
 
@@ -94,7 +113,7 @@ func (b *inbox) take(now time.Time) (message, bool) {
 	}
 	m := b.queue.pop()
 	b.bytes -= m.cost()
-	b.Handled(now, m.seq, len(m.data))
+	b.Handled(now, m.through, len(m.data))
 	return m, true
 }
 

@@ -226,7 +226,7 @@ func (c *Conn) endStored() {
 // seqwindow.ErrFull says that there is no room now. The caller holds mu.
 func (c *Conn) put(m *StoredMessage) (seqwindow.Serial, error) {
 	if c.keeper == nil || c.m.plain {
-		return c.m.write(m.Type, m.Data)
+		return c.m.out.add(c.m.encodeKeyed(m.Type, m.Data, m.Key))
 	}
 	c.mu.Unlock()
 	c.keeper.puts.Lock()

@@ -61,12 +61,16 @@ type machine struct {
 
 	// From the last WELCOME.
 	token       string
+	takesKeys   bool
 	epoch       uint32
 	session     wire.SessionID
 	subprotocol string
 	interval    time.Duration
 	ttl         time.Duration
 	maxMessage  int // the largest that the peer accepts
+
+	outcomes []*outcomeWait
+	told     int // outcomes, of which somebody waited
 
 	// unwelcomed is how many connections in a row ended without WELCOME.
 	unwelcomed int
@@ -246,8 +250,9 @@ func (m *machine) lostWith(reason LostReason, status int) {
 	}
 	err := &SessionLostError{Reason: reason, Status: status}
 	m.out.remaining(func(raw []byte, sent bool) {
+		_, key := keyFrame(raw)
 		if typ, p, ok := original(raw); ok {
-			err.Messages = append(err.Messages, UnackedMessage{typ, p, sent})
+			err.Messages = append(err.Messages, UnackedMessage{Type: typ, Data: p, Key: key, Sent: sent})
 		}
 	})
 	err.Unacked = len(err.Messages)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -102,6 +103,10 @@ type Options struct {
 	// With Restore, Adopt need not be set.
 	Restore func(ctx context.Context, w *RestoreWriter) error
 
+	// Keys says that the program calls WriteKeyed, so that sidecars are asked for it.
+	// It does not go together with Store.
+	Keys bool
+
 	// Store keeps the session and what Write has taken, so that a program that
 	// was killed goes on with both: the next Dial with the same Store, in
 	// whatever process, continues the session if it has not been lost
@@ -183,6 +188,7 @@ type settings struct {
 	protocols  []string
 	adopt      bool
 	restores   bool // Options.Restore is there
+	keys       bool
 	outbox     seqwindow.Limits
 	queueBytes int
 	maxMessage int // 0: what the sidecar announces
@@ -195,10 +201,14 @@ func (o *Options) settings() (settings, error) {
 	if err := checkSubprotocols(o.Subprotocols); err != nil {
 		return settings{}, fmt.Errorf("client: %w", err)
 	}
+	if o.Keys && o.Store != nil {
+		return settings{}, errors.New("client: Options.Keys and Options.Store: a Store does not keep keys")
+	}
 	return settings{
 		protocols: o.Subprotocols,
 		adopt:     o.Adopt || o.Restore != nil,
 		restores:  o.Restore != nil,
+		keys:      o.Keys,
 		outbox: seqwindow.Limits{
 			Messages: limit(o.OutboxMessages, DefaultOutboxMessages),
 			Bytes:    limit(o.OutboxBytes, DefaultOutboxBytes),

@@ -318,10 +318,10 @@ func TestUnackedAreGivenBack(t *testing.T) {
 			t.Fatalf("%+v", err)
 		}
 		for i, want := range []UnackedMessage{
-			{MessageText, []byte("text"), true},
-			{MessageBinary, []byte(wire.Magic + " escaped"), true},
-			{MessageText, nil, false},
-			{MessageText, []byte("after the cut"), false},
+			{Type: MessageText, Data: []byte("text"), Sent: true},
+			{Type: MessageBinary, Data: []byte(wire.Magic + " escaped"), Sent: true},
+			{Type: MessageText, Data: nil, Sent: false},
+			{Type: MessageText, Data: []byte("after the cut"), Sent: false},
 		} {
 			if got := lost.Messages[i]; got.Type != want.Type || string(got.Data) != string(want.Data) || got.Sent != want.Sent {
 				t.Errorf("%d: %v %q sent %v", i, got.Type, got.Data, got.Sent)

@@ -15,7 +15,9 @@ import (
 // may count differently (PROTOCOL §8.3); shift is what to add for the wire.
 type outbox struct {
 	window seqwindow.Sender
-	sizes  fifo[int] // of each frame in window
+	sizes  fifo[int] // of each message in window; negative: it has a key in front
+	keyed  int       // of them with a key in front
+	limits seqwindow.Limits
 	shift  seqwindow.Serial
 
 	// acked can be ahead of the window: after a resume with early data the
@@ -55,7 +57,7 @@ func messageCost(raw int) int { return raw - 6 + 16 }
 func (o *outbox) init(limits seqwindow.Limits, acked seqwindow.Serial, limit int) {
 	o.window.Init(seqwindow.NewPool(0), limits, acked)
 	o.acked, o.highest, o.awaited, o.admitted, o.limit = acked, acked, acked, acked, limit
-	o.singly = acked
+	o.singly, o.limits = acked, limits
 }
 
 // add appends a frame and returns its position; seqwindow.ErrFull says that
@@ -64,7 +66,12 @@ func (o *outbox) add(raw []byte) (seqwindow.Serial, error) {
 	if err := o.window.Append(raw, 0); err != nil {
 		return 0, err
 	}
-	o.sizes.push(len(raw))
+	size := len(raw)
+	if key, _ := keyFrame(raw); key > 0 {
+		o.keyed++
+		size = -size
+	}
+	o.sizes.push(size)
 	return o.window.Head(), nil
 }
 
@@ -151,6 +158,9 @@ func (o *outbox) reject(skipped []byte) (raw []byte, code ws.StatusCode) {
 		return true
 	})
 	o.window.Replace(&rest)
+	if o.sizes.at(0) < 0 {
+		o.keyed--
+	}
 	o.sizes.set(0, len(skipped))
 	if len(o.rejected) == maxRejected {
 		o.rejected = o.rejected[1:]
@@ -194,12 +204,15 @@ func (o *outbox) release() {
 
 func (o *outbox) forget(n int) {
 	for range n {
-		o.sizes.pop()
+		if o.sizes.pop() < 0 {
+			o.keyed--
+		}
 	}
 }
 
 func (o *outbox) size(s seqwindow.Serial) int {
-	return o.sizes.at(int(s - o.window.Acked() - 1))
+	n := o.sizes.at(int(s - o.window.Acked() - 1))
+	return max(n, -n)
 }
 
 // admit admits as many messages as the sidecar's window has room for, and one

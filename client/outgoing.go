@@ -46,6 +46,8 @@ func (m *machine) encode(typ MessageType, p []byte) []byte {
 // original returns the message that write has made raw of, and whether it is one
 // of the program's: SKIPPED is not. raw is used up.
 func original(raw []byte) (typ MessageType, p []byte, ok bool) {
+	size, _ := keyFrame(raw)
+	raw = raw[size:]
 	h, err := frame.Rules{Masked: true}.Parse(raw)
 	if err != nil {
 		panic(err) // we made it

@@ -47,6 +47,7 @@ func (c *Conn) await(ctx context.Context, expired <-chan struct{}, s *signal) er
 type signalled struct {
 	received seqwindow.Serial
 	acked    seqwindow.Serial
+	told     int
 	held     int
 	rejected seqwindow.Serial // the last
 	welcomed bool
@@ -132,7 +133,7 @@ func (c *Conn) serviceLinks(now time.Time) (ended bool) {
 // notify gives the signals whose condition has changed.
 func (c *Conn) notify(connEnded bool) {
 	s := signalled{
-		received: c.m.in.Received(), acked: c.m.out.acked, held: c.m.out.sizes.len(),
+		received: c.m.in.Received(), acked: c.m.out.acked, told: c.m.told, held: c.m.out.sizes.len(),
 		welcomed: c.m.plain || c.m.token != "",
 		waiting:  c.m.dial.busy || c.m.durable.waiting,
 		closing:  c.m.closing.started(), over: c.m.err != nil,
@@ -144,7 +145,7 @@ func (c *Conn) notify(connEnded bool) {
 	if ended || s.received != c.signalled.received || s.welcomed != c.signalled.welcomed || s.waiting != c.signalled.waiting {
 		c.arrived.notify()
 	}
-	if ended || s.acked != c.signalled.acked || s.held < c.signalled.held || s.rejected != c.signalled.rejected {
+	if ended || s.acked != c.signalled.acked || s.told != c.signalled.told || s.held < c.signalled.held || s.rejected != c.signalled.rejected {
 		c.freed.notify()
 	}
 	if s.acked != c.signalled.acked && c.keeper != nil && c.m.durable.on {

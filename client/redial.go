@@ -152,7 +152,7 @@ type offer struct {
 func (o *offer) early() bool { return o.Resume != nil && o.Resume.Next != 0 }
 
 func (m *machine) firstOffer() offer {
-	return offer{Offer: wire.Offer{App: m.cfg.protocols, Resilient: true, Adopt: m.cfg.adopt}, first: true}
+	return offer{Offer: wire.Offer{App: m.cfg.protocols, Resilient: true, Adopt: m.cfg.adopt, Keys: m.cfg.keys}, first: true}
 }
 
 // wantDial reports whether to dial now, and with which offer; attach or
@@ -174,6 +174,7 @@ func (m *machine) wantDial(now time.Time) (offer, bool) {
 		m.current.superseding = true
 	case m.restore.active: // what restores the app's context goes first (PROTOCOL §8.6)
 	case m.durable.unknown: // what was never sent stays so if the session is lost
+	case m.out.keyed > 0: // no KEY goes before WELCOME (PROTOCOL §4.12)
 	case m.out.oneByOne(): // WELCOME tells whether the refused message arrived after all
 	default:
 		// PROTOCOL §2.1: 0 means that no data is sent before WELCOME. After a

@@ -62,9 +62,10 @@ type StoredMessage struct {
 	Position uint32
 	Type     MessageType
 	Data     []byte
-	MaySend  bool  // it may be sent at any time from now on
-	Skipped  bool  // it was rejected: its place is passed over
-	Replaces int64 // LeftMessage.ID of what it replaces in the same step; 0: nothing
+	MaySend  bool   // it may be sent at any time from now on
+	Skipped  bool   // it was rejected: its place is passed over
+	Key      string // of WriteKeyed; "": none
+	Replaces int64  // LeftMessage.ID of what it replaces in the same step; 0: nothing
 }
 
 // A LeftMessage is one that Write took in a session that is over, and that the

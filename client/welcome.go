@@ -19,7 +19,7 @@ func (m *machine) firstMessage(now time.Time, conn *connection, typ MessageType,
 	}
 	switch {
 	case ours && t == wire.Welcome:
-		w, err := wire.ParseWelcome(msg)
+		w, err := m.parseWelcome(msg)
 		if err != nil {
 			m.violation(now, conn, err.Error())
 			return
@@ -98,6 +98,7 @@ func (m *machine) welcome(now time.Time, conn *connection, w *wire.WelcomeMessag
 	}
 	m.events = append(m.events, e)
 	m.reject()
+	m.unkey()
 }
 
 // reject sets the message aside that ended two connections (PROTOCOL §9.1).
@@ -163,6 +164,7 @@ func (m *machine) applyWelcome(now time.Time, conn *connection, w *wire.WelcomeM
 	m.ttl = time.Duration(w.TTLMillis) * time.Millisecond
 	m.maxMessage = announced(w.MaxMessage)
 	m.out.limit = announced(w.Window)
+	m.takesKeys = w.Options&wire.OptionKeys != 0
 	m.dial.asked(w)
 	conn.messages.Max = m.readLimit()
 	if !m.closing.started() {
@@ -170,12 +172,20 @@ func (m *machine) applyWelcome(now time.Time, conn *connection, w *wire.WelcomeM
 	}
 }
 
+// parseWelcome reads WELCOME, with options if they were asked for.
+func (m *machine) parseWelcome(msg []byte) (*wire.WelcomeMessage, error) {
+	if m.cfg.keys {
+		return wire.ParseWelcomeOptions(msg)
+	}
+	return wire.ParseWelcome(msg)
+}
+
 func announced(n uint32) int { return int(min(n, unlimited)) }
 
 // laterWelcome handles another WELCOME on a connection: the app's socket is new
 // (PROTOCOL §4.2).
 func (m *machine) laterWelcome(now time.Time, conn *connection, msg []byte) {
-	w, err := wire.ParseWelcome(msg)
+	w, err := m.parseWelcome(msg)
 	if err != nil {
 		m.violation(now, conn, err.Error())
 		return

@@ -62,7 +62,7 @@ func New() *Metrics {
 	m.tooBig = [2]prometheus.Counter{refused.WithLabelValues("client"), refused.WithLabelValues("app")}
 	m.skipped = m.counter("wsr_messages_skipped_total", "Messages that resilient clients gave up: connections ended at them again and again, with 1003, 1007 or 1009.").WithLabelValues()
 	m.rejected = newSet(m.counter("wsr_heartbeats_rejected_total", "Heartbeats of resilient clients, and answers to ours, that were damaged, stale, or answer none that waits for an answer.", "reason"), span(session.BeatDamaged, session.BeatUnknown))
-	m.keyed = newSet(m.counter("wsr_keyed_messages_total", "Messages with a key (WSR_IDEMPOTENCY_RULES): first, and handed to the app; repeated, or underway while another one is with the app, and dropped; in doubt since a sidecar is gone, and handed to the app again, or refused as doubt.", "fate"), event.Values[idempotency.Fate]())
+	m.keyed = newSet(m.counter("wsr_keyed_messages_total", "Messages with a key (WSR_IDEMPOTENCY_RULES): first, and handed to the app; repeated, or underway while another one is with the app, and dropped; in doubt since a sidecar is gone, and handed to the app again, or refused as doubt; unkeyed, with a key of its client that no rule takes, and handed to the app.", "fate"), event.Values[idempotency.Fate]())
 	m.blind = m.counter("wsr_plain_blind_total", "Plain connections that carry what are no WebSocket frames. They pass as bytes: without pings, and without a close frame when the sidecar stops.").WithLabelValues()
 	m.panics = m.counter("wsr_panics_total", "Sessions that broke an invariant and were ended, the process going on. Any is a bug.").WithLabelValues()
 	return m

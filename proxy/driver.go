@@ -282,8 +282,8 @@ func (c *sessionDriver) performLocked(o *session.Output) {
 	if o.KeyCall != nil {
 		c.askKeyLocked(o.KeyCall)
 	}
-	if o.Keyed != nil {
-		c.observe(event.Event{Kind: event.Keyed, Fate: o.Keyed.Fate})
+	for _, fate := range o.Keyed {
+		c.observe(event.Event{Kind: event.Keyed, Fate: fate})
 	}
 	if o.Blind {
 		c.observe(event.Event{Kind: event.Blind})

@@ -48,6 +48,7 @@ func (q *request) resume() {
 		Next:     seqwindow.Serial(q.offer.Resume.Next),
 		Attempt:  q.offer.Resume.Attempt,
 		Adopt:    q.offer.Adopt,
+		Keys:     q.offer.Keys,
 	}}}
 	t, fits := q.s.openToken(q.r, q.scheme, q.offer.Resume)
 	switch {

@@ -22,6 +22,7 @@ type Position struct {
 	Attempt  uint32           // number of the handshake with its token; 0: not ordered
 	Epoch    uint32           // of its token, whose numbers Received counts; 0: the newest
 	Adopt    bool             // it restores the app's context by itself (wsr.adopt)
+	Keys     bool             // it may say keys (wsr.keys)
 }
 
 // diverged reports whether a client has messages of an owner that had been
@@ -211,6 +212,7 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 		status = wire.StatusAdopted // its token is from before the adoption: it has not read that WELCOME
 	}
 	s.context.byClient = at.Adopt
+	s.offersKeys(at.Keys)
 	s.setUnanswered(0)
 	if s.context.awaited = s.context.awaited && at.Adopt; s.context.awaited {
 		status = wire.StatusAdopted // it begins again

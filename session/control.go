@@ -38,6 +38,10 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 		s.skip(now)
 		return
 	}
+	if s.awaitsKeyed() {
+		s.violation(now, "KEY is followed by "+t.String())
+		return
+	}
 	s.ConfirmToken(s.epoch, s.client.welcomeGeneration, 0) // before WELCOME a client sends data only
 	if len(msg) > wire.MaxControl && t != wire.Restore {
 		s.violation(now, "control message too long")
@@ -72,6 +76,8 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 		if err = wire.ParseRestored(msg); err == nil {
 			s.clientRestored(now)
 		}
+	case wire.Key:
+		s.clientKey(now, msg)
 	default:
 		s.violation(now, t.String()+" from a client")
 	}
@@ -241,6 +247,7 @@ func (s *Session) appendWelcome(dst []byte, now time.Time) []byte {
 		first, most := s.cfg.Retry()
 		w.RetryFirstMillis, w.RetryMostMillis = millis(first), millis(most)
 	}
+	w.Options, w.WithOptions = s.options()
 	if w.Status == wire.StatusAdopted {
 		w.Reason = s.adopted
 		s.adoptionTold(now)

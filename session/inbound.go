@@ -163,6 +163,7 @@ func (s *Session) clientControlFrame(now time.Time, m *frame.Message) {
 // span is where raw stands in the driver's bytes, nil if nowhere.
 func (s *Session) deliver(now time.Time, raw, span []byte) {
 	s.client.last++
+	key := s.takeKey()
 	if s.client.awaitsWelcome {
 		s.ConfirmToken(s.epoch, s.client.welcomeGeneration, 0)
 	}
@@ -185,7 +186,7 @@ func (s *Session) deliver(now time.Time, raw, span []byte) {
 		// CLOSE or the hand-over that is under way settles it.
 		return
 	}
-	if s.extra != nil && s.keyed(now, raw) {
+	if s.extra != nil && s.keyed(now, raw, key) {
 		return
 	}
 	if span != nil && s.queue.Empty() && !s.app.blocked && s.app.open && !s.context.tracks() && !s.context.awaited {

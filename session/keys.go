@@ -9,6 +9,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/snapshot"
+	"github.com/wsresilience/wsresilience/wire"
 )
 
 // keys is what a session has whose messages may act once only
@@ -16,18 +17,70 @@ import (
 type keys struct {
 	gate    *idempotency.Gate // nil: no rule is about the session's path
 	held    []byte            // the frame that waits in the gate
+	offered bool              // the attached client offered wsr.keys
+	next    string            // the key of the message that comes next; "": it has none
 	charged int64             // against the memory budget
+}
+
+// offersKeys notes whether the client whose connection is attached offered
+// wsr.keys.
+func (s *Session) offersKeys(offered bool) {
+	if offered && s.extra == nil {
+		s.extra = new(extra)
+	}
+	if s.extra != nil {
+		s.extra.keys.offered, s.extra.keys.next = offered, ""
+	}
+}
+
+// options returns what WELCOME says of options, and whether it says anything.
+func (s *Session) options() (o wire.Options, there bool) {
+	if s.extra == nil || !s.extra.keys.offered {
+		return 0, false
+	}
+	if s.extra.keys.gate.TakesKeys() {
+		o |= wire.OptionKeys
+	}
+	return o, true
+}
+
+// clientKey acts on KEY (PROTOCOL §4.12).
+func (s *Session) clientKey(now time.Time, msg []byte) {
+	key, err := wire.ParseKey(msg)
+	o, _ := s.options()
+	switch {
+	case err != nil:
+		s.violation(now, err.Error())
+	case o&wire.OptionKeys == 0 || s.client.welcomeDue:
+		s.violation(now, "KEY that WELCOME does not allow")
+	default:
+		s.extra.keys.next = key
+	}
+}
+
+// awaitsKeyed reports whether the next message has to be one of data, since its key
+// came.
+func (s *Session) awaitsKeyed() bool { return s.extra != nil && s.extra.keys.next != "" }
+
+// takeKey returns the key of the message that has come.
+func (s *Session) takeKey() string {
+	if s.extra == nil {
+		return ""
+	}
+	key := s.extra.keys.next
+	s.extra.keys.next = ""
+	return key
 }
 
 // keyed shows a message of the client to the gate, and reports whether it waits
 // there.
-func (s *Session) keyed(now time.Time, raw []byte) bool {
+func (s *Session) keyed(now time.Time, raw []byte, key string) bool {
 	g := s.gate()
 	if g == nil {
 		return false
 	}
 	m, ok := s.inboundMessage(bytes.Clone(raw))
-	if !ok || !g.Offer(now, uint32(s.inbox.Received()), len(raw), idempotency.Message(m)) {
+	if !ok || !g.Offer(now, uint32(s.inbox.Received()), len(raw), idempotency.Message(m), key) {
 		return false
 	}
 	s.extra.keys.held = bytes.Clone(raw)
@@ -55,11 +108,17 @@ func (s *Session) settleKeys(now time.Time, o *Output) {
 		return
 	}
 	if v := g.Verdict(); v != nil {
-		o.Keyed = v
+		o.Keyed = append(o.Keyed, v.Fate)
 		s.admit(now, v)
 	}
 	for _, m := range g.Said() {
 		s.sayOwn(now, m)
+	}
+	for _, t := range g.Outcomes() {
+		if t.Fate == idempotency.FateUnkeyed {
+			o.Keyed = append(o.Keyed, t.Fate)
+		}
+		s.outcome(now, t)
 	}
 	o.KeyCall = g.Call()
 	s.chargeKeys(g.Cost())
@@ -87,6 +146,21 @@ func (s *Session) admit(now time.Time, v *idempotency.Verdict) {
 	for _, m := range v.Say {
 		s.sayOwn(now, m)
 	}
+}
+
+// outcome tells the client what became of a message for which it said a key
+// (PROTOCOL §4.13).
+func (s *Session) outcome(now time.Time, t idempotency.Told) {
+	if s.closing.ended == 0 && !s.closing.byApp {
+		msg := wire.AppendOutcome(nil, fates[t.Fate], t.Key)
+		s.toWindow(now, frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg))
+	}
+}
+
+// fates are those of the wire.
+var fates = map[idempotency.Fate]wire.Fate{
+	idempotency.FateFirst: wire.FateFirst, idempotency.FateRepeated: wire.FateRepeated, idempotency.FateUnderway: wire.FateUnderway,
+	idempotency.FateAgain: wire.FateAgain, idempotency.FateDoubt: wire.FateDoubt, idempotency.FateUnkeyed: wire.FateUnkeyed,
 }
 
 // sayOwn sends the client a message of the gate.

@@ -62,8 +62,8 @@ type Output struct {
 	// result. Others may be under way meanwhile.
 	KeyCall *idempotency.Call
 
-	// Keyed is what became of a message with a key, once.
-	Keyed *idempotency.Verdict
+	// Keyed is what became of messages with a key, once.
+	Keyed []idempotency.Fate
 
 	// BadBeat is what was wrong with a heartbeat of the client that was dropped,
 	// once for each.
@@ -89,13 +89,13 @@ type Output struct {
 
 // reset empties o and keeps its memory.
 func (o *Output) reset() {
-	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], FinalToClient: o.FinalToClient[:0], control: o.control[:0]}
+	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], FinalToClient: o.FinalToClient[:0], Keyed: o.Keyed[:0], control: o.control[:0]}
 }
 
 // Idle reports whether nothing is left to be done now.
 func (o *Output) Idle() bool {
 	return len(o.ToApp) == 0 && len(o.ToClient) == 0 && o.Persist == nil &&
-		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.FindCause && !o.ShutClient && !o.ShutApp && o.Ended == 0 && o.BadBeat == 0 && o.Skipped == 0 && !o.Blind && o.KeyCall == nil && o.Keyed == nil
+		o.CloseClient == nil && !o.CloseApp && !o.RedialApp && !o.FindCause && !o.ShutClient && !o.ShutApp && o.Ended == 0 && o.BadBeat == 0 && o.Skipped == 0 && !o.Blind && o.KeyCall == nil && len(o.Keyed) == 0
 }
 
 func size(parts [][]byte) (n int) {

@@ -12,6 +12,7 @@ const (
 	Subprotocol  = "wsr.v1"
 	Decoy        = "wsr" // offered first where the app has no protocol of its own
 	adoptEntry   = "wsr.adopt"
+	keysEntry    = "wsr.keys"
 	resumePrefix = "wsr.resume."
 	ownPrefix    = "wsr."
 )
@@ -24,6 +25,7 @@ type Offer struct {
 	App       []string // the app's own protocols, in order
 	Resilient bool     // wsr.v1 is among them
 	Adopt     bool     // wsr.adopt is
+	Keys      bool     // wsr.keys is
 	Resume    *Resume  // nil for a new session
 }
 
@@ -51,6 +53,11 @@ func ParseOffer(protocols []string) (Offer, error) {
 				return Offer{}, fmt.Errorf("wire: %s twice: %w", adoptEntry, ErrOffer)
 			}
 			o.Adopt = true
+		case p == keysEntry:
+			if o.Keys {
+				return Offer{}, fmt.Errorf("wire: %s twice: %w", keysEntry, ErrOffer)
+			}
+			o.Keys = true
 		case strings.HasPrefix(p, resumePrefix):
 			if o.Resume != nil {
 				return Offer{}, fmt.Errorf("wire: two resume entries: %w", ErrOffer)
@@ -67,8 +74,8 @@ func ParseOffer(protocols []string) (Offer, error) {
 			o.App = append(o.App, p)
 		}
 	}
-	if !o.Resilient && (o.Resume != nil || o.Adopt) {
-		return Offer{}, fmt.Errorf("wire: resume or adopt without %s: %w", Subprotocol, ErrOffer)
+	if !o.Resilient && (o.Resume != nil || o.Adopt || o.Keys) {
+		return Offer{}, fmt.Errorf("wire: resume, adopt or keys without %s: %w", Subprotocol, ErrOffer)
 	}
 	return o, nil
 }
@@ -127,6 +134,9 @@ func (o *Offer) Protocols() []string {
 	list = append(list, Subprotocol)
 	if o.Adopt {
 		list = append(list, adoptEntry)
+	}
+	if o.Keys {
+		list = append(list, keysEntry)
 	}
 	if r := o.Resume; r != nil {
 		entry := fmt.Sprintf("%s%s.%d.%d", resumePrefix, r.Token, r.Received, r.Next)

@@ -41,12 +41,12 @@ func unhex(t *testing.T, s string) []byte {
 }
 
 // recode decodes a control message of any type and encodes it again.
-func recode(msg []byte) ([]byte, map[string]any, error) {
+func recode(msg []byte, parseWelcome func([]byte) (*WelcomeMessage, error)) ([]byte, map[string]any, error) {
 	typ, _ := TypeOf(msg)
 	f := map[string]any{"type": typ.String()}
 	switch typ {
 	case Welcome:
-		w, err := ParseWelcome(msg)
+		w, err := parseWelcome(msg)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -55,6 +55,9 @@ func recode(msg []byte) ([]byte, map[string]any, error) {
 		f["heartbeatMillis"], f["ttlMillis"] = w.HeartbeatMillis, w.TTLMillis
 		f["window"], f["maxMessage"], f["token"], f["subprotocol"] = w.Window, w.MaxMessage, w.Token, w.Subprotocol
 		f["retryFirstMillis"], f["retryMostMillis"] = w.RetryFirstMillis, w.RetryMostMillis
+		if w.WithOptions {
+			f["takesKeys"] = w.Options&OptionKeys != 0
+		}
 		return AppendWelcome(nil, w), f, nil
 	case Ack:
 		seq, err := ParseAck(msg)
@@ -88,19 +91,41 @@ func recode(msg []byte) ([]byte, map[string]any, error) {
 		return AppendRestored(nil), f, ParseRestored(msg)
 	case Skipped:
 		return AppendSkipped(nil), f, ParseSkipped(msg)
+	case Key:
+		key, err := ParseKey(msg)
+		f["key"] = hex.EncodeToString([]byte(key))
+		return AppendKey(nil, key), f, err
+	case Outcome:
+		fate, key, err := ParseOutcome(msg)
+		f["fate"], f["key"] = fate, hex.EncodeToString([]byte(key))
+		return AppendOutcome(nil, fate, key), f, err
 	}
 	return nil, nil, ErrMalformed
 }
 
+// A controlCase is a control message.
+type controlCase struct {
+	Name, Bytes string
+	Protocols   []string // an offer instead
+	Error       bool
+	Fields      map[string]any
+}
+
 func TestControlVectors(t *testing.T) {
-	for _, tc := range vectors[struct {
-		Name, Bytes string
-		Error       bool
-		Fields      map[string]any
-	}](t, "control.json") {
+	testControl(t, vectors[controlCase](t, "control.json"), ParseWelcome)
+}
+
+// TestKeyVectors are those of clients with keys.
+func TestKeyVectors(t *testing.T) {
+	isOffer := func(c controlCase) bool { return c.Protocols != nil }
+	testControl(t, slices.DeleteFunc(vectors[controlCase](t, "keys.json"), isOffer), ParseWelcomeOptions)
+}
+
+func testControl(t *testing.T, cases []controlCase, parseWelcome func([]byte) (*WelcomeMessage, error)) {
+	for _, tc := range cases {
 		t.Run(tc.Name, func(t *testing.T) {
 			msg := unhex(t, tc.Bytes)
-			out, fields, err := recode(msg)
+			out, fields, err := recode(msg, parseWelcome)
 			if tc.Error {
 				if !errors.Is(err, ErrMalformed) {
 					t.Fatalf("error %v, want ErrMalformed", err)
@@ -160,6 +185,24 @@ func TestOfferVectors(t *testing.T) {
 	}
 }
 
+func TestKeyOffers(t *testing.T) {
+	for _, tc := range vectors[controlCase](t, "keys.json") {
+		if tc.Protocols == nil {
+			continue
+		}
+		o, err := ParseOffer(tc.Protocols)
+		if tc.Error {
+			if !errors.Is(err, ErrOffer) {
+				t.Errorf("%s: error %v, want ErrOffer", tc.Name, err)
+			}
+			continue
+		}
+		if err != nil || o.Keys != tc.Fields["keys"] || !slices.Equal(o.Protocols(), tc.Protocols) {
+			t.Errorf("%s: %+v, %v; offered again as %q", tc.Name, o, err, o.Protocols())
+		}
+	}
+}
+
 func TestEscapeVectors(t *testing.T) {
 	for _, tc := range vectors[struct {
 		Name, Data, Wire string
@@ -208,7 +251,7 @@ func FuzzControl(f *testing.F) {
 		if !IsMagic(in) {
 			return
 		}
-		out, _, err := recode(in)
+		out, _, err := recode(in, ParseWelcomeOptions)
 		if err == nil && out != nil && !bytes.Equal(out, in) {
 			t.Fatalf("% x became % x", in, out)
 		}

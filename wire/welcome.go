@@ -54,7 +54,7 @@ func (r AdoptReason) String() string {
 //	status u8 | reason u8 | session id 16 B | epoch u32 | inbound ack u32 |
 //	next outbound u32 | heartbeat ms u32 | TTL ms u32 | window u32 |
 //	max message u32 | retry first ms u32 | retry most ms u32 |
-//	token u16+n | app subprotocol u8+n
+//	token u16+n | app subprotocol u8+n | options u8, or absent
 type WelcomeMessage struct {
 	Status           Status
 	Reason           AdoptReason
@@ -70,6 +70,11 @@ type WelcomeMessage struct {
 	RetryMostMillis  uint32 // 0: the client decides
 	Token            string
 	Subprotocol      string // the app's
+
+	// WithOptions says that there is the field of options, which only a client has
+	// that offered one of them.
+	WithOptions bool
+	Options     Options
 }
 
 // numbers are the fields of four bytes, in their order.
@@ -96,11 +101,31 @@ func AppendWelcome(dst []byte, w *WelcomeMessage) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(w.Token)))
 	dst = append(dst, w.Token...)
 	dst = append(dst, byte(len(w.Subprotocol)))
-	return append(dst, w.Subprotocol...)
+	dst = append(dst, w.Subprotocol...)
+	if w.WithOptions {
+		dst = append(dst, byte(w.Options))
+	}
+	return dst
 }
 
-// ParseWelcome reads WELCOME.
+// Options are what a sidecar grants of what a client has offered, a bit each.
+type Options byte
+
+// OptionKeys: KEY may be sent on this connection.
+const OptionKeys Options = 1
+
+// ParseWelcome reads WELCOME to a client that offered no options.
 func ParseWelcome(msg []byte) (*WelcomeMessage, error) {
+	w, err := ParseWelcomeOptions(msg)
+	if err == nil && w.WithOptions {
+		return nil, malformed(Welcome, "options, for which nobody asked")
+	}
+	return w, err
+}
+
+// ParseWelcomeOptions reads WELCOME to a client that offered options. An older
+// sidecar has none.
+func ParseWelcomeOptions(msg []byte) (*WelcomeMessage, error) {
 	b, err := body(msg, Welcome)
 	if err != nil {
 		return nil, err
@@ -123,9 +148,13 @@ func ParseWelcome(msg []byte) (*WelcomeMessage, error) {
 	}
 	w.Token = string(b[:n])
 	b = b[n:]
-	if int(b[0]) != len(b)-1 {
+	n = int(b[0])
+	if n != len(b)-1 && n != len(b)-2 {
 		return nil, malformed(Welcome, "subprotocol of %d bytes in %d", b[0], len(b)-1)
 	}
-	w.Subprotocol = string(b[1:])
+	w.Subprotocol = string(b[1 : 1+n])
+	if rest := b[1+n:]; len(rest) > 0 {
+		w.WithOptions, w.Options = true, Options(rest[0])
+	}
 	return w, nil
 }

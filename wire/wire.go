@@ -48,11 +48,14 @@ const (
 	Restore      Type = 8  // a message that restores the app's context
 	Restored     Type = 9  // that was all of them
 	Skipped      Type = 10 // stands for a data message that will not be sent
+	Key          Type = 11 // of the data message that follows
+	Outcome      Type = 12 // what became of one with a key (a data message)
 )
 
 var typeNames = [...]string{
 	Escaped: "ESCAPED", Welcome: "WELCOME", Ack: "ACK", Heartbeat: "HEARTBEAT", HeartbeatAck: "HEARTBEAT_ACK",
 	GoAway: "GOAWAY", Close: "CLOSE", Reset: "RESET", Restore: "RESTORE", Restored: "RESTORED", Skipped: "SKIPPED",
+	Key: "KEY", Outcome: "OUTCOME",
 }
 
 func (t Type) String() string {

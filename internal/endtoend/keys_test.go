@@ -3,8 +3,10 @@ package endtoend
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store"
@@ -240,4 +243,120 @@ func TestOwnerDiesWithKey(t *testing.T) {
 			})
 		}
 	}
+}
+
+const clientKeyRules = `{"rules":[{"path":"/keyed","key":"client","scope":"path","inDoubt":"refuse"}]}`
+
+func (v *podClient) writeKeyed(key, p string) client.Fate {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.t.Context(), 20*time.Second)
+	defer cancel()
+	fate, err := v.WriteKeyed(ctx, client.MessageText, []byte(p), key)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return fate
+}
+
+// TestClientsSayKeys: the payload knows nothing of the key. Each client hears what
+// became of its message, in order, also while it does not read.
+func TestClientsSayKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := newShop()
+		f := keyFleet(t, app, newShared(), clientKeyRules)
+		opts := &client.Options{Keys: true}
+		a, b := f.connect(0, "/keyed", opts), f.connect(1, "/keyed", opts)
+		if fate := a.writeKeyed("k1", orderOf("one", "a")); fate != client.FateFirst {
+			t.Errorf("the first: %v", fate)
+		}
+		for _, c := range []*podClient{a, b} {
+			if fate := c.writeKeyed("k1", orderOf("one", "b")); fate != client.FateRepeated {
+				t.Errorf("a repetition: %v", fate)
+			}
+		}
+		if fate := b.writeKeyed("k2", orderOf("two", "b")); fate != client.FateFirst {
+			t.Errorf("another key: %v", fate)
+		}
+		a.sayAcked(orderOf("one", "unkeyed"))
+		if one, two := app.count("one"), app.count("two"); one != 2 || two != 1 {
+			t.Errorf("they acted %d and %d times", one, two)
+		}
+		a.hear(`{"re":"a","n":1}`, `{"re":"unkeyed","n":2}`)
+		b.hear(`{"re":"b","n":1}`)
+
+		old := f.connect(2, "/keyed", nil)
+		if _, err := old.WriteKeyed(t.Context(), client.MessageText, []byte("x"), "k"); !errors.Is(err, client.ErrNoKeys) {
+			t.Errorf("without Options.Keys: %v", err)
+		}
+		elsewhere := f.connect(2, "/", opts)
+		if _, err := elsewhere.WriteKeyed(t.Context(), client.MessageText, []byte("x"), "k"); !errors.Is(err, client.ErrNoKeys) {
+			t.Errorf("on a path without keys: %v", err)
+		}
+	})
+}
+
+// TestKeyOfClientOutlivesOwner: the owner is killed at each step, and the client
+// hears what became of its message all the same.
+func TestKeyOfClientOutlivesOwner(t *testing.T) {
+	for at := beforeClaim; at <= afterDone; at++ {
+		t.Run(moments[at], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				app, keys := newShop(), newShared()
+				f := keyFleet(t, app, keys, clientKeyRules)
+				owner := f.connect(0, "/keyed", &client.Options{Keys: true})
+				keys.kill(f.pods[0].name, at)
+				fates := make(chan client.Fate, 1)
+				go func() { fates <- owner.writeKeyed("k", orderOf("one", "")) }()
+				<-keys.killed
+				f.leases.set(f.pods[0].name, store.LeaseGone)
+				owner.move(1)
+				want, times := client.FateFirst, 1
+				switch at {
+				case afterClaim:
+					want, times = client.FateDoubt, 0
+				case beforeDone:
+					// The app has it, and so had the client its outcome, if the owner's
+					// last words came through.
+					want = client.FateDoubt
+				}
+				if fate := <-fates; fate != want && !(at == beforeDone && fate == client.FateFirst) {
+					t.Errorf("its fate is %v, want %v", fate, want)
+				}
+				owner.sayAcked(orderOf("behind", ""))
+				time.Sleep(time.Second)
+				if n := app.count("one"); n != times {
+					t.Errorf("it acted %d times, want %d", n, times)
+				}
+			})
+		})
+	}
+}
+
+// TestKeysTakenAway: the session goes on at a pod whose rules take no keys: what is
+// left is delivered without them, and said so.
+func TestKeysTakenAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app, keys := newShop(), newShared()
+		f := newFleet(t, app, true)
+		policy := keyRules(t, clientKeyRules)
+		f.add(func(c *proxy.Config) { c.Adopt, c.Keys, c.KeyStore = adoptions["always"], policy, keys })
+		f.add(func(c *proxy.Config) { c.Adopt = adoptions["always"] })
+		v := f.connect(0, "/keyed", &client.Options{Keys: true})
+		keys.kill(f.pods[0].name, beforeClaim)
+		failed := make(chan error, 1)
+		go func() {
+			_, err := v.WriteKeyed(t.Context(), client.MessageText, []byte(orderOf("one", "")), "k")
+			failed <- err
+		}()
+		<-keys.killed
+		f.leases.set(f.pods[0].name, store.LeaseGone)
+		v.move(1)
+		if err := <-failed; !errors.Is(err, client.ErrNoKeys) || !strings.Contains(err.Error(), "delivered without") {
+			t.Errorf("%v", err)
+		}
+		time.Sleep(time.Second)
+		if n := app.count("one"); n != 1 {
+			t.Errorf("it acted %d times", n)
+		}
+	})
 }

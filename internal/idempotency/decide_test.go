@@ -75,7 +75,7 @@ func FuzzRules(f *testing.F) {
 		if g == nil {
 			return
 		}
-		k, ok := g.keyOf(Message{Data: message})
+		k, ok := g.keyOf(Message{Data: message}, "")
 		if !ok {
 			return
 		}

@@ -1,6 +1,7 @@
 package idempotency
 
 import (
+	"slices"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/monotime"
@@ -48,6 +49,7 @@ type Gate struct {
 	numbers uint32
 	verdict *Verdict
 	said    []Message
+	told    []Told
 	cost    int64 // bytes that are held now
 	over    bool
 }
@@ -96,9 +98,10 @@ const (
 	FateUnderway             // another one with its key is with the app: the app did not get it
 	FateAgain                // it was in doubt, and the app got it: it may act twice
 	FateDoubt                // it is in doubt, and the app did not get it
+	FateUnkeyed              // the app got it, and no rule is about it
 )
 
-var fateNames = [...]string{"first", "repeated", "underway", "again", "doubt"}
+var fateNames = [...]string{"first", "repeated", "underway", "again", "doubt", "unkeyed"}
 
 func (f Fate) String() string {
 	if int(f) < len(fateNames) {
@@ -112,6 +115,31 @@ func (f Fate) Passes() bool { return f == FateFirst || f == FateAgain }
 
 // Certain reports whether it is known what acted, and how often.
 func (f Fate) Certain() bool { return f != FateAgain && f != FateDoubt }
+
+// A Told is what a client hears of a message for which it said a key.
+type Told struct {
+	Key  string
+	Fate Fate
+}
+
+// tell notes what the client hears of a key, if it said one.
+func (g *Gate) tell(key string, f Fate) {
+	if key != "" {
+		g.told = append(g.told, Told{key, f})
+	}
+}
+
+// Outcomes returns what became of messages for which the client said a key, once.
+func (g *Gate) Outcomes() []Told {
+	t := g.told
+	g.told = nil
+	return t
+}
+
+// TakesKeys reports whether a rule takes keys that clients say.
+func (g *Gate) TakesKeys() bool {
+	return g != nil && slices.ContainsFunc(g.rules, func(r scoped) bool { return r.source == keyClient })
+}
 
 // A Verdict is what becomes of the message that waited.
 type Verdict struct {
@@ -132,16 +160,19 @@ func (g *Gate) Holds() bool { return g.held != nil || len(g.under) >= maxUnder }
 
 // Offer takes a message of the client, of which seq is the number and raw the
 // size that is kept meanwhile, and reports whether it waits here. Data is lent
-// for the call.
-func (g *Gate) Offer(now time.Time, seq uint32, size int, m Message) bool {
+// for the call. client is the key that the client said beside it, if any.
+func (g *Gate) Offer(now time.Time, seq uint32, size int, m Message, client string) bool {
 	if g.over {
 		return false
 	}
 	if g.held != nil {
 		panic("idempotency: a message passes one that waits")
 	}
-	k, ok := g.keyOf(m)
+	k, ok := g.keyOf(m, client)
 	if !ok {
+		if client != "" {
+			g.told = append(g.told, Told{client, FateUnkeyed})
+		}
 		return false
 	}
 	g.held = &held{keyed: k, seq: seq, since: monotime.At(now), pause: minLook, cost: int64(size + underCost + len(k.request) + len(k.shown))}
@@ -245,6 +276,10 @@ func (g *Gate) toldHeld(now time.Time, r Result) {
 		h.expect = 0
 		g.lookAgain(now)
 	case stepRepeated:
+		if g.sentOnce(r.Found) {
+			g.tell(h.client, FateFirst)
+			h.client = ""
+		}
 		g.settle(FateRepeated, g.repeated(r.Found))
 	case stepUnderway:
 		g.settleUnderway(now)
@@ -286,6 +321,9 @@ func (k *keyed) underCost() int64 { return int64(underCost + len(k.request) + le
 // settle is the end of the wait.
 func (g *Gate) settle(f Fate, say []Message) {
 	g.verdict = &Verdict{Seq: g.held.seq, Fate: f, Say: say}
+	if !f.Passes() {
+		g.tell(g.held.client, f)
+	}
 	g.cost -= g.held.cost
 	g.held = nil
 }
@@ -313,10 +351,16 @@ func (k *keyed) say(t *template) []Message {
 	return []Message{{Data: t.fill(k.shown)}}
 }
 
+// sentOnce reports whether the message that waits is the one that was done, sent
+// again since its owner is gone.
+func (g *Gate) sentOnce(e *Entry) bool {
+	return e.By.Session == g.self.Session && e.By.Epoch != g.self.Epoch && e.Seq == g.held.seq
+}
+
 // repeated is what the client hears of what has acted before.
 func (g *Gate) repeated(e *Entry) []Message {
 	h := g.held
-	if e.By.Session == g.self.Session && e.By.Epoch != g.self.Epoch && e.Seq == h.seq {
+	if g.sentOnce(e) {
 		// It was sent once, and came twice because of us: the client hears what got
 		// lost with the former owner, and nothing else.
 		if h.rule.reply == nil || len(e.Outcome) == 0 || int32(e.OutSeq-g.base) <= 0 {

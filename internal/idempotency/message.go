@@ -20,20 +20,21 @@ type keyed struct {
 	key     Key
 	shown   []byte // the key as JSON, for what the client is told
 	request []byte // as JSON, what the app's reply repeats; nil: nothing does
+	client  string // the key that the client said, and wants an outcome for; "": none
 }
 
 // keyOf returns what a message acts once under. A message that looks as if it had
 // a key, and is too large to be looked at, has none.
-func (g *Gate) keyOf(m Message) (k keyed, ok bool) {
+func (g *Gate) keyOf(m Message, client string) (k keyed, ok bool) {
 	for _, r := range g.rules {
-		if !r.selects.Match(m.Data) {
+		if r.source == keyClient && client == "" || r.selects != nil && !r.selects.Match(m.Data) {
 			continue
 		}
-		value, shown, ok := r.valueOf(m)
+		value, shown, ok := r.valueOf(m, client)
 		if !ok {
 			continue
 		}
-		k = keyed{rule: r.Rule, key: makeKey(r.id, r.whose, value), shown: bytes.Clone(shown)}
+		k = keyed{rule: r.Rule, key: makeKey(r.id, r.whose, value), shown: bytes.Clone(shown), client: client}
 		if r.reply != nil {
 			k.request = r.reply.requestOf(m)
 		}
@@ -43,8 +44,12 @@ func (g *Gate) keyOf(m Message) (k keyed, ok bool) {
 }
 
 // valueOf returns the key of a message, and as JSON.
-func (r *Rule) valueOf(m Message) (value, shown []byte, ok bool) {
-	if r.source == keyFingerprint {
+func (r *Rule) valueOf(m Message, client string) (value, shown []byte, ok bool) {
+	switch r.source {
+	case keyClient:
+		shown, _ = json.Marshal(client) // what is not UTF-8 is shown as far as it is
+		return []byte(client), shown, true
+	case keyFingerprint:
 		kind := []byte("text")
 		if m.Binary {
 			kind = []byte("binary")

@@ -59,6 +59,7 @@ type keySource uint8
 const (
 	keyPointer     keySource = iota // a value in the message
 	keyFingerprint                  // all of the message
+	keyClient                       // the client says it beside the message
 )
 
 // A scope says whose keys are one set.
@@ -83,7 +84,7 @@ const (
 type Rule struct {
 	id      []byte // what decides which message has which key
 	path    pathpattern.Pattern
-	selects *match.Matcher
+	selects *match.Matcher // nil: all messages with a key
 	source  keySource
 	key     []string
 	scope   scope
@@ -159,8 +160,11 @@ func (t *ruleText) compile() (*Rule, error) {
 // compileKey reads where the key is.
 func (r *Rule) compileKey(t *ruleText) error {
 	switch {
+	case t.Key != nil && *t.Key == "client":
+		r.source = keyClient
+		return nil
 	case t.Key == nil:
-		return errors.New(`no "key": want a pointer, or "fingerprint"`)
+		return errors.New(`no "key": want a pointer, "fingerprint" or "client"`)
 	case t.Select == nil:
 		return errors.New(`no "select": which messages act once?`)
 	case *t.Key == "fingerprint":
@@ -170,7 +174,7 @@ func (r *Rule) compileKey(t *ruleText) error {
 	var err error
 	r.key, err = pointer("key", *t.Key)
 	if err != nil {
-		return fmt.Errorf(`%w, or "fingerprint"`, err)
+		return fmt.Errorf(`%w, "fingerprint" or "client"`, err)
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func TestKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		g := p.Gate("/", Claimant{Session: [16]byte{session}}, func(kind, name string) string { return user })
-		m, ok := g.keyOf(Message{Data: []byte(data)})
+		m, ok := g.keyOf(Message{Data: []byte(data)}, "")
 		return m.key, ok
 	}
 	session, path, user, print := rules(`"key":"/id"`), rules(`"key":"/id","scope":"path"`), rules(`"key":"/id","user":"header:x"`), rules(`"key":"fingerprint","scope":"path"`)

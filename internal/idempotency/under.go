@@ -15,6 +15,11 @@ func (g *Gate) Handed(seq uint32) {
 		if u.entry.State != Claimed || u.want != 0 || int32(u.seq-seq) > 0 {
 			continue
 		}
+		fate := FateFirst
+		if u.entry.Again {
+			fate = FateAgain
+		}
+		g.tell(u.client, fate)
 		if u.rule.reply != nil && u.request != nil {
 			g.write(u, Handed)
 		} else {

@@ -1,0 +1,210 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/wire"
+)
+
+// ErrNoKeys is wrapped by the error of a WriteKeyed whose message acts once
+// nowhere: there is no sidecar, or none that takes keys on this path. If it was
+// sent nevertheless, since that turned out later, the error says so.
+var ErrNoKeys = errors.New("keys are not taken")
+
+// A Fate is what became of a message with a key (docs/DEVICES.md).
+type Fate uint8
+
+const (
+	// FateFirst: the app got the message, and no other one with its key before.
+	FateFirst = Fate(wire.FateFirst)
+	// FateRepeated: another one with the key had acted, so that the app did not get
+	// this one.
+	FateRepeated = Fate(wire.FateRepeated)
+	// FateUnderway: another one is with the app, so that it did not get this one.
+	FateUnderway = Fate(wire.FateUnderway)
+	// FateAgain: another one was in doubt, and the app got this one too: both may
+	// act.
+	FateAgain = Fate(wire.FateAgain)
+	// FateDoubt: another one is in doubt, and the app did not get this one: maybe
+	// none acts.
+	FateDoubt = Fate(wire.FateDoubt)
+	// FateUnkeyed: the app got the message, and no rule of the sidecar is about it.
+	FateUnkeyed = Fate(wire.FateUnkeyed)
+)
+
+func (f Fate) String() string { return wire.Fate(f).String() }
+
+// Certain reports whether it is known that the message, or another one with its
+// key, was handed to the app once.
+func (f Fate) Certain() bool { return f <= FateUnderway }
+
+// WriteKeyed is Write of a message that acts once under its key, whichever device
+// sends another one with that key, and through whichever pod, and returns what
+// became of it: when the app's socket has it, or will not get it. Whose keys are
+// one set, and for how long, the sidecar's rules say (WSR_IDEMPOTENCY_RULES, with
+// the key "client"). The key is of 1 to 64 bytes. It needs Options.Keys.
+//
+// After an error the message may be delivered nevertheless; written again with its
+// key, it is safe.
+func (c *Conn) WriteKeyed(ctx context.Context, typ MessageType, p []byte, key string) (Fate, error) {
+	if len(key) < 1 || len(key) > wire.MaxKey {
+		return 0, fmt.Errorf("client: write: key of %d bytes: want 1 to %d", len(key), wire.MaxKey)
+	}
+	if typ != MessageText && typ != MessageBinary {
+		return 0, fmt.Errorf("client: write: %v: want text or binary", typ)
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("client: write: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.m.plain || !c.m.takesKeys {
+		return 0, fmt.Errorf("client: write: %w", ErrNoKeys)
+	}
+	at, err := c.enqueue(ctx, nil, &StoredMessage{Type: typ, Data: p, Key: key})
+	if err != nil {
+		return 0, err
+	}
+	w := c.m.awaitOutcome(key, at)
+	defer c.m.forgetOutcome(w)
+	c.m.out.awaited = at
+	c.perform(time.Now())
+	for !w.told {
+		switch {
+		case slices.Contains(c.m.out.rejected, w.at):
+			return 0, fmt.Errorf("client: write: %d bytes: %w", len(p), ErrRejected)
+		case c.m.err != nil:
+			return 0, c.ended(c.m.err)
+		case w.unkeyed && seqwindow.LessEq(w.at, c.m.out.acked):
+			return 0, fmt.Errorf("client: write: it was delivered without its key: %w", ErrNoKeys)
+		}
+		if err := c.await(ctx, nil, &c.freed); err != nil {
+			return 0, fmt.Errorf("client: write: %w", err)
+		}
+	}
+	return w.fate, nil
+}
+
+// An outcomeWait is a WriteKeyed that has not returned.
+type outcomeWait struct {
+	key     string
+	at      seqwindow.Serial
+	fate    Fate
+	told    bool
+	unkeyed bool // it was sent without its key
+}
+
+func (m *machine) awaitOutcome(key string, at seqwindow.Serial) *outcomeWait {
+	w := &outcomeWait{key: key, at: at}
+	m.outcomes = append(m.outcomes, w)
+	return w
+}
+
+func (m *machine) forgetOutcome(w *outcomeWait) {
+	if i := slices.Index(m.outcomes, w); i >= 0 {
+		m.outcomes = slices.Delete(m.outcomes, i, i+1)
+	}
+}
+
+// outcome handles OUTCOME (PROTOCOL §4.13): of those that wait for the key it is
+// for the one that was written first.
+func (m *machine) outcome(now time.Time, conn *connection, p []byte) error {
+	fate, key, err := wire.ParseOutcome(p)
+	switch {
+	case err != nil:
+		return err
+	case !m.cfg.keys:
+		return errors.New("OUTCOME that was not asked for")
+	}
+	if fate > wire.FateUnkeyed {
+		fate = wire.FateDoubt
+	}
+	conn.lastSeq++
+	switch m.in.pass(now, conn.lastSeq) {
+	case seqwindow.Gap:
+		return errors.New("message out of order")
+	case seqwindow.Duplicate:
+		return nil
+	}
+	for _, w := range m.outcomes {
+		if w.key == key && !w.told {
+			w.fate, w.told = Fate(fate), true
+			m.told++
+			break
+		}
+	}
+	return nil
+}
+
+// encodeKeyed returns the frames of a message with its key, which are valid until
+// the next one.
+func (m *machine) encodeKeyed(typ MessageType, p []byte, key string) []byte {
+	raw := m.encode(typ, p)
+	if key == "" || m.plain {
+		return raw
+	}
+	return append(m.appendControl(nil, wire.AppendKey(nil, key)), raw...)
+}
+
+// keyFrame returns the size of the frame of KEY that begins raw; 0: there is none.
+func keyFrame(raw []byte) (size int, key string) {
+	h, err := frame.Rules{Masked: true}.Parse(raw)
+	if err != nil {
+		panic(err) // we made it
+	}
+	if h.OpCode != ws.OpBinary || h.Total() >= len(raw) {
+		return 0, ""
+	}
+	p := bytes.Clone(raw[h.Size:h.Total()])
+	frame.Mask(p, h.Mask, 0)
+	if key, err = wire.ParseKey(p); err != nil {
+		return 0, ""
+	}
+	return h.Total(), key
+}
+
+// unkey takes the keys off what is not acknowledged, since the sidecar does not
+// take them. Nothing was sent yet on this connection.
+func (m *machine) unkey() {
+	if m.takesKeys || m.out.keyed == 0 {
+		return
+	}
+	m.out.rewrite(m.out.window.Acked(), func(raw []byte) []byte {
+		size, _ := keyFrame(raw)
+		return raw[size:]
+	})
+	for _, w := range m.outcomes {
+		w.unkeyed = true
+	}
+}
+
+// rewrite replaces each message that is held by what f makes of it, behind the
+// position acked.
+func (o *outbox) rewrite(acked seqwindow.Serial, f func(raw []byte) []byte) {
+	var list [][]byte
+	size := 0
+	o.window.Each(o.window.Acked(), func(_ seqwindow.Serial, _ uint32, parts [][]byte) bool {
+		list = append(list, f(bytes.Join(parts, nil)))
+		size += len(list[len(list)-1])
+		return true
+	})
+	limits := o.limits
+	limits.Messages, limits.Bytes = max(limits.Messages, len(list)), max(limits.Bytes, size)
+	o.window.Reset()
+	o.sizes, o.keyed = fifo[int]{}, 0
+	o.window.Init(seqwindow.NewPool(0), limits, acked)
+	for _, raw := range list {
+		if _, err := o.add(raw); err != nil {
+			panic(err) // it has room for what is there
+		}
+	}
+}
