@@ -46,10 +46,11 @@ func (c *sessionDriver) saveRequest(r *http.Request) {
 	cost := requestCost
 	for name, values := range r.Header {
 		for _, v := range values {
-			cost += int64(len(name) + len(v))
+			cost += fieldCost + int64(len(name)+len(v))
 		}
 	}
 	cost += int64(len(r.RequestURI) + len(r.Host))
+	cost += cost / 8 // of memory that the allocator rounds up
 	m := c.srv.pool.Memory()
 	if m.Charge(cost - c.saved.cost); c.over { // it came too late
 		m.Charge(-cost)
@@ -58,8 +59,11 @@ func (c *sessionDriver) saveRequest(r *http.Request) {
 	c.saved.request, c.saved.cost = copyRequest(r), cost
 }
 
-// requestCost is what a request costs beside its text.
-const requestCost = int64(1 << 10)
+// What a request costs beside its text: by itself, and for each field.
+const (
+	requestCost = int64(1 << 10)
+	fieldCost   = int64(96)
+)
 
 // releaseHandshake gives back what the kept handshake counts.
 func (c *sessionDriver) releaseHandshake() {
