@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// Namespaces of the run, beside the release's. That of the app is
-// examples/echo's.
+// Namespaces of the run. That of the app is examples/echo's.
 const (
+	releaseSpace    = "wsr-system"
 	appSpace        = "wsr-echo"
 	clientSpace     = "wsr-clients"
 	restrictedSpace = "wsr-restricted"
@@ -212,8 +212,8 @@ func (c *cluster) clean() {
 	if _, err := c.kube(ctx, args...); err != nil {
 		c.say("%v", err)
 	}
-	_, _ = c.kube(ctx, "delete", "validatingadmissionpolicy,validatingadmissionpolicybinding", "--ignore-not-found", openShiftSpace) // it may never have been there
-	_ = os.RemoveAll(c.work)                                                                                                         // only build output
+	_, _ = c.kube(ctx, "delete", "validatingadmissionpolicy,validatingadmissionpolicybinding,mutatingadmissionpolicy,mutatingadmissionpolicybinding", "--ignore-not-found", openShiftSpace) // it may never have been there
+	_ = os.RemoveAll(c.work)                                                                                                                                                                // only build output
 }
 
 // clientManifest has the namespace, the image, the URL and the number of clients.

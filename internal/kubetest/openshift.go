@@ -7,9 +7,12 @@ import (
 	"time"
 )
 
-// openShift: where the platform gives each namespace a range of users and
-// refuses others, as restricted-v2 does, pods with the sidecar are refused by
-// default, and admitted and ready with platformUser.
+// platformUser is what the platform gives to pods.
+const platformUser = "1000680000"
+
+// openShift: where the platform gives each namespace a user and refuses others, as
+// restricted-v2 does, pods with the sidecar are refused by default, and admitted and
+// ready with platformUser: those of the release too.
 func openShift(ctx context.Context, c *cluster, r *result) error {
 	if _, err := c.apply(ctx, constraintManifest); err != nil {
 		return err
@@ -40,13 +43,22 @@ func openShift(ctx context.Context, c *cluster, r *result) error {
 	if _, err := c.kube(ctx, "wait", "-n", openShiftSpace, "pod/echo", "--for=condition=Ready", "--timeout=90s"); err != nil {
 		return err
 	}
-	out, err := c.kube(ctx, "get", "pod", "echo", "-n", openShiftSpace, "-o", "jsonpath={.spec.initContainers[*].name} {.spec.initContainers[0].securityContext.runAsUser} {.status.initContainerStatuses[0].user.linux.uid}")
-	r.expect(strings.HasPrefix(out, "wsresilience  ") && (strings.HasSuffix(out, " 1000680000") || strings.HasSuffix(out, "  ")), "the sidecar, its user and its status: %q", out)
+	out, err := c.kube(ctx, "get", "pod", "echo", "-n", openShiftSpace, "-o", "jsonpath={.spec.initContainers[*].name} {.spec.initContainers[0].securityContext.runAsUser} {.spec.securityContext.runAsUser} {.status.initContainerStatuses[0].user.linux.uid}")
+	if err != nil {
+		return err
+	}
+	// Not every runtime says in the status which user it is.
+	r.expect(out == "wsresilience  "+platformUser+" "+platformUser || out == "wsresilience  "+platformUser+" ", "the sidecar, its user, the pod's, and the container's: %q", out)
+	users, err := c.kube(ctx, "get", "pods", "-n", c.namespace, "-o", `jsonpath={range .items[*]}{.spec.securityContext.runAsUser}{" "}{.spec.containers[*].securityContext.runAsUser}{"\n"}{end}`)
+	for line := range strings.Lines(users) {
+		r.expect(strings.TrimSpace(line) == platformUser, "a pod of the release has the users %q", line)
+	}
 	return err
 }
 
-// constraintManifest refuses what restricted-v2 refuses: users and groups outside
-// of the namespace's range, privileges, and a user that may be root.
+// constraintManifest gives pods a user, as restricted-v2 does, and refuses what that
+// refuses: users and groups outside of the namespace's range, privileges, and a user
+// that may be root.
 const constraintManifest = `
 apiVersion: v1
 kind: Namespace
@@ -60,7 +72,7 @@ metadata: {name: ` + openShiftSpace + `}
 spec:
   failurePolicy: Fail
   matchConstraints:
-    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + openShiftSpace + `}}
+    namespaceSelector: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [` + openShiftSpace + `, ` + releaseSpace + `]}]}
     resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]
   variables:
     - name: containers
@@ -75,6 +87,25 @@ apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
 metadata: {name: ` + openShiftSpace + `}
 spec: {policyName: ` + openShiftSpace + `, validationActions: [Deny]}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {name: ` + openShiftSpace + `}
+spec:
+  failurePolicy: Fail
+  reinvocationPolicy: Never
+  matchConstraints:
+    namespaceSelector: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [` + openShiftSpace + `, ` + releaseSpace + `]}]}
+    resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]
+  mutations:
+    - patchType: ApplyConfiguration
+      applyConfiguration:
+        expression: "Object{spec: Object.spec{securityContext: Object.spec.securityContext{runAsUser: ` + platformUser + `, fsGroup: ` + platformUser + `}}}"
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: {name: ` + openShiftSpace + `}
+spec: {policyName: ` + openShiftSpace + `}
 `
 
 // rangedManifest is a pod with the user that the platform gives it.
@@ -83,7 +114,7 @@ apiVersion: v1
 kind: Pod
 metadata: {name: echo, namespace: ` + openShiftSpace + `}
 spec:
-  securityContext: {runAsNonRoot: true, runAsUser: 1000680000, seccompProfile: {type: RuntimeDefault}}
+  securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
   containers:
     - name: echo
       image: ` + echoImage + `

@@ -50,7 +50,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 			return nil, fmt.Errorf("kubetest: -run: %w", err)
 		}
 	}
-	o.helm, o.importer, o.namespace = strings.Fields(*helm), strings.Fields(*importer), "wsr-system"
+	o.helm, o.importer, o.namespace = strings.Fields(*helm), strings.Fields(*importer), releaseSpace
 	switch {
 	case flags.NArg() > 0:
 		return nil, fmt.Errorf("kubetest: unexpected %q", flags.Args())

@@ -19,8 +19,8 @@ import (
 
 // tenantsApart: a namespace with sidecars of its own, whose author uses all that
 // its Secret gives, neither reaches the journal of the app's namespace nor its
-// sidecars' peer port, and its account is refused the other's Secret. The app's
-// clients notice nothing.
+// sidecars' peer port, and its account is refused the other's Secret. Tokens of
+// either namespace are worth nothing in the other. The app's clients notice nothing.
 func tenantsApart(ctx context.Context, c *cluster, r *result) error {
 	victim, err := c.kube(ctx, "get", "pods", "-n", appSpace, "-l", "app=echo", "-o", "jsonpath={.items[0].status.podIP}")
 	if err != nil {
@@ -46,6 +46,9 @@ func tenantsApart(ctx context.Context, c *cluster, r *result) error {
 	r.expect(len(found.Allowed) == 0, "it may %v", found.Allowed)
 	r.expect(found.Full && found.Refused, "its own journal took everything (full %v), or its own streams can be changed (refused %v)", found.Full, found.Refused)
 	r.expect(!found.Proof && found.Peer != "", "the peer port proves itself to a stranger: %q", found.Peer)
+	r.expect(found.Back == "resumed" || found.Back == "adopted", "the app's namespace does not know its own token: %q", found.Back)
+	r.expect(strings.HasPrefix(found.TheirsHere, "reset"), "a token of the app's namespace, in the intruder's: %q", found.TheirsHere)
+	r.expect(strings.HasPrefix(found.OursThere, "reset"), "a token of the intruder's namespace, in the app's: %q", found.OursThere)
 	r.note = fmt.Sprintf("%d connections were let in, the peer port says %q", found.Connections, found.Peer)
 	for _, verb := range []string{"get", "update"} {
 		out, _ := c.kube(ctx, "auth", "can-i", verb, "secrets/wsresilience", "-n", appSpace, "--as", "system:serviceaccount:"+intruderSpace+":default")
@@ -95,6 +98,7 @@ type intrusion struct {
 	Connections int      // that it got at once
 	Peer        string   // what the other's sidecar answers, asked as by a peer
 	Proof       bool     // it proved something
+	crossing
 }
 
 // maxProbes bounds what an intruder tries of one kind.
@@ -110,6 +114,7 @@ func runIntruder(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	go serveEcho(":8080")
 	var found intrusion
 	denied := make(chan error, maxProbes)
 	dial := func() (*nats.Conn, error) {
@@ -166,6 +171,9 @@ func runIntruder(ctx context.Context, args []string) error {
 		more.Close()
 	}
 	found.Peer, found.Proof = askPeer(*peer)
+	if found.crossing, err = cross(ctx, "127.0.0.1:15801", *peer); err != nil {
+		return err
+	}
 	return json.NewEncoder(os.Stdout).Encode(found)
 }
 
