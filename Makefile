@@ -69,8 +69,9 @@ test-alerts: ## each alert of the chart fires, by Prometheus' promtool (needs pr
 test-otlp: ## the encoding of traces, by the decoder of the OpenTelemetry collector
 	go test -C internal/otlp/testdata/decoder -count=1 ./...
 
-doctor-cases: ## doctor's planted faults and sound set-ups, real proxies and long silences too (needs nginx and haproxy)
-	go test -tags nginx -count=1 -timeout 10m ./internal/doctor
+doctor-cases: ## doctor's planted faults and sound set-ups, real proxies and long silences too (needs nginx, haproxy and apache2; builds Caddy)
+	go build -C internal/doctor/testdata/caddy -o $(CURDIR)/bin/caddy .
+	PATH=$(CURDIR)/bin:$$PATH go test -tags nginx -count=1 -timeout 10m ./internal/doctor
 
 outbox: ## programs with an outbox, killed ten thousand times while they write and read (ten minutes)
 	go test ./internal/endtoend -count=1 -v -timeout 60m -run 'TestKilled(Writer|Reader)' -args -kills 10000
@@ -92,8 +93,9 @@ chaos: ## sidecars, apps and a NATS cluster as processes, broken in every way, a
 rehearsal: ## our own rehearsal: pods, NATS and nginx, all faults, lossy networks, into docs/rehearsal (nine minutes; needs nginx and root)
 	go run ./internal/rehearsal $(if $(NOTE),-note "$(NOTE)")
 
-rehearse-peers: ## the same load and faults on Socket.IO and Centrifugo's library, into docs/rehearsal (three minutes; needs node)
+rehearse-peers: ## the same load and faults on Socket.IO, AnyCable and Centrifugo's library, into docs/rehearsal (three minutes; needs node)
 	cd internal/rehearsal/testdata/socketio && npm ci --ignore-scripts
+	cd internal/rehearsal/testdata/anycable && npm ci --ignore-scripts
 	go run ./internal/rehearsal -only peers $(if $(NOTE),-note "$(NOTE)")
 
 hostile: ## parties that try all they can against sidecars, HOSTILETIME (10m) each, while others talk

@@ -14,6 +14,7 @@ const (
 	Envoy      = "Envoy"
 	Traefik    = "Traefik"
 	Apache     = "Apache"
+	Caddy      = "Caddy"
 	ALB        = "AWS ALB"
 	NLB        = "AWS NLB"
 	Google     = "Google Cloud"
@@ -45,7 +46,7 @@ var signs = []sign{
 	{HAProxy, "", "the server returned an invalid or incomplete response"}, {HAProxy, "", "your browser didn't send a complete request in time"},
 	{Apache, "Server", "apache"}, {Apache, "", "<address>apache"},
 	{Traefik, "Server", "traefik"}, {Traefik, "X-Traefik-Router", ""},
-	{"Caddy", "Server", "caddy"}, {"Caddy", "Via", "caddy"},
+	{Caddy, "Server", "caddy"}, {Caddy, "Via", "caddy"},
 	{"Kong", "Server", "kong"}, {"Kong", "Via", "kong"}, {"IIS", "Server", "microsoft-iis"},
 	{"Varnish", "X-Varnish", ""}, {"Varnish", "Via", "varnish"}, {"Fastly", "X-Served-By", "cache-"},
 	{"Squid", "Via", "squid"}, {"Squid", "X-Squid-Error", ""}, {"Squid", "Server", "squid"},
