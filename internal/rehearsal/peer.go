@@ -23,20 +23,31 @@ type peer struct {
 	clients func() *exec.Cmd
 }
 
-const nodeFolder = "internal/rehearsal/testdata/socketio"
+const (
+	nodeFolder     = "internal/rehearsal/testdata/socketio"
+	anycableFolder = "internal/rehearsal/testdata/anycable"
+)
 
-func nodePeer(context.Context) (*peer, error) {
-	if _, err := os.Stat(filepath.Join(nodeFolder, "node_modules")); err != nil {
+// inNode returns what runs a script of a folder whose packages are installed.
+func inNode(folder, script string) (func(args ...string) *exec.Cmd, error) {
+	if _, err := os.Stat(filepath.Join(folder, "node_modules")); err != nil {
 		return nil, fmt.Errorf("%w: make rehearse-peers installs it", err)
 	}
 	node, err := exec.LookPath("node")
 	if err != nil {
 		return nil, errors.New("node is missing: install it")
 	}
-	command := func(args ...string) *exec.Cmd {
-		cmd := exec.Command(node, append([]string{"peer.mjs"}, args...)...)
-		cmd.Dir = nodeFolder
+	return func(args ...string) *exec.Cmd {
+		cmd := exec.Command(node, append([]string{script}, args...)...)
+		cmd.Dir = folder
 		return cmd
+	}, nil
+}
+
+func nodePeer(context.Context) (*peer, error) {
+	command, err := inNode(nodeFolder, "peer.mjs")
+	if err != nil {
+		return nil, err
 	}
 	return &peer{
 		server:  func(addr string) *exec.Cmd { return command("server", addr[strings.LastIndexByte(addr, ':')+1:]) },
@@ -44,10 +55,36 @@ func nodePeer(context.Context) (*peer, error) {
 	}, nil
 }
 
+// build makes a program of a module of its own, below testdata.
+func (b *runner) build(ctx context.Context, name string) (string, error) {
+	file := filepath.Join(b.dir, name)
+	if text, err := exec.CommandContext(ctx, "go", "build", "-C", "internal/rehearsal/testdata/"+name, "-o", file, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w: %s", err, text)
+	}
+	return file, nil
+}
+
+// anycablePeer is a server of AnyCable, and its own client, which is one of
+// JavaScript.
+func (b *runner) anycablePeer(ctx context.Context) (*peer, error) {
+	clients, err := inNode(anycableFolder, "clients.mjs")
+	if err != nil {
+		return nil, err
+	}
+	file, err := b.build(ctx, "anycable")
+	if err != nil {
+		return nil, err
+	}
+	return &peer{
+		server:  func(addr string) *exec.Cmd { return exec.Command(file, "server", addr) },
+		clients: func() *exec.Cmd { return clients() },
+	}, nil
+}
+
 func (b *runner) centrifugePeer(ctx context.Context) (*peer, error) {
-	file := filepath.Join(b.dir, "centrifuge")
-	if text, err := exec.CommandContext(ctx, "go", "build", "-C", "internal/rehearsal/testdata/centrifuge", "-o", file, ".").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build: %w: %s", err, text)
+	file, err := b.build(ctx, "centrifuge")
+	if err != nil {
+		return nil, err
 	}
 	return &peer{
 		server:  func(addr string) *exec.Cmd { return exec.Command(file, "server", addr) },

@@ -77,6 +77,7 @@ func (b *runner) peers(ctx context.Context) (bool, error) {
 		{name: "plain WebSocket that connects again", addr: app.Addr},
 		{name: "Socket.IO, connection state recovery", of: nodePeer},
 		{name: "Centrifugo's library, recovery", of: b.centrifugePeer},
+		{name: "AnyCable, reliable streams", of: b.anycablePeer},
 		{name: "this sidecar, resilient client", addr: side.Addr, session: true},
 	}
 	for _, c := range list {
@@ -125,8 +126,8 @@ func (b *runner) reportPeers(list []*contender) (bool, error) {
 	fmt.Fprintf(&text, "# Beside others that recover\n\n"+
 		"The same load and the same faults of the network, all at the same time: %d clients each, a numbered message a second of each, which its server sends back. "+
 		"Each is configured for its own recovery, and otherwise as it comes: Socket.IO 4.8 with `connectionStateRecovery`, its clients' answers sent by `socket.emit`; "+
-		"the server library of Centrifugo and its Go client, a channel with history and `Recoverable` for each client, into which the client publishes one message after the other. "+
-		"The plain client connects again after 10 s without a message; the others notice by their own heartbeats, which come every 25 s. Nobody sends a message again by itself; Socket.IO's client can (`retries`), if it is told to. Lost is a message whose answer never came, also where a library told its program that it gave up, as Centrifugo's client does after 5 s without a connection; what was lost is in none of the times.\n\n", peersClients)
+		"the server library of Centrifugo and its Go client, a channel with history and `Recoverable` for each client, into which the client publishes one message after the other; AnyCable 1.5 with its broker in memory and its own client (`actioncable-v1-ext-json`), which performs an action of an app beside it, which publishes to the stream of that client. "+
+		"The plain client connects again after 10 s without a message; the others notice by their own heartbeats, which come every 25 s, AnyCable's every 3 s. Nobody sends a message again by itself; Socket.IO's client can (`retries`), if it is told to. Lost is a message whose answer never came, also where a library told its program that it gave up, as Centrifugo's client does after 5 s without a connection, and AnyCable's at once, with each action that is performed without one; what was lost is in none of the times.\n\n", peersClients)
 	for _, n := range b.notes() {
 		text.WriteString(n + "\n\n")
 	}
@@ -154,7 +155,7 @@ func (b *runner) reportPeers(list []*contender) (bool, error) {
 	for _, e := range list[0].out.Environment {
 		fmt.Fprintf(&text, "- %s: %s\n", e[0], e[1])
 	}
-	text.WriteString("\n`make rehearse-peers` measures this again. AnyCable is not among them yet.\n")
+	text.WriteString("\n`make rehearse-peers` measures this again.\n")
 	for _, line := range t.Lines() {
 		fmt.Println(line)
 	}
