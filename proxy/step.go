@@ -30,7 +30,7 @@ func (c *sessionDriver) settleLocked(now time.Time) { c.settleInRoundLocked(now,
 // the step's.
 func (c *sessionDriver) settleInRoundLocked(now time.Time, r *transport.Round) (waits bool) {
 	s := steps.Get().(*step)
-	s.c, s.now = c, now
+	s.c, s.now, s.o.Heard = c, now, &c.place
 	if s.run(r) {
 		return true
 	}
@@ -39,7 +39,7 @@ func (c *sessionDriver) settleInRoundLocked(now time.Time, r *transport.Round) (
 }
 
 func (s *step) giveBack() {
-	s.c = nil
+	s.c, s.o.Heard = nil, nil
 	steps.Put(s)
 }
 

@@ -22,6 +22,10 @@ const (
 	busyPause   = 80 * time.Millisecond
 	maxBusyWait = 500 * time.Millisecond
 
+	// unheardPause is how long a record waits for what may lie in the client's
+	// socket: about a round of a loop that has very much to do.
+	unheardPause = 20 * time.Millisecond
+
 	// maxAgainPause is within which sessions write again what the journal lost.
 	maxAgainPause = 5 * time.Second
 
@@ -169,7 +173,7 @@ func (s *Session) persisted(now time.Time, rec *store.Record) {
 }
 
 // record makes the record that is due, if any.
-func (s *Session) record(now time.Time) *store.Record {
+func (s *Session) record(now time.Time, hearer Hearer) *store.Record {
 	j := &s.journal
 	if !s.cfg.Journal || j.inFlight != nil || j.retry != 0 && now.Before(j.retry.Time()) {
 		return nil
@@ -184,11 +188,18 @@ func (s *Session) record(now time.Time) *store.Record {
 	if j.claiming {
 		return s.write(now, s.newRecord(store.Claim)) // frames follow it at once
 	}
-	cut := s.overdue(now)
+	known := now
+	if s.late(now) && hearer != nil {
+		known = hearer.Heard(monotime.At(now)).Time()
+	}
+	cut := s.overdue(known)
 	if !s.recordDue(now, cut) {
+		if s.late(now) {
+			j.retry = monotime.At(now.Add(unheardPause))
+		}
 		return nil
 	}
-	if left, ok := s.mayWait(now); ok {
+	if left, ok := s.mayWait(known); ok {
 		j.retry = monotime.At(now.Add(min(left, busyPause+time.Duration(s.cfg.Random())%busyPause)))
 		return nil
 	}
@@ -376,7 +387,7 @@ func (s *Session) overdue(now time.Time) seqwindow.Serial {
 	case !s.client.attached:
 		return s.window.Head()
 	}
-	if _, stamp, ok := s.window.OldestUnjournaled(); !ok || s.unanswered(now, stamp) < s.cfg.PersistAfter {
+	if !s.late(now) {
 		return cut
 	}
 	s.window.Each(cut, func(seq seqwindow.Serial, stamp uint32, _ [][]byte) bool {
@@ -387,6 +398,16 @@ func (s *Session) overdue(now time.Time) seqwindow.Serial {
 		return true
 	})
 	return cut
+}
+
+// late reports whether the attached client has not acknowledged in time, as far as
+// is known.
+func (s *Session) late(now time.Time) bool {
+	if !s.client.attached || s.handover.phase == readyToHandOver {
+		return false
+	}
+	_, stamp, ok := s.window.OldestUnjournaled()
+	return ok && s.unanswered(now, stamp) >= s.cfg.PersistAfter
 }
 
 // gathers reports whether what the app says waits for more of it: nobody is there
@@ -414,7 +435,7 @@ func (s *Session) unanswered(now time.Time, stamp uint32) time.Duration {
 
 // age of a message, by its stamp.
 func (s *Session) age(now time.Time, stamp uint32) time.Duration {
-	return time.Duration(s.stamp(now)-stamp) * time.Millisecond
+	return time.Duration(int32(s.stamp(now)-stamp)) * time.Millisecond // now may be before it
 }
 
 // journalDeadline is when a record will be due.

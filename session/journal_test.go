@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/monotime"
 )
 
 // An ended session whose journal is away is not kept for ever.
@@ -278,4 +280,51 @@ func TestJournalGathersForNobody(t *testing.T) {
 	if last := st.log[len(st.log)-1]; last != "session ends: handed" {
 		t.Errorf("%q, want the session handed over", st.log)
 	}
+}
+
+// heardUntil is a driver that has read all that came until then.
+type heardUntil struct{ at monotime.Time }
+
+func (h *heardUntil) Heard(now monotime.Time) monotime.Time { return min(now, h.at) }
+
+// An acknowledgement that may lie in the client's socket is read before a message
+// counts as late: its age is that at which the driver knows what has come.
+func TestJournalKnowsWhatItHasHeard(t *testing.T) {
+	st := newStage(t)
+	h := new(heardUntil)
+	st.out.Heard = h
+	until := func(ago time.Duration) { h.at = monotime.At(st.now.Add(-ago)) }
+	st.do([]string{"new"})
+	started := st.s.Counters().Records
+	want := func(what string, n uint64) {
+		t.Helper()
+		if got := st.s.Counters().Records - started; got != n {
+			t.Fatalf("%s: %d records, want %d", what, got, n)
+		}
+	}
+	until(0)
+	st.do([]string{"app", "text", "one"})
+	st.wait(10 * st.cfg.PersistAfter)
+	want("nothing was read since", 0)
+	st.do([]string{"client", "acks", "1"})
+	until(0)
+	st.wait(time.Second)
+	want("it was in the socket", 0)
+
+	until(0)
+	st.do([]string{"app", "text", "two"})
+	st.wait(st.cfg.PersistAfter + 10*time.Millisecond)
+	until(20 * time.Millisecond)
+	st.wait(2 * unheardPause)
+	want("read up to when it was not late", 0)
+	until(0)
+	st.wait(2 * unheardPause)
+	want("read up to now", 1)
+
+	until(time.Second)
+	st.do([]string{"app", "text", "three"}) // said after all that is known
+	st.wait(unheardPause)
+	want("not known yet", 1)
+	st.do([]string{"client", "cut"})
+	want("nobody is there who could have acknowledged it", 2)
 }

@@ -84,12 +84,23 @@ type Output struct {
 	// when the Output is Idle.
 	Deadline time.Time
 
+	// Heard says up to when all that the client sent has been fed in, at most now;
+	// nil: all has. The driver sets it, and it stays: what an attached client has
+	// not acknowledged is journaled by its age at that moment, since its
+	// acknowledgement may lie in its socket.
+	Heard Hearer
+
 	control []byte // where control messages for the client are made
+}
+
+// A Hearer knows up to when all that came on a session's sockets has been read.
+type Hearer interface {
+	Heard(now monotime.Time) monotime.Time
 }
 
 // reset empties o and keeps its memory.
 func (o *Output) reset() {
-	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], FinalToClient: o.FinalToClient[:0], Keyed: o.Keyed[:0], control: o.control[:0]}
+	*o = Output{ToApp: o.ToApp[:0], ToClient: o.ToClient[:0], FinalToClient: o.FinalToClient[:0], Keyed: o.Keyed[:0], control: o.control[:0], Heard: o.Heard}
 }
 
 // Idle reports whether nothing is left to be done now.
@@ -109,7 +120,7 @@ func size(parts [][]byte) (n int) {
 func (s *Session) Output(now time.Time, o *Output) {
 	o.reset()
 	if s.ownership.open {
-		o.Persist = s.record(now)
+		o.Persist = s.record(now, o.Heard)
 		o.PauseClient, o.PauseApp = true, true
 		o.Deadline = s.journalDeadline().Time()
 		return
@@ -123,7 +134,7 @@ func (s *Session) Output(now time.Time, o *Output) {
 		return // what the client may be told depends on what the app takes
 	}
 	s.composeClient(now, o)
-	o.Persist = s.record(now)
+	o.Persist = s.record(now, o.Heard)
 	s.composeEnd(o)
 	if s.client.offered = uint32(size(o.ToClient)); s.client.offered > 0 {
 		return // it changes what follows

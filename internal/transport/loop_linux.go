@@ -67,6 +67,7 @@ type loop struct {
 	spare   []*epollConn // an earlier posted, empty
 	round   *Round       // nil: each socket is read and written by itself
 	meter   meter
+	heard   heard
 	rested  time.Time // when others could run
 
 	asleep atomic.Bool   // waits in the kernel, or is about to
@@ -138,6 +139,7 @@ func (l *loop) run() {
 		waited := len(l.again) // who comes in this round has a turn in the next
 		l.dispatch(events)
 		l.serve(waited)
+		l.heard.read(len(events), loopEvents, len(l.sockets))
 		if l.runPosted() {
 			l.end()
 			return

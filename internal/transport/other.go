@@ -5,6 +5,8 @@ package transport
 import (
 	"errors"
 	"net"
+
+	"github.com/wsresilience/wsresilience/internal/monotime"
 )
 
 // Other systems have none of these calls: there the transport of any net.Conn
@@ -18,6 +20,9 @@ func connProgress(net.Conn) (Progress, bool) { return Progress{}, false }
 
 // Affinity is empty where there are no event loops.
 type Affinity struct{}
+
+// Heard is now: each socket has a goroutine.
+func (*Affinity) Heard(now monotime.Time) monotime.Time { return now }
 
 // Memory is empty where transports that have goroutines are all there is.
 type Memory struct{}

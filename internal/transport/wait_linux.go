@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wsresilience/wsresilience/internal/monotime"
 )
 
 const (
@@ -36,9 +38,13 @@ func newNaps() naps {
 // wait returns what happened. It looks before it sleeps: under load there always
 // is something. When there was nothing the last time, it naps instead of looking.
 func (l *loop) wait() []unix.EpollEvent {
+	l.heard.polled = monotime.Now()
 	nap := l.naps.likely && !l.naps.never && len(l.again) == 0
 	if !nap && (l.pollOnce(0) || len(l.again) > 0) {
 		return l.events[:l.got]
+	}
+	if !nap {
+		l.heard.nothing()
 	}
 	l.asleep.Store(true)
 	defer l.asleep.Store(false)
