@@ -10,6 +10,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/http1"
+	"github.com/wsresilience/wsresilience/internal/page"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 )
@@ -74,6 +75,15 @@ func (a *answerer) answer() bool {
 		a.dialled(event.AppRefused, &x)
 	}
 	body := a.resp.Framed(x.method)
+	if n := a.insertion(&x, &body); n != nil {
+		defer n.Close()
+		if n.HeadOnly() {
+			return a.passAs(&x, &body, n)
+		}
+		if done, goesOn := a.passInserted(&x, body, n); done {
+			return goesOn
+		}
+	}
 	return a.pass(&x, &body)
 }
 
@@ -112,7 +122,10 @@ func (a *answerer) begin(informational bool) bool {
 }
 
 // pass writes the head of an answer, with its body unless it is informational.
-func (a *answerer) pass(x *exchange, body *http1.Body) bool {
+func (a *answerer) pass(x *exchange, body *http1.Body) bool { return a.passAs(x, body, nil) }
+
+// passAs does the same with what n changes in the head. nil: nothing.
+func (a *answerer) passAs(x *exchange, body *http1.Body, n *page.Insertion) bool {
 	if informational := body == nil; !a.begin(informational) {
 		return false
 	}
@@ -120,7 +133,11 @@ func (a *answerer) pass(x *exchange, body *http1.Body) bool {
 	goes := body != nil && !closes && a.resp.Closes()
 	last := goes || closes || x.last
 	first := a.resp.Head
-	if closes || a.resp.Overridden {
+	switch {
+	case n != nil:
+		a.out = appendPageHead(a.out[:0], &a.resp, n, closes, false)
+		first = a.out
+	case closes || a.resp.Overridden:
 		a.out = appendAnswer(a.out[:0], &a.resp, closes)
 		first = a.out
 	}

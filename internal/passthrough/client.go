@@ -12,6 +12,7 @@ import (
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/http1"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
+	"github.com/wsresilience/wsresilience/internal/page"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 )
 
@@ -66,6 +67,7 @@ type exchange struct {
 	began     time.Time
 	subject   *event.Subject // of a handshake
 	from      netip.Addr     // of a handshake
+	page      *page.Request  // it may be for a page that gets the page client
 }
 
 // A verdict is what becomes of a connection when an answer has ended.
@@ -317,10 +319,11 @@ func (c *client) request() error {
 		}
 		c.handshake(true)
 	}
+	x.page = c.pageRequest(r)
 	if err := c.dial(&x); err != nil {
 		return c.refuse(c.h.failed(err))
 	}
-	c.out = c.head.appendTo(c.out[:0], r, websocket || x.upgrades)
+	c.out = c.head.appendTo(c.out[:0], r, websocket || x.upgrades, x.page)
 	return c.forward(x)
 }
 

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/page"
 )
 
 // gRPC tells how a call has ended by fields behind its messages, and its clients make
@@ -72,6 +74,7 @@ func isGRPC(h http.Header) bool { return strings.HasPrefix(h.Get("Content-Type")
 type sentRequest struct {
 	v2    bool // by HTTP/2
 	began time.Time
+	page  *page.Request // it may be for a page that gets the page client
 }
 
 type sentKey struct{} // of a context: a sentRequest

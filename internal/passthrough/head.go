@@ -5,6 +5,7 @@ import (
 	"net"
 
 	"github.com/wsresilience/wsresilience/internal/http1"
+	"github.com/wsresilience/wsresilience/internal/page"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 )
 
@@ -18,7 +19,8 @@ import (
 //     (CVE-2024-45410, CVE-2026-29054);
 //   - subprotocols of ours, from a client that has no session here: left out;
 //   - Upgrade, unless the protocol is one that may be switched to;
-//   - X-Forwarded-For, -Host and, where it is known, -Proto.
+//   - X-Forwarded-For, -Host and, where it is known, -Proto;
+//   - of a request for a page that gets the page client, conditions (page.Request).
 type requestHead struct {
 	peer  string // the client's address, empty if it has none
 	proto string // for X-Forwarded-Proto, empty: not known
@@ -34,13 +36,16 @@ func newRequestHead(client net.Addr, proto string) requestHead {
 	return h
 }
 
-// appendTo appends the head for the app.
-func (h *requestHead) appendTo(dst []byte, r *http1.Request, upgrades bool) []byte {
+// appendTo appends the head for the app. of is nil unless r may be for a page.
+func (h *requestHead) appendTo(dst []byte, r *http1.Request, upgrades bool, of *page.Request) []byte {
 	dst = append(dst, r.Line...)
 	last := lastForwardedFor(r.Fields)
 	proto, host := h.proto == "", len(r.Host) == 0
 	for i := range r.Fields {
 		f := &r.Fields[i]
+		if of != nil && of.Drops(string(f.Name)) {
+			continue
+		}
 		switch kindOf(f.Name) {
 		case fieldForged:
 			if upgrade.Forged(r.Fields, f) {
@@ -82,6 +87,9 @@ func (h *requestHead) appendTo(dst []byte, r *http1.Request, upgrades bool) []by
 	}
 	if !host {
 		dst = append(append(append(dst, "X-Forwarded-Host: "...), r.Host...), "\r\n"...)
+	}
+	if match := of.Match(); match != "" {
+		dst = appendField(dst, "If-None-Match", match)
 	}
 	return append(dst, "\r\n"...)
 }

@@ -156,13 +156,22 @@ func (p *http2Proxy) rewrite(pr *httputil.ProxyRequest) {
 	// before.
 	pr.Out.Trailer = pr.In.Trailer
 	v2 := p.wantsHTTP2(pr.In)
+	of := p.pageRequest(pr.In)
+	for name := range pr.Out.Header {
+		if of.Drops(name) {
+			delete(pr.Out.Header, name)
+		}
+	}
+	if match := of.Match(); match != "" {
+		pr.Out.Header.Set("If-None-Match", match)
+	}
 	a := attempt{mark: setTarget(pr.Out.URL, pr.In, p.h.cfg.App.Host(), v2)}
 	if pr.In.ProtoMajor == 2 && pr.Out.Body != nil {
 		// ReverseProxy's own goes on to wait for the client when it is closed, and an
 		// answer that ends before the body would not end.
 		pr.Out.Body = pr.In.Body
 	}
-	ctx := context.WithValue(pr.Out.Context(), sentKey{}, sentRequest{v2, time.Now()})
+	ctx := context.WithValue(pr.Out.Context(), sentKey{}, sentRequest{v2, time.Now(), of})
 	pr.Out = pr.Out.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: a.gotConn}))
 }
 

@@ -57,10 +57,11 @@ func (p *http2Proxy) checkResponse(resp *http.Response) error {
 	if as, ok := resp.Request.Context().Value(asCameKey{}).(*asCame); ok {
 		as.whole = resp.ContentLength == 0 || resp.Request.Method == http.MethodHead
 	}
-	if isGRPC(resp.Header) && sentOf(resp.Request.Context()).v2 {
+	sent := sentOf(resp.Request.Context())
+	if isGRPC(resp.Header) && sent.v2 {
 		resp.Body = &grpcBody{resp.Body, resp}
 	}
-	return nil
+	return insertInto(resp, sent.page)
 }
 
 // fail answers for an app that did not.

@@ -24,6 +24,7 @@ import (
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/http1"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
+	"github.com/wsresilience/wsresilience/internal/page"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 )
@@ -58,6 +59,9 @@ type Config struct {
 	// Upgrades lists, in small letters, the protocols beside WebSocket that an
 	// app may switch to. What follows is not looked at.
 	Upgrades []string
+
+	// Pages changes the pages that get the page client. nil: none.
+	Pages *page.Policy
 
 	// Elsewhere reports whether net/http serves this connection from now on:
 	// requests of other sidecars, and WebSocket handshakes of clients that want a

@@ -11,12 +11,17 @@ import { arrows, squeeze, TARGET } from "./squeeze.mjs";
 
 const sdk = dirname(fileURLToPath(import.meta.url));
 const demo = join(sdk, "../../internal/demo/page/wsresilience.js");
+const client = join(sdk, "../../internal/page/client.js");
 
 /** The entry points of the package, by their names there. */
 const ENTRIES = ["index", "persist", "share"];
 
 /** The first line of the demo page's copy. */
 const BANNER = "// The TypeScript client of sdk/js, minified. Made by `make sdk`: change it there, not here.";
+
+/** The first line of the page client. */
+const PAGE_BANNER =
+  "// wsresilience (Apache-2.0): makes the WebSockets of this page resilient. Made by `make sdk`.";
 
 const settings = {
   absWorkingDir: sdk,
@@ -101,6 +106,23 @@ async function page() {
   await writeFile(demo, `${BANNER}\n${script.replace(/^\/\/# sourceMappingURL=.*\n/m, "")}`);
 }
 
+/** The page client, which the sidecar has in it: a script without imports, and with short names of its own. */
+async function pageClient(mangleProps, mangleCache) {
+  const { outputFiles } = await build({
+    ...settings,
+    minify: false, // `squeeze` does that better alone
+    plugins: [arrows],
+    mangleProps,
+    mangleCache,
+    entryPoints: ["src/page.ts"],
+    format: "iife",
+    platform: "browser",
+    write: false,
+  });
+  const { code } = await minify(outputFiles[0].text, { ecma: 2022, compress: { passes: 3 }, mangle: true });
+  await writeFile(client, `${PAGE_BANNER}\n${code.trimEnd()}\n`);
+}
+
 const folder = join(sdk, "dist");
 await rm(folder, { recursive: true, force: true });
 await mkdir(folder, { recursive: true });
@@ -110,5 +132,6 @@ const mangleProps = new RegExp(`^(?:${names.join("|")})$`);
 const shortened = await shortNames(join(sdk, "src"), names);
 await scripts(folder, "esm", ".js", "neutral", mangleProps, shortened);
 await scripts(folder, "cjs", ".cjs", "node", mangleProps, shortened); // Node's ESM loader is told its exports
+await pageClient(mangleProps, shortened);
 await copyFile(join(sdk, "../../LICENSE"), join(sdk, "LICENSE")); // npm packs only what is in the package's folder
 await page();
