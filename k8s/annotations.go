@@ -22,7 +22,7 @@ func allowedAnnotations() []string {
 	return []string{
 		AnnotationMode, AnnotationPort, AnnotationNativeSidecar,
 		AnnotationCPURequest, AnnotationCPULimit, AnnotationMemoryRequest, AnnotationMemoryLimit,
-		AnnotationSettings, AnnotationAgent,
+		AnnotationSettings, AnnotationAgent, AnnotationPageClient,
 	}
 }
 
@@ -187,6 +187,8 @@ func (r *podRequest) readOwn(key, value, name string) {
 		if value == "" {
 			r.fail(name, value, "the server's URL, such as wss://app.example.com")
 		}
+	case AnnotationPageClient:
+		r.setEnv("WSR_PAGE_CLIENT", value, name)
 	case AnnotationStatus:
 	case LabelInject:
 		r.invalid = append(r.invalid, &InvalidError{Name: name, Why: "this is a label, not an annotation", Allowed: "to write it below labels"})

@@ -20,7 +20,8 @@ const (
 	AnnotationCPULimit      = "wsresilience.io/cpu-limit"
 	AnnotationMemoryRequest = "wsresilience.io/memory-request"
 	AnnotationMemoryLimit   = "wsresilience.io/memory-limit"
-	AnnotationSettings      = "wsresilience.io/settings" // name of a ConfigMap
+	AnnotationSettings      = "wsresilience.io/settings"    // name of a ConfigMap
+	AnnotationPageClient    = "wsresilience.io/page-client" // as WSR_PAGE_CLIENT
 
 	// AnnotationAgent has the server's URL, wss://app.example.com, of a pod that is
 	// a client: it gets the agent. It gets the sidecar too if it says by

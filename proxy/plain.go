@@ -29,6 +29,7 @@ func (s *Server) passthroughConfig() passthrough.Config {
 		App: s.upstream, Log: s.log, Scheme: s.scheme,
 		HeadTimeout: headTimeout, IdleTimeout: s.cfg.HTTPIdle, HandshakeTimeout: s.cfg.HandshakeTimeout,
 		Upgrades:  s.cfg.Upgrades,
+		Pages:     s.cfg.Pages,
 		Elsewhere: s.wantsSession,
 		Admit:     s.admitPlain,
 		From:      s.plainClient,
@@ -51,12 +52,12 @@ func (s *Server) passthroughConfig() passthrough.Config {
 	}
 }
 
-// wantsSession reports whether r is not plain: a handshake of a client that
-// offers wsr.v1 or names a session of its own, or a request of another sidecar.
-// What is malformed in that is refused there.
+// wantsSession reports whether r is not for the app as it is: a handshake of a
+// client that offers wsr.v1 or names a session of its own, or a request of another
+// sidecar, or one for the page client. What is malformed in that is refused there.
 func (s *Server) wantsSession(r *http1.Request, websocket bool) bool {
 	if !websocket {
-		return string(r.Target) == peer.Path && r.Fields.Count(peer.Header) > 0
+		return s.wantsPageClient(r) || string(r.Target) == peer.Path && r.Fields.Count(peer.Header) > 0
 	}
 	for i := range r.Fields {
 		if !r.Fields[i].Is("sec-websocket-protocol") || !offersOurs(r.Fields[i].Value) {
@@ -77,6 +78,14 @@ func (s *Server) wantsSession(r *http1.Request, websocket bool) bool {
 	}
 	_, ok := plainKey(of, s.scheme, s.cfg.PlainResume)
 	return ok
+}
+
+func (s *Server) wantsPageClient(r *http1.Request) bool {
+	if s.cfg.Pages == nil {
+		return false
+	}
+	path, err := url.PathUnescape(r.Path())
+	return err == nil && r.Body.Empty() && s.cfg.Pages.Serves(string(r.Method), path)
 }
 
 // comesBack reports whether a handshake is of a client that has a session on its

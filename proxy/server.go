@@ -29,6 +29,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/frame"
 	"github.com/wsresilience/wsresilience/internal/httpguard"
 	"github.com/wsresilience/wsresilience/internal/idempotency"
+	"github.com/wsresilience/wsresilience/internal/page"
 	"github.com/wsresilience/wsresilience/internal/passthrough"
 	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/internal/reauth"
@@ -80,6 +81,8 @@ type Config struct {
 	// nothing moves on it: where one side of a plain WebSocket has ended, and where
 	// a client takes nothing more of what it was sent. Zero: 60s.
 	CloseTimeout time.Duration
+	// Pages says which pages get the page client, and serves it. nil: none do.
+	Pages *page.Policy
 	// Upgrades lists the protocols beside WebSocket that the app may switch to.
 	Upgrades []string
 

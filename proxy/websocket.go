@@ -30,7 +30,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 // serveClient is what clients see of it: plain HTTP, plain WebSocket, resilient
 // WebSocket.
 func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
-	if !upgrade.Requested(r) {
+	switch {
+	case s.cfg.Pages.Serves(r.Method, r.URL.Path) && !upgrade.Requested(r):
+		if r.ProtoMajor == 1 {
+			// net/http has this connection now: what comes on another passes byte for byte.
+			w.Header().Set("Connection", "close")
+		}
+		s.cfg.Pages.ServeHTTP(w, r)
+		return
+	case !upgrade.Requested(r):
 		s.passthrough.ServeHTTP(w, r)
 		return
 	}

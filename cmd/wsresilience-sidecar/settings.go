@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/wsresilience/wsresilience/event"
@@ -13,6 +14,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/internal/keyring"
+	"github.com/wsresilience/wsresilience/internal/page"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/proxy"
@@ -50,6 +52,7 @@ func (s *sidecar) proxyConfig(ring *keyring.Ring) (proxy.Config, error) {
 	p.LogClient, p.TrustedProxies = clientDetails[c.LogClient], clientaddr.Proxies(c.TrustedProxies)
 	p.Observer, p.Logger = s.observers, s.log
 	p.Propagators = s.propagators
+	p.Pages = pagePolicy(c, s.log)
 	if s.traces != nil {
 		p.Tracer, p.TraceMessages = s.traces, c.TraceMessages
 	}
@@ -68,6 +71,21 @@ func orAtOnce(d time.Duration) time.Duration {
 		return -1
 	}
 	return d
+}
+
+// pagePolicy returns what the settings say of pages. nil: nothing.
+func pagePolicy(c *config.Config, log *slog.Logger) *page.Policy {
+	if c.PageClient == config.PageClientOff {
+		return nil
+	}
+	p := page.Config{Prefix: string(c.PageClientPrefix), Badge: c.PageClientBadge == config.On, Log: log}
+	if c.PageClient == config.PageClientInject {
+		p.Inject = c.PageClientPaths.Match
+	}
+	if paths := c.ResilientPaths.String(); paths != "*" {
+		p.Sockets = paths
+	}
+	return page.New(p)
 }
 
 // tunable is what of the proxy's settings may change while it runs: see

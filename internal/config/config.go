@@ -108,6 +108,11 @@ type Config struct {
 	AppProtocol      string        `env:"WSR_APP_PROTOCOL" reload:"new" unset:"none" doc:"The same by the name of the app's protocol: graphql-transport-ws, socket.io, mqtt, stomp, phoenix or actioncable."`
 	IdempotencyRules Rules         `env:"WSR_IDEMPOTENCY_RULES" reload:"new" lines:"true" unset:"none" doc:"Which messages of a client act once, whichever device sends them again, through whichever pod: see DEVICES.md."`
 
+	PageClient       PageClient `env:"WSR_PAGE_CLIENT" envDefault:"off" oneof:"off,serve,inject" doc:"Whether the pages of the app become resilient without a change. serve: /.wsr/client.js is a script that makes the WebSockets of a page resilient, for a script tag of your own. inject: pages get that tag on their way. What is no page passes as it is."`
+	PageClientPaths  Patterns   `env:"WSR_PAGE_CLIENT_PATHS" envDefault:"*" doc:"With inject, paths of pages that get the tag."`
+	PageClientPrefix URLFolder  `env:"WSR_PAGE_CLIENT_PREFIX" envDefault:"/.wsr/" doc:"URL path of the script's folder, as browsers see it: /chat/.wsr/ where a proxy in front sends only what is below /chat/ here."`
+	PageClientBadge  Switch     `env:"WSR_PAGE_CLIENT_BADGE" envDefault:"off" oneof:"off,on" doc:"Whether pages with that tag show a small mark while a session has no connection."`
+
 	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" reload:"living" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`
 	LogFormat LogFormat  `env:"WSR_LOG_FORMAT" unset:"json, on a terminal text" oneof:"json,text" doc:"Form of the log on standard error."`
 
@@ -165,6 +170,16 @@ const (
 	PlainHeartbeatMeasure PlainHeartbeat = "measure"
 	PlainHeartbeatEnforce PlainHeartbeat = "enforce"
 	PlainHeartbeatOff     PlainHeartbeat = "off"
+)
+
+// PageClient says what becomes of pages.
+type PageClient string
+
+// The values of PageClient.
+const (
+	PageClientOff    PageClient = "off"
+	PageClientServe  PageClient = "serve"
+	PageClientInject PageClient = "inject"
 )
 
 // StorePolicy says what new sessions get while the journal is away.

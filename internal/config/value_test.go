@@ -291,3 +291,15 @@ func TestProxies(t *testing.T) {
 		}
 	}
 }
+
+func TestURLFolder(t *testing.T) {
+	for text, want := range map[string]bool{
+		"/.wsr/": true, "/": true, "/a-b/~c_d/.wsr/": true,
+		"": false, ".wsr/": false, "/.wsr": false, "//a/": false, "/a b/": false, `/"/`: false, "/<x>/": false, "/a?b/": false, "/%41/": false,
+	} {
+		var f URLFolder
+		if err := f.UnmarshalText([]byte(text)); (err == nil) != want || err == nil && f.String() != text {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

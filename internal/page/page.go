@@ -29,6 +29,9 @@ type Config struct {
 	Inject func(path string) bool
 	// Badge has pages show a small mark while a session has no connection.
 	Badge bool
+	// Sockets lists path patterns of the sockets that have sessions, with commas
+	// between them. Empty: all. A page need not try it with others then.
+	Sockets string
 	// Log hears once of each reason for which pages are left alone. nil: nobody.
 	Log *slog.Logger
 }
@@ -69,6 +72,9 @@ func (p *Policy) tag(nonce string, integrity bool) []byte {
 	b.WriteString(`<script src="`)
 	b.WriteString(html.EscapeString(p.cfg.Prefix + p.script.name))
 	b.WriteString(`"`)
+	if p.cfg.Sockets != "" {
+		b.WriteString(` data-paths="` + html.EscapeString(p.cfg.Sockets) + `"`)
+	}
 	if p.cfg.Badge {
 		b.WriteString(` data-badge="on"`)
 	}

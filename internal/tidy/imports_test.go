@@ -60,6 +60,7 @@ var layers = []layer{
 		"internal/transport":     {"github.com/valyala/bytebufferpool", "golang.org/x/sys"},
 		"internal/httpguard":     nil,
 		"internal/certfile":      nil,
+		"internal/page":          {"github.com/andybalholm/brotli", "github.com/klauspost/compress"},
 		"internal/otlp/exporter": nil, "internal/otlp/otlptest": nil,
 		"internal/proxytest": nil, // both ends of a proxy for tests
 	},

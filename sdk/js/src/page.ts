@@ -58,11 +58,12 @@ class PageWebSocket extends ResilientWebSocket {
   /** How many listen for `open`; the attribute counts by itself. */
   #openers = 0;
 
+  // biome-ignore lint/correctness/noUnreachableSuper: the browser's own socket takes our place
   constructor(url: string | URL, protocols?: string | string[]) {
     if (!arguments.length || !takes(url, protocols)) {
       const made = Reflect.construct(Native, [...arguments], new.target);
       natives.add(made);
-      // biome-ignore lint/correctness/noConstructorReturn: the browser's own socket takes our place
+      // biome-ignore lint/correctness/noConstructorReturn: that is how it does
       return made as never;
     }
     super(url, protocols, {
