@@ -33,7 +33,7 @@ func Adopt(cfg *Config, now time.Time, a Adoption) (*Session, wire.ResetReason) 
 	s.confirmedToken, s.attempt = tokenOrder{state.ProvenEpoch, state.Proven}, state.Attempt
 	s.adopted, s.announcedAt = adoptReason(state), tokenOrder{s.epoch, 1}
 	s.app.open = a.AppOpen
-	s.context.byClient, s.context.awaited = a.Position.Adopt, a.AppOpen && a.Position.Adopt
+	s.context.client, s.context.awaited = a.Position.restorer(), a.AppOpen && a.Position.Adopt
 	// "Inbound, the client's next counts if it is ahead of the journal"
 	// (PROTOCOL §8.3).
 	inbound := seqwindow.Serial(state.InAcked)

@@ -23,6 +23,7 @@ type Position struct {
 	Epoch    uint32           // of its token, whose numbers Received counts; 0: the newest
 	Adopt    bool             // it restores the app's context by itself (wsr.adopt)
 	Keys     bool             // it may say keys (wsr.keys)
+	Reopen   bool             // it does so only where nobody else does (wsr.reopen)
 }
 
 // diverged reports whether a client has messages of an owner that had been
@@ -211,7 +212,7 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 	if s.adopted != 0 && s.confirmedToken.before(s.announcedAt) {
 		status = wire.StatusAdopted // its token is from before the adoption: it has not read that WELCOME
 	}
-	s.context.byClient = at.Adopt
+	s.context.client = at.restorer()
 	s.offersKeys(at.Keys)
 	s.setUnanswered(0)
 	if s.context.awaited = s.context.awaited && at.Adopt; s.context.awaited {

@@ -25,7 +25,7 @@ type appContext struct {
 	ackHeld bool
 
 	// The client may restore it (PROTOCOL §8.6).
-	byClient     bool   // it does: it offered wsr.adopt
+	client       restorer
 	awaited      bool   // nothing is fed to the app before RESTORED
 	unanswered   uint8  // adoptions that WELCOME told of on this connection, without RESTORED yet
 	restoreBegan uint32 // stamp of the last such WELCOME
@@ -36,6 +36,30 @@ type appContext struct {
 	// app has in part is acknowledged when it has the rest: a next app socket
 	// gets the exchange from its beginning.
 	lastWhole seqwindow.Serial // the last message that completed an exchange
+}
+
+// A restorer says what a client does for a fresh app socket (PROTOCOL §2.1).
+type restorer uint8
+
+const (
+	restoresNothing restorer = iota
+	restores                 // it offered wsr.adopt
+	reopens                  // it offered wsr.reopen too: it restores what the tracker does not
+)
+
+func (at *Position) restorer() restorer {
+	switch {
+	case !at.Adopt:
+		return restoresNothing
+	case at.Reopen:
+		return reopens
+	}
+	return restores
+}
+
+// tells reports whether the client is to leave the restoring to the tracker.
+func (c *appContext) tells() bool {
+	return c.client == reopens && c.restorable() && c.tracker.Covers()
 }
 
 func (c *appContext) tracks() bool    { return c.tracker != nil }

@@ -250,6 +250,7 @@ func (s *Session) appendWelcome(dst []byte, now time.Time) []byte {
 	w.Options, w.WithOptions = s.options()
 	if w.Status == wire.StatusAdopted {
 		w.Reason = s.adopted
+		w.Restored = s.context.tells()
 		s.adoptionTold(now)
 	}
 	if !s.client.rewelcome {

@@ -28,7 +28,7 @@ const (
 func (s *Session) awaitRestore() {
 	c := &s.client
 	unaware := c.attached && c.welcomeDue && c.welcome == wire.StatusNew
-	s.context.awaited = s.context.byClient && !unaware
+	s.context.awaited = s.context.client != restoresNothing && !unaware
 }
 
 // welcomeAdopts reports whether a WELCOME that tells of an adoption is due, so
@@ -39,7 +39,7 @@ func (s *Session) welcomeAdopts() bool {
 
 // adoptionTold notes that a WELCOME tells the client of an adoption.
 func (s *Session) adoptionTold(now time.Time) {
-	if s.context.byClient {
+	if s.context.client != restoresNothing {
 		s.setUnanswered(s.context.unanswered + 1)
 		s.context.restoreBegan = s.stamp(now)
 	}

@@ -33,7 +33,7 @@ func (st *stage) do(f []string) {
 		start := st.start(f)
 		start.Subprotocol, start.Deflate = "chat", st.deflate
 		st.s = New(st.cfg, st.now, start)
-		st.s.Attach(st.now, wire.StatusNew, Position{Next: 1, Adopt: slices.Contains(f, "restores")}, st.deflate)
+		st.s.Attach(st.now, wire.StatusNew, Position{Next: 1, Adopt: slices.Contains(f, "restores") || slices.Contains(f, "reopens"), Reopen: slices.Contains(f, "reopens")}, st.deflate)
 		st.settle()
 	case "adopt":
 		st.adopt(f[1:])
@@ -129,7 +129,7 @@ func (st *stage) adopt(f []string) {
 		seq++
 		state.Frames = append(state.Frames, store.Frame{Seq: seq, Data: frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpText}, []byte{'j', byte('0' + seq%10)})})
 	}
-	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"]), Adopt: slices.Contains(f, "restores")}
+	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"]), Adopt: slices.Contains(f, "restores") || slices.Contains(f, "reopens"), Reopen: slices.Contains(f, "reopens")}
 	_, noApp := a["noapp"]
 	_, state.Handed = a["handed"]
 	_, state.Unclean = a["unclean"]
@@ -146,7 +146,7 @@ func (st *stage) adopt(f []string) {
 
 func (st *stage) resume(f []string) {
 	a := st.arguments(f)
-	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"]), Adopt: slices.Contains(f, "restores")}
+	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"]), Adopt: slices.Contains(f, "restores") || slices.Contains(f, "reopens"), Reopen: slices.Contains(f, "reopens")}
 	at.Attempt, at.Epoch = a["attempt"], a["epoch"]
 	if token, ok := a["token"]; ok {
 		if v := st.s.Token(st.s.epoch, token, at.Attempt); v != TokenValid {

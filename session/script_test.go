@@ -252,7 +252,11 @@ func control(t wire.Type, p []byte) string {
 		if err != nil {
 			return err.Error()
 		}
-		return fmt.Sprintf("WELCOME %v %v epoch %d ack %d next %d token %s", w.Status, w.Reason, w.Epoch, w.InboundAck, w.NextOutbound, w.Token)
+		reason := w.Reason.String()
+		if w.Restored {
+			reason += " restored"
+		}
+		return fmt.Sprintf("WELCOME %v %s epoch %d ack %d next %d token %s", w.Status, reason, w.Epoch, w.InboundAck, w.NextOutbound, w.Token)
 	case wire.Ack:
 		seq, _ := wire.ParseAck(p)
 		return fmt.Sprintf("ACK %d", seq)

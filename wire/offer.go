@@ -13,6 +13,7 @@ const (
 	Decoy        = "wsr" // offered first where the app has no protocol of its own
 	adoptEntry   = "wsr.adopt"
 	keysEntry    = "wsr.keys"
+	reopenEntry  = "wsr.reopen"
 	resumePrefix = "wsr.resume."
 	ownPrefix    = "wsr."
 )
@@ -26,6 +27,7 @@ type Offer struct {
 	Resilient bool     // wsr.v1 is among them
 	Adopt     bool     // wsr.adopt is
 	Keys      bool     // wsr.keys is
+	Reopen    bool     // wsr.reopen is
 	Resume    *Resume  // nil for a new session
 }
 
@@ -58,6 +60,11 @@ func ParseOffer(protocols []string) (Offer, error) {
 				return Offer{}, fmt.Errorf("wire: %s twice: %w", keysEntry, ErrOffer)
 			}
 			o.Keys = true
+		case p == reopenEntry:
+			if o.Reopen {
+				return Offer{}, fmt.Errorf("wire: %s twice: %w", reopenEntry, ErrOffer)
+			}
+			o.Reopen = true
 		case strings.HasPrefix(p, resumePrefix):
 			if o.Resume != nil {
 				return Offer{}, fmt.Errorf("wire: two resume entries: %w", ErrOffer)
@@ -74,8 +81,8 @@ func ParseOffer(protocols []string) (Offer, error) {
 			o.App = append(o.App, p)
 		}
 	}
-	if !o.Resilient && (o.Resume != nil || o.Adopt || o.Keys) {
-		return Offer{}, fmt.Errorf("wire: resume, adopt or keys without %s: %w", Subprotocol, ErrOffer)
+	if !o.Resilient && (o.Resume != nil || o.Adopt || o.Reopen || o.Keys) {
+		return Offer{}, fmt.Errorf("wire: resume, adopt, reopen or keys without %s: %w", Subprotocol, ErrOffer)
 	}
 	return o, nil
 }
@@ -137,6 +144,9 @@ func (o *Offer) Protocols() []string {
 	}
 	if o.Keys {
 		list = append(list, keysEntry)
+	}
+	if o.Reopen {
+		list = append(list, reopenEntry)
 	}
 	if r := o.Resume; r != nil {
 		entry := fmt.Sprintf("%s%s.%d.%d", resumePrefix, r.Token, r.Received, r.Next)

@@ -51,6 +51,9 @@ func recode(msg []byte, parseWelcome func([]byte) (*WelcomeMessage, error)) ([]b
 			return nil, nil, err
 		}
 		f["status"], f["reason"], f["session"] = w.Status, w.Reason, w.Session.String()
+		if w.Restored {
+			f["restored"] = true
+		}
 		f["epoch"], f["inboundAck"], f["nextOutbound"] = w.Epoch, w.InboundAck, w.NextOutbound
 		f["heartbeatMillis"], f["ttlMillis"] = w.HeartbeatMillis, w.TTLMillis
 		f["window"], f["maxMessage"], f["token"], f["subprotocol"] = w.Window, w.MaxMessage, w.Token, w.Subprotocol
@@ -152,9 +155,9 @@ func testControl(t *testing.T, cases []controlCase, parseWelcome func([]byte) (*
 
 func TestOfferVectors(t *testing.T) {
 	type fields struct {
-		App              []string
-		Resilient, Adopt bool
-		Resume           *Resume
+		App                      []string
+		Resilient, Adopt, Reopen bool
+		Resume                   *Resume
 	}
 	for _, tc := range vectors[struct {
 		Name      string
@@ -173,7 +176,7 @@ func TestOfferVectors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := fields{append([]string{}, o.App...), o.Resilient, o.Adopt, o.Resume}
+			got := fields{append([]string{}, o.App...), o.Resilient, o.Adopt, o.Reopen, o.Resume}
 			if !reflect.DeepEqual(got, tc.Fields) {
 				t.Fatalf("got %+v, want %+v", got, tc.Fields)
 			}

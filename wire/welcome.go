@@ -51,13 +51,14 @@ func (r AdoptReason) String() string {
 
 // A WelcomeMessage is WELCOME (PROTOCOL §4.2):
 //
-//	status u8 | reason u8 | session id 16 B | epoch u32 | inbound ack u32 |
+//	status u8 | reason u8, 128 more if the sidecar restores | session id 16 B | epoch u32 | inbound ack u32 |
 //	next outbound u32 | heartbeat ms u32 | TTL ms u32 | window u32 |
 //	max message u32 | retry first ms u32 | retry most ms u32 |
 //	token u16+n | app subprotocol u8+n | options u8, or absent
 type WelcomeMessage struct {
 	Status           Status
 	Reason           AdoptReason
+	Restored         bool // the sidecar tells the app's fresh socket all that it has to hear
 	Session          SessionID
 	Epoch            uint32
 	InboundAck       uint32
@@ -85,6 +86,9 @@ func (w *WelcomeMessage) numbers() [9]*uint32 {
 	}
 }
 
+// restoredBit, in the reason, is Restored.
+const restoredBit = 1 << 7
+
 const welcomeFixed = 2 + 16 + 9*4
 
 // AppendWelcome appends w. Token and subprotocol beyond their limits are a
@@ -93,7 +97,11 @@ func AppendWelcome(dst []byte, w *WelcomeMessage) []byte {
 	if len(w.Token) > MaxToken || len(w.Subprotocol) > MaxSubprotocol {
 		panic("wire: WELCOME with a token or subprotocol above its limit")
 	}
-	dst = append(appendPrefix(dst, Welcome), byte(w.Status), byte(w.Reason))
+	reason := byte(w.Reason)
+	if w.Restored {
+		reason |= restoredBit
+	}
+	dst = append(appendPrefix(dst, Welcome), byte(w.Status), reason)
 	dst = append(dst, w.Session[:]...)
 	for _, v := range w.numbers() {
 		dst = binary.BigEndian.AppendUint32(dst, *v)
@@ -133,8 +141,8 @@ func ParseWelcomeOptions(msg []byte) (*WelcomeMessage, error) {
 	if len(b) < welcomeFixed+3 {
 		return nil, malformed(Welcome, "body of %d bytes, want at least %d", len(b), welcomeFixed+3)
 	}
-	w := &WelcomeMessage{Status: Status(b[0]), Reason: AdoptReason(b[1])}
-	if w.Status > StatusAdopted || w.Reason > AdoptOwed || (w.Status == StatusAdopted) != (w.Reason != AdoptNone) {
+	w := &WelcomeMessage{Status: Status(b[0]), Reason: AdoptReason(b[1] &^ restoredBit), Restored: b[1]&restoredBit != 0}
+	if w.Status > StatusAdopted || w.Reason > AdoptOwed || (w.Status == StatusAdopted) != (w.Reason != AdoptNone) || w.Restored && w.Reason == AdoptNone {
 		return nil, malformed(Welcome, "status %d with reason %d", b[0], b[1])
 	}
 	copy(w.Session[:], b[2:])

@@ -303,7 +303,7 @@ export class Driver {
     this.hasProtocols = !!protocols.length;
     offer(this.core, connection);
     const resilient = connection.bareStep % LOOK || !connection.bareStep;
-    const offered = resilient ? subprotocols(protocols, !!settings.adopt, connection.offered) : protocols;
+    const offered = resilient ? subprotocols(protocols, settings.adopt, connection.offered) : protocols;
     const socket = new settings.webSocket!(`${url}`, offered);
     connection.socket = socket;
     this.serverUrl = socket.url;

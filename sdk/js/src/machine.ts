@@ -5,7 +5,7 @@ import { Inbox, NEVER } from "./inbox.ts";
 import type { Settings } from "./options.ts";
 import { type Entry, Outbox } from "./outbox.ts";
 import type { Data } from "./store.ts";
-import { CODE } from "./wire.ts";
+import { BY_SIDECAR, CODE } from "./wire.ts";
 
 /**
  * How long a connection must have lived, in ms, for the first dial after its loss to be immediate, and for the
@@ -40,7 +40,7 @@ export interface Restore {
   readonly toSend: Pick<Entry, "data" | "receipt">[];
   /** All that the page sends belongs to it. */
   takesAll: boolean;
-  /** The page has sent all. */
+  /** The page has sent all, or the sidecar has. */
   allSaid: boolean;
 }
 
@@ -155,27 +155,28 @@ export function connected(m: Machine): void {
   }
 }
 
+/** By the reasons in WELCOME (PROTOCOL §4.2), which start at 1, and RENEWED. */
+const ADOPT_REASONS: readonly AdoptReason[] = ["drained", "owner_lost", "app_restarted", "owed", "renewed"];
+
+/** A reason of ours: a new session has begun. */
+export const RENEWED = 5;
+
 /**
  * Tells the page that the session goes on; with a reason, that the app's socket is a new one. If it restores the
  * context by a function, what was not sent yet waits until that is done.
  */
-export function goesOn(
-  m: Machine,
-  connection: Connection | null,
-  reason: AdoptReason | undefined,
-  away: number,
-): void {
-  const { adopt } = m.settings;
+export function goesOn(m: Machine, connection: Connection | null, why: number, away: number): void {
+  const reason = ADOPT_REASONS[(why % BY_SIDECAR) - 1];
   const event = emit(m, reason ? "adopted" : "resumed", { reason, away });
   if (!reason) {
     m.refusals = 0; // the sidecar has RESTORED
   }
   // PROTOCOL §8.6: each adoption is answered with one RESTORED; one that comes on top of another cancels it.
-  if (reason && adopt) {
+  if (reason && m.settings.adopt) {
     if (connection && m.restoring?.peer === connection) {
       connection.restoredDue++;
     }
-    m.restoring = { peer: connection, told: event, toSend: [], takesAll: false, allSaid: false };
+    m.restoring = { peer: connection, told: event, toSend: [], takesAll: false, allSaid: why > BY_SIDECAR };
     m.out.hold();
   }
 }

@@ -1,4 +1,5 @@
 import type { Resume } from "./connection.ts";
+import type { Options } from "./options.ts";
 import { SUBPROTOCOL } from "./wire.ts";
 
 /** Offered first where the app has no protocol of its own, for servers that echo what comes first. */
@@ -10,10 +11,13 @@ export function isOwn(protocol: string): boolean {
 }
 
 /** The subprotocols of a handshake (PROTOCOL §2.1): a new session, or with `resume` one that goes on. */
-export function offer(app: readonly string[], adopt: boolean, resume?: Resume): string[] {
+export function offer(app: readonly string[], adopt: Options["adopt"], resume?: Resume): string[] {
   const list = [...(app.length ? app : [DECOY]), SUBPROTOCOL];
   if (adopt) {
     list.push("wsr.adopt");
+  }
+  if (adopt === "reopen") {
+    list.push(`wsr.${adopt}`);
   }
   if (resume) {
     list.push(`wsr.resume.${resume.token}.${resume.lastIn}.${resume.next}.${resume.dial}`);

@@ -52,12 +52,16 @@ export interface Options {
    * the first call still says is dropped. Should it throw or reject otherwise, the socket closes with 1012, and what waits is not sent.
    * With `newSessionAfterReset` it is also called when the new session has begun (`renewed`).
    *
+   * With `"reopen"`, the event `open` is fired again for an app socket that nobody else restores, which is where
+   * code logs in and subscribes that was written for a socket that reconnects; what its listeners send at once goes
+   * first.
+   *
    * With `true`, what listeners of the event send at once goes first in the same way.
    *
    * Without the option, the session ends instead, unless the sidecar can restore the context by itself: with 1012
    * after its pod is gone, and as the app's socket ended after the app is. Default: false.
    */
-  adopt?: boolean | AdoptFunction;
+  adopt?: boolean | "reopen" | AdoptFunction;
 
   /** After `reset` a new session is started instead of closing. Default: false. */
   newSessionAfterReset?: boolean;

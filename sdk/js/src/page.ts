@@ -55,8 +55,9 @@ function either(native: PropertyDescriptor, ours: PropertyDescriptor): PropertyD
 }
 
 class PageWebSocket extends ResilientWebSocket {
-  /** How many listen for `open`; the attribute counts by itself. */
-  #openers = 0;
+  /** Whether a listener for `open` was ever added; the attribute counts by itself. */
+  #listens = false;
+  #opened = false;
 
   // biome-ignore lint/correctness/noUnreachableSuper: the browser's own socket takes our place
   constructor(url: string | URL, protocols?: string | string[]) {
@@ -69,20 +70,23 @@ class PageWebSocket extends ResilientWebSocket {
     super(url, protocols, {
       // A value of the protocols that is no list is for the browser to judge: undefined is none.
       webSocket: Native as never,
-      // Code that logs in and subscribes does so when a socket opens, and for a fresh app socket does it again.
-      adopt: () => {
-        if (!this.#openers && !this.onopen) {
-          throw new Error(
-            "wsresilience: the app's socket is a new one, and the page does not listen for open",
-          );
-        }
-        this.dispatchEvent(new Event("open"));
-      },
+      adopt: "reopen",
     });
     if (pageSettings(script).badge) {
       badge ??= createBadge();
       this.addEventListener("statechange", ({ state }) => badge!.show(this, state === "reconnecting"));
     }
+  }
+
+  /** An `open` that nobody hears restores nothing: then the session is not to go on. */
+  override dispatchEvent(event: Event): boolean {
+    if (#opened in this && event.type === "open") {
+      if (this.#opened && !this.#listens && !this.onopen) {
+        throw new Error("wsresilience: the app's socket is a new one, and nothing here listens for open");
+      }
+      this.#opened = true;
+    }
+    return super.dispatchEvent(event);
   }
 
   static {
@@ -100,8 +104,8 @@ class PageWebSocket extends ResilientWebSocket {
       enumerable: true,
       writable: true,
       value: function addEventListener(this: PageWebSocket, ...given: Parameters<typeof add>) {
-        if (given[0] === "open" && #openers in this) {
-          this.#openers++;
+        if (given[0] === "open" && #listens in this) {
+          this.#listens = true;
         }
         return add.apply(this, given);
       },

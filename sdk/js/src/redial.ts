@@ -1,6 +1,6 @@
 import { Connection } from "./connection.ts";
 import { NEVER } from "./inbox.ts";
-import { connected, drop, end, goesOn, lost, type Machine } from "./machine.ts";
+import { connected, drop, end, goesOn, lost, type Machine, RENEWED } from "./machine.ts";
 import { CODE } from "./wire.ts";
 
 /** How long a probe after a wake may stay unanswered, in ms: a needless resume costs less than a longer wait. */
@@ -69,7 +69,7 @@ export function promote(m: Machine, now: number, connection: Connection): void {
   connection.opened = connection.welcomed = true;
   connection.startedAt = connection.lastReceived = now;
   if (m.opened && !connection.offered && m.settings.adopt) {
-    goesOn(m, null, "renewed", now - m.lostAt); // as `newSessionAfterReset` wants it
+    goesOn(m, null, RENEWED, now - m.lostAt); // as `newSessionAfterReset` wants it
   }
 }
 

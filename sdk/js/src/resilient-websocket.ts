@@ -271,9 +271,9 @@ export class ResilientWebSocket extends EventTarget {
     if (restore?.told !== event || restore.peer?.endCode) {
       return;
     }
-    // `true`, which is no function: what listeners of the event send at once belongs to the restore, and ends it.
+    // Where it is no function, what listeners of the event send at once belongs to the restore, and ends it.
     const adopt = this.#settings.adopt as AdoptFunction;
-    restore.takesAll = !(adopt.length > 1);
+    restore.takesAll = adopt.length !== 2;
     const send = (data: Sendable) =>
       restore.allSaid ? this.send(data) : this.#take(toData(data), undefined, restore);
     (async () => {
@@ -281,6 +281,9 @@ export class ResilientWebSocket extends EventTarget {
         throw failure("DataError", "rejected");
       }
       await adopt.call?.(null, event as AdoptedEvent, send);
+      if (this.#settings.adopt === "reopen" && !restore.allSaid) {
+        this.dispatchEvent(new Event("open"));
+      }
     })().then(
       () => this.#driver.restored(restore, false),
       (error) => {

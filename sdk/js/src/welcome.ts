@@ -1,9 +1,9 @@
 import type { Connection } from "./connection.ts";
-import type { AdoptReason, LostReason } from "./events.ts";
+import type { LostReason } from "./events.ts";
 import { connected, drop, emit, goesOn, lost, type Machine } from "./machine.ts";
 import { promote } from "./redial.ts";
 import { add, less } from "./serial.ts";
-import { CODE, type Welcome, WireError } from "./wire.ts";
+import { BY_SIDECAR, CODE, type Welcome, WireError } from "./wire.ts";
 
 /** WELCOME's status (PROTOCOL §4.2). */
 const NEW = 0;
@@ -12,8 +12,7 @@ const ADOPTED = 2;
 /** Its reason if the old owner's last messages may be missing. */
 const OWNER_LOST = 2;
 
-/** By the reasons in WELCOME and in RESET, both of which start at 1. */
-const ADOPT_REASONS: readonly AdoptReason[] = ["drained", "owner_lost", "app_restarted", "owed"];
+/** By the reasons in RESET, which start at 1. */
 const LOST_REASONS: readonly LostReason[] = ["unknown", "token", "lost", "unauthorised"];
 
 /** Handles the first WELCOME of a connection. */
@@ -29,7 +28,7 @@ export function welcome(m: Machine, now: number, connection: Connection, w: Welc
     drop(m, now, connection, CODE.violation);
     lost(m, now, "violation"); // PROTOCOL §4.2: the sidecar's state of the session is not ours
     return;
-  } else if (w.reason === OWNER_LOST && m.in.lastIn !== resume.lastIn) {
+  } else if (w.reason % BY_SIDECAR === OWNER_LOST && m.in.lastIn !== resume.lastIn) {
     // PROTOCOL §8.3: the new owner may give the numbers of what came on the old connection since then to others.
     lost(m, now, "lost");
     return;
@@ -40,7 +39,7 @@ export function welcome(m: Machine, now: number, connection: Connection, w: Welc
   promote(m, now, connection);
   applyWelcome(m, connection, w);
   if (resume) {
-    goesOn(m, connection, ADOPT_REASONS[w.reason - 1], away);
+    goesOn(m, connection, w.reason, away);
     const rejected = m.out.reject();
     if (rejected) {
       emit(m, "rejected", rejected);
@@ -101,7 +100,7 @@ export function laterWelcome(m: Machine, _now: number, connection: Connection, w
     throw new WireError();
   }
   applyWelcome(m, connection, w);
-  goesOn(m, connection, ADOPT_REASONS[w.reason - 1], 0);
+  goesOn(m, connection, w.reason, 0);
 }
 
 /** Handles RESET (PROTOCOL §4.8). Its last reason, `try again`, does not end the session. */

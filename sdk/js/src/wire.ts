@@ -52,9 +52,13 @@ export const TYPE = {
 } as const;
 
 /** WELCOME (PROTOCOL §4.2). */
+/** In WELCOME's reason: the sidecar tells the app's fresh socket all that it has to hear. */
+export const BY_SIDECAR = 128;
+
 export interface Welcome {
   readonly type: typeof TYPE.welcome;
   readonly status: number;
+  /** BY_SIDECAR more if that holds. */
   readonly reason: number;
   /** In hexadecimal. */
   readonly session: string;
@@ -198,7 +202,11 @@ function read(message: Uint8Array): Control {
     };
     return checked(
       w,
-      w.status < 3 && w.reason < 5 && (w.status === 2) === w.reason > 0 && TOKEN.test(w.token),
+      w.status < 3 &&
+        w.reason % BY_SIDECAR < 5 &&
+        (w.status === 2) === w.reason > 0 &&
+        w.reason !== BY_SIDECAR &&
+        TOKEN.test(w.token),
     );
   }
   if (type === TYPE.ack) {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Options, ResilientWebSocket } from "../src/index.ts";
-import { encodeAck, SKIPPED } from "../src/wire.ts";
+import { BY_SIDECAR, encodeAck, SKIPPED } from "../src/wire.ts";
 import { encodeReset, encodeWelcome } from "./encode.ts";
 import { network } from "./network.ts";
 import { until } from "./rig.ts";
@@ -50,6 +50,24 @@ test("adopt: true says RESTORED at once, one for each WELCOME", () =>
     net.sockets[0]!.says(adopted());
     await sleep(0);
     assert.deepEqual(sent(net), ['text "one"', "RESTORED", "RESTORED"]);
+  }));
+
+test("reopen fires open again, and what its listeners send at once goes ahead", () =>
+  page("reopen", async (net, socket) => {
+    assert.equal(net.dials[0], "wsr wsr.v1 wsr.adopt wsr.reopen");
+    let opens = 0;
+    socket.onopen = () => socket.send(`login ${++opens}`);
+    socket.send("one");
+    net.sockets[0]!.says(adopted());
+    await sleep(0);
+    assert.deepEqual(sent(net), ['text "one"', 'RESTORE text "login 1"', "RESTORED", "SKIPPED"]);
+    // An app socket that the sidecar restores hears nothing of the page.
+    net.sockets[0]!.says(adopted({ reason: 3 + BY_SIDECAR, nextOutbound: 1 }));
+    await sleep(0);
+    assert.deepEqual(sent(net).slice(4), ["RESTORED"]);
+    assert.equal(opens, 1);
+    socket.send("two");
+    assert.equal(sent(net).at(-1), 'text "two"');
   }));
 
 test("what a function without a parameter for it sends until its promise settles goes ahead of what waits", async () => {

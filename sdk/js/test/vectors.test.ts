@@ -6,6 +6,7 @@ import { parsePayload, payload } from "../src/heartbeat.ts";
 import { offer } from "../src/offer.ts";
 import { distance, less, lessEq } from "../src/serial.ts";
 import {
+  BY_SIDECAR,
   type Control,
   decode,
   encodeAck,
@@ -71,6 +72,9 @@ function fields(c: Control): Record<string, unknown> {
   if (named["status"] === 0 && c.type === TYPE.reset) {
     delete named["status"];
   }
+  if (c.type === TYPE.welcome && c.reason > BY_SIDECAR) {
+    Object.assign(named, { reason: c.reason - BY_SIDECAR, restored: true });
+  }
   return "payload" in c ? { ...named, payload: hex(c.payload) } : named;
 }
 
@@ -114,6 +118,7 @@ interface OfferCase extends Case {
     readonly app: string[];
     readonly resilient: boolean;
     readonly adopt: boolean;
+    readonly reopen?: boolean;
     readonly resume: { token: string; received: number; next: number; attempt: number } | null;
   };
 }
@@ -130,7 +135,7 @@ test("offer: what a client says of a session is an accepted vector", () => {
     const { resume } = fields;
     const ours = offer(
       fields.app,
-      fields.adopt,
+      fields.reopen ? "reopen" : fields.adopt,
       resume ? { ...resume, lastIn: resume.received, dial: resume.attempt } : undefined,
     );
     const known = protocols.filter((p) => p !== "wsr.v2");
