@@ -56,7 +56,10 @@ async function scripts(folder, format, extension, platform, mangleProps, mangleC
     const { text } = outputFiles.find(({ path }) => path.endsWith(`/${file}.map`));
     const { text: code } = outputFiles.find(({ path }) => path.endsWith(`/${file}`));
     const map = await withSources(text);
-    const short = format === "esm" ? await squeeze(code, map, file) : { code, map };
+    const short =
+      format === "esm"
+        ? await squeeze(code, { content: map, url: `${file}.map`, includeSources: true })
+        : { code, map };
     await writeFile(join(folder, file), `${short.code.trimEnd()}\n`);
     await writeFile(join(folder, `${file}.map`), short.map);
   }
@@ -119,7 +122,7 @@ async function pageClient(mangleProps, mangleCache) {
     platform: "browser",
     write: false,
   });
-  const { code } = await minify(outputFiles[0].text, { ecma: 2022, compress: { passes: 3 }, mangle: true });
+  const { code } = await squeeze(outputFiles[0].text);
   await writeFile(client, `${PAGE_BANNER}\n${code.trimEnd()}\n`);
 }
 

@@ -38,7 +38,7 @@ async function template() {
     write: false,
   });
   const [map, code] = outputFiles;
-  const squeezed = await squeeze(code.text, map.text, "index.js");
+  const squeezed = await squeeze(code.text);
   const { code: bundled } = await transform(squeezed.code, { minify: true, format: "esm" });
   return bundled.split(/\$(\d+)\$/);
 }

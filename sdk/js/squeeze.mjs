@@ -29,9 +29,9 @@ export const arrows = {
 /**
  * Shortens what esbuild does not, by nothing that Terser calls unsafe: what is published must do what the source
  * does. Functions used once stay where they are: wrapped in a call they cost more. What tells Node the names of
- * a CommonJS file would not survive.
+ * a CommonJS file would not survive. `source` is what Terser is to know of the source map, or undefined: none.
  */
-export async function squeeze(script, map, file) {
+export async function squeeze(script, source) {
   const compress = {
     passes: 3,
     reduce_funcs: false,
@@ -40,6 +40,6 @@ export async function squeeze(script, map, file) {
     conditionals: false,
     pure_getters: true,
   };
-  const sourceMap = { content: map, url: `${file}.map`, includeSources: true };
-  return minify(script, { module: true, ecma: 2022, compress, sourceMap });
+  // A module's names are its own; a script's are too, within the function that it is.
+  return minify(script, { module: true, ecma: 2022, compress, sourceMap: source ?? false });
 }
