@@ -14,7 +14,7 @@ func TestPageClientAnnotation(t *testing.T) {
 	for value, want := range map[string]bool{"inject": true, "serve": true, "off": true, "yes": false} {
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: "chat", Labels: map[string]string{k8s.LabelInject: "enabled"}, Annotations: map[string]string{k8s.AnnotationPageClient: value}},
-			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app", Ports: []corev1.ContainerPort{{ContainerPort: 8080}}}}},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app", Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}}}}},
 		}
 		injected, _, err := k8s.Inject(pod, nil, k8s.Settings{Image: "wsresilience:1"})
 		if (err == nil) != want {

@@ -8,7 +8,7 @@ import { build } from "esbuild";
 const BUDGET = [
   {
     source: `import { ResilientWebSocket } from "./dist/index.js"; console.log(ResilientWebSocket);`,
-    most: 8_240,
+    most: 8 << 10,
   },
   {
     source: `import { indexedDBStore } from "./dist/persist.js"; console.log(indexedDBStore);`,
