@@ -42,16 +42,16 @@ type Console struct {
 	history *History
 	began   time.Time
 
-	// Lists of sessions, and searches in the journal, under way: one at a time is
-	// enough for operators, and costs one processor at most.
-	listing, locating chan struct{}
+	// Looks at all sessions, and searches in the journal, under way: one at a time is
+	// enough for operators.
+	looking, locating chan struct{}
 }
 
 // New makes a console.
 func New(cfg Config) *Console {
 	return &Console{
 		cfg: cfg, history: cfg.History, began: time.Now(),
-		listing: make(chan struct{}, 1), locating: make(chan struct{}, 1),
+		looking: make(chan struct{}, 1), locating: make(chan struct{}, 1),
 	}
 }
 

@@ -275,7 +275,7 @@ func TestListIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, matched, lives, more := l.list(f.Views())
+	found, matched, lives, more := l.list(f.Views(), &look{ctx: t.Context(), began: time.Now()})
 	if len(found) != 10 || cap(found) > 32 || matched != 10000 || lives != 10000 || !more || f.looked != 10000 {
 		t.Errorf("%d of %d, room for %d", len(found), matched, cap(found))
 	}

@@ -103,10 +103,13 @@ func (b *best) Push(x any)        { *b = append(*b, x.(placed)) }
 func (b *best) Pop() any          { panic("console: nothing is popped") }
 
 // list picks the sessions that are asked for. Whatever number there is, no more of
-// them are held than are answered.
-func (l *listing) list(all iter.Seq[proxy.SessionView]) (found []placed, matched, lives int, more bool) {
+// them are held than are answered. When whoever asked is gone, so are the rest.
+func (l *listing) list(all iter.Seq[proxy.SessionView], look *look) (found []placed, matched, lives int, more bool) {
 	var first best
 	for v := range all {
+		if !look.at() {
+			break
+		}
 		lives++
 		if !l.filter.inState(v.Phase.String()) || !l.filter.about(v.ID, v.Kind, v.Subject) {
 			continue

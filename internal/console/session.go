@@ -101,17 +101,20 @@ func (c *Console) named(ctx context.Context, s string) (id wire.SessionID, statu
 	if !beginsID(s) {
 		return id, http.StatusBadRequest, fmt.Errorf("%q is no session's id, nor the beginning of one: 32 digits from 0 to f", s)
 	}
-	done := turn(ctx, c.listing)
-	if done == nil {
+	look := c.look(ctx)
+	if look == nil {
 		return id, http.StatusServiceUnavailable, ctx.Err()
 	}
 	found := map[wire.SessionID]bool{}
 	for v := range c.cfg.Sidecar.Views() {
+		if !look.at() {
+			break
+		}
 		if strings.HasPrefix(v.ID.String(), s) {
 			found[v.ID] = true
 		}
 	}
-	done()
+	look.done()
 	c.history.ids(s, found)
 	for id = range found {
 		if len(found) == 1 {

@@ -19,12 +19,12 @@ func (c *Console) sessions(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	done := turn(r.Context(), c.listing)
-	if done == nil {
+	look := c.look(r.Context())
+	if look == nil {
 		return
 	}
-	found, matched, lives, more := l.list(c.cfg.Sidecar.Views())
-	done()
+	defer look.done()
+	found, matched, lives, more := l.list(c.cfg.Sidecar.Views(), look)
 	answer := Sessions{Sessions: make([]Session, len(found)), Matched: matched, Lives: lives}
 	now := time.Now()
 	for i := range found {

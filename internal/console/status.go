@@ -79,12 +79,12 @@ func (c *Console) status(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	done := turn(r.Context(), c.listing)
-	if done == nil {
+	look := c.look(r.Context())
+	if look == nil {
 		return
 	}
 	st := c.cfg.Sidecar.Stats()
-	done()
+	look.done()
 	s := Status{
 		At: time.Now().UTC(), Began: c.began.UTC(),
 		Sessions: SessionCounts{st.Attached, st.Detached, st.Plain, st.Tunnels},
