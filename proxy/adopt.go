@@ -11,6 +11,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -97,8 +98,7 @@ func (s *Server) lease(owner string) store.LeaseState {
 
 // adopted goes on with a session that is ours now.
 func (r *resume) adopted(state *store.State) {
-	start := r.start(r.session)
-	start.Subprotocol = state.Subprotocol
+	start := r.start(r.session, state.Subprotocol)
 	if k := start.Tracker; k != nil {
 		if err := k.Load(state.Context); state.Context == nil || err != nil {
 			start.Tracker, start.AppReplaceableIfRestored = nil, false
@@ -154,12 +154,13 @@ func (r *resume) giveBack(state *store.State) {
 	}
 }
 
-// start is what is known of a session from its client's request.
-func (q *request) start(id wire.SessionID) session.Start {
+// start is what is known of a session from its client's request and the app's
+// answer.
+func (q *request) start(id wire.SessionID, subprotocol string) session.Start {
 	cfg := &q.s.live.Load().cfg
-	keeper := cfg.Snapshots.Tracker(q.r.URL.Path)
+	keeper := cfg.Snapshots.For(snapshot.Handshake{Path: q.r.URL.Path, Query: q.r.URL.RawQuery, Subprotocol: subprotocol})
 	return session.Start{
-		ID: id, Binding: binding(q.r, q.scheme, q.s.cfg.Bind), Tracker: keeper, Keys: q.keyGate(id), Replies: q.s.replies.Path(q.r.URL.Path),
+		ID: id, Subprotocol: subprotocol, Binding: binding(q.r, q.scheme, q.s.cfg.Bind), Tracker: keeper, Keys: q.keyGate(id), Replies: q.s.replies.Path(q.r.URL.Path),
 		AppReplaceable:           cfg.Adopt(q.offer.Adopt, false),
 		AppReplaceableIfRestored: keeper != nil && keeper.Covers() && cfg.Adopt(q.offer.Adopt, true),
 	}

@@ -125,8 +125,8 @@ func (q *request) beginShared(key wire.SessionID) (*shared, []byte) {
 	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), subject: s.subject(q.r, q.client, firstEpoch)}
 	g := &shared{srv: s, c: c, key: key, subprotocol: app.Subprotocol, joining: 1}
 	now := time.Now()
-	start := q.start(id)
-	start.Subprotocol, start.Shared, start.Keys = app.Subprotocol, true, nil // keys are the members'
+	start := q.start(id, app.Subprotocol)
+	start.Shared, start.Keys = true, nil // keys are the members'
 	c.keepHandshake(q, hs, start)
 	m := session.New(&s.live.Load().common, now, start)
 	c.m, c.journal.writer = m, store.NewWriter()

@@ -266,8 +266,8 @@ func (q *request) fresh() {
 		return
 	}
 	now := time.Now()
-	start := q.start(id)
-	start.Subprotocol, start.Extensions, start.Deflate = app.Subprotocol, extensions, app.Deflate != nil
+	start := q.start(id, app.Subprotocol)
+	start.Extensions, start.Deflate = extensions, app.Deflate != nil
 	c.keepHandshake(q, hs, start)
 	m := session.New(&s.live.Load().session, now, start)
 	c.m, c.journal.writer = m, store.NewWriter()

@@ -18,6 +18,7 @@ type Policy struct {
 	rules     []*rule
 	exchanges []*exchange
 	protocols []pathProtocol
+	known     []Protocol
 	ttl       time.Duration // of sessions
 	life      time.Duration // of snapshots; 0: as long as their session
 }
@@ -28,12 +29,18 @@ type pathProtocol struct {
 	Protocol
 }
 
+// Words of WSR_APP_PROTOCOL in place of a protocol's name.
+const (
+	byHandshake = "auto" // whichever the handshake shows
+	unknown     = "off"  // none
+)
+
 // New reads the configuration: rules is the JSON of WSR_SNAPSHOT_RULES or
-// empty, protocols is WSR_APP_PROTOCOL or empty, with names from known, and ttl
+// empty, protocols is WSR_APP_PROTOCOL or empty, with names from known, auto or off, and ttl
 // is the session's TTL, after which no older copy of a snapshot can be anywhere.
 // Errors say what was given and what is allowed.
 func New(rules []byte, protocols string, ttl time.Duration, known []Protocol) (*Policy, error) {
-	p := &Policy{ttl: ttl}
+	p := &Policy{known: known, ttl: ttl}
 	var err error
 	if len(rules) > 0 {
 		if p.rules, p.exchanges, err = parseRules(rules); err != nil {
@@ -90,6 +97,12 @@ func parseProtocols(text string, known []Protocol) ([]pathProtocol, error) {
 
 // findProtocol returns the known protocol with that name.
 func findProtocol(name string, known []Protocol) (Protocol, error) {
+	switch name {
+	case byHandshake:
+		return Protocol{Name: name}, nil
+	case unknown:
+		return Protocol{}, nil
+	}
 	names := make([]string, len(known))
 	for i, p := range known {
 		if p.Name == name {
@@ -97,54 +110,56 @@ func findProtocol(name string, known []Protocol) (Protocol, error) {
 		}
 		names[i] = p.Name
 	}
-	return Protocol{}, fmt.Errorf("protocol %q: not one of %s", name, strings.Join(names, ", "))
+	return Protocol{}, fmt.Errorf("protocol %q: not one of auto, off, %s", name, strings.Join(names, ", "))
 }
 
-// Covers reports whether sessions on path, which is a request's decoded URL
-// path, have a snapshot.
-func (p *Policy) Covers(path string) bool {
-	if p == nil {
-		return false
-	}
+// protocolOf returns the protocol whose preset a session gets: that of the first
+// pattern that covers its path. ok is false if there is none.
+func (p *Policy) protocolOf(h Handshake) (of Protocol, ok bool) {
 	for _, placed := range p.protocols {
-		if placed.path.Match(path) {
-			return true
+		if !placed.path.Match(h.Path) {
+			continue
 		}
-	}
-	for _, r := range p.rules {
-		if r.path.Match(path) {
-			return true
+		if placed.Name != byHandshake {
+			return placed.Protocol, placed.New != nil
 		}
+		for _, known := range p.known {
+			if known.Recognises != nil && known.Recognises(h) {
+				return known, true
+			}
+		}
+		break
 	}
-	return false
+	return Protocol{}, false
 }
 
-// Tracker returns a new Tracker for a session on path, or nil if nothing is to be
-// known of its messages.
-func (p *Policy) Tracker(path string) *Tracker {
+// Tracker is For, of a session of which only the path is known.
+func (p *Policy) Tracker(path string) *Tracker { return p.For(Handshake{Path: path}) }
+
+// For returns a new Tracker for a session, or nil if nothing is to be known of its
+// messages.
+func (p *Policy) For(h Handshake) *Tracker {
 	if p == nil {
 		return nil
 	}
-	t := &Tracker{dropTTL: p.ttl, life: p.life, covers: p.Covers(path), id: newID()}
+	t := &Tracker{dropTTL: p.ttl, life: p.life}
 	for _, e := range p.exchanges {
-		if e.path.Match(path) {
+		if e.path.Match(h.Path) {
 			t.exchanges = append(t.exchanges, e)
 		}
 	}
-	if !t.covers && t.exchanges == nil {
-		return nil
-	}
 	for _, r := range p.rules {
-		if r.path.Match(path) {
+		if r.path.Match(h.Path) {
 			t.rules = append(t.rules, r)
 		}
 	}
-	for _, placed := range p.protocols {
-		if placed.path.Match(path) {
-			t.protocol = placed.Protocol
-			t.preset = placed.New()
-			break
-		}
+	of, ok := p.protocolOf(h)
+	if t.covers = ok || t.rules != nil; !t.covers && t.exchanges == nil {
+		return nil
 	}
+	if ok {
+		t.protocol, t.preset = of, of.New()
+	}
+	t.id = newID()
 	return t
 }

@@ -37,7 +37,7 @@ func TestPolicyErrors(t *testing.T) {
 		{`{"rules":[{"path":"/a","select":{"pointer":"/t","equals":[]}}]}`, "", "0 values"},
 		{`{"rules":[{"path":"/a","select":{"pointer":"/t","equals":[{}]}}]}`, "", "{} is an object or a list"},
 		{`{"rules":[{"path":"/a","select":{"regexp":"` + strings.Repeat("a", snapshot.MaxRegexp+1) + `"}}]}`, "", "regexp of 513 bytes"},
-		{"", "http", `protocol "http": not one of actioncable, graphql-transport-ws, `},
+		{"", "http", `protocol "http": not one of auto, off, actioncable, graphql-transport-ws, `},
 		{"", "/a=phoenix,stomp", `protocol "stomp": want path=protocol`},
 		{"", "a=phoenix", `path "a": does not start with /`},
 	} {
@@ -53,19 +53,19 @@ func TestPolicyCovers(t *testing.T) {
 	for path, preset := range map[string]string{
 		"/chat/": "", "/chat/a/b": "", "/graphql": "graphql-transport-ws", "/p/x": "phoenix",
 	} {
-		if k := g.Tracker(path); !g.Covers(path) || k == nil || k.Protocol() != preset {
+		if k := g.Tracker(path); k == nil || !k.Covers() || k.Protocol() != preset {
 			t.Errorf("%s: %v", path, k)
 		}
 	}
 	var none *snapshot.Policy
 	for _, g := range []*snapshot.Policy{g, none, snapshottest.Policy(t, "", "", presets.All()...)} {
 		for _, path := range []string{"/chat", "/graphql/", "/", ""} {
-			if g.Covers(path) || g.Tracker(path) != nil {
+			if g.Tracker(path) != nil {
 				t.Errorf("%q is covered", path)
 			}
 		}
 	}
-	if !snapshottest.Policy(t, "", "phoenix", presets.All()...).Covers("/any") {
+	if !snapshottest.Policy(t, "", "phoenix", presets.All()...).Tracker("/any").Covers() {
 		t.Error("one protocol does not cover all")
 	}
 }

@@ -6,6 +6,17 @@ import "time"
 type Protocol struct {
 	Name string        // in WSR_APP_PROTOCOL, and in the saved form
 	New  func() Preset // begins to follow a conversation
+
+	// Recognises reports whether a session speaks the protocol, as far as its
+	// handshake shows it: it must not be wrong.
+	Recognises func(Handshake) bool
+}
+
+// A Handshake is how a session began.
+type Handshake struct {
+	Path        string // of the request, decoded
+	Query       string // as the client wrote it
+	Subprotocol string // what the app chose, empty: none
 }
 
 // A Preset follows one conversation in a protocol that it knows. It is used by

@@ -53,7 +53,7 @@ func TestDefaultsAreThoseOfTheIssue(t *testing.T) {
 		"*", AdoptAuto, slog.LevelInfo, LogFormat(""), 25 * time.Second,
 		true, 1, false, true, 1,
 		20 * time.Second, StoreAvailable, 0, Path(""), time.Duration(0), PlainResume(""),
-		Rules(""), 0, "", 30 * time.Second, Address(":15803"), false,
+		Rules(""), 0, "auto", 30 * time.Second, Address(":15803"), false,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults\n got %v\nwant %v", got, want)

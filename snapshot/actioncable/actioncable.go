@@ -30,6 +30,9 @@ type preset struct {
 // New returns a preset that follows a new conversation.
 func New() snapshot.Preset { return &preset{} }
 
+// Recognises implements snapshot.Protocol: the subprotocol is the protocol's.
+func Recognises(h snapshot.Handshake) bool { return h.Subprotocol == "actioncable-v1-json" }
+
 // Inbound implements [snapshot.Preset].
 func (a *preset) Inbound(c snapshot.Conversation, now time.Time, m snapshot.Message) {
 	command, f := jsonpointer.Lookup(m.Data, "command")

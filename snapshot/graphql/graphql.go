@@ -36,6 +36,10 @@ type preset struct {
 // New returns a preset that follows a new conversation.
 func New() snapshot.Preset { return &preset{} }
 
+// Recognises implements snapshot.Protocol: the subprotocol is the protocol's.
+// graphql-ws is that of an older one.
+func Recognises(h snapshot.Handshake) bool { return h.Subprotocol == "graphql-transport-ws" }
+
 // Inbound implements [snapshot.Preset].
 func (g *preset) Inbound(c snapshot.Conversation, now time.Time, m snapshot.Message) {
 	raw, f := jsonpointer.Lookup(m.Data, "type")

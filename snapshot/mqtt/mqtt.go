@@ -64,6 +64,12 @@ type preset struct {
 // New returns a preset that follows a new conversation.
 func New() snapshot.Preset { return &preset{awaited: make(map[uint16]bool)} }
 
+// Recognises implements snapshot.Protocol: the subprotocol is MQTT's, also of
+// version 3.1.
+func Recognises(h snapshot.Handshake) bool {
+	return h.Subprotocol == "mqtt" || h.Subprotocol == "mqttv3.1"
+}
+
 // clientPacket looks at a packet of the client.
 func (t *preset) clientPacket(c snapshot.Conversation, now time.Time, p packet) {
 	if p.kind == 0 { // the rest of a large one

@@ -5,6 +5,8 @@ package phoenix
 import (
 	"bytes"
 	"encoding/json"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/jsonpointer"
@@ -37,6 +39,13 @@ type preset struct {
 
 // New returns a preset that follows a new conversation.
 func New() snapshot.Preset { return &preset{} }
+
+// Recognises implements snapshot.Protocol: the query names a version of the
+// serializer, and the path is a transport of Phoenix.
+func Recognises(h snapshot.Handshake) bool {
+	q, err := url.ParseQuery(h.Query)
+	return err == nil && (q.Get("vsn") == "1.0.0" || q.Get("vsn") == "2.0.0") && strings.HasSuffix(h.Path, "/websocket")
+}
 
 // message is what all messages have, as it is written.
 type message struct{ joinRef, ref, topic, event []byte }

@@ -15,11 +15,11 @@ import (
 // saved form of snapshots, so they do not change.
 func All() []snapshot.Protocol {
 	return []snapshot.Protocol{
-		{Name: "actioncable", New: actioncable.New},
-		{Name: "graphql-transport-ws", New: graphql.New},
-		{Name: "mqtt", New: mqtt.New},
-		{Name: "phoenix", New: phoenix.New},
-		{Name: "socket.io", New: socketio.New},
-		{Name: "stomp", New: stomp.New},
+		{Name: "actioncable", New: actioncable.New, Recognises: actioncable.Recognises},
+		{Name: "graphql-transport-ws", New: graphql.New, Recognises: graphql.Recognises},
+		{Name: "mqtt", New: mqtt.New, Recognises: mqtt.Recognises},
+		{Name: "phoenix", New: phoenix.New, Recognises: phoenix.Recognises},
+		{Name: "socket.io", New: socketio.New, Recognises: socketio.Recognises},
+		{Name: "stomp", New: stomp.New, Recognises: stomp.Recognises},
 	}
 }

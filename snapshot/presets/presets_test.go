@@ -31,6 +31,64 @@ func TestDocumented(t *testing.T) {
 	}
 }
 
+// TestRecognised: which preset a session gets by its handshake, if nothing is set.
+func TestRecognised(t *testing.T) {
+	auto := func(text string) *snapshot.Policy {
+		p, err := snapshot.New(nil, text, time.Minute, presets.All())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for _, c := range []struct {
+		h    snapshot.Handshake
+		want string
+	}{
+		{snapshot.Handshake{Path: "/graphql", Subprotocol: "graphql-transport-ws"}, "graphql-transport-ws"},
+		{snapshot.Handshake{Path: "/graphql", Subprotocol: "graphql-ws"}, ""},
+		{snapshot.Handshake{Path: "/mqtt", Subprotocol: "mqtt"}, "mqtt"},
+		{snapshot.Handshake{Path: "/mqtt", Subprotocol: "mqttv3.1"}, "mqtt"},
+		{snapshot.Handshake{Path: "/mqtt"}, ""},
+		{snapshot.Handshake{Path: "/ws", Subprotocol: "v12.stomp"}, "stomp"},
+		{snapshot.Handshake{Path: "/ws", Subprotocol: "v10.stomp"}, "stomp"},
+		{snapshot.Handshake{Path: "/cable", Subprotocol: "actioncable-v1-json"}, "actioncable"},
+		{snapshot.Handshake{Path: "/cable", Subprotocol: "actioncable-unsupported"}, ""},
+		{snapshot.Handshake{Path: "/socket.io/", Query: "EIO=4&transport=websocket"}, "socket.io"},
+		{snapshot.Handshake{Path: "/chat/socket.io/", Query: "t=x&transport=websocket&EIO=4"}, "socket.io"},
+		{snapshot.Handshake{Path: "/socket.io/", Query: "EIO=4&transport=websocket&sid=a"}, ""},
+		{snapshot.Handshake{Path: "/socket.io/", Query: "EIO=3&transport=websocket"}, ""},
+		{snapshot.Handshake{Path: "/engine.io/", Query: "EIO=4&transport=websocket"}, ""},
+		{snapshot.Handshake{Path: "/live/websocket", Query: "_csrf_token=x&vsn=2.0.0"}, "phoenix"},
+		{snapshot.Handshake{Path: "/socket/websocket", Query: "vsn=1.0.0"}, "phoenix"},
+		{snapshot.Handshake{Path: "/socket/websocket", Query: "vsn=3.0.0"}, ""},
+		{snapshot.Handshake{Path: "/socket/websocket"}, ""},
+		{snapshot.Handshake{Path: "/socket/websocket", Query: "vsn=2.0.0;a=b"}, ""},
+		{snapshot.Handshake{Path: "/"}, ""},
+	} {
+		got := ""
+		for _, p := range presets.All() {
+			if p.Recognises(c.h) {
+				got += p.Name
+			}
+		}
+		if got != c.want {
+			t.Errorf("%+v: %q, want %q", c.h, got, c.want)
+		}
+		if k := auto("auto").For(c.h); (k != nil && k.Covers()) != (c.want != "") {
+			t.Errorf("%+v: tracked %v", c.h, k != nil)
+		}
+		if k := auto("off").For(c.h); k != nil {
+			t.Errorf("%+v: tracked though it is off", c.h)
+		}
+		if k := auto("/other=auto,*=off").For(c.h); k != nil {
+			t.Errorf("%+v: tracked on another path", c.h)
+		}
+	}
+	if k := auto("/ws=off,*=stomp").For(snapshot.Handshake{Path: "/ws", Subprotocol: "v12.stomp"}); k != nil {
+		t.Error("the first pattern does not count")
+	}
+}
+
 // TestUnrelatedMessageAllocatesNothing: what means nothing to a preset passes at
 // no cost in memory.
 func TestUnrelatedMessageAllocatesNothing(t *testing.T) {

@@ -4,6 +4,8 @@ package socketio
 
 import (
 	"bytes"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/wsresilience/wsresilience/snapshot"
@@ -45,6 +47,14 @@ type preset struct {
 
 // New returns a preset that follows a new conversation.
 func New() snapshot.Preset { return &preset{awaited: make(map[string]struct{})} }
+
+// Recognises implements snapshot.Protocol: the query is that of Engine.IO 4, of a
+// conversation that begins on this socket. What speaks Engine.IO alone has another
+// path than Socket.IO's own, as a rule.
+func Recognises(h snapshot.Handshake) bool {
+	q, err := url.ParseQuery(h.Query)
+	return err == nil && q.Get("EIO") == "4" && q.Get("transport") == "websocket" && !q.Has("sid") && strings.HasSuffix(h.Path, "/socket.io/")
+}
 
 // Inbound implements [snapshot.Preset].
 func (s *preset) Inbound(c snapshot.Conversation, now time.Time, m snapshot.Message) {

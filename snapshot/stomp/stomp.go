@@ -41,6 +41,11 @@ type preset struct {
 // New returns a preset that follows a new conversation.
 func New() snapshot.Preset { return &preset{} }
 
+// Recognises implements snapshot.Protocol: the subprotocol is STOMP's.
+func Recognises(h snapshot.Handshake) bool {
+	return h.Subprotocol == "v10.stomp" || h.Subprotocol == "v11.stomp" || h.Subprotocol == "v12.stomp"
+}
+
 // Inbound implements [snapshot.Preset].
 func (t *preset) Inbound(c snapshot.Conversation, now time.Time, m snapshot.Message) {
 	t.heartBeat.Sent(now)
