@@ -16,7 +16,7 @@ RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint vuln fuzz bench bench-proxy bench-libraries soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-aio test-goroutine image sbom e2e-kube
+.PHONY: help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-aio test-goroutine image sbom e2e-kube
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -83,6 +83,11 @@ bench-libraries: ## forwarders on event-loop libraries beside the sidecar's own 
 	@dir=$$(mktemp -d) && go build -C internal/bench/libraries -o $$dir/forwarder . && \
 	go run ./internal/bench proxy -only cpu -out "" -also "$$dir/forwarder gnet" -also "$$dir/forwarder netpoll"; \
 	status=$$?; rm -rf $$dir; exit $$status
+
+bench-outbox: ## drivers of SQLite for the outbox, side by side, and the size of each
+	@dir=$$(mktemp -d) && for d in ncruces modernc; do \
+		go build -C internal/bench/sqlite -trimpath -ldflags "-s -w" -tags $$d -o $$dir/$$d . && $$dir/$$d && wc -c < $$dir/$$d || exit 1; \
+	done; rm -rf $$dir
 
 soak: ## the run with real cuts of the network, SOAKRUNS (10) times, under the race detector
 	go test -race -count=$(SOAKRUNS) -timeout 1h -v -run Cuts ./internal/endtoend

@@ -13,8 +13,9 @@
 // Options.PowerLoss also that of the computer.
 //
 // The driver is github.com/ncruces/go-sqlite3: SQLite's own C code as Go, with
-// three modules behind it. modernc.org/sqlite brings an emulation of a C library
-// and its own copy of it for each system; both need no C compiler.
+// three modules behind it. modernc.org/sqlite has seven, among them an emulation of
+// a C library with a copy for each system, and only database/sql for an interface;
+// both need no C compiler. docs/BENCHMARKS.md has them side by side.
 package outbox
 
 import (
@@ -22,7 +23,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -161,10 +164,10 @@ func (s *Store) explain(what string, err error) error {
 		return fmt.Errorf("outbox: %s %s: %w (%w): move it away, with the -wal beside it; what waits in it was not deleted", what, s.path, ErrDamaged, err)
 	case errors.Is(err, ErrDamaged):
 		hint = ": move it away, with the -wal beside it; what waits in it was not deleted"
-	case errors.Is(err, sqlite3.FULL):
+	case errors.Is(err, sqlite3.FULL), errors.Is(err, syscall.ENOSPC): // of the file system, SQLite says IOERR
 		hint = ": there is no room on the disk"
-	case errors.Is(err, sqlite3.READONLY):
-		hint = ": the file or its directory may not be written"
+	case errors.Is(err, sqlite3.READONLY), errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
+		hint = ": the file or its directory may not be written: is the disk read-only, and whose are they?"
 	case errors.Is(err, sqlite3.CANTOPEN):
 		hint = ": is its directory there, and may this program write in it?"
 	}

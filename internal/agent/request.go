@@ -62,7 +62,11 @@ func query(u *url.URL) string {
 	return "?" + u.RawQuery
 }
 
-// application returns the subprotocols of a program's offer.
+// application returns the subprotocols of a program's offer, without those of
+// wsr.v1: it is the agent that speaks it here. A program that does finds no sidecar
+// (PROTOCOL §2.3), and works as an ordinary client.
 func application(h http.Header) []string {
-	return list(h["Sec-Websocket-Protocol"])
+	return slices.DeleteFunc(list(h["Sec-Websocket-Protocol"]), func(p string) bool {
+		return p == "wsr" || strings.HasPrefix(p, "wsr.")
+	})
 }

@@ -46,16 +46,22 @@ func runClients(ctx context.Context, args []string) error {
 	flags.SetOutput(os.Stderr)
 	url := flags.String("url", "", "of the echo server")
 	count := flags.Int("clients", 200, "half of them resilient")
+	ordinary := flags.Bool("ordinary", false, "none of them resilient")
 	listen := flags.String("listen", ":8080", "where to ask")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	c := &clients{url: *url}
 	for range *count / 2 {
-		r, p := newResilient(c), newPlain(c)
-		c.members = append(c.members, r, p)
-		go r.live(ctx)
+		p := newPlain(c)
+		c.members = append(c.members, p)
 		go p.live(ctx)
+		if *ordinary {
+			continue
+		}
+		r := newResilient(c)
+		c.members = append(c.members, r)
+		go r.live(ctx)
 	}
 	c.restart()
 	mux := http.NewServeMux()

@@ -127,12 +127,16 @@ func (c *cluster) prepare(ctx context.Context) (err error) {
 	return c.connect(ctx, clientSpace, "ws://echo."+appSpace+".svc.cluster.local/echo", c.clients)
 }
 
-// connect runs clients in a namespace of its own, and waits until each client
-// has an echo.
+// connect runs clients in a namespace of its own, and waits for them.
 func (c *cluster) connect(ctx context.Context, space, url string, clients int) error {
 	if _, err := c.apply(ctx, fmt.Sprintf(clientManifest, space, clientImage, url, clients)); err != nil {
 		return err
 	}
+	return c.connected(ctx, space)
+}
+
+// connected waits until each client of a namespace has an echo.
+func (c *cluster) connected(ctx context.Context, space string) error {
 	if _, err := c.kube(ctx, "wait", "-n", space, "pod/clients", "--for=condition=Ready", "--timeout="+patience.String()); err != nil {
 		return err
 	}
@@ -208,7 +212,7 @@ func (c *cluster) clean() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, _ = c.helmRun(ctx, "uninstall", "wsresilience", "--namespace", c.namespace) // it may be gone
-	args := []string{"delete", "namespace", "--ignore-not-found", "--wait=false", appSpace, clientSpace, restrictedSpace, redirectSpace, intruderSpace, openShiftSpace, c.namespace}
+	args := []string{"delete", "namespace", "--ignore-not-found", "--wait=false", appSpace, clientSpace, restrictedSpace, agentSpace, redirectSpace, intruderSpace, openShiftSpace, c.namespace}
 	if _, err := c.kube(ctx, args...); err != nil {
 		c.say("%v", err)
 	}

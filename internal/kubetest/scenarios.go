@@ -60,6 +60,7 @@ var scenarios = []scenario{
 	{"a pod is deleted by force", unplanned, func(ctx context.Context, c *cluster, _ *result) error {
 		return c.deletePod(ctx, "--grace-period=0", "--force")
 	}},
+	{"a pod that is a client has the agent", nil, agentBeside},
 	{"a Job completes", nil, jobCompletes},
 	{"a pod in a `restricted` namespace", nil, restrictedPod},
 	{"a numeric port is redirected", nil, redirectedPort},
