@@ -67,6 +67,9 @@ func (r *podRequest) sidecarConfig(s Settings, port int32) *config.Config {
 		environ = append(environ, "WSR_NATS_URL=nats://nats:4222")
 	}
 	r.defaultBudget()
+	if _, set := r.env[drainSeconds]; !set {
+		r.env[drainSeconds] = defaultDrain
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.env)) {
 		environ = append(environ, name+"="+r.env[name])
 	}
@@ -102,6 +105,13 @@ func (r *podRequest) defaultBudget() {
 }
 
 const memoryBudget = "WSR_MEMORY_BUDGET"
+
+// drainSeconds has another default in a pod, which has a grace period that is made
+// long enough: load balancers take seconds to learn that it goes.
+const (
+	drainSeconds = "WSR_DRAIN_SECONDS"
+	defaultDrain = "25"
+)
 
 // withSources names in the place of the variables what the author wrote.
 func (r *podRequest) withSources(p config.Problem) *InvalidError {

@@ -149,6 +149,9 @@ func (s *Server) empty(ctx context.Context, f *drain.Facts) error {
 	for {
 		n, changed := s.sessions.count()
 		f.Now, f.Resilient, f.Plain, f.Created, f.Tunnels = time.Now(), n.resilient, n.plain, n.created, s.peers.Count()
+		if !f.Peers {
+			f.Attached = s.attached()
+		}
 		switch step := drain.Next(f).(type) {
 		case drain.Wait:
 			if err := rest(ctx, step.Until, changed); err != nil {
@@ -182,6 +185,18 @@ func (s *Server) empty(ctx context.Context, f *drain.Facts) error {
 			return nil
 		}
 	}
+}
+
+// attached returns how many clients are here.
+func (s *Server) attached() (n int) {
+	for _, c := range s.sessions.all() {
+		c.mu.Lock()
+		if c.client != nil && !c.over {
+			n++
+		}
+		c.mu.Unlock()
+	}
+	return n
 }
 
 // rest waits until then, until something changes, or until ctx ends, and

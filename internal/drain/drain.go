@@ -47,6 +47,10 @@ const (
 	// sent one after the other, so that it only has to blur the rate.
 	MoveDelay = 500 * time.Millisecond
 
+	// lookAgain is after how long clients that are left alone are counted again:
+	// one that leaves its session is not signalled.
+	lookAgain = 500 * time.Millisecond
+
 	// AskAgain is when a client that came back to this pod is asked again.
 	AskAgain = 2 * time.Second
 
@@ -68,6 +72,7 @@ type Facts struct {
 	Plain     int // connections that are left
 	Tunnels   int // clients that are passed through to other sidecars
 	Created   int // sessions and plain connections that there ever were
+	Attached  int // clients that are here, of both
 
 	// What the steps have done.
 	Refusing   bool          // Refuse: new clients are refused
@@ -152,8 +157,15 @@ func Next(f *Facts) Step {
 		return Refuse{}
 	case !f.Now.Before(f.Moving()):
 		return stragglers(f)
+	case !f.Peers && f.Attached > 0:
+		// No sidecar could take them over: they are left alone, until they leave.
+		next := f.Now.Add(lookAgain)
+		if next.After(f.Moving()) {
+			next = f.Moving()
+		}
+		return Wait{next}
 	case !f.Peers:
-		return Wait{f.Moving()} // no sidecar could take them over: they are left alone
+		return stragglers(f)
 	case f.Listed.IsZero():
 		return List{}
 	case f.Resilient+f.Tunnels > 0:
