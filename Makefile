@@ -16,7 +16,7 @@ RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-aio test-goroutine image sbom e2e-kube
+.PHONY: help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-aio test-goroutine image sbom e2e-kube release test-packages
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -116,6 +116,13 @@ differential: ## the same bytes to real servers directly and through the sidecar
 autobahn: ## the cases of Autobahn directly and through the sidecar, case by case (needs its wstest, as WSTEST, and node)
 	cd internal/differential/js && npm ci --ignore-scripts
 	go run ./internal/differential -autobahn -wstest "$(WSTEST)"
+
+release: ## all files of a release of HEAD's tag, or of a trial with TAG=v0.0.0, into dist/; nothing is published
+	packaging/release.sh $(TAG)
+
+test-packages: ## the deb: built, installed on a copy of this machine's files, verified, upgraded, removed (root, Debian)
+	ONLY=linux/$$(go env GOARCH) SKIP="sbom chart npm" packaging/release.sh v0.0.1
+	packaging/test-deb.sh dist/wsresilience_0.0.1_$$(go env GOARCH).deb 0.0.1
 
 image: ## the container image for this machine's architecture, as IMAGE, by BUILDER (docker buildx)
 	$(BUILDER) build --build-arg REVISION=$$(git rev-parse HEAD) -t $(IMAGE) .
