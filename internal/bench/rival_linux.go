@@ -41,6 +41,7 @@ type rival struct {
 	name    string
 	offer   wire.Offer
 	sidecar bool
+	versed  bool // it ends TLS, and knows Unix sockets
 	begin   func(r *rig.Rig, upstream string, env ...string) (*instance, error)
 }
 
@@ -54,9 +55,9 @@ type instance struct {
 // rivals are in the order of the tables.
 func rivals() []rival {
 	list := []rival{
-		{name: nginxAuto, begin: beginNginx("master_process on; worker_processes auto; worker_cpu_affinity auto;")},
-		{name: nginxOne, begin: beginNginx("master_process on; worker_processes 1;")},
-		{name: "HAProxy", begin: func(r *rig.Rig, upstream string, _ ...string) (*instance, error) {
+		{name: nginxAuto, versed: true, begin: beginNginx("master_process on; worker_processes auto; worker_cpu_affinity auto;")},
+		{name: nginxOne, versed: true, begin: beginNginx("master_process on; worker_processes 1;")},
+		{name: "HAProxy", versed: true, begin: func(r *rig.Rig, upstream string, _ ...string) (*instance, error) {
 			c, addr, err := r.StartHAProxy(upstream, connectionRoom/2)
 			return &instance{Process: c, addr: addr}, err
 		}},
@@ -75,8 +76,8 @@ func rivals() []rival {
 func sidecarRivals(driver, binary, suffix string) []rival {
 	begin := beginDriver(driver, binary)
 	return []rival{
-		{name: "sidecar, plain, " + driver + suffix, sidecar: true, begin: begin},
-		{name: "sidecar, resilient, " + driver + suffix, sidecar: true, offer: wire.Offer{Resilient: true}, begin: begin},
+		{name: "sidecar, plain, " + driver + suffix, sidecar: true, versed: true, begin: begin},
+		{name: "sidecar, resilient, " + driver + suffix, sidecar: true, versed: true, offer: wire.Offer{Resilient: true}, begin: begin},
 	}
 }
 

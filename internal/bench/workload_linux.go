@@ -3,9 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/bench/rig"
+	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
 )
 
@@ -14,8 +19,10 @@ type workload struct {
 	name  string // of the row group, and for goals
 	unit  string // what is counted
 	conns int
-	n     int // units of a turn
-	turns int // rounds; 0: the run's
+	n     int  // units of a turn
+	turns int  // rounds; 0: the run's
+	unix  bool // the app is behind a Unix socket
+	tls   bool // clients come by TLS; slow ones, since the load has no other
 	slow  bool
 	half  bool // the proxy gets half of each twentieth of a second
 
@@ -57,6 +64,8 @@ func workloads(o *compareOptions) []workload {
 		}},
 		{name: "fan-out 256 B, 1,000 connections", unit: "message", conns: 1000, n: 60_000, run: fan},
 		{name: "fan-out 256 B, 5,000 connections", unit: "message", conns: 5000, n: 100_000, turns: 3, run: fan},
+		{name: "echo 64 B, 64 connections, app on a Unix socket", unit: "round trip", conns: 64, n: 60_000, unix: true, run: trips(64)},
+		{name: "slow echo 64 B, 64 connections, TLS", unit: "round trip", conns: 64, n: 30_000, slow: true, tls: true, run: trips(64)},
 		{name: "paced echo 64 B, 512 connections, 5,000 a second", unit: "round trip", conns: 512, n: 15_000, run: func(s *crowd, n int) error {
 			p := pace{loop: s.loop, every: 200 * time.Microsecond, size: 64, n: n}
 			return p.run()
@@ -79,15 +88,41 @@ func workloads(o *compareOptions) []workload {
 	return all
 }
 
+// startApp starts the app of the workload.
+func (c *workload) startApp(r *rig.Rig) (up *proc.Process, upstream string, err error) {
+	if !c.unix {
+		return r.StartRole("bare-app")
+	}
+	dir, err := r.Scratch("app")
+	if err != nil {
+		return nil, "", err
+	}
+	for _, d := range []string{r.Dir, dir} { // workers of nginx are another user
+		if err := os.Chmod(d, 0o711); err != nil {
+			return nil, "", err
+		}
+	}
+	return r.StartRole("bare-app", filepath.Join(dir, "socket"))
+}
+
 // runWorkload has all rivals take turns, each on fresh connections. The first round
 // is not counted. The load without a proxy is the last score; it has no processor
 // time.
 func runWorkload(r *rig.Rig, c *workload, list []rival) (scores []score, err error) {
-	up, upstream, err := r.StartRole("bare-app")
+	up, upstream, err := c.startApp(r)
 	if err != nil {
 		return nil, err
 	}
 	defer up.Kill()
+	if c.tls {
+		if r.TLS, err = r.NewTLS(); err != nil {
+			return nil, err
+		}
+		defer func() { r.TLS = rig.TLS{} }()
+	}
+	if c.unix || c.tls {
+		list = slices.DeleteFunc(slices.Clone(list), func(rv rival) bool { return !rv.versed })
+	}
 	var running []*instance
 	defer func() {
 		for _, p := range running {
@@ -107,6 +142,9 @@ func runWorkload(r *rig.Rig, c *workload, list []rival) (scores []score, err err
 			addr, offer, p := upstream, list[0].offer, (*instance)(nil)
 			if i < len(list) {
 				addr, offer, p = running[i].addr, list[i].offer, running[i]
+			}
+			if c.tls && p != nil {
+				addr = load.TLSPrefix + addr
 			}
 			s, err := c.gather(addr, offer)
 			if err != nil {

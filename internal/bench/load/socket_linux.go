@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,11 +22,11 @@ const errAgain = unix.EAGAIN
 // detach takes the socket out of a connection, which is closed.
 func detach(conn net.Conn) (*socket, error) {
 	defer conn.Close()
-	tcp, ok := conn.(*net.TCPConn)
+	own, ok := conn.(syscall.Conn)
 	if !ok {
-		return nil, fmt.Errorf("load: %T is no TCP connection", conn)
+		return nil, fmt.Errorf("load: %T has no socket of its own", conn)
 	}
-	raw, err := tcp.SyscallConn()
+	raw, err := own.SyscallConn()
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
@@ -21,7 +23,7 @@ defaults
 	timeout server 1h
 	timeout tunnel 1h
 frontend bench
-	bind %[1]s
+	bind %[1]s%[4]s
 	default_backend app
 backend app
 	server app %[2]s
@@ -39,7 +41,7 @@ func (r *Rig) StartHAProxy(upstream string, sessions int) (*proc.Process, string
 		return nil, "", err
 	}
 	conf := filepath.Join(dir, "haproxy.cfg")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, haproxyConf, addr, upstream, sessions), 0o600); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, haproxyConf, addr, strings.Replace(upstream, load.UnixPrefix, "unix@", 1), sessions, r.TLS.haproxy()), 0o600); err != nil {
 		return nil, "", err
 	}
 	c, err := r.Start("haproxy", exec.Command(r.Haproxy, "-db", "-f", conf))

@@ -25,7 +25,7 @@ http {
 	uwsgi_temp_path %[1]s/uwsgi;
 	scgi_temp_path %[1]s/scgi;
 	server {
-		listen %[2]s;
+		listen %[2]s%[7]s
 		location / {
 			proxy_pass http://%[3]s;
 			proxy_http_version 1.1;
@@ -64,7 +64,7 @@ func (r *Rig) StartNginxAs(kind NginxKind, upstream string) (*proc.Process, stri
 		return nil, "", err
 	}
 	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, upstream, kind.Workers, kind.Connections, kind.Connections+300), 0o600); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, upstream, kind.Workers, kind.Connections, kind.Connections+300, r.TLS.nginx()), 0o600); err != nil {
 		return nil, "", err
 	}
 	cmd := exec.Command(r.Nginx, "-p", dir, "-e", "stderr", "-c", conf)

@@ -41,6 +41,9 @@ type Rig struct {
 	Nginx   string // empty if it is not installed
 	Haproxy string // only of the comparison
 
+	// TLS is what proxies that are started show to clients; the zero value is none.
+	TLS TLS
+
 	// Patience caps how long a process may settle before it is weighed.
 	Patience time.Duration
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 
 	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/lab"
@@ -15,14 +16,19 @@ import (
 // and serves until it is killed:
 //
 //	echo
-//	bare-app
+//	bare-app [path of a Unix socket]
 //	forward loop|copy target
 //
 // and those of the lab.
 func Roles() map[string]proc.Role {
 	all := maps.Clone(lab.Roles)
 	all["echo"] = func([]string) error { return listen(load.ServeEcho) }
-	all["bare-app"] = func([]string) error { return listen(load.ServeApp) }
+	all["bare-app"] = func(args []string) error {
+		if len(args) > 0 {
+			return listenUnix(args[0], load.ServeApp)
+		}
+		return listen(load.ServeApp)
+	}
 	all["forward"] = func(args []string) error {
 		if len(args) != 2 || load.Copiers[args[0]] == nil {
 			return fmt.Errorf("rig: forward %q: want loop or copy, and a target", args)
@@ -30,6 +36,18 @@ func Roles() map[string]proc.Role {
 		return listen(func(ln net.Listener) error { return load.ServeForward(ln, args[1], load.Copiers[args[0]]) })
 	}
 	return all
+}
+
+func listenUnix(path string, serve func(net.Listener) error) error {
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(path, 0o777); err != nil { // for proxies of another user
+		return err
+	}
+	fmt.Println(load.UnixPrefix + path)
+	return serve(ln)
 }
 
 func listen(serve func(net.Listener) error) error {

@@ -3,8 +3,10 @@ package rig
 import (
 	"encoding/base64"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/bench/load"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/internal/lab"
 )
@@ -36,6 +38,10 @@ func (r *Rig) StartSidecarAs(binary, upstream, dataDir, key string, more ...stri
 		return nil, err
 	}
 	s.Program, s.Upstream, s.Ask = binary, "http://"+upstream, ReadyPoll
+	if strings.HasPrefix(upstream, load.UnixPrefix) {
+		s.Upstream = upstream
+	}
+	more = append(r.TLS.settings(), more...)
 	s.Settings = append([]string{
 		"WSR_DATA_DIR=" + dataDir,
 		"WSR_TOKEN_KEYS=" + key,
