@@ -185,6 +185,9 @@ func (s *Session) record(now time.Time, hearer Hearer) *store.Record {
 		j.final = true
 		return s.write(now, s.newRecord(store.End))
 	}
+	if s.endsSoon() {
+		return nil // the end is the record that counts
+	}
 	if j.claiming {
 		return s.write(now, s.newRecord(store.Claim)) // frames follow it at once
 	}
@@ -398,6 +401,12 @@ func (s *Session) overdue(now time.Time) seqwindow.Serial {
 		return true
 	})
 	return cut
+}
+
+// endsSoon reports whether the session is over as soon as the client's socket has
+// taken CLOSE, which answers its own.
+func (s *Session) endsSoon() bool {
+	return s.closing.byApp && s.closing.byClient && s.client.attached && !s.client.blocked && !s.HandingOver()
 }
 
 // late reports whether the attached client has not acknowledged in time, as far as

@@ -20,6 +20,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/internal/traceparent"
+	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/proxy"
 	"github.com/wsresilience/wsresilience/store"
@@ -137,7 +138,7 @@ func (s *sidecar) open(ctx context.Context) error {
 }
 
 func (s *sidecar) listen() (err error) {
-	if s.listener, err = net.Listen("tcp", string(s.cfg.Listen)); err != nil {
+	if s.listener, err = transport.Listen(string(s.cfg.Listen)); err != nil {
 		return fmt.Errorf("listen on WSR_LISTEN: %w", err)
 	}
 	if s.adminListener, err = net.Listen("tcp", string(s.cfg.AdminListen)); err != nil {

@@ -73,6 +73,9 @@ func ParseApp(s string) (*App, error) {
 
 func dialFrom(ctx context.Context, from net.Addr, network, address string) (net.Conn, error) {
 	d := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, LocalAddr: from}
+	if isLoopback(address) {
+		d.KeepAlive = -1 // its host is ours
+	}
 	if from != nil {
 		d.Control = lateBind
 	}
