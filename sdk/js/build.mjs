@@ -13,8 +13,11 @@ const sdk = dirname(fileURLToPath(import.meta.url));
 const demo = join(sdk, "../../internal/demo/page/wsresilience.js");
 const client = join(sdk, "../../internal/page/client.js");
 
-/** The entry points of the package, by their names there. */
-const ENTRIES = ["index", "persist", "share"];
+/**
+ * The entry points of the package, by their names there. `checked` is what Node and development builds have for
+ * `index`; `require`, which is Node's, has nothing else.
+ */
+const ENTRIES = ["index", "checked", "persist", "share", "messages", "react"];
 
 /** The first line of the demo page's copy. */
 const BANNER = "// The TypeScript client of sdk/js, minified. Made by `make sdk`: change it there, not here.";
@@ -32,6 +35,30 @@ const settings = {
   logLevel: "warning",
 };
 
+/** What is built on the core's own interface has the page's copy of it. */
+const core = {
+  name: "core",
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/index\.ts$/ }, () => ({ path: "wsresilience", external: true }));
+  },
+};
+
+/** All of it in one file for pages that have no bundler. */
+async function classic(folder, mangleProps, mangleCache) {
+  await build({
+    ...settings,
+    plugins: [arrows],
+    mangleProps,
+    mangleCache,
+    entryPoints: ["src/script.ts"],
+    outdir: folder,
+    format: "iife",
+    globalName: "wsresilience",
+    platform: "browser",
+    sourcemap: "linked",
+  });
+}
+
 /**
  * Each entry is a file of its own. The persistence works on the core's machine, so the short names of properties
  * are the same in all files, also in those of another format, which somebody may mix: `mangleCache` has them.
@@ -40,7 +67,8 @@ async function scripts(folder, format, extension, platform, mangleProps, mangleC
   const { outputFiles } = await build({
     ...settings,
     minify: format !== "esm", // `squeeze` does that better alone
-    plugins: [arrows],
+    plugins: [arrows, core],
+    external: ["react"],
     mangleProps,
     mangleCache,
     entryPoints: ENTRIES.map((entry) => `src/${entry}.ts`),
@@ -136,5 +164,6 @@ const shortened = await shortNames(join(sdk, "src"), names);
 await scripts(folder, "esm", ".js", "neutral", mangleProps, shortened);
 await scripts(folder, "cjs", ".cjs", "node", mangleProps, shortened); // Node's ESM loader is told its exports
 await pageClient(mangleProps, shortened);
+await classic(folder, mangleProps, shortened);
 await copyFile(join(sdk, "../../LICENSE"), join(sdk, "LICENSE")); // npm packs only what is in the package's folder
 await page();

@@ -37,7 +37,7 @@ async function template() {
     outdir: sdk,
     write: false,
   });
-  const [map, code] = outputFiles;
+  const code = outputFiles.at(-1);
   const squeezed = await squeeze(code.text);
   const { code: bundled } = await transform(squeezed.code, { minify: true, format: "esm" });
   return bundled.split(/\$(\d+)\$/);
@@ -48,7 +48,7 @@ const size = () =>
   gzipSync(parts.map((part, i) => (i % 2 ? short[names[part]] : part)).join(""), { level: 9 }).length;
 
 /** A generator of random numbers that is the same at each run. */
-let state = 1;
+let state = Number(process.argv[3] ?? 1);
 function random(below) {
   state = (state * 48_271) % 0x7fffffff;
   return state % below;

@@ -45,6 +45,8 @@ export class Connection {
   leaving = false;
   /** CLOSE was sent here. */
   closeSent = false;
+  /** What is known of why it failed. */
+  failure = "";
   /** Set when the connection has ended for the machine: the code that its socket is to be closed with. */
   endCode = 0;
 

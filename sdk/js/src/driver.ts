@@ -72,7 +72,7 @@ export class Driver {
   /** The extensions. */
   agreed = "";
 
-  private readonly urlSource: Fresh<string | URL>;
+  private readonly urlSource: Fresh<string | URL | null>;
   private readonly protocolSource: Fresh<string | string[]>;
   private readonly settings: Settings;
   private readonly tell: Act;
@@ -90,7 +90,12 @@ export class Driver {
   private hasProtocols = false;
 
   /** Throws what the transport's constructor throws, if `url` and `protocols` are values. */
-  constructor(url: Fresh<string | URL>, protocols: Fresh<string | string[]>, settings: Settings, act: Act) {
+  constructor(
+    url: Fresh<string | URL | null>,
+    protocols: Fresh<string | string[]>,
+    settings: Settings,
+    act: Act,
+  ) {
     this.core = new Machine(settings, Math.random);
     this.urlSource = isValue(url) ? `${url}` : url;
     this.protocolSource = isValue(protocols) ? list(protocols) : protocols;
@@ -288,11 +293,15 @@ export class Driver {
       if (this.failures % DIAL_EVERY) {
         await reachable(this.serverUrl);
       }
-      if (!connection.endCode) {
+      if (url === null) {
+        this.endNow(CODE.abnormal, "stopped");
+        this.performPending();
+      } else if (!connection.endCode) {
         this.connectTo(connection, url, protocols);
       }
     } catch (error) {
-      console.warn(error); // of a function of the page's, perhaps: nothing else tells it
+      this.settings.logger.warn(error); // of a function of the page's, perhaps
+      connection.failure = `${error}`;
       this.dialFailed(connection);
     }
   }
@@ -343,7 +352,7 @@ export class Driver {
       letGo(socket, CODE.normal);
       this.askThenConnect(connection);
     } else {
-      console.info("wsresilience: no sidecar");
+      this.settings.logger.info("wsresilience: no sidecar");
       attachPlain(machine, clock(), connection, isOwn(protocol) ? "" : protocol);
     }
   }

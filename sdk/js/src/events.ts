@@ -1,3 +1,4 @@
+import type { DomBlob, DomCloseEvent, DomEvent, DomMessageEvent } from "./dom.ts";
 import type { Data } from "./store.ts";
 
 /**
@@ -34,7 +35,7 @@ export type LostReason =
   | "violation";
 
 /** The session goes on over another connection, and nothing is missing. */
-export interface ResumedEvent extends Event {
+export interface ResumedEvent extends DomEvent {
   readonly type: "resumed";
   /** Milliseconds without a connection; 0 if the old one worked until the new one did. */
   readonly away: number;
@@ -44,7 +45,7 @@ export interface ResumedEvent extends Event {
  * The session goes on, and the app's socket behind it is a new one that was told nothing by this page. After
  * `owner_lost` the old app's last words may be missing, after `owed` an answer that it was about to give.
  */
-export interface AdoptedEvent extends Event {
+export interface AdoptedEvent extends DomEvent {
   readonly type: "adopted";
   readonly reason: AdoptReason;
   /** As in ResumedEvent. */
@@ -53,13 +54,13 @@ export interface AdoptedEvent extends Event {
 
 /** A message that the app has not acknowledged. */
 export interface Unacknowledged {
-  readonly data: Data | Blob;
+  readonly data: Data | DomBlob;
   /** False: it never left this page. True: the app may have got it. */
   readonly sent: boolean;
 }
 
 /** The session is lost. `close` follows, or with the option `newSessionAfterReset` a new session. */
-export interface ResetEvent extends Event {
+export interface ResetEvent extends DomEvent {
   readonly type: "reset";
   readonly reason: LostReason;
   /** Of `unauthorised`: the HTTP status that the app refused the handshake with; 0 if it is not known. */
@@ -72,30 +73,48 @@ export interface ResetEvent extends Event {
  * A message that was sent ended two connections, each with a close code that refuses it, and was given up, so
  * that those behind it can pass. The app does not get it, unless it got it then.
  */
-export interface RejectedEvent extends Event {
+export interface RejectedEvent extends DomEvent {
   readonly type: "rejected";
   readonly data: Data;
   /** 1003, 1007 or 1009. */
   readonly code: number;
 }
 
+/** An attempt to connect failed. */
+export interface ConnectFailedEvent extends DomEvent {
+  readonly type: "connectfailed";
+  /** How many failed in a row. */
+  readonly attempt: number;
+  /** The close code of the connection; 1006 if there was none, as of a server that cannot be reached. */
+  readonly code: number;
+  /** What the server, or a function of the page's, said of it, or `timeout`; browsers tell little. */
+  readonly reason: string;
+  /** Milliseconds until the next attempt; Infinity if there is none. A `reset` that follows at once counts more. */
+  readonly delay: number;
+}
+
 /** `state` of the socket is new. */
-export interface StateChangeEvent extends Event {
+export interface StateChangeEvent extends DomEvent {
   readonly type: "statechange";
   readonly state: State;
   readonly previous: State;
 }
 
 /** The events of a ResilientWebSocket by their names. */
-export interface ResilientWebSocketEventMap extends WebSocketEventMap {
+export interface ResilientWebSocketEventMap {
+  open: DomEvent;
+  message: DomMessageEvent;
+  error: DomEvent;
+  close: DomCloseEvent;
   resumed: ResumedEvent;
   adopted: AdoptedEvent;
   rejected: RejectedEvent;
   reset: ResetEvent;
+  connectfailed: ConnectFailedEvent;
   statechange: StateChangeEvent;
 }
 
-/** Makes an event. CloseEvent is missing in Node before 23, and the others have no class anywhere. */
+/** @internal Makes an event. CloseEvent is missing in Node before 23, and the others have no class anywhere. */
 export function makeEvent(type: string, fields?: object): Event {
   return type === "close" && globalThis.CloseEvent
     ? new CloseEvent(type, fields)

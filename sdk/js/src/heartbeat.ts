@@ -20,7 +20,7 @@ export function payload(seq: number, tsMillis: number): Uint8Array<ArrayBuffer> 
 /** Reads the seq of a payload, which counts the sender's beats (RFC 1982) and no data; NaN if it is damaged. */
 export function parsePayload(bytes: Uint8Array): number {
   const valid = bytes.length === SIZE && crc8(bytes) === bytes[CRC_OFFSET];
-  return valid ? new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) : Number.NaN;
+  return valid ? new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) : 0 / 0;
 }
 
 /** Whether a beat is newer than the last one that was accepted, if there was any: no other is answered. */

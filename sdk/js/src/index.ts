@@ -1,6 +1,7 @@
 export type {
   AdoptedEvent,
   AdoptReason,
+  ConnectFailedEvent,
   LostReason,
   RejectedEvent,
   ResetEvent,
@@ -10,6 +11,14 @@ export type {
   StateChangeEvent,
   Unacknowledged,
 } from "./events.ts";
-export type { Fresh, Options, Persistence, WebSocketConstructor } from "./options.ts";
+export type {
+  Fresh,
+  Logger,
+  Options,
+  Persistence,
+  Sendable,
+  Sharing,
+  WebSocketConstructor,
+} from "./options.ts";
 export { ResilientWebSocket } from "./resilient-websocket.ts";
 export type { Data } from "./store.ts";

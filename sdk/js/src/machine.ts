@@ -93,6 +93,8 @@ export class Machine {
   bare = 0;
   /** When to dial next. */
   dialAt = 0;
+  /** Attempts that failed, since one succeeded. */
+  failedDials = 0;
   /** When `current` was lost. */
   lostAt = 0;
   /** When the sidecar will have ended the session, while detached. */
@@ -248,9 +250,11 @@ export function drop(m: Machine, now: number, connection: Connection, code: numb
   if (connection === m.dialling) {
     m.dialling = null;
     const again = m.unwelcomed && m.unwelcomed++ < MAX_UNWELCOMED;
-    if (m.opened || m.resumeToken || m.settings.retryInitialConnect || again) {
-      m.dialAt = now + m.backoff.next();
-    } else {
+    const goesOn = m.opened || m.resumeToken || m.settings.retryInitialConnect || again;
+    const delay = goesOn ? m.backoff.next() : NEVER;
+    m.dialAt = now + delay;
+    emit(m, "connectfailed", { attempt: ++m.failedDials, code, reason: connection.failure, delay });
+    if (!goesOn) {
       end(m, CODE.abnormal, "");
     }
   } else {

@@ -1,3 +1,4 @@
+import type { DomAbortSignal, DomBlob } from "./dom.ts";
 import type { AdoptedEvent } from "./events.ts";
 import type { Data } from "./store.ts";
 
@@ -21,7 +22,7 @@ export interface Transport {
 }
 
 /** What `send` takes. */
-export type Sendable = string | ArrayBufferLike | Blob | ArrayBufferView;
+export type Sendable = string | ArrayBufferLike | DomBlob | ArrayBufferView;
 
 /** Restores the app's context: see `adopt`. */
 export type AdoptFunction = (
@@ -36,6 +37,12 @@ export type Persistence = (machine: never, perform: never) => unknown;
 
 /** Shares a connection among tabs. `wsresilience/share` makes it. */
 export type Sharing = (make: never, settings: never, act: never) => unknown;
+
+/** What is needed of a console. */
+export interface Logger {
+  info(...what: unknown[]): void;
+  warn(...what: unknown[]): void;
+}
 
 /** Options of a ResilientWebSocket. Each is optional. */
 export interface Options {
@@ -102,10 +109,16 @@ export interface Options {
    */
   maxReconnectDelay?: number;
 
+  /** Closes the socket when it is aborted. Default: none. */
+  signal?: DomAbortSignal;
+
+  /** Where the socket says what no event tells, such as that a function of the page's has thrown. Default: the console. */
+  logger?: Logger;
+
   /** The transport. Default: the global WebSocket at the time of the call. In Node 20, pass that of `ws`. */
   webSocket?: WebSocketConstructor;
 }
 
 /** Options with their defaults. */
 export type Settings = Options &
-  Required<Pick<Options, "outboxMessages" | "outboxBytes" | "connectTimeout" | "reconnectDelay">>;
+  Required<Pick<Options, "outboxMessages" | "outboxBytes" | "connectTimeout" | "reconnectDelay" | "logger">>;

@@ -65,6 +65,7 @@ export function promote(m: Machine, now: number, connection: Connection): void {
   }
   m.current = connection;
   m.dialling = null;
+  m.failedDials = 0;
   m.expiresAt = NEVER;
   connection.opened = connection.welcomed = true;
   connection.startedAt = connection.lastReceived = now;
@@ -101,6 +102,7 @@ export function broken(
         m.out.refused(code);
       }
     }
+    connection.failure ||= reason;
     drop(m, now, connection, code, FAULTS.includes(code));
   }
 }

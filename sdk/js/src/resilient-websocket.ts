@@ -1,6 +1,18 @@
+import type {
+  Disposing,
+  DomCloseEvent,
+  DomEvent,
+  DomEventTarget,
+  DomListener,
+  DomListenOptions,
+  DomMessageEvent,
+  DomURL,
+  DomWebSocket,
+} from "./dom.ts";
 import { type Act, type Driven, Driver, type StartShare } from "./driver.ts";
 import type {
   AdoptedEvent,
+  ConnectFailedEvent,
   RejectedEvent,
   ResetEvent,
   ResilientWebSocketEventMap,
@@ -21,6 +33,7 @@ const DEFAULTS = {
   outboxBytes: 16 << 20,
   connectTimeout: 10_000,
   reconnectDelay: 100,
+  logger: console,
 } as const;
 
 const OPEN = 1;
@@ -30,21 +43,20 @@ const CLOSING = 2;
 const READY_STATES: readonly State[] = ["connecting", "connected", "closing", "closed"];
 
 /** `this` is what a WebSocket's handler may count on, so that this class can stand for that one in types too. */
-type Handler<E extends Event> = ((this: WebSocket, event: E) => unknown) | null;
+type Handler<E extends DomEvent> = ((this: DomWebSocket, event: E) => unknown) | null;
 
 /** `addEventListener` with the types of our events. */
 interface Listen {
   <K extends keyof ResilientWebSocketEventMap>(
     type: K,
-    listener: (this: WebSocket, event: ResilientWebSocketEventMap[K]) => unknown,
-    options?: boolean | AddEventListenerOptions,
+    listener: (this: DomWebSocket, event: ResilientWebSocketEventMap[K]) => unknown,
+    options?: DomListenOptions,
   ): void;
-  (
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
+  (type: string, listener: DomListener | null, options?: DomListenOptions): void;
 }
+
+/** An EventTarget, as it is declared for those who have no library of the DOM. */
+const Target = EventTarget as unknown as new () => DomEventTarget & Disposing;
 
 /**
  * A WebSocket whose session outlives its connections, behind a wsresilience sidecar; elsewhere an ordinary
@@ -53,7 +65,7 @@ interface Listen {
  * While the network is away, `readyState` stays OPEN, `send` fills the outbox, and no event is fired but
  * `statechange`. `close` is fired once, at the end of the session.
  */
-export class ResilientWebSocket extends EventTarget {
+export class ResilientWebSocket extends Target {
   declare static readonly CONNECTING: 0;
   declare static readonly OPEN: 1;
   declare static readonly CLOSING: 2;
@@ -63,14 +75,15 @@ export class ResilientWebSocket extends EventTarget {
   declare readonly CLOSING: 2;
   declare readonly CLOSED: 3;
 
-  declare onopen: Handler<Event>;
-  declare onmessage: Handler<MessageEvent>;
-  declare onerror: Handler<Event>;
-  declare onclose: Handler<CloseEvent>;
+  declare onopen: Handler<DomEvent>;
+  declare onmessage: Handler<DomMessageEvent>;
+  declare onerror: Handler<DomEvent>;
+  declare onclose: Handler<DomCloseEvent>;
   declare onresumed: Handler<ResumedEvent>;
   declare onadopted: Handler<AdoptedEvent>;
   declare onrejected: Handler<RejectedEvent>;
   declare onreset: Handler<ResetEvent>;
+  declare onconnectfailed: Handler<ConnectFailedEvent>;
   declare onstatechange: Handler<StateChangeEvent>;
 
   declare addEventListener: Listen;
@@ -95,7 +108,9 @@ export class ResilientWebSocket extends EventTarget {
   };
 
   static {
-    for (const type of "open message error close resumed adopted rejected reset statechange".split(" ")) {
+    for (const type of "open message error close resumed adopted rejected reset connectfailed statechange".split(
+      " ",
+    )) {
       const name = `on${type}`;
       const attribute: ThisType<ResilientWebSocket> = {
         get [name]() {
@@ -121,7 +136,11 @@ export class ResilientWebSocket extends EventTarget {
    * Connects. Throws a SyntaxError as a WebSocket does, if `url` or `protocols` are values that are not
    * valid; about functions and promises the page hears later, by `error` and `close`.
    */
-  constructor(url: Fresh<string | URL>, protocols: Fresh<string | string[]> = [], options: Options = {}) {
+  constructor(
+    url: Fresh<string | DomURL | null>,
+    protocols: Fresh<string | string[]> = [],
+    options: Options = {},
+  ) {
     super();
     if (!arguments.length) {
       throw invalid(); // as WebIDL says of a call without its argument; `undefined` would be one
@@ -132,6 +151,7 @@ export class ResilientWebSocket extends EventTarget {
     const act: Act = (output) => this.#dispatch(output);
     this.#driver =
       (options.share as StartShare | undefined)?.(make, this.#settings, act) ?? make(this.#settings, act);
+    options.signal?.addEventListener("abort", () => this.close());
   }
 
   /** Serialised; "" until a function or promise has told it. */
@@ -157,11 +177,11 @@ export class ResilientWebSocket extends EventTarget {
     return this.#driver.unsent + this.#discarded;
   }
 
-  get binaryType(): BinaryType {
+  get binaryType(): "blob" | "arraybuffer" {
     return this.#binaryType;
   }
 
-  set binaryType(type: BinaryType) {
+  set binaryType(type: "blob" | "arraybuffer") {
     this.#binaryType = type === "blob" || type === "arraybuffer" ? type : this.#binaryType;
   }
 
@@ -230,17 +250,23 @@ export class ResilientWebSocket extends EventTarget {
     }
   }
 
+  /** Minifiers, ours or the page's, shorten the name of the class, and logs show it. */
+  static override get name(): string {
+    return "ResilientWebSocket";
+  }
+
+  /** For `using`. Where the platform does not know the symbol yet, compilers make it by this name. */
+  [Symbol.dispose ?? Symbol.for("Symbol.dispose")](): void {
+    this.close();
+  }
+
   #take(message: Data | Blob, receipt?: Receipt, restore?: Restore): void {
     const { plain, maxMessage, out } = this.#driver.core;
     const { outboxMessages, outboxBytes } = this.#settings;
     const size = sizeOf(message);
-    if (!plain) {
-      if (size > maxMessage) {
-        throw failure("QuotaExceededError", `above ${maxMessage} bytes`);
-      }
-      if (out.unacked >= outboxMessages || out.unackedBytes + size > outboxBytes) {
-        throw failure("QuotaExceededError", "outbox full");
-      }
+    const isFull = out.unacked >= outboxMessages || out.unackedBytes + size > outboxBytes;
+    if (!plain && (isFull || size > maxMessage)) {
+      throw failure("QuotaExceededError", isFull ? "outbox full" : `above ${maxMessage} bytes`);
     }
     this.#driver.send(message, size, receipt, restore);
   }
@@ -287,7 +313,7 @@ export class ResilientWebSocket extends EventTarget {
     })().then(
       () => this.#driver.restored(restore, false),
       (error) => {
-        console.warn(error);
+        this.#settings.logger.warn(error);
         this.#driver.restored(restore, true);
       },
     );

@@ -87,7 +87,7 @@ class StoreKeeper implements Keeper {
   #fail(error: unknown): void {
     if (!this.#over) {
       this.#end();
-      console.warn(error);
+      this.#machine.settings.logger.warn(error);
       this.#perform((m) => {
         m.durable = m.blocked = m.saveDue = false;
         emit(m, "error");

@@ -42,13 +42,9 @@ export function toData(given: unknown): Data | Blob {
     : new Uint8Array();
 }
 
-/**
- * Gives a class the shape that WebIDL gives an interface: what is enumerable, what is constant, and its
- * names. That of the class is set, since minifiers, ours or the page's, shorten it, and logs show it.
- */
+/** Gives a class the shape that WebIDL gives an interface: what is enumerable, and what is constant. */
 export function defineShape(type: { readonly prototype: object }): void {
   const { prototype } = type;
-  Object.defineProperty(type, "name", { value: "ResilientWebSocket", configurable: true });
   const { constructor: _, ...members } = Object.getOwnPropertyDescriptors(prototype);
   for (const key in members) {
     Object.defineProperty(prototype, key, { enumerable: true });

@@ -52,6 +52,7 @@ export function tick(m: Machine, now: number, late: number): number {
 /** No WELCOME came in time: it may be late, so the connection never counts as a plain one (PROTOCOL §2.3). */
 function welcomeTimeout(m: Machine, now: number, connection: Connection): void {
   m.unwelcomed ||= connection.opened ? 1 : 0;
+  connection.failure = "timeout";
   drop(m, now, connection, CODE.violation);
 }
 

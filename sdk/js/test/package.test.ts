@@ -25,7 +25,8 @@ before(async () => {
   app.on("connection", (socket) => socket.on("message", (data) => socket.send(`${data}!`)));
   if (!app.address()) await once(app, "listening");
   mkdirSync(installed, { recursive: true });
-  symlinkSync(join(modules, "ws"), join(consumer, "node_modules/ws"));
+  for (const name of ["ws", "react", "@types"])
+    symlinkSync(join(modules, name), join(consumer, "node_modules", name));
   const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", consumer], { cwd: sdk });
   const archive = join(consumer, stdout.trim().split("\n").at(-1)!);
   execFileSync("tar", ["-xzf", archive, "-C", installed, "--strip-components=1"]);
@@ -37,14 +38,16 @@ test("the package holds what is used, and nothing else", () => {
   const files = readdirSync(installed, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map(({ parentPath, name }) => join(parentPath, name).slice(installed.length + 1));
-  const declarations = ["events", "index", "options", "persist", "resilient-websocket", "share", "store"];
-  const scripts = ["index", "persist", "share"];
+  const scripts = ["index", "checked", "persist", "share", "messages", "react"];
+  const declarations = [...scripts, "dom", "events", "options", "resilient-websocket", "store"];
   assert.deepEqual(
     files.sort(),
     [
       "LICENSE",
       "README.md",
       "package.json",
+      "dist/script.js",
+      "dist/script.js.map",
       ...declarations.flatMap((name) => [`dist/${name}.d.ts`, `dist/${name}.d.cts`]),
       ...scripts.flatMap((name) =>
         [".js", ".cjs"].flatMap((end) => [`dist/${name}${end}`, `dist/${name}${end}.map`]),
@@ -137,19 +140,79 @@ for (const [file, imports] of Object.entries(IMPORTS)) {
   });
 }
 
+test("options are judged where the package is developed with, and not in what pages get", async () => {
+  const wrong = {
+    reconectDelay: ["5", 'option "reconectDelay" is unknown: did you mean "reconnectDelay"?'],
+    polling: ["true", 'option "polling" is unknown: there are adopt, '],
+    outboxBytes: ["-1", 'option "outboxBytes" is -1; it must be a number of bytes, 1 or more'],
+    connectTimeout: ["NaN", 'option "connectTimeout" is NaN; it must be'],
+    adopt: ['"yes"', 'option "adopt" is "yes"; it must be true, false, "reopen" or a function'],
+    persist: ["{}", "what indexedDBStore(name) of wsresilience/persist returns"],
+  };
+  const attempts = Object.entries(wrong).map(
+    ([name, [value]]) =>
+      `try { new ResilientWebSocket("ws://127.0.0.1:1", [], { webSocket: Silent, ${name}: ${value} }); console.log("taken"); } catch (error) { console.log(error.message); }`,
+  );
+  const silent = "class Silent { close() {} }";
+  for (const [file, from] of [
+    ["judged.mjs", 'import { ResilientWebSocket } from "wsresilience";'],
+    ["judged.cjs", 'const { ResilientWebSocket } = require("wsresilience");'],
+    ["unjudged.mjs", 'import { ResilientWebSocket } from "./node_modules/wsresilience/dist/index.js";'],
+  ]) {
+    writeFileSync(join(consumer, file!), [from, silent, ...attempts, "process.exit();"].join("\n"));
+    const { stdout } = await run(process.execPath, [file!], { cwd: consumer });
+    const lines = stdout.trim().split("\n");
+    assert.equal(lines.length, attempts.length, stdout);
+    for (const [i, [, said]] of Object.values(wrong).entries()) {
+      if (file === "unjudged.mjs") assert.doesNotMatch(lines[i]!, /option/);
+      else assert.ok(lines[i]!.includes(said!), lines[i]);
+    }
+  }
+});
+
+test("a page without a bundler has all of it in one script", async () => {
+  const code = readFileSync(join(installed, "dist/script.js"), "utf8");
+  const { wsresilience } = new Function(`${code}; return { wsresilience };`)();
+  assert.deepEqual(Object.keys(wsresilience).sort(), [
+    "ResilientWebSocket",
+    "customStore",
+    "indexedDBStore",
+    "messages",
+    "tabs",
+  ]);
+  assert.equal(wsresilience.ResilientWebSocket.name, "ResilientWebSocket");
+  assert.throws(
+    () => new wsresilience.ResilientWebSocket("ws://a", [], { adpot: true }),
+    /did you mean "adopt"/,
+  );
+});
+
 /** Uses the types, each in a way that fails if it is not what it says. */
 const TYPED = `
   import { ResilientWebSocket, type Options, type State } from "wsresilience";
   import { customStore, indexedDBStore, type Store } from "wsresilience/persist";
   import { tabs } from "wsresilience/share";
+  import { messages } from "wsresilience/messages";
+  import { useResilientWebSocket } from "wsresilience/react";
   const options: Options = { adopt: true, reconnectDelay: 5, persist: indexedDBStore("outbox") };
   const socket: WebSocket = new ResilientWebSocket("ws://localhost", ["a"], options);
   const resilient = new ResilientWebSocket(async () => new URL("ws://localhost"));
   resilient.addEventListener("resumed", ({ away }) => away.toFixed());
   resilient.onreset = ({ reason, unacknowledged }) => reason === "expired" && unacknowledged.length;
   const state: State = resilient.state;
+  export async function loop(): Promise<void> {
+    for await (const data of messages<string>(resilient)) data.trim();
+    for await (const data of messages(socket)) if (typeof data === "number") return;
+  }
+  export function Hook(): string {
+    return useResilientWebSocket("ws://localhost", { onMessage: (data: unknown) => data, adopt: true }).state;
+  }
   export const shared: Options = { share: tabs("chat") };
   export const own = (store: Store): Options => ({ persist: customStore(() => store) });
+  export function used(): void {
+    using own = new ResilientWebSocket(() => null, [], { signal: new AbortController().signal, logger: console });
+    own.onconnectfailed = ({ delay }) => delay;
+  }
   export const delivered: Promise<void> = resilient.deliver(state + socket.readyState);
   // @ts-expect-error: that is no event of ours
   resilient.onresume = null;
@@ -157,16 +220,38 @@ const TYPED = `
   new ResilientWebSocket("ws://localhost", [], { newSessionAfterReset: 1 });
 `;
 
-test("ES modules and CommonJS compile against the declarations", async () => {
-  for (const file of ["typed.mts", "typed.cts"]) writeFileSync(join(consumer, file), TYPED);
-  const options = { module: "node16", strict: true, noEmit: true, lib: ["es2022", "dom"], types: [] };
-  writeFileSync(
-    join(consumer, "tsconfig.json"),
-    JSON.stringify({ compilerOptions: options, files: ["typed.mts", "typed.cts"] }),
-  );
-  const compiler = join(modules, "typescript/bin/tsc");
-  await run(process.execPath, [compiler, "-p", consumer]).catch(({ stdout }) => assert.fail(stdout));
-});
+/** The same for those who have no library of the DOM. */
+const BARE = `
+  import { ResilientWebSocket, type ResumedEvent, type Sendable } from "wsresilience";
+  import { indexedDBStore } from "wsresilience/persist";
+  import { tabs } from "wsresilience/share";
+  const socket = new ResilientWebSocket("ws://localhost", ["a"], { persist: indexedDBStore("a"), share: tabs("b") });
+  socket.onmessage = ({ data }) => data;
+  socket.onclose = ({ code }) => code.toFixed();
+  socket.addEventListener("resumed", ({ away }: ResumedEvent) => away.toFixed());
+  socket.addEventListener("connectfailed", ({ attempt, delay }) => attempt + delay);
+  export const say = (data: Sendable) => socket.send(data);
+  // @ts-expect-error: the state is no number
+  const state: number = socket.state;
+`;
+
+for (const [name, text, lib] of [
+  ["with the DOM's library", TYPED, ["es2022", "esnext.disposable", "dom"]],
+  ["without it", BARE, ["es2023"]],
+] as const) {
+  test(`ES modules and CommonJS compile against the declarations, ${name}`, async () => {
+    const folder = join(consumer, name.replaceAll(/\W/g, ""));
+    mkdirSync(folder);
+    for (const file of ["typed.mts", "typed.cts"]) writeFileSync(join(folder, file), text);
+    const compilerOptions = { module: "node16", strict: true, noEmit: true, lib, types: [] };
+    writeFileSync(
+      join(folder, "tsconfig.json"),
+      JSON.stringify({ compilerOptions, files: ["typed.mts", "typed.cts"] }),
+    );
+    const compiler = join(modules, "typescript/bin/tsc");
+    await run(process.execPath, [compiler, "-p", folder]).catch(({ stdout }) => assert.fail(stdout));
+  });
+}
 
 test("the README lists every option with the default that the source tells", () => {
   const read = (file: string): string => readFileSync(join(sdk, file), "utf8");

@@ -22,6 +22,7 @@ test("a component in StrictMode has one session, keeps it through cuts, and ends
     const shows = (text: string) =>
       until(async () => (await page.textContent("main"))?.trim() === text, text);
     await page.evaluate((url) => show(url), rig.url);
+    await page.click("button"); // before there is a connection, perhaps
     await until(() => rig.app.sockets.length > 0, "a session");
     rig.app.socket.send("one");
     await shows("one");
@@ -31,6 +32,7 @@ test("a component in StrictMode has one session, keeps it through cuts, and ends
       await shows(text);
     }
     assert.equal(rig.app.sockets.length, 1);
+    assert.deepEqual(rig.app.received, ["clicked"]);
     await page.evaluate(() => show(null));
     await until(() => rig.app.socket.closed, "the end of the session");
     assert.equal(rig.app.socket.closed!.code, 1000);

@@ -17,7 +17,7 @@ import { carried, message } from "./message.ts";
 import { type Attachment, Sidecar, WINDOW } from "./sidecar.ts";
 
 const SETTINGS = {
-  ...{ reconnectDelay: 100, maxReconnectDelay: 2000, connectTimeout: 10_000 },
+  ...{ reconnectDelay: 100, maxReconnectDelay: 2000, logger: console, connectTimeout: 10_000 },
   ...{
     outboxMessages: 1 << 16,
     outboxBytes: 1 << 24,

@@ -40,7 +40,7 @@ export class Site {
 }
 
 /** The entries of the package, from which pages get what is published, and not the source. */
-const ENTRIES = ["index", "persist", "share"];
+const ENTRIES = ["index", "persist", "share", "messages", "react"];
 
 /** Fails if the package was not built from the present source. */
 function checkBuild(): void {

@@ -35,7 +35,7 @@ export class Stage {
   /** With 0.5, backoff and the moment of a move are in the middle of what they may be. */
   readonly machine = new Machine(
     {
-      ...{ reconnectDelay: 100, connectTimeout: 10_000 },
+      ...{ reconnectDelay: 100, logger: console, connectTimeout: 10_000 },
       ...{
         outboxMessages: 1 << 16,
         outboxBytes: 1 << 24,
@@ -134,6 +134,8 @@ export class Stage {
   private noteEvent(event: Event): void {
     const { machine } = this;
     switch (event.type) {
+      case "connectfailed":
+        break; // the Go client tells of that in another way: ends.test.ts
       case "statechange": {
         const { state, previous } = event as StateChangeEvent;
         if (state !== "closed" && previous !== "connecting") {
