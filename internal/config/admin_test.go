@@ -27,15 +27,15 @@ func TestAdminSettingsAlone(t *testing.T) {
 		warning string
 		problem string
 	}{
-		{"nothing is set", nil, ":15802", 25 * time.Second, "", ""},
+		{"nothing is set", nil, ":15802", 8 * time.Second, "", ""},
 		{"elsewhere", []string{"WSR_ADMIN_LISTEN=127.0.0.1:9", "WSR_DRAIN_SECONDS=7"}, "127.0.0.1:9", 7 * time.Second, "", ""},
-		{"what it does not need is wrong", []string{"WSR_UPSTREAM=x", "WSR_WINDOW_BYTES=no", "WSR_SNAPSHOT_RULES=/nowhere", "WSR_TOKEN_KEYS_FILE=/nowhere", "WSR_NOTHING=1", "WSR_TLS_CERT=/nowhere"}, ":15802", 25 * time.Second, "", ""},
-		{"from the file", []string{"WSR_CONFIG_FILE=" + file("WSR_ADMIN_LISTEN=:8\nWSR_MAX_SESSIONS=no\n")}, ":8", 25 * time.Second, "", ""},
-		{"a file that is none", []string{"WSR_CONFIG_FILE=" + file("hello\n"), "WSR_ADMIN_LISTEN=:8"}, ":8", 25 * time.Second, "line 1", ""},
-		{"no file", []string{"WSR_CONFIG_FILE=/nowhere", "WSR_ADMIN_LISTEN=:8"}, ":8", 25 * time.Second, "/nowhere", ""},
+		{"what it does not need is wrong", []string{"WSR_UPSTREAM=x", "WSR_WINDOW_BYTES=no", "WSR_SNAPSHOT_RULES=/nowhere", "WSR_TOKEN_KEYS_FILE=/nowhere", "WSR_NOTHING=1", "WSR_TLS_CERT=/nowhere"}, ":15802", 8 * time.Second, "", ""},
+		{"from the file", []string{"WSR_CONFIG_FILE=" + file("WSR_ADMIN_LISTEN=:8\nWSR_MAX_SESSIONS=no\n")}, ":8", 8 * time.Second, "", ""},
+		{"a file that is none", []string{"WSR_CONFIG_FILE=" + file("hello\n"), "WSR_ADMIN_LISTEN=:8"}, ":8", 8 * time.Second, "line 1", ""},
+		{"no file", []string{"WSR_CONFIG_FILE=/nowhere", "WSR_ADMIN_LISTEN=:8"}, ":8", 8 * time.Second, "/nowhere", ""},
 		{"what it needs is wrong", []string{"WSR_ADMIN_LISTEN=x"}, "", 0, "", "WSR_ADMIN_LISTEN"},
 		{"no token", []string{"WSR_ADMIN_TOKEN_FILE=/nowhere"}, "", 0, "", "WSR_ADMIN_TOKEN_FILE"},
-		{"a token", []string{"WSR_ADMIN_TOKEN_FILE=" + token}, ":15802", 25 * time.Second, "", ""},
+		{"a token", []string{"WSR_ADMIN_TOKEN_FILE=" + token}, ":15802", 8 * time.Second, "", ""},
 	} {
 		c, err := LoadAdmin(tt.environ)
 		if tt.problem != "" {

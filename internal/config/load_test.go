@@ -50,7 +50,7 @@ func TestDefaultsAreThoseOfTheIssue(t *testing.T) {
 		Address(":15801"), Address(":15802"), Address("10.1.2.3:15801"), "/var/lib/wsresilience", 5 * time.Minute, 10 * time.Second,
 		Bytes(1 << 20), 4096, Bytes(1 << 20), Bytes(512 << 20), 50 * time.Millisecond, 2 * time.Second,
 		5 * time.Second, time.Second, 15 * time.Second, 3,
-		"*", AdoptAuto, slog.LevelInfo, LogFormat(""), 25 * time.Second,
+		"*", AdoptAuto, slog.LevelInfo, LogFormat(""), 8 * time.Second,
 		true, 1, false, true, 1,
 		20 * time.Second, StoreAvailable, 0, Path(""), time.Duration(0), PlainResume(""),
 		Rules(""), 0, "auto", 30 * time.Second, Address(":15803"), false,
