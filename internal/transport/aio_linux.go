@@ -67,9 +67,10 @@ type aio struct {
 	ctx    uintptr
 	ring   *aioRing
 	events []aioEvent
-	list   []*iocb // of one submission, memory
-	flags  uint32  // of writes
-	probe  [8]byte // what try writes and reads: memory that does not move
+	list   []*iocb    // of one submission, memory
+	flags  uint32     // of writes
+	errno  unix.Errno // why one was refused last
+	probe  [8]byte    // what try writes and reads: memory that does not move
 
 	// enter is io_submit; tests have others.
 	enter func(a *aio, list []*iocb) (int, unix.Errno)
@@ -163,7 +164,7 @@ func (a *aio) one(op *iocb) (int, error) {
 	results := [1]int{}
 	a.list = append(a.list[:0], op)
 	if a.submit(results[:]) == 0 {
-		return 0, errors.New("it was refused")
+		return 0, fmt.Errorf("it was refused: %w", a.errno)
 	}
 	if results[0] < 0 {
 		return 0, unix.Errno(-results[0])
@@ -185,6 +186,7 @@ func (a *aio) submit(results []int) (done int) {
 			continue
 		}
 		if n <= 0 || errno != 0 {
+			a.errno = errno
 			break
 		}
 		done += n

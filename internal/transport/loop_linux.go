@@ -80,8 +80,8 @@ type loop struct {
 }
 
 func newLoop(among *loops) (_ *loop, err error) {
-	l := &loop{poll: -1, wakefd: -1, idlePoll: -1, among: among, buf: make([]byte, loopBuffer), stretch: maxStretch, naps: newNaps()}
-	if runtime.GOMAXPROCS(0) > 1 {
+	l := &loop{poll: -1, wakefd: -1, idlePoll: -1, among: among, buf: make([]byte, loopBuffer), stretch: maxStretch}
+	if l.naps.never = runtime.GOMAXPROCS(0) == 1; !l.naps.never {
 		l.stretch = sharedStretch
 	}
 	l.pollFn = l.pollOnce

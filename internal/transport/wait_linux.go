@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"runtime"
 	"time"
 	"unsafe"
 
@@ -10,36 +9,30 @@ import (
 	"github.com/wsresilience/wsresilience/internal/monotime"
 )
 
+// A nap is a sleep of a loop that keeps its processor. The scheduler, which looks
+// after all threads for a while each time that one comes back from the kernel, hears
+// nothing of it; nor does the kernel need a timer for it. It is ended by what comes,
+// by a collection of garbage, and, when nothing comes, by the scheduler's signal for
+// goroutines that have run for 10 ms.
 const (
-	// maxNap is how long a loop sleeps without letting go of its processor. While
-	// there is traffic something comes within that, and the scheduler, which looks
-	// after all threads each time that one comes back from the kernel, hears nothing
-	// of it. A collection of garbage ends it, by the scheduler's signal.
-	maxNap = 200_000 // ns
+	// maxNap is the sleep after which the next one is likely to be as short.
+	maxNap = time.Millisecond
 
 	// minNap is what it takes to find that there is something.
 	minNap = 4 * time.Microsecond
 )
 
-// naps knows whether the next sleep is likely to be a nap.
+// naps knows whether the next sleep is to be a nap.
 type naps struct {
-	length unix.Timespec
-	never  bool // other goroutines have no other processor, or the kernel has no naps
+	never  bool // other goroutines have no other processor
 	likely bool // the last look at the events found none, and some came soon
-}
-
-func newNaps() naps {
-	return naps{
-		length: unix.Timespec{Nsec: maxNap},
-		never:  runtime.GOMAXPROCS(0) == 1 || unsafe.Sizeof(uintptr(0)) < 8, // the kernel's time has 64 bits
-	}
 }
 
 // wait returns what happened. It looks before it sleeps: under load there always
 // is something. When there was nothing the last time, it naps instead of looking.
 func (l *loop) wait() []unix.EpollEvent {
 	l.heard.polled = monotime.Now()
-	nap := l.naps.likely && !l.naps.never && len(l.again) == 0
+	nap := l.naps.likely && !l.naps.never && !l.idle && len(l.again) == 0
 	if !nap && (l.pollOnce(0) || len(l.again) > 0) {
 		return l.events[:l.got]
 	}
@@ -52,13 +45,14 @@ func (l *loop) wait() []unix.EpollEvent {
 		return nil
 	}
 	began := time.Now()
-	switch {
-	case nap && l.nap():
+	if nap {
+		l.nap()
 		l.woke(began)
 		return l.events[:l.got]
-	case l.idle:
+	}
+	if l.idle {
 		_ = l.ready.Read(l.pollFn)
-	default:
+	} else {
 		l.got, _ = unix.EpollWait(l.poll, l.events[:], -1)
 		l.got = max(l.got, 0) // EINTR is an empty round
 	}
@@ -75,24 +69,14 @@ func (l *loop) woke(began time.Time) time.Time {
 	return now
 }
 
-// nap waits for events for maxNap, and reports whether it was ended before.
-func (l *loop) nap() bool {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(l.poll), uintptr(unsafe.Pointer(&l.events)), loopEvents,
-		uintptr(unsafe.Pointer(&l.naps.length)), 0, 0)
-	switch l.got = 0; errno {
-	case 0:
-		l.got = int(n)
-	case unix.EINTR:
-		return true // an empty round
-	default:
-		l.naps.never = true // before Linux 5.11, or forbidden
-	}
-	return l.got > 0
-}
+// nap waits for events. A signal makes it an empty round.
+func (l *loop) nap() { l.ask(^uintptr(0)) }
 
 // pollOnce asks the kernel for events, and reports whether there are any.
-func (l *loop) pollOnce(uintptr) bool {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.poll), uintptr(unsafe.Pointer(&l.events)), loopEvents, 0, 0, 0)
+func (l *loop) pollOnce(uintptr) bool { return l.ask(0) }
+
+func (l *loop) ask(timeout uintptr) bool {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.poll), uintptr(unsafe.Pointer(&l.events)), loopEvents, timeout, 0, 0)
 	if l.got = int(n); errno != 0 {
 		l.got = 0
 	}
