@@ -9,6 +9,7 @@ import (
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/admission"
 	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/internal/sharing"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
 	"github.com/wsresilience/wsresilience/snapshot"
@@ -21,9 +22,20 @@ import (
 func (r *resume) load() {
 	r.journal, r.cancel = context.WithTimeout(r.r.Context(), appendTimeout)
 	f := &r.facts
-	f.Read(r.s.loadState(r.journal, f.Token))
+	f.Read(r.loadState())
 	owner := f.OwnerInQuestion()
 	f.Owner = admission.Liveness{Lease: r.s.lease(owner), Unreachable: r.s.peers.SilentFor(owner)}
+}
+
+// loadState reads the session's state, or that of a member of one.
+func (r *resume) loadState() (state *store.State, err error) {
+	if common, number, ok := sharing.OfMember(r.session); ok && r.s.cfg.SharedBy != nil {
+		state, r.common, err = r.s.loadMember(r.journal, r.facts.Token, common, number)
+		if !errors.Is(err, store.ErrNotFound) {
+			return state, err
+		}
+	}
+	return r.s.loadState(r.journal, r.facts.Token)
 }
 
 // adopt claims the session and, if that stands, goes on with it.
@@ -34,6 +46,9 @@ func (r *resume) adopt() bool {
 		r.s.evictSoon()
 		r.reset(wire.ResetTryAgain, "there is no memory for what the journal holds of it (WSR_MEMORY_BUDGET)")
 		return false
+	}
+	if r.common != nil {
+		return r.adoptShared()
 	}
 	state, err := store.Adopt(r.journal, r.s.cfg.Store, store.Adoption{
 		ID: store.ID(r.session), From: r.facts.Record, Owner: r.s.cfg.Advertise, Now: time.Now(),
@@ -149,7 +164,7 @@ func (r *resume) notAdopted(state *store.State, refusal *appRefusal) {
 func (r *resume) giveBack(state *store.State) {
 	ctx, cancel := context.WithTimeout(context.Background(), appendTimeout) // the client may have gone
 	defer cancel()
-	if err := store.GiveBack(ctx, r.s.cfg.Store, store.ID(r.session), state); err != nil {
+	if err := store.GiveBack(ctx, r.s.cfg.Store, r.chain(), state); err != nil {
 		r.s.log.Warn("session could not be given back: its client will hear that its owner was lost", "session", r.session.String(), "error", err)
 	}
 }

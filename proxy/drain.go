@@ -240,9 +240,14 @@ func (c *sessionDriver) sendGoAway(last time.Time) {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
+	g := c.commonLocked()
 	switch {
 	case !ok || c.over || m.HandingOver():
 		return
+	case g != nil && !g.deserted(), c.memberLocked() != nil && !m.Attached():
+		return // it goes when a member's client comes elsewhere
+	case g != nil:
+		c.handOverLocked(now, event.HandOverDetached, c.srv.cfg.HandOverPatience)
 	case m.Attached():
 		c.asked = monotime.At(now)
 		m.GoAway(wire.GoAwayDraining, max(0, min(drain.MoveDelay, last.Sub(now))))
@@ -283,6 +288,12 @@ func (c *sessionDriver) nextGoAway() time.Time {
 // handOver gives the session up and returns a channel that is closed when it
 // is over here. A plain connection is closed.
 func (c *sessionDriver) handOver(cause event.HandOverCause, patience time.Duration) <-chan struct{} {
+	if common := c.common(); common != nil {
+		c.enter()
+		c.moves = c.moves || cause == event.HandOverMoved
+		c.leave()
+		return common.handOver(cause, patience) // and its members with it
+	}
 	now := c.enter()
 	defer c.leave()
 	if c.ended == nil {
@@ -314,6 +325,9 @@ func (c *sessionDriver) handOverLocked(now time.Time, cause event.HandOverCause,
 }
 
 func (c *sessionDriver) isHandingOver() bool {
+	if common := c.common(); common != nil {
+		return common.isHandingOver()
+	}
 	c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)

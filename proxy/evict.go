@@ -88,7 +88,7 @@ func (s *Server) detached() (list []detachedSession, leaving int) {
 	for _, c := range s.sessions.all() {
 		c.mu.Lock()
 		switch m, ok := c.m.(*session.Session); {
-		case !ok || c.over || m.Attached():
+		case !ok || c.over || m.Attached() || c.memberLocked() != nil:
 		case m.HandingOver():
 			leaving++
 		default:
@@ -111,7 +111,7 @@ func (c *sessionDriver) evict() bool {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
-	if !ok || c.over || m.Attached() || m.HandingOver() {
+	if !ok || c.over || m.Attached() || m.HandingOver() || c.memberLocked() != nil {
 		return false
 	}
 	c.observe(event.Event{Kind: event.Evicted})

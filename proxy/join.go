@@ -10,6 +10,7 @@ import (
 
 	"github.com/wsresilience/wsresilience/event"
 	"github.com/wsresilience/wsresilience/internal/monotime"
+	"github.com/wsresilience/wsresilience/internal/sharing"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
@@ -17,11 +18,18 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
-// shares are the shared sessions that may be joined here, by who may. It is safe for
-// concurrent use, also for a holder of any session's lock.
+// shares are the shared sessions that live here, by their id and by who may join
+// them. It is safe for concurrent use, also for a holder of any session's lock.
 type shares struct {
-	mu sync.Mutex
-	of map[wire.SessionID]*shared
+	mu     sync.Mutex
+	of, id map[wire.SessionID]*shared
+}
+
+// named returns the shared session with an id; nil: it is not here.
+func (s *shares) named(id wire.SessionID) *shared {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.id[id]
 }
 
 func (s *shares) get(key wire.SessionID) *shared {
@@ -34,9 +42,9 @@ func (s *shares) add(g *shared) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.of == nil {
-		s.of = map[wire.SessionID]*shared{}
+		s.of, s.id = map[wire.SessionID]*shared{}, map[wire.SessionID]*shared{}
 	}
-	s.of[g.key] = g
+	s.of[g.key], s.id[g.c.id] = g, g
 }
 
 func (s *shares) remove(g *shared) {
@@ -45,12 +53,13 @@ func (s *shares) remove(g *shared) {
 	if s.of[g.key] == g {
 		delete(s.of, g.key)
 	}
+	delete(s.id, g.c.id)
 }
 
 func (s *shares) all() (list []*shared) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, g := range s.of {
+	for _, g := range s.id {
 		list = append(list, g)
 	}
 	return list
@@ -115,7 +124,7 @@ func (q *request) join(key wire.SessionID) {
 // answered its handshake with.
 func (q *request) beginShared(key wire.SessionID) (*shared, []byte) {
 	s := q.s
-	id := newSessionID()
+	id := wire.SessionID(sharing.CommonID(newSessionID()))
 	hs := q.sessionHandshake(id, firstEpoch)
 	hs.Offers = nil // members need not agree on compression
 	app := q.dialApp(hs)
@@ -123,7 +132,7 @@ func (q *request) beginShared(key wire.SessionID) (*shared, []byte) {
 		return nil, nil
 	}
 	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), subject: s.subject(q.r, q.client, firstEpoch)}
-	g := &shared{srv: s, c: c, key: key, subprotocol: app.Subprotocol, joining: 1}
+	g := &shared{srv: s, c: c, epoch: firstEpoch, key: key, subprotocol: app.Subprotocol, joining: 1}
 	now := time.Now()
 	start := q.start(id, app.Subprotocol)
 	start.Shared, start.Keys = true, nil // keys are the members'
@@ -131,7 +140,7 @@ func (q *request) beginShared(key wire.SessionID) (*shared, []byte) {
 	m := session.New(&s.live.Load().common, now, start)
 	c.m, c.journal.writer = m, store.NewWriter()
 	c.client, c.app = c.memoryLeg(commonLeg{g}), c.newAppLeg(app.Conn)
-	m.AttachMembers(now)
+	m.AttachMembers(now, g.roster)
 	if !s.sessions.add(c) {
 		c.releaseHandshake()
 		c.app.t.Abort()
@@ -164,10 +173,8 @@ func (q *request) joinShared(g *shared, fields []byte) bool {
 			return true
 		}
 	}
-	id := newSessionID()
-	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), subject: s.subject(q.r, q.client, firstEpoch)}
-	m := &member{g: g, c: c}
-	switch g.admit() {
+	m := &member{g: g}
+	switch g.admit(m) {
 	case admitted:
 	case crowded:
 		q.later(fmt.Sprintf("the shared session has %d members", s.cfg.ShareMembers), event.RefusedSessions)
@@ -176,6 +183,9 @@ func (q *request) joinShared(g *shared, fields []byte) bool {
 		return false
 	}
 	defer g.joined()
+	id := wire.SessionID(sharing.MemberID(g.c.id, m.number))
+	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), subject: s.subject(q.r, q.client, g.epoch)}
+	m.c = c
 	if !s.limit.add(c, q.client, false) {
 		q.later(tooManySessions.Reason, tooManySessions.Label)
 		return true
@@ -188,7 +198,7 @@ func (q *request) joinShared(g *shared, fields []byte) bool {
 	q.session = id
 	now := time.Now()
 	ms := session.New(&s.live.Load().echo, now, session.Start{
-		ID: id, Subprotocol: g.subprotocol, Binding: binding(q.r, q.scheme, s.cfg.Bind), Member: true, Keys: q.keyGate(id),
+		ID: id, Epoch: g.epoch, Subprotocol: g.subprotocol, Binding: binding(q.r, q.scheme, s.cfg.Bind), Member: true, Keys: q.keyGate(id),
 	})
 	c.m, c.client, c.app = ms, c.newLeg(conn), c.memoryLeg(m)
 	m.leg = c.app
@@ -221,17 +231,20 @@ const (
 	ended               // it is over
 )
 
-// admit lets a client become a member: enter follows, and joined in any case.
-func (g *shared) admit() admittance {
+// admit lets a client become a member, and numbers it: enter follows, and joined in
+// any case.
+func (g *shared) admit(m *member) admittance {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.over || g.leaving:
 		return ended
-	case len(g.members)+g.joining > g.srv.cfg.ShareMembers:
+	case len(g.members)+len(g.absent)+g.joining > g.srv.cfg.ShareMembers || g.number == 1<<16-1:
 		return crowded
 	}
 	g.joining++
+	g.number++
+	m.number = g.number
 	return admitted
 }
 
@@ -249,11 +262,10 @@ func (g *shared) enter(m *member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	at := g.visible
-	if g.number == 0 {
+	if m.number == 1 {
 		at = g.acked
 	}
-	g.number++
-	m.number, m.delta, m.fed, m.acked, m.backs = g.number, at, at, at, g.backs
-	g.members = append(g.members, m)
+	m.delta, m.fed, m.acked, m.backs = at, at, at, g.backs
+	g.members, g.changed = append(g.members, m), true
 	g.wakeLocked()
 }

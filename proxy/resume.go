@@ -34,6 +34,7 @@ type resume struct {
 	facts admission.Facts
 
 	found   *sessionDriver  // by Look
+	common  *store.State    // by Load: of the session that the client shares; nil: it shares none
 	release func()          // lets others adopt the session here; nil: none are kept from it
 	journal context.Context // bounds the calls of the journal since Load
 	cancel  func()          // of journal; nil: there is none
@@ -170,7 +171,16 @@ func (r *resume) look() bool {
 	case r.found != nil:
 		r.facts.Looked(r.found.check(r.facts.Token, r.facts.Position))
 	case r.release != nil:
-		r.facts.Looked(admission.Absent, 0, "")
+		c, reason, fact := r.lookShared()
+		switch {
+		case c != nil:
+			r.found = c
+			r.facts.Looked(c.check(r.facts.Token, r.facts.Position))
+		case reason != 0:
+			r.facts.Looked(admission.Found, reason, fact)
+		default:
+			r.facts.Looked(admission.Absent, 0, "")
+		}
 	default:
 		return false // the client is gone
 	}
@@ -270,7 +280,7 @@ func (c *sessionDriver) check(t *wire.Token, at session.Position) (_ admission.L
 func (r *resume) endJournaled() {
 	st, at := r.facts.Record, r.facts.Position.Attempt
 	t := r.facts.Token
-	if !r.s.cfg.EndReused || st == nil || session.JudgeToken(st, t.Epoch, t.Generation, at) != session.TokenReused || !session.CopyProved(at, st.Attempt) {
+	if !r.s.cfg.EndReused || st == nil || r.common != nil || session.JudgeToken(st, t.Epoch, t.Generation, at) != session.TokenReused || !session.CopyProved(at, st.Attempt) {
 		return
 	}
 	err := store.AdoptAndEnd(r.journal, r.s.cfg.Store, store.Adoption{ID: store.ID(r.session), From: st, Owner: r.s.cfg.Advertise, Now: time.Now()})
@@ -280,6 +290,9 @@ func (r *resume) endJournaled() {
 // replaced lets go of a session that another sidecar has adopted, as a token
 // shows. The registry forgets it at once, and not when the journal answers.
 func (c *sessionDriver) replaced() {
+	if common := c.common(); common != nil {
+		common.replaced()
+	}
 	now := c.enter()
 	defer c.leave()
 	if m, ok := c.m.(*session.Session); ok {

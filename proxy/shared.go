@@ -8,8 +8,10 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/sharing"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -24,11 +26,17 @@ type shared struct {
 	// Immutable.
 	srv         *Server
 	c           *sessionDriver // of the common session
+	epoch       uint32
+	former      *store.Record  // as the journal had it when it was adopted; nil: it was not
 	key         wire.SessionID // of those who may join
 	subprotocol string         // that the app chose
 
 	mu      sync.Mutex // guards the rest, and what member says
 	members []*member
+	absent  []absentee // members that have not come to this owner
+
+	absentHold time.Time // since when the others wait for absentees
+
 	joining int    // members that are about to be there
 	number  uint16 // of the newest member
 	dirty   bool   // something is to be done
@@ -43,6 +51,7 @@ type shared struct {
 	backs                        int              // fresh sockets of the app that members are to hear of
 	back                         wire.AdoptReason // of the newest
 
+	changed  bool // the journal is to learn of the members
 	over     bool // it is over
 	ending   session.Ending
 	leaving  bool // the last member has left, and the common session has heard of it
@@ -185,7 +194,7 @@ func closeFrame(code ws.StatusCode, reason string) []byte {
 func (g *shared) feed(m *member) bool {
 	g.mu.Lock()
 	fed, last := m.fed, g.visible
-	ready := !g.over && m.attached && !m.paused && seqwindow.Less(fed, last)
+	ready := !g.over && m.state.Attached && !m.paused && seqwindow.Less(fed, last)
 	g.mu.Unlock()
 	if !ready {
 		return false
@@ -224,7 +233,7 @@ func frames(b []byte) (n int) {
 // fromMember hands what a member writes to the app's socket, as far as it was taken:
 // all, or nothing while the socket takes none. hold reports whether some of it is
 // not in the socket yet. The caller holds the member's lock.
-func (g *shared) fromMember(m *member, parts [][]byte) (n int, hold bool) {
+func (g *shared) fromMember(m *member, parts [][]byte, control int) (n int, hold bool) {
 	now := g.c.enter()
 	defer g.c.leave()
 	s, ok := g.c.m.(*session.Session)
@@ -235,16 +244,18 @@ func (g *shared) fromMember(m *member, parts [][]byte) (n int, hold bool) {
 		return 0, false
 	}
 	last, any := seqwindow.Serial(0), false
-	code, closes := m.take(parts, func(raw []byte) { last, any = s.FromMember(now, raw), true })
+	count, code, closes := m.take(parts, control, func(raw []byte) { last, any = s.FromMember(now, raw), true })
 	g.c.settleLocked(now)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if hold = any && seqwindow.Less(s.Handed(now), last); hold {
-		m.owed, m.owes = last, true
+	if hold = m.owes || any && seqwindow.Less(s.Handed(now), last); hold {
+		if any {
+			m.owed, m.owes = last, true
+		}
+		m.held += count
 		g.wakeLocked() // it may have been handed meanwhile
-	} else if any && m.owes {
-		m.owed, hold = last, true
-		g.wakeLocked()
+	} else {
+		m.in += count
 	}
 	if closes {
 		m.asks, m.code = true, code
@@ -299,15 +310,46 @@ func (g *shared) commonOverLocked() {
 
 // memberSettled notes how far a member is, at the end of a step of its session. The
 // caller holds its lock.
-func (g *shared) memberSettled(m *member, attached, paused bool, acked seqwindow.Serial) {
+func (g *shared) memberSettled(m *member, st session.MemberState, paused bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	at := acked + m.delta
-	if m.attached == attached && m.paused == paused && m.acked == at {
+	before := m.state
+	if m.state = st; before == st && m.paused == paused {
 		return
 	}
-	m.attached, m.paused, m.acked = attached, paused, at
-	g.wakeLocked()
+	if before.Attached != st.Attached {
+		m.left = time.Time{}
+		if !st.Attached {
+			m.left = time.Now()
+		}
+		g.changed = true
+	}
+	at := st.Acked + m.delta
+	if before.Attached != st.Attached || m.paused != paused || m.acked != at {
+		m.paused, m.acked = paused, at
+		g.wakeLocked()
+	}
+}
+
+// roster is what the journal keeps of the members.
+func (g *shared) roster() []byte {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := sharing.Roster{Key: g.key, Newest: g.number}
+	for _, m := range g.members {
+		e := sharing.Member{
+			Number: m.number, Delta: uint32(m.delta), In: m.in,
+			ProvenEpoch: m.state.ProvenEpoch, Proven: m.state.Proven, Attempt: m.state.Attempt,
+		}
+		if !m.left.IsZero() {
+			e.DetachedAt = m.left.UnixMilli()
+		}
+		r.Members = append(r.Members, e)
+	}
+	for i := range g.absent {
+		r.Members = append(r.Members, g.absent[i].Member)
+	}
+	return r.Append(nil)
 }
 
 // leaves takes a member out, whose session is over for a reason; 0: its client has
@@ -319,7 +361,7 @@ func (g *shared) leaves(m *member, why session.Ending) {
 	if i < 0 {
 		return
 	}
-	g.members = slices.Delete(g.members, i, i+1)
+	g.members, g.changed = slices.Delete(g.members, i, i+1), true
 	g.lastSaid, g.lastCode = why == 0 || why == session.EndedClosed, m.code
 	g.wakeLocked()
 }
@@ -327,21 +369,23 @@ func (g *shared) leaves(m *member, why session.Ending) {
 // advance lets the common session go on from what its members have acknowledged.
 func (g *shared) advance() {
 	g.mu.Lock()
-	acked, most := g.visible, len(g.members) > 0
+	g.expireLocked(time.Now())
+	acked, there := g.visible, len(g.members) > 0
 	for _, m := range g.members {
 		if seqwindow.Less(m.acked, acked) {
 			acked = m.acked
 		}
 	}
-	moves := most && seqwindow.Less(g.acked, acked)
-	left := !most && g.joining == 0 && !g.leaving && !g.over
+	moves := there && len(g.absent) == 0 && seqwindow.Less(g.acked, acked)
+	left := !there && len(g.absent) == 0 && g.joining == 0 && !g.leaving && !g.over
 	if left {
 		g.leaving = true
 		g.srv.shares.remove(g)
 	}
-	said, code, appClosed := g.lastSaid, g.lastCode, g.appClosed
+	said, code, appClosed, changed := g.lastSaid, g.lastCode, g.appClosed, g.changed
+	g.changed = false
 	g.mu.Unlock()
-	if !moves && !left {
+	if !moves && !left && !changed {
 		return
 	}
 	now := g.c.enter()
@@ -352,6 +396,9 @@ func (g *shared) advance() {
 	}
 	if moves {
 		s.AckMembers(acked)
+	}
+	if changed {
+		s.RosterChanged()
 	}
 	switch {
 	case !left:
@@ -382,7 +429,9 @@ func (m *member) releaseAcks() {
 	defer m.c.leave()
 	m.g.mu.Lock()
 	done := m.owes && seqwindow.LessEq(m.owed, m.g.handed)
-	m.owes = m.owes && !done
+	if done { // the roster knows it before the client does
+		m.in, m.held, m.owes = m.in+m.held, 0, false
+	}
 	m.g.mu.Unlock()
 	if s, ok := m.c.m.(*session.Session); ok && done {
 		s.ReleaseAcks(now)

@@ -56,20 +56,23 @@ type member struct {
 	closed  bool   // the member has sent its close frame, and nothing follows
 
 	// Guarded by g.mu.
-	number   uint16           // in the shared session, from 1
-	delta    seqwindow.Serial // number of a message in the log, less its number to this member
-	fed      seqwindow.Serial // the last of the log that it was given
-	acked    seqwindow.Serial // the last of the log that its client has
-	owed     seqwindow.Serial // number of its last message that the app's socket has not taken; owes says whether there is one
-	owes     bool
-	waits    bool // it has something for the app
-	attached bool
-	paused   bool // it takes nothing now
-	asks     bool // it said close, and the answer is due
-	told     bool // it was told that the app has closed
-	backs    int  // of shared.backs that it was told of
-	code     ws.StatusCode
-	holds    time.Time // since when the others wait for it; zero: they do not
+	number uint16           // in the shared session, from 1
+	delta  seqwindow.Serial // number of a message in the log, less its number to this member
+	fed    seqwindow.Serial // the last of the log that it was given
+	acked  seqwindow.Serial // the last of the log that its client has
+	owed   seqwindow.Serial // number of its last message that the app's socket has not taken; owes says whether there is one
+	owes   bool
+	in     uint32 // its last message that was handed over
+	held   uint32 // messages behind it that were not
+	waits  bool   // it has something for the app
+	state  session.MemberState
+	left   time.Time // when its client was detached; zero while it is attached
+	paused bool      // it takes nothing now
+	asks   bool      // it said close, and the answer is due
+	told   bool      // it was told that the app has closed
+	backs  int       // of shared.backs that it was told of
+	code   ws.StatusCode
+	holds  time.Time // since when the others wait for it; zero: they do not
 }
 
 var _ transport.Conn = (*member)(nil)
@@ -80,11 +83,13 @@ func (m *member) Write(parts [][]byte) int {
 	if m.closed {
 		return size(parts)
 	}
-	n, hold := m.g.fromMember(m, parts)
+	s, ok := m.c.m.(*session.Session)
+	if !ok {
+		return size(parts)
+	}
+	n, hold := m.g.fromMember(m, parts, s.ControlForApp())
 	if hold {
-		if s, ok := m.c.m.(*session.Session); ok {
-			s.HoldAcks()
-		}
+		s.HoldAcks()
 	}
 	return n
 }
@@ -96,7 +101,7 @@ func (m *member) Pause(on bool) {
 	if !ok {
 		return
 	}
-	m.g.memberSettled(m, s.Attached(), on, s.Acked())
+	m.g.memberSettled(m, s.MemberState(), on)
 }
 
 // Finish implements transport.Conn: the member leaves.
@@ -126,9 +131,11 @@ func (m *member) Broken() bool { return false }
 // Progress implements transport.Conn.
 func (m *member) Progress() (transport.Progress, bool) { return transport.Progress{}, false }
 
-// take takes what a member's session writes apart, and calls fn for each message
-// for the app. It returns with which code the member closes, if it does.
-func (m *member) take(parts [][]byte, fn func(raw []byte)) (code ws.StatusCode, closes bool) {
+// take takes what a member's session writes apart, of which the first control bytes
+// are no messages of its client, and calls fn for each message for the app. It
+// returns how many messages of the client end in it, and with which code the member
+// closes, if it does.
+func (m *member) take(parts [][]byte, control int, fn func(raw []byte)) (n uint32, code ws.StatusCode, closes bool) {
 	rules := frame.Rules{Masked: true}
 	for _, p := range parts {
 		own := len(m.partial) > 0
@@ -145,6 +152,9 @@ func (m *member) take(parts [][]byte, fn func(raw []byte)) (code ws.StatusCode, 
 			}
 			raw := p[:h.Total()]
 			p = p[h.Total():]
+			if control -= len(raw); control < 0 {
+				n++ // also of SKIPPED, in whose place there is a pong
+			}
 			switch h.OpCode {
 			case ws.OpText, ws.OpBinary:
 				fn(raw)
@@ -156,9 +166,9 @@ func (m *member) take(parts [][]byte, fn func(raw []byte)) (code ws.StatusCode, 
 					code = ws.StatusNoStatusRcvd
 				}
 				m.closed, m.partial = true, nil
-				return code, true
+				return n, code, true
 			}
 		}
 	}
-	return 0, false
+	return n, 0, false
 }

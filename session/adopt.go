@@ -54,7 +54,9 @@ func Adopt(cfg *Config, now time.Time, a Adoption) (*Session, wire.ResetReason) 
 	if a.AppOpen {
 		s.context.restore(now, s)
 	}
-	s.journal.restored(state.N)
+	if cfg.Journal { // a member's session is in the journal of the common one
+		s.journal.restored(state.N)
+	}
 	s.journal.cadence.Found(state.Held)
 	switch {
 	case state.Closed:

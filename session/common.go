@@ -16,11 +16,31 @@ import (
 
 // AttachMembers takes the place of Attach. From then on the session counts as one
 // whose client is there and takes nothing.
-func (s *Session) AttachMembers(now time.Time) {
+//
+// roster returns what the journal is to keep of the members. It is called whenever
+// a record is made.
+func (s *Session) AttachMembers(now time.Time, roster func() []byte) {
+	s.extra.roster = roster
 	s.client.attached, s.client.blocked = true, true
 	s.client.last = s.inbox.Received()
 	s.context.setAttached(now, true, s)
 	s.journal.attached()
+}
+
+// RosterChanged has the journal learn of the members anew.
+func (s *Session) RosterChanged() {
+	if s.closing.ended == 0 {
+		s.journal.due = true
+	}
+}
+
+// recordExtensions is what a record has in the place of the extensions that the
+// client was answered. Members have none: a common session has its roster there.
+func (s *Session) recordExtensions() string {
+	if s.extra != nil && s.extra.roster != nil {
+		return string(s.extra.roster())
+	}
+	return s.extensions
 }
 
 // Head returns the number of the app's last message.

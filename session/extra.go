@@ -7,8 +7,9 @@ import "github.com/wsresilience/wsresilience/internal/idempotency"
 type extra struct {
 	echo   *echo // nil: the client knows wsr.v1
 	keys   keys
-	common bool  // its clients are members: see AttachMembers
-	member *held // nil: its app is an app
+	common bool          // its clients are members: see AttachMembers
+	roster func() []byte // of members, for the journal
+	member *held         // nil: its app is an app
 }
 
 // echo returns what there is of a client that does not know wsr.v1; nil: it does.

@@ -354,7 +354,7 @@ func (s *Session) newRecord(kind store.Kind) *store.Record {
 		DetachedAt: s.journal.detach, ProvenEpoch: s.confirmedToken.epoch, Proven: s.confirmedToken.generation, Attempt: s.attempt,
 		Base: uint32(s.base), FirstBase: uint32(s.firstBase),
 		Closed: s.closing.byApp, CloseCode: uint16(s.closing.code), CloseReason: s.closing.reason,
-		Subprotocol: s.subprotocol, Extensions: s.extensions,
+		Subprotocol: s.subprotocol, Extensions: s.recordExtensions(),
 	}
 }
 

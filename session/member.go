@@ -3,6 +3,7 @@ package session
 import (
 	"time"
 
+	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -34,6 +35,29 @@ func (s *Session) ReleaseAcks(now time.Time) {
 		s.inbox.Handled(now, s.queue.Sent(), bytes)
 	}
 	*h = held{}
+}
+
+// ControlForApp returns with how many bytes what a member writes to its app begins
+// that are no message of its client: they are of RESTORE, or close.
+func (s *Session) ControlForApp() int {
+	if s.queue.MidMessage() {
+		return 0
+	}
+	return len(s.app.control)
+}
+
+// A MemberState is what the common session has to know of a member.
+type MemberState struct {
+	Attached            bool
+	Acked, In           seqwindow.Serial // the last of the app's messages that its client has; its last that was handed over
+	ProvenEpoch, Proven uint32           // the newest token that its client is known to have
+	Attempt             uint32
+}
+
+// MemberState returns that of now.
+func (s *Session) MemberState() MemberState {
+	in, _ := s.inbox.AckDue(time.Time{})
+	return MemberState{s.client.attached, s.window.Acked(), in, s.confirmedToken.epoch, s.confirmedToken.generation, s.attempt}
 }
 
 // CommonBack notes that the app of the common session of this member has a new

@@ -257,6 +257,8 @@ type Start struct {
 	Shared bool // its clients are members: AttachMembers
 	Member bool // it is a member: its app is a common session
 
+	Epoch uint32 // of the ownership in which it begins; 0: 1
+
 	Keys *idempotency.Gate // of messages that act once; nil: there are none
 
 	Replies *replytime.Path // what is known of the app's answers on the session's path; nil: nothing
@@ -270,8 +272,8 @@ type Start struct {
 // next.
 func New(cfg *Config, now time.Time, st Start) *Session {
 	s := newSession(cfg, now, st)
-	s.epoch = 1
-	s.confirmedToken = tokenOrder{epoch: 1}
+	s.epoch = max(st.Epoch, 1)
+	s.confirmedToken = tokenOrder{epoch: s.epoch}
 	s.app.open = true
 	s.start(0, 0)
 	s.journal.claim()

@@ -76,7 +76,7 @@ type Config struct {
 
 	Share        Share `env:"WSR_SHARE" unset:"off" doc:"Paths where the clients of one user share a session, and with it one socket of the app, and what names the user. Whoever knows that value has the session, from the same Origin: it has to be what the app takes for the user. See DEVICES.md."`
 	ShareLag     Bytes `env:"WSR_SHARE_LAG" envDefault:"1MiB" min:"64KiB" max:"1GiB" doc:"How many bytes of the app's messages a shared session keeps for members that are behind. One that is further behind than that, while others are not, is taken out."`
-	ShareMembers int   `env:"WSR_SHARE_MEMBERS" envDefault:"16" min:"1" max:"256" doc:"How many members a shared session may have, those that are away among them. One more gets 503."`
+	ShareMembers int   `env:"WSR_SHARE_MEMBERS" envDefault:"16" min:"1" max:"100" doc:"How many members a shared session may have, those that are away among them. One more gets 503."`
 
 	WindowBytes    Bytes `env:"WSR_WINDOW_BYTES" reload:"new" envDefault:"1MiB" min:"4KiB" max:"1GiB" doc:"Unacknowledged bytes that are kept, per direction and session. A full window stops the sender and loses nothing. Raise it for clients that are away for long while the app goes on sending."`
 	WindowMessages int   `env:"WSR_WINDOW_MESSAGES" reload:"new" envDefault:"4096" min:"1" max:"1048576" doc:"Unacknowledged messages towards the client that are kept per session. A full window stops the app. It bounds what small messages cost beside their bytes: raise it for an app that sends bursts of thousands of them."`

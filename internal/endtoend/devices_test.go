@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +15,9 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/drain"
 	"github.com/wsresilience/wsresilience/proxy"
+	"github.com/wsresilience/wsresilience/store"
 )
 
 // board is an app on which several devices write: it numbers what it hears, and
@@ -312,4 +315,139 @@ func TestDeviceThatLags(t *testing.T) {
 			t.Fatalf("the one that was taken out hears %v", err)
 		}
 	}
+}
+
+// refusals are what the pods say of resumes that they refused.
+func (f *fleet) refusals() string {
+	var said []string
+	for _, p := range f.pods {
+		said = append(said, p.log.with("resume refused")...)
+	}
+	return strings.Join(said, "")
+}
+
+// writeAll has the devices write n messages each, and hear all that is said until one
+// of them has said "end".
+func writeAll(t *testing.T, all []*device, n int, pause time.Duration, meanwhile func()) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var writers, readers sync.WaitGroup
+	for i, d := range all {
+		writers.Go(func() {
+			for j := range n {
+				if err := d.Write(ctx, client.MessageText, fmt.Appendf(nil, "d%d-%d", i, j+1)); err != nil {
+					t.Errorf("device %d: %v", i, err)
+					return
+				}
+				time.Sleep(pause)
+			}
+		})
+		readers.Go(func() {
+			for len(d.heard) == 0 || !strings.HasSuffix(d.heard[len(d.heard)-1], ":end") {
+				_, p, err := d.Read(ctx)
+				if err != nil {
+					t.Errorf("device %d heard %d lines: %v", i, len(d.heard), err)
+					return
+				}
+				d.heard = append(d.heard, string(p))
+			}
+		})
+	}
+	meanwhile()
+	writers.Wait()
+	for _, d := range all {
+		for d.Unacked() > 0 && ctx.Err() == nil {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	if err := all[0].Write(ctx, client.MessageText, []byte("end")); err != nil {
+		t.Error(err)
+	}
+	readers.Wait()
+}
+
+// The pod with the session is drained while its devices are cut and reach it through
+// other pods: nothing is lost, doubled or out of order for any of them.
+func TestDevicesMoveWithTheirPod(t *testing.T) {
+	t.Parallel()
+	const each = 150
+	app := newBoard()
+	f := fleetOf(t, 3, app, sharing(nil))
+	all := f.devices(0, 3)
+	var moved sync.WaitGroup
+	writeAll(t, all, each, 8*time.Millisecond, func() {
+		for cut := range 20 {
+			for i, d := range all {
+				time.Sleep(15 * time.Millisecond)
+				at := (cut + i) % 3
+				if cut >= 8 && at == 0 {
+					at = 1
+				}
+				d.move(at)
+			}
+			if cut == 8 {
+				moved.Go(func() {
+					if err := f.pods[0].Drain(t.Context(), drain.Schedule{Move: time.Second, Stragglers: 3 * time.Second}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+	})
+	moved.Wait()
+	log := app.check(t, 3*each+1)
+	for i, d := range all {
+		if !slices.Equal(d.heard, log) {
+			t.Errorf("device %d heard %d lines that are not the app's log of %d", i, len(d.heard), len(log))
+		}
+		ownOrder(t, log, fmt.Sprintf("d%d", i), each)
+		if events := d.eventLog(); strings.Contains(events, "reset") || !strings.Contains(events, "adopted drained") {
+			t.Errorf("device %d was told %q: %s", i, events, f.refusals())
+		}
+	}
+}
+
+// The pod with the session dies: what its app had said and nobody had heard may be
+// gone, for all devices alike, and all hear one log.
+func TestDevicesSurviveTheirPod(t *testing.T) {
+	t.Parallel()
+	const each = 150
+	app := newBoard()
+	f := fleetOf(t, 2, app, sharing(nil))
+	all := f.devices(0, 3)
+	writeAll(t, all, each, 8*time.Millisecond, func() {
+		for cut := range 20 {
+			if cut == 10 {
+				f.pods[0].link.Close() // nobody reaches it any more
+				f.leases.set(f.pods[0].name, store.LeaseGone)
+			}
+			for i, d := range all {
+				time.Sleep(15 * time.Millisecond)
+				if cut < 10 {
+					d.move((cut + i) % 2)
+				} else {
+					d.move(1)
+				}
+			}
+		}
+	})
+	last := 0
+	for _, line := range all[0].heard {
+		number, _, _ := strings.Cut(line, ":")
+		n, err := strconv.Atoi(number)
+		if err != nil || n <= last {
+			t.Errorf("line %q after line %d", line, last)
+		}
+		last = n
+	}
+	for i, d := range all {
+		if !slices.Equal(d.heard, all[0].heard) {
+			t.Errorf("device %d heard %d lines, and device 0 heard %d others", i, len(d.heard), len(all[0].heard))
+		}
+		if events := d.eventLog(); strings.Contains(events, "reset") || !strings.Contains(events, "adopted owner_lost") {
+			t.Errorf("device %d was told %q: %s", i, events, f.refusals())
+		}
+	}
+	t.Logf("%d of %d lines were heard", len(all[0].heard), len(app.log))
 }

@@ -15,7 +15,7 @@ type layer map[string][]string // package, or folder that ends in /, to modules
 // layers go from the bottom to the top.
 var layers = []layer{
 	{ // What mechanisms may share.
-		"internal/monotime": nil, "internal/pathpattern": nil, "internal/appaddr": nil, "internal/jsonpointer": nil, "internal/keepalive": nil,
+		"internal/monotime": nil, "internal/pathpattern": nil, "internal/appaddr": nil, "internal/jsonpointer": nil, "internal/keepalive": nil, "internal/sharing": nil,
 		"internal/formats": nil, "internal/instance": nil, "internal/clientaddr": nil,
 		"internal/budget": nil, "internal/traceparent": nil,
 	},
