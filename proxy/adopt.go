@@ -30,6 +30,7 @@ func (r *resume) load() {
 // loadState reads the session's state, or that of a member of one.
 func (r *resume) loadState() (state *store.State, err error) {
 	if common, number, ok := sharing.OfMember(r.session); ok && r.s.cfg.SharedBy != nil {
+		r.commonID = common
 		state, r.common, err = r.s.loadMember(r.journal, r.facts.Token, common, number)
 		if !errors.Is(err, store.ErrNotFound) {
 			return state, err

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -92,9 +94,10 @@ func (q *request) shareKey() (key wire.SessionID, ok bool) {
 	return key, true
 }
 
-// join makes a client a member of the session that its user shares, or begins it.
+// join makes a client a member of the session that its user shares, wherever that
+// is, or begins it.
 func (q *request) join(key wire.SessionID) {
-	for {
+	for range maxPlaces {
 		if g := q.s.shares.get(key); g != nil {
 			if q.joinShared(g, nil) {
 				return
@@ -109,30 +112,53 @@ func (q *request) join(key wire.SessionID) {
 			done()
 			continue
 		}
-		g, fields := q.beginShared(key)
-		done()
-		if g != nil {
-			q.joinShared(g, fields)
-			g.joined()
+		if q.joinOrBegin(key, done) {
+			return
 		}
-		return
 	}
+	q.later("the owner of the shared session cannot be reached, or that moves", event.RefusedUpstream)
+}
+
+// joinOrBegin is join for a session that is not here, and reports whether the client
+// has its answer. done lets others look here.
+func (q *request) joinOrBegin(key wire.SessionID, done func()) bool {
+	at, before := q.find(key)
+	if at != nowhere {
+		done()
+		return at == answered
+	}
+	g, fields, again := q.beginShared(key, before)
+	done()
+	if g != nil {
+		q.joinShared(g, fields)
+		g.joined()
+	}
+	return !again
 }
 
 // beginShared makes a common session, which counts as one that a member joins. It
-// returns nil when the client has its answer already, and otherwise what the app
-// answered its handshake with.
-func (q *request) beginShared(key wire.SessionID) (*shared, []byte) {
+// returns nil when the client has its answer already, or, again, when another
+// sidecar was faster, and otherwise what the app answered its handshake with.
+func (q *request) beginShared(key wire.SessionID, before listing) (_ *shared, fields []byte, again bool) {
 	s := q.s
 	id := wire.SessionID(sharing.CommonID(newSessionID()))
 	hs := q.sessionHandshake(id, firstEpoch)
 	hs.Offers = nil // members need not agree on compression
 	app := q.dialApp(hs)
 	if app == nil {
-		return nil, nil
+		return nil, nil, false
+	}
+	if s.cfg.Store != nil && !s.StoreAway() {
+		ctx, cancel := context.WithTimeout(q.r.Context(), appendTimeout)
+		err := s.list(ctx, key, id, before)
+		cancel()
+		if errors.Is(err, store.ErrFenced) {
+			app.Conn.Close()
+			return nil, nil, true
+		}
 	}
 	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), subject: s.subject(q.r, q.client, firstEpoch)}
-	g := &shared{srv: s, c: c, epoch: firstEpoch, key: key, subprotocol: app.Subprotocol, joining: 1}
+	g := &shared{srv: s, c: c, epoch: firstEpoch, listedAt: time.Now(), key: key, subprotocol: app.Subprotocol, joining: 1}
 	now := time.Now()
 	start := q.start(id, app.Subprotocol)
 	start.Shared, start.Keys = true, nil // keys are the members'
@@ -146,12 +172,12 @@ func (q *request) beginShared(key wire.SessionID) (*shared, []byte) {
 		c.app.t.Abort()
 		c.appClosedLocked(false)
 		q.later("this pod is about to stop", event.RefusedDraining)
-		return nil, nil
+		return nil, nil, false
 	}
 	s.shares.add(g)
 	c.began(event.Resilient)
 	c.start(app.Early)
-	return g, app.Fields
+	return g, app.Fields, false
 }
 
 // joinShared makes a client a member, and reports whether it has its answer: not if

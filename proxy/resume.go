@@ -33,11 +33,13 @@ type resume struct {
 	*request
 	facts admission.Facts
 
-	found   *sessionDriver  // by Look
-	common  *store.State    // by Load: of the session that the client shares; nil: it shares none
-	release func()          // lets others adopt the session here; nil: none are kept from it
-	journal context.Context // bounds the calls of the journal since Load
-	cancel  func()          // of journal; nil: there is none
+	found  *sessionDriver // by Look
+	common *store.State   // by Load: of the session that the client shares; nil: it shares none
+
+	commonID wire.SessionID  // of common
+	release  func()          // lets others adopt the session here; nil: none are kept from it
+	journal  context.Context // bounds the calls of the journal since Load
+	cancel   func()          // of journal; nil: there is none
 }
 
 // resume answers an upgrade that names a session. Whatever is wrong with a

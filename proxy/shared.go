@@ -51,8 +51,9 @@ type shared struct {
 	backs                        int              // fresh sockets of the app that members are to hear of
 	back                         wire.AdoptReason // of the newest
 
-	changed  bool // the journal is to learn of the members
-	over     bool // it is over
+	listedAt time.Time // when its listing was written last
+	changed  bool      // the journal is to learn of the members
+	over     bool      // it is over
 	ending   session.Ending
 	leaving  bool // the last member has left, and the common session has heard of it
 	lastSaid bool // the last member that left has said CLOSE
@@ -287,6 +288,9 @@ func (g *shared) commonSettledLocked() {
 	if back {
 		g.backs++
 		g.back = s.Adopted()
+	}
+	if g.relistDueLocked(now) {
+		g.srv.work.Go(g.relist)
 	}
 	if changed {
 		g.wakeLocked()

@@ -63,8 +63,7 @@ func (s *Server) loadMember(ctx context.Context, t *wire.Token, common wire.Sess
 // chain is the id under which the journal has the session.
 func (r *resume) chain() store.ID {
 	if r.common != nil {
-		id, _, _ := sharing.OfMember(r.session)
-		return store.ID(id)
+		return store.ID(r.commonID)
 	}
 	return store.ID(r.session)
 }
@@ -121,7 +120,14 @@ func (r *resume) goOn(id wire.SessionID, state *store.State, former, fact string
 	hs.Offers = nil
 	if !state.Closed && (start.AppReplaceable || start.AppReplaceableIfRestored && start.Tracker.Complete()) {
 		var refusal appRefusal
-		if app, refusal = r.askApp(hs); app == nil {
+		app, refusal = r.askApp(hs)
+		switch {
+		case app != nil:
+		case r.offer.Resume == nil: // it is no member, and what its handshake is worth says nothing of them
+			r.giveBack(state)
+			refusal.answer()
+			return false
+		default:
 			r.notAdopted(state, &refusal)
 			return false
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -450,4 +451,85 @@ func TestDevicesSurviveTheirPod(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d lines were heard", len(all[0].heard), len(app.log))
+}
+
+// Devices that reach different pods are joined all the same: at the pod with the
+// session, at the one to which it was adopted, and at one that adopts it since the
+// owner is gone.
+func TestDevicesJoinAcrossPods(t *testing.T) {
+	t.Parallel()
+	app := newBoard()
+	f := fleetOf(t, 3, app, sharing(nil))
+	var all []*device
+	join := func(at int) *device {
+		d := &device{podClient: f.connect(at, "/board", asUser("alice"))}
+		all = append(all, d)
+		return d
+	}
+	hear := func(want string) {
+		t.Helper()
+		for _, d := range all {
+			d.hear(want)
+		}
+	}
+	join(0)
+	join(1)
+	all[0].sayAcked("a")
+	hear("1:a")
+	all[1].sayAcked("b")
+	hear("2:b")
+	if app.sockets != 1 {
+		t.Fatalf("the app has %d sockets, want 1", app.sockets)
+	}
+	f.pods[0].link.Close()
+	f.leases.set(f.pods[0].name, store.LeaseGone)
+	for _, d := range all {
+		d.to.Store(-1)
+		d.cut()
+	}
+	join(2)
+	for _, d := range all[:2] {
+		d.to.Store(1)
+	}
+	all[2].sayAcked("c")
+	hear("3:c")
+	join(1)
+	all[3].sayAcked("d")
+	hear("4:d")
+	if app.sockets != 2 {
+		t.Errorf("the app had %d sockets, want 2", app.sockets)
+	}
+}
+
+// Devices of one user that come at the same moment, by different pods, have one
+// session.
+func TestDevicesComeTogether(t *testing.T) {
+	t.Parallel()
+	const n = 6
+	app := newBoard()
+	f := fleetOf(t, 3, app, sharing(nil))
+	all := make([]*client.Conn, n)
+	var joins sync.WaitGroup
+	for i := range n {
+		joins.Go(func() {
+			o := asUser("alice")
+			o.NetDial = func(ctx context.Context, _, _ string) (net.Conn, error) { return f.pods[i%3].dial(ctx) }
+			c, _, err := client.Dial(t.Context(), "ws://app/board", o)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { c.CloseNow() })
+			all[i] = c
+		})
+	}
+	if joins.Wait(); t.Failed() {
+		return
+	}
+	if err := all[0].Write(t.Context(), client.MessageText, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		mustRead(t.Context(), t, c, "1:hello")
+	}
 }
