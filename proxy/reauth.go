@@ -50,6 +50,9 @@ func (s *Server) reauthorize() {
 func (c *sessionDriver) isQuestionDue() bool {
 	now := c.enter()
 	defer c.leave()
+	if c.commonLocked() != nil {
+		return false // it is no client's: members are asked about when they join and resume
+	}
 	m, ok := c.m.(*session.Session)
 	if !ok || c.saved == nil {
 		return false
