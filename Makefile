@@ -16,7 +16,7 @@ RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-aio test-goroutine image sbom e2e-kube release test-packages
+.PHONY: help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases runbooks docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-aio test-goroutine image sbom e2e-kube release test-packages
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -72,6 +72,9 @@ test-otlp: ## the encoding of traces, by the decoder of the OpenTelemetry collec
 doctor-cases: ## doctor's planted faults and sound set-ups, real proxies and long silences too (needs nginx, haproxy and apache2; builds Caddy)
 	go build -C internal/doctor/testdata/caddy -o $(CURDIR)/bin/caddy .
 	PATH=$(CURDIR)/bin:$$PATH go test -tags nginx -count=1 -timeout 10m ./internal/doctor
+
+runbooks: ## what alerts are about, brought about with real processes, and looked at as the pages in docs/runbooks say
+	go test -tags runbooks -count=1 -timeout 5m -run TestRunbooks ./internal/endtoend
 
 outbox: ## programs with an outbox, killed ten thousand times while they write and read (ten minutes)
 	go test ./internal/endtoend -count=1 -v -timeout 60m -run 'TestKilled(Writer|Reader)' -args -kills 10000
