@@ -160,6 +160,7 @@ func (c *talker) cut() {
 // unless it is told another status.
 type lifeApp struct {
 	status atomic.Int32
+	held   atomic.Int32  // messages that wait for hold
 	hold   chan struct{} // closed: what waits for it is answered
 }
 
@@ -187,8 +188,10 @@ func (a *lifeApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case text == "say much":
 			_ = conn.WriteMessage(websocket.TextMessage, bytes.Repeat([]byte("x"), 5000))
 		case text == "answer late":
+			a.held.Add(1)
 			go func() { <-a.hold }()
 		case text == "hang":
+			a.held.Add(1)
 			<-a.hold
 		default:
 			_ = conn.WriteMessage(typ, p)
@@ -404,6 +407,7 @@ func TestLifeBetweenSidecarsInTheLog(t *testing.T) {
 	l.want("session resumed", id, "owner="+one.Addr, "via=127.0.0.1")
 	consoleKnows(t, two.Admin, one.Addr+" live", two.Addr+" live self")
 	next.conn.Close()
+	l.want("session detached", id) // before the pod asks whom it still has
 
 	// The pod leaves: one session without a client, one that moves with its client,
 	// one whose app owes an answer, one whose app hangs.
@@ -412,6 +416,9 @@ func TestLifeBetweenSidecarsInTheLog(t *testing.T) {
 	_ = owes.conn.WriteMessage(websocket.TextMessage, []byte("answer late"))
 	hangs, hanging := begin(one)
 	_ = hangs.conn.WriteMessage(websocket.TextMessage, []byte("hang"))
+	if err := proc.Until(t.Context(), processLimit, processLook, func() bool { return app.held.Load() == 2 }); err != nil {
+		t.Fatal("the app has not got what it is to hold")
+	}
 	left := make(chan error, 1)
 	go func() { left <- one.Terminate(proc.Grace) }()
 	l.want("draining")
