@@ -167,6 +167,6 @@ func Run(ctx context.Context, s Spec) (*report.Run, error) {
 	if s.Traces != "" && told == nil {
 		out.Notes = append(slices.Clone(out.Notes), "No spans came to "+s.Traces+": is OTEL_EXPORTER_OTLP_ENDPOINT of sidecars and apps http:// and an address of this machine with that port, and OTEL_EXPORTER_OTLP_PROTOCOL not grpc?")
 	}
-	out.Spans = append(told, slowest(before, scrapeAll(context.WithoutCancel(ctx), r.http, s.Metrics))...)
+	out.Spans = slices.Concat(told, slowest(before, scrapeAll(context.WithoutCancel(ctx), r.http, s.Metrics)))
 	return out, nil
 }
