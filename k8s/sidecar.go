@@ -135,7 +135,7 @@ func (r *podRequest) sidecar(app appPort, s Settings) corev1.Container {
 		// one without a journal may not be for hours.
 		StartupProbe:    probe("/livez", 1, 60),
 		ReadinessProbe:  probe("/readyz", 2, 1),
-		LivenessProbe:   probe("/livez", 10, 3),
+		LivenessProbe:   probe("/livez", 10, 6),
 		Lifecycle:       &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"/wsresilience-sidecar", "drain"}}}},
 		SecurityContext: s.security(),
 		VolumeMounts:    []corev1.VolumeMount{{Name: SecretVolume, MountPath: secretDir, ReadOnly: true}},
@@ -195,14 +195,16 @@ func (r *podRequest) environment(app appPort, s Settings) []corev1.EnvVar {
 }
 
 // probe spells out the defaults of the API server, so that a stored pod does not
-// differ from the one that was injected.
+// differ from the one that was injected. A sidecar that gets little of its node's
+// time is not to be restarted for that, nor to be taken out of Services: both would
+// make it worse for its clients, and a neighbour could bring it about.
 func probe(path string, period, failures int32) *corev1.Probe {
 	return &corev1.Probe{
 		ProbeHandler:     corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(AdminPort), Scheme: corev1.URISchemeHTTP}},
 		PeriodSeconds:    period,
 		FailureThreshold: failures,
 		SuccessThreshold: 1,
-		TimeoutSeconds:   1,
+		TimeoutSeconds:   5,
 	}
 }
 

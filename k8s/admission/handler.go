@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"runtime"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -29,9 +30,10 @@ const (
 	maxReviews = 16
 	maxWaiting = 512
 
-	// maxLarge is how many of maxReviews may be large ones. Almost all pods are
-	// far below largeReview, and do not wait behind those that somebody makes as
-	// large as they may be.
+	// maxLarge is how many of maxReviews may be large ones, where there are more
+	// processors than that: one is left to the others. Almost all pods are far below
+	// largeReview, and do not wait behind those that somebody makes as large as they
+	// may be.
 	maxLarge    = 4
 	largeReview = 256 << 10 // bytes
 
@@ -85,11 +87,14 @@ type Handler struct {
 
 // NewHandler returns a handler with the fields of h.
 func NewHandler(h Handler) *Handler {
-	h.slots, h.large, h.waiting = make(chan struct{}, maxReviews), make(chan struct{}, maxLarge), make(chan struct{}, maxWaiting)
+	h.slots, h.large, h.waiting = make(chan struct{}, maxReviews), make(chan struct{}, largeAtOnce()), make(chan struct{}, maxWaiting)
 	h.memory = semaphore.NewWeighted(memoryBudget)
 	h.inject = k8s.Inject
 	return &h
 }
+
+// largeAtOnce is how many large reviews are answered at once.
+func largeAtOnce() int { return min(max(runtime.GOMAXPROCS(0)-1, 1), maxLarge) }
 
 // ServeHTTP answers one AdmissionReview of admission.k8s.io/v1.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -55,6 +55,7 @@ func (b *heldBody) Read(p []byte) (int, error) {
 // told to come again, and nothing of it was ever in memory.
 func TestA12MemoryIsBounded(t *testing.T) {
 	content := reviewOf(t, 1<<20)
+	large := int64(largeAtOnce())
 	synctest.Test(t, func(t *testing.T) {
 		h, gate := newTestHandler(&fakeCluster{}), make(chan struct{})
 		inject := h.inject
@@ -80,18 +81,18 @@ func TestA12MemoryIsBounded(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if n := held.Load(); n != maxLarge {
-			t.Errorf("%d bodies are in memory, want %d", n, maxLarge)
+		if n := held.Load(); n != large {
+			t.Errorf("%d bodies are in memory, want %d", n, large)
 		}
 		time.Sleep(slotTimeout)
 		synctest.Wait()
-		if away.Load() != many-maxLarge || held.Load() != maxLarge {
-			t.Errorf("%d turned away, want %d; %d bodies were read", away.Load(), many-maxLarge, held.Load())
+		if away.Load() != many-large || held.Load() != large {
+			t.Errorf("%d turned away, want %d; %d bodies were read", away.Load(), many-large, held.Load())
 		}
 		close(gate)
 		synctest.Wait()
-		if answered.Load() != maxLarge {
-			t.Errorf("%d answered, want %d", answered.Load(), maxLarge)
+		if answered.Load() != large {
+			t.Errorf("%d answered, want %d", answered.Load(), large)
 		}
 	})
 }
