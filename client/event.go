@@ -51,9 +51,14 @@ const (
 	// set aside, so that those behind it can pass. The app does not get it, unless
 	// the session's owner had taken it without saying so.
 	EventRejected
+	// EventRenewed: the session is lost, and another one has taken its place, in
+	// which what was not acknowledged is sent again with its keys (Options.Renew).
+	// The app knows nothing of this client yet, but for its handshake, and what it
+	// said last to the old session may be missing. Reason is a LostReason.
+	EventRenewed
 )
 
-var eventNames = [...]string{"state", "resumed", "adopted", "reset", "goaway", "rejected"}
+var eventNames = [...]string{"state", "resumed", "adopted", "reset", "goaway", "rejected", "renewed"}
 
 func (k EventKind) String() string {
 	if int(k) < len(eventNames) {
@@ -67,7 +72,7 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind   EventKind
 	State  State  // after the event
-	Reason string // of EventAdopted, EventReset and EventRejected
+	Reason string // of EventAdopted, EventReset, EventRejected and EventRenewed
 
 	// Away is how long there was no connection, of EventResumed and EventAdopted;
 	// 0 if the old one worked until the new one did.

@@ -21,6 +21,8 @@ type message struct {
 	seq  seqwindow.Serial
 
 	through seqwindow.Serial // the last of those behind it that are not for the program
+	former  bool             // it is of a session that is over
+	passed  bool             // of one that is former: through is of the new session
 }
 
 func (m *message) cost() int { return len(m.data) + messageOverhead }
@@ -99,7 +101,7 @@ func (b *inbox) pass(now time.Time, seq seqwindow.Serial) seqwindow.Verdict {
 	default:
 		last := b.queue.len() - 1
 		m := b.queue.at(last)
-		m.through = seq
+		m.through, m.passed = seq, true
 		b.queue.set(last, m)
 	}
 	return v
@@ -113,7 +115,9 @@ func (b *inbox) take(now time.Time) (message, bool) {
 	}
 	m := b.queue.pop()
 	b.bytes -= m.cost()
-	b.Handled(now, m.through, len(m.data))
+	if !m.former || m.passed {
+		b.Handled(now, m.through, len(m.data))
+	}
 	return m, true
 }
 

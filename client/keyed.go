@@ -178,7 +178,8 @@ func (m *machine) unkey() {
 	if m.takesKeys || m.out.keyed == 0 {
 		return
 	}
-	m.out.rewrite(m.out.window.Acked(), func(raw []byte) []byte {
+	at := m.out.window.Acked()
+	m.out.rewrite(at, at, func(raw []byte) []byte {
 		size, _ := keyFrame(raw)
 		return raw[size:]
 	})
@@ -187,12 +188,12 @@ func (m *machine) unkey() {
 	}
 }
 
-// rewrite replaces each message that is held by what f makes of it, behind the
-// position acked.
-func (o *outbox) rewrite(acked seqwindow.Serial, f func(raw []byte) []byte) {
+// rewrite replaces each message behind from by what f makes of it, and counts them
+// from acked on.
+func (o *outbox) rewrite(from, acked seqwindow.Serial, f func(raw []byte) []byte) {
 	var list [][]byte
 	size := 0
-	o.window.Each(o.window.Acked(), func(_ seqwindow.Serial, _ uint32, parts [][]byte) bool {
+	o.window.Each(from, func(_ seqwindow.Serial, _ uint32, parts [][]byte) bool {
 		list = append(list, f(bytes.Join(parts, nil)))
 		size += len(list[len(list)-1])
 		return true

@@ -57,6 +57,7 @@ type machine struct {
 	dial    redial
 	closing closing
 	restore restore
+	renewal renewal
 	durable durable
 
 	// From the last WELCOME.
@@ -182,7 +183,7 @@ func refuses(code ws.StatusCode) bool {
 
 func (m *machine) detached(now time.Time, conn *connection, ce *wire.CloseError, fault bool) {
 	switch {
-	case m.err != nil:
+	case m.err != nil, m.renewal.active && !conn.offer.renews:
 	case m.plain && conn.closeSent, conn.closeSent && m.closing.remote && ce.Remote:
 		m.end(m.closing.err())
 	case m.plain, conn.offer.first && !conn.welcomed:
@@ -244,6 +245,10 @@ func (m *machine) lost(reason LostReason) { m.lostWith(reason, 0) }
 
 // lostWith is lost with the status of an app that refused the client.
 func (m *machine) lostWith(reason LostReason, status int) {
+	if m.renews(reason) {
+		m.renew(reason, status)
+		return
+	}
 	if m.closing.remote || m.closing.local && m.out.unacked() == 0 {
 		m.end(m.closing.err())
 		return

@@ -107,6 +107,13 @@ type Options struct {
 	// It does not go together with Store.
 	Keys bool
 
+	// Renew has another session begun by itself when this one is lost at the sidecar,
+	// if each message that Write took and that is not acknowledged has a key: they are
+	// sent again with it, and act once (EventRenewed). It is for apps that know from
+	// the handshake who a client is, and keys whose scope is the user or the path. It
+	// needs Keys.
+	Renew bool
+
 	// Store keeps the session and what Write has taken, so that a program that
 	// was killed goes on with both: the next Dial with the same Store, in
 	// whatever process, continues the session if it has not been lost
@@ -189,6 +196,7 @@ type settings struct {
 	adopt      bool
 	restores   bool // Options.Restore is there
 	keys       bool
+	renew      bool
 	outbox     seqwindow.Limits
 	queueBytes int
 	maxMessage int // 0: what the sidecar announces
@@ -204,11 +212,15 @@ func (o *Options) settings() (settings, error) {
 	if o.Keys && o.Store != nil {
 		return settings{}, errors.New("client: Options.Keys and Options.Store: a Store does not keep keys")
 	}
+	if o.Renew && !o.Keys {
+		return settings{}, errors.New("client: Options.Renew without Options.Keys")
+	}
 	return settings{
 		protocols: o.Subprotocols,
 		adopt:     o.Adopt || o.Restore != nil,
 		restores:  o.Restore != nil,
 		keys:      o.Keys,
+		renew:     o.Renew,
 		outbox: seqwindow.Limits{
 			Messages: limit(o.OutboxMessages, DefaultOutboxMessages),
 			Bytes:    limit(o.OutboxBytes, DefaultOutboxBytes),

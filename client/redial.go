@@ -145,7 +145,8 @@ func (m *machine) probe(now time.Time, conn *connection, wait time.Duration) {
 // An offer is what a handshake offers (PROTOCOL §2.1).
 type offer struct {
 	wire.Offer
-	first bool // no session yet
+	first  bool // no session yet
+	renews bool // the session is lost, and another one takes its place
 }
 
 // early reports whether data may be sent before WELCOME.
@@ -166,6 +167,10 @@ func (m *machine) wantDial(now time.Time) (offer, bool) {
 	o.first = false
 	m.attempts++
 	m.saveSoon()
+	if m.renewal.active {
+		o.renews = true
+		return o, true
+	}
 	o.Resume = &wire.Resume{Token: m.token, Received: uint32(m.claim()), Attempt: m.attempts}
 	switch {
 	case m.current != nil:

@@ -102,6 +102,7 @@ func (m *machine) tick(now time.Time, late time.Duration) {
 		m.giveUpAttempt(now)
 		m.tryNow(now)
 	}
+	m.tickRenewal(now)
 	if !m.dial.busy && !m.expires.IsZero() && !now.Before(m.expires) {
 		m.lost(LostExpired)
 	}

@@ -56,6 +56,10 @@ func (m *machine) welcome(now time.Time, conn *connection, w *wire.WelcomeMessag
 		m.applyWelcome(now, conn, w)
 		return
 	}
+	if conn.offer.renews {
+		m.renewed(now, conn, w)
+		return
+	}
 	if w.Status == wire.StatusNew {
 		m.violation(now, conn, "WELCOME new to a resume")
 		return

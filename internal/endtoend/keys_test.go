@@ -148,6 +148,7 @@ func keyRules(t *testing.T, rules string) *idempotency.Policy {
 // keyFleet is three pods in virtual time that share keys.
 func keyFleet(t *testing.T, app http.Handler, keys *shared, rules string) *fleet {
 	f := newFleet(t, app, true)
+	f.store = &forgetful{Store: f.store}
 	policy := keyRules(t, rules)
 	for range 3 {
 		f.add(func(c *proxy.Config) {
@@ -359,4 +360,90 @@ func TestKeysTakenAway(t *testing.T) {
 			t.Errorf("it acted %d times", n)
 		}
 	})
+}
+
+// TestRenew: the session is lost everywhere, and what was not acknowledged acts once
+// all the same, in a session that the client begins by itself; one with a message
+// that has no key does not.
+func TestRenew(t *testing.T) {
+	for _, at := range []moment{beforeClaim, beforeDone, afterDone} {
+		t.Run(moments[at], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				app, keys := newShop(), newShared()
+				f := keyFleet(t, app, keys, `{"rules":[{"path":"/keyed","key":"client","scope":"path","inDoubt":"refuse"}]}`)
+				v := f.connect(0, "/keyed", &client.Options{Keys: true, Renew: true})
+				session := v.SessionID()
+				v.sayAcked(orderOf("before", "x")) // what it answers is read in the end
+				keys.kill(f.pods[0].name, at)
+				fates := make(chan client.Fate, 2)
+				go func() { fates <- v.writeKeyed("k1", orderOf("one", "1")) }()
+				<-keys.killed
+				go func() { fates <- v.writeKeyed("k2", orderOf("two", "2")) }()
+				f.leases.set(f.pods[0].name, store.LeaseGone)
+				f.store.(*forgetful).forget()
+				v.move(1)
+				for range 2 {
+					if fate := <-fates; !fate.Certain() && at != beforeDone {
+						t.Errorf("fate %v", fate)
+					}
+				}
+				v.sayAcked(orderOf("behind", "y"))
+				time.Sleep(time.Second)
+				for _, id := range []string{"before", "one", "two", "behind"} {
+					if n := app.count(id); n != 1 {
+						t.Errorf("%s acted %d times", id, n)
+					}
+				}
+				if v.SessionID() == session {
+					t.Error("the session is the same")
+				}
+				if log := v.eventLog(); !strings.Contains(log, "renewed unknown") {
+					t.Errorf("events: %s", log)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		keys := newShared()
+		f := keyFleet(t, newShop(), keys, clientKeyRules)
+		v := f.connect(0, "/keyed", &client.Options{Keys: true, Renew: true})
+		keys.kill(f.pods[0].name, beforeClaim)
+		failed := make(chan error, 1)
+		go func() {
+			_, err := v.WriteKeyed(t.Context(), client.MessageText, []byte("x"), "k")
+			failed <- err
+		}()
+		<-keys.killed
+		v.say("without a key")
+		f.leases.set(f.pods[0].name, store.LeaseGone)
+		f.store.(*forgetful).forget()
+		v.move(1)
+		lost, ok := errors.AsType[*client.SessionLostError](<-failed)
+		if !ok || len(lost.Messages) != 2 || lost.Messages[0].Key != "k" || lost.Messages[1].Key != "" {
+			t.Errorf("%+v", lost)
+		}
+	})
+}
+
+// forgetful is a journal that may forget all sessions.
+type forgetful struct {
+	store.Store
+	mu   sync.Mutex
+	gone bool
+}
+
+func (s *forgetful) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+}
+
+func (s *forgetful) Load(ctx context.Context, id store.ID) (*store.State, error) {
+	s.mu.Lock()
+	gone := s.gone
+	s.mu.Unlock()
+	if gone {
+		return nil, store.ErrNotFound
+	}
+	return s.Store.Load(ctx, id)
 }
