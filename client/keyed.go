@@ -39,6 +39,9 @@ const (
 	FateDoubt = Fate(wire.FateDoubt)
 	// FateUnkeyed: the app got the message, and no rule of the sidecar is about it.
 	FateUnkeyed = Fate(wire.FateUnkeyed)
+	// FateForbidden: what the message is about is in a state that it does not follow,
+	// so that the app did not get it.
+	FateForbidden = Fate(wire.FateForbidden)
 )
 
 func (f Fate) String() string { return wire.Fate(f).String() }
@@ -125,7 +128,7 @@ func (m *machine) outcome(now time.Time, conn *connection, p []byte) error {
 	case !m.cfg.keys:
 		return errors.New("OUTCOME that was not asked for")
 	}
-	if fate > wire.FateUnkeyed {
+	if fate > wire.FateForbidden {
 		fate = wire.FateDoubt
 	}
 	conn.lastSeq++

@@ -179,6 +179,9 @@ func (w *wording) keyed() bool {
 	case idempotency.FateAgain:
 		w.audit()
 		return w.say(Warn, "a message may act twice: the sidecar that had it first is gone, and its rule has it repeated")
+	case idempotency.FateForbidden:
+		w.audit()
+		return w.say(Info, "a message was skipped: its entity is in a state that it does not follow")
 	case idempotency.FateDoubt:
 		w.audit()
 		return w.say(Warn, "a message was refused: it may have acted, and the sidecar that had it first is gone")

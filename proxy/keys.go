@@ -105,7 +105,7 @@ func (s *Server) putKey(call *idempotency.Call) idempotency.Result {
 	r, err := s.putStored(call)
 	switch {
 	case err == nil:
-	case s.cfg.StrictStore, call.Settles, call.Looks():
+	case s.cfg.StrictStore, !call.Alone:
 		return idempotency.Result{Away: true}
 	default:
 		s.log.Debug("the store of keys is away", "error", err)

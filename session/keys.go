@@ -160,7 +160,7 @@ func (s *Session) outcome(now time.Time, t idempotency.Told) {
 // fates are those of the wire.
 var fates = map[idempotency.Fate]wire.Fate{
 	idempotency.FateFirst: wire.FateFirst, idempotency.FateRepeated: wire.FateRepeated, idempotency.FateUnderway: wire.FateUnderway,
-	idempotency.FateAgain: wire.FateAgain, idempotency.FateDoubt: wire.FateDoubt, idempotency.FateUnkeyed: wire.FateUnkeyed,
+	idempotency.FateAgain: wire.FateAgain, idempotency.FateDoubt: wire.FateDoubt, idempotency.FateUnkeyed: wire.FateUnkeyed, idempotency.FateForbidden: wire.FateForbidden,
 }
 
 // sayOwn sends the client a message of the gate.

@@ -30,9 +30,13 @@ const (
 	FateAgain    Fate = 3 // another one may have acted, and the app got this one too
 	FateDoubt    Fate = 4 // another one may have acted: the app did not get this one
 	FateUnkeyed  Fate = 5 // the app got it, and nobody keeps its key
+
+	// FateForbidden: its entity is in a state that it does not follow, and the app did
+	// not get it.
+	FateForbidden Fate = 6
 )
 
-var fateNames = [...]string{"first", "repeated", "underway", "again", "doubt", "unkeyed"}
+var fateNames = [...]string{"first", "repeated", "underway", "again", "doubt", "unkeyed", "forbidden"}
 
 func (f Fate) String() string {
 	if int(f) < len(fateNames) {

@@ -25,6 +25,7 @@ import (
 type shop struct {
 	mu    sync.Mutex
 	acted map[string]int
+	log   []string
 }
 
 type order struct {
@@ -58,6 +59,7 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.mu.Lock()
 		s.acted[o.ID]++
+		s.log = append(s.log, o.ID+" "+o.Ask)
 		n := s.acted[o.ID]
 		s.mu.Unlock()
 		if c.Write(context.Background(), websocket.MessageText, fmt.Appendf(nil, `{"re":%q,"n":%d}`, o.Ask, n)) != nil {
@@ -87,10 +89,11 @@ type shared struct {
 	pod    string
 	dead   map[string]bool
 	killed chan struct{}
+	buried chan struct{} // closed when the pods are stopped
 }
 
 func newShared() *shared {
-	return &shared{memory: idempotency.NewMemory(1 << 20), dead: map[string]bool{}, killed: make(chan struct{})}
+	return &shared{memory: idempotency.NewMemory(1 << 20), dead: map[string]bool{}, killed: make(chan struct{}), buried: make(chan struct{})}
 }
 
 // kill has the pod die at a moment.
@@ -101,16 +104,16 @@ func (s *shared) kill(pod string, at moment) {
 }
 
 // Put implements proxy.KeyStore. A pod that is dead gets no answer.
-func (s *shared) Put(ctx context.Context, c *idempotency.Call) (idempotency.Result, error) {
+func (s *shared) Put(_ context.Context, c *idempotency.Call) (idempotency.Result, error) {
 	if c.Entry.By.Owner != "" && s.dies(c, false) {
-		<-ctx.Done()
+		<-s.buried
 		return idempotency.Result{}, store.ErrUnavailable
 	}
 	s.mu.Lock()
 	r := s.memory.Put(time.Now(), c)
 	s.mu.Unlock()
 	if c.Entry.By.Owner != "" && s.dies(c, true) {
-		<-ctx.Done()
+		<-s.buried
 		return idempotency.Result{}, store.ErrUnavailable
 	}
 	return r, nil
@@ -128,7 +131,7 @@ func (s *shared) dies(c *idempotency.Call, written bool) bool {
 	if written {
 		i = 1
 	}
-	if owner != s.pod || at[i] == never || at[i] != s.stop {
+	if c.Looks() || owner != s.pod || at[i] == never || at[i] != s.stop {
 		return false
 	}
 	s.dead[owner] = true
@@ -155,6 +158,7 @@ func keyFleet(t *testing.T, app http.Handler, keys *shared, rules string) *fleet
 			c.Adopt, c.Keys, c.KeyStore, c.AppRetry = adoptions["always"], policy, keys, 30*time.Second
 		})
 	}
+	t.Cleanup(func() { close(keys.buried) })
 	return f
 }
 
@@ -342,6 +346,7 @@ func TestKeysTakenAway(t *testing.T) {
 		policy := keyRules(t, clientKeyRules)
 		f.add(func(c *proxy.Config) { c.Adopt, c.Keys, c.KeyStore = adoptions["always"], policy, keys })
 		f.add(func(c *proxy.Config) { c.Adopt = adoptions["always"] })
+		t.Cleanup(func() { close(keys.buried) })
 		v := f.connect(0, "/keyed", &client.Options{Keys: true})
 		keys.kill(f.pods[0].name, beforeClaim)
 		failed := make(chan error, 1)
@@ -446,4 +451,52 @@ func (s *forgetful) Load(ctx context.Context, id store.ID) (*store.State, error)
 		return nil, store.ErrNotFound
 	}
 	return s.Store.Load(ctx, id)
+}
+
+// TestEntityStates: a message passes only in a state that it follows, whichever
+// device sends it, through whichever pod, and whatever dies meanwhile.
+func TestEntityStates(t *testing.T) {
+	const rules = `{"rules":[{"path":"*","select":{"pointer":"/type","equals":"order"},"entity":"/id","state":"/ask",
+		"transitions":{"":["new"],"new":["paid","cancelled"],"paid":["shipped"]},"repeat":{"say":{"not":"$key"}},"inDoubt":"%s"}]}`
+	for at := never; at <= afterDone; at++ {
+		for _, inDoubt := range []string{"refuse", "repeat"} {
+			t.Run(moments[at]+", "+inDoubt, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					app, keys := newShop(), newShared()
+					f := keyFleet(t, app, keys, fmt.Sprintf(rules, inDoubt))
+					a, b := f.connect(0, "/", nil), f.connect(1, "/", nil)
+					a.sayAcked(orderOf("1", "paid")) // it is not known yet
+					a.hear(`{"not":"1"}`)
+					a.sayAcked(orderOf("1", "new"))
+					a.hear(`{"re":"new","n":1}`)
+					if at != never {
+						keys.kill(f.pods[0].name, at)
+						a.say(orderOf("1", "paid"))
+						<-keys.killed
+						f.leases.set(f.pods[0].name, store.LeaseGone)
+						a.move(2)
+					}
+					a.sayAcked(orderOf("1", "paid"))
+					b.sayAcked(orderOf("1", "cancelled"))
+					a.sayAcked(orderOf("1", "shipped"))
+					b.sayAcked(orderOf("1", "new"))
+					b.sayAcked(orderOf("2", "new"))
+					time.Sleep(time.Second)
+					want := 3 // new, paid, shipped
+					switch {
+					case at == afterClaim && inDoubt == "refuse":
+						want = 2 // paid is refused, and what follows it counts from there
+					case at == beforeDone && inDoubt == "repeat":
+						want = 4
+					}
+					if n := app.count("1"); n != want {
+						t.Errorf("%d messages of the entity acted, want %d: %q", n, want, app.log)
+					}
+					if n := app.count("2"); n != 1 {
+						t.Errorf("%d messages of another entity acted", n)
+					}
+				})
+			})
+		}
+	}
 }

@@ -20,6 +20,9 @@ type Call struct {
 	// enough to know that it is done.
 	Outcome bool
 
+	// Alone says that the memory of this sidecar may answer while the store is away.
+	Alone bool
+
 	number uint32
 }
 

@@ -4,13 +4,14 @@ package idempotency
 type step uint8
 
 const (
-	stepClaim    step = iota // claim it, behind what was found
-	stepAgain                // the same, of one in doubt: it may act twice
-	stepPass                 // it is claimed by us: the app gets it
-	stepWait                 // another claims it that lives: look again
-	stepRepeated             // it has acted
-	stepUnderway             // another one is with the app
-	stepDoubt                // it is in doubt, and is not handed over again
+	stepClaim     step = iota // claim it, behind what was found
+	stepAgain                 // the same, of one in doubt: it may act twice
+	stepPass                  // it is claimed by us: the app gets it
+	stepWait                  // another claims it that lives: look again
+	stepRepeated              // it has acted
+	stepUnderway              // another one is with the app
+	stepDoubt                 // it is in doubt, and is not handed over again
+	stepForbidden             // its entity is in another state
 )
 
 // facts are what a step follows from.

@@ -65,6 +65,8 @@ type held struct {
 	pause  time.Duration
 	again  monotime.Time // when the store is asked next; 0: not
 	doubt  bool          // it was claimed although it is in doubt
+	looked bool          // the state of its entity is known
+	from   string        // and this
 	cost   int64
 }
 
@@ -93,15 +95,16 @@ type asking struct {
 type Fate uint8
 
 const (
-	FateFirst    Fate = iota // the app got it, and no other before
-	FateRepeated             // it had acted before: the app did not get it
-	FateUnderway             // another one with its key is with the app: the app did not get it
-	FateAgain                // it was in doubt, and the app got it: it may act twice
-	FateDoubt                // it is in doubt, and the app did not get it
-	FateUnkeyed              // the app got it, and no rule is about it
+	FateFirst     Fate = iota // the app got it, and no other before
+	FateRepeated              // it had acted before: the app did not get it
+	FateUnderway              // another one with its key is with the app: the app did not get it
+	FateAgain                 // it was in doubt, and the app got it: it may act twice
+	FateDoubt                 // it is in doubt, and the app did not get it
+	FateUnkeyed               // the app got it, and no rule is about it
+	FateForbidden             // its entity is in a state that it does not follow: the app did not get it
 )
 
-var fateNames = [...]string{"first", "repeated", "underway", "again", "doubt", "unkeyed"}
+var fateNames = [...]string{"first", "repeated", "underway", "again", "doubt", "unkeyed", "forbidden"}
 
 func (f Fate) String() string {
 	if int(f) < len(fateNames) {
@@ -186,7 +189,16 @@ func (g *Gate) claim(now time.Time) {
 	h := g.held
 	h.again = 0
 	h.claim = Entry{State: Claimed, By: g.self, Seq: h.seq, At: now.UnixMilli(), Again: h.doubt}
-	h.call = g.call(&Call{Key: h.key, Revision: h.expect, Entry: h.claim, TTL: h.rule.TTL, Outcome: h.rule.Repeat != RepeatDrop})
+	c := &Call{Key: h.key, Revision: h.expect, Entry: h.claim, TTL: h.rule.TTL, Outcome: h.rule.Repeat != RepeatDrop, Alone: true}
+	if h.rule.states != nil {
+		c.Outcome = true
+		p := position{at: h.change.to, before: h.from, print: h.change.print}
+		if h.claim.Outcome = p.append(nil); !h.looked {
+			c.Revision = lookOnly
+		}
+		c.Entry = h.claim
+	}
+	h.call = g.call(c)
 }
 
 func (g *Gate) call(c *Call) uint32 {
@@ -262,7 +274,14 @@ func (g *Gate) toldHeld(now time.Time, r Result) {
 		found: r.Found, self: g.self, seq: h.seq, ownerGone: r.OwnerGone, again: h.rule.Again,
 		waited: now.Sub(h.since.Time()) >= maxWait, handed: g.handed, handedUp: g.handedUp,
 	}
-	switch f.decide() {
+	next := step(0)
+	if s := h.rule.states; s != nil {
+		h.looked = true
+		next, h.from = f.decideState(s, h.change)
+	} else {
+		next = f.decide()
+	}
+	switch next {
 	case stepPass:
 		h.claim = *r.Found
 		g.pass(r.Revision)
@@ -273,7 +292,7 @@ func (g *Gate) toldHeld(now time.Time, r Result) {
 		h.expect, h.doubt = r.Revision, true
 		g.claim(now)
 	case stepWait:
-		h.expect = 0
+		h.expect, h.looked = 0, false
 		g.lookAgain(now)
 	case stepRepeated:
 		if g.sentOnce(r.Found) {
@@ -281,6 +300,8 @@ func (g *Gate) toldHeld(now time.Time, r Result) {
 			h.client = ""
 		}
 		g.settle(FateRepeated, g.repeated(r.Found))
+	case stepForbidden:
+		g.settle(FateForbidden, h.say(h.rule.say))
 	case stepUnderway:
 		g.settleUnderway(now)
 	case stepDoubt:

@@ -20,6 +20,7 @@ type keyed struct {
 	key     Key
 	shown   []byte // the key as JSON, for what the client is told
 	request []byte // as JSON, what the app's reply repeats; nil: nothing does
+	change  change // what it makes of its entity, if the rule is about some
 	client  string // the key that the client said, and wants an outcome for; "": none
 }
 
@@ -30,11 +31,17 @@ func (g *Gate) keyOf(m Message, client string) (k keyed, ok bool) {
 		if r.source == keyClient && client == "" || r.selects != nil && !r.selects.Match(m.Data) {
 			continue
 		}
-		value, shown, ok := r.valueOf(m, client)
+		var c change
+		value, shown, ok := []byte(nil), []byte(nil), false
+		if r.states != nil {
+			value, shown, c, ok = r.states.changeOf(m)
+		} else {
+			value, shown, ok = r.valueOf(m, client)
+		}
 		if !ok {
 			continue
 		}
-		k = keyed{rule: r.Rule, key: makeKey(r.id, r.whose, value), shown: bytes.Clone(shown), client: client}
+		k = keyed{rule: r.Rule, key: makeKey(r.id, r.whose, value), shown: bytes.Clone(shown), change: c, client: client}
 		if r.reply != nil {
 			k.request = r.reply.requestOf(m)
 		}
@@ -58,7 +65,12 @@ func (r *Rule) valueOf(m Message, client string) (value, shown []byte, ok bool) 
 		shown, _ = json.Marshal(k.String())
 		return k[:], shown, true
 	}
-	raw, found := jsonpointer.Lookup(m.Data, r.key...)
+	return jsonValue(m, r.key)
+}
+
+// jsonValue returns a value of a message, and as JSON.
+func jsonValue(m Message, at []string) (value, shown []byte, ok bool) {
+	raw, found := jsonpointer.Lookup(m.Data, at...)
 	if found != jsonpointer.Present || len(raw) == 0 || len(raw) > maxKey || string(raw) == "null" || !json.Valid(raw) {
 		return nil, nil, false
 	}

@@ -45,6 +45,10 @@ type ruleText struct {
 	Repeat  json.RawMessage `json:"repeat"`
 	InDoubt string          `json:"inDoubt"`
 	Doubt   json.RawMessage `json:"doubt"`
+
+	Entity      *string             `json:"entity"`
+	State       *string             `json:"state"`
+	Transitions map[string][]string `json:"transitions"`
 }
 
 type replyText struct {
@@ -95,6 +99,7 @@ type Rule struct {
 	Repeat Repeat
 	say    *template // of RepeatSay
 	Again  bool      // a message in doubt is handed to the app again
+	states *states   // of entities; nil: the rule is about keys
 	doubt  *template // what a client hears of one that is in doubt; nil: nothing
 }
 
@@ -148,7 +153,7 @@ func (t *ruleText) compile() (*Rule, error) {
 	if r.selects, err = t.Select.Compile(); err != nil {
 		return nil, fmt.Errorf("select: %w", err)
 	}
-	for _, part := range []func(*ruleText) error{r.compileKey, r.compileScope, r.compileTTL, r.compileReply, r.compileRepeat, r.compileDoubt} {
+	for _, part := range []func(*ruleText) error{r.compileStates, r.compileKey, r.compileScope, r.compileTTL, r.compileReply, r.compileRepeat, r.compileDoubt} {
 		if err := part(t); err != nil {
 			return nil, err
 		}
@@ -160,11 +165,13 @@ func (t *ruleText) compile() (*Rule, error) {
 // compileKey reads where the key is.
 func (r *Rule) compileKey(t *ruleText) error {
 	switch {
+	case r.states != nil:
+		return nil
 	case t.Key != nil && *t.Key == "client":
 		r.source = keyClient
 		return nil
 	case t.Key == nil:
-		return errors.New(`no "key": want a pointer, "fingerprint" or "client"`)
+		return errors.New(`no "key": want a pointer, "fingerprint" or "client"; or "entity", "state" and "transitions"`)
 	case t.Select == nil:
 		return errors.New(`no "select": which messages act once?`)
 	case *t.Key == "fingerprint":
@@ -192,8 +199,11 @@ func pointer(name, s string) ([]string, error) {
 func (r *Rule) compileScope(t *ruleText) error {
 	switch t.Scope {
 	case "":
-		if t.User != "" {
+		switch {
+		case t.User != "":
 			r.scope = scopeUser
+		case r.states != nil:
+			r.scope = scopePath
 		}
 	case "session":
 	case "user":
@@ -298,7 +308,11 @@ func (r *Rule) compileDoubt(t *ruleText) error {
 // id is what decides which message has which key.
 func (t *ruleText) id(path pathpattern.Pattern) []byte {
 	var id bytes.Buffer
-	fmt.Fprintf(&id, "%q %q", path, *t.Key)
+	if t.Key != nil {
+		fmt.Fprintf(&id, "%q %q", path, *t.Key)
+	} else {
+		fmt.Fprintf(&id, "%q entity %q", path, *t.Entity)
+	}
 	if s := t.Select; s != nil {
 		text, _ := json.Marshal(s) // it was decoded
 		_ = json.Compact(&id, text)

@@ -114,3 +114,33 @@ func TestKeys(t *testing.T) {
 		}
 	}
 }
+
+func TestBadStates(t *testing.T) {
+	const about = `"entity":"/id","state":"/s"`
+	for rule, want := range map[string]string{
+		selectPay + `,"entity":"/id"`:                                      `"entity", "state" and "transitions" go together`,
+		selectPay + `,` + about + `,"transitions":{"":["a"]},"key":"/id"`:  `goes with neither "key" nor "reply"`,
+		`"path":"/",` + about + `,"transitions":{"":["a"]}`:                `no "select"`,
+		selectPay + `,"entity":"id","state":"/s","transitions":{"":["a"]}`: `entity "id"`,
+		selectPay + `,` + about + `,"transitions":{}`:                      "from 0 states",
+		selectPay + `,` + about + `,"transitions":{"a":["b"]}`:             `none from ""`,
+		selectPay + `,` + about + `,"transitions":{"":[""]}`:               `from "" to ""`,
+		selectPay + `,` + about + `,"transitions":{"":"a"}`:                "cannot unmarshal",
+	} {
+		if _, err := New([]byte(`{"rules":[{` + rule + `}]}`)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", rule, err, want)
+		}
+	}
+}
+
+// FuzzPosition: what an entry has of an entity is read as it was written, and
+// nothing else as a state.
+func FuzzPosition(f *testing.F) {
+	f.Add((&position{at: "paid", before: "new"}).append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p := positionOf(&Entry{Outcome: b})
+		if again := positionOf(&Entry{Outcome: p.append(nil)}); again != p {
+			t.Errorf("%x: %+v, then %+v", b, p, again)
+		}
+	})
+}

@@ -107,11 +107,17 @@ func (g *Gate) write(u *under, s State) {
 	}
 	e := u.entry
 	e.State, u.want = s, 0
-	if s == Done {
+	switch {
+	case s == Free && u.rule.states != nil:
+		// Its entity is in the state from before.
+		if p := positionOf(&e); p.before != "" {
+			e.State, e.Outcome = Done, (&position{at: p.before}).append(nil)
+		}
+	case s == Done && u.rule.states == nil:
 		e.Outcome, e.Binary, e.OutSeq = u.outcome.Data, u.outcome.Binary, u.outSeq
 	}
 	ttl := u.rule.TTL
-	if s == Free {
+	if e.State == Free {
 		ttl = min(ttl, freeTTL)
 	}
 	u.entry = e
