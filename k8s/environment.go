@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/wsresilience/wsresilience/internal/config"
+	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/internal/otlp"
 	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/snapshot/presets"
@@ -83,6 +84,11 @@ func (r *podRequest) sidecarConfig(s Settings, port int32) *config.Config {
 		for _, p := range problems {
 			r.invalid = append(r.invalid, r.withSources(p))
 		}
+		return nil
+	}
+	if _, err := idempotency.New(c.KeyRules()); err != nil {
+		errors.As(c.KeyRulesProblem(err), &problems)
+		r.invalid = append(r.invalid, r.withSources(problems[0]))
 		return nil
 	}
 	if _, err := snapshot.New(c.Rules(), c.AppProtocol, c.SessionTTL, presets.All()); err != nil {

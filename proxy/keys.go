@@ -96,16 +96,23 @@ func (c *sessionDriver) askKeyLocked(call *idempotency.Call) {
 // sidecar alone, unless WSR_STORE_POLICY is strict.
 func (s *Server) putKey(call *idempotency.Call) idempotency.Result {
 	k := &s.keys
+	if call.Here || k.store == nil {
+		return s.remember(call)
+	}
 	if !call.Outcome && call.Revision == 0 && k.known(call.Key) {
 		return idempotency.Result{Found: &idempotency.Entry{State: idempotency.Done}}
 	}
-	if k.store == nil {
+	if e := k.doneHere(call); e != nil {
+		return idempotency.Result{Found: e}
+	}
+	alone := call.Alone && !s.cfg.StrictStore
+	if alone && s.StoreAway() {
 		return s.remember(call)
 	}
 	r, err := s.putStored(call)
 	switch {
 	case err == nil:
-	case s.cfg.StrictStore, !call.Alone:
+	case !alone:
 		return idempotency.Result{Away: true}
 	default:
 		s.log.Debug("the store of keys is away", "error", err)
@@ -157,8 +164,26 @@ func (s *Server) remember(call *idempotency.Call) idempotency.Result {
 	}
 	before := k.memory.Bytes()
 	r := k.memory.Put(time.Now(), call)
+	r.Here = true
 	s.pool.Memory().Charge(int64(k.memory.Bytes() - before))
 	return r
+}
+
+// doneHere returns what is done under the key of a claim by what this sidecar
+// remembers of a time when the store was away; nil: nothing. The store does not know
+// it. The state of an entity may have changed there since.
+func (k *knownKeys) doneHere(call *idempotency.Call) *idempotency.Entry {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.memory == nil || call.Settles || len(call.Entry.Outcome) > 0 {
+		return nil
+	}
+	look := *call
+	look.Revision = idempotency.LookOnly
+	if r := k.memory.Put(time.Now(), &look); r.Found != nil && r.Found.State == idempotency.Done {
+		return r.Found
+	}
+	return nil
 }
 
 // known reports whether a key is done, as far as is known here.

@@ -88,6 +88,7 @@ type shared struct {
 	stop   moment
 	pod    string
 	dead   map[string]bool
+	away   bool // nobody reaches it
 	killed chan struct{}
 	buried chan struct{} // closed when the pods are stopped
 }
@@ -110,6 +111,10 @@ func (s *shared) Put(_ context.Context, c *idempotency.Call) (idempotency.Result
 		return idempotency.Result{}, store.ErrUnavailable
 	}
 	s.mu.Lock()
+	if s.away {
+		s.mu.Unlock()
+		return idempotency.Result{}, store.ErrUnavailable
+	}
 	r := s.memory.Put(time.Now(), c)
 	s.mu.Unlock()
 	if c.Entry.By.Owner != "" && s.dies(c, true) {
@@ -499,4 +504,55 @@ func TestEntityStates(t *testing.T) {
 			})
 		}
 	}
+}
+
+// setAway takes the store away, or gives it back.
+func (s *shared) setAway(away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
+}
+
+// TestKeysWhileStoreIsAway: a pod that cannot reach the store knows keys by itself, and
+// afterwards still does; a strict one waits.
+func TestKeysWhileStoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app, keys := newShop(), newShared()
+		f := keyFleet(t, app, keys, orderRules)
+		a, b := f.connect(0, "/", nil), f.connect(0, "/", nil)
+		keys.setAway(true)
+		began := time.Now()
+		for range 3 {
+			a.sayAcked(orderOf("one", ""))
+			b.sayAcked(orderOf("one", ""))
+		}
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("that took %v", d)
+		}
+		keys.setAway(false)
+		a.sayAcked(orderOf("one", ""))
+		b.sayAcked(orderOf("two", ""))
+		time.Sleep(time.Second)
+		if one, two := app.count("one"), app.count("two"); one != 1 || two != 1 {
+			t.Errorf("they acted %d and %d times", one, two)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		app, keys := newShop(), newShared()
+		f := newFleet(t, app, true)
+		f.add(func(c *proxy.Config) { c.Keys, c.KeyStore, c.StrictStore = keyRules(t, orderRules), keys, true })
+		v := f.connect(0, "/", nil)
+		keys.setAway(true)
+		v.say(orderOf("one", ""))
+		v.say(`{"type":"note","id":"behind"}`)
+		time.Sleep(20 * time.Second)
+		if app.count("one")+app.count("behind") != 0 {
+			t.Error("it did not wait")
+		}
+		keys.setAway(false)
+		time.Sleep(2 * time.Second)
+		if app.count("one") != 1 || app.count("behind") != 1 {
+			t.Error("it waits for ever")
+		}
+	})
 }

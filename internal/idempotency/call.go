@@ -23,6 +23,9 @@ type Call struct {
 	// Alone says that the memory of this sidecar may answer while the store is away.
 	Alone bool
 
+	// Here says that the memory of this sidecar answers: it has the claim.
+	Here bool
+
 	number uint32
 }
 
@@ -31,6 +34,7 @@ type Result struct {
 	Written  bool
 	Revision uint64 // of what is there now; 0: nothing
 	Found    *Entry // what is there, if it was not written; nil: nothing
+	Here     bool   // it was the memory of this sidecar that answered
 
 	// OwnerGone reports whether the process that claimed what was found is gone.
 	OwnerGone bool

@@ -75,6 +75,7 @@ type under struct {
 	keyed
 	seq      uint32
 	revision uint64
+	here     bool // the claim is in the memory of this sidecar
 	entry    Entry
 	call     uint32 // under way; 0: none
 	want     State  // what is to be written next; 0: nothing
@@ -194,7 +195,7 @@ func (g *Gate) claim(now time.Time) {
 		c.Outcome = true
 		p := position{at: h.change.to, before: h.from, print: h.change.print}
 		if h.claim.Outcome = p.append(nil); !h.looked {
-			c.Revision = lookOnly
+			c.Revision = LookOnly
 		}
 		c.Entry = h.claim
 	}
@@ -255,7 +256,7 @@ func (g *Gate) toldHeld(now time.Time, r Result) {
 	h := g.held
 	switch {
 	case g.over && r.Written:
-		u := g.take(r.Revision)
+		u := g.take(r)
 		g.drop(h)
 		g.write(u, Free)
 		return
@@ -266,7 +267,7 @@ func (g *Gate) toldHeld(now time.Time, r Result) {
 		g.lookAgain(now)
 		return
 	case r.Written:
-		g.pass(r.Revision)
+		g.pass(r)
 		return
 	}
 	h.doubt = false
@@ -284,7 +285,7 @@ func (g *Gate) toldHeld(now time.Time, r Result) {
 	switch next {
 	case stepPass:
 		h.claim = *r.Found
-		g.pass(r.Revision)
+		g.pass(r)
 	case stepClaim:
 		h.expect = r.Revision
 		g.claim(now)
@@ -317,9 +318,9 @@ func (g *Gate) lookAgain(now time.Time) {
 }
 
 // pass lets the message go to the app, since its key is ours.
-func (g *Gate) pass(revision uint64) {
+func (g *Gate) pass(r Result) {
 	h := g.held
-	g.take(revision)
+	g.take(r)
 	if h.doubt {
 		g.settle(FateAgain, h.say(h.rule.doubt))
 		return
@@ -328,9 +329,9 @@ func (g *Gate) pass(revision uint64) {
 }
 
 // take notes that the key of the message that waits is ours.
-func (g *Gate) take(revision uint64) *under {
+func (g *Gate) take(r Result) *under {
 	h := g.held
-	u := &under{keyed: h.keyed, seq: h.seq, revision: revision, entry: h.claim}
+	u := &under{keyed: h.keyed, seq: h.seq, revision: r.Revision, here: r.Here, entry: h.claim}
 	g.under = append(g.under, u)
 	g.cost += h.underCost()
 	return u

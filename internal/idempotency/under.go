@@ -121,7 +121,7 @@ func (g *Gate) write(u *under, s State) {
 		ttl = min(ttl, freeTTL)
 	}
 	u.entry = e
-	u.call = g.call(&Call{Key: u.key, Revision: u.revision, Entry: e, TTL: ttl, Settles: true})
+	u.call = g.call(&Call{Key: u.key, Revision: u.revision, Entry: e, TTL: ttl, Settles: true, Here: u.here})
 }
 
 // toldUnder goes on with a message that is with the app. One whose key is another's
@@ -201,16 +201,17 @@ func (g *Gate) Tick(now time.Time) {
 		if a.again != 0 && at >= a.again {
 			// A revision that no entry has: it is only read.
 			a.again = 0
-			a.call = g.call(&Call{Key: a.key, Revision: lookOnly, TTL: a.rule.TTL, Outcome: true})
+			a.call = g.call(&Call{Key: a.key, Revision: LookOnly, TTL: a.rule.TTL, Outcome: true})
 		}
 	}
 }
 
-// lookOnly is a Revision that no entry has.
-const lookOnly = ^uint64(0)
+// LookOnly is a Revision that no entry has: nothing is written, and what is there is
+// found.
+const LookOnly = ^uint64(0)
 
 // Looks reports whether nothing is to be written.
-func (c *Call) Looks() bool { return c.Revision == lookOnly }
+func (c *Call) Looks() bool { return c.Revision == LookOnly }
 
 // Cost returns the bytes that the gate holds now.
 func (g *Gate) Cost() int64 { return g.cost }
