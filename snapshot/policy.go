@@ -157,9 +157,12 @@ func (p *Policy) For(h Handshake) *Tracker {
 	if t.covers = ok || t.rules != nil; !t.covers && t.exchanges == nil {
 		return nil
 	}
+	t.id = newID()
 	if ok {
 		t.protocol, t.preset = of, of.New()
 	}
-	t.id = newID()
+	if p, ok := t.preset.(Opener); ok {
+		p.Opened(Conversation{t}, h)
+	}
 	return t
 }

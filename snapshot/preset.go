@@ -9,6 +9,7 @@ type Protocol struct {
 
 	// Recognises reports whether a session speaks the protocol, as far as its
 	// handshake shows it: it must not be wrong.
+	// nil: no handshake shows it.
 	Recognises func(Handshake) bool
 }
 
@@ -45,6 +46,13 @@ type Preset interface {
 	// often. The zero Deadline is never.
 	Tick(c Conversation, now time.Time)
 	Deadline() time.Time
+}
+
+// An Opener is a Preset in whose protocol the handshake decides what a fresh app
+// socket can be told.
+type Opener interface {
+	// Opened sees how the session began, before any message.
+	Opened(c Conversation, h Handshake)
 }
 
 // A ByteStream is a Preset in whose protocol a WebSocket message is no unit.

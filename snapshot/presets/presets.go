@@ -7,6 +7,7 @@ import (
 	"github.com/wsresilience/wsresilience/snapshot/graphql"
 	"github.com/wsresilience/wsresilience/snapshot/mqtt"
 	"github.com/wsresilience/wsresilience/snapshot/phoenix"
+	"github.com/wsresilience/wsresilience/snapshot/signalr"
 	"github.com/wsresilience/wsresilience/snapshot/socketio"
 	"github.com/wsresilience/wsresilience/snapshot/stomp"
 )
@@ -19,6 +20,7 @@ func All() []snapshot.Protocol {
 		{Name: "graphql-transport-ws", New: graphql.New, Recognises: graphql.Recognises},
 		{Name: "mqtt", New: mqtt.New, Recognises: mqtt.Recognises},
 		{Name: "phoenix", New: phoenix.New, Recognises: phoenix.Recognises},
+		{Name: "signalr", New: signalr.New},
 		{Name: "socket.io", New: socketio.New, Recognises: socketio.Recognises},
 		{Name: "stomp", New: stomp.New, Recognises: stomp.Recognises},
 	}
