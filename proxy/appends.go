@@ -126,7 +126,7 @@ func (q *appendQueue) load() (records int, bytes int64) {
 }
 
 // earlyLimit is how many records a second are of messages that their clients may
-// acknowledge in a moment. A record costs as much as two or three round trips of
+// acknowledge in a moment, and how many of messages to clients that are away. A record costs as much as two or three round trips of
 // a message, so that a sidecar whose clients have all become slow, for want of
 // processor time perhaps, would have the more to do the slower they are.
 var earlyLimit = rate.Limit{N: 20, Per: 100 * time.Millisecond}

@@ -26,6 +26,12 @@ func (s *Server) journalBusy() bool {
 	return records >= busyAppends || !s.early.take()
 }
 
+// awayBusy is journalBusy for records of sessions whose clients are away.
+func (s *Server) awayBusy() bool {
+	records, _ := s.appends.load()
+	return records >= busyAppends || !s.away.take()
+}
+
 // maxAppendBytes bounds what the records hold that are under way, beyond one
 // record of each thread that makes one. A journal that answers has far less to
 // do; one that does not would otherwise double each window, and that when only

@@ -63,7 +63,8 @@ func (s *Server) newLive(cfg Config) *live {
 	}
 	if s.cfg.Store != nil {
 		l.session.Journal, l.session.JournalLimits = true, s.cfg.Store.Limits()
-		l.session.Busy, l.session.Crowded, l.session.Share = s.journalBusy, s.journalCrowded, s.cfg.Share
+		l.session.Busy, l.session.AwayBusy = s.journalBusy, s.awayBusy
+		l.session.Crowded, l.session.Share = s.journalCrowded, s.cfg.Share
 		l.session.RecordVersion = s.recordVersion
 	}
 	l.common = l.session

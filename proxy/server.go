@@ -227,7 +227,7 @@ type Server struct {
 	reissue       reissue
 	keys          knownKeys
 	appends       appendQueue
-	early         earlyRecords
+	early, away   earlyRecords
 
 	life context.Context // ends with Shutdown
 	die  context.CancelFunc

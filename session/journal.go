@@ -420,11 +420,11 @@ func (s *Session) late(now time.Time) bool {
 }
 
 // gathers reports whether what the app says waits for more of it: nobody is there
-// to get it, and a record for each message would cost more than all else that the
-// message does.
+// to get it, and where there are many such sessions a record for each message would
+// cost more than all else that the messages do.
 func (s *Session) gathers(now time.Time) bool {
 	_, stamp, ok := s.window.OldestUnjournaled()
-	return ok && !s.journal.due && s.age(now, stamp) < s.cfg.PersistAway
+	return ok && !s.journal.due && s.age(now, stamp) < s.cfg.PersistAway && (s.cfg.AwayBusy == nil || s.cfg.AwayBusy())
 }
 
 // journalAt is when a message is due in the journal.

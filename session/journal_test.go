@@ -328,3 +328,29 @@ func TestJournalKnowsWhatItHasHeard(t *testing.T) {
 	st.do([]string{"client", "cut"})
 	want("nobody is there who could have acknowledged it", 2)
 }
+
+// While the journal has little to do for clients that are away, nothing gathers.
+func TestJournalGathersUnderLoad(t *testing.T) {
+	st := newStage(t)
+	st.cfg.PersistAway = 2 * time.Second
+	busy := false
+	st.cfg.AwayBusy = func() bool { return busy }
+	st.do([]string{"new"})
+	st.do([]string{"client", "cut"})
+	for i, c := range []struct {
+		busy   bool
+		frames uint64
+	}{{false, 1}, {true, 1}, {true, 1}, {false, 4}, {false, 5}} {
+		busy = c.busy
+		st.do([]string{"app", "text", "news"})
+		if n := st.s.Counters().Frames; n != c.frames {
+			t.Errorf("message %d: %d are written, want %d", i+1, n, c.frames)
+		}
+	}
+	busy = true
+	st.do([]string{"app", "text", "news"})
+	st.wait(2100 * time.Millisecond)
+	if n := st.s.Counters().Frames; n != 6 {
+		t.Errorf("%d messages are written after the time to gather, want 6", n)
+	}
+}

@@ -61,7 +61,7 @@ type Config struct {
 	TTL            time.Duration // of a detached session
 	TTLGoingAway   time.Duration // of one whose client closed with 1001
 	PersistAfter   time.Duration // age at which an unacknowledged frame is journaled
-	PersistAway    time.Duration // the same while the client is away; zero: at once
+	PersistAway    time.Duration // the most that it is while the client is away (AwayBusy); zero: at once
 	HandOverQuiet  time.Duration // least time between a message to the app and the hand-over
 	CloseTimeout   time.Duration // of one side of a plain connection when the other has ended and nothing moves; zero: 1m
 	Journal        bool          // whether there is a journal at all
@@ -81,6 +81,10 @@ type Config struct {
 	// much to do or such records have become many. If not, that record counts as
 	// written. nil means never.
 	Busy func() bool
+
+	// AwayBusy is Busy for what is said while no client is there: that gathers then,
+	// for PersistAway. nil means always.
+	AwayBusy func() bool
 
 	// Retry returns how clients are asked to come back, for WELCOME; nil leaves
 	// it to them.

@@ -97,7 +97,7 @@ func (l *ledger) follow(r *rig.Rig, addr string, persist time.Duration) ([]phase
 	defer func() { f.Cut() }()
 	rows := []phase{
 		{name: "opened", due: durableClients}, {name: "echo, 1 in flight"},
-		{name: fmt.Sprintf("flood, %d in flight", floodFlight)}, {name: "closed", due: 2 * durableClients},
+		{name: fmt.Sprintf("flood, %d in flight", floodFlight)}, {name: "closed", due: durableClients},
 	}
 	for i, do := range []func(*phase) error{
 		func(*phase) (err error) {
@@ -164,7 +164,7 @@ func (l *ledger) account(r *rig.Rig, ph *phase, do func(*phase) error) error {
 // reportDurability writes the table and judges.
 func reportDurability(rep *report, rows []phase) {
 	rep.section("Writes to the journal",
-		fmt.Sprintf("%d sessions whose clients acknowledge within %v. Due: the claim of a new session, the app's close and the end of an old one.",
+		fmt.Sprintf("%d sessions whose clients acknowledge within %v. Due: the claim of a new session, the end of an old one.",
 			durableClients, load.AckDelay),
 		"Late: acknowledged after WSR_PERSIST_AFTER, as far as the client can tell; only those may be written. Stored: by JetStream, in the journal's streams; leases apart.")
 	t := table{{"sessions", "WSR_PERSIST_AFTER", "messages", "late", "due", "records", "messages in them", "stored", "leases", ""}}
