@@ -8,7 +8,7 @@ import { build } from "esbuild";
 const BUDGET = [
   {
     source: `import { ResilientWebSocket } from "./dist/index.js"; console.log(ResilientWebSocket);`,
-    most: 8296,
+    most: 8344,
   },
   {
     source: `import { indexedDBStore } from "./dist/persist.js"; console.log(indexedDBStore);`,
@@ -17,6 +17,10 @@ const BUDGET = [
   {
     source: `import { tabs } from "./dist/share.js"; console.log(tabs);`,
     most: 6.5 * 1024,
+  },
+  {
+    source: `import { keys } from "./dist/keys.js"; console.log(keys);`,
+    most: 1664,
   },
 ];
 

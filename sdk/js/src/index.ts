@@ -12,7 +12,10 @@ export type {
   Unacknowledged,
 } from "./events.ts";
 export type {
+  DeliverOptions,
+  Fate,
   Fresh,
+  Keying,
   Logger,
   Options,
   Persistence,

@@ -19,6 +19,7 @@ const RULES: Record<keyof Options, Rule> = {
   newSessionAfterReset: yesOrNo,
   persist: [isFunction, "what indexedDBStore(name) of wsresilience/persist returns"],
   share: [isFunction, "what tabs(name) of wsresilience/share returns"],
+  keys: [isFunction, "what keys() of wsresilience/keys returns"],
   retryInitialConnect: yesOrNo,
   outboxMessages: above(1, "a number of messages"),
   outboxBytes: above(1, "a number of bytes"),

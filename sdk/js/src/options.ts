@@ -38,6 +38,28 @@ export type Persistence = (machine: never, perform: never) => unknown;
 /** Shares a connection among tabs. `wsresilience/share` makes it. */
 export type Sharing = (make: never, settings: never, act: never) => unknown;
 
+/** Gives messages keys. `wsresilience/keys` makes it. */
+export type Keying = (make: never, settings: never, act: never) => unknown;
+
+/** How `deliver` delivers. */
+export interface DeliverOptions {
+  /** The message acts once under this key, of 1 to 64 bytes in UTF-8: with the option `keys`. */
+  readonly key: string;
+}
+
+/**
+ * What became of a message with a key (PROTOCOL §4.13).
+ *
+ * - `first`: the app got it, and no other one with its key before.
+ * - `repeated`: another one with the key had acted, so that the app did not get this one.
+ * - `underway`: another one is with the app, so that it did not get this one.
+ * - `again`: another one was in doubt, and the app got this one too: both may act.
+ * - `doubt`: another one is in doubt, and the app did not get this one: maybe none acts.
+ * - `unkeyed`: the app got it, and no rule of the sidecar is about it.
+ * - `forbidden`: what it is about is in a state that it does not follow, so that the app did not get it.
+ */
+export type Fate = "first" | "repeated" | "underway" | "again" | "doubt" | "unkeyed" | "forbidden";
+
 /** What is needed of a console. */
 export interface Logger {
   info(...what: unknown[]): void;
@@ -87,6 +109,12 @@ export interface Options {
    * with `persist`. Default: each tab has its own.
    */
   share?: Sharing;
+
+  /**
+   * `deliver` takes a key with a message, which then acts once, and tells what became of it: `keys()` of
+   * `wsresilience/keys`. It cannot be combined with `persist` or `share`. Default: no keys.
+   */
+  keys?: Keying;
 
   /** The first connection is tried again and again, with backoff, instead of once. Default: false. */
   retryInitialConnect?: boolean;

@@ -58,6 +58,8 @@ export class Outbox {
   /** Position of the message that was alone under way when a connection was refused with `accusedCode`; 0: none was. */
   private accused = 0;
   private accusedCode = 0;
+  /** What `take` returned last. */
+  taken: Entry | undefined;
   /** Position of the last message that was sent on this connection. */
   private sentTo = 0;
   /** The same on any connection. */
@@ -242,6 +244,7 @@ export class Outbox {
       this.inFlight++;
       this.flightBytes = bytes;
     }
+    this.taken = entry;
     this.asks ||= !!entry.receipt;
     this.sentTo = entry.pos;
     if (less(this.highest, this.sentTo)) {

@@ -28,8 +28,10 @@ export function offer(m: Machine, connection: Connection): void {
     // PROTOCOL §2.1: 0 means that no data is sent before WELCOME. While data is sent on the current connection
     // (§4.6), the next number is not known before; nor is it when the page before a reload may have sent more
     // than it saved; nor may any be sent before WELCOME tells whether a message that was refused had arrived after
-    // all, or before the app's context is restored (§8.6). After a wrap the number itself can be 0, and means the same.
-    const next = m.current || !m.opened || m.out.oneByOne || m.restoring ? 0 : m.out.nextSeq;
+    // all, or whether keys are taken (§4.12), or before the app's context is restored (§8.6). After a wrap the number
+    // itself can be 0, and means the same.
+    const next =
+      m.current || !m.opened || m.out.oneByOne || m.restoring || m.settings.keys ? 0 : m.out.nextSeq;
     connection.offered = {
       token: m.resumeToken,
       lastIn: m.durable ? m.savedReceived : m.in.lastIn,

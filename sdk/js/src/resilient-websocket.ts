@@ -21,7 +21,16 @@ import type {
   StateChangeEvent,
 } from "./events.ts";
 import type { AppMessage, Restore } from "./machine.ts";
-import type { AdoptFunction, Fresh, Options, Sendable, Settings, WebSocketConstructor } from "./options.ts";
+import type {
+  AdoptFunction,
+  DeliverOptions,
+  Fate,
+  Fresh,
+  Options,
+  Sendable,
+  Settings,
+  WebSocketConstructor,
+} from "./options.ts";
 import type { Receipt } from "./outbox.ts";
 import { closeCode, defineShape, failure, invalid, toData } from "./standard.ts";
 import type { Data } from "./store.ts";
@@ -150,7 +159,8 @@ export class ResilientWebSocket extends Target {
     const make = (settings: Settings, act: Act) => new Driver(url, protocols, settings, act);
     const act: Act = (output) => this.#dispatch(output);
     this.#driver =
-      (options.share as StartShare | undefined)?.(make, this.#settings, act) ?? make(this.#settings, act);
+      ((options.share ?? options.keys) as StartShare | undefined)?.(make, this.#settings, act) ??
+      make(this.#settings, act);
     options.signal?.addEventListener("abort", () => this.close());
   }
 
@@ -230,13 +240,21 @@ export class ResilientWebSocket extends Target {
    * is not known whether it will ever be: the session was lost, or closed before; or if it was given up
    * (`rejected`). Without a sidecar it
    * resolves when the message was given to the transport.
+   *
+   * With a key, and the option `keys`, the promise resolves with what became of the message. It rejects with a
+   * NotSupportedError where nobody takes keys, and nothing is sent.
    */
-  deliver(data: Sendable): Promise<void> {
+  deliver(data: Sendable): Promise<void>;
+  deliver(data: Sendable, options: DeliverOptions): Promise<Fate>;
+  deliver(data: Sendable, options?: DeliverOptions): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#readyState !== OPEN) {
         throw failure("InvalidStateError", "not open");
       }
-      this.#take(toData(data), { resolve, reject });
+      if (options && !this.#settings.keys) {
+        throw failure("NotSupportedError", "no keys");
+      }
+      this.#take(toData(data), { ...options, resolve, reject } as Receipt);
     });
   }
 

@@ -13,6 +13,9 @@ export function tabs(name: string): Sharing {
     if (settings.persist) {
       throw new TypeError("wsresilience: share and persist exclude each other");
     }
+    if (settings.keys) {
+      throw new TypeError("wsresilience: share and keys exclude each other");
+    }
     if (globalThis.BroadcastChannel && globalThis.navigator?.locks) {
       return new Tab(name, make, settings, act);
     }

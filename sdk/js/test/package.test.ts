@@ -38,7 +38,7 @@ test("the package holds what is used, and nothing else", () => {
   const files = readdirSync(installed, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map(({ parentPath, name }) => join(parentPath, name).slice(installed.length + 1));
-  const scripts = ["index", "checked", "persist", "share", "messages", "react"];
+  const scripts = ["index", "checked", "persist", "share", "keys", "messages", "react"];
   const declarations = [...scripts, "dom", "events", "options", "resilient-websocket", "store"];
   assert.deepEqual(
     files.sort(),
@@ -177,6 +177,7 @@ test("a page without a bundler has all of it in one script", async () => {
     "ResilientWebSocket",
     "customStore",
     "indexedDBStore",
+    "keys",
     "messages",
     "tabs",
   ]);
@@ -192,6 +193,7 @@ const TYPED = `
   import { ResilientWebSocket, type Options, type State } from "wsresilience";
   import { customStore, indexedDBStore, type Store } from "wsresilience/persist";
   import { tabs } from "wsresilience/share";
+  import { keys, type Fate } from "wsresilience/keys";
   import { messages } from "wsresilience/messages";
   import { useResilientWebSocket } from "wsresilience/react";
   const options: Options = { adopt: true, reconnectDelay: 5, persist: indexedDBStore("outbox") };
@@ -214,6 +216,9 @@ const TYPED = `
     own.onconnectfailed = ({ delay }) => delay;
   }
   export const delivered: Promise<void> = resilient.deliver(state + socket.readyState);
+  export const fate: Promise<Fate> = new ResilientWebSocket("ws://localhost", [], { keys: keys() }).deliver("order", { key: "4711" });
+  // @ts-expect-error: a key is text
+  resilient.deliver("order", { key: 4711 });
   // @ts-expect-error: that is no event of ours
   resilient.onresume = null;
   // @ts-expect-error: an option has no other type

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { parsePayload, payload } from "../src/heartbeat.ts";
+import { encodeKey, isKey, nameOf, readOptions, readOutcome } from "../src/keys-wire.ts";
 import { offer } from "../src/offer.ts";
 import { distance, less, lessEq } from "../src/serial.ts";
 import {
@@ -145,6 +146,46 @@ test("offer: what a client says of a session is an accepted vector", () => {
   }
   assert.ok(built >= 6, `${built} offers`);
 });
+
+type KeyCase = Case & {
+  readonly bytes?: string;
+  readonly protocols?: string[];
+  readonly fields?: {
+    readonly type: string;
+    readonly fate?: number;
+    readonly key: string;
+    readonly takesKeys?: boolean;
+  };
+};
+
+/** By their numbers. */
+const FATES = ["first", "repeated", "underway", "again", "doubt", "unkeyed", "forbidden"];
+
+for (const { name, bytes: given, fields: want, error } of read<KeyCase>("keys.json")) {
+  if (!given) {
+    continue; // an offer: see keys.test.ts
+  }
+  test(`keys: ${name}`, () => {
+    const message = bytes(given);
+    assert.ok(isMagic(message));
+    assert.throws(() => decode(message), WireError, "the core judges what is left to it");
+    if (name.startsWith("WELCOME")) {
+      const options = readOptions(message);
+      assert.equal(options?.takesKeys, want?.takesKeys);
+      if (want) {
+        const { takesKeys: _, ...welcome } = want;
+        assert.deepEqual(fields(decode(options!.bare)), welcome);
+      }
+    } else if (name.startsWith("KEY")) {
+      const key = want ? bytes(want.key) : message.subarray(5);
+      assert.equal(isKey(key), !error);
+      assert.equal(hex(encodeKey(key)), given);
+    } else {
+      const outcome = want && { fate: FATES[want.fate!] ?? "doubt", name: nameOf(bytes(want.key)) };
+      assert.deepEqual(readOutcome(message), outcome);
+    }
+  });
+}
 
 interface HeartbeatCase extends Case {
   readonly bytes: string;
