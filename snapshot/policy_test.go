@@ -37,7 +37,7 @@ func TestPolicyErrors(t *testing.T) {
 		{`{"rules":[{"path":"/a","select":{"pointer":"/t","equals":[]}}]}`, "", "0 values"},
 		{`{"rules":[{"path":"/a","select":{"pointer":"/t","equals":[{}]}}]}`, "", "{} is an object or a list"},
 		{`{"rules":[{"path":"/a","select":{"regexp":"` + strings.Repeat("a", snapshot.MaxRegexp+1) + `"}}]}`, "", "regexp of 513 bytes"},
-		{"", "http", `protocol "http": not one of auto, off, actioncable, graphql-transport-ws, `},
+		{"", "http", `protocol "http": not one of auto, off, actioncable, centrifuge, graphql-transport-ws, `},
 		{"", "/a=phoenix,stomp", `protocol "stomp": want path=protocol`},
 		{"", "a=phoenix", `path "a": does not start with /`},
 	} {

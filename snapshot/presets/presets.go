@@ -4,6 +4,7 @@ package presets
 import (
 	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/snapshot/actioncable"
+	"github.com/wsresilience/wsresilience/snapshot/centrifuge"
 	"github.com/wsresilience/wsresilience/snapshot/graphql"
 	"github.com/wsresilience/wsresilience/snapshot/mqtt"
 	"github.com/wsresilience/wsresilience/snapshot/phoenix"
@@ -17,6 +18,7 @@ import (
 func All() []snapshot.Protocol {
 	return []snapshot.Protocol{
 		{Name: "actioncable", New: actioncable.New, Recognises: actioncable.Recognises},
+		{Name: "centrifuge", New: centrifuge.New, Recognises: centrifuge.Recognises},
 		{Name: "graphql-transport-ws", New: graphql.New, Recognises: graphql.Recognises},
 		{Name: "mqtt", New: mqtt.New, Recognises: mqtt.Recognises},
 		{Name: "phoenix", New: phoenix.New, Recognises: phoenix.Recognises},

@@ -26,7 +26,7 @@ func TestDocumented(t *testing.T) {
 			t.Errorf("%s has no row", p.Name)
 		}
 	}
-	if got, want := strings.Join(names, " "), "actioncable graphql-transport-ws mqtt phoenix signalr socket.io stomp"; got != want {
+	if got, want := strings.Join(names, " "), "actioncable centrifuge graphql-transport-ws mqtt phoenix signalr socket.io stomp"; got != want {
 		t.Errorf("presets %s, want %s", got, want)
 	}
 }
@@ -63,6 +63,9 @@ func TestRecognised(t *testing.T) {
 		{snapshot.Handshake{Path: "/socket/websocket", Query: "vsn=3.0.0"}, ""},
 		{snapshot.Handshake{Path: "/socket/websocket"}, ""},
 		{snapshot.Handshake{Path: "/socket/websocket", Query: "vsn=2.0.0;a=b"}, ""},
+		{snapshot.Handshake{Path: "/connection/websocket", Subprotocol: "centrifuge-json"}, "centrifuge"},
+		{snapshot.Handshake{Path: "/connection/websocket", Subprotocol: "centrifuge-protobuf"}, ""},
+		{snapshot.Handshake{Path: "/connection/websocket"}, ""},
 		{snapshot.Handshake{Path: "/hub", Query: "id=x"}, ""}, // SignalR, or anything
 		{snapshot.Handshake{Path: "/"}, ""},
 	} {
@@ -118,6 +121,7 @@ func FuzzPresets(f *testing.F) {
 	f.Add("<{\"command\":\"subscribe\",\"identifier\":\"a\"}\nr\n>{\"type\":\"welcome\"}\n>{\"type\":\"confirm_subscription\",\"identifier\":\"a\"}\nl")
 	f.Add("<CONNECT\\n\nr\n>0{\"sid\":\"x\"}\n<40\n>2\nb\x10\x02")
 	f.Add("<{\"protocol\":\"json\",\"version\":1}\x1e\n>{}\x1e{\"type\":6}\x1e\n<{\"type\":1,\"invocationId\":\"1\",\"streamIds\":[\"2\"]}\x1e\nd\nt\nr\n>{}\x1e{\"type\":7,\"allowReconnect\":true}\x1e\nl")
+	f.Add("<{\"connect\":{},\"id\":1}\n>{\"id\":1,\"connect\":{\"ping\":25,\"pong\":true}}\n<{\"subscribe\":{\"channel\":\"x\"},\"id\":2}\n>{\"id\":2,\"subscribe\":{}}\n<{\"refresh\":{\"token\":\"u\"},\"id\":3}\n>{}\nr\n>{\"id\":1,\"connect\":{}}\n>{\"id\":2,\"error\":{}}\nl")
 	policies := map[string]*snapshot.Policy{}
 	for _, p := range presets.All() {
 		policies[p.Name] = snapshottest.Policy(f, "", p.Name, p)
