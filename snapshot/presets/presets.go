@@ -11,6 +11,7 @@ import (
 	"github.com/wsresilience/wsresilience/snapshot/signalr"
 	"github.com/wsresilience/wsresilience/snapshot/socketio"
 	"github.com/wsresilience/wsresilience/snapshot/stomp"
+	"github.com/wsresilience/wsresilience/snapshot/ywebsocket"
 )
 
 // All returns the table, by the names of WSR_APP_PROTOCOL. They are also in the
@@ -25,5 +26,6 @@ func All() []snapshot.Protocol {
 		{Name: "signalr", New: signalr.New},
 		{Name: "socket.io", New: socketio.New, Recognises: socketio.Recognises},
 		{Name: "stomp", New: stomp.New, Recognises: stomp.Recognises},
+		{Name: "y-websocket", New: ywebsocket.New},
 	}
 }
