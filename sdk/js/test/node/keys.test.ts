@@ -3,12 +3,15 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { keys } from "../rig/class.ts";
 import { open } from "../rig/client.ts";
-import { type Rig, startRig, until } from "../rig.ts";
+import { type Rig, sleep, startRig, until } from "../rig.ts";
+
+const RULES = {
+  WSR_IDEMPOTENCY_RULES: JSON.stringify({ rules: [{ path: "/keyed", key: "client", scope: "path" }] }),
+};
 
 let rig: Rig;
 before(async () => {
-  const rules = { rules: [{ path: "/keyed", key: "client", scope: "path" }] };
-  rig = await startRig({ environment: { WSR_IDEMPOTENCY_RULES: JSON.stringify(rules) } });
+  rig = await startRig({ environment: RULES });
 });
 after(() => rig.close());
 
@@ -74,4 +77,32 @@ test("a key is text of 1 to 64 bytes", async () => {
   }
   assert.equal(await socket.deliver("x", { key: "é".repeat(32) }), "first");
   assert.equal(rig.app.received.length, before + 1);
+});
+
+test("messages with keys act once though their owner is killed", async () => {
+  const pods = await startRig({ pods: 2, environment: { ...RULES, WSR_ADOPT: "always" } });
+  try {
+    const { socket, adopted } = await open(pods, { keys: keys(), adopt: true }, [], `${pods.url}keyed`);
+    const fates: Promise<string>[] = [];
+    for (let n = 0; n < 60; n++) {
+      const fate = socket.deliver(`${n >> 1}`, { key: `${n >> 1}` });
+      fates.push(fate.catch((error: Error) => error.name));
+      await sleep(5);
+      if (n === 30) {
+        pods.proxy.target = pods.sidecars[1]!.port;
+        await pods.sidecar.kill();
+      }
+    }
+    for (const [n, fate] of (await Promise.all(fates)).entries()) {
+      // What the owner was just doing may be in doubt; whatever is not has acted once.
+      const times = pods.app.received.filter((text) => text === `${n >> 1}`).length;
+      assert.ok(
+        times === 1 || (times === 0 && ["doubt", "AbortError"].includes(fate)),
+        `message ${n}: ${fate}, acted ${times} times`,
+      );
+    }
+    assert.equal(adopted.length, 1);
+  } finally {
+    await pods.close();
+  }
 });
