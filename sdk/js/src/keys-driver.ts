@@ -153,10 +153,19 @@ export class KeyedDriver implements Driven {
     }
     const outcome = this.outcomes.get((output.data as Exclude<Data, string>).buffer ?? this);
     if (outcome) {
-      const wait = [...this.waits].find(({ key }) => nameOf(key) === outcome.name);
-      wait?.tell(outcome.fate);
+      this.settle(outcome);
     }
     return !!outcome;
+  }
+
+  /** Tells the first that waits for a key what became of its message; maybe nobody does. */
+  private settle({ name, fate }: Outcome): void {
+    for (const wait of this.waits) {
+      if (nameOf(wait.key) === name) {
+        wait.tell(fate);
+        return;
+      }
+    }
   }
 
   private giveUp(waits: Iterable<Wait>): void {
