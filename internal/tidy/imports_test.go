@@ -36,7 +36,7 @@ var layers = []layer{
 		"wire": {"github.com/gobwas/ws"}, "store": nil,
 		"internal/config": {"github.com/caarlos0/env/v11"},
 		// What is known of app protocols, each for itself.
-		"snapshot/actioncable": nil, "snapshot/centrifuge": nil, "snapshot/graphql": nil, "snapshot/mqtt": nil,
+		"snapshot/actioncable": nil, "snapshot/centrifuge": nil, "snapshot/graphql": nil, "snapshot/jupyter": nil, "snapshot/mqtt": nil,
 		"snapshot/phoenix": nil, "snapshot/signalr": nil, "snapshot/socketio": nil, "snapshot/stomp": nil, "snapshot/ywebsocket": nil,
 		"snapshot/snapshottest": nil,
 		// What a rehearsal's clients do and go through, and pictures of it.

@@ -14,7 +14,7 @@ var pure = []string{
 	"seqwindow", "dedupe", "heartbeat", "internal/backoff", "internal/frame", "internal/deflate", "internal/keyring",
 	"internal/pathpattern", "internal/appaddr", "internal/jsonpointer", "internal/match", "internal/keepalive", "internal/budget", "internal/otlp",
 	"wire", "session", "event", "internal/admission", "internal/drain", "internal/redial", "internal/reauth", "internal/idempotency", "snapshot", "snapshot/presets",
-	"snapshot/actioncable", "snapshot/centrifuge", "snapshot/graphql", "snapshot/mqtt", "snapshot/phoenix", "snapshot/signalr", "snapshot/socketio", "snapshot/stomp", "snapshot/ywebsocket",
+	"snapshot/actioncable", "snapshot/centrifuge", "snapshot/graphql", "snapshot/jupyter", "snapshot/mqtt", "snapshot/phoenix", "snapshot/signalr", "snapshot/socketio", "snapshot/stomp", "snapshot/ywebsocket",
 }
 
 // clocks are what package time has beside arithmetic.

@@ -6,6 +6,7 @@ import (
 	"github.com/wsresilience/wsresilience/snapshot/actioncable"
 	"github.com/wsresilience/wsresilience/snapshot/centrifuge"
 	"github.com/wsresilience/wsresilience/snapshot/graphql"
+	"github.com/wsresilience/wsresilience/snapshot/jupyter"
 	"github.com/wsresilience/wsresilience/snapshot/mqtt"
 	"github.com/wsresilience/wsresilience/snapshot/phoenix"
 	"github.com/wsresilience/wsresilience/snapshot/signalr"
@@ -21,6 +22,7 @@ func All() []snapshot.Protocol {
 		{Name: "actioncable", New: actioncable.New, Recognises: actioncable.Recognises},
 		{Name: "centrifuge", New: centrifuge.New, Recognises: centrifuge.Recognises},
 		{Name: "graphql-transport-ws", New: graphql.New, Recognises: graphql.Recognises},
+		{Name: "jupyter", New: jupyter.New, Recognises: jupyter.Recognises},
 		{Name: "mqtt", New: mqtt.New, Recognises: mqtt.Recognises},
 		{Name: "phoenix", New: phoenix.New, Recognises: phoenix.Recognises},
 		{Name: "signalr", New: signalr.New},

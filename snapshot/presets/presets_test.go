@@ -26,7 +26,7 @@ func TestDocumented(t *testing.T) {
 			t.Errorf("%s has no row", p.Name)
 		}
 	}
-	if got, want := strings.Join(names, " "), "actioncable centrifuge graphql-transport-ws mqtt phoenix signalr socket.io stomp y-websocket"; got != want {
+	if got, want := strings.Join(names, " "), "actioncable centrifuge graphql-transport-ws jupyter mqtt phoenix signalr socket.io stomp y-websocket"; got != want {
 		t.Errorf("presets %s, want %s", got, want)
 	}
 }
@@ -66,7 +66,13 @@ func TestRecognised(t *testing.T) {
 		{snapshot.Handshake{Path: "/connection/websocket", Subprotocol: "centrifuge-json"}, "centrifuge"},
 		{snapshot.Handshake{Path: "/connection/websocket", Subprotocol: "centrifuge-protobuf"}, ""},
 		{snapshot.Handshake{Path: "/connection/websocket"}, ""},
-		{snapshot.Handshake{Path: "/a-document"}, ""},         // y-websocket, or anything
+		{snapshot.Handshake{Path: "/a-document"}, ""}, // y-websocket, or anything
+		{snapshot.Handshake{Path: "/user/a/api/kernels/1a-2b/channels", Query: "session_id=x", Subprotocol: "v1.kernel.websocket.jupyter.org"}, "jupyter"},
+		{snapshot.Handshake{Path: "/api/kernels/1a-2b/channels", Query: "session_id=x"}, "jupyter"},
+		{snapshot.Handshake{Path: "/api/kernels/1a-2b/channels", Query: "session_id=x", Subprotocol: "v2"}, ""},
+		{snapshot.Handshake{Path: "/api/kernels/1a-2b/channels"}, ""},
+		{snapshot.Handshake{Path: "/api/kernels//channels", Query: "session_id=x"}, ""},
+		{snapshot.Handshake{Path: "/terminals/websocket/1", Query: "session_id=x"}, ""},
 		{snapshot.Handshake{Path: "/hub", Query: "id=x"}, ""}, // SignalR, or anything
 		{snapshot.Handshake{Path: "/"}, ""},
 	} {
@@ -124,6 +130,7 @@ func FuzzPresets(f *testing.F) {
 	f.Add("<{\"protocol\":\"json\",\"version\":1}\x1e\n>{}\x1e{\"type\":6}\x1e\n<{\"type\":1,\"invocationId\":\"1\",\"streamIds\":[\"2\"]}\x1e\nd\nt\nr\n>{}\x1e{\"type\":7,\"allowReconnect\":true}\x1e\nl")
 	f.Add("<{\"connect\":{},\"id\":1}\n>{\"id\":1,\"connect\":{\"ping\":25,\"pong\":true}}\n<{\"subscribe\":{\"channel\":\"x\"},\"id\":2}\n>{\"id\":2,\"subscribe\":{}}\n<{\"refresh\":{\"token\":\"u\"},\"id\":3}\n>{}\nr\n>{\"id\":1,\"connect\":{}}\n>{\"id\":2,\"error\":{}}\nl")
 	f.Add("b\x00\x00\x01\x00\nB\x00\x01\x02\x00\x00\nb\x01\x01\x00\nr\nl\nb\x02")
+	f.Add("<{\"channel\":\"shell\",\"header\":{\"msg_id\":\"a\",\"msg_type\":\"execute_request\"}}\nl\n>{\"channel\":\"shell\",\"header\":{\"msg_type\":\"execute_reply\"},\"parent_header\":{\"msg_id\":\"a\"}}\nr\nb\x06\x00\x00\x00\x00\x00\x00\x00")
 	policies := map[string]*snapshot.Policy{}
 	for _, p := range presets.All() {
 		policies[p.Name] = snapshottest.Policy(f, "", p.Name, p)
