@@ -1,6 +1,7 @@
 package centrifuge
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/wsresilience/wsresilience/snapshot/snapshottest"
@@ -107,6 +108,13 @@ func TestPreset(t *testing.T) {
 			to-client {"push":{"channel":"x","unsubscribe":{"code":2500,"reason":"insufficient state"}}}
 			restored
 			complete`,
+		"a reply that is too long to be read may tell of a position": `
+			client {"connect":{},"id":1}
+			app! {"id":1,"connect":{}}
+			to-client {"connect":{},"id":1}
+			client {"subscribe":{"channel":"x"},"id":2}
+			app {"id":2,"subscribe":{"publications":[{"data":"` + strings.Repeat("x", 1<<16) + `"}],"recoverable":true}}
+			incomplete`,
 		"what the app ends is not said again": `
 			client {"connect":{},"id":1}
 			app! {"id":1,"connect":{}}

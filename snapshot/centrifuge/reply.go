@@ -48,13 +48,13 @@ func (p *preset) reply(c snapshot.Conversation, now time.Time, line []byte) []by
 	_, refused := jsonpointer.Lookup(line, "error")
 	if channel, again := p.awaited[id]; again {
 		delete(p.awaited, id)
-		if _, wanted := c.Kept(keySubscribed + channel); refused == jsonpointer.Absent || !wanted {
+		if _, wanted := c.Kept(keySubscribed + channel); refused != jsonpointer.Present || !wanted {
 			return nil
 		}
 		drop(c, channel)
 		return insufficient(channel)
 	}
-	p.subscribed(c, now, id, line, refused == jsonpointer.Absent)
+	p.subscribed(c, now, id, line, refused != jsonpointer.Present)
 	return line
 }
 

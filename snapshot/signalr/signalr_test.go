@@ -213,6 +213,23 @@ func TestToken(t *testing.T) {
 	}
 }
 
+// TestRules: rules say what hub methods are to be called again. They are
+// expressions, since a record is not JSON to its end.
+func TestRules(t *testing.T) {
+	p := snapshottest.Policy(t, `{"rules":[{"path":"*","select":{"regexp":"\"target\":\"(Join)\""}}]}`, "signalr", snapshot.Protocol{Name: "signalr", New: New})
+	snapshottest.Play(t, p, strings.ReplaceAll(`
+		client {"protocol":"json","version":1}␞
+		app {}␞
+		client {"arguments":["a"],"target":"Join","type":1}␞
+		complete
+		move
+		to-app {"protocol":"json","version":1}␞
+		app! {}␞
+		to-client {"type":6}␞
+		to-app {"arguments":["a"],"target":"Join","type":1}␞
+		restored`, "␞", string(separator)))
+}
+
 // What the app owes at each moment.
 func TestOwes(t *testing.T) {
 	for name, script := range map[string]string{
