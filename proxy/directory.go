@@ -13,8 +13,12 @@ import (
 )
 
 // maxPlaces bounds how often a client that joins is led from one sidecar to the
-// next.
-const maxPlaces = 5
+// next, or finds a session that is just ending; placePause is the unit of the waits
+// between, which double, up to two thirds of a second together.
+const (
+	maxPlaces  = 6
+	placePause = 10 * time.Millisecond
+)
 
 // A listing is where the journal says that clients with a key are joined: a record
 // of its own, under the key, whose context is the id of the shared session.

@@ -97,12 +97,15 @@ func (q *request) shareKey() (key wire.SessionID, ok bool) {
 // join makes a client a member of the session that its user shares, wherever that
 // is, or begins it.
 func (q *request) join(key wire.SessionID) {
-	for range maxPlaces {
+	for try := range maxPlaces {
+		if try > 0 && !q.pause(placePause<<try) {
+			return // the client is gone
+		}
 		if g := q.s.shares.get(key); g != nil {
 			if q.joinShared(g, nil) {
 				return
 			}
-			continue // it has just ended
+			continue // it has just ended, and is about to be forgotten
 		}
 		_, done := q.s.sessions.find(key, q.r.Context().Done())
 		if done == nil {
@@ -117,6 +120,16 @@ func (q *request) join(key wire.SessionID) {
 		}
 	}
 	q.later("the owner of the shared session cannot be reached, or that moves", event.RefusedUpstream)
+}
+
+// pause reports whether the client is still there after that time.
+func (q *request) pause(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-q.r.Context().Done():
+		return false
+	}
 }
 
 // joinOrBegin is join for a session that is not here, and reports whether the client
