@@ -31,6 +31,7 @@ func TestAddressUsedAgain(t *testing.T) {
 		"garbage": "\x00\xff\x16\x03\x01 SSH-2.0\r\n\r\n",
 		"silence": "",
 	}
+	folder := t.TempDir() // of a process that ends with f, after the tests of the cases
 	cases := map[string]func(*testing.T, *lab.Sidecar){
 		"the same, restarted": func(t *testing.T, old *lab.Sidecar) {
 			f.start(&binary, func(s *lab.Sidecar) { s.Addr = old.Addr })
@@ -47,7 +48,7 @@ func TestAddressUsedAgain(t *testing.T) {
 			t.Cleanup(app.Close)
 			f.start(&binary, func(s *lab.Sidecar) {
 				s.Addr, s.Upstream = old.Addr, app.URL
-				s.Settings = []string{"WSR_TOKEN_KEYS=" + others, "WSR_DATA_DIR=" + t.TempDir()}
+				s.Settings = []string{"WSR_TOKEN_KEYS=" + others, "WSR_DATA_DIR=" + folder}
 			})
 			t.Cleanup(func() {
 				mu.Lock()
