@@ -29,9 +29,5 @@ func LoadAdmin(environ []string) (*Config, error) {
 	l.parse()
 	l.bounds()
 	l.files()
-	if len(l.problems) > 0 {
-		return nil, l.problems
-	}
-	l.cfg.given, l.cfg.fromFile = l.given, l.fromFile()
-	return l.cfg, nil
+	return l.loaded()
 }

@@ -232,6 +232,11 @@ func Load(environ []string) (*Config, error) {
 	l.files()
 	l.contradictions()
 	l.derive()
+	return l.loaded()
+}
+
+// loaded returns the settings, or all that is wrong with them.
+func (l *loader) loaded() (*Config, error) {
 	if len(l.problems) > 0 {
 		return nil, l.problems
 	}

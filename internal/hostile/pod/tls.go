@@ -62,8 +62,12 @@ func (t *target) keyed(ctx context.Context) *certs.Keyed {
 	return k
 }
 
-func messageWithoutEnd(ctx context.Context, t *target) {
-	k := t.keyed(ctx)
+func messageWithoutEnd(ctx context.Context, t *target) { holdMessage(ctx, t.keyed(ctx)) }
+
+func messageOnSession(ctx context.Context, t *target) { holdMessage(ctx, t.session(ctx)) }
+
+// holdMessage begins the largest message of TLS and never ends it. k may be nil.
+func holdMessage(ctx context.Context, k *certs.Keyed) {
 	if k == nil {
 		return
 	}
@@ -91,16 +95,6 @@ func (t *target) session(ctx context.Context) *certs.Keyed {
 		return nil
 	}
 	return k
-}
-
-func messageOnSession(ctx context.Context, t *target) {
-	k := t.session(ctx)
-	if k == nil {
-		return
-	}
-	defer reset(k.NetConn())
-	_ = k.SendMessage(certs.Claimed(certs.Certificate, 256<<10, 256<<10-1)) // it may have to go before
-	rest(ctx, holds)
 }
 
 func recordWithoutEnd(ctx context.Context, t *target) {
