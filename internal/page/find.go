@@ -11,6 +11,10 @@ const (
 	// goes.
 	maxLook = 64 << 10
 
+	// maxLookCoded bounds the same as it comes, compressed: that may stand for
+	// nothing, however long it is.
+	maxLookCoded = 2 * maxLook
+
 	// sniffed is where browsers look for a declaration of the character encoding
 	// (HTML, "prescan a byte stream to determine its encoding").
 	sniffed = 1024

@@ -24,7 +24,7 @@ func (n *Insertion) Look(src io.Reader) bool {
 }
 
 func (n *Insertion) look(src io.Reader) (at int, is place, why reason) {
-	d, err := decode(src, n.coding)
+	d, err := decode(io.LimitReader(src, maxLookCoded), n.coding)
 	if err != nil {
 		return 0, placeNone, ""
 	}

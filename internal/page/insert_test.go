@@ -280,6 +280,21 @@ func TestBroken(t *testing.T) {
 	}
 }
 
+// TestLookAtNothing: compressed content that stands for nothing is not read for
+// ever.
+func TestLookAtNothing(t *testing.T) {
+	p := New(Config{Inject: everywhere})
+	n := p.Request("GET", "/", "https", "a", navigation()).Answer(200, 1, -1, answer("Content-Encoding", "gzip"))
+	empty := bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, 1<<18) // stored blocks of no bytes
+	raw := bytes.NewReader(append([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}, empty...))
+	if n.Look(raw) {
+		t.Error("a place in nothing")
+	}
+	if read := int(raw.Size()) - raw.Len(); read > maxLookCoded {
+		t.Errorf("%d bytes were read", read)
+	}
+}
+
 // TestLookIsBounded: a page without a head is not held for ever, however much a
 // few bytes stand for.
 func TestLookIsBounded(t *testing.T) {

@@ -1,6 +1,7 @@
 package passthrough
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -57,8 +58,8 @@ func (a *answerer) insertion(x *exchange, body *http1.Body) *page.Insertion {
 		length = contentLength(a.resp.Fields)
 	}
 	for i := range a.resp.Fields {
-		// A coding of the transfer beside chunked stays as it is.
-		if f := &a.resp.Fields[i]; f.Is("transfer-encoding") && !http1.HasElement(f.Value, "chunked") {
+		// What is coded for the transfer too stays as it is.
+		if f := &a.resp.Fields[i]; f.Is("transfer-encoding") && !bytes.EqualFold(f.Value, []byte("chunked")) {
 			return nil
 		}
 	}
