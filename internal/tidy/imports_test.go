@@ -28,9 +28,9 @@ var layers = []layer{
 		"snapshot": {"github.com/evanphx/json-patch/v5"}, "internal/idempotency": nil,
 		"internal/program": nil,
 		"internal/script":  nil, // scenarios as text, for tests
-		// For experiments: a network that breaks, processes, accounts, statistics.
+		// For experiments: a network that breaks, certificates, statistics.
 		"internal/losslink":  {"golang.org/x/sys"},
-		"internal/faultlink": nil, "internal/lab/certs": nil, "internal/lab/ledger": nil, "internal/lab/stats": nil, "internal/lab/table": nil,
+		"internal/faultlink": nil, "internal/lab/certs": nil, "internal/lab/stats": nil, "internal/lab/table": nil,
 	},
 	{ // Formats and contracts.
 		"wire": {"github.com/gobwas/ws"}, "store": nil,
@@ -89,8 +89,8 @@ var layers = []layer{
 	{ // How an operator looks into a running sidecar.
 		"internal/console": nil,
 	},
-	{ // What experiments run. The processes of one build commands.
-		"internal/lab/proc":        nil,
+	{ // What experiments run, and what apps say of it. The processes of one build commands.
+		"internal/lab/ledger": nil, "internal/lab/proc": nil,
 		"internal/rehearse/report": nil,
 	},
 	{ // An ordinary client.

@@ -4,36 +4,12 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/rehearse/tally"
 )
 
 // A Count is what became of the messages of one direction.
-type Count struct {
-	Sent, Got int // Got: different ones that arrived
-	Lost      int // in silence
-	Tail      int `json:",omitempty"` // the last words to or from an app socket that had to end
-	Told      int `json:",omitempty"` // lost with a session whose client was told of its end
-	Doubled   int // came twice to one receiver, or were never sent
-	Again     int `json:",omitempty"` // inbound: read by a second app socket too
-	Reordered int
-}
-
-// Add adds the messages of another account.
-func (c *Count) Add(d Count) {
-	c.Sent += d.Sent
-	c.Got += d.Got
-	c.Lost += d.Lost
-	c.Tail += d.Tail
-	c.Told += d.Told
-	c.Doubled += d.Doubled
-	c.Again += d.Again
-	c.Reordered += d.Reordered
-}
-
-// Clean reports whether everything arrived once and in order, except for what
-// the rules explain.
-func (c *Count) Clean() bool {
-	return c.Got+c.Tail == c.Sent && c.Lost == 0 && c.Doubled == 0 && c.Reordered == 0
-}
+type Count = tally.Count
 
 // Rules say how a book is judged. The zero value is for a session whose apps
 // may be replaced at any time, while messages are still under way.
@@ -59,11 +35,11 @@ type Socket struct {
 
 	opened, lastRead int64 // Unix ns; 0: not known
 	heardAs          int   // the client's count of sockets when it first heard this one
-	heard, read      numbers
+	heard, read      tally.Numbers
 }
 
 // HasRead reports whether the app read anything.
-func (s *Socket) HasRead() bool { return s.read.count > 0 }
+func (s *Socket) HasRead() bool { return s.read.Count() > 0 }
 
 // A Book is all that is known of one session. What the client and the
 // different apps report comes by different ways, so nothing relies on the order
@@ -80,7 +56,7 @@ type Book struct {
 	heard   int // sockets that the client heard
 
 	sent, tried uint32 // by the client: accepted by its connection, given to it
-	in          numbers
+	in          tally.Numbers
 	out, extra  Count // what is only known when it happens; extra is inbound
 	unexplained int   // of messages that came again: no app was killed
 	past        Count // outbound, of sockets that are forgotten
@@ -99,7 +75,7 @@ func (b *Book) Accept(n uint32) { b.sent, b.tried = max(b.sent, n), max(b.tried,
 func (b *Book) Sent() uint32 { return b.sent }
 
 // Reached returns the highest number that an app read.
-func (b *Book) Reached() uint32 { return b.in.highest() }
+func (b *Book) Reached() uint32 { return uint32(b.in.Highest()) }
 
 // Sockets returns the app sockets that are remembered, as they became known.
 func (b *Book) Sockets() []*Socket { return b.sockets }
@@ -144,12 +120,12 @@ func (b *Book) Heard(t Tag) (missing int) {
 		}
 	}
 	b.spoken = max(b.spoken, s.Order)
-	high := s.heard.highest()
-	switch fresh := s.heard.add(t.N); {
+	high, n := s.heard.Highest(), int64(t.N)
+	switch fresh := s.heard.Add(n); {
 	case !fresh:
 		b.out.Doubled++
-	case t.N > high:
-		missing += int(t.N - high - 1)
+	case n > high:
+		missing += int(n - high - 1)
 	case s.Order == b.spoken: // else it is counted already
 		b.out.Reordered++
 	}
@@ -187,21 +163,18 @@ func (b *Book) took(s *Socket, r Record) (missing int) {
 		b.extra.Doubled++ // it was never sent
 		return 0
 	}
-	high, highHere := b.in.highest(), s.read.highest()
+	n, high, highHere := int64(r.N), b.in.Highest(), s.read.Highest()
 	switch {
-	case !s.read.add(r.N):
+	case !s.read.Add(n):
 		b.extra.Doubled++
 		return 0
-	case r.N < highHere:
+	case n < highHere:
 		b.extra.Reordered++
 	}
-	if b.in.add(r.N) {
-		if r.N > high {
-			return int(r.N - high - 1)
-		}
-		return 0
+	if b.in.Add(n) {
+		return max(0, int(n-high-1))
 	}
-	if b.extra.Again++; !b.explained(s, r.N) {
+	if b.extra.Again++; !b.explained(s, n) {
 		b.unexplained++
 	}
 	return 0
@@ -209,10 +182,10 @@ func (b *Book) took(s *Socket, r Record) (missing int) {
 
 // explained reports whether s may read what another socket read: the app of
 // one of the two was killed before the message could be acknowledged.
-func (b *Book) explained(s *Socket, n uint32) bool {
+func (b *Book) explained(s *Socket, n int64) bool {
 	found := false
 	for _, o := range b.sockets {
-		if o == s || !o.read.has(n) {
+		if o == s || !o.read.Has(n) {
 			continue
 		}
 		if !o.Killed && !s.Killed {
@@ -236,7 +209,7 @@ func (b *Book) Forget(keep int, r Rules) {
 }
 
 // tail returns how many messages the app wrote after the last that came.
-func (s *Socket) tail() int { return max(0, int(s.Wrote)-int(s.heard.highest())) }
+func (s *Socket) tail() int { return max(0, int(s.Wrote)-int(s.heard.Highest())) }
 
 // before orders sockets by their opening, as far as it is known.
 func before(a, b *Socket) int {
@@ -274,10 +247,10 @@ func (b *Book) Counts(r Rules) (out, in Count) {
 
 // outbound judges what an app wrote to one socket, which may have a successor.
 func (b *Book) outbound(s *Socket, r Rules, replaced bool) Count {
-	high := s.heard.highest()
-	c := Count{Sent: int(max(s.Wrote, high)), Got: int(s.heard.count), Lost: s.heard.holes(high)}
-	if r.Final && high > s.Wrote {
-		c.Doubled += int(high - s.Wrote) // no app wrote those
+	high, wrote := s.heard.Highest(), int64(s.Wrote)
+	c := Count{Sent: int(max(wrote, high)), Got: int(s.heard.Count()), Lost: int(s.heard.Holes(high))}
+	if r.Final && high > wrote {
+		c.Doubled += int(high - wrote) // no app wrote those
 	}
 	if s.Order >= b.spoken && !r.Final {
 		return c // the rest may be under way
@@ -296,21 +269,13 @@ func (b *Book) outbound(s *Socket, r Rules, replaced bool) Count {
 
 func (b *Book) inbound(r Rules) Count {
 	c := b.extra
-	c.Sent, c.Got = int(b.sent), 0
-	last := b.in.highest()
-	if r.Final {
-		last = b.sent
+	c.Sent, c.Got = int(b.sent), int(b.in.UpTo(int64(b.tried)))
+	last := int64(b.sent)
+	if !r.Final {
+		last = min(last, b.in.Highest())
 	}
-	last = min(last, b.sent)
-	c.Lost = b.in.holes(last)
-	for _, s := range b.in.runs {
-		if s.first <= b.tried {
-			c.Got += int(min(s.last, b.tried)-s.first) + 1
-		}
-	}
-	if never := int(b.in.count) - c.Got; never > 0 {
-		c.Doubled += never // those were never sent
-	}
+	c.Lost = int(b.in.Holes(last))
+	c.Doubled += int(b.in.Count()) - c.Got // those were never sent
 	if r.OnlyKilled {
 		c.Tail = b.unread(last, r.LastWords)
 		c.Lost -= c.Tail
@@ -321,14 +286,11 @@ func (b *Book) inbound(r Rules) Count {
 }
 
 // unread counts what was handed to an app that was killed before it read it.
-func (b *Book) unread(last, lastWords uint32) (n int) {
-	if lastWords == 0 {
-		return 0
-	}
-	for _, g := range b.in.gaps(last) {
+func (b *Book) unread(last int64, lastWords uint32) (n int) {
+	for first, end := range b.in.Gaps(last) {
 		for _, s := range b.sockets {
-			if s.Killed && s.read.highest()+1 == g.first && g.last-g.first < lastWords {
-				n += int(g.last-g.first) + 1
+			if s.Killed && s.read.Highest()+1 == first && end-first < int64(lastWords) {
+				n += int(end-first) + 1
 				break
 			}
 		}
@@ -368,7 +330,7 @@ type Mark struct {
 func (b *Book) Mark() Mark {
 	m := Mark{known: b.known, in: b.tried}
 	if n := len(b.sockets); n > 0 {
-		m.out = max(b.sockets[n-1].Wrote, b.sockets[n-1].heard.highest())
+		m.out = max(b.sockets[n-1].Wrote, uint32(b.sockets[n-1].heard.Highest()))
 	}
 	return m
 }
@@ -377,9 +339,9 @@ func (b *Book) Mark() Mark {
 // ways.
 func (b *Book) Passed(m Mark) bool {
 	for _, s := range b.sockets {
-		high := s.heard.highest()
+		high := uint32(s.heard.Highest())
 		if s.Order > m.known && high > 0 || s.Order == m.known && high > m.out {
-			return b.in.highest() > m.in
+			return b.Reached() > m.in
 		}
 	}
 	return false

@@ -291,37 +291,3 @@ func FuzzBook(f *testing.F) {
 		}
 	})
 }
-
-// FuzzNumbers compares the set with a map.
-func FuzzNumbers(f *testing.F) {
-	f.Add([]byte{1, 2, 5, 4, 3, 9, 9})
-	f.Fuzz(func(t *testing.T, list []byte) {
-		var s numbers
-		model := map[uint32]bool{}
-		highest := uint32(0)
-		for _, c := range list {
-			n := uint32(c) + 1
-			if s.add(n) == model[n] {
-				t.Fatalf("%v: %d is new: %v", list, n, model[n])
-			}
-			model[n] = true
-			highest = max(highest, n)
-		}
-		missing := 0
-		for n := uint32(1); n <= 300; n++ {
-			if s.has(n) != model[n] {
-				t.Fatalf("%v: has %d: %v", list, n, s.has(n))
-			}
-			if !model[n] {
-				missing++
-			}
-		}
-		gaps := 0
-		for _, g := range s.gaps(300) {
-			gaps += int(g.last-g.first) + 1
-		}
-		if s.highest() != highest || int(s.count) != len(model) || s.holes(300) != missing || gaps != missing {
-			t.Fatalf("%v: highest %d, count %d, %d holes, %d in gaps", list, s.highest(), s.count, s.holes(300), gaps)
-		}
-	})
-}

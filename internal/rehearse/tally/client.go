@@ -78,15 +78,7 @@ type Client struct {
 	spells    []Spell
 	absences  []Absence
 	pushes    map[string]*stream
-	ended     Pushes // of streams that are over
-}
-
-// A stream is one numbered row of what the app sends by itself.
-type stream struct {
-	first, next        int64
-	got                int64
-	doubled, reordered int64
-	missing            map[int64]bool // below next
+	ended     Count // of streams that are over
 }
 
 // NewClient opens an account.
@@ -137,9 +129,6 @@ func (c *Client) Failed() {
 	c.errors++
 }
 
-// maxMissing bounds what is remembered of a gap in a stream.
-const maxMissing = 1 << 16
-
 // Pushed notes number n of one of the app's own numbered streams. The first that
 // is heard begins it.
 func (c *Client) Pushed(name string, n int64) {
@@ -150,23 +139,10 @@ func (c *Client) Pushed(name string, n int64) {
 		if c.pushes == nil {
 			c.pushes = map[string]*stream{}
 		}
-		s = &stream{first: n, next: n, missing: map[int64]bool{}}
+		s = new(stream)
 		c.pushes[name] = s
 	}
-	switch {
-	case n >= s.next:
-		for i := s.next; i < n && len(s.missing) < maxMissing; i++ {
-			s.missing[i] = true
-		}
-		s.next = n + 1
-		s.got++
-	case s.missing[n]:
-		delete(s.missing, n)
-		s.got++
-		s.reordered++
-	case n >= s.first:
-		s.doubled++
-	}
+	s.hear(n)
 }
 
 // Renumbered notes that the app's streams begin anew, as where it numbers for each
@@ -175,7 +151,7 @@ func (c *Client) Renumbered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.pushes {
-		c.ended.add(s)
+		c.ended.Add(s.count())
 	}
 	c.pushes = nil
 }

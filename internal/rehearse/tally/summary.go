@@ -42,7 +42,7 @@ type Summary struct {
 	Late                        int     // answered, but later than the limit
 	Foreign                     int     `json:",omitempty"` // answers to nothing that was asked
 	Errors                      int     // answers that are the app's errors
-	Pushes                      Pushes  // what the app numbers by itself
+	Pushes                      Count   // what the app numbers by itself
 	Throughput                  float64 // answers a second
 
 	Breaks       int     // connections that ended
@@ -58,12 +58,6 @@ type Summary struct {
 	Baseline Latency // of messages that were due before the first fault
 	Whole    Latency
 	Away     Latency // between the loss of a connection and the next
-}
-
-// Pushes is what became of the numbered messages that the app sends by itself.
-// What came before the first that was heard, and after the last, is not known.
-type Pushes struct {
-	Got, Lost, Doubled, Reordered int64
 }
 
 // A Frame is the time in which messages are judged.
@@ -85,7 +79,10 @@ func Summarise(side Side, clients []*Client, f Frame) Summary {
 		c.mu.Lock()
 		s.Clients++
 		s.addMessages(c.messages, f, &calm, &whole)
-		s.addPushes(c.pushes, c.ended)
+		s.Pushes.Add(c.ended)
+		for _, p := range c.pushes {
+			s.Pushes.Add(p.count())
+		}
 		s.Reordered += c.reordered
 		s.Foreign += c.foreign
 		s.Errors += c.errors
@@ -146,21 +143,6 @@ func (s *Summary) addMessages(list []Message, f Frame, calm, whole *[]float64) {
 			*calm = append(*calm, stats.Millis(m.Took))
 		}
 	}
-}
-
-func (p *Pushes) add(s *stream) {
-	p.Got += s.got
-	p.Lost += int64(len(s.missing))
-	p.Doubled += s.doubled
-	p.Reordered += s.reordered
-}
-
-func (s *Summary) addPushes(streams map[string]*stream, ended Pushes) {
-	p := &s.Pushes
-	for _, one := range streams {
-		p.add(one)
-	}
-	p.Got, p.Lost, p.Doubled, p.Reordered = p.Got+ended.Got, p.Lost+ended.Lost, p.Doubled+ended.Doubled, p.Reordered+ended.Reordered
 }
 
 // addSpells counts connections, and returns how long the client was connected of

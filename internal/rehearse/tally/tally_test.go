@@ -98,13 +98,13 @@ func TestPushes(t *testing.T) {
 	}
 	c.Pushed("other", 1)
 	s := Summarise(Plain, []*Client{c}, Frame{})
-	if want := (Pushes{Got: 6, Lost: 1, Doubled: 1, Reordered: 1}); s.Pushes != want {
+	if want := (Count{Sent: 7, Got: 6, Lost: 1, Doubled: 1, Reordered: 1}); s.Pushes != want {
 		t.Errorf("%+v, want %+v", s.Pushes, want)
 	}
 	c.Renumbered()
 	c.Pushed("", 1)
 	s = Summarise(Plain, []*Client{c}, Frame{})
-	if want := (Pushes{Got: 7, Lost: 1, Doubled: 1, Reordered: 1}); s.Pushes != want {
+	if want := (Count{Sent: 8, Got: 7, Lost: 1, Doubled: 1, Reordered: 1}); s.Pushes != want {
 		t.Errorf("on another socket: %+v, want %+v", s.Pushes, want)
 	}
 }
