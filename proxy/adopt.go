@@ -75,35 +75,11 @@ func (s *Server) roomFor(state *store.State) bool {
 	return m.Limit() <= 0 || m.Used()+size+size/8 < m.Limit()
 }
 
-// loadState reads the session's state. A replica may be behind: one that does
-// not know the session, or not the token's ownership, is asked again.
-func (s *Server) loadState(ctx context.Context, t *wire.Token) (state *store.State, err error) {
-	for try := range staleTries {
-		if try > 0 {
-			select {
-			case <-time.After(stalePause << (try - 1)):
-			case <-ctx.Done():
-				return nil, store.ErrUnavailable
-			}
-		}
-		state, err = s.cfg.Store.Load(ctx, store.ID(t.Session))
-		if stale := errors.Is(err, store.ErrNotFound) || err == nil && state.Epoch < t.Epoch; !stale {
-			return state, err
-		}
-	}
-	if err == nil {
-		err = store.ErrUnavailable // the token is sealed, so it is the journal that lacks something
-	}
-	return nil, err
+// loadState reads the session's state. The token is sealed, so its ownership has
+// been.
+func (s *Server) loadState(ctx context.Context, t *wire.Token) (*store.State, error) {
+	return store.LoadKnown(ctx, s.cfg.Store, store.ID(t.Session), t.Epoch, store.Pause)
 }
-
-// A replica is mostly behind by a millisecond or two, when a session has just been
-// handed over: then this wait is a part of the pause that its client sees. Before a
-// session is called unknown for good, it has had 63 ms.
-const (
-	staleTries = 7
-	stalePause = time.Millisecond // 1, 2, 4, 8, 16 and 32 ms, from the second on
-)
 
 func (s *Server) lease(owner string) store.LeaseState {
 	if s.cfg.Peers == nil {
@@ -219,8 +195,7 @@ func (r *resume) adoptWith(a session.Adoption, app *upgrade.AppConn, hs upgrade.
 		r.reset(reason, "the journal's records do not follow on what the client has")
 		return
 	}
-	m.ConfirmToken(r.facts.Token.Epoch, r.facts.Token.Generation, r.facts.Position.Attempt)
-	c.m, c.journal = m, journal{state.Writer, state.Revision}
+	c.m, c.chain = m, store.Chain{Writer: state.Writer, Revision: state.Revision}
 	report, fact := r.adoption(m, now), ""
 	conn, err := r.accept(wire.Subprotocol, extensions, fields)
 	if err == nil {

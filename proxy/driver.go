@@ -14,6 +14,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
 	"github.com/wsresilience/wsresilience/session"
+	"github.com/wsresilience/wsresilience/store"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -47,7 +48,7 @@ type sessionDriver struct {
 	srv     *Server
 	plain   bool
 	id      wire.SessionID // of a plain connection known to operators only
-	journal journal
+	chain   store.Chain
 	deflate *upgrade.DeflateParams // what the app's socket negotiated
 	born    monotime.Time
 	subject *event.Subject // of reports

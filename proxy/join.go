@@ -177,7 +177,7 @@ func (q *request) beginShared(key wire.SessionID, before listing) (_ *shared, fi
 	start.Shared, start.Keys = true, nil // keys are the members'
 	c.keepHandshake(q, hs, start)
 	m := session.New(&s.live.Load().common, now, start)
-	c.m, c.journal.writer = m, store.NewWriter()
+	c.m, c.chain.Writer = m, store.NewWriter()
 	c.client, c.app = c.memoryLeg(commonLeg{g}), c.newAppLeg(app.Conn)
 	m.AttachMembers(now, g.roster)
 	if !s.sessions.add(c) {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -53,50 +52,18 @@ func recordBytes(rec *store.Record) int64 {
 	return int64(n)
 }
 
-// journal is one session's place in the store. Only one goroutine uses it at
-// a time, since a session has one append in flight.
-type journal struct {
-	writer   uint64
-	revision store.Revision
-}
-
 // append writes a record behind the session's newest.
 func (c *sessionDriver) append(rec *store.Record) session.PersistResult {
 	ctx, cancel := context.WithTimeout(context.Background(), appendTimeout)
 	defer cancel()
-	j := &c.journal
-	rec.Writer = j.writer
 	began := time.Now()
-	rev, err := c.srv.cfg.Store.Append(ctx, store.ID(c.id), j.revision, rec)
+	err := c.chain.Append(ctx, c.srv.cfg.Store, store.ID(c.id), rec)
 	c.observe(event.Event{Kind: event.Journaled, Record: rec, Err: err, Took: time.Since(began)})
-	switch {
-	case err == nil:
-		j.revision = rev
-		return session.Persisted
-	case errors.Is(err, store.ErrFenced):
-		return session.PersistRefused
-	case errors.Is(err, store.ErrLost):
-		return c.findChainEnd(ctx, rec)
+	if result := session.PersistResultOf(err); result != session.PersistFailed {
+		return result
 	}
 	c.srv.log.Debug("journal append failed", "session", c.id.String(), "error", err)
 	return session.PersistFailed
-}
-
-// findChainEnd looks where the chain of records stands after some of it was lost.
-func (c *sessionDriver) findChainEnd(ctx context.Context, rec *store.Record) session.PersistResult {
-	j := &c.journal
-	st, err := c.srv.cfg.Store.Load(ctx, store.ID(c.id))
-	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrCorrupt):
-		j.revision = 0 // nothing that can be read is left
-	case err != nil:
-		return session.PersistFailed
-	case st.Epoch > rec.Epoch || st.Epoch == rec.Epoch && st.Writer != j.writer:
-		return session.PersistRefused
-	default:
-		j.revision = st.Revision
-	}
-	return session.PersistLost
 }
 
 // writesAgain ends the pause that follows failed appends.

@@ -63,7 +63,7 @@ func (q *request) resume() {
 		r.facts.TokenFact = "its session began with another Origin, path or Host, or what else WSR_TOKEN_BIND lists"
 	default:
 		r.facts.Token, q.session = t, t.Session
-		r.facts.Position.Epoch = t.Epoch
+		r.facts.Position.Epoch, r.facts.Position.Generation = t.Epoch, t.Generation
 		q.subject = q.about(t.Epoch)
 	}
 	defer r.endSearch()
@@ -269,7 +269,7 @@ func (c *sessionDriver) check(t *wire.Token, at session.Position) (_ admission.L
 	if verdict == session.TokenNewer {
 		return admission.Replaced, 0, "" // whatever became of it here
 	}
-	_, reason, fact = c.resumableLocked(now, t, at)
+	_, reason, fact = c.resumableLocked(now, at)
 	if c.srv.cfg.EndReused && verdict == session.TokenReused && m.CopyProved(at.Attempt) && !c.over {
 		m.End(now, session.EndedReused, ws.StatusPolicyViolation)
 		c.settleLocked(now)
@@ -309,61 +309,39 @@ func (c *sessionDriver) replaced() {
 
 // resumableLocked returns the session, or why it cannot be resumed, for its client
 // and for operators.
-func (c *sessionDriver) resumableLocked(now time.Time, t *wire.Token, at session.Position) (*session.Session, wire.ResetReason, string) {
+func (c *sessionDriver) resumableLocked(now time.Time, at session.Position) (*session.Session, wire.ResetReason, string) {
 	m, ok := c.m.(*session.Session)
-	switch {
-	case !ok || c.over && m.Moved():
+	if !ok {
 		return nil, wire.ResetTryAgain, "it has just left this sidecar" // and is perhaps in the journal
-	case c.over:
-		return nil, wire.ResetUnknown, "it ended a moment ago"
-	case m.OwnershipSuspect():
-		return nil, wire.ResetTryAgain, "this process had stalled, and the journal has not said yet whether it still owns the session"
 	}
-	token := func() string { return fmt.Sprintf("token %d of epoch %d", t.Generation, t.Epoch) }
-	switch m.Token(t.Epoch, t.Generation, at.Attempt) {
-	case session.TokenLate: // the connection that has overtaken it does not notice
-		return nil, wire.ResetTryAgain, fmt.Sprintf("attempt %d is late: a later one of the same client was welcomed", at.Attempt)
-	case session.TokenUnknown:
-		return nil, wire.ResetToken, token() + " was never sent"
-	case session.TokenOvertaken:
-		return nil, wire.ResetToken, fmt.Sprintf("token superseded: attempt %d with %s was made before the client had a newer one", at.Attempt, token())
-	case session.TokenReused:
-		fact := fmt.Sprintf("token superseded: the client is known to have a newer one than %s", token())
-		c.observe(event.Event{Kind: event.TokenReused, Fact: fact})
-		return nil, wire.ResetToken, fact
-	case session.TokenCopied:
-		fact := fmt.Sprintf("attempt %d cannot be of the client that has made the others with %s", at.Attempt, token())
-		c.observe(event.Event{Kind: event.TokenReused, Fact: fact})
-		return nil, wire.ResetToken, fact
-	}
-	// One that moves goes on at another sidecar, which was not asked so often.
-	if m.ResumesTooOften(now) && !c.srv.Draining() && !m.HandingOver() {
+	unfit := m.Resumable(now, at, c.srv.Draining())
+	switch {
+	case unfit.Copied:
+		c.observe(event.Event{Kind: event.TokenReused, Fact: unfit.Fact})
+	case unfit.TooOften:
 		c.srv.slowings.Count(session.LimitResumes)
-		return nil, wire.ResetTryAgain, "it was resumed too often in a minute (WSR_RATE_RESUMES)"
 	}
-	reason, fact := m.Check(at)
-	return m, reason, fact
+	return m, unfit.Reason, unfit.Fact
 }
 
 // attach makes conn the session's connection, or returns why not, for the client
 // and for operators. The one before it, however alive it looks, is closed first
 // (PROTOCOL §8.1). What it returns of the attachment is for the report of it.
 func (c *sessionDriver) attach(r *resume, conn net.Conn, compressed bool) (_ event.Event, reason wire.ResetReason, fact string) {
-	t, at := r.facts.Token, r.facts.Position
+	at := r.facts.Position
 	now := c.enter()
 	defer c.leave()
-	m, reason, fact := c.resumableLocked(now, t, at)
+	m, reason, fact := c.resumableLocked(now, at)
 	if reason == 0 && m.Attached() {
 		c.comes = r.subject
 		m.Supersede(now)
 		c.settleLocked(now)
 		c.comes = nil
-		m, reason, fact = c.resumableLocked(now, t, at)
+		m, reason, fact = c.resumableLocked(now, at)
 	}
 	if reason != 0 {
 		return event.Event{}, reason, fact
 	}
-	m.ConfirmToken(t.Epoch, t.Generation, at.Attempt)
 	e := event.Event{Away: m.Away(now), Came: r.subject}
 	if reason := m.Attach(now, wire.StatusResumed, at, compressed); reason != 0 {
 		return event.Event{}, reason, notInflated

@@ -84,7 +84,7 @@ func TestResumeOfOneThatLeft(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			at := session.Position{Received: 1, Next: 2}
+			at := session.Position{Received: 1, Next: 2, Epoch: token.Epoch, Generation: token.Generation}
 			if _, reason, _ := found.check(token, at); reason != 0 {
 				t.Fatalf("before it left: %v", reason)
 			}

@@ -162,7 +162,7 @@ func (r *resume) goOn(id wire.SessionID, state *store.State, former, fact string
 	for _, e := range roster.Members {
 		g.absent = append(g.absent, absentee{e, now.Add(s.cfg.SessionTTL)})
 	}
-	c.m, c.journal = m, journal{state.Writer, state.Revision}
+	c.m, c.chain = m, store.Chain{Writer: state.Writer, Revision: state.Revision}
 	c.client = c.memoryLeg(commonLeg{g})
 	m.AttachMembers(now, g.roster)
 	if !s.sessions.add(c) {

@@ -270,7 +270,7 @@ func (q *request) fresh() {
 	start.Extensions, start.Deflate = extensions, app.Deflate != nil
 	c.keepHandshake(q, hs, start)
 	m := session.New(&s.live.Load().session, now, start)
-	c.m, c.journal.writer = m, store.NewWriter()
+	c.m, c.chain.Writer = m, store.NewWriter()
 	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
 	m.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt, Reopen: q.offer.Reopen, Keys: q.offer.Keys}, compressed)
 	if !s.sessions.add(c) {

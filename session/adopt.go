@@ -51,6 +51,7 @@ func Adopt(cfg *Config, now time.Time, a Adoption) (*Session, wire.ResetReason) 
 	if s.firstBase = seqwindow.Serial(state.FirstBase); state.ProvenEpoch+1 == s.epoch {
 		s.firstBase = s.base
 	}
+	s.present(&a.Position)
 	if a.AppOpen {
 		s.context.restore(now, s)
 	}

@@ -21,9 +21,14 @@ type Position struct {
 	Next     seqwindow.Serial // 0: it waits for WELCOME
 	Attempt  uint32           // number of the handshake with its token; 0: not ordered
 	Epoch    uint32           // of its token, whose numbers Received counts; 0: the newest
-	Adopt    bool             // it restores the app's context by itself (wsr.adopt)
-	Keys     bool             // it may say keys (wsr.keys)
-	Reopen   bool             // it does so only where nobody else does (wsr.reopen)
+
+	// Generation is that token's within Epoch; 0: the client shows none. By Attach and
+	// Adopt it has shown that it has it.
+	Generation uint32
+
+	Adopt  bool // it restores the app's context by itself (wsr.adopt)
+	Keys   bool // it may say keys (wsr.keys)
+	Reopen bool // it does so only where nobody else does (wsr.reopen)
 }
 
 // diverged reports whether a client has messages of an owner that had been
@@ -174,10 +179,19 @@ func judge(token tokenOrder, attempt uint32, confirmed tokenOrder, highest uint3
 	return TokenValid
 }
 
-// ConfirmToken notes that the client has resumed with a valid token, at that
+// present notes the token with which the client has come back.
+func (s *Session) present(at *Position) {
+	epoch := at.Epoch
+	if epoch == 0 {
+		epoch = s.epoch
+	}
+	s.confirmToken(epoch, at.Generation, at.Attempt)
+}
+
+// confirmToken notes that the client has resumed with a valid token, at that
 // attempt, or has shown it by other means: older tokens are dead, and earlier
 // attempts are late.
-func (s *Session) ConfirmToken(epoch, generation, attempt uint32) {
+func (s *Session) confirmToken(epoch, generation, attempt uint32) {
 	if p := (tokenOrder{epoch, generation}); s.confirmedToken.before(p) {
 		s.confirmedToken, s.attempted = p, false
 		if epoch+1 == s.epoch {
@@ -204,6 +218,7 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 	if err := s.window.Rewind(at.Received); err != nil {
 		panic(err) // Check allowed it
 	}
+	s.present(&at)
 	// "A connection whose client leg has no compression gets such a message
 	// inflated" (PROTOCOL §2.4).
 	if !deflate && (s.app.deflate || s.adopted != 0) && !s.inflateWindow() {

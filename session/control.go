@@ -42,7 +42,7 @@ func (s *Session) clientControl(now time.Time, msg []byte) {
 		s.violation(now, "KEY is followed by "+t.String())
 		return
 	}
-	s.ConfirmToken(s.epoch, s.client.welcomeGeneration, 0) // before WELCOME a client sends data only
+	s.confirmToken(s.epoch, s.client.welcomeGeneration, 0) // before WELCOME a client sends data only
 	if len(msg) > wire.MaxControl && t != wire.Restore {
 		s.violation(now, "control message too long")
 		return

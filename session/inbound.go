@@ -165,7 +165,7 @@ func (s *Session) deliver(now time.Time, raw, span []byte) {
 	s.client.last++
 	key := s.takeKey()
 	if s.client.awaitsWelcome {
-		s.ConfirmToken(s.epoch, s.client.welcomeGeneration, 0)
+		s.confirmToken(s.epoch, s.client.welcomeGeneration, 0)
 	}
 	if s.context.awaited && seqwindow.Less(s.inbox.Received(), s.client.last) && !s.mayHold(raw) {
 		s.violation(now, "more than the window before RESTORED")

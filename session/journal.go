@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/monotime"
@@ -95,6 +96,19 @@ const (
 	PersistLost                  // what was written before is gone: all of it is written again
 	PersistRefused               // another owner has the session: it ends here (I5)
 )
+
+// PersistResultOf is what became of a record whose store.Chain.Append returned err.
+func PersistResultOf(err error) PersistResult {
+	switch {
+	case err == nil:
+		return Persisted
+	case errors.Is(err, store.ErrFenced):
+		return PersistRefused
+	case errors.Is(err, store.ErrLost):
+		return PersistLost
+	}
+	return PersistFailed
+}
 
 // Persisted takes the result of the record of an earlier Output.
 func (s *Session) Persisted(now time.Time, r PersistResult) {

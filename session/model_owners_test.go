@@ -165,14 +165,12 @@ func (m *sim) attach() {
 			return
 		}
 	}
-	m.present(at.Attempt)
 	m.join(wire.StatusResumed, at)
 }
 
-// present is the resume's token. What came before with it is late from now on.
-func (m *sim) present(attempt uint32) {
+// presented is after the resume's token. What came before with it is late from now on.
+func (m *sim) presented(attempt uint32) {
 	token := m.client.token
-	m.s.ConfirmToken(token.epoch, token.generation, attempt)
 	if v := m.s.Token(token.epoch, token.generation, attempt); token.epoch != 0 && v != TokenLate {
 		m.t.Fatalf("attempt %d with %+v, again: %v", attempt, token, v)
 	}
@@ -230,7 +228,6 @@ func (m *sim) adopt() {
 		m.blind = m.blind || m.leaky
 		m.hears(start.Tracker != nil)
 	}
-	m.present(at.Attempt)
 	m.join(wire.StatusAdopted, at)
 }
 
@@ -238,6 +235,7 @@ func (m *sim) join(status wire.Status, at Position) {
 	if r := m.s.Attach(m.now, status, at, false); r != 0 {
 		m.t.Fatalf("%+v is not attached: %v", at, r)
 	}
+	m.presented(at.Attempt)
 	m.settle()
 }
 

@@ -193,7 +193,7 @@ func contextOf(n uint32) (context [][]byte) {
 // position is what the client says when it connects.
 func (m *sim) position() Position {
 	m.client.attempts++
-	at := Position{Received: seqwindow.Serial(m.client.heard), Epoch: m.client.token.epoch, Attempt: m.client.attempts}
+	at := Position{Received: seqwindow.Serial(m.client.heard), Epoch: m.client.token.epoch, Generation: m.client.token.generation, Attempt: m.client.attempts}
 	if m.mode&simWaits == 0 {
 		at.Next = seqwindow.Serial(m.client.acked + 1 - m.client.shift)
 	}

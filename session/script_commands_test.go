@@ -149,6 +149,7 @@ func (st *stage) resume(f []string) {
 	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"]), Adopt: slices.Contains(f, "restores") || slices.Contains(f, "reopens"), Reopen: slices.Contains(f, "reopens")}
 	at.Attempt, at.Epoch = a["attempt"], a["epoch"]
 	if token, ok := a["token"]; ok {
+		at.Generation = token
 		if v := st.s.Token(st.s.epoch, token, at.Attempt); v != TokenValid {
 			st.say("token: %v", v)
 			return
@@ -162,7 +163,6 @@ func (st *stage) resume(f []string) {
 		st.s.Supersede(st.now)
 		st.settle()
 	}
-	st.s.ConfirmToken(1, a["token"], at.Attempt)
 	if st.s.Attach(st.now, wire.StatusResumed, at, st.deflate && a["plain"] == 0) != 0 {
 		st.say("RESET lost")
 		return

@@ -45,6 +45,7 @@ type SealedStore struct {
 	backend   Backend
 	ring      *keyring.Ring
 	onForeign func(Foreign)
+	wait      func(context.Context, time.Duration) error
 }
 
 // OnForeign sets what is called for each message that is skipped because no
@@ -52,10 +53,14 @@ type SealedStore struct {
 // and f must not block.
 func (s *SealedStore) OnForeign(f func(Foreign)) { s.onForeign = f }
 
+// PauseBy sets what waits between two tries of an append, Pause if it is not called.
+// It is called before the first use, by what has a clock of its own.
+func (s *SealedStore) PauseBy(wait func(context.Context, time.Duration) error) { s.wait = wait }
+
 // NewSealedStore makes a Store of a Backend, which it then owns: Close closes
 // both. The keys are derived from ring, which may be the tokens' too.
 func NewSealedStore(backend Backend, ring *keyring.Ring) *SealedStore {
-	return &SealedStore{backend: backend, ring: ring.Derive("journal")}
+	return &SealedStore{backend: backend, ring: ring.Derive("journal"), wait: Pause}
 }
 
 // Limits implements Store.
@@ -170,7 +175,7 @@ func (w *write) run(ctx context.Context) error {
 		default:
 			return fmt.Errorf("%w: no decision after %d tries", ErrUnavailable, maxRetries)
 		}
-		if err := pause(ctx, misses-1); err != nil {
+		if err := w.store.pause(ctx, misses-1); err != nil {
 			return err
 		}
 	}
@@ -275,14 +280,10 @@ func (w *write) skip(m *Message, why error) {
 }
 
 // pause waits before retry number n, from 0, or until ctx ends.
-func pause(ctx context.Context, n int) error {
+func (s *SealedStore) pause(ctx context.Context, n int) error {
 	limit := min(minPause<<min(n, 8), maxPause)
-	timer := time.NewTimer(limit/2 + rand.N(limit/2))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	if err := s.wait(ctx, limit/2+rand.N(limit/2)); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	return nil
 }
