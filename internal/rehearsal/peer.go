@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
-	"github.com/wsresilience/wsresilience/internal/rehearse"
+	"github.com/wsresilience/wsresilience/internal/rehearse/load"
 	"github.com/wsresilience/wsresilience/internal/rehearse/tally"
 )
 
@@ -125,7 +125,7 @@ func (b *runner) startPeer(ctx context.Context, c *contender) (stop func(), err 
 	if err := proc.Until(ctx, nginxWait, 20*time.Millisecond, func() bool { return server.Ended() || proc.Listens(c.addr) }); err != nil || server.Ended() {
 		return stop, server.Failure("does not listen")
 	}
-	f := &foreigners{byNumber: map[int]*rehearse.Foreign{}}
+	f := &foreigners{byNumber: map[int]*load.Foreign{}}
 	cmd := p.clients()
 	cmd.Stdout = proc.Lines(f.hear)
 	if f.clients, err = b.starter.Start("peer-clients", cmd); err != nil {
@@ -141,11 +141,11 @@ type foreigners struct {
 	clients *proc.Process
 
 	mu       sync.Mutex
-	byNumber map[int]*rehearse.Foreign
+	byNumber map[int]*load.Foreign
 }
 
 // fly begins one client.
-func (f *foreigners) fly(_ context.Context, one *rehearse.Foreign) (func(int, []byte), error) {
+func (f *foreigners) fly(_ context.Context, one *load.Foreign) (func(int, []byte), error) {
 	f.mu.Lock()
 	f.byNumber[one.Number] = one
 	f.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/lab/ledger"
 	"github.com/wsresilience/wsresilience/internal/lab/table"
 	"github.com/wsresilience/wsresilience/internal/rehearse"
+	"github.com/wsresilience/wsresilience/internal/rehearse/load"
 	"github.com/wsresilience/wsresilience/internal/rehearse/plan"
 	"github.com/wsresilience/wsresilience/internal/rehearse/profile"
 	"github.com/wsresilience/wsresilience/internal/rehearse/report"
@@ -44,7 +45,7 @@ type contender struct {
 	of      func(context.Context) (*peer, error) // its programs; nil: it is WebSockets to addr
 	addr    string
 	session bool // of our own clients
-	foreign func(context.Context, *rehearse.Foreign) (func(int, []byte), error)
+	foreign func(context.Context, *load.Foreign) (func(int, []byte), error)
 	out     *report.Run
 	err     error
 }

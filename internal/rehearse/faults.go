@@ -26,7 +26,7 @@ func (r *run) breakThings(ctx context.Context, calm time.Duration) {
 	for i := range r.Faults {
 		all.Go(func() {
 			f := &r.Faults[i]
-			if proc.Sleep(ctx, calm+f.At-r.now()) == nil {
+			if proc.Sleep(ctx, calm+f.At-r.load.Now()) == nil {
 				r.breakOne(ctx, i, f)
 			}
 		})
@@ -37,7 +37,7 @@ func (r *run) breakThings(ctx context.Context, calm time.Duration) {
 
 // breakOne does one fault and waits until it is over.
 func (r *run) breakOne(ctx context.Context, i int, f *plan.Fault) {
-	did := report.Fault{At: r.now(), Text: f.Text, For: f.For}
+	did := report.Fault{At: r.load.Now(), Text: f.Text, For: f.For}
 	r.say("%s", f.Text)
 	hit, heal, err := r.perform(ctx, f, r.random("fault", i), &did)
 	did.Hit = hit

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/rehearse/load"
 	"github.com/wsresilience/wsresilience/internal/rehearse/report"
 )
 
@@ -55,7 +56,7 @@ func checkMetrics(ctx context.Context, c *http.Client, urls []string) error {
 			err = errors.New("its answer is no text of Prometheus")
 		}
 		if err != nil {
-			return fmt.Errorf("rehearse: -metrics: %s: want a URL such as http://10.0.0.7:15802/metrics", reason(err))
+			return fmt.Errorf("rehearse: -metrics: %s: want a URL such as http://10.0.0.7:15802/metrics", load.Reason(err))
 		}
 	}
 	return nil

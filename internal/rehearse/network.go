@@ -2,17 +2,15 @@ package rehearse
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/url"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/faultlink"
 	"github.com/wsresilience/wsresilience/internal/losslink"
+	"github.com/wsresilience/wsresilience/internal/rehearse/load"
 	"github.com/wsresilience/wsresilience/internal/rehearse/plan"
 )
 
@@ -41,9 +39,6 @@ type conn struct {
 	once sync.Once
 }
 
-// errOffline is why a client without network cannot connect.
-var errOffline = fmt.Errorf("rehearse: the client is offline: %w", syscall.ENETUNREACH)
-
 // slowPace is how often a slow host reads.
 const slowPace = 100 * time.Millisecond
 
@@ -56,6 +51,14 @@ func (c *conn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
+// CloseWrite ends what this side sends.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(*net.TCPConn); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 func (c *conn) Close() error {
 	c.once.Do(func() {
 		c.host.mu.Lock()
@@ -63,18 +66,6 @@ func (c *conn) Close() error {
 		c.host.mu.Unlock()
 	})
 	return c.Conn.Close()
-}
-
-// targetOf returns the address that a URL names.
-func targetOf(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = "80"
-		if u.Scheme == "wss" || u.Scheme == "https" {
-			port = "443"
-		}
-	}
-	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // newNetwork opens a link to target for so many clients. With packets the clients
@@ -126,7 +117,7 @@ func (n *network) delay(f *plan.Fault) (hit int, heal func()) {
 func (n *network) dial(ctx context.Context, i int) (net.Conn, error) {
 	h := &n.hosts[i]
 	if h.offline.Load() > 0 {
-		return nil, errOffline
+		return nil, load.ErrOffline
 	}
 	c, err := n.reach(ctx)
 	if err != nil {

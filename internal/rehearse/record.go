@@ -17,6 +17,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/wsresilience/wsresilience/internal/rehearse/load"
 	"github.com/wsresilience/wsresilience/internal/rehearse/profile"
 	"github.com/wsresilience/wsresilience/wire"
 )
@@ -30,8 +31,13 @@ Authorization pass and are not written.
 
 `
 
-// recordLimit is the largest message that passes.
-const recordLimit = 16 << 20
+const (
+	// recordLimit is the largest message that passes.
+	recordLimit = 16 << 20
+
+	// recordWait is what a client's handshake may take.
+	recordWait = 20 * time.Second
+)
 
 // A recorder is a proxy that listens to what it passes on.
 type recorder struct {
@@ -95,7 +101,7 @@ func (o *options) record(ctx context.Context, listen string, stdout, stderr io.W
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: r, ReadHeaderTimeout: handshakeWait, BaseContext: func(net.Listener) context.Context { return ctx }}
+	server := &http.Server{Handler: r, ReadHeaderTimeout: recordWait, BaseContext: func(net.Listener) context.Context { return ctx }}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	r.say("connect to ws://%s instead of %s; ctrl-C ends the recording and writes %s", ln.Addr(), shown(r.target), o.out)
@@ -172,8 +178,8 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		if answer != nil {
 			status = answer.StatusCode
 		}
-		r.say("the app refused: %s", reason(err))
-		http.Error(w, reason(err), status)
+		r.say("the app refused: %s", load.Reason(err))
+		http.Error(w, load.Reason(err), status)
 		return
 	}
 	defer func() { _ = app.CloseNow() }()

@@ -3,12 +3,9 @@ package rehearse
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -211,20 +208,6 @@ func TestInterrupted(t *testing.T) {
 	run, err := report.Read(dir)
 	if err != nil || len(run.Faults) != 1 || run.Sides[0].Lost != 0 {
 		t.Errorf("%+v, %v", run, err)
-	}
-}
-
-// Reasons are the same for all clients, and name no URL, whose query may be a
-// secret.
-func TestReason(t *testing.T) {
-	for want, err := range map[string]error{
-		"the client is offline":                    fmt.Errorf("client: dial h: %w", errOffline),
-		"connection refused":                       fmt.Errorf("failed: %w", &url.Error{Op: "Get", URL: "http://h/?token=secret", Err: errors.New("connection refused")}),
-		"read tcp 127.0.0.1:*->127.0.0.1:*: reset": errors.New("client: read tcp 127.0.0.1:43210->127.0.0.1:80: reset"),
-	} {
-		if got := reason(err); got != want {
-			t.Errorf("%v: %q, want %q", err, got, want)
-		}
 	}
 }
 

@@ -11,13 +11,10 @@ import (
 )
 
 func (r *run) result(calm, end time.Duration) *report.Run {
-	var clients []*tally.Client
-	for _, p := range r.pilots {
-		clients = append(clients, p.account)
-	}
+	clients := r.load.Accounts()
 	out := &report.Run{
-		Title: r.Title, Command: r.Command, Target: shown(r.target), Profile: r.profile.Name, Began: r.began, Seed: r.Seed,
-		Calm: calm, End: end, Late: time.Duration(r.profile.Late), Notes: r.Notes, Faults: r.faults, Environment: r.environment(),
+		Title: r.Title, Command: r.Command, Target: shown(r.Target), Profile: r.Profile.Name, Began: time.Now().Add(-r.load.Now()), Seed: r.Seed,
+		Calm: calm, End: end, Late: time.Duration(r.Profile.Late), Notes: r.Notes, Faults: r.faults, Environment: r.environment(),
 	}
 	frame := tally.Frame{Calm: calm, End: end, Late: out.Late}
 	for side := range tally.Sides {

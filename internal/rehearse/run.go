@@ -8,16 +8,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
-	"github.com/wsresilience/wsresilience/client"
+	"github.com/wsresilience/wsresilience/internal/rehearse/load"
 	"github.com/wsresilience/wsresilience/internal/rehearse/plan"
 	"github.com/wsresilience/wsresilience/internal/rehearse/profile"
 	"github.com/wsresilience/wsresilience/internal/rehearse/report"
@@ -46,7 +44,7 @@ type Spec struct {
 
 	// Foreign runs the clients of another kind that take the place of the plain
 	// ones; nil: none. It returns what sends message n of one, and must not wait.
-	Foreign func(ctx context.Context, f *Foreign) (send func(n int, payload []byte), err error)
+	Foreign func(ctx context.Context, f *load.Foreign) (send func(n int, payload []byte), err error)
 
 	// Say takes a line about what happens, and Watch where the run is; both may be
 	// nil.
@@ -71,56 +69,37 @@ type SideProgress struct {
 // run is a rehearsal that runs.
 type run struct {
 	Spec
-	target  *url.URL
-	profile *profile.Profile
 	network *network
-	tls     *tls.Config
-	http    *http.Client
-	began   time.Time
-	live    [tally.Sides]tally.Live
-	pilots  []*pilot
-	loaders sync.WaitGroup // what makes messages due
-	way     time.Duration  // to connect to the target; 0: not known
+	load    *load.Load
+	way     time.Duration // to connect to the target; 0: not known
 
 	mu     sync.Mutex
 	faults []report.Fault
 	why    map[string]int // why clients failed, and how often
 }
 
-// now is the time since the run began.
-func (r *run) now() time.Duration { return time.Since(r.began) }
+// clients are what the load is made of.
+func (r *run) clients() load.Spec {
+	return load.Spec{Target: r.Target, Profile: r.Profile, TLS: r.TLS, Seed: r.Seed, Dial: r.network.dial, Failed: r.failed, Foreign: r.Foreign}
+}
 
 // random returns the source of one use, the same in each run with this seed.
-func (r *run) random(use string, number int) *rand.Rand {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(use + strconv.Itoa(number))) // never fails
-	return rand.New(rand.NewPCG(r.Seed, h.Sum64()))
-}
-
-func (r *run) messageType() client.MessageType {
-	if r.profile.Binary {
-		return client.MessageBinary
-	}
-	return client.MessageText
-}
+func (r *run) random(use string, number int) *rand.Rand { return load.Random(r.Seed, use, number) }
 
 func (r *run) say(format string, args ...any) {
 	if r.Say != nil {
-		r.Say(r.now(), fmt.Sprintf(format, args...))
+		r.Say(r.load.Now(), fmt.Sprintf(format, args...))
 	}
 }
 
 // maxReasons is how many different reasons a report keeps.
 const maxReasons = 20
 
-// failed notes why a client could not begin or had to end, unless the run is over.
-func (r *run) failed(ctx context.Context, side tally.Side, err error) {
-	if ctx.Err() != nil || err == nil {
-		return
-	}
+// failed notes why a client could not begin or had to end.
+func (r *run) failed(side tally.Side, why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if text := side.String() + ": " + reason(err); r.why[text] > 0 || len(r.why) < maxReasons {
+	if text := side.String() + ": " + why; r.why[text] > 0 || len(r.why) < maxReasons {
 		r.why[text]++
 	}
 }
@@ -129,26 +108,25 @@ func (r *run) failed(ctx context.Context, side tally.Side, err error) {
 // measured and found wanting is in the report. When ctx ends, the run does, and
 // the report is of what there was.
 func Run(ctx context.Context, s Spec) (*report.Run, error) {
-	r := &run{
-		Spec: s, target: s.Target, profile: s.Profile, tls: s.TLS, began: time.Now(), why: map[string]int{},
-		http: &http.Client{Transport: &http.Transport{TLSClientConfig: s.TLS}, Timeout: loginLimit},
-	}
+	r := &run{Spec: s, why: map[string]int{}}
 	clients := s.Profile.Plain + s.Profile.Resilient
 	if err := checkDescriptors(clients); err != nil {
 		return nil, err
 	}
 	var err error
-	if r.network, err = newNetwork(targetOf(s.Target), clients+int(tally.Sides), plan.NeedsPackets(s.Faults), r.random); err != nil {
+	if r.network, err = newNetwork(load.Address(s.Target), clients+int(tally.Sides), plan.NeedsPackets(s.Faults), r.random); err != nil {
 		return nil, err
 	}
 	defer r.network.close()
-	if err := r.probe(ctx); err != nil {
+	if err := load.Try(ctx, r.clients()); err != nil {
 		if ctx.Err() != nil {
 			err = errors.New("rehearse: interrupted before it began")
 		}
 		return nil, err
 	}
-	if err := checkMetrics(ctx, r.http, s.Metrics); err != nil {
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: s.TLS}, Timeout: metricsWait}
+	defer web.CloseIdleConnections()
+	if err := checkMetrics(ctx, web, s.Metrics); err != nil {
 		return nil, err
 	}
 	traces, err := listenForTraces(ctx, s.Traces)
@@ -156,8 +134,8 @@ func Run(ctx context.Context, s Spec) (*report.Run, error) {
 		return nil, err
 	}
 	defer traces.close()
-	r.way = way(ctx, targetOf(s.Target))
-	before := scrapeAll(ctx, r.http, s.Metrics)
+	r.way = way(ctx, load.Address(s.Target))
+	before := scrapeAll(ctx, web, s.Metrics)
 	out := r.rehearse(ctx)
 	if ctx.Err() != nil {
 		out.Interrupted = true
@@ -167,6 +145,6 @@ func Run(ctx context.Context, s Spec) (*report.Run, error) {
 	if s.Traces != "" && told == nil {
 		out.Notes = append(slices.Clone(out.Notes), "No spans came to "+s.Traces+": is OTEL_EXPORTER_OTLP_ENDPOINT of sidecars and apps http:// and an address of this machine with that port, and OTEL_EXPORTER_OTLP_PROTOCOL not grpc?")
 	}
-	out.Spans = slices.Concat(told, slowest(before, scrapeAll(context.WithoutCancel(ctx), r.http, s.Metrics)))
+	out.Spans = slices.Concat(told, slowest(before, scrapeAll(context.WithoutCancel(ctx), web, s.Metrics)))
 	return out, nil
 }

@@ -96,6 +96,9 @@ var layers = []layer{
 	{ // An ordinary client.
 		"internal/lab/reconnect": {"github.com/coder/websocket"},
 	},
+	{ // Clients that do what a profile says, plain or with a session.
+		"internal/rehearse/load": {"github.com/coder/websocket"},
+	},
 	{ // A load with faults on the user's own app, which the sidecar links too.
 		"internal/rehearse": {"github.com/coder/websocket", "golang.org/x/term", "golang.org/x/sys", "google.golang.org/protobuf"},
 	},

@@ -1,4 +1,4 @@
-package rehearse
+package load
 
 import (
 	"context"
@@ -25,31 +25,31 @@ const (
 // fly runs a plain client until ctx ends. It stops to send when loading does.
 func (p *pilot) flyPlain(ctx, loading context.Context) {
 	wire := &http.Transport{
-		TLSClientConfig: p.run.tls,
+		TLSClientConfig: p.all.TLS,
 		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dialCounted(ctx) },
 	}
 	defer wire.CloseIdleConnections()
-	random := p.run.random("backoff", p.account.Number)
+	random := p.all.random("backoff", p.account.Number)
 	c := reconnect.New("", reconnect.Spec{
-		Dial: handshakeWait, Patience: time.Duration(p.run.profile.Patience), Queue: plainQueue, Binary: p.run.profile.Binary,
+		Dial: handshakeWait, Patience: time.Duration(p.all.Profile.Patience), Queue: plainQueue, Binary: p.all.Profile.Binary,
 		Backoff: backoff.Policy{Base: backoffBase, Max: backoffMax}, Random: random.Float64,
 		Handshake: func(context.Context) (string, *websocket.DialOptions, error) {
 			to, h, err := p.handshake()
 			return to, &websocket.DialOptions{
-				HTTPClient: &http.Client{Transport: wire}, HTTPHeader: h, Host: h.Get("Host"), Subprotocols: p.run.profile.Subprotocols,
+				HTTPClient: &http.Client{Transport: wire}, HTTPHeader: h, Host: h.Get("Host"), Subprotocols: p.all.Profile.Subprotocols,
 			}, err
 		},
 		First:     p.hello,
-		Failed:    func(err error) { p.run.failed(ctx, tally.Plain, err) },
+		Failed:    func(err error) { p.all.failed(ctx, tally.Plain, err) },
 		Connected: func() { p.up(tally.Reconnect, 0) },
 		Message:   p.hear,
 		Disconnected: func(error) {
 			if ctx.Err() == nil {
-				p.account.Lost(p.run.now())
+				p.account.Lost(p.all.Now())
 			}
 		},
 	})
-	p.run.loaders.Go(func() {
+	p.all.loaders.Go(func() {
 		p.load(loading, func(n int, payload []byte) { c.SendThen(payload, func() { p.account.Sent(n) }) })
 	})
 	c.Run(ctx)
@@ -58,5 +58,5 @@ func (p *pilot) flyPlain(ctx, loading context.Context) {
 // dialCounted connects the client's host.
 func (p *pilot) dialCounted(ctx context.Context) (net.Conn, error) {
 	p.account.Dialled()
-	return p.run.network.dial(ctx, p.account.Number)
+	return p.all.Dial(ctx, p.account.Number)
 }

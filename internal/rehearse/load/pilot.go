@@ -1,14 +1,16 @@
-package rehearse
+package load
 
 import (
 	"context"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/backoff"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/internal/rehearse/profile"
 	"github.com/wsresilience/wsresilience/internal/rehearse/tally"
@@ -17,7 +19,7 @@ import (
 // A pilot is what the two kinds of clients have in common: whom it is, what it
 // sends when, and what it makes of what it hears.
 type pilot struct {
-	run     *run
+	all     *Load
 	account *tally.Client
 	random  *rand.Rand // of what it sends; one goroutine draws
 	answers []*profile.Match
@@ -31,12 +33,12 @@ type pilot struct {
 // A sender takes message n of a client.
 type sender func(n int, payload []byte)
 
-func (r *run) newPilot(number int, side tally.Side) *pilot {
+func (l *Load) newPilot(number int, side tally.Side) *pilot {
 	p := &pilot{
-		run: r, account: tally.NewClient(number, side, &r.live[side]),
-		random: r.random("client", number), answers: r.profile.Answers(),
+		all: l, account: tally.NewClient(number, side, &l.Live[side]),
+		random: l.random("client", number), answers: l.Profile.Answers(),
 	}
-	p.account.Unordered = r.profile.Unordered
+	p.account.Unordered = l.Profile.Unordered
 	p.load = p.drive
 	return p
 }
@@ -44,13 +46,15 @@ func (r *run) newPilot(number int, side tally.Side) *pilot {
 // drive sends what the profile says, each message at its moment whether those
 // before it are on their way or not, until ctx ends.
 func (p *pilot) drive(ctx context.Context, send sender) {
-	due := p.run.now() + time.Duration(p.random.Float64()*float64(p.run.profile.Think))
+	due := p.all.Now() + time.Duration(p.random.Float64()*float64(p.all.Profile.Think))
 	for {
-		if proc.Sleep(ctx, due-p.run.now()) != nil || ctx.Err() != nil {
+		if proc.Sleep(ctx, due-p.all.Now()) != nil || ctx.Err() != nil {
 			return
 		}
-		p.say(due, p.run.profile.Pick(p.random.Float64()), send)
-		due += p.run.profile.Pause(p.random.Float64())
+		if !p.all.held.Load() {
+			p.say(due, p.all.Profile.Pick(p.random.Float64()), send)
+		}
+		due += p.all.Profile.Pause(p.random.Float64())
 	}
 }
 
@@ -69,7 +73,7 @@ const maxShown = 200
 
 // hear takes one message of the app.
 func (p *pilot) hear(payload []byte) {
-	now, prof := p.run.now(), p.run.profile
+	now, prof := p.all.Now(), p.all.Profile
 	if p.account.Number >= prof.Plain+prof.Resilient {
 		text := string(payload[:min(len(payload), maxShown)])
 		p.heard.Store(&text)
@@ -95,16 +99,16 @@ func (p *pilot) hear(payload []byte) {
 }
 
 func (p *pilot) pushed(payload []byte) {
-	text, ok := p.run.profile.Push.Number.Find(payload)
+	text, ok := p.all.Profile.Push.Number.Find(payload)
 	if !ok {
 		return
 	}
-	n, ok := parseNumber(text)
-	if !ok {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
 		return
 	}
 	name := ""
-	if s := p.run.profile.Push.Stream; s != nil {
+	if s := p.all.Profile.Push.Stream; s != nil {
 		name, _ = s.Find(payload)
 	}
 	p.account.Pushed(name, n)
@@ -113,17 +117,37 @@ func (p *pilot) pushed(payload []byte) {
 // up notes that the client is connected, with the app socket that it had or with
 // another one.
 func (p *pilot) up(by tally.Return, away time.Duration) {
-	if push := p.run.profile.Push; push != nil && push.Socket && by != tally.Resumed {
+	if push := p.all.Profile.Push; push != nil && push.Socket && by != tally.Resumed {
 		p.account.Renumbered()
 	}
-	p.account.Up(p.run.now(), by, away)
+	p.account.Up(p.all.Now(), by, away)
+}
+
+// fly runs a client until ctx ends; it is logged in before it says anything.
+func (p *pilot) fly(ctx, loading context.Context) {
+	wait := backoff.New(backoff.Policy{Base: backoffBase, Max: backoffMax}, p.all.random("login", p.account.Number).Float64)
+	for err := p.login.once(ctx, p); err != nil; err = p.login.once(ctx, p) {
+		p.all.failed(ctx, p.account.Side, err)
+		pause, _ := wait.Next()
+		if proc.Sleep(ctx, pause) != nil {
+			return
+		}
+	}
+	switch {
+	case p.account.Side == tally.Resilient:
+		p.flyResilient(ctx, loading)
+	case p.all.Foreign != nil:
+		p.flyForeign(ctx, loading)
+	default:
+		p.flyPlain(ctx, loading)
+	}
 }
 
 // hello is what a fresh app socket hears first.
 func (p *pilot) hello() [][]byte {
-	fields := &profile.Fields{Client: p.account.Number, Token: p.login.token, Now: time.Now(), Random: p.run.random("hello", p.account.Number)}
+	fields := &profile.Fields{Client: p.account.Number, Token: p.login.token, Now: time.Now(), Random: p.all.random("hello", p.account.Number)}
 	var list [][]byte
-	for _, t := range p.run.profile.Hello {
+	for _, t := range p.all.Profile.Hello {
 		list = append(list, []byte(t.Expand(fields)))
 	}
 	return list
@@ -131,9 +155,9 @@ func (p *pilot) hello() [][]byte {
 
 // handshake returns what the client dials.
 func (p *pilot) handshake() (to string, h http.Header, err error) {
-	fields := &profile.Fields{Client: p.account.Number, Token: p.login.token, Now: time.Now(), Random: p.run.random("handshake", p.account.Number)}
+	fields := &profile.Fields{Client: p.account.Number, Token: p.login.token, Now: time.Now(), Random: p.all.random("handshake", p.account.Number)}
 	h = http.Header{}
-	for name, value := range p.run.profile.Headers {
+	for name, value := range p.all.Profile.Headers {
 		h.Set(name, profile.Template(value).Expand(fields))
 	}
 	if cookies := p.login.cookies; cookies != "" {
@@ -142,11 +166,11 @@ func (p *pilot) handshake() (to string, h http.Header, err error) {
 		}
 		h.Set("Cookie", cookies)
 	}
-	u, err := url.Parse(profile.Template(strings.NewReplacer("%7B", "{", "%7D", "}").Replace(p.run.target.String())).Expand(fields))
+	u, err := url.Parse(profile.Template(strings.NewReplacer("%7B", "{", "%7D", "}").Replace(p.all.Target.String())).Expand(fields))
 	if err != nil {
 		return "", nil, err
 	}
-	if q := profile.Template(p.run.profile.Query).Expand(fields); q != "" {
+	if q := profile.Template(p.all.Profile.Query).Expand(fields); q != "" {
 		if u.RawQuery != "" {
 			q = u.RawQuery + "&" + q
 		}

@@ -1,4 +1,4 @@
-package rehearse
+package load
 
 import (
 	"context"
@@ -6,66 +6,68 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/internal/rehearse/tally"
 )
 
-// What a probe may take.
+// What a trial may take.
 const (
-	probeLimit = 20 * time.Second
-	probeLook  = 20 * time.Millisecond
+	trialLimit = 20 * time.Second
+	trialLook  = 20 * time.Millisecond
 )
 
-// probe tries one client of each side with one message, so that a mistake in the
-// profile is told before the load and not after it.
-func (r *run) probe(ctx context.Context) error {
+// Try tries one client of each side with one message, so that a mistake in the
+// profile is told before the load and not after it. Their numbers are above those
+// of the load's clients.
+func Try(ctx context.Context, s Spec) error {
 	for side := range tally.Sides {
-		clients := [...]int{r.profile.Plain, r.profile.Resilient}[side]
-		if clients == 0 {
+		var why atomic.Pointer[string]
+		s.Failed = func(_ tally.Side, text string) { why.CompareAndSwap(nil, &text) }
+		l := New(s)
+		if l.Clients(side) == 0 {
 			continue
 		}
-		if err := r.probeSide(ctx, side, r.profile.Plain+r.profile.Resilient+int(side)); err != nil {
+		if err := l.try(ctx, side, &why); err != nil {
 			return fmt.Errorf("rehearse: a trial with one %s client: %w", side, err)
 		}
 	}
-	r.live = [tally.Sides]tally.Live{}
 	return nil
 }
 
-func (r *run) probeSide(ctx context.Context, side tally.Side, number int) error {
-	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+func (l *Load) try(ctx context.Context, side tally.Side, why *atomic.Pointer[string]) error {
+	ctx, cancel := context.WithTimeout(ctx, trialLimit)
 	defer cancel()
-	p := r.newPilot(number, side)
+	p := l.newPilot(l.Profile.Plain+l.Profile.Resilient+int(side), side)
 	p.load = func(_ context.Context, send sender) {
-		for i := range r.profile.Messages {
-			p.say(r.now(), &r.profile.Messages[i], send)
+		for i := range l.Profile.Messages {
+			p.say(l.Now(), &l.Profile.Messages[i], send)
 		}
 	}
 	flying, land := context.WithCancel(ctx)
-	over := make(chan struct{})
-	go func() {
-		p.fly(flying, flying)
-		close(over)
-	}()
+	l.tasks.Go(func() { p.fly(flying, flying) })
 	defer func() {
 		land()
-		<-over
+		l.Wait()
 	}()
-	up := &r.live[side].Up
-	answered := p.await(ctx, func() bool { return r.firstReason() != "" || up.Load() > 0 && !p.account.Waiting() })
-	switch why := r.firstReason(); {
-	case why != "":
-		return errors.New(why + hint(why))
-	case answered:
-		return nil
-	case up.Load() == 0:
-		return fmt.Errorf("no connection to %s within %v", shown(r.target), probeLimit)
+	up := &l.Live[side].Up
+	for why.Load() == nil && (up.Load() == 0 || p.account.Waiting()) {
+		if proc.Sleep(ctx, trialLook) == nil {
+			continue
+		}
+		if up.Load() == 0 {
+			return fmt.Errorf("no connection to %s within %v", Address(l.Target), trialLimit)
+		}
+		return p.unanswered()
 	}
-	return p.unanswered()
+	if text := why.Load(); text != nil {
+		return errors.New(*text + hint(*text))
+	}
+	return nil
 }
 
 // unanswered says what a trial has sent and heard.
@@ -74,8 +76,11 @@ func (p *pilot) unanswered() error {
 	if text := p.heard.Load(); text != nil {
 		heard = fmt.Sprintf("the last message that came is %q", *text)
 	}
-	return fmt.Errorf("not every message was answered within %v: %s. Does \"answer\" name the place where {{id}} or {{n}} comes back?", probeLimit, heard)
+	return fmt.Errorf("not every message was answered within %v: %s. Does \"answer\" name the place where {{id}} or {{n}} comes back?", trialLimit, heard)
 }
+
+// ErrOffline is why a client without network cannot connect.
+var ErrOffline = fmt.Errorf("rehearse: the client is offline: %w", syscall.ENETUNREACH)
 
 // hints are what may be done about errors that contain a text.
 var hints = []struct{ part, hint string }{
@@ -98,32 +103,13 @@ func hint(why string) string {
 	return ""
 }
 
-func (p *pilot) await(ctx context.Context, reached func() bool) bool {
-	for !reached() {
-		if proc.Sleep(ctx, probeLook) != nil {
-			return false
-		}
-	}
-	return true
-}
-
-// firstReason is why a client failed, "" if none did.
-func (r *run) firstReason() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for text := range r.why {
-		return text
-	}
-	return ""
-}
-
-// reason is an error without what differs from one client to the next, and without
+// Reason is an error without what differs from one client to the next, and without
 // URLs, whose query may be secret.
-func reason(err error) string {
+func Reason(err error) string {
 	if where, ok := errors.AsType[*url.Error](err); ok {
 		err = where.Err
 	}
-	if errors.Is(err, errOffline) {
+	if errors.Is(err, ErrOffline) {
 		return "the client is offline"
 	}
 	text := err.Error()
@@ -135,8 +121,3 @@ func reason(err error) string {
 
 // ports are those of this side's sockets, as errors of the network name them.
 var ports = regexp.MustCompile(`(127\.0\.0\.1|10\.219\.0\.1):\d+`)
-
-func parseNumber(text string) (int64, bool) {
-	n, err := strconv.ParseInt(text, 10, 64)
-	return n, err == nil
-}

@@ -1,4 +1,4 @@
-package rehearse
+package load
 
 import (
 	"context"
@@ -26,7 +26,7 @@ type login struct {
 // once logs in if the profile wants that, and it has not been done. It goes
 // straight to its URL: the faults are on the way of the WebSocket.
 func (l *login) once(ctx context.Context, p *pilot) error {
-	how := p.run.profile.Login
+	how := p.all.Profile.Login
 	if how == nil || l.done {
 		return nil
 	}
@@ -40,7 +40,7 @@ func (l *login) once(ctx context.Context, p *pilot) error {
 	for name, value := range how.Headers {
 		r.Header.Set(name, value.Expand(f))
 	}
-	answer, err := p.run.http.Do(r)
+	answer, err := p.all.http.Do(r)
 	if err != nil {
 		return fmt.Errorf("rehearse: login: %w", err)
 	}

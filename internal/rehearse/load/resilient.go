@@ -1,4 +1,4 @@
-package rehearse
+package load
 
 import (
 	"context"
@@ -19,9 +19,9 @@ var errNoSidecar = errors.New("rehearse: no sidecar answers there: the server do
 // flyResilient runs a client with a session until ctx ends; when one is lost it
 // begins another. It stops to send when loading does.
 func (p *pilot) flyResilient(ctx, loading context.Context) {
-	wait := backoff.New(backoff.Policy{Base: backoffBase, Max: backoffMax}, p.run.random("backoff", p.account.Number).Float64)
+	wait := backoff.New(backoff.Policy{Base: backoffBase, Max: backoffMax}, p.all.random("backoff", p.account.Number).Float64)
 	out := newOutgoing()
-	p.run.loaders.Go(func() { p.load(loading, out.put) })
+	p.all.loaders.Go(func() { p.load(loading, out.put) })
 	for ctx.Err() == nil {
 		conn, err := p.open(ctx)
 		if err == nil {
@@ -29,10 +29,10 @@ func (p *pilot) flyResilient(ctx, loading context.Context) {
 			p.up(tally.Reconnect, 0)
 			err = p.live(ctx, conn, out)
 			if ctx.Err() == nil {
-				p.account.Lost(p.run.now())
+				p.account.Lost(p.all.Now())
 			}
 		}
-		p.run.failed(ctx, tally.Resilient, err)
+		p.all.failed(ctx, tally.Resilient, err)
 		pause, _ := wait.Next() // also where sessions end at once
 		_ = proc.Sleep(ctx, pause)
 	}
@@ -40,7 +40,7 @@ func (p *pilot) flyResilient(ctx, loading context.Context) {
 
 // open begins a session.
 func (p *pilot) open(ctx context.Context) (*client.Conn, error) {
-	prof := p.run.profile
+	prof := p.all.Profile
 	adopts := prof.Adopt == nil || *prof.Adopt
 	o := &client.Options{
 		URL: func(context.Context) (string, error) {
@@ -51,14 +51,14 @@ func (p *pilot) open(ctx context.Context) (*client.Conn, error) {
 			_, h, err := p.handshake()
 			return h, err
 		},
-		Subprotocols: prof.Subprotocols, TLSConfig: p.run.tls, HandshakeTimeout: handshakeWait,
+		Subprotocols: prof.Subprotocols, TLSConfig: p.all.TLS, HandshakeTimeout: handshakeWait,
 		NetDial: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dialCounted(ctx) },
 		Adopt:   adopts,
 	}
 	if adopts && len(prof.Hello) > 0 {
 		o.Restore = func(ctx context.Context, w *client.RestoreWriter) error {
 			for _, m := range p.hello() {
-				if err := w.Write(ctx, p.run.messageType(), m); err != nil {
+				if err := w.Write(ctx, p.all.messageType(), m); err != nil {
 					return err
 				}
 			}
@@ -74,7 +74,7 @@ func (p *pilot) open(ctx context.Context) (*client.Conn, error) {
 		return nil, errNoSidecar
 	}
 	for _, m := range p.hello() {
-		if err := c.Write(ctx, p.run.messageType(), m); err != nil {
+		if err := c.Write(ctx, p.all.messageType(), m); err != nil {
 			_ = c.CloseNow()
 			return nil, err
 		}
@@ -90,7 +90,7 @@ func (p *pilot) live(ctx context.Context, c *client.Conn, out *outgoing) error {
 	var tasks sync.WaitGroup
 	over, stop := context.WithCancel(ctx)
 	tasks.Go(func() {
-		out.write(over, func(m []byte) error { return c.Write(over, p.run.messageType(), m) }, p.account.Sent)
+		out.write(over, func(m []byte) error { return c.Write(over, p.all.messageType(), m) }, p.account.Sent)
 	})
 	tasks.Go(func() {
 		for e := range c.Events() {
@@ -122,7 +122,7 @@ func (p *pilot) note(e client.Event) {
 	switch e.Kind {
 	case client.EventState:
 		if e.State == client.StateReconnecting {
-			p.account.Down(p.run.now())
+			p.account.Down(p.all.Now())
 		}
 	case client.EventResumed:
 		p.up(tally.Resumed, e.Away)

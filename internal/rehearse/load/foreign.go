@@ -1,8 +1,7 @@
-package rehearse
+package load
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -22,30 +21,30 @@ type Foreign struct {
 }
 
 // Up notes that it is connected; with Reconnect it knows nothing of what was.
-func (f *Foreign) Up(by tally.Return) { f.pilot.account.Back(f.pilot.run.now(), by) }
+func (f *Foreign) Up(by tally.Return) { f.pilot.account.Back(f.pilot.all.Now(), by) }
 
 // Down notes that its connection is lost.
 func (f *Foreign) Down() {
 	if f.ctx.Err() == nil {
-		f.pilot.account.Down(f.pilot.run.now())
+		f.pilot.account.Down(f.pilot.all.Now())
 	}
 }
 
 // Lost notes that what its server knew of it is gone.
 func (f *Foreign) Lost() {
 	if f.ctx.Err() == nil {
-		f.pilot.account.Lost(f.pilot.run.now())
+		f.pilot.account.Lost(f.pilot.all.Now())
 	}
 }
 
 // Answered notes the answer to message n.
-func (f *Foreign) Answered(n int) { f.pilot.account.Answered(f.pilot.run.now(), n) }
+func (f *Foreign) Answered(n int) { f.pilot.account.Answered(f.pilot.all.Now(), n) }
 
 // flyForeign runs a client of another kind until ctx ends.
 func (p *pilot) flyForeign(ctx, loading context.Context) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		p.run.failed(ctx, p.account.Side, err)
+		p.all.failed(ctx, p.account.Side, err)
 		return
 	}
 	var tasks sync.WaitGroup
@@ -53,12 +52,12 @@ func (p *pilot) flyForeign(ctx, loading context.Context) {
 	defer ln.Close()
 	tasks.Go(func() { p.forward(ctx, ln) })
 	f := &Foreign{Number: p.account.Number, Addr: ln.Addr().String(), pilot: p, ctx: ctx}
-	send, err := p.run.Foreign(ctx, f)
+	send, err := p.all.Foreign(ctx, f)
 	if err != nil {
-		p.run.failed(ctx, p.account.Side, fmt.Errorf("%s: %w", p.run.Title, err))
+		p.all.failed(ctx, p.account.Side, err)
 		return
 	}
-	p.run.loaders.Go(func() {
+	p.all.loaders.Go(func() {
 		p.load(loading, func(n int, payload []byte) {
 			p.account.Sent(n)
 			send(n, payload)
@@ -103,7 +102,7 @@ func join(ctx context.Context, near *net.TCPConn, far net.Conn) {
 			_ = far.Close()
 			return
 		}
-		if half, ok := far.(*conn).Conn.(*net.TCPConn); ok {
+		if half, ok := far.(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 		}
 	})
