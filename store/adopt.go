@@ -53,7 +53,7 @@ func Adopt(ctx context.Context, s Store, a Adoption) (*State, error) {
 		return nil, err
 	}
 	st := &State{Revision: rev, Record: *claim, Gap: former.Gap, SinceSnapshot: former.SinceSnapshot + 1, Held: former.Held}
-	st.Frames, st.Context = slices.Clone(former.Frames), former.Context
+	st.Frames, st.Context, st.Past = slices.Clone(former.Frames), former.Context, former.Past
 	st.Handed, st.Unclean, st.Owed, st.Denied = left.handed, left.unclean, left.owed, left.denied
 	if st.SinceSnapshot < SnapshotEvery || st.Gap {
 		return st, nil
@@ -71,7 +71,7 @@ func AdoptAndEnd(ctx context.Context, s Store, a Adoption) error {
 		return err
 	}
 	rec := st.Record
-	rec.Kind, rec.Frames, rec.Context = End, nil, nil
+	rec.Kind, rec.Frames, rec.Past, rec.Context = End, nil, nil, nil
 	rec.N++
 	_, err = s.Append(ctx, a.ID, st.Revision, &rec)
 	return err
@@ -86,7 +86,7 @@ func GiveBack(ctx context.Context, s Store, id ID, st *State) error {
 		return nil
 	}
 	rec := st.Record
-	rec.Kind, rec.Frames, rec.Context = Delta, nil, nil
+	rec.Kind, rec.Frames, rec.Past, rec.Context = Delta, nil, nil, nil
 	rec.N++
 	rev, err := s.Append(ctx, id, st.Revision, &rec)
 	if err != nil {
@@ -117,7 +117,7 @@ func claimOf(a *Adoption, left legacy) *Record {
 	claim.N = 0
 	claim.Owner = a.Owner
 	claim.Writer = NewWriter()
-	claim.Frames, claim.Context = nil, nil
+	claim.Frames, claim.Past, claim.Context = nil, nil, nil
 	if a.Early {
 		left = legacy{} // an app may hear it before anything else is written
 	}

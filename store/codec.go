@@ -15,6 +15,9 @@ const (
 	// MaxNegotiated bounds subprotocol and extensions: longer header values
 	// are refused at the handshake.
 	MaxNegotiated = 4096
+	// MaxExtensions bounds the extensions, in the place of which a session of several
+	// members has its roster.
+	MaxExtensions = 32 << 10
 	// MaxContext is the 64 KiB that the messages of a context may take, and
 	// contextSlack.
 	MaxContext = 64<<10 + contextSlack
@@ -45,6 +48,11 @@ const (
 
 	// frameFixed precedes each frame's bytes.
 	frameFixed = 4 + 4
+
+	// pastFixed precedes the messages of a past, and pastFollows is set in the number
+	// of frames where one follows them.
+	pastFixed   = 4
+	pastFollows = 1 << 31
 )
 
 // size is the length of the record's body in bytes.
@@ -53,8 +61,16 @@ func (r *Record) size() int {
 	if r.Context != nil {
 		n += contextFixed + len(r.Context)
 	}
-	for i := range r.Frames {
-		n += frameFixed + len(r.Frames[i].Data)
+	n += sizeOf(r.Frames)
+	if r.KeepsPast {
+		n += pastFixed + sizeOf(r.Past)
+	}
+	return n
+}
+
+func sizeOf(frames []Frame) (n int) {
+	for i := range frames {
+		n += frameFixed + len(frames[i].Data)
 	}
 	return n
 }
@@ -69,7 +85,7 @@ func (r *Record) check() error {
 		{"owner", r.Owner, MaxOwner},
 		{"close reason", r.CloseReason, MaxReason},
 		{"subprotocol", r.Subprotocol, MaxNegotiated},
-		{"extensions", r.Extensions, MaxNegotiated},
+		{"extensions", r.Extensions, MaxExtensions},
 	} {
 		if len(f.value) > f.limit {
 			return fmt.Errorf("%w: %s of %d bytes, at most %d", ErrTooLarge, f.name, len(f.value), f.limit)
@@ -85,6 +101,10 @@ func (r *Record) check() error {
 		return fmt.Errorf("store: %s with a patch of a context: it has none before it", r.Kind)
 	case r.ContextBehind && r.Version != 0 && r.Version < Patches:
 		return fmt.Errorf("store: record of version %d with a patch of a context: known since %d", r.Version, Patches)
+	case r.KeepsPast && r.Version != 0 && r.Version < Pasts:
+		return fmt.Errorf("store: record of version %d that keeps a past: known since %d", r.Version, Pasts)
+	case r.Past != nil && !r.KeepsPast:
+		return fmt.Errorf("store: %s with a past that it does not keep", r.Kind)
 	}
 	return nil
 }
@@ -96,7 +116,8 @@ func (r *Record) check() error {
 //	proven epoch u32 | proven u32 | attempt u32 | base u32 | first base u32 | detached at ms i64 | close code u16 |
 //	writer u64 | owner u8+n | close reason u8+n | subprotocol u16+n |
 //	extensions u16+n | context u32+n if the flags say so |
-//	frames u32, each: seq u32 | bytes u32+n
+//	frames u32, each: seq u32 | bytes u32+n |
+//	if the highest bit of that number is set: past u32, each likewise
 //
 // One record has one encoding: a retry is recognised by its bytes.
 func appendBody(b []byte, r *Record) []byte {
@@ -119,9 +140,16 @@ func appendBody(b []byte, r *Record) []byte {
 	if r.Context != nil {
 		b = append(binary.BigEndian.AppendUint32(b, uint32(len(r.Context))), r.Context...)
 	}
-	b = binary.BigEndian.AppendUint32(b, uint32(len(r.Frames)))
-	for i := range r.Frames {
-		f := &r.Frames[i]
+	if !r.KeepsPast {
+		return appendFrames(b, 0, r.Frames)
+	}
+	return appendFrames(appendFrames(b, pastFollows, r.Frames), 0, r.Past)
+}
+
+func appendFrames(b []byte, bit uint32, frames []Frame) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(frames))|bit)
+	for i := range frames {
+		f := &frames[i]
 		b = binary.BigEndian.AppendUint32(b, f.Seq)
 		b = append(binary.BigEndian.AppendUint32(b, uint32(len(f.Data))), f.Data...)
 	}
@@ -190,7 +218,11 @@ func decodeBody(r *Record, b []byte) error {
 		// A copy: it outlives the frames that lie beside it.
 		r.Context = append([]byte{}, d.take(int(d.uint32()))...)
 	}
-	r.Frames = d.frames()
+	count := d.uint32()
+	r.Frames = d.frames(count &^ pastFollows)
+	if r.KeepsPast = count&pastFollows != 0; r.KeepsPast {
+		r.Past = d.frames(d.uint32())
+	}
 	if d.short || len(d.rest) != 0 {
 		return fmt.Errorf("%w: body of %d bytes is too short or too long", ErrCorrupt, len(b))
 	}
@@ -206,8 +238,7 @@ type decoder struct {
 
 // frames allocates no more than the rest of the body can hold, whatever the
 // count says.
-func (d *decoder) frames() []Frame {
-	count := d.uint32()
+func (d *decoder) frames(count uint32) []Frame {
 	if count == 0 || uint64(count)*frameFixed > uint64(len(d.rest)) {
 		d.short = d.short || count != 0
 		return nil

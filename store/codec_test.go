@@ -44,7 +44,8 @@ func storeAll(t testing.TB, ring *keyring.Ring, id ID, rec *Record, limit int) (
 
 func TestRoundTrip(t *testing.T) {
 	ring, id := testRing(t), ID{1}
-	for _, rec := range []*Record{fullRecord(), {Kind: Claim}, {Kind: End, Owner: "a"}, {Kind: Delta, Context: []byte{}}} {
+	for _, rec := range []*Record{fullRecord(), {Kind: Claim}, {Kind: End, Owner: "a"}, {Kind: Delta, Context: []byte{}},
+		{Kind: Delta, KeepsPast: true}, {Kind: Snapshot, KeepsPast: true, Frames: []Frame{{8, []byte("eight")}}, Past: []Frame{{3, []byte("three")}, {7, []byte{}}}}} {
 		size := rec.size()
 		for _, most := range []int{size, size - 1, (size + MaxParts - 1) / MaxParts} {
 			messages := storeAll(t, ring, id, rec, most)

@@ -45,6 +45,8 @@ type folding struct {
 	anchored bool  // a record that needs nothing before it was folded
 	broken   error // a record after the last anchor cannot be read
 	foreign  error // why the newest foreign message is one
+
+	pastHead uint32 // the last message that is in Past, or that the Snapshot's stands for
 }
 
 func (f *folding) add(s *Stored) {
@@ -65,10 +67,10 @@ func (f *folding) add(s *Stored) {
 }
 
 func (f *folding) fold(r *Record) {
-	frames := f.Frames
+	frames, past := f.Frames, f.Past
 	if r.Kind == Snapshot || r.First {
-		frames, f.SinceSnapshot = nil, 0
-		f.anchored, f.broken = true, nil
+		frames, past, f.SinceSnapshot = nil, nil, 0
+		f.anchored, f.broken, f.pastHead = true, nil, r.OutAcked
 	}
 	frames = append(slices.Clip(frames), r.Frames...)
 	context := f.Context
@@ -80,14 +82,24 @@ func (f *folding) fold(r *Record) {
 		f.Context = append(slices.Clip(context), r.Context...)
 	}
 	f.ContextBehind = false
+	if f.KeepsPast {
+		f.Past = append(append(slices.Clip(past), r.Past...), acknowledged(frames, f.pastHead, r.OutAcked)...)
+		f.pastHead = r.OutAcked
+	}
 	f.Frames = outstanding(frames, r.OutAcked)
+}
+
+// acknowledged returns the frames after from and up to acked, in their order.
+func acknowledged(frames []Frame, from, acked uint32) []Frame {
+	frames = slices.DeleteFunc(outstanding(slices.Clone(frames), from), func(f Frame) bool { return after(f.Seq, acked) })
+	return slices.Clip(frames)
 }
 
 // gap reports whether frames after OutAcked may be missing. A chain whose
 // anchor is gone proves nothing, unless nothing is outstanding and a later
 // record brought the context.
 func (f *folding) gap() bool {
-	if !f.anchored && (f.OutHead != f.OutAcked || f.Context == nil) {
+	if !f.anchored && (f.OutHead != f.OutAcked || f.Context == nil || f.KeepsPast) {
 		return true
 	}
 	next := f.OutAcked + 1

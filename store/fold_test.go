@@ -109,6 +109,49 @@ func TestFold(t *testing.T) {
 	}
 }
 
+// TestFoldPast: where the newest record keeps the past, a reader has what was
+// acknowledged since the Snapshot, each message once and in order.
+func TestFoldPast(t *testing.T) {
+	keep := func(s Stored, past ...uint32) Stored {
+		s.Record.KeepsPast = true
+		for _, seq := range past {
+			s.Record.Past = append(s.Record.Past, Frame{Seq: seq})
+		}
+		return s
+	}
+	const top = ^uint32(0)
+	for name, tc := range map[string]struct {
+		chain []Stored
+		past  []uint32
+		gap   bool
+	}{
+		"nothing yet":            {[]Stored{keep(rec(Snapshot, 1, 0, 2, 1, 2))}, nil, false},
+		"of a snapshot":          {[]Stored{keep(rec(Snapshot, 1, 9, 9), 3, 7)}, []uint32{3, 7}, false},
+		"acknowledged since":     {[]Stored{keep(rec(Snapshot, 1, 0, 2, 1, 2)), keep(rec(Delta, 1, 1, 3, 3)), keep(rec(Delta, 1, 3, 3))}, []uint32{1, 2, 3}, false},
+		"behind a snapshot":      {[]Stored{keep(rec(Snapshot, 1, 5, 6, 6), 2), keep(rec(Delta, 1, 6, 6))}, []uint32{2, 6}, false},
+		"replaced":               {[]Stored{keep(rec(Snapshot, 1, 0, 2, 1, 2)), keep(rec(Snapshot, 1, 2, 2), 2)}, []uint32{2}, false},
+		"added":                  {[]Stored{keep(rec(Snapshot, 1, 0, 1, 1)), keep(rec(Delta, 1, 0, 2, 2), 40), keep(rec(Delta, 1, 2, 2))}, []uint32{40, 1, 2}, false},
+		"retried":                {[]Stored{keep(rec(Snapshot, 1, 0, 2, 1, 2)), keep(rec(Delta, 1, 1, 3, 2, 3)), keep(rec(Delta, 1, 2, 3, 2, 3))}, []uint32{1, 2}, false},
+		"claimed":                {[]Stored{keep(rec(Snapshot, 1, 0, 2, 1, 2)), keep(rec(Delta, 1, 1, 2)), keep(rec(Claim, 2, 1, 2))}, []uint32{1}, false},
+		"wrap":                   {[]Stored{keep(rec(Snapshot, 1, top-1, 0, top, 0)), keep(rec(Delta, 1, 0, 0))}, []uint32{top, 0}, false},
+		"not kept any more":      {[]Stored{keep(rec(Snapshot, 1, 0, 1, 1), 9), rec(Delta, 1, 1, 1)}, nil, false},
+		"of a chain that is cut": {[]Stored{withContext(keep(rec(Delta, 1, 5, 5)), "c")}, nil, true},
+	} {
+		st, err := Fold(tc.chain)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var past []uint32
+		for _, f := range st.Past {
+			past = append(past, f.Seq)
+		}
+		if !slices.Equal(past, tc.past) || st.Gap != tc.gap {
+			t.Errorf("%s: past %v, gap %v, want %v, %v", name, past, st.Gap, tc.past, tc.gap)
+		}
+	}
+}
+
 // FuzzCadence lets an owner write by Cadence, loses what the ring loses, and
 // checks after every record that the ring still tells everything.
 func FuzzCadence(f *testing.F) {

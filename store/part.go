@@ -27,6 +27,9 @@ const (
 	// context instead of all of it.
 	Patches = 4
 
+	// Pasts is the first version in which a record may keep what is acknowledged.
+	Pasts = 4
+
 	// envelopeSize is what the header has in every version, in this place.
 	envelopeSize = 1 + 1 + 8 + 4 + 8
 

@@ -105,7 +105,7 @@ type Record struct {
 	CloseReason string // at most MaxReason bytes
 
 	Subprotocol string // what the app chose, needed to replay; at most MaxNegotiated bytes
-	Extensions  string // likewise
+	Extensions  string // likewise; at most MaxExtensions bytes
 
 	// First is set by Append: nothing precedes the record, so it stands for
 	// itself as a Snapshot does.
@@ -122,6 +122,16 @@ type Record struct {
 	ContextBehind bool
 
 	Frames []Frame // oldest first
+
+	// KeepsPast says that what is acknowledged still matters: a reader has it as the
+	// Past of the State, since the newest Snapshot. No record of a version before
+	// Pasts keeps one.
+	KeepsPast bool
+
+	// Past is, of a Snapshot, what its writer keeps of what is acknowledged, in place
+	// of all that came before. Other records add to it, messages that were in none of
+	// the records as frames. Seq says nothing but what their writer wants.
+	Past []Frame
 }
 
 // Released reports whether the owner has given the session up, with everything in
@@ -133,7 +143,8 @@ type State struct {
 	Revision Revision // the newest in the chain: Append goes after it
 
 	// Record has the values of the newest record; its Frames are all
-	// unacknowledged ones in the chain, oldest first. Its Context is the newest
+	// unacknowledged ones in the chain, oldest first. Its Past are the acknowledged
+	// ones, where the newest record keeps them. Its Context is the newest
 	// that any record carried. After Adopt, Handed, Unclean, Owed and Denied
 	// are as the former owner left them.
 	Record
