@@ -241,7 +241,7 @@ func (q *request) joinShared(g *shared, fields []byte) bool {
 	})
 	c.m, c.client, c.app = ms, c.newLeg(conn), c.memoryLeg(m)
 	m.leg = c.app
-	ms.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt}, false)
+	ms.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt, Keys: q.offer.Keys, Reopen: q.offer.Reopen}, false)
 	if !s.sessions.add(c) {
 		s.limit.remove(c)
 		c.client.t.Abort()

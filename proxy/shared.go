@@ -44,6 +44,7 @@ type shared struct {
 
 	// Of the common session, at the end of its last step.
 	visible, head, acked, handed seqwindow.Serial
+	rosterSaved                  uint32
 	takes, full                  bool
 	appClosed                    bool
 	appCode                      ws.StatusCode
@@ -51,6 +52,7 @@ type shared struct {
 	backs                        int              // fresh sockets of the app that members are to hear of
 	back                         wire.AdoptReason // of the newest
 
+	rosters  uint32    // how many were made for the journal
 	listedAt time.Time // when its listing was written last
 	changed  bool      // the journal is to learn of the members
 	over     bool      // it is over
@@ -120,13 +122,13 @@ func (g *shared) errands(m *member) (e errand) {
 	if m.backs != g.backs {
 		m.backs, e.back = g.backs, g.back
 	}
-	if e.write = m.waits && g.takes; e.write {
+	if e.write = m.waits && g.takes && m.hearsMore(); e.write {
 		m.waits = false
 	}
 	if e.answer = m.asks; e.answer {
 		m.asks, e.code = false, m.code
 	}
-	if e.tell = g.appClosed && !m.told && !e.answer && m.fed == g.head; e.tell {
+	if e.tell = g.appClosed && !m.told && !e.answer && m.fed == g.head && !m.waitsForOwn(); e.tell {
 		m.told, e.code, e.reason = true, g.appCode, g.appReason
 	}
 	return e
@@ -158,7 +160,7 @@ func (g *shared) holdsUpLocked(m *member, now time.Time) bool {
 
 // serve does all that there is to do for a member.
 func (g *shared) serve(m *member) {
-	for g.feed(m) {
+	for g.sayOwn(m) || g.feed(m) {
 	}
 	e := g.errands(m)
 	if e.end {
@@ -195,7 +197,7 @@ func closeFrame(code ws.StatusCode, reason string) []byte {
 func (g *shared) feed(m *member) bool {
 	g.mu.Lock()
 	fed, last := m.fed, g.visible
-	ready := !g.over && m.state.Attached && !m.paused && seqwindow.Less(fed, last)
+	ready := !g.over && m.state.Attached && !m.paused && m.planned == 0 && seqwindow.Less(fed, last)
 	g.mu.Unlock()
 	if !ready {
 		return false
@@ -238,10 +240,11 @@ func (g *shared) fromMember(m *member, parts [][]byte, control int) (n int, hold
 	now := g.c.enter()
 	defer g.c.leave()
 	s, ok := g.c.m.(*session.Session)
-	if !ok || !s.TakesFromMembers() {
-		g.mu.Lock()
-		m.waits = true
-		g.mu.Unlock()
+	g.mu.Lock()
+	m.waits = !ok || !s.TakesFromMembers() || !m.hearsMore()
+	waits := m.waits
+	g.mu.Unlock()
+	if waits {
 		return 0, false
 	}
 	last, any := seqwindow.Serial(0), false
@@ -282,8 +285,9 @@ func (g *shared) commonSettledLocked() {
 	code, reason, closed := s.AppClosed()
 	full := s.Full()
 	back := s.TakeAppBack()
-	changed := visible != g.visible || handed != g.handed || takes && !g.takes || closed != g.appClosed || full && !g.full || back
-	g.visible, g.head, g.acked, g.handed, g.takes, g.full = visible, s.Head(), s.Acked(), handed, takes, full
+	saved := s.RosterSaved(g.srv.StoreAway())
+	changed := saved != g.rosterSaved || visible != g.visible || handed != g.handed || takes && !g.takes || closed != g.appClosed || full && !g.full || back
+	g.visible, g.head, g.acked, g.handed, g.takes, g.full, g.rosterSaved = visible, s.Head(), s.Acked(), handed, takes, full, saved
 	g.appClosed, g.appCode, g.appReason = closed, code, reason
 	if back {
 		g.backs++
@@ -328,7 +332,8 @@ func (g *shared) memberSettled(m *member, st session.MemberState, paused bool) {
 		}
 		g.changed = true
 	}
-	at := st.Acked + m.delta
+	m.dropOwn()
+	at := m.place(st.Acked)
 	if before.Attached != st.Attached || m.paused != paused || m.acked != at {
 		m.paused, m.acked = paused, at
 		g.wakeLocked()
@@ -339,11 +344,12 @@ func (g *shared) memberSettled(m *member, st session.MemberState, paused bool) {
 func (g *shared) roster() []byte {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.rosters++
 	r := sharing.Roster{Key: g.key, Newest: g.number}
 	for _, m := range g.members {
 		e := sharing.Member{
-			Number: m.number, Delta: uint32(m.delta), In: m.in,
-			ProvenEpoch: m.state.ProvenEpoch, Proven: m.state.Proven, Attempt: m.state.Attempt,
+			Number: m.number, Acked: uint32(m.state.Acked), Delta: uint32(m.delta), In: m.in,
+			ProvenEpoch: m.state.ProvenEpoch, Proven: m.state.Proven, Attempt: m.state.Attempt, Own: m.own,
 		}
 		if !m.left.IsZero() {
 			e.DetachedAt = m.left.UnixMilli()

@@ -27,8 +27,8 @@ type absentee struct {
 // a session that nobody shares: the admission of its client is the same.
 func memberState(common *store.Record, e *sharing.Member) *store.State {
 	st := &store.State{Record: *common}
-	st.Frames, st.Context, st.Extensions = nil, nil, ""
-	st.OutAcked -= e.Delta
+	st.Frames, st.Past, st.Context, st.Extensions = nil, nil, nil, ""
+	st.OutAcked = e.Acked
 	st.OutHead -= e.Delta
 	// No member hears what the journal does not have, so that none can have messages
 	// that a later owner numbered anew.
@@ -157,7 +157,7 @@ func (r *resume) goOn(id wire.SessionID, state *store.State, former, fact string
 		return false
 	}
 	left := state.Record
-	left.Frames, left.Context = nil, nil
+	left.Frames, left.Past, left.Context = nil, nil, nil
 	g := &shared{srv: s, c: c, epoch: state.Epoch, former: &left, key: roster.Key, number: roster.Newest, subprotocol: state.Subprotocol}
 	for _, e := range roster.Members {
 		g.absent = append(g.absent, absentee{e, now.Add(s.cfg.SessionTTL)})
@@ -201,7 +201,7 @@ func (r *resume) lookShared() (found *sessionDriver, reason wire.ResetReason, fa
 	default:
 		return nil, wire.ResetToken, "the token was used up, or never sent"
 	}
-	switch last := g.last(st); {
+	switch last := seqwindow.Serial(st.OutHead); {
 	case seqwindow.Less(at.Received, seqwindow.Serial(st.OutAcked)):
 		return nil, wire.ResetLost, fmt.Sprintf("the client has message %d, and what followed is gone before %d", at.Received, st.OutAcked+1)
 	case seqwindow.Less(last, at.Received):
@@ -234,24 +234,19 @@ func (r *resume) lookShared() (found *sessionDriver, reason wire.ResetReason, fa
 	return c, 0, ""
 }
 
-// absentState is what the journal held of a member that has not come here yet; nil:
-// there is none.
+// absentState is what the journal held of a member that has not come here yet, and
+// what it may have of the log by now; nil: there is none.
 func (g *shared) absentState(number uint16) *store.State {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range g.absent {
 		if e := &g.absent[i]; e.Number == number {
-			return memberState(g.former, &e.Member)
+			st := memberState(g.former, &e.Member)
+			st.OutHead = uint32(g.visible) - e.Delta
+			return st
 		}
 	}
 	return nil
-}
-
-// last is the newest message that a member may have.
-func (g *shared) last(member *store.State) seqwindow.Serial {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.visible - seqwindow.Serial(g.former.OutAcked-member.OutAcked)
 }
 
 // returns makes a member of an absentee, whose client has received so much, and
@@ -263,8 +258,15 @@ func (g *shared) returns(m *member, number uint16, received seqwindow.Serial) bo
 	if i < 0 || g.over || g.leaving {
 		return false
 	}
-	m.number, m.delta, m.backs = number, seqwindow.Serial(g.absent[i].Delta), g.backs
-	m.fed, m.acked = received+m.delta, received+m.delta
+	log, lacks := g.absent[i].Place(uint32(received))
+	for _, o := range lacks {
+		if o.Data != nil {
+			m.queue = append(m.queue, o.Data)
+		}
+	}
+	m.number, m.backs = number, g.backs
+	m.fed, m.acked = seqwindow.Serial(log), seqwindow.Serial(log)
+	m.delta = m.fed - received
 	g.absent = slices.Delete(g.absent, i, i+1)
 	g.members = append(g.members, m)
 	g.wakeLocked()

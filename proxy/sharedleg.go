@@ -57,7 +57,8 @@ type member struct {
 
 	// Guarded by g.mu.
 	number uint16           // in the shared session, from 1
-	delta  seqwindow.Serial // number of a message in the log, less its number to this member
+	delta  seqwindow.Serial // number of a message in the log, less its number to this member, behind its own
+	alone                   // what it alone is to hear
 	fed    seqwindow.Serial // the last of the log that it was given
 	acked  seqwindow.Serial // the last of the log that its client has
 	owed   seqwindow.Serial // number of its last message that the app's socket has not taken; owes says whether there is one
@@ -102,6 +103,9 @@ func (m *member) Pause(on bool) {
 		return
 	}
 	m.g.memberSettled(m, s.MemberState(), on)
+	if frames := s.TakeOwn(); len(frames) > 0 {
+		m.g.sayAlone(m, frames)
+	}
 }
 
 // Finish implements transport.Conn: the member leaves.

@@ -14,13 +14,23 @@ import (
 // the window for its members, and brings theirs. Its window is the log that they
 // share.
 
+// roster is what the journal has of the members.
+type roster struct {
+	make func() []byte
+	size int // of the newest, in bytes
+
+	// How many were made, how many of them when the record under way was, and when
+	// the newest accepted one was.
+	made, writing, saved uint32
+}
+
 // AttachMembers takes the place of Attach. From then on the session counts as one
 // whose client is there and takes nothing.
 //
 // roster returns what the journal is to keep of the members. It is called whenever
 // a record is made.
 func (s *Session) AttachMembers(now time.Time, roster func() []byte) {
-	s.extra.roster = roster
+	s.extra.roster.make = roster
 	s.client.attached, s.client.blocked = true, true
 	s.client.last = s.inbox.Received()
 	s.context.setAttached(now, true, s)
@@ -37,10 +47,46 @@ func (s *Session) RosterChanged() {
 // recordExtensions is what a record has in the place of the extensions that the
 // client was answered. Members have none: a common session has its roster there.
 func (s *Session) recordExtensions() string {
-	if s.extra != nil && s.extra.roster != nil {
-		return string(s.extra.roster())
+	if s.extra != nil && s.extra.roster.make != nil {
+		b := s.extra.roster.make()
+		s.extra.roster.made++
+		s.extra.roster.size = len(b)
+		return string(b)
 	}
 	return s.extensions
+}
+
+// namesSize is how many bytes each record has of names.
+func (s *Session) namesSize() int {
+	n := len(s.subprotocol) + len(s.extensions)
+	if s.extra != nil {
+		n += s.extra.roster.size
+	}
+	return n
+}
+
+// rosterWriting notes that the newest roster is in the record under way, and
+// rosterSaved that the journal has that.
+func (s *Session) rosterWriting() {
+	if s.extra != nil {
+		s.extra.roster.writing = s.extra.roster.made
+	}
+}
+
+func (s *Session) rosterSaved() {
+	if s.extra != nil {
+		s.extra.roster.saved = s.extra.roster.writing
+	}
+}
+
+// RosterSaved returns how many rosters were made before the journal had the newest
+// that it has, and that one. Without a journal, and while that is away, members are
+// not made to wait for it: it is all of them.
+func (s *Session) RosterSaved(journalAway bool) uint32 {
+	if !s.cfg.Journal || journalAway {
+		return s.extra.roster.made + 1
+	}
+	return s.extra.roster.saved
 }
 
 // Head returns the number of the app's last message.

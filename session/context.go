@@ -155,19 +155,18 @@ func (c *appContext) observeOutbound(now time.Time, s *Session, m *frame.Message
 	}
 	swallow = c.tracker.Outbound(now, snapshot.Message{Binary: m.OpCode == ws.OpBinary, Data: p})
 	c.sendToApp(s)
-	for _, d := range c.tracker.ToClient() {
-		s.deliverOwn(now, d)
+	for _, m := range c.tracker.ToClient() {
+		s.toWindow(now, s.ownFrame(m))
 	}
 	return swallow
 }
 
-// deliverOwn sends the client a message that the tracker made.
-func (s *Session) deliverOwn(now time.Time, m snapshot.Message) {
+// ownFrame is a message for the client that the app did not say.
+func (s *Session) ownFrame(m snapshot.Message) []byte {
 	if m.Binary && wire.IsMagic(m.Data) && s.escapes() {
-		s.toWindow(now, escaped(m.Data))
-		return
+		return escaped(m.Data)
 	}
-	s.toWindow(now, frame.Append(nil, ws.Header{Fin: true, OpCode: opcodeOf(m)}, m.Data))
+	return frame.Append(nil, ws.Header{Fin: true, OpCode: opcodeOf(m)}, m.Data)
 }
 
 func opcodeOf(m snapshot.Message) ws.OpCode {

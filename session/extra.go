@@ -7,9 +7,9 @@ import "github.com/wsresilience/wsresilience/internal/idempotency"
 type extra struct {
 	echo   *echo // nil: the client knows wsr.v1
 	keys   keys
-	common bool          // its clients are members: see AttachMembers
-	roster func() []byte // of members, for the journal
-	member *held         // nil: its app is an app
+	common bool    // its clients are members: see AttachMembers
+	roster roster  // of members, for the journal
+	member *member // nil: its app is an app
 }
 
 // echo returns what there is of a client that does not know wsr.v1; nil: it does.
@@ -35,7 +35,7 @@ func (st *Start) newExtra() *extra {
 	}
 	x := &extra{keys: keys{gate: st.Keys}, common: st.Shared}
 	if st.Member {
-		x.member = new(held)
+		x.member = new(member)
 	}
 	if st.Echo {
 		x.echo = new(echo)

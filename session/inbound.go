@@ -343,7 +343,7 @@ func (s *Session) directWrote(now time.Time, n int) {
 func (s *Session) handed(now time.Time, bytes, n int) {
 	if bytes > 0 {
 		s.handedToApp(now, n)
-		if s.extra == nil || !s.extra.member.holds(bytes) {
+		if !s.unacked().holds(bytes) {
 			s.inbox.Handled(now, s.queue.Sent(), bytes)
 		}
 		s.keysHanded()

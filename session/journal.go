@@ -129,6 +129,7 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 		j.claiming = j.claiming && rec.Kind != store.Claim
 		s.confirmed(now, rec.N)
 		s.context.saved(rec)
+		s.rosterSaved()
 		s.persisted(now, rec)
 		s.lighten(now, rec)
 		return
@@ -236,7 +237,7 @@ func (s *Session) record(now time.Time, hearer Hearer) *store.Record {
 
 // outstanding is what the session's chain of records has to hold.
 func (s *Session) outstanding() store.Outstanding {
-	o := store.Outstanding{Names: len(s.subprotocol) + len(s.extensions)}
+	o := store.Outstanding{Names: s.namesSize()}
 	if s.closing.ended != 0 {
 		return o
 	}
@@ -347,6 +348,7 @@ func (s *Session) write(now time.Time, rec *store.Record) *store.Record {
 	j := &s.journal
 	rec.N = j.n
 	j.n++
+	s.rosterWriting()
 	j.inFlight, j.begun, j.due, j.retry = rec, true, false, 0
 	jitter := store.RefreshJitter * (float64(s.cfg.Random()&0xffff)/0x8000 - 1)
 	if !rec.ContextBehind { // a patch does not keep what it is for from reaching its age

@@ -153,7 +153,7 @@ func (s *Session) admit(now time.Time, v *idempotency.Verdict) {
 func (s *Session) outcome(now time.Time, t idempotency.Told) {
 	if s.closing.ended == 0 && !s.closing.byApp {
 		msg := wire.AppendOutcome(nil, fates[t.Fate], t.Key)
-		s.toWindow(now, frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg))
+		s.sayAlone(now, frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, msg))
 	}
 }
 
@@ -166,7 +166,7 @@ var fates = map[idempotency.Fate]wire.Fate{
 // sayOwn sends the client a message of the gate.
 func (s *Session) sayOwn(now time.Time, m idempotency.Message) {
 	if s.closing.ended == 0 && !s.closing.byApp {
-		s.deliverOwn(now, snapshot.Message(m))
+		s.sayAlone(now, s.ownFrame(snapshot.Message(m)))
 	}
 }
 

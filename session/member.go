@@ -7,11 +7,54 @@ import (
 	"github.com/wsresilience/wsresilience/wire"
 )
 
+// member is what a session has whose app is a common session.
+type member struct {
+	held held
+	own  [][]byte // frames for this client alone, which TakeOwn takes
+}
+
 // held is what a member has handed to its common session and the app's socket has
 // not taken: it is not acknowledged (I3).
 type held struct {
 	on    bool
 	bytes int
+}
+
+// unacked returns what of the session is handed over and not acknowledged; nil: its
+// app is an app.
+func (s *Session) unacked() *held {
+	if s.extra == nil || s.extra.member == nil {
+		return nil
+	}
+	return &s.extra.member.held
+}
+
+// sayAlone sends the client a message that nobody else has. A member gets it by its
+// driver: the numbers of its messages are then not those of the log any more, which
+// the journal has to know first.
+func (s *Session) sayAlone(now time.Time, raw []byte) {
+	if s.extra != nil && s.extra.member != nil {
+		s.extra.member.own = append(s.extra.member.own, raw)
+		return
+	}
+	s.toWindow(now, raw)
+}
+
+// TakeOwn returns what is to be said to this member alone, and forgets it: the driver
+// brings it with SayOwn.
+func (s *Session) TakeOwn() [][]byte {
+	own := s.extra.member.own
+	s.extra.member.own = nil
+	return own
+}
+
+// SayOwn sends a member frames for it alone.
+func (s *Session) SayOwn(now time.Time, frames [][]byte) {
+	for _, raw := range frames {
+		if s.closing.ended == 0 && !s.closing.byApp {
+			s.toWindow(now, raw)
+		}
+	}
 }
 
 // holds reports whether an acknowledgement waits, and counts what it is for.
@@ -25,12 +68,12 @@ func (h *held) holds(bytes int) bool {
 
 // HoldAcks says of a member that what the common session takes from now on is not
 // to be acknowledged before ReleaseAcks.
-func (s *Session) HoldAcks() { s.extra.member.on = true }
+func (s *Session) HoldAcks() { s.extra.member.held.on = true }
 
 // ReleaseAcks notes that the app's socket has all that the common session took of
 // this member.
 func (s *Session) ReleaseAcks(now time.Time) {
-	h := s.extra.member
+	h := &s.extra.member.held
 	if bytes := h.bytes; bytes > 0 && s.closing.ended == 0 {
 		s.inbox.Handled(now, s.queue.Sent(), bytes)
 	}

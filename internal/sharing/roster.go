@@ -7,20 +7,55 @@ import (
 	"errors"
 )
 
-// MaxMembers is how many members a roster may list: with more it would not fit its
-// place in a record.
-const MaxMembers = 100
+// Implementation limits of a roster, which is in each record of the journal.
+const (
+	// MaxMembers is how many members it may list.
+	MaxMembers = 100
+
+	// MaxOwn is how many messages of its own a member may have in it, and MaxAllOwn
+	// all together.
+	MaxOwn    = 64
+	MaxAllOwn = 512
+
+	// MaxRoster bounds it in bytes: messages that do not fit are listed without
+	// what they say.
+	MaxRoster = 32 << 10
+)
 
 // A Member is what the journal keeps of one: enough to go on with its session at
 // another owner, when its client says how far it is.
 type Member struct {
 	Number uint16 // in the shared session, from 1
-	Delta  uint32 // number of a message in the log, less its number to this member
+	Acked  uint32 // the last message that its client has acknowledged
+	Delta  uint32 // number of a message in the log, less its number to this member, behind its Own
 	In     uint32 // its last message that was handed to the app's socket
 
 	ProvenEpoch, Proven uint32 // the newest token that its client is known to have
 	Attempt             uint32 // the highest number of its handshakes; 0: it does not say them
 	DetachedAt          int64  // unix ms; 0 while it is attached
+
+	// Own are the messages for this member alone that its client has not
+	// acknowledged, oldest first. They count as any other, so its numbers are not
+	// those of the log.
+	Own []Own
+}
+
+// An Own is a message for one member alone.
+type Own struct {
+	Seq  uint32 // its number to the member
+	Data []byte // the frame; empty: it did not fit
+}
+
+// Place returns how far in the log a member is whose client has received so much,
+// and which of its own messages the client lacks.
+func (m *Member) Place(received uint32) (log uint32, lacks []Own) {
+	for i := range m.Own {
+		if int32(m.Own[i].Seq-received) > 0 {
+			lacks = m.Own[i:]
+			break
+		}
+	}
+	return received + m.Delta + uint32(len(lacks)), lacks
 }
 
 // A Roster is all members, and the number of the newest that there ever was.
@@ -33,7 +68,8 @@ type Roster struct {
 const (
 	rosterVersion = 1
 	rosterFixed   = 1 + 16 + 2 + 1
-	memberSize    = 2 + 5*4 + 8
+	memberFixed   = 2 + 6*4 + 8 + 1
+	ownFixed      = 4 + 2
 )
 
 // ErrRoster is every reason why a roster cannot be read.
@@ -41,10 +77,15 @@ var ErrRoster = errors.New("sharing: roster cannot be read")
 
 // Append appends the roster to b:
 //
-//	version u8 | key 16 B | newest u16 | count u8 | each: number u16 | delta u32 | in u32 |
-//	proven epoch u32 | proven u32 | attempt u32 | detached at ms i64
+//	version u8 | key 16 B | newest u16 | count u8 | each: number u16 | acked u32 | delta u32 | in u32 |
+//	proven epoch u32 | proven u32 | attempt u32 | detached at ms i64 |
+//	own u8, each: seq u32 | data u16+n
 func (r *Roster) Append(b []byte) []byte {
 	members := r.Members[:min(len(r.Members), MaxMembers)]
+	room := MaxRoster - rosterFixed
+	for i := range members {
+		room -= memberFixed + ownFixed*len(members[i].Own)
+	}
 	b = append(b, rosterVersion)
 	b = append(b, r.Key[:]...)
 	b = binary.BigEndian.AppendUint16(b, r.Newest)
@@ -52,10 +93,19 @@ func (r *Roster) Append(b []byte) []byte {
 	for i := range members {
 		m := &members[i]
 		b = binary.BigEndian.AppendUint16(b, m.Number)
-		for _, v := range [...]uint32{m.Delta, m.In, m.ProvenEpoch, m.Proven, m.Attempt} {
+		for _, v := range [...]uint32{m.Acked, m.Delta, m.In, m.ProvenEpoch, m.Proven, m.Attempt} {
 			b = binary.BigEndian.AppendUint32(b, v)
 		}
 		b = binary.BigEndian.AppendUint64(b, uint64(m.DetachedAt))
+		b = append(b, byte(len(m.Own)))
+		for _, o := range m.Own {
+			if len(o.Data) > room {
+				o.Data = nil
+			}
+			room -= len(o.Data)
+			b = binary.BigEndian.AppendUint32(b, o.Seq)
+			b = append(binary.BigEndian.AppendUint16(b, uint16(len(o.Data))), o.Data...)
+		}
 	}
 	return b
 }
@@ -68,22 +118,52 @@ func Parse(b []byte) (r Roster, err error) {
 	r.Key, r.Newest = [16]byte(b[1:]), binary.BigEndian.Uint16(b[17:])
 	count := int(b[rosterFixed-1])
 	b = b[rosterFixed:]
-	if count > MaxMembers || len(b) != count*memberSize {
+	if count > MaxMembers {
 		return r, ErrRoster
 	}
 	seen := map[uint16]bool{}
-	for ; len(b) > 0; b = b[memberSize:] {
-		m := Member{Number: binary.BigEndian.Uint16(b), DetachedAt: int64(binary.BigEndian.Uint64(b[22:]))}
-		for i, v := range [...]*uint32{&m.Delta, &m.In, &m.ProvenEpoch, &m.Proven, &m.Attempt} {
-			*v = binary.BigEndian.Uint32(b[2+4*i:])
-		}
-		if m.Number == 0 || m.Number > r.Newest || seen[m.Number] {
+	for range count {
+		var m Member
+		if m, b, err = parseMember(b); err != nil || m.Number == 0 || m.Number > r.Newest || seen[m.Number] {
 			return r, ErrRoster
 		}
 		seen[m.Number] = true
 		r.Members = append(r.Members, m)
 	}
+	if len(b) != 0 {
+		return r, ErrRoster
+	}
 	return r, nil
+}
+
+// parseMember reads what b begins with, and returns the rest.
+func parseMember(b []byte) (m Member, rest []byte, err error) {
+	if len(b) < memberFixed {
+		return m, nil, ErrRoster
+	}
+	m.Number, m.DetachedAt = binary.BigEndian.Uint16(b), int64(binary.BigEndian.Uint64(b[26:]))
+	for i, v := range [...]*uint32{&m.Acked, &m.Delta, &m.In, &m.ProvenEpoch, &m.Proven, &m.Attempt} {
+		*v = binary.BigEndian.Uint32(b[2+4*i:])
+	}
+	count := int(b[memberFixed-1])
+	b = b[memberFixed:]
+	if count > MaxOwn {
+		return m, nil, ErrRoster
+	}
+	for range count {
+		if len(b) < ownFixed {
+			return m, nil, ErrRoster
+		}
+		o, n := Own{Seq: binary.BigEndian.Uint32(b)}, int(binary.BigEndian.Uint16(b[4:]))
+		if b = b[ownFixed:]; n > len(b) {
+			return m, nil, ErrRoster
+		}
+		if n > 0 {
+			o.Data = b[:n:n]
+		}
+		m.Own, b = append(m.Own, o), b[n:]
+	}
+	return m, b, nil
 }
 
 // Find returns the member with a number; nil: there is none.

@@ -11,7 +11,7 @@ func TestRosterReadsWhatItWrote(t *testing.T) {
 		{},
 		{Newest: 7},
 		{Key: [16]byte{1, 15: 2}, Newest: 300, Members: []Member{
-			{Number: 1, Delta: 1 << 31, In: 7, ProvenEpoch: 2, Proven: 9, Attempt: 3, DetachedAt: 1764429158000},
+			{Number: 1, Acked: 4, Delta: 1 << 31, In: 7, Own: []Own{{5, []byte("five")}, {9, nil}}, ProvenEpoch: 2, Proven: 9, Attempt: 3, DetachedAt: 1764429158000},
 			{Number: 300},
 		}},
 	} {
@@ -22,10 +22,31 @@ func TestRosterReadsWhatItWrote(t *testing.T) {
 	}
 	full := Roster{Newest: MaxMembers}
 	for i := range uint16(MaxMembers) {
-		full.Members = append(full.Members, Member{Number: i + 1})
+		m := Member{Number: i + 1}
+		for range MaxAllOwn / MaxMembers {
+			m.Own = append(m.Own, Own{Data: make([]byte, 1000)})
+		}
+		full.Members = append(full.Members, m)
 	}
-	if n := len(full.Append(nil)); n > 4096 {
-		t.Errorf("a full roster has %d bytes, which its place in a record does not take", n)
+	b := full.Append(nil)
+	if len(b) > MaxRoster {
+		t.Errorf("a full roster has %d bytes, at most %d", len(b), MaxRoster)
+	}
+	got, err := Parse(b)
+	if err != nil || len(got.Members[0].Own[0].Data) != 1000 || got.Members[99].Own[4].Data != nil {
+		t.Errorf("what does not fit is not left out: %v", err)
+	}
+}
+
+// TestPlace: what is for a member alone shifts its numbers against the log's, as far
+// as its client has it.
+func TestPlace(t *testing.T) {
+	// The log's 101 to 104 are 1, 2, 4 and 6 to the member; 3 and 5 are its own.
+	m := Member{Delta: 98, Own: []Own{{Seq: 3}, {Seq: 5}}}
+	for received, want := range map[uint32][2]int{1: {101, 2}, 2: {102, 2}, 3: {102, 1}, 4: {103, 1}, 5: {103, 0}, 6: {104, 0}} {
+		if log, lacks := m.Place(received); int(log) != want[0] || len(lacks) != want[1] {
+			t.Errorf("with message %d it is at %d of the log, and lacks %d of its own: want %v", received, log, len(lacks), want)
+		}
 	}
 }
 
@@ -50,7 +71,7 @@ func TestRosterRefuses(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	r := Roster{Newest: 3, Members: []Member{{Number: 1, Delta: 5}, {Number: 3, In: 9}}}
+	r := Roster{Newest: 3, Members: []Member{{Number: 1, Delta: 5}, {Number: 3, In: 9, Own: []Own{{1, []byte("a")}, {2, nil}}}}}
 	f.Add(r.Append(nil))
 	f.Add((&Roster{}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
