@@ -33,7 +33,7 @@ func agentBeside(ctx context.Context, c *cluster, r *result) error {
 		return err
 	}
 	p := &t.Plain
-	r.expect(t.Settled && p.Sent > 0 && p.Unanswered == 0 && p.Wrong == 0 && len(p.Ends) == 0, "of %d messages %d have no echo, %d are out of order; connections ended: %v %v", p.Sent, p.Unanswered, p.Wrong, p.Ends, p.Refused)
+	r.expect(t.Settled && p.Sent > 0 && p.Lost == 0 && p.Reordered == 0 && len(p.Ends) == 0, "of %d messages %d have no echo, %d are out of order; connections ended: %v %v", p.Sent, p.Lost, p.Reordered, p.Ends, t.Reasons)
 	r.note = fmt.Sprintf("a rolling update and a deleted pod: %d messages, none lost, no connection ended", p.Sent)
 	return nil
 }

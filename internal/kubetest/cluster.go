@@ -145,7 +145,7 @@ func (c *cluster) connected(ctx context.Context, space string) error {
 		if err != nil {
 			return err
 		}
-		if t.Settled && t.Resilient.Sent >= t.Resilient.Clients && t.Plain.Sent >= t.Plain.Clients {
+		if t.Settled && t.Resilient.Longest.N == t.Resilient.Clients && t.Plain.Longest.N == t.Plain.Clients {
 			return nil
 		}
 		if _, err := c.ask(ctx, space, "go"); err != nil {
@@ -158,12 +158,12 @@ func (c *cluster) connected(ctx context.Context, space string) error {
 
 // ask asks the pod of the clients, through the API server: this works wherever
 // kubectl does.
-func (c *cluster) ask(ctx context.Context, space, what string) (*tally, error) {
+func (c *cluster) ask(ctx context.Context, space, what string) (*account, error) {
 	text, err := c.kube(ctx, "get", "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/clients:8080/proxy/%s", space, what))
 	if err != nil {
 		return nil, err
 	}
-	t := new(tally)
+	t := new(account)
 	if err := json.Unmarshal([]byte(text), t); err != nil {
 		return nil, fmt.Errorf("kubetest: what the clients said of %s: %w", what, err)
 	}

@@ -73,6 +73,6 @@ func run(ctx context.Context, o *options) (int, error) {
 			code = lab.ExitFailed
 		}
 	}
-	fmt.Print(table(c.results))
+	fmt.Print(list(c.results))
 	return code, nil
 }

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/lab/stats"
+	"github.com/wsresilience/wsresilience/internal/lab/table"
+	"github.com/wsresilience/wsresilience/internal/rehearse/tally"
 )
 
 // A scenario is one thing that happens to the cluster.
@@ -25,7 +28,7 @@ type scenario struct {
 type result struct {
 	name     string
 	took     time.Duration
-	tally    *tally // nil if no clients took part
+	account  *account // nil if no clients took part
 	note     string
 	failures []string
 	broken   error // it could not be judged
@@ -55,8 +58,8 @@ func (c *cluster) play(ctx context.Context, sc scenario) (r result) {
 	if r.broken = sc.happen(ctx, c, &r); r.broken != nil {
 		return r
 	}
-	if r.tally, r.broken = c.ask(ctx, clientSpace, "settle"); r.broken == nil {
-		r.failures = append(r.failures, r.tally.judge(*sc.promise, start.Now)...)
+	if r.account, r.broken = c.ask(ctx, clientSpace, "settle"); r.broken == nil {
+		r.failures = append(r.failures, r.account.judge(*sc.promise, start.Now)...)
 	}
 	return r
 }
@@ -67,10 +70,11 @@ func (r *result) line() string {
 	if r.note != "" {
 		text += "; " + r.note
 	}
-	if t := r.tally; t != nil {
-		p := t.Plain
-		text += fmt.Sprintf("\n   resilient: %s\n   plain: %d sent, %d answered, %d unanswered, ended %v, cut %d, refused %v",
-			t.Resilient.text(), p.Sent, p.Received, p.Unanswered, p.Ends, len(p.Cut), p.Refused)
+	if a := r.account; a != nil {
+		t, p := &a.Resilient, &a.Plain
+		text += fmt.Sprintf("\n   resilient: %d sent, %d lost, %d doubled, %d resumed, adopted %v, ended %v, longest wait %s",
+			t.Sent, t.Lost, t.Doubled, t.Resumed, t.AdoptedBy, t.Ends, waits(t))
+		text += fmt.Sprintf("\n   plain: %d sent, %d answered, %d unanswered, ended %v; %v", p.Sent, p.Answered, p.Lost, p.Ends, a.Reasons)
 	}
 	for _, f := range r.failures {
 		text += "\n   FAIL: " + f
@@ -85,40 +89,36 @@ func (r *result) verdict() string {
 	return "PASS"
 }
 
-func (t *resilientTally) text() string {
-	return fmt.Sprintf("%d sent, %d lost, %d doubled, %d ended, %v, longest gap %.0f ms (median), %.0f (99th), %.0f (worst)",
-		t.Sent, t.Lost, t.Doubled, len(t.Failed), t.Events, stats.Quantile(t.LongestGap, .5), stats.Quantile(t.LongestGap, .99), stats.Quantile(t.LongestGap, 1))
+// waits are the longest of the clients for an echo: median, 99th, worst.
+func waits(s *tally.Summary) string {
+	return fmt.Sprintf("%.0f, %.0f, %.0f ms", s.Longest.P50, s.Longest.P99, s.Longest.Max)
 }
 
-// table is all results in Markdown.
-func table(results []result) string {
-	var b strings.Builder
-	b.WriteString("| | messages | lost, doubled | gap: median, 99th, worst | plain connections | |\n|---|---|---|---|---|---|\n")
+// list is all results in Markdown.
+func list(results []result) string {
+	t := table.Table{{"", "messages", "lost, doubled", "longest wait: median, 99th, worst", "plain connections", ""}}
 	for _, r := range results {
-		cells := []string{"", "", "", ""}
-		if t := r.tally; t != nil {
-			cells[0] = fmt.Sprint(t.Resilient.Sent)
-			cells[1] = fmt.Sprintf("%d, %d", t.Resilient.Lost, t.Resilient.Doubled)
-			gaps := t.Resilient.LongestGap
-			cells[2] = fmt.Sprintf("%.0f, %.0f, %.0f ms", stats.Quantile(gaps, .5), stats.Quantile(gaps, .99), stats.Quantile(gaps, 1))
-			cells[3] = plainEnds(&t.Plain)
+		row := []string{r.name, "", "", "", "", r.verdict()}
+		if a := r.account; a != nil {
+			s := &a.Resilient
+			row = []string{r.name, fmt.Sprint(s.Sent), fmt.Sprintf("%d, %d", s.Lost, s.Doubled), waits(s), plainEnds(&a.Plain), r.verdict()}
 		}
-		remark := r.verdict()
 		if r.note != "" {
-			remark += "; " + r.note
+			row[len(row)-1] += "; " + r.note
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", r.name, strings.Join(cells, " | "), remark)
+		t = append(t, row)
 	}
-	return b.String()
+	return t.Markdown()
 }
 
-func plainEnds(p *plainTally) string {
+func plainEnds(p *tally.Summary) string {
 	var parts []string
-	for code, n := range p.Ends {
-		parts = append(parts, fmt.Sprintf("%d closed with %s", n, code))
-	}
-	if len(p.Cut) > 0 {
-		parts = append(parts, fmt.Sprintf("%d cut", len(p.Cut)))
+	for _, how := range slices.Sorted(maps.Keys(p.Ends)) {
+		if how == tally.Cut {
+			parts = append(parts, fmt.Sprintf("%d cut", p.Ends[how]))
+			continue
+		}
+		parts = append(parts, fmt.Sprintf("%d closed with %s", p.Ends[how], how))
 	}
 	if parts == nil {
 		return "none ended"

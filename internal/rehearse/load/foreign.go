@@ -33,7 +33,7 @@ func (f *Foreign) Down() {
 // Lost notes that what its server knew of it is gone.
 func (f *Foreign) Lost() {
 	if f.ctx.Err() == nil {
-		f.pilot.account.Lost(f.pilot.all.Now())
+		f.pilot.account.Lost(f.pilot.all.Now(), "")
 	}
 }
 

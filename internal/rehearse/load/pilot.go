@@ -114,13 +114,17 @@ func (p *pilot) pushed(payload []byte) {
 	p.account.Pushed(name, n)
 }
 
-// up notes that the client is connected, with the app socket that it had or with
-// another one.
-func (p *pilot) up(by tally.Return, away time.Duration) {
-	if push := p.all.Profile.Push; push != nil && push.Socket && by != tally.Resumed {
+// connected notes that the client is, with an app socket that knows nothing of it.
+func (p *pilot) connected() {
+	p.renumbered()
+	p.account.Up(p.all.Now(), tally.Reconnect, 0)
+}
+
+// renumbered notes that the app socket is another one.
+func (p *pilot) renumbered() {
+	if push := p.all.Profile.Push; push != nil && push.Socket {
 		p.account.Renumbered()
 	}
-	p.account.Up(p.all.Now(), by, away)
 }
 
 // fly runs a client until ctx ends; it is logged in before it says anything.

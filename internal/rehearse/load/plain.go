@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/coder/websocket"
@@ -41,12 +42,17 @@ func (p *pilot) flyPlain(ctx, loading context.Context) {
 		},
 		First:     p.hello,
 		Failed:    func(err error) { p.all.failed(ctx, tally.Plain, err) },
-		Connected: func() { p.up(tally.Reconnect, 0) },
+		Connected: p.connected,
 		Message:   p.hear,
-		Disconnected: func(error) {
-			if ctx.Err() == nil {
-				p.account.Lost(p.all.Now())
+		Disconnected: func(err error) {
+			if ctx.Err() != nil {
+				return
 			}
+			how := tally.Cut
+			if code := websocket.CloseStatus(err); code >= 0 {
+				how = strconv.Itoa(int(code))
+			}
+			p.account.Lost(p.all.Now(), how)
 		},
 	})
 	p.all.loaders.Go(func() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 
 	"github.com/wsresilience/wsresilience/client"
@@ -26,10 +27,10 @@ func (p *pilot) flyResilient(ctx, loading context.Context) {
 		conn, err := p.open(ctx)
 		if err == nil {
 			wait.Reset()
-			p.up(tally.Reconnect, 0)
+			p.connected()
 			err = p.live(ctx, conn, out)
 			if ctx.Err() == nil {
-				p.account.Lost(p.all.Now())
+				p.account.Lost(p.all.Now(), ending(err))
 			}
 		}
 		p.all.failed(ctx, tally.Resilient, err)
@@ -125,10 +126,22 @@ func (p *pilot) note(e client.Event) {
 			p.account.Down(p.all.Now())
 		}
 	case client.EventResumed:
-		p.up(tally.Resumed, e.Away)
+		p.account.Up(p.all.Now(), tally.Resumed, e.Away)
 	case client.EventAdopted:
-		p.up(tally.Adopted, e.Away)
+		p.renumbered()
+		p.account.Adopted(p.all.Now(), e.Reason, e.Away)
 	}
+}
+
+// ending is how a session ended.
+func ending(err error) string {
+	if lost, ok := errors.AsType[*client.SessionLostError](err); ok {
+		return "reset: " + string(lost.Reason)
+	}
+	if code := client.CloseStatus(err); code >= 0 {
+		return strconv.Itoa(code)
+	}
+	return tally.Cut
 }
 
 // outgoing is what waits to be written. It is as long as need be, so that who

@@ -100,7 +100,8 @@ func (r *Run) sidesSection() section {
 	}
 	s.table = append(s.table,
 		r.row("connections that ended", n(func(s *tally.Summary) int { return s.Breaks })),
-		r.row("what the app knew of a client, gone", n(func(s *tally.Summary) int { return s.SessionsLost })),
+		r.row("sessions adopted: with another app socket", func(s *tally.Summary) string { return by(s.Adopted, s.AdoptedBy) }),
+		r.row("what the app knew of a client, gone", func(s *tally.Summary) string { return by(s.SessionsLost, s.Ends) }),
 		r.row("retention: clients that kept it all along", func(s *tally.Summary) string { return Percent(s.Retention) }),
 		r.row("time connected", func(s *tally.Summary) string { return Percent(s.Connected) }),
 		r.row("away: mean, P50, P99, longest", func(s *tally.Summary) string { return away(s.Away) }),
@@ -116,6 +117,20 @@ func (r *Run) anySide(f func(*tally.Summary) bool) bool {
 		}
 	}
 	return false
+}
+
+// by is a count, and how often for which reason.
+func by(n int, reasons map[string]int) string {
+	var parts []string
+	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
+		if reason != "" {
+			parts = append(parts, fmt.Sprintf("%d × %s", reasons[reason], reason))
+		}
+	}
+	if parts == nil {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%d: %s", n, strings.Join(parts, ", "))
 }
 
 func away(l tally.Latency) string {
@@ -212,6 +227,7 @@ func (r *Run) baselineSection() section {
 		r.row("whole run P99", latency(func(s *tally.Summary) float64 { return s.Whole.P99 })),
 		r.row("whole run P99.9", latency(func(s *tally.Summary) float64 { return s.Whole.P999 })),
 		r.row("whole run, longest", latency(func(s *tally.Summary) float64 { return s.Whole.Max })),
+		r.row("the longest of each client, P50", latency(func(s *tally.Summary) float64 { return s.Longest.P50 })),
 	}
 	return s
 }

@@ -3,6 +3,7 @@
 package tally
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,12 +43,22 @@ func (r Return) String() string {
 type Spell struct {
 	From, To time.Duration // To is 0 while it lasts
 	By       Return
+	Why      string // the reason of an adoption
 }
 
 // An Absence is a time without a connection, between two spells.
 type Absence struct {
 	From, For time.Duration
 	By        Return // how it ended
+}
+
+// Cut is how a connection ended that nobody closed.
+const Cut = "cut"
+
+// An End is that of what an app knew of a client.
+type End struct {
+	At  time.Duration
+	How string // the close code or the reason of a RESET; Cut; "": not known
 }
 
 // A Message is one that a client was to send.
@@ -67,6 +78,7 @@ type Client struct {
 	live      *Live
 
 	mu        sync.Mutex
+	first     int // the number of the first message here
 	messages  []Message
 	highest   int // the highest number that was answered
 	reordered int
@@ -74,7 +86,7 @@ type Client struct {
 	errors    int // answers that are the app's errors
 	dials     int
 	dialled   int
-	losses    int // sessions that ended
+	ends      []End // of sessions
 	spells    []Spell
 	absences  []Absence
 	pushes    map[string]*stream
@@ -92,25 +104,27 @@ func (c *Client) Due(at time.Duration, judged bool) int {
 	defer c.mu.Unlock()
 	c.messages = append(c.messages, Message{Due: at, Judged: judged})
 	c.live.Due.Add(1)
-	return len(c.messages) - 1
+	return c.first + len(c.messages) - 1
 }
 
 // Sent notes that the client's library took a message.
 func (c *Client) Sent(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.messages[n].Sent = true
+	if n >= c.first {
+		c.messages[n-c.first].Sent = true
+	}
 }
 
 // Answered notes an answer to message n.
 func (c *Client) Answered(now time.Duration, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n < 0 || n >= len(c.messages) {
+	if n < c.first || n >= c.first+len(c.messages) {
 		c.foreign++
 		return
 	}
-	m := &c.messages[n]
+	m := &c.messages[n-c.first]
 	if m.Got++; m.Got > 1 {
 		return
 	}
@@ -165,7 +179,14 @@ func (c *Client) Dialled() {
 
 // Up notes that the client is connected. away is how long it was not, or 0 if
 // that is to be taken from what was noted.
-func (c *Client) Up(now time.Duration, by Return, away time.Duration) {
+func (c *Client) Up(now time.Duration, by Return, away time.Duration) { c.up(now, by, "", away) }
+
+// Adopted is Up for a session that goes on with another app socket.
+func (c *Client) Adopted(now time.Duration, why string, away time.Duration) {
+	c.up(now, Adopted, why, away)
+}
+
+func (c *Client) up(now time.Duration, by Return, why string, away time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dialled++
@@ -179,7 +200,7 @@ func (c *Client) Up(now time.Duration, by Return, away time.Duration) {
 			c.absences = append(c.absences, Absence{From: from, For: now - from, By: by})
 		}
 	}
-	c.spells = append(c.spells, Spell{From: now, By: by})
+	c.spells = append(c.spells, Spell{From: now, By: by, Why: why})
 	c.live.Up.Add(1)
 }
 
@@ -211,11 +232,11 @@ func (c *Client) downLocked(now time.Duration) {
 
 // Lost notes that what the app knew of the client ended with the connection: the
 // session of a resilient client, the connection of a plain one.
-func (c *Client) Lost(now time.Duration) {
+func (c *Client) Lost(now time.Duration, how string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.downLocked(now)
-	c.losses++
+	c.ends = append(c.ends, End{now, how})
 	c.live.Losses.Add(1)
 }
 
@@ -232,4 +253,30 @@ func (c *Client) Waiting() bool {
 		}
 	}
 	return false
+}
+
+// Ends returns those of what the app knew of the client.
+func (c *Client) Ends() []End {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.ends)
+}
+
+// Restart forgets everything but whether the client is connected, so that what comes
+// is judged by itself. Answers to what was asked before are foreign from now on.
+func (c *Client) Restart(now time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.first += len(c.messages)
+	c.messages, c.highest = nil, c.first-1
+	c.reordered, c.foreign, c.errors, c.dials, c.dialled = 0, 0, 0, 0, 0
+	c.ends, c.absences, c.pushes, c.ended = nil, nil, nil, Count{}
+	if last := len(c.spells) - 1; last >= 0 {
+		s := c.spells[last]
+		s.From, s.By, s.Why = now, First, ""
+		if s.To != 0 {
+			s.To = now
+		}
+		c.spells = []Spell{s}
+	}
 }

@@ -38,6 +38,7 @@ var values = map[string]struct {
 	"lost.share":    {share, func(s *Summary) float64 { return ratio(s.Lost, s.Judged) }},
 	"doubled":       {count, func(s *Summary) float64 { return float64(s.Doubled) + float64(s.Pushes.Doubled) }},
 	"reordered":     {count, func(s *Summary) float64 { return float64(s.Reordered) + float64(s.Pushes.Reordered) }},
+	"foreign":       {count, func(s *Summary) float64 { return float64(s.Foreign) }},
 	"late":          {share, func(s *Summary) float64 { return ratio(s.Late, s.Judged) }},
 	"errors":        {count, func(s *Summary) float64 { return float64(s.Errors) }},
 	"errors.share":  {share, func(s *Summary) float64 { return ratio(s.Errors, s.Due) }},

@@ -45,18 +45,21 @@ type Summary struct {
 	Pushes                      Count   // what the app numbers by itself
 	Throughput                  float64 // answers a second
 
-	Breaks       int     // connections that ended
-	Resumed      int     `json:",omitempty"`
-	Adopted      int     `json:",omitempty"`
-	SessionsLost int     // what the app knew of a client, gone
-	Kept         int     // clients that have at the end what they began with
-	Retention    float64 // their share
-	Connected    float64 // share of the time that clients were connected
+	Breaks       int            // connections that ended
+	Resumed      int            `json:",omitempty"`
+	Adopted      int            `json:",omitempty"`
+	AdoptedBy    map[string]int `json:",omitempty"` // by reason
+	SessionsLost int            // what the app knew of a client, gone
+	Ends         map[string]int `json:",omitempty"` // of those, by how (End.How)
+	Kept         int            // clients that have at the end what they began with
+	Retention    float64        // their share
+	Connected    float64        // share of the time that clients were connected
 	Handshakes   int
 	Refused      int // handshakes that did not succeed
 
 	Baseline Latency // of messages that were due before the first fault
 	Whole    Latency
+	Longest  Latency // the longest of each client
 	Away     Latency // between the loss of a connection and the next
 }
 
@@ -69,8 +72,8 @@ type Frame struct {
 
 // Summarise adds up the clients of a side.
 func Summarise(side Side, clients []*Client, f Frame) Summary {
-	s := Summary{Side: side.String()}
-	var calm, whole, away []float64
+	s := Summary{Side: side.String(), AdoptedBy: map[string]int{}, Ends: map[string]int{}}
+	var calm, whole, longest, away []float64
 	var connected, time time.Duration
 	for _, c := range clients {
 		if c.Side != side {
@@ -78,7 +81,11 @@ func Summarise(side Side, clients []*Client, f Frame) Summary {
 		}
 		c.mu.Lock()
 		s.Clients++
+		before := len(whole)
 		s.addMessages(c.messages, f, &calm, &whole)
+		if own := whole[before:]; len(own) > 0 {
+			longest = append(longest, slices.Max(own))
+		}
 		s.Pushes.Add(c.ended)
 		for _, p := range c.pushes {
 			s.Pushes.Add(p.count())
@@ -86,10 +93,15 @@ func Summarise(side Side, clients []*Client, f Frame) Summary {
 		s.Reordered += c.reordered
 		s.Foreign += c.foreign
 		s.Errors += c.errors
-		s.SessionsLost += c.losses
+		s.SessionsLost += len(c.ends)
+		for _, e := range c.ends {
+			if e.How != "" {
+				s.Ends[e.How]++
+			}
+		}
 		s.Handshakes += c.dials
 		s.Refused += max(0, c.dials-c.dialled)
-		if c.losses == 0 && len(c.spells) > 0 && c.spells[len(c.spells)-1].To == 0 {
+		if len(c.ends) == 0 && len(c.spells) > 0 && c.spells[len(c.spells)-1].To == 0 {
 			s.Kept++
 		}
 		for _, a := range c.absences {
@@ -109,7 +121,7 @@ func Summarise(side Side, clients []*Client, f Frame) Summary {
 	if f.End > 0 {
 		s.Throughput = float64(s.Answered) / f.End.Seconds()
 	}
-	s.Baseline, s.Whole, s.Away = latencyOf(calm), latencyOf(whole), latencyOf(away)
+	s.Baseline, s.Whole, s.Longest, s.Away = latencyOf(calm), latencyOf(whole), latencyOf(longest), latencyOf(away)
 	return s
 }
 
@@ -164,6 +176,7 @@ func (s *Summary) addSpells(spells []Spell, end time.Duration) (up, all time.Dur
 			s.Resumed++
 		case Adopted:
 			s.Adopted++
+			s.AdoptedBy[p.Why]++
 		}
 	}
 	return up, all

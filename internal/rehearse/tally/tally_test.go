@@ -78,10 +78,10 @@ func TestRetention(t *testing.T) {
 	var live Live
 	c := NewClient(0, Plain, &live)
 	c.Up(0, Reconnect, 0)
-	c.Lost(time.Second)
+	c.Lost(time.Second, "1012")
 	c.Up(3*time.Second, Reconnect, 0)
 	s := Summarise(Plain, []*Client{c}, Frame{End: 4 * time.Second})
-	if s.Retention != 0 || s.SessionsLost != 1 || s.Breaks != 1 || s.Connected != 0.5 || s.Away.Max != 2000 {
+	if s.Retention != 0 || s.SessionsLost != 1 || s.Ends["1012"] != 1 || s.Breaks != 1 || s.Connected != 0.5 || s.Away.Max != 2000 {
 		t.Errorf("%+v", s)
 	}
 	e := EffectOf(Plain, []*Client{c}, 500*ms, 2*time.Second)
@@ -106,6 +106,31 @@ func TestPushes(t *testing.T) {
 	s = Summarise(Plain, []*Client{c}, Frame{})
 	if want := (Count{Sent: 8, Got: 7, Lost: 1, Doubled: 1, Reordered: 1}); s.Pushes != want {
 		t.Errorf("on another socket: %+v, want %+v", s.Pushes, want)
+	}
+}
+
+// What comes after a restart is judged by itself, and an answer to what was asked
+// before it is not expected any more.
+func TestRestart(t *testing.T) {
+	var live Live
+	c := account(Resilient, &live)
+	c.Lost(1900*ms, Cut)
+	c.Up(1950*ms, Reconnect, 0)
+	c.Restart(2 * time.Second)
+	s := Summarise(Resilient, []*Client{c}, Frame{End: 3 * time.Second})
+	if s.Due+s.Lost+s.Doubled+s.Reordered+s.Foreign+s.Breaks+s.SessionsLost+s.Away.N != 0 || s.Kept != 1 || s.Connected != 1 || c.Waiting() {
+		t.Errorf("at once: %+v", s)
+	}
+	n := c.Due(2100*ms, true)
+	c.Sent(n)
+	c.Sent(5) // of before, and told late
+	c.Answered(2110*ms, 5)
+	c.Answered(2120*ms, n)
+	c.Down(2500 * ms)
+	c.Adopted(2600*ms, "drained", 0)
+	s = Summarise(Resilient, []*Client{c}, Frame{End: 3 * time.Second})
+	if s.Due != 1 || s.Sent != 1 || s.Answered != 1 || s.Foreign != 1 || s.Reordered != 0 || s.AdoptedBy["drained"] != 1 || s.Longest.Max != 20 || n != 8 {
+		t.Errorf("then: %+v, number %d", s, n)
 	}
 }
 
