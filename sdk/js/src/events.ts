@@ -14,8 +14,8 @@ import type { Data } from "./store.ts";
 export type State = "connecting" | "connected" | "reconnecting" | "closing" | "closed";
 
 /**
- * Why the app's socket behind a session is a new one (PROTOCOL §4.2). `renewed`: after `reset` a new session has
- * begun, as the option `newSessionAfterReset` wants it.
+ * Why the app's socket behind a session is a new one (PROTOCOL §4.2). `renewed`: a new session has
+ * begun, after `reset` as the option `newSessionAfterReset` wants it, or without it as `keys({ renew: true })` does.
  */
 export type AdoptReason = "drained" | "owner_lost" | "app_restarted" | "owed" | "renewed";
 

@@ -1,76 +1,66 @@
 import type { Act, Driven, Driver, MakeDriver } from "./driver.ts";
-import type { AdoptedEvent } from "./events.ts";
+import { type AdoptedEvent, makeEvent, type ResetEvent } from "./events.ts";
+import type { Keep } from "./keeper.ts";
 import { KeyedTransport } from "./keys-transport.ts";
+import { Wait, Waits } from "./keys-wait.ts";
 import { isKey, nameOf, type Outcome } from "./keys-wire.ts";
-import type { AppMessage, Restore } from "./machine.ts";
-import type { DeliverOptions, Fate, Settings } from "./options.ts";
+import type { AppMessage, Machine, Restore } from "./machine.ts";
+import type { DeliverOptions, Settings } from "./options.ts";
 import type { Receipt } from "./outbox.ts";
+import { add } from "./serial.ts";
 import { failure } from "./standard.ts";
 import type { Data } from "./store.ts";
-import { encoder } from "./utf8.ts";
+import { encoder, sizeOf } from "./utf8.ts";
 
 /** How long what a lost owner has acknowledged may stay without an outcome that was in the journal, in ms. */
 const MAX_OUTCOME_WAIT = 2000;
 
-/** A `deliver` with a key. */
-class Wait implements Receipt {
-  readonly key: Uint8Array;
-  readonly waits: Set<Wait>;
-  /** It travelled with its key the last time. */
-  withKey = false;
-  /** The app's sidecar has it. */
-  isAcked = false;
-  private readonly promise: { resolve(fate: Fate): void; reject(reason: Error): void };
+/** How long another session is looked for at least, in ms. */
+const MAX_RENEWAL = 300_000;
 
-  constructor(key: Uint8Array, waits: Set<Wait>, promise: Wait["promise"]) {
-    this.key = key;
-    this.waits = waits;
-    this.promise = promise;
-    waits.add(this);
-  }
-
-  /** Handles that the message was acknowledged. */
-  resolve(): void {
-    this.isAcked = true;
-    if (!this.withKey) {
-      this.reject(failure("NotSupportedError", "delivered without its key: keys are not taken"));
-    }
-  }
-
-  reject(reason: Error): void {
-    this.waits.delete(this);
-    this.promise.reject(reason);
-  }
-
-  tell(fate: Fate): void {
-    this.waits.delete(this);
-    this.promise.resolve(fate);
-  }
-}
+/** What a sidecar, or the time, may say of a session that another one can take the place of. */
+const RENEWABLE = ["unknown", "token", "lost", "expired"];
 
 /** Drives a machine whose messages may have keys. */
 export class KeyedDriver implements Driven {
   private readonly driver: Driver;
-  /** In the order in which they were delivered. */
-  private readonly waits = new Set<Wait>();
+  private readonly waits = new Waits();
+  private readonly renew: boolean;
   /** By what stands for them among the messages of the app. */
   private readonly outcomes = new WeakMap<object, Outcome>();
   /** What the last WELCOME said. */
   private areTaken = false;
+  /** What the page would have heard of the session whose place another one is to take. */
+  private lostBy: ResetEvent | null = null;
+  /** How many messages in front may have been sent in a session before. */
+  private again = 0;
 
-  constructor(make: MakeDriver, settings: Settings, act: Act) {
+  constructor(make: MakeDriver, settings: Settings, act: Act, renew: boolean) {
     const transport = settings.webSocket!;
     const keyed = {
       keyOfNext: (kept: boolean) => this.keyOfNext(kept),
       stands: (place: ArrayBuffer, outcome: Outcome) => void this.outcomes.set(place, outcome),
-      welcomed: (takesKeys: boolean) => this.welcomed(takesKeys),
+      renewing: () => !!this.lostBy,
+      welcome: (takesKeys: boolean) => this.welcome(takesKeys),
+      welcomed: () => this.welcomed(),
     };
     const webSocket = class extends KeyedTransport {
       constructor(url: string, protocols: string[] = []) {
         super(transport, keyed, url, protocols);
       }
     };
-    this.driver = make({ ...settings, webSocket }, (output) => {
+    const keep = settings.persist as Keep | undefined;
+    const renews = () => this.renews(this.core.forPage.at(-1) as unknown as ResetEvent);
+    const own = {
+      ...settings,
+      ...{ webSocket, persist: keep && this.withKeys(keep) },
+      // The machine asks once the session is lost, and `reset` is its last word.
+      get newSessionAfterReset() {
+        return !!settings.newSessionAfterReset || renews();
+      },
+    };
+    this.renew = renew;
+    this.driver = make(own as Settings, (output) => {
       if (!this.takes(output)) {
         act(output);
       }
@@ -99,7 +89,7 @@ export class KeyedDriver implements Driven {
       this.driver.send(data, size, receipt, restore);
       return;
     }
-    const key = toKey((receipt as Partial<DeliverOptions>).key);
+    const key = checked((receipt as Partial<DeliverOptions>).key);
     if (this.core.plain || !this.areTaken) {
       throw failure("NotSupportedError", "keys are not taken");
     }
@@ -122,31 +112,82 @@ export class KeyedDriver implements Driven {
     this.driver.restored(restore, failed);
   }
 
-  private keyOfNext(kept: boolean): Uint8Array | undefined {
-    const receipt = this.core.out.taken?.receipt;
-    if (!(receipt instanceof Wait)) {
-      return;
-    }
-    receipt.withKey = kept;
-    return receipt.key;
+  /** Has messages kept with their keys, and go on with them. */
+  private withKeys(keep: Keep): Keep {
+    return (machine, perform) => {
+      const keeper = keep(
+        machine,
+        perform,
+        (key) => new Wait(key, this.waits, { resolve() {}, reject() {} }),
+      );
+      return {
+        put: (position, data) => keeper.put(position, data, keyAt(machine, position)),
+        save: (now) => keeper.save(now),
+        clear: () => keeper.clear(),
+        close: () => keeper.close(),
+      };
+    };
   }
 
-  private welcomed(takesKeys: boolean): void {
+  private keyOfNext(kept: boolean): Uint8Array | undefined {
+    const receipt = this.core.out.taken?.receipt;
+    if (receipt instanceof Wait) {
+      receipt.withKey = kept;
+      return encoder.encode(receipt.key);
+    }
+    return;
+  }
+
+  /** Handles a WELCOME before the machine does; false: it may not have it. */
+  private welcome(takesKeys: boolean): boolean {
+    const { core, lostBy } = this;
     this.areTaken = takesKeys;
-    if (!takesKeys) {
-      this.giveUp([...this.waits].filter(({ isAcked }) => isAcked));
+    if (lostBy && takesKeys) {
+      this.lostBy = null;
+      if (core.opened && !core.settings.adopt) {
+        const fields = { reason: "renewed", away: now() - core.lostAt };
+        core.forPage.push(makeEvent("adopted", fields));
+      }
+    }
+    return takesKeys || !lostBy;
+  }
+
+  /** Handles that the machine has read a WELCOME. */
+  private welcomed(): void {
+    const { out } = this.core;
+    if (this.again) {
+      out.inherited = add(out.ackedTo, this.again);
+      this.again = 0;
+    }
+    if (!this.areTaken) {
+      this.waits.giveUp(this.waits.acked);
     }
   }
 
   /** Handles what the page is not to hear; false: it is. */
   private takes(output: Event | AppMessage): boolean {
+    const { waits } = this;
     if (output instanceof Event) {
+      const { over } = waits;
       if (output.type === "reset" || output.type === "close") {
-        this.giveUp(this.waits);
+        const isReset = output.type === "reset";
+        const reset = output as unknown as ResetEvent;
+        const renews = isReset && this.renews(reset);
+        waits.over = [];
+        if (renews) {
+          this.lookForAnother(reset, over);
+          return true;
+        }
+        if (isReset && this.lostBy && reset.reason !== "unauthorised") {
+          Object.assign(output, { reason: this.lostBy.reason }); // it was over then
+        }
+        this.lostBy = null;
+        this.again = 0;
+        waits.giveUp();
       } else if (output.type === "adopted" && (output as unknown as AdoptedEvent).reason === "owner_lost") {
-        const owed = [...this.waits].filter(({ isAcked }) => isAcked);
+        const owed = waits.acked;
         if (owed.length) {
-          setTimeout(() => this.giveUp(owed), MAX_OUTCOME_WAIT);
+          setTimeout(() => waits.giveUp(owed), MAX_OUTCOME_WAIT);
         }
       }
       return false;
@@ -160,23 +201,60 @@ export class KeyedDriver implements Driven {
 
   /** Tells the first that waits for a key what became of its message; maybe nobody does. */
   private settle({ name, fate }: Outcome): void {
-    for (const wait of this.waits) {
-      if (nameOf(wait.key) === name) {
+    for (const wait of this.waits.all) {
+      if (nameOf(encoder.encode(wait.key)) === name) {
         wait.tell(fate);
         return;
       }
     }
   }
 
-  private giveUp(waits: Iterable<Wait>): void {
-    for (const wait of waits) {
-      wait.reject(failure("AbortError", "it is not known what became of it"));
+  // After the loss of a session.
+
+  /** Whether another session takes the place of one that is lost: all that it leaves has keys. */
+  private renews({ reason, unacknowledged }: ResetEvent): boolean {
+    return (
+      this.renew &&
+      !this.lostBy &&
+      RENEWABLE.includes(reason) &&
+      this.waits.over.length === unacknowledged.length
+    );
+  }
+
+  /** Puts what is left in front of what the page may have sent meanwhile, for the session that begins. */
+  private lookForAnother(reset: ResetEvent, left: readonly Wait[]): void {
+    const { waits, driver } = this;
+    const { out, ttl } = this.core;
+    this.lostBy = reset;
+    this.core.expiresAt = now() + Math.max(ttl, MAX_RENEWAL);
+    waits.giveUp(waits.acked); // nothing of them is here any more
+    out.last = out.ackedTo;
+    for (const [i, { data }] of reset.unacknowledged.entries()) {
+      driver.send(data as Data | Blob, sizeOf(data as Data | Blob), left[i]);
     }
+    out.inherited = out.last;
+    out.last = null;
+    this.again = left.length;
+    this.perform();
+  }
+
+  /** Has the driver perform what is pending. */
+  private perform(): void {
+    this.driver.restored({} as Restore, false); // which is not begun
   }
 }
 
-/** Converts the key that `deliver` was given. */
-function toKey(given: unknown): Uint8Array {
+/** As the driver's clock. */
+const now = () => performance.timeOrigin + performance.now();
+
+/** The key of the message at a position of the outbox. */
+function keyAt({ out }: Machine, position: number): string | undefined {
+  const receipt = out.entryAt.get(position)?.receipt;
+  return receipt instanceof Wait ? receipt.key : undefined;
+}
+
+/** Returns the key that `deliver` was given. */
+function checked(given: unknown): string {
   const key = encoder.encode(typeof given === "string" ? given : "");
   // Halves of characters would all be the same one.
   if (!isKey(key) || new TextDecoder("utf-8", { ignoreBOM: true }).decode(key) !== given) {
@@ -184,5 +262,5 @@ function toKey(given: unknown): Uint8Array {
       `wsresilience: key of ${key.length} bytes: it must be text of 1 to 64 bytes in UTF-8`,
     );
   }
-  return key;
+  return given;
 }

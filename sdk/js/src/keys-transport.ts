@@ -9,7 +9,10 @@ import {
 } from "./keys-wire.ts";
 import type { Transport, WebSocketConstructor } from "./options.ts";
 import type { Data } from "./store.ts";
-import { SUBPROTOCOL } from "./wire.ts";
+import { encode, isMagic, SUBPROTOCOL, TYPE } from "./wire.ts";
+
+/** In RESET: the session is unknown (PROTOCOL §4.8). */
+const UNKNOWN = 1;
 
 /** What transports with keys work for. */
 export interface Keyed {
@@ -17,8 +20,12 @@ export interface Keyed {
   keyOfNext(kept: boolean): Uint8Array | undefined;
   /** Notes what stands for an OUTCOME among the messages of the app. */
   stands(place: ArrayBuffer, outcome: Outcome): void;
-  /** The machine has read a WELCOME. */
-  welcomed(takesKeys: boolean): void;
+  /** Whether a session is looked for that has to be one with keys. */
+  renewing(): boolean;
+  /** The machine is about to read a WELCOME; false: it is to read that the session is lost. */
+  welcome(takesKeys: boolean): boolean;
+  /** It has read it. */
+  welcomed(): void;
 }
 
 type Message = (event: { readonly data: string | ArrayBuffer }) => void;
@@ -73,7 +80,14 @@ export class KeyedTransport implements Transport {
   }
 
   set onopen(listener: Transport["onopen"]) {
-    this.inner.onopen = listener;
+    const opened = () => {
+      if (this.protocol !== SUBPROTOCOL && this.keyed.renewing()) {
+        this.fail();
+      } else {
+        listener?.(undefined as never);
+      }
+    };
+    this.inner.onopen = listener && opened;
   }
 
   get onerror(): Transport["onerror"] {
@@ -114,6 +128,14 @@ export class KeyedTransport implements Transport {
     this.inner.close(code, reason);
   }
 
+  /** Ends a connection to a server that has no sidecar, as one that failed. */
+  private fail(): void {
+    const { onclose } = this.inner;
+    this.inner.onclose = null;
+    this.inner.close();
+    onclose?.({ code: 1006, reason: "no sidecar", wasClean: false } as never);
+  }
+
   private heard(data: string | ArrayBuffer): void {
     const isText = typeof data === "string" || this.protocol !== SUBPROTOCOL; // or nothing of ours
     const message = isText ? new Uint8Array() : new Uint8Array(data);
@@ -122,8 +144,13 @@ export class KeyedTransport implements Transport {
       const options = readOptions(message);
       this.hasWelcome = true;
       this.takesKeys = !!options?.takesKeys;
-      this.listener?.({ data: options ? options.bare.buffer : data });
-      this.keyed.welcomed(this.takesKeys);
+      const bare = this.keyed.welcome(this.takesKeys)
+        ? (options?.bare ?? message)
+        : encode(TYPE.reset, UNKNOWN);
+      this.listener?.({ data: bare.buffer });
+      this.keyed.welcomed();
+    } else if (!this.hasWelcome && !isMagic(message) && this.keyed.renewing()) {
+      this.fail();
     } else if (outcome) {
       const place = new ArrayBuffer(message.length);
       this.keyed.stands(place, outcome);

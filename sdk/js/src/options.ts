@@ -112,7 +112,7 @@ export interface Options {
 
   /**
    * `deliver` takes a key with a message, which then acts once, and tells what became of it: `keys()` of
-   * `wsresilience/keys`. It cannot be combined with `persist` or `share`. Default: no keys.
+   * `wsresilience/keys`. It cannot be combined with `share`. Default: no keys.
    */
   keys?: Keying;
 

@@ -69,7 +69,7 @@ export class Outbox {
    * connection and are not acknowledged, then those to be sent. After a resume with early data the sidecar may
    * acknowledge what was not yet sent on this connection, and that must still be sent (PROTOCOL §8.2).
    */
-  private readonly entryAt = new Map<number, Entry>();
+  readonly entryAt = new Map<number, Entry>();
   private inFlight = 0;
   /** What those cost in the sidecar's window. */
   private flightBytes = 0;

@@ -1,4 +1,4 @@
-import type { Data, Saved } from "./store.ts";
+import type { Saved, SavedMessage } from "./store.ts";
 
 /**
  * The layout, version 1: `places` by [name, id], `messages` by [id, position].
@@ -23,10 +23,8 @@ export interface Place {
 }
 
 /** A message on disk. */
-export interface Row {
+export interface Row extends SavedMessage {
   readonly place: string;
-  readonly position: number;
-  readonly data: Data | null;
 }
 
 /** One transaction. */

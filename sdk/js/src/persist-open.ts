@@ -10,14 +10,7 @@ import {
 } from "./persist-database.ts";
 import { type Claim, PlaceStore } from "./persist-place.ts";
 import { add } from "./serial.ts";
-import {
-  type Data,
-  type Restored,
-  type Saved,
-  type SavedMessage,
-  type Store,
-  UNSAVED_DIALS,
-} from "./store.ts";
+import { type Restored, type Saved, type SavedMessage, type Store, UNSAVED_DIALS } from "./store.ts";
 
 /** How many places of one name are looked at: more tabs than anybody has, and a limit to what `open` costs. */
 const MAX_PLACES = 64;
@@ -149,15 +142,13 @@ function isDead({ owner, touched }: Place): boolean {
  * what comes after one that is missing.
  */
 function restore(saved: Saved, rows: readonly Row[]): Restored {
-  const data = new Map(rows.map((row) => [row.position, row.data]));
+  const found = new Map(rows.map(({ place: _, ...message }) => [message.position, message]));
   const messages: SavedMessage[] = [];
-  let position = add(saved.acked, 1);
   for (
-    let found: Data | null | undefined;
-    (found = data.get(position)) !== undefined;
-    position = add(position, 1)
+    let message: SavedMessage | undefined;
+    (message = found.get(add(saved.acked, messages.length + 1)));
   ) {
-    messages.push({ position, data: found });
+    messages.push(message);
   }
   return { saved, messages };
 }

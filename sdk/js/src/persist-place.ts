@@ -31,8 +31,8 @@ export class PlaceStore implements Store {
     this.restored = claim.restored;
   }
 
-  put({ position, data }: SavedMessage): void {
-    const row = { place: this.#place.id, position, data };
+  put(message: SavedMessage): void {
+    const row = { place: this.#place.id, ...message };
     this.#write(({ messages }) => messages.put(row)).catch(() => {}); // `save` rejects
   }
 

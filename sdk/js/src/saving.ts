@@ -1,6 +1,6 @@
 // Part of `wsresilience/persist`, which shares the core's machine: build.mjs gives both the same short names.
 import { NEVER } from "./inbox.ts";
-import type { Keep, Keeper } from "./keeper.ts";
+import type { Keep, Keeper, ToReceipt } from "./keeper.ts";
 import { emit, type Machine } from "./machine.ts";
 import { type Data, type Restored, type Saved, type Store, UNSAVED_DIALS } from "./store.ts";
 import { sizeOf } from "./utf8.ts";
@@ -8,22 +8,29 @@ import { SKIPPED } from "./wire.ts";
 
 /** Returns what keeps sessions in stores that `open` opens. */
 export function keep(open: () => Store | Promise<Store>): Keep {
-  return (machine, perform) => new StoreKeeper(machine, perform, open);
+  return (machine, perform, toReceipt) => new StoreKeeper(machine, perform, open, toReceipt);
 }
 
 /** Keeps one session in a store. */
 class StoreKeeper implements Keeper {
   readonly #machine: Machine;
   readonly #perform: Parameters<Keep>[1];
+  readonly #toReceipt: ToReceipt | undefined;
   #store: Store | null = null;
   /** The store is not used any more, or never will be. */
   #over = false;
   /** A disk that does not answer is not waited for. */
   readonly #timer: ReturnType<typeof setTimeout>;
 
-  constructor(machine: Machine, perform: Parameters<Keep>[1], open: () => Store | Promise<Store>) {
+  constructor(
+    machine: Machine,
+    perform: Parameters<Keep>[1],
+    open: () => Store | Promise<Store>,
+    toReceipt?: ToReceipt,
+  ) {
     this.#machine = machine;
     this.#perform = perform;
+    this.#toReceipt = toReceipt;
     machine.blocked = true;
     const { connectTimeout } = machine.settings;
     this.#timer = setTimeout(
@@ -44,9 +51,9 @@ class StoreKeeper implements Keeper {
       );
   }
 
-  put(position: number, data: Data): void {
+  put(position: number, data: Data, key?: string): void {
     if (!this.#machine.plain) {
-      this.#store?.put({ position, data });
+      this.#store?.put(key === undefined ? { position, data } : { position, data, key });
     }
   }
 
@@ -79,7 +86,7 @@ class StoreKeeper implements Keeper {
     m.durable = true;
     m.blocked = false;
     if (store.restored) {
-      restore(m, now, Date.now(), store.restored, sizeOf);
+      restore(m, now, Date.now(), store.restored, sizeOf, this.#toReceipt);
     }
   }
 
@@ -109,6 +116,7 @@ export function restore(
   wall: number,
   left: Restored,
   size: (d: Data) => number,
+  toReceipt?: ToReceipt,
 ): void {
   const { saved, messages } = left;
   m.resumeToken = saved.token;
@@ -118,8 +126,8 @@ export function restore(
   m.out.rebase(saved.acked, NEVER);
   m.out.wireShift = saved.shift;
   m.handshakes = saved.dials + UNSAVED_DIALS;
-  for (const { data } of messages) {
-    m.out.push(data, size(data ?? SKIPPED));
+  for (const { data, key } of messages) {
+    m.out.push(data, size(data ?? SKIPPED), key === undefined ? undefined : toReceipt?.(key));
   }
   m.out.inherited = m.out.lastPos;
   m.lostAt = now;

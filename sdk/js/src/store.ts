@@ -27,6 +27,8 @@ export interface SavedMessage {
   readonly position: number;
   /** Null: the message was given up, and its position stays in use. */
   readonly data: Data | null;
+  /** With the option `keys`: the key that it was delivered with, if it was. */
+  readonly key?: string;
 }
 
 /** What the page before a reload, or a crash, has saved. */

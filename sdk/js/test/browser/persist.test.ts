@@ -42,6 +42,16 @@ test("what was acknowledged is forgotten, and what is cleared", () =>
     assert.deepEqual(await place.disk(), { places: [""], messages: 0 });
   }));
 
+test("a message is found with its key", () =>
+  stage(async ({ tab }) => {
+    const place = await filled(await tab());
+    await place.page.evaluate(() => store.put({ position: 3, data: "three", key: "order-ö" }));
+    await place.save();
+    await place.reload();
+    const found = await place.page.evaluate(() => store.restored!.messages.map(({ key }) => key ?? ""));
+    assert.deepEqual(found, ["", "", "order-ö"]);
+  }));
+
 test("a place that is given up is gone, after all that was written", () =>
   stage(async ({ tab }) => {
     const place = await filled(await tab());

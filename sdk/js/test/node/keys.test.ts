@@ -79,6 +79,30 @@ test("a key is text of 1 to 64 bytes", async () => {
   assert.equal(rig.app.received.length, before + 1);
 });
 
+test("a session that is lost goes on in another, and what has keys acts once", async () => {
+  const environment = { ...RULES, WSR_SESSION_TTL: "1s", WSR_SESSION_TTL_GOING_AWAY: "1s" };
+  const forgetful = await startRig({ environment });
+  try {
+    const options = { keys: keys({ renew: true }) };
+    const client = await open(forgetful, options, [], `${forgetful.url}keyed`);
+    assert.equal(await client.socket.deliver("a", { key: "k1" }), "first");
+    const { sessionId } = client.socket;
+    await forgetful.proxy.down(true);
+    const fates = ["k1", "k2"].map((key) => client.socket.deliver(key, { key }));
+    forgetful.proxy.cut();
+    await client.is("reconnecting");
+    await sleep(1500); // the sidecar and the client forget the session
+    await forgetful.proxy.down(false);
+    assert.deepEqual(await Promise.all(fates), ["repeated", "first"]);
+    assert.notEqual(client.socket.sessionId, sessionId);
+    assert.deepEqual(forgetful.app.received, ["a", "k2"]);
+    assert.deepEqual(client.events, ["open", "adopted"]);
+    assert.equal(client.adopted[0]!.reason, "renewed");
+  } finally {
+    await forgetful.close();
+  }
+});
+
 test("messages with keys act once though their owner is killed", async () => {
   const pods = await startRig({ pods: 2, environment: { ...RULES, WSR_ADOPT: "always" } });
   try {
