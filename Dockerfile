@@ -1,5 +1,5 @@
-# The image of the sidecar, the agent and the injector: static binaries, CA
-# certificates and an empty folder for the journal, and nothing else.
+# The image of the sidecar, the agent, the injector and the demo: static binaries,
+# CA certificates and empty folders for journals, and nothing else.
 # docs/IMAGE.md says how to build it twice and get the same.
 
 ARG GO_VERSION=1.26
@@ -16,12 +16,14 @@ COPY . .
 # Without .git (a source archive) they say (devel).
 RUN --mount=type=cache,target=/cache \
     GOMODCACHE=/cache/mod GOCACHE=/cache/build CGO_ENABLED=0 GOOS=linux GOARCH=${TARGETARCH} GOFLAGS=-buildvcs=auto \
-    go build -trimpath -ldflags "-s -w -buildid=" -o /rootfs/ ./cmd/wsresilience-sidecar ./cmd/wsresilience-agent ./cmd/wsresilience-injector
+    go build -trimpath -ldflags "-s -w -buildid=" -o /rootfs/ ./cmd/wsresilience-sidecar ./cmd/wsresilience-agent ./cmd/wsresilience-injector ./cmd/wsresilience-demo
 
 # NATS over TLS is checked against these certificates where WSR_NATS_CA names no
-# others. The folder is for a journal without NATS; only it belongs to the user.
+# others. The folders are for a journal without NATS, and for what the demo keeps
+# while it runs.
 RUN install -D -m 644 /etc/ssl/certs/ca-certificates.crt /rootfs/etc/ssl/certs/ca-certificates.crt \
     && mkdir -p /rootfs/var/lib/wsresilience /rootfs/var/lib/wsresilience-agent \
+    && mkdir -m 1777 /rootfs/tmp \
     && chown 65532:65532 /rootfs/var/lib/wsresilience /rootfs/var/lib/wsresilience-agent
 
 FROM scratch
@@ -38,5 +40,7 @@ COPY --from=build /rootfs/ /
 
 # By number: Kubernetes cannot tell of a name that it is not root.
 USER 65532:65532
-EXPOSE 15801 15802
+EXPOSE 15800 15801 15802
+# A port that is published leads to another address than the loopback one.
+ENV WSRESILIENCE_DEMO_LISTEN=:15800
 ENTRYPOINT ["/wsresilience-sidecar"]

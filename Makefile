@@ -146,8 +146,8 @@ sdk/js/node_modules: sdk/js/package-lock.json
 sdk: sdk/js/node_modules ## the TypeScript client, into sdk/js/dist and the demo's page
 	cd sdk/js && npm run --silent build
 
-test-sdk: sdk ## its linters, size and tests, without a browser
-	cd sdk/js && npm run --silent lint && npm run --silent size && npm test --silent
+test-sdk: sdk ## its linters, size, tests, and what publint and attw say of the package, without a browser
+	cd sdk/js && npm run --silent lint && npm run --silent size && npm test --silent && npm run --silent published
 
 test-browser: sdk/js/node_modules ## its tests in Chromium (CHROMIUM names another one than the system's)
 	cd sdk/js && npm run --silent test:browser

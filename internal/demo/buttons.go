@@ -15,6 +15,9 @@ const (
 	shortCut = 2 * time.Second
 	longCut  = 30 * time.Second
 
+	// inTunnel is enough for both clients to find out, and short enough to wait for.
+	inTunnel = 5 * time.Second
+
 	// slowFor is how long the network is slow, by a latency at which one can
 	// still talk, and at which all that is measured by round trips is put to the
 	// test.
@@ -40,6 +43,7 @@ var errNotNow = errors.New("not now: the last fault is not over")
 var buttons = map[string]func(*visitor) bool{
 	"cut":      func(v *visitor) bool { return v.cut(shortCut) },
 	"long-cut": func(v *visitor) bool { return v.cut(longCut) },
+	"tunnel":   (*visitor).tunnel,
 	"half":     (*visitor).halfOpen,
 	"slow":     (*visitor).slow,
 	"kill":     func(v *visitor) bool { return v.fleet.kill(v.tally) },
@@ -48,7 +52,7 @@ var buttons = map[string]func(*visitor) bool{
 }
 
 // autoButtons are those that auto presses. A long cut would be a bore.
-var autoButtons = []string{"cut", "half", "slow", "kill", "drain", "restart"}
+var autoButtons = []string{"tunnel", "cut", "half", "slow", "kill", "drain", "restart"}
 
 // press does what a button says, and returns before that is over.
 func (v *visitor) press(name string) error {
@@ -68,12 +72,26 @@ func (v *visitor) cut(d time.Duration) bool {
 		v.tally.fault(cutFault, "network: cut for %s", d)
 		_ = v.link.Down(true) // a listener closes
 		v.link.Cut(faultlink.RST)
-	}, func() {
-		// The port may have been given to a connection of another program,
-		// which will not have it for long.
-		await(v.life, func() bool { return v.link.Down(false) == nil })
-		v.tally.say("network: whole again")
-	})
+	}, v.up)
+}
+
+// tunnel takes the network away as a tunnel does from a train: what is under way
+// is swallowed, neither end is told that its connection is dead, and there is no
+// new one until the train is out.
+func (v *visitor) tunnel() bool {
+	return v.during(tunnelFault, inTunnel, func() {
+		v.tally.fault(tunnelFault, "network: a tunnel of %s, what is under way is swallowed", inTunnel)
+		_ = v.link.Down(true)
+		v.link.Cut(faultlink.Mute)
+	}, v.up)
+}
+
+// up makes the network whole.
+func (v *visitor) up() {
+	// The port may have been given to a connection of another program,
+	// which will not have it for long.
+	await(v.life, func() bool { return v.link.Down(false) == nil })
+	v.tally.say("network: whole again")
 }
 
 // halfOpen lets the connections die without a word to the browser.

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"os/signal"
 	"sync"
@@ -58,7 +57,7 @@ const (
 	quietTime = 10 * (linkLatency + linkJitter)
 )
 
-const usage = `usage: wsresilience-demo [-page 127.0.0.1:15800] [-for 30s] [-every 2s] [-kill 11s] [-drain 14s] [-rate 20]
+const usage = `usage: wsresilience-demo [-listen 127.0.0.1:15800] [-for 30s] [-every 2s] [-kill 11s] [-drain 14s] [-rate 20]
        wsresilience-sidecar demo, with the same flags
 
 Two pods, each an app behind a sidecar, share a journal. Apps and clients send
@@ -71,7 +70,10 @@ afterwards. In a terminal there are keys to kill, drain and cut by hand.
 The address that is printed first is a page that shows the same in a browser: a
 WebSocket beside a ResilientWebSocket, and buttons. It has clients and a network
 of its own, and shares the pods. While it is open nothing is broken by itself,
-unless its switch "auto" is on; the keys work as ever.
+unless its switch "auto" is on; the keys work as ever. Page and sockets need this
+one port: ssh -L 15800:127.0.0.1:15800 HOST, a forwarded port of a codespace, and
+docker run -p 15800:15800 IMAGE demo show it too. With -listen :15800 everybody
+on this machine's networks may press its buttons.
 
 The exit code is 0 if the resilient client lost and duplicated nothing of what
 is promised. After a kill the promise is at-least-once towards the app, and what
@@ -87,8 +89,8 @@ type options struct {
 	drain time.Duration // between drains; 0: never
 	rate  int           // messages a second, for each client and direction
 
-	page      string // the address of the page; "": none
-	pageGiven bool   // it was asked for, and another one will not do
+	listen      string // the address of the page; "": none
+	listenGiven bool   // it was asked for, and another one will not do
 
 	sidecar string // the program; "": it is looked for
 }
@@ -104,10 +106,10 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	flags.DurationVar(&o.kill, "kill", 11*time.Second, "`time` between two kills of a pod; 0: never")
 	flags.DurationVar(&o.drain, "drain", 14*time.Second, "`time` between two drains of a pod; 0: never")
 	flags.IntVar(&o.rate, "rate", 20, "`messages` a second, for each client and direction")
-	flags.StringVar(&o.page, "page", pageAddress, "`address` of the page, on this machine; \"\": no page. If the default is taken, another port is")
+	flags.StringVar(&o.listen, "listen", defaultListen(os.Getenv), "`address` of the page and its sockets; :15800: on all of this machine's; \"\": no page. If "+pageAddress+" is taken by default, another port is used")
 	flags.StringVar(&o.sidecar, "sidecar", "", "`file` of the sidecar; \"\": beside this program, built from the source, or in PATH")
 	err := flags.Parse(args)
-	flags.Visit(func(f *flag.Flag) { o.pageGiven = o.pageGiven || f.Name == "page" })
+	flags.Visit(func(f *flag.Flag) { o.listenGiven = o.listenGiven || f.Name == "listen" })
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, usage)
 		flags.SetOutput(stdout)
@@ -137,16 +139,8 @@ func (o *options) check(rest []string) error {
 		return fmt.Errorf("-drain %s: allowed are 0 and from %s", o.drain, leastFault)
 	case o.rate < 1 || o.rate > mostRate:
 		return fmt.Errorf("-rate %d: allowed are 1 to %d", o.rate, mostRate)
-	case o.page != "" && !isLoopback(o.page):
-		return fmt.Errorf("-page %s: want an address such as %s, on this machine", o.page, pageAddress)
 	}
-	return nil
-}
-
-// isLoopback reports whether an address is one that only this machine reaches.
-func isLoopback(address string) bool {
-	at, err := netip.ParseAddrPort(address)
-	return err == nil && at.Addr().IsLoopback()
+	return checkListen(o.listen)
 }
 
 // Command is the whole command: it shows what the sidecar is for, until ctx

@@ -68,10 +68,10 @@ func TestDemo(t *testing.T) {
 	if n := number(t, out, `(\d+) cuts?, \d+ kills?, \d+ drains? in`); n < 3 {
 		t.Errorf("%d cuts in 5 s", n)
 	}
-	if n := number(t, out, `plain +lost (\d+), duplicated \d+, of \d+ messages`); n == 0 {
+	if n := number(t, out, `plain +never arrived: \d+ of \d+ messages \(lost (\d+),`); n == 0 {
 		t.Error("the plain client lost nothing: the cuts did not hit")
 	}
-	if n := number(t, out, `resilient +lost 0, duplicated 0, of (\d+) messages`); n == 0 {
+	if n := number(t, out, `resilient +never arrived: \d+ of (\d+) messages \(lost 0,.* duplicated 0\n`); n == 0 {
 		t.Error("the resilient client had no messages to lose")
 	}
 	if n := number(t, out, `(\d+) kills?, \d+ drains? in`); n == 0 {
@@ -126,7 +126,7 @@ func TestDemoEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	out := &signalling{signal: cancel}
 	var stderr strings.Builder
-	if code := command(t, ctx, out, &stderr, "-every", "1m", "-kill", "0", "-drain", "0", "-page", ""); code != exitOK {
+	if code := command(t, ctx, out, &stderr, "-every", "1m", "-kill", "0", "-drain", "0", "-listen", ""); code != exitOK {
 		t.Fatalf("exit code %d, stderr %q, output:\n%s", code, stderr.String(), out.String())
 	}
 	if !strings.Contains(out.String(), "0 cuts, 0 kills, 0 drains in") {
@@ -180,8 +180,10 @@ func TestDemoFlags(t *testing.T) {
 		{"-drain -1s", exitUsage, "", "-drain -1s"},
 		{"-rate 0", exitUsage, "", "allowed are 1 to 500"},
 		{"-rate 501", exitUsage, "", "-rate 501"},
-		{"-page 0.0.0.0:15800", exitUsage, "", "on this machine"},
-		{"-page somewhere", exitUsage, "", "-page somewhere"},
+		{"-listen somewhere", exitUsage, "", `-listen "somewhere": want an address`},
+		{"-listen desk:15800", exitUsage, "", "such as 127.0.0.1:15800"},
+		{"-listen :http", exitUsage, "", `-listen ":http"`},
+		{"-listen 127.0.0.1:99999", exitUsage, "", "99999"},
 		{"-fast", exitUsage, "", "-fast"},
 		{"now", exitUsage, "", "now"},
 	} {

@@ -8,16 +8,11 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 )
 
 const (
-	// pageAddress is where the page is found unless -page says otherwise or
-	// another program is there.
-	pageAddress = "127.0.0.1:15800"
-
 	// pagePatience bounds what a browser takes for a request's header, and
 	// pageEnd what the last answers take when the demo ends.
 	pagePatience = 10 * time.Second
@@ -27,14 +22,15 @@ const (
 //go:embed page
 var pageFiles embed.FS
 
-// pagePolicy allows the page what it needs: its own files, and the visitor's
-// network, whose port is not known before the visit.
-const pagePolicy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:*; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// pagePolicy allows the page what it needs: what comes from where it came from,
+// its sockets among it.
+const pagePolicy = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // page is the server of the page: its files, and what a visit needs beside the
 // network that is broken in it.
 type page struct {
 	url      string
+	others   string // where other machines may find it, "" if nowhere
 	server   *http.Server
 	visitors *visitors
 	serving  sync.WaitGroup
@@ -42,10 +38,7 @@ type page struct {
 
 // servePage listens and serves.
 func servePage(w *tallies, f *fleet) (*page, error) {
-	l, err := net.Listen("tcp", w.options.page)
-	if err != nil && w.options.page == pageAddress && !w.options.pageGiven {
-		l, err = net.Listen("tcp", "127.0.0.1:0")
-	}
+	l, err := listen(w.options.listen, w.options.listenGiven)
 	if err != nil {
 		return nil, err
 	}
@@ -53,28 +46,31 @@ func servePage(w *tallies, f *fleet) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &page{url: "http://" + l.Addr().String() + "/", visitors: newVisitors(f)}
-	p.server = &http.Server{Handler: p.handler(files, l.Addr().(*net.TCPAddr)), ReadHeaderTimeout: pagePatience}
+	p := &page{visitors: newVisitors(f)}
+	p.url, p.others = pageURLs(l.Addr().(*net.TCPAddr).AddrPort(), machineAddress())
+	p.server = &http.Server{Handler: p.handler(files), ReadHeaderTimeout: pagePatience}
 	p.serving.Go(func() { _ = p.server.Serve(l) }) // until close
 	return p, nil
 }
 
 // handler serves the page's files, and its requests. Those that change
-// something must come from the page itself.
-func (p *page) handler(files fs.FS, at *net.TCPAddr) http.Handler {
+// something must come from the page itself. Its host may have any name, which is
+// that of a container, a tunnel or a forwarding proxy: who chooses a name to read
+// the demo in a foreign page (DNS rebinding) reads numbers, and breaks what is
+// there to be broken.
+func (p *page) handler(files fs.FS) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(files))
+	mux.HandleFunc("GET /code.svg", p.code)
 	mux.HandleFunc("POST /visit", p.visit)
 	mux.HandleFunc("GET /visit/{name}/events", p.known((*visitor).stream))
+	mux.HandleFunc("GET /visit/{name}/plain", p.known(plain.socket))
+	mux.HandleFunc("GET /visit/{name}/resilient", p.known(resilient.socket))
 	mux.HandleFunc("POST /visit/{name}/{button}", p.known((*visitor).pressed))
 	mux.HandleFunc("PUT /visit/{name}/auto", p.known(func(v *visitor, w http.ResponseWriter, _ *http.Request) { v.auto(true) }))
 	mux.HandleFunc("DELETE /visit/{name}/auto", p.known(func(v *visitor, w http.ResponseWriter, _ *http.Request) { v.auto(false) }))
 	sameSite := http.NewCrossOriginProtection().Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isPageHost(r.Host, at) {
-			http.Error(w, "the demo's page is at "+p.url, http.StatusMisdirectedRequest)
-			return
-		}
 		h := w.Header()
 		h.Set("Content-Security-Policy", pagePolicy)
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -83,17 +79,6 @@ func (p *page) handler(files fs.FS, at *net.TCPAddr) http.Handler {
 		h.Set("Cache-Control", "no-store") // the next demo may be another one
 		sameSite.ServeHTTP(w, r)
 	})
-}
-
-// isPageHost reports whether a request was meant for the page. Another host that
-// leads here is a name that an attacker chose, to read it in a foreign page (DNS
-// rebinding).
-func isPageHost(host string, at *net.TCPAddr) bool {
-	name, port, err := net.SplitHostPort(host)
-	if err != nil || port != strconv.Itoa(at.Port) {
-		return false
-	}
-	return name == "localhost" || name == at.IP.String()
 }
 
 // known finds the visitor that a request is about.
@@ -117,16 +102,15 @@ func (p *page) visit(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(visitInfo{
-		Name: v.name, Plain: v.address(plain), Resilient: v.address(resilient),
+		Name: v.name, Others: p.others,
 		Rate: v.tally.options.rate, LastWords: lastWords * v.tally.options.rate,
 	}) // if it cannot be written, the visit is swept
 }
 
 // visitInfo is the answer to a new visit.
 type visitInfo struct {
-	Name      string `json:"name"`
-	Plain     string `json:"plain"` // URLs
-	Resilient string `json:"resilient"`
+	Name      string `json:"name"`      // its sockets are at visit/NAME/plain and visit/NAME/resilient
+	Others    string `json:"others"`    // where other machines may find the page, "" if nowhere
 	Rate      int    `json:"rate"`      // messages a second, each way
 	LastWords int    `json:"lastWords"` // that a killed app may take along
 }

@@ -19,7 +19,7 @@ import (
 func openTestbed(t *testing.T) (*testbed, *tallies) {
 	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
-	w := newTallies(newTally(options{rate: 50, page: "127.0.0.1:0", pageGiven: true, sidecar: sidecar(t)}))
+	w := newTallies(newTally(options{rate: 50, listen: "127.0.0.1:0", listenGiven: true, sidecar: sidecar(t)}))
 	s, err := newTestbed(t.Context(), w)
 	if err != nil {
 		t.Fatal(err)
@@ -137,12 +137,9 @@ func wait(t *testing.T, what string, states <-chan pageState, wanted func(*pageS
 	}
 }
 
-// The page is for its own browser: foreign names, foreign pages and what a
-// page must not load are refused.
+// What changes something is for the page itself, by whatever name it was found.
 func TestPageGuards(t *testing.T) {
-	p := &page{url: "http://127.0.0.1:15800/"}
-	at := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 15800}
-	h := p.handler(fstest.MapFS{"index.html": {Data: []byte("hello")}}, at)
+	h := (&page{visitors: &visitors{}}).handler(fstest.MapFS{"index.html": {Data: []byte("hello")}})
 	for _, tt := range []struct {
 		name, method, path, host string
 		header                   [2]string
@@ -150,9 +147,13 @@ func TestPageGuards(t *testing.T) {
 	}{
 		{"the page", "GET", "/", "127.0.0.1:15800", [2]string{}, http.StatusOK},
 		{"the page by name", "GET", "/", "localhost:15800", [2]string{}, http.StatusOK},
-		{"another name that leads here", "GET", "/", "evil.example:15800", [2]string{}, http.StatusMisdirectedRequest},
-		{"another port", "GET", "/", "127.0.0.1:80", [2]string{}, http.StatusMisdirectedRequest},
-		{"no port", "GET", "/", "127.0.0.1", [2]string{}, http.StatusMisdirectedRequest},
+		{"behind a proxy", "GET", "/", "fluffy-15800.app.example", [2]string{}, http.StatusOK},
+		{"by a forwarded port", "GET", "/", "desk:8080", [2]string{}, http.StatusOK},
+		{"a code", "GET", "/code.svg?text=https://a.example/", "desk:8080", [2]string{}, http.StatusOK},
+		{"a code of nothing", "GET", "/code.svg", "desk:8080", [2]string{}, http.StatusBadRequest},
+		{"a code of a letter", "GET", "/code.svg?text=" + strings.Repeat("a", maxCodeText+1), "desk:8080", [2]string{}, http.StatusBadRequest},
+		{"a button behind a proxy", "POST", "/visit/x/kill", "fluffy-15800.app.example", [2]string{"Origin", "https://fluffy-15800.app.example"}, http.StatusNotFound},
+		{"a socket of nobody", "GET", "/visit/x/plain", "127.0.0.1:15800", [2]string{"Upgrade", "websocket"}, http.StatusNotFound},
 		{"a visit from a foreign page", "POST", "/visit", "127.0.0.1:15800", [2]string{"Origin", "https://evil.example"}, http.StatusForbidden},
 		{"a visit from another port", "POST", "/visit", "127.0.0.1:15800", [2]string{"Origin", "http://127.0.0.1:80"}, http.StatusForbidden},
 		{"a button in a foreign page", "POST", "/visit/x/kill", "127.0.0.1:15800", [2]string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
@@ -177,8 +178,10 @@ func TestPageGuards(t *testing.T) {
 	}
 }
 
-// The page needs no network, and nothing that its policy forbids.
+// The page needs no network, and nothing that its policy forbids. What it shows and
+// where it leads are no loads.
 func TestPageFiles(t *testing.T) {
+	shown := regexp.MustCompile(`(?s)<code>.*?</code>|(?m)^const PROJECT = ".*";$`)
 	foreign := regexp.MustCompile(`https?://|@import|url\(`)
 	inline := regexp.MustCompile(`<script>|<style|\sstyle=|\son[a-z]+=`)
 	modules := regexp.MustCompile(`(?:from|src=|href=|import\() ?"(?:\./)?([a-z.-]+)"`)
@@ -192,7 +195,7 @@ func TestPageFiles(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		content := strings.ReplaceAll(string(text), "http://www.w3.org/2000/svg", "")
+		content := strings.ReplaceAll(shown.ReplaceAllString(string(text), ""), "http://www.w3.org/2000/svg", "")
 		if found := foreign.FindString(content); found != "" && !strings.HasSuffix(name, "wsresilience.js") {
 			t.Errorf("%s loads something from elsewhere: %s", name, found)
 		}
@@ -218,7 +221,7 @@ func TestPagePortIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	w := newTallies(newTally(options{rate: 1, page: l.Addr().String(), pageGiven: true}))
+	w := newTallies(newTally(options{rate: 1, listen: l.Addr().String(), listenGiven: true}))
 	if p, err := servePage(w, &fleet{watched: w}); err == nil {
 		_ = p.close()
 		t.Error("it was asked for this port, and took another one")
@@ -226,7 +229,7 @@ func TestPagePortIsTaken(t *testing.T) {
 	if def, err := net.Listen("tcp", pageAddress); err == nil {
 		defer def.Close()
 	} // else somebody has it, which is as good
-	w.options.page, w.options.pageGiven = pageAddress, false
+	w.options.listen, w.options.listenGiven = pageAddress, false
 	p, err := servePage(w, &fleet{watched: w})
 	if err != nil {
 		t.Fatal(err)

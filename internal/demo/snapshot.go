@@ -56,6 +56,7 @@ type faultKind string
 
 const (
 	cutFault     faultKind = "cut" // of the network; in the terminal, in any way
+	tunnelFault  faultKind = "tunnel"
 	halfFault    faultKind = "half-open"
 	slowFault    faultKind = "slow"
 	killFault    faultKind = "kill"
@@ -105,7 +106,7 @@ type snapshot struct {
 // count notes one more fault.
 func (s *snapshot) count(kind faultKind) {
 	switch kind {
-	case cutFault, halfFault:
+	case cutFault, tunnelFault, halfFault:
 		s.cuts++
 	case killFault:
 		s.kills++

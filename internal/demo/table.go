@@ -34,7 +34,7 @@ func table(s *snapshot, p palette) string {
 }
 
 // rows are the table's numbers. The last three are no faults of the sidecar's:
-// an app had no socket to write to, or was killed (DESIGN §4).
+// an app had no socket to write to while a client was away, or was killed (DESIGN §4).
 func rows(b *strings.Builder, s *snapshot, p palette) {
 	for _, row := range []struct {
 		name  string
@@ -46,7 +46,7 @@ func rows(b *strings.Builder, s *snapshot, p palette) {
 		{"lost", func(c *count) int { return c.Lost }, true},
 		{"duplicated", func(c *count) int { return c.Doubled }, true},
 		{"out of order", func(c *count) int { return c.Reordered }, true},
-		{"no app socket", func(c *count) int { return c.unsent }, false},
+		{"missed, away", func(c *count) int { return c.unsent }, false},
 		{"killed: gone", func(c *count) int { return c.Tail }, false},
 		{"killed: twice", func(c *count) int { return c.Again }, false},
 	} {
@@ -106,11 +106,11 @@ func verdict(s *snapshot) string {
 	fmt.Fprintf(&b, "%s in %s\n", faults(s), s.elapsed.Round(time.Second))
 	for u := range users {
 		c := s.accounts[u].total()
-		fmt.Fprintf(&b, "%-9s  lost %d, duplicated %d, of %s; %d more found no app socket\n",
-			u, c.Lost, c.Doubled, plural(c.Sent, "message"), c.unsent)
+		fmt.Fprintf(&b, "%-9s  never arrived: %d of %s (lost %d, missed while away %d, gone with a killed app %d); duplicated %d\n",
+			u, c.Lost+c.unsent+c.Tail, plural(c.Sent+c.unsent, "message"), c.Lost, c.unsent, c.Tail, c.Doubled)
 	}
 	if c := s.accounts[resilient].total(); s.kills+s.restarts > 0 {
-		fmt.Fprintf(&b, "after a kill, promised at-least-once to the app: %d came twice; gone with the killed app: %d\n", c.Again, c.Tail)
+		fmt.Fprintf(&b, "after a kill the promise is at-least-once towards the app: %d came twice\n", c.Again)
 	}
 	return b.String()
 }

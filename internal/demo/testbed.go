@@ -67,7 +67,7 @@ func (s *testbed) open(ctx context.Context, w *tallies) error {
 
 // openPage serves the page, unless it is not wanted.
 func (s *testbed) openPage(w *tallies) error {
-	if w.options.page == "" {
+	if w.options.listen == "" {
 		return nil
 	}
 	p, err := servePage(w, s.fleet)

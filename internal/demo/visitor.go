@@ -30,6 +30,7 @@ type visitor struct {
 	work     sync.WaitGroup
 
 	mu       sync.Mutex
+	sockets  int       // connections of its clients
 	streams  int       // open pages of this visitor: one, or none for now
 	absent   time.Time // since when there is none
 	fault    faultKind // of the network, "" while there is none
@@ -56,7 +57,7 @@ func newVisitor(f *fleet) (*visitor, error) {
 	return v, nil
 }
 
-// address is where a client of this visitor connects.
+// address is where a client of this visitor connects in the visitor's network.
 func (v *visitor) address(u user) string {
 	return lab.StreamURL(v.link.Addr(), v.tally.key(u), 0)
 }
@@ -98,7 +99,9 @@ func (v *visitor) away() time.Duration {
 // close ends the visit, and the visitor's connections.
 func (v *visitor) close() {
 	v.auto(false)
+	v.mu.Lock() // nothing begins after this
 	v.end()
+	v.mu.Unlock()
 	v.fleet.watched.leave(v.tally)
 	v.work.Wait()
 	v.balancer.Close()

@@ -25,7 +25,7 @@ func TestVisit(t *testing.T) {
 		t.Errorf("told %+v", visit)
 	}
 	states, stop := follow(t, url, visit.Name)
-	heard := startVisitor(t, visit.Resilient)
+	heard := startVisitor(t, "ws"+strings.TrimPrefix(url, "http")+"visit/"+visit.Name+"/resilient")
 	wait(t, "messages both ways", states, func(p *pageState) bool { return p.Lanes[resilient].In.Received > 20 && heard() > 20 })
 	if !w.watching() || !w.terminal.snapshot().watched {
 		t.Error("nobody knows that a page is open")
@@ -52,7 +52,7 @@ func TestVisit(t *testing.T) {
 		name  string
 		shows func(*pageState) bool
 	}{
-		{"cut", faulty(cutFault)}, {"half", faulty(halfFault)}, {"restart", told(restartFault)}, {"kill", told(killFault)}, {"drain", told(drainFault)},
+		{"cut", faulty(cutFault)}, {"tunnel", faulty(tunnelFault)}, {"half", faulty(halfFault)}, {"restart", told(restartFault)}, {"kill", told(killFault)}, {"drain", told(drainFault)},
 	} {
 		wait(t, "a quiet moment", states, settled)
 		if status := button(tt.name); status != http.StatusNoContent {

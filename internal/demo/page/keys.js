@@ -31,12 +31,14 @@ export class Keys {
   }
 
   #typed(event) {
+    if (event.target instanceof HTMLInputElement) {
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) {
       return;
     }
     const key = event.key.toLowerCase();
-    const button = [...this.#buttons, this.#auto].find((one) => one.getAttribute("aria-keyshortcuts") === key);
-    button?.click();
+    document.querySelector(`button[aria-keyshortcuts="${CSS.escape(key)}"]`)?.click();
   }
 
   async #press(button) {

@@ -25,14 +25,17 @@ export class Lane {
   #epoch = 0; // when the first message was due
   #heard = 0;
   #lost = 0;
+  #typed;
+  #missing = 0; // of what the app said, and was typed as such
 
-  /** `open(url, on)` makes the client. `tell(text)` adds to the story. */
-  constructor(name, open, visit, tell) {
+  /** `open(name, on)` makes the client. `tell(text)` adds to the story. `typed` shows what comes. */
+  constructor(name, open, visit, tell, typed) {
     this.#name = name;
     this.#tell = tell;
+    this.#typed = typed;
     this.rate = visit.rate;
     this.#count = new Count(this.resilient ? visit.lastWords : 0);
-    this.#client = open(visit[name], {
+    this.#client = open(name, {
       up: () => this.#up(),
       down: () => this.#down(),
       message: (text) => this.#message(text),
@@ -78,6 +81,7 @@ export class Lane {
       this.#tell(`${this.#name}: ${lost - this.#lost} lost`, "loss");
     }
     this.#lost = Math.max(lost, this.#lost);
+    this.#type(0);
   }
 
   get resilient() {
@@ -97,6 +101,8 @@ export class Lane {
       gone: came.gone + incoming.gone,
       repeated: incoming.repeated,
       received: came.received,
+      never: came.lost + incoming.lost + came.gone + incoming.gone + this.unsent,
+      neverDown: came.lost + came.gone + this.unsent,
       waiting: Math.max(0, this.sent - incoming.received - incoming.lost - incoming.gone),
     };
   }
@@ -117,6 +123,15 @@ export class Lane {
     this.#heard = now;
     this.#count.hear(text);
     this.tape.down(now);
+    this.#type(1);
+  }
+
+  /** Types what came, behind what is known to be missing by now. */
+  #type(came) {
+    const missing = this.totals.neverDown;
+    this.#typed?.never(missing - this.#missing);
+    this.#missing = missing;
+    this.#typed?.came(came);
   }
 
   #up() {

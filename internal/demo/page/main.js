@@ -2,12 +2,14 @@
 
 import { Keys } from "./keys.js";
 import { Lane } from "./lane.js";
+import { showCode } from "./next.js";
 import { Panel } from "./panel.js";
 import { PlainClient } from "./plain.js";
 import { ResilientClient } from "./resilient.js";
 import { Story } from "./story.js";
 import { Timeline } from "./timeline.js";
-import { beginVisit, watch } from "./visit.js";
+import { Typed } from "./typed.js";
+import { beginVisit, socketURL, watch } from "./visit.js";
 
 /** Milliseconds between two looks at what is to be sent, and at the numbers to be shown. */
 const SEND_EVERY = 50;
@@ -20,6 +22,12 @@ const find = (selector) => document.querySelector(selector);
 const story = new Story(find("#story"));
 const tell = (text, kind) => story.tell(text, kind);
 
+console.info(
+  "wsresilience demo: the network and the servers are broken on purpose here. A red line such as " +
+    "“WebSocket connection failed” is one of the two sockets that tries to come back while nobody can, and " +
+    "“409 (Conflict)” a button that was pressed while the last fault was not over. Nothing is wrong with the page.",
+);
+
 try {
   start(await beginVisit());
 } catch (error) {
@@ -28,13 +36,15 @@ try {
 
 function start(visit) {
   const lanes = [
-    new Lane("plain", (url, on) => new PlainClient(url, on), visit, tell),
-    new Lane("resilient", (url, on) => new ResilientClient(url, on), visit, tell),
+    new Lane("plain", (name, on) => new PlainClient(socketURL(visit, name), on), visit, tell, typed("plain")),
+    new Lane("resilient", (name, on) => new ResilientClient(socketURL(visit, name), on), visit, tell, typed("resilient")),
   ];
   const panels = [new Panel(find("#plain")), new Panel(find("#resilient"))];
   const timeline = new Timeline(find("#chart"), lanes);
   const keys = new Keys(visit, tell);
   let fault = "";
+  let last; // the last fault
+  showCode(find("#others"), find("#code"), visit.others);
 
   watch(
     visit,
@@ -45,6 +55,8 @@ function start(visit) {
       for (const note of picture.notes) {
         tell(note.text, note.kind);
         if (note.kind) {
+          last = { kind: note.kind, at: now };
+          find("#hint").hidden = true; // who has pressed a button knows how
           timeline.fault(now, note.kind, note.kind === picture.network.fault);
         }
       }
@@ -58,10 +70,14 @@ function start(visit) {
     (why) => notice(why),
   );
   setInterval(() => lanes.forEach((lane) => lane.produce(performance.now())), SEND_EVERY);
-  setInterval(() => panels.forEach((panel, i) => panel.show(lanes[i], performance.now())), SHOW_EVERY);
+  setInterval(() => panels.forEach((panel, i) => panel.show(lanes[i], performance.now(), last)), SHOW_EVERY);
   animate(timeline);
   addEventListener("pagehide", () => lanes.forEach((lane) => lane.close()));
   addEventListener("pageshow", (event) => event.persisted && location.reload()); // the visit is over by then
+}
+
+function typed(lane) {
+  return new Typed(find(`#${lane} .typed`));
 }
 
 function showServers(picture) {
@@ -94,6 +110,12 @@ function animate(timeline) {
     root.dataset.theme = now === "dark" ? "light" : "dark";
     sessionStorage.setItem("theme", root.dataset.theme);
     timeline.takeColours();
+  };
+  find("#stage").onclick = () => {
+    const on = document.documentElement.toggleAttribute("data-stage");
+    find("#stage").ariaPressed = String(on);
+    // A browser that refuses still shows the large type.
+    (on ? document.documentElement.requestFullscreen?.() : document.exitFullscreen?.())?.catch(() => {});
   };
 }
 

@@ -1,10 +1,6 @@
 // The readouts of one client.
 
-/** Digits that a big readout has at least; unlit zeros fill it. */
-const DIGITS = 4;
-
-/** Milliseconds without a message that are called so. */
-const SILENT = 500;
+import { SILENT, word } from "./word.js";
 
 export class Panel {
   #section;
@@ -18,11 +14,14 @@ export class Panel {
     }
   }
 
-  show(lane, now) {
+  /** `fault` is the last one, if any: its kind, and when it was. */
+  show(lane, now, fault) {
     const { totals } = lane;
     const rates = lane.tape.rates();
-    this.#digits("lost", totals.lost);
-    this.#digits("duplicated", totals.duplicated);
+    this.#hero("never", totals.never);
+    this.#text("lost", String(totals.lost));
+    this.#text("duplicated", String(totals.duplicated));
+    this.#text("word", word(lane, fault, now));
     this.#text("rate", `${rates.down} · ${rates.up}`);
     this.#text("worst", `${(lane.worstGap(now) / 1000).toFixed(2)} s`);
     this.#text("comebacks", lane.resilient ? `${lane.comebacks} · ${lane.adoptions}` : String(lane.comebacks));
@@ -39,20 +38,10 @@ export class Panel {
     }
   }
 
-  /** A number as a counter shows it: the zeros before it are unlit. */
-  #digits(name, number) {
-    if (this.#shown.get(name) === number) {
-      return;
-    }
-    this.#shown.set(name, number);
-    const element = this.#values.get(name);
-    const lit = String(number);
-    const unlit = document.createElement("span");
-    unlit.ariaHidden = "true";
-    unlit.textContent = "0".repeat(Math.max(0, DIGITS - lit.length));
-    element.replaceChildren(unlit, lit);
-    element.classList.toggle("alarm", number > 0);
-    element.dataset.number = lit;
+  /** The number that counts. */
+  #hero(name, number) {
+    this.#text(name, String(number));
+    this.#values.get(name).classList.toggle("alarm", number > 0);
   }
 }
 

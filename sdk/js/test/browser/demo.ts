@@ -8,14 +8,15 @@ export interface Demo {
   readonly url: string;
   /** The end of what it printed. */
   output(): string;
-  visit(options?: BrowserContextOptions): Promise<Visit>;
+  /** `at` is another way to the page. */
+  visit(options?: BrowserContextOptions, at?: string): Promise<Visit>;
 }
 
 /** Starts the demo for a test, on a port that is free. */
 export async function demo(flags: readonly string[], act: (demo: Demo) => Promise<void>): Promise<void> {
   const sidecar = program("sidecar", "./cmd/wsresilience-sidecar");
   const file = program("demo", "./cmd/wsresilience-demo");
-  const args = ["-sidecar", sidecar, "-page", "127.0.0.1:0", ...flags];
+  const args = ["-sidecar", sidecar, "-listen", "127.0.0.1:0", ...flags];
   const child = new Child(file, args, { ...process.env } as Record<string, string>);
   const browser = await startBrowser();
   const visits: Visit[] = [];
@@ -24,8 +25,8 @@ export async function demo(flags: readonly string[], act: (demo: Demo) => Promis
     await act({
       url: url!,
       output: () => child.output,
-      visit: async (options) => {
-        const visit = await Visit.begin(browser, url!, options);
+      visit: async (options, at = url!) => {
+        const visit = await Visit.begin(browser, at, options);
         visits.push(visit);
         return visit;
       },
@@ -39,6 +40,7 @@ export async function demo(flags: readonly string[], act: (demo: Demo) => Promis
 
 /** What a button's request is called, by its key. */
 export const KEYS = {
+  tunnel: "t",
   cut: "c",
   "long-cut": "l",
   half: "h",
@@ -68,7 +70,7 @@ export class Visit {
       if (!request.url().startsWith(url)) this.#wrong.push(`request to ${request.url()}`);
     });
     page.on("websocket", (socket) => {
-      if (!socket.url().startsWith("ws://127.0.0.1:")) this.#wrong.push(`socket to ${socket.url()}`);
+      if (!socket.url().startsWith(url.replace("http", "ws"))) this.#wrong.push(`socket to ${socket.url()}`);
     });
   }
 

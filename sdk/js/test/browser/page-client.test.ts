@@ -4,6 +4,7 @@ import { createServer, type Server } from "node:http";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
 import { type WebSocket as AppSocket, WebSocketServer } from "ws";
+import { findings } from "../rig/axe.ts";
 import { freePort } from "../rig/port.ts";
 import { FaultProxy, Sidecar, startBrowser, until } from "../rig.ts";
 
@@ -270,6 +271,10 @@ test("a page says which sockets are not taken, and shows the mark if it wants to
       proxy.cut();
       await until(async () => (await status.count()) === 1, "the mark");
       await until(async () => /Nothing is lost/.test((await status.textContent()) ?? ""), "its text");
+      for (const colorScheme of ["dark", "light"] as const) {
+        await page.emulateMedia({ colorScheme });
+        assert.deepEqual(await findings(page, "[role=status]"), [], `the mark, ${colorScheme}`);
+      }
       await proxy.down(false);
       await until(async () => (await status.count()) === 0, "it is gone");
       const taken = await page

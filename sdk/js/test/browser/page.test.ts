@@ -1,6 +1,8 @@
 // The page of `wsresilience-sidecar demo`, as visitors use it.
 import assert from "node:assert/strict";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { test } from "node:test";
+import { findings } from "../rig/axe.ts";
 import { until } from "../rig.ts";
 import { demo, KEYS, type Visit } from "./demo.ts";
 
@@ -42,6 +44,94 @@ test("each button does what it says, and the resilient socket loses nothing", ()
     const story = await page.text("#story");
     assert.match(story, /drains/);
     assert.match(story, /adopted, a new app socket \(drained\)/);
+  }));
+
+test("a tunnel leaves holes in what the plain socket types, and none in the other's", () =>
+  demo(CALM, async ({ visit }) => {
+    const page = await visit();
+    const letters = (lane: string, state: string): Promise<number> =>
+      page.page.locator(`#${lane} .typed [data-state="${state}"]`).count();
+    await until(async () => (await letters("plain", "came")) > 20, "letters");
+    assert.equal(await page.page.locator("#hint").isVisible(), true, "it says where to press");
+    await page.press("tunnel", async () => /dead connection/.test(await page.text("#plain .word")));
+    assert.equal(await page.page.locator("#hint").isVisible(), false);
+    await until(async () => (await page.number("plain", "never")) > 50, "what never arrived");
+    assert.ok((await letters("plain", "never")) > 20, "holes in the text");
+    assert.equal(await letters("resilient", "never"), 0);
+    assert.equal(await page.number("resilient", "never"), 0);
+    assert.equal(await page.text("#resilient .word"), "", "nothing is left to explain");
+    const sum = (await page.number("plain", "lost")) + (await page.number("plain", "unsent"));
+    assert.ok((await page.number("plain", "never")) >= sum - 1, "lost and missed together");
+    await page.page.locator('[data-button="kill"]').click();
+    await until(
+      async () => /Its pod was killed/.test(await page.text("#resilient .word")),
+      "a word of the wait",
+    );
+    await page.flows();
+    await page.keepsItsPromise();
+  }));
+
+test("one port is enough, under any name: that of a forwarded port", () =>
+  demo(CALM, async ({ url, visit }) => {
+    const there = Number(new URL(url).port);
+    const forward = createServer((near) => {
+      const far = connect(there, "127.0.0.1");
+      near.pipe(far).pipe(near);
+      near.on("error", () => far.destroy()).on("close", () => far.destroy());
+      far.on("error", () => near.resetAndDestroy());
+    });
+    await new Promise<void>((resolve) => forward.listen(0, "127.0.0.1", resolve));
+    try {
+      const at = `http://desk.localhost:${(forward.address() as AddressInfo).port}/`;
+      const page = await visit({}, at);
+      await page.press("cut", async () => (await page.text("#network")).startsWith("cut"));
+      await page.keepsItsPromise();
+      assert.ok((await page.number("resilient", "comebacks")) > 0);
+      const code = page.page.locator("#code");
+      assert.ok((await code.evaluate((image: HTMLImageElement) => image.naturalWidth)) > 0, "a code to scan");
+      assert.equal(await page.page.locator("#others").inputValue(), at);
+    } finally {
+      forward.close();
+    }
+  }));
+
+test("a screen for a room has large type, and leaves out what cannot be read from there", () =>
+  demo(CALM, async ({ visit }) => {
+    const page = await visit({ viewport: { width: 1920, height: 1080 } });
+    const size = (): Promise<number> =>
+      page.page
+        .locator('#plain [data-value="never"]')
+        .evaluate((element) => Number.parseFloat(getComputedStyle(element).fontSize));
+    const before = await size();
+    await page.page.keyboard.press("f");
+    assert.ok((await size()) > 1.5 * before);
+    assert.equal(await page.page.locator("#plain .small").isVisible(), false);
+    for (const seen of ["#code", "#plain .typed", '[data-button="tunnel"]', "#chart"]) {
+      assert.equal(await page.page.locator(seen).isVisible(), true, seen);
+    }
+    await page.page.keyboard.press("f");
+    assert.equal(await size(), before);
+  }));
+
+test("nobody is kept out by how it looks: axe has no findings", () =>
+  demo(CALM, async ({ visit }) => {
+    const visitor = await visit();
+    const { page } = visitor;
+    const look = async (when: string): Promise<void> => {
+      for (const colorScheme of ["dark", "light"] as const) {
+        await page.emulateMedia({ colorScheme });
+        assert.deepEqual(await findings(page), [], `${when}, ${colorScheme}`);
+      }
+    };
+    await look("whole");
+    await page.locator("#stage").click();
+    await visitor.press("cut", async () => {
+      if (!(await visitor.text("#network")).startsWith("cut")) return false;
+      await look("cut and large");
+      return true;
+    });
+    await page.setViewportSize({ width: 360, height: 800 });
+    await look("on a phone");
   }));
 
 test("after half a minute without a network nothing is missing", () =>
@@ -107,7 +197,7 @@ test("while a page is open nothing is broken by itself, unless auto is on", () =
 /** Tabs through the page and returns what has had the focus, each with a visible ring. */
 async function tabThrough({ page }: Visit): Promise<string[]> {
   const seen: string[] = [];
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < 30; i++) {
     await page.keyboard.press("Tab");
     const [name, width] = await page.evaluate(() => {
       const element = document.activeElement as HTMLElement;
@@ -127,7 +217,7 @@ test("everything can be done with the keyboard", () =>
   demo(CALM, async ({ visit }) => {
     const page = await visit();
     const reached = await tabThrough(page);
-    for (const name of [...Object.keys(KEYS), "auto", "theme"])
+    for (const name of [...Object.keys(KEYS), "auto", "theme", "stage", "others"])
       assert.ok(reached.includes(name), `${name} is reached`);
     await page.page.locator('[data-button="half"]').focus();
     await page.page.keyboard.press("Enter");

@@ -10,10 +10,10 @@ const FIRST = 12_000;
 const QUIET = 5_000;
 
 await demo(["-every", "1m", "-kill", "0", "-drain", "0"], async ({ visit }) => {
-  const visitor = await visit({ colorScheme: "dark", viewport: { width: 1280, height: 700 } });
+  const visitor = await visit({ colorScheme: "dark", viewport: { width: 1280, height: 780 } });
   const { page } = visitor;
   await page.waitForTimeout(FIRST);
-  for (const button of ["cut", "half", "restart", "kill", "drain"] as const) {
+  for (const button of ["tunnel", "cut", "restart", "drain"] as const) {
     await visitor.press(button, async () => true);
     await page.waitForTimeout(QUIET);
   }
