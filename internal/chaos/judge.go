@@ -11,6 +11,7 @@ import (
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/lab/ledger"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
+	"github.com/wsresilience/wsresilience/internal/rehearse/tally"
 )
 
 // overlapSlack is how late an app may read what reached it before its
@@ -44,24 +45,37 @@ func (s *testbed) judge(r *result) error {
 	}
 	r.Sessions = len(s.sessions.list)
 	r.In = s.extra
-	var resumes, gaps []time.Duration
-	s.sessions.fault() // the last one is over too
+	var accounts []*tally.Client
+	var gaps []time.Duration
 	for _, c := range s.sessions.list {
+		accounts = append(accounts, c.account)
+		felt := c.felt()
 		c.mu.Lock()
-		c.nextFaultLocked()
-		r.addSessionLocked(c)
-		resumes, gaps = append(resumes, c.resumes...), append(gaps, c.gaps...)
+		r.addSessionLocked(c, felt)
 		c.mu.Unlock()
+		for _, f := range felt {
+			if c.fast {
+				gaps = append(gaps, f.Gap)
+			}
+		}
 	}
 	for a := range maps.Values(r.Answers) {
 		a.Wait = stats.SpreadOf(a.waits)
 	}
-	r.Resume, r.Gap = stats.SpreadOf(resumes), stats.SpreadOf(gaps)
+	r.Gap = stats.SpreadOf(gaps)
+	r.addReturns(tally.Summarise(tally.Resilient, accounts, tally.Frame{}))
 	return nil
 }
 
+// addReturns adds how sessions came back.
+func (r *result) addReturns(s tally.Summary) {
+	r.Resumed, r.Adopted = s.Resumed, s.AdoptedBy
+	r.Moves = s.Resumed + s.Adopted - s.Away.N
+	r.Resume = stats.Spread{N: s.Away.N, Median: s.Away.P50, P99: s.Away.P99, Worst: s.Away.Max}
+}
+
 // addSessionLocked adds one session to the account. The caller holds its lock.
-func (r *result) addSessionLocked(c *session) {
+func (r *result) addSessionLocked(c *session, felt []tally.Felt) {
 	out, in := c.book.Counts(ledger.Rules{Final: true})
 	if c.ended != nil {
 		out.Told, out.Lost = out.Lost, 0
@@ -73,17 +87,6 @@ func (r *result) addSessionLocked(c *session) {
 	r.Zombies += c.book.Overlaps(overlapSlack)
 	r.Foreign += c.book.Foreign
 	r.OpenSockets += c.book.Open()
-	r.addAnswersLocked(c)
-	r.Resumed += c.resumed
-	r.Moves += c.moves
-	for reason, n := range maps.All(c.adopted) {
-		r.Adopted[reason] += n
-	}
-}
-
-// addAnswersLocked adds what a session asked and was answered. The caller holds
-// its lock.
-func (r *result) addAnswersLocked(c *session) {
 	if !c.kind.answers {
 		return
 	}
@@ -92,16 +95,15 @@ func (r *result) addAnswersLocked(c *session) {
 		a = new(answers)
 		r.Answers[c.kind.String()] = a
 	}
-	a.Asked += int(c.book.Sent())
-	a.Surplus += c.surplus
+	s := tally.Summarise(tally.Resilient, []*tally.Client{c.account}, tally.Frame{})
+	a.Asked += s.Sent
+	a.Surplus += s.Doubled + s.Foreign
 	if c.ended == nil {
-		for n := range c.asked {
-			if n <= c.book.Sent() {
-				a.Missing++
-			}
-		}
+		a.Missing += s.Lost - s.Unsent
 	}
-	a.waits = append(a.waits, c.waits...)
+	for _, f := range felt {
+		a.waits = append(a.waits, f.Wait-c.kind.after)
+	}
 }
 
 // reason says in a word why a session ended.

@@ -8,13 +8,14 @@ import (
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/lab/ledger"
 	"github.com/wsresilience/wsresilience/internal/lab/stats"
+	"github.com/wsresilience/wsresilience/internal/rehearse/tally"
 )
 
 // TestAccount: what counts as lost, and what as the last words of an app
 // socket that was replaced.
 func TestAccount(t *testing.T) {
 	account := func(end error) *result {
-		c := &session{adopted: map[string]int{"owner_lost": 1}, resumed: 2, ended: end}
+		c := &session{ended: end}
 		c.book.Accept(2)
 		for _, at := range []ledger.Tag{{Stream: 1, N: 1}, {Stream: 2, N: 1}} {
 			c.book.Heard(at)
@@ -28,7 +29,7 @@ func TestAccount(t *testing.T) {
 			c.book.Take(r)
 		}
 		r := &result{Resets: map[string]int{}, Adopted: map[string]int{}}
-		r.addSessionLocked(c)
+		r.addSessionLocked(c, nil)
 		return r
 	}
 	r := account(nil)
@@ -38,8 +39,8 @@ func TestAccount(t *testing.T) {
 	if want := (ledger.Count{Sent: 2, Got: 1, Lost: 1, Again: 1}); r.In != want { // Got counts each message once
 		t.Errorf("inbound %+v, want %+v", r.In, want)
 	}
-	if r.Adopted["owner_lost"] != 1 || r.Resumed != 2 || r.OpenSockets != 1 {
-		t.Errorf("adopted %v, resumed %d, open %d", r.Adopted, r.Resumed, r.OpenSockets)
+	if r.OpenSockets != 1 {
+		t.Errorf("%d app sockets are open", r.OpenSockets)
 	}
 	r = account(&client.SessionLostError{Reason: client.LostUnknown})
 	if r.Out.Told != 1 || r.Out.Lost != 0 || r.In.Told != 1 || r.In.Lost != 0 || r.Resets["unknown"] != 1 {
@@ -49,22 +50,44 @@ func TestAccount(t *testing.T) {
 
 // TestUnanswered: what an app owes is missing, unless its session is over.
 func TestUnanswered(t *testing.T) {
-	now := time.Unix(1_800_000_000, 0)
+	const ms = time.Millisecond
 	for _, end := range []error{nil, &client.SessionLostError{Reason: client.LostUnknown}} {
-		c := &session{kind: answer(50 * time.Millisecond), ended: end, asked: map[uint32]time.Time{1: now, 2: now, 3: now, 4: now}}
-		c.book.Accept(3) // the connection did not take the fourth
-		c.answeredLocked(now.Add(80*time.Millisecond), 2)
-		c.answeredLocked(now.Add(90*time.Millisecond), 2)
-		r := &result{Answers: map[string]*answers{}}
-		r.addAnswersLocked(c)
+		c := &session{kind: answer(50 * ms), ended: end, account: tally.NewClient(0, tally.Resilient, new(tally.Live))}
+		c.account.Up(0, tally.First, 0)
+		for range 4 {
+			c.account.Due(0, true)
+		}
+		for n := range 3 { // the connection did not take the fourth
+			c.account.Sent(n)
+		}
+		c.account.Answered(80*ms, 1)
+		c.account.Answered(90*ms, 1)
+		c.account.Up(95*ms, tally.Resumed, 5*ms)
+		r := &result{Answers: map[string]*answers{}, Resets: map[string]int{}}
+		r.addSessionLocked(c, c.account.Felt([]time.Duration{70 * ms}))
 		got := *r.Answers["answer in 50ms"]
 		want := 2
 		if end != nil {
 			want = 0
 		}
-		if got.Asked != 3 || got.Missing != want || got.Surplus != 1 || c.wait != 30*time.Millisecond {
-			t.Errorf("ended by %v: %+v, waited %v", end, got, c.wait)
+		if got.Asked != 3 || got.Missing != want || got.Surplus != 1 || len(got.waits) != 1 || got.waits[0] != 30*ms {
+			t.Errorf("ended by %v: %+v", end, got)
 		}
+	}
+}
+
+// TestReturns: who comes back without a loss has moved.
+func TestReturns(t *testing.T) {
+	account := tally.NewClient(0, tally.Resilient, new(tally.Live))
+	account.Up(0, tally.First, 0)
+	account.Down(time.Second)
+	account.Up(2*time.Second, tally.Resumed, time.Second)
+	account.Up(3*time.Second, tally.Resumed, 0)
+	account.Adopted(4*time.Second, "owner_lost", 0)
+	r := new(result)
+	r.addReturns(tally.Summarise(tally.Resilient, []*tally.Client{account}, tally.Frame{}))
+	if r.Resumed != 2 || r.Adopted["owner_lost"] != 1 || r.Moves != 2 || r.Resume.N != 1 || r.Resume.Worst != 1000 {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -46,7 +46,7 @@ func newRunner(ctx context.Context, o *options) (*runner, error) {
 
 // run runs one scenario on a testbed of its own.
 func (b *runner) run(ctx context.Context, sc *scenario) *result {
-	r := &result{Scenario: sc.name, Resets: map[string]int{}, Adopted: map[string]int{}, Answers: map[string]*answers{}}
+	r := &result{Scenario: sc.name, Resets: map[string]int{}, Answers: map[string]*answers{}}
 	s, err := newTestbed(ctx, b, sc)
 	if err == nil {
 		watch := lab.StartWatch()

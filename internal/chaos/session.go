@@ -14,6 +14,8 @@ import (
 	"github.com/wsresilience/wsresilience/internal/lab"
 	"github.com/wsresilience/wsresilience/internal/lab/ledger"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
+	"github.com/wsresilience/wsresilience/internal/rehearse/load"
+	"github.com/wsresilience/wsresilience/internal/rehearse/tally"
 )
 
 // A session is one client and what becomes of it.
@@ -23,25 +25,12 @@ type session struct {
 	kind  kind
 	every time.Duration // between messages of each side, or the client's if the app answers
 	fast  bool
-	*lab.Client
+	*load.Session
 
 	mu      sync.Mutex
 	book    ledger.Book
-	asked   map[uint32]time.Time // what the app has not answered
-	surplus int                  // answers to what was not asked, or answered before
-	wait    time.Duration        // longest for an answer, beyond the app's time, since the last fault
-	waits   []time.Duration      // the longest of each fault
-	last    time.Time            // the last message came
-	gap     time.Duration
-	gaps    []time.Duration // the longest of each fault that this session felt
-	window  int             // the fault that gap belongs to
-	felt    bool
-	broken  time.Time
-	resumes []time.Duration // from the loss of a connection to WELCOME
-	moves   int             // resumes without a loss
-	resumed int
-	adopted map[string]int
-	ended   error // before its time
+	account *tally.Client // its message n is the book's n+1
+	ended   error         // before its time
 }
 
 // open dials and follows what happens.
@@ -51,51 +40,27 @@ func (c *session) open(ctx context.Context, b *lab.Balancer) (err error) {
 	if c.kind.answers {
 		url = lab.AnswerURL(b.Addr(int(c.key)), c.key, c.kind.after)
 	}
-	c.Client, err = lab.Dial(ctx, url, &client.Options{Adopt: true, NetDial: d.DialContext},
-		lab.On{Message: c.heard, Event: c.event, Over: c.over})
+	c.Session, err = load.Open(ctx, url, &client.Options{Adopt: true, NetDial: d.DialContext},
+		load.On{Message: c.heard, Event: c.event, Over: c.over})
+	if err == nil {
+		c.account.Up(c.all.at(time.Now()), tally.First, 0)
+	}
 	return err
 }
 
 func (c *session) heard(now time.Time, b []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.nextFaultLocked()
+	c.account.Heard(c.all.at(now))
 	if t, asked, ok := ledger.ParseAnswer(b); ok {
 		c.book.Heard(t)
 		if c.kind.answers {
-			c.answeredLocked(now, asked)
+			c.account.Answered(c.all.at(now), int(asked)-1)
 		}
 	} else {
 		c.book.Foreign++
 	}
-	if !c.last.IsZero() {
-		c.gap = max(c.gap, now.Sub(c.last))
-	}
-	c.last = now
 	c.all.came.Store(now.UnixNano())
-}
-
-func (c *session) answeredLocked(now time.Time, asked uint32) {
-	at, ok := c.asked[asked]
-	if !ok {
-		c.surplus++
-		return
-	}
-	delete(c.asked, asked)
-	c.wait = max(c.wait, now.Sub(at)-c.kind.after)
-}
-
-// nextFaultLocked closes the account of a fault when the next one has begun.
-func (c *session) nextFaultLocked() {
-	if window := int(c.all.window.Load()); window != c.window {
-		if c.felt && c.fast {
-			c.gaps = append(c.gaps, c.gap)
-		}
-		if c.felt && c.kind.answers {
-			c.waits = append(c.waits, c.wait)
-		}
-		c.window, c.gap, c.wait, c.felt = window, 0, 0, false
-	}
 }
 
 func (c *session) over(err error) {
@@ -108,46 +73,30 @@ func (c *session) over(err error) {
 }
 
 func (c *session) event(now time.Time, e client.Event) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch e.Kind {
+	switch at := c.all.at(now); e.Kind {
 	case client.EventState:
 		if e.State == client.StateReconnecting {
-			c.broken = now
+			c.account.Down(at)
 		}
 	case client.EventResumed:
-		c.resumed++
-		c.backLocked(now)
+		c.account.Up(at, tally.Resumed, e.Away)
 	case client.EventAdopted:
-		c.adopted[e.Reason]++
-		c.backLocked(now)
+		c.account.Adopted(at, e.Reason, e.Away)
 	}
-}
-
-func (c *session) backLocked(now time.Time) {
-	c.nextFaultLocked()
-	c.felt = true
-	if c.broken.IsZero() {
-		c.moves++
-		return
-	}
-	c.resumes = append(c.resumes, now.Sub(c.broken))
-	c.broken = time.Time{}
 }
 
 // say sends the next message. Only one goroutine at a time may.
 func (c *session) say(ctx context.Context, write func(context.Context, client.MessageType, []byte) error) error {
 	c.mu.Lock()
 	n := c.book.Next()
-	if c.kind.answers {
-		c.asked[n] = time.Now()
-	}
+	number := c.account.Due(c.all.at(time.Now()), c.kind.answers)
 	c.mu.Unlock()
 	if err := write(ctx, client.MessageText, ledger.Tag{Stream: c.key, N: n}.Append(nil)); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	c.book.Accept(n)
+	c.account.Sent(number)
 	c.mu.Unlock()
 	return nil
 }
@@ -188,12 +137,19 @@ type size struct {
 
 // sessions are all of a testbed.
 type sessions struct {
-	list   []*session
-	say    func(string, ...any)
-	ended  atomic.Int32 // sessions, before their time
-	came   atomic.Int64 // when the last message came to any of them, Unix ns
-	window atomic.Int32 // counts the faults, see session.nextFaultLocked
+	list  []*session
+	began time.Time
+	live  tally.Live
+	say   func(string, ...any)
+	ended atomic.Int32 // sessions, before their time
+	came  atomic.Int64 // when the last message came to any of them, Unix ns
+
+	mu     sync.Mutex
+	faults []time.Duration // when each began
 }
+
+// at is an instant in the accounts.
+func (ss *sessions) at(now time.Time) time.Duration { return now.Sub(ss.began) }
 
 // atOnce is how many sessions are opened or closed at once.
 const atOnce = 32
@@ -210,11 +166,11 @@ const openAttempts = 5
 
 // open opens all sessions, and then lets them talk.
 func (s *testbed) open(ctx context.Context, sz size) (*sessions, error) {
-	ss, fast := &sessions{say: s.say}, sz.fast
+	ss, fast := &sessions{say: s.say, began: time.Now()}, sz.fast
 	for i := range sz.sessions {
 		c := &session{
 			all: ss, key: uint32(i), kind: sz.kinds[i%len(sz.kinds)], every: interval(sz.rate),
-			asked: map[uint32]time.Time{}, adopted: map[string]int{},
+			account: tally.NewClient(i, tally.Resilient, &ss.live),
 		}
 		if fast > 0 && c.kind.measured(len(sz.kinds)) {
 			fast--
@@ -255,7 +211,18 @@ func (ss *sessions) over(key uint32, err error) {
 }
 
 // fault begins the account of a new fault.
-func (ss *sessions) fault() { ss.window.Add(1) }
+func (ss *sessions) fault() {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.faults = append(ss.faults, ss.at(time.Now()))
+}
+
+// felt is what a session felt of the faults.
+func (c *session) felt() []tally.Felt {
+	c.all.mu.Lock()
+	defer c.all.mu.Unlock()
+	return c.account.Felt(c.all.faults)
+}
 
 // connected counts the sessions that have a connection, and those that are
 // over.
@@ -318,7 +285,7 @@ func (ss *sessions) close() {
 // abandon ends what is left and waits until nothing runs.
 func (ss *sessions) abandon() {
 	ss.each(func(c *session) {
-		if c.Client != nil {
+		if c.Session != nil {
 			c.Abandon()
 		}
 	})

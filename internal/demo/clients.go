@@ -9,8 +9,8 @@ import (
 
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/backoff"
-	"github.com/wsresilience/wsresilience/internal/lab"
 	"github.com/wsresilience/wsresilience/internal/lab/reconnect"
+	"github.com/wsresilience/wsresilience/internal/rehearse/load"
 )
 
 // dialTimeout is how long both clients give a handshake. It is longer than any
@@ -50,7 +50,7 @@ func newPlainClient(url string, t *tally) *reconnect.Client {
 // resilientClient is the same with package client, which needs no queue, no
 // backoff and no watch over the connection around it.
 type resilientClient struct {
-	*lab.Client
+	*load.Session
 	tally *tally
 	ended chan error // once: why the session ended, nil if this side closed it
 }
@@ -58,11 +58,11 @@ type resilientClient struct {
 func newResilientClient(ctx context.Context, url string, t *tally) (*resilientClient, error) {
 	r := &resilientClient{tally: t, ended: make(chan error, 1)}
 	var err error
-	r.Client, err = lab.Dial(ctx, url, &client.Options{
+	r.Session, err = load.Open(ctx, url, &client.Options{
 		HandshakeTimeout: dialTimeout,
 		Adopt:            true, // event handles EventAdopted, and there is nothing to restore
 		Backoff:          client.Backoff{Max: resumeBackoffMax},
-	}, lab.On{
+	}, load.On{
 		Message: func(_ time.Time, msg []byte) { t.hear(resilient, msg) },
 		Event:   r.event,
 		Over:    r.over,

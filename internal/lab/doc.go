@@ -1,8 +1,8 @@
 // Package lab is what experiments with the whole system are made of: sidecars,
 // apps and NATS servers as processes that can be killed, stopped and cut off
-// from each other, a balancer that breaks connections, and simulated clients.
-// What was lost is judged by package ledger; chaos, the demo and the other
-// instruments only say what happens when.
+// from each other, and a balancer that breaks connections. Clients are of package
+// rehearse/load. What was lost is judged by package ledger; chaos, the demo and the
+// other instruments only say what happens when.
 //
 // A program that uses the lab calls proc.RunRole(lab.Roles) before anything
 // else, since apps and NATS servers are processes of that same program.

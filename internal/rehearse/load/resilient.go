@@ -7,15 +7,13 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/wsresilience/wsresilience/client"
 	"github.com/wsresilience/wsresilience/internal/backoff"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 	"github.com/wsresilience/wsresilience/internal/rehearse/tally"
 )
-
-// errNoSidecar is why a resilient client is of no use here.
-var errNoSidecar = errors.New("rehearse: no sidecar answers there: the server does not speak wsr.v1. Put one in front of the app, or measure it without: -resilient 0")
 
 // flyResilient runs a client with a session until ctx ends; when one is lost it
 // begins another. It stops to send when loading does.
@@ -24,11 +22,12 @@ func (p *pilot) flyResilient(ctx, loading context.Context) {
 	out := newOutgoing()
 	p.all.loaders.Go(func() { p.load(loading, out.put) })
 	for ctx.Err() == nil {
-		conn, err := p.open(ctx)
+		over := make(chan error, 1)
+		session, err := p.open(ctx, over)
 		if err == nil {
 			wait.Reset()
 			p.connected()
-			err = p.live(ctx, conn, out)
+			err = p.live(ctx, session, out, over)
 			if ctx.Err() == nil {
 				p.account.Lost(p.all.Now(), ending(err))
 			}
@@ -39,8 +38,8 @@ func (p *pilot) flyResilient(ctx, loading context.Context) {
 	}
 }
 
-// open begins a session.
-func (p *pilot) open(ctx context.Context) (*client.Conn, error) {
+// open begins a session, whose end is told to over.
+func (p *pilot) open(ctx context.Context, over chan<- error) (*Session, error) {
 	prof := p.all.Profile
 	adopts := prof.Adopt == nil || *prof.Adopt
 	o := &client.Options{
@@ -66,55 +65,45 @@ func (p *pilot) open(ctx context.Context) (*client.Conn, error) {
 			return nil
 		}
 	}
-	c, _, err := client.Dial(ctx, "", o) //nolint:bodyclose // need not be closed, it says
+	s, err := Open(ctx, "", o, On{
+		Message: func(_ time.Time, m []byte) { p.hear(m) },
+		Event: func(_ time.Time, e client.Event) {
+			if ctx.Err() == nil {
+				p.note(e)
+			}
+		},
+		Over: func(err error) { over <- err },
+	})
 	if err != nil {
 		return nil, err
 	}
-	if !c.Resilient() {
-		_ = c.CloseNow()
-		return nil, errNoSidecar
-	}
 	for _, m := range p.hello() {
-		if err := c.Write(ctx, p.all.messageType(), m); err != nil {
-			_ = c.CloseNow()
+		if err := s.Write(ctx, p.all.messageType(), m); err != nil {
+			s.Abandon()
 			return nil, err
 		}
 	}
-	return c, nil
+	return s, nil
 }
 
 // closeCode is how a client says that it has done.
 const closeCode = 1000
 
 // live follows a session to its end, which it returns. When ctx ends it closes it.
-func (p *pilot) live(ctx context.Context, c *client.Conn, out *outgoing) error {
-	var tasks sync.WaitGroup
-	over, stop := context.WithCancel(ctx)
-	tasks.Go(func() {
-		out.write(over, func(m []byte) error { return c.Write(over, p.all.messageType(), m) }, p.account.Sent)
+func (p *pilot) live(ctx context.Context, s *Session, out *outgoing, over <-chan error) (err error) {
+	writing, stop := context.WithCancel(ctx)
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		out.write(writing, func(m []byte) error { return s.Write(writing, p.all.messageType(), m) }, p.account.Sent)
 	})
-	tasks.Go(func() {
-		for e := range c.Events() {
-			if ctx.Err() == nil {
-				p.note(e)
-			}
-		}
-	})
-	var err error
-	for {
-		var m []byte
-		if _, m, err = c.Read(ctx); err != nil {
-			break
-		}
-		p.hear(m)
+	select {
+	case err = <-over:
+	case <-ctx.Done():
+		_ = s.Close(closeCode, "")
 	}
 	stop()
-	if ctx.Err() != nil {
-		_ = c.Close(closeCode, "")
-	} else {
-		_ = c.CloseNow()
-	}
-	tasks.Wait()
+	s.Abandon()
+	writer.Wait()
 	return err
 }
 

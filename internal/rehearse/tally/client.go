@@ -89,6 +89,7 @@ type Client struct {
 	ends      []End // of sessions
 	spells    []Spell
 	absences  []Absence
+	heard     []time.Duration // when messages came
 	pushes    map[string]*stream
 	ended     Count // of streams that are over
 }
@@ -270,7 +271,7 @@ func (c *Client) Restart(now time.Duration) {
 	c.first += len(c.messages)
 	c.messages, c.highest = nil, c.first-1
 	c.reordered, c.foreign, c.errors, c.dials, c.dialled = 0, 0, 0, 0, 0
-	c.ends, c.absences, c.pushes, c.ended = nil, nil, nil, Count{}
+	c.ends, c.absences, c.heard, c.pushes, c.ended = nil, nil, nil, nil, Count{}
 	if last := len(c.spells) - 1; last >= 0 {
 		s := c.spells[last]
 		s.From, s.By, s.Why = now, First, ""

@@ -134,6 +134,23 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// A fault counts for whoever had to come back after it.
+func TestFelt(t *testing.T) {
+	c := NewClient(0, Resilient, new(Live))
+	c.Up(0, First, 0)
+	for _, at := range []time.Duration{100, 200, 1700, 1800, 3900, 4000} {
+		c.Heard(at * ms)
+	}
+	c.Answered(1700*ms, c.Due(300*ms, true))
+	c.Answered(1750*ms, c.Due(1740*ms, true))
+	c.Down(1000 * ms)
+	c.Up(1600*ms, Resumed, 600*ms)
+	got := c.Felt([]time.Duration{900 * ms, 2000 * ms, 5000 * ms})
+	if want := (Felt{Wait: 1400 * ms, Gap: 1500 * ms}); len(got) != 1 || got[0] != want {
+		t.Errorf("felt %v, want %v", got, want)
+	}
+}
+
 func TestSeries(t *testing.T) {
 	var live Live
 	got := Series(Resilient, []*Client{account(Resilient, &live)}, 2*time.Second)
