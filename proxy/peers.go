@@ -37,10 +37,25 @@ func (s *Server) ServePeers(l net.Listener) error {
 		return fmt.Errorf("proxy: serve peers: %w", err)
 	}
 	l = httpguard.KeepDescriptors(l, s.descriptorsShort)
-	if err := s.peerHTTP.Serve(httpguard.Guard(httpguard.TLS(l, c, s.pool.Memory(), s.refusedForMemory))); !errors.Is(err, http.ErrServerClosed) {
+	handshakes := s.tlsHandshakes()
+	handshakes.Rest = othersRest
+	if err := s.peerHTTP.Serve(httpguard.Guard(httpguard.TLS(l, c, handshakes))); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("proxy: serve peers %s: %w", l.Addr(), err)
 	}
 	return nil
+}
+
+// othersRest leaves a quarter of one processor to handshakes of those who reach the
+// port for other sidecars and are not known to be any. Who is one behind NAT is known
+// when it has come once.
+const othersRest = 3
+
+// tlsHandshakes says what handshakes of TLS may take.
+func (s *Server) tlsHandshakes() httpguard.Handshakes {
+	return httpguard.Handshakes{
+		Memory: s.pool.Memory(), Refused: s.refusedForMemory, Known: s.knownPeer,
+		Late: func() { s.observe(event.Event{Kind: event.Refused, Refusal: event.RefusedHandshakes}) },
+	}
 }
 
 // onlyPeers makes h a server for other sidecars, each of which makes one request on
@@ -61,5 +76,6 @@ func (s *Server) servePeer(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, &upgrade.Refusal{Status: http.StatusForbidden, Reason: "only sidecars with a valid proof", Label: event.RefusedProof})
 		return
 	}
+	s.peerProved(r)
 	s.serveClient(w, r)
 }

@@ -15,6 +15,7 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -173,6 +174,8 @@ type Peers interface {
 	// NoneNewer returns for how long no sidecar that lives has read a newer version
 	// of a format than this one does; 0: one may.
 	NoneNewer(format string) time.Duration
+	// At reports whether one that lives, other than this, is reached at an address.
+	At(address netip.Addr) bool
 }
 
 // What formats are called where sidecars say what they read.
@@ -215,6 +218,7 @@ type Server struct {
 	replies       replytime.Paths
 	moved         movedConns
 	peers         *peer.Forwarder
+	peerAddresses peerAddresses
 	asking        chan struct{}  // questions to the app about clients, under way
 	work          sync.WaitGroup // appends and dials under way
 	drainState    drainState
@@ -288,6 +292,7 @@ func New(cfg Config) (*Server, error) {
 		s.reauth = reauth.Schedule{Every: cfg.ReauthEvery, Random: mathrand.Float64}
 	}
 	s.http, s.peerHTTP = s.newHTTP(s.serve), s.newHTTP(s.servePeer)
+	s.peerRoom.known = s.knownPeer
 	onlyPeers(s.peerHTTP, &s.peerRoom)
 	return s, nil
 }
@@ -369,7 +374,7 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 	l = httpguard.KeepDescriptors(l, s.descriptorsShort)
 	if s.tls != nil {
-		l = httpguard.TLS(l, s.tls, s.pool.Memory(), s.refusedForMemory)
+		l = httpguard.TLS(l, s.tls, s.tlsHandshakes())
 	}
 	if err := s.http.Serve(s.passthrough.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("proxy: serve %s: %w", l.Addr(), err)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -98,6 +99,8 @@ func (nobody) Lease(string) store.LeaseState { return store.LeaseGone }
 func (nobody) Write(_ string, own formats.Range) uint8 { return own.Newest }
 
 func (nobody) NoneNewer(string) time.Duration { return 0 }
+
+func (nobody) At(netip.Addr) bool { return false }
 
 func newZombie(t *testing.T, path string) *zombie {
 	t.Helper()

@@ -23,6 +23,7 @@ import (
 // serve is the whole port: other sidecars and clients.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if r = s.peers.Receive(w, r); r != nil {
+		s.peerProved(r)
 		s.serveClient(w, r)
 	}
 }

@@ -39,7 +39,7 @@ type Said struct{ XForwardedFor, Forwarded []string }
 // so in both fields, and not the same, it counts as the client. The zero Addr
 // means that peer has no address.
 func (p Proxies) Client(peer netip.Addr, said Said) netip.Addr {
-	peer = plain(peer)
+	peer = Plain(peer)
 	if !p.trusts(peer) {
 		return peer
 	}
@@ -94,10 +94,10 @@ func cutLast(list string) (rest, last string, more bool) {
 // address reads an address, which some balancers write with a port.
 func address(s string) netip.Addr {
 	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil {
-		return plain(a)
+		return Plain(a)
 	}
 	if at, err := netip.ParseAddrPort(s); err == nil {
-		return plain(at.Addr())
+		return Plain(at.Addr())
 	}
 	return netip.Addr{}
 }
@@ -122,13 +122,13 @@ func forwardedFor(element string) (a netip.Addr) {
 	return a
 }
 
-// plain is a as it counts: one client may reach us by either version of IP, and
+// Plain is a as it counts: one client may reach us by either version of IP, and
 // a zone is ours to know.
-func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+func Plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 // Network is a, or of IPv6 the network of 64 bits that one client has.
 func Network(a netip.Addr) netip.Addr {
-	if a = plain(a); a.Is6() {
+	if a = Plain(a); a.Is6() {
 		if p, err := a.Prefix(64); err == nil {
 			return p.Addr()
 		}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -358,6 +359,9 @@ func (l *leases) Write(format string, own formats.Range) uint8 {
 
 // NoneNewer implements proxy.Peers.
 func (l *leases) NoneNewer(string) time.Duration { return 0 }
+
+// At implements proxy.Peers.
+func (l *leases) At(netip.Addr) bool { return false }
 
 // write makes a version the newest of tokens that all read.
 func (l *leases) write(newest uint8) {

@@ -41,6 +41,7 @@ type party struct {
 var parties = []party{
 	{name: "peer", about: "reaches the port that sidecars reach each other at, records what they say, and has none of the keys", run: peer},
 	{name: "peer-tls", about: "the same where sidecars speak mutual TLS; it has certificates of all kinds, once the sidecars' own", run: peer, peerTLS: true},
+	{name: "peer-tls-near", about: "the same from the address of a sidecar, as an app in its pod is", run: peerNear, peerTLS: true},
 	{name: "tenant", about: "shares NATS with the sidecars, may do everything there, and has none of the keys", run: tenant},
 	{name: "client", about: "makes handshakes by the thousand, begins messages and does not end them, reads nothing, floods, resumes", turn: attackPod("client", false)},
 	{name: "app", about: "floods, reads nothing, closes, answers what is none, or nothing, to clients that are its accomplices", turn: attackPod("app", false)},
@@ -76,7 +77,9 @@ type options struct {
 }
 
 func main() {
-	proc.RunRole(pod.Roles())
+	roles := pod.Roles()
+	roles[intruderRole] = intrude
+	proc.RunRole(roles)
 	lab.Main(run)
 }
 

@@ -7,12 +7,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
@@ -21,6 +20,10 @@ const (
 	// connections it holds beside them.
 	peerHands = 24
 	peerHeld  = 2000
+
+	// peerBegins is how many handshakes of TLS it begins at a time and does not go on
+	// with.
+	peerBegins = 200
 
 	// peerWaits is how long it waits for an answer, and peerHolds how long it holds a
 	// connection: longer than a sidecar does.
@@ -34,53 +37,53 @@ const (
 // An attempt is what a peer says on a connection, in pieces.
 type attempt struct {
 	name   string
-	pieces func(s *stage, keys *keyring.Ring) [][]byte
+	pieces func(in *intruder) [][]byte
 	pause  time.Duration // between the pieces
 }
 
 var attempts = []attempt{
-	{"garbage", func(*stage, *keyring.Ring) [][]byte { return [][]byte{noise(1 + rand.N(4096))} }, 0},
-	{"a challenge that nobody sealed", func(*stage, *keyring.Ring) [][]byte {
+	{"garbage", func(*intruder) [][]byte { return [][]byte{noise(1 + rand.N(4096))} }, 0},
+	{"a challenge that nobody sealed", func(*intruder) [][]byte {
 		return [][]byte{challenge(noise(rand.N(600)))}
 	}, 0},
-	{"a challenge of other keys", func(s *stage, keys *keyring.Ring) [][]byte {
+	{"a challenge of other keys", func(in *intruder) [][]byte {
 		text := append([]byte{1}, noise(24)...)
-		text = append(append(text, byte(len(s.tap.addr()))), s.tap.addr()...)
-		return [][]byte{challenge(keys.Seal(nil, text, []byte("wsr.v1 peer challenge")))}
+		text = append(append(text, byte(len(in.Tap))), in.Tap...)
+		return [][]byte{challenge(in.keys.Seal(nil, text, []byte("wsr.v1 peer challenge")))}
 	}, 0},
-	{"a recorded handshake", func(s *stage, _ *keyring.Ring) [][]byte { return [][]byte{s.tap.recording()} }, 0},
-	{"a recorded handshake, its parts exchanged", func(s *stage, _ *keyring.Ring) [][]byte {
-		first, second := cutRecording(s.tap.recording())
+	{"a recorded handshake", func(in *intruder) [][]byte { return [][]byte{in.recording()} }, 0},
+	{"a recorded handshake, its parts exchanged", func(in *intruder) [][]byte {
+		first, second := cutRecording(in.recording())
 		return [][]byte{second, first, second}
 	}, 5 * time.Millisecond},
-	{"a recorded challenge and another's request", func(s *stage, _ *keyring.Ring) [][]byte {
-		first, _ := cutRecording(s.tap.recording())
-		_, second := cutRecording(s.tap.recording())
+	{"a recorded challenge and another's request", func(in *intruder) [][]byte {
+		first, _ := cutRecording(in.recording())
+		_, second := cutRecording(in.recording())
 		return [][]byte{first, second}
 	}, 5 * time.Millisecond},
-	{"a recorded handshake with a bit changed", func(s *stage, _ *keyring.Ring) [][]byte {
-		b := bytes.Clone(s.tap.recording())
+	{"a recorded handshake with a bit changed", func(in *intruder) [][]byte {
+		b := bytes.Clone(in.recording())
 		if len(b) > 0 {
 			b[rand.N(len(b))] ^= 1 << rand.N(8)
 		}
 		return [][]byte{b}
 	}, 0},
-	{"a recorded challenge and garbage", func(s *stage, _ *keyring.Ring) [][]byte {
-		first, _ := cutRecording(s.tap.recording())
+	{"a recorded challenge and garbage", func(in *intruder) [][]byte {
+		first, _ := cutRecording(in.recording())
 		return [][]byte{first, request(64<<10, noise(64<<10))}
 	}, 0},
-	{"a request that says it is huge", func(*stage, *keyring.Ring) [][]byte { return [][]byte{request(1<<40, noise(1<<10))} }, 0},
-	{"a huge head", func(*stage, *keyring.Ring) [][]byte {
+	{"a request that says it is huge", func(*intruder) [][]byte { return [][]byte{request(1<<40, noise(1<<10))} }, 0},
+	{"a huge head", func(*intruder) [][]byte {
 		return [][]byte{[]byte("GET " + challengePath + " HTTP/1.1\r\nHost: a\r\nWsr-Peer: " + strings.Repeat("A", 1<<20) + "\r\n\r\n")}
 	}, 0},
-	{"thousands of header fields", func(*stage, *keyring.Ring) [][]byte {
+	{"thousands of header fields", func(*intruder) [][]byte {
 		return [][]byte{[]byte("GET " + challengePath + " HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("Wsr-Peer: A\r\n", 5000) + "\r\n")}
 	}, 0},
-	{"one byte at a time", func(s *stage, _ *keyring.Ring) [][]byte { return bytes.SplitAfter(s.tap.recording(), nil) }, 2 * time.Millisecond},
-	{"HTTP/2 that nobody agreed on", func(*stage, *keyring.Ring) [][]byte {
+	{"one byte at a time", func(in *intruder) [][]byte { return bytes.SplitAfter(in.recording(), nil) }, 2 * time.Millisecond},
+	{"HTTP/2 that nobody agreed on", func(*intruder) [][]byte {
 		return [][]byte{append([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"), noise(4<<10)...)}
 	}, 0},
-	{"an upgrade as a peer", func(*stage, *keyring.Ring) [][]byte {
+	{"an upgrade as a peer", func(*intruder) [][]byte {
 		return [][]byte{[]byte("GET /echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
 			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: wsr.v1, wsr.resume." +
 			base64.RawURLEncoding.EncodeToString(noise(120)) + ".1.2\r\nWsr-Peer: A\r\n\r\n")}
@@ -111,52 +114,57 @@ func cutRecording(b []byte) (challenge, rest []byte) {
 	return b, nil
 }
 
-// peer reaches both sidecars where they reach each other.
-func peer(ctx context.Context, s *stage) error {
-	keys, err := keyring.New([][]byte{keyring.Generate()})
+// peer lets an intruder loose, a process of its own, and tells it what the tap hears.
+func peer(ctx context.Context, s *stage) error { return s.intrude(ctx, strangers) }
+
+// peerNear does the same from the address that sidecars have.
+func peerNear(ctx context.Context, s *stage) error { return s.intrude(ctx, nil) }
+
+// strangers are addresses that no sidecar has.
+var strangers = []string{"127.66.0.1", "127.66.0.2", "127.66.0.3", "127.66.0.4"}
+
+func (s *stage) intrude(ctx context.Context, from []string) error {
+	in := &intruder{Ports: s.ports, Tap: s.tap.addr(), Ways: s.ways, From: from}
+	dir, err := os.MkdirTemp(s.dir, "intruder-")
 	if err != nil {
 		return err
 	}
-	var work sync.WaitGroup
-	var made, held atomic.Int64
-	hello := clientHello()
-	for i := range peerHands {
-		work.Go(func() {
-			for n := i; ctx.Err() == nil; n++ {
-				a := attempts[n%len(attempts)]
-				w := s.ways[n/len(attempts)%len(s.ways)]
-				say(ctx, w, s.ports[rand.N(len(s.ports))], a.pieces(s, keys), a.pause, peerWaits)
-				made.Add(1)
-			}
-		})
+	if err := writeJSON(filepath.Join(dir, plansFile), in); err != nil {
+		return err
 	}
-	// Half of a handshake, or nothing, on connections that stay open, and resets.
-	for i := range peerHeld {
-		work.Go(func() {
-			for ctx.Err() == nil {
-				w, begun := s.ways[i%len(s.ways)], hello
-				if i%2 == 0 { // a request that stops in the middle, on a connection that is whole
-					begun, _ = cutRecording(s.tap.recording())
-				} else {
-					w = plainWay
-				}
-				say(ctx, w, s.ports[i/2%len(s.ports)], [][]byte{begun[:rand.N(len(begun)+1)]}, 0, peerHolds)
-				held.Add(1)
-				if proc.Sleep(ctx, rand.N(time.Second)) != nil {
-					return
-				}
-			}
-		})
+	if err := writeJSON(filepath.Join(dir, heardFile), s.tap.recordings()); err != nil {
+		return err
 	}
-	work.Wait()
-	fmt.Printf("peer: %d attempts, %d connections were held\n", made.Load(), held.Load())
+	cmd, err := proc.InRole(intruderRole, dir)
+	if err != nil {
+		return err
+	}
+	p, err := s.starter.Start("intruder", cmd)
+	if err != nil {
+		return err
+	}
+	defer p.Kill()
+	for proc.Sleep(ctx, heardEvery) == nil {
+		if p.Ended() {
+			return p.Failure("it ended")
+		}
+		if err := writeJSON(filepath.Join(dir, heardFile), s.tap.recordings()); err != nil {
+			return err
+		}
+	}
+	if err := p.Terminate(peerHolds); err != nil {
+		return err
+	}
+	for line := range strings.Lines(p.Log()) {
+		fmt.Print("peer: ", line)
+	}
 	return nil
 }
 
 // say writes pieces on a connection and reads what comes, until so long after the
 // last or until the other end closes it. Every third connection ends with a reset.
-func say(ctx context.Context, w way, addr string, pieces [][]byte, pause, wait time.Duration) {
-	c, err := w.dial(ctx, addr)
+func say(ctx context.Context, dial func(context.Context) (net.Conn, error), pieces [][]byte, pause, wait time.Duration) {
+	c, err := dial(ctx)
 	if err != nil {
 		_ = proc.Sleep(ctx, 50*time.Millisecond)
 		return

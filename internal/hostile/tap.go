@@ -3,8 +3,8 @@ package main
 import (
 	"crypto/tls"
 	"io"
-	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 )
 
@@ -71,19 +71,16 @@ func (t *tap) pass(from net.Conn) {
 
 func (t *tap) dial() (net.Conn, error) {
 	if t.secured != nil {
-		return tls.Dial("tcp", t.target, t.secured.client(&t.secured.own))
+		return tls.Dial("tcp", t.target, t.secured.client())
 	}
 	return net.Dial("tcp", t.target)
 }
 
-// recording is one connection's beginning, or nil before there is one.
-func (t *tap) recording() []byte {
+// recordings is what was said first on the newest connections.
+func (t *tap) recordings() [][]byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.heard) == 0 {
-		return nil
-	}
-	return t.heard[rand.N(len(t.heard))]
+	return slices.Clone(t.heard)
 }
 
 // A recorder passes on and keeps the beginning.

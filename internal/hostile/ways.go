@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -12,16 +13,42 @@ import (
 	"github.com/wsresilience/wsresilience/internal/lab/certs"
 )
 
-// A way is how a party gets to the port that sidecars reach each other at.
+// A way is how a party gets to the port that sidecars reach each other at: by TCP,
+// and then by TLS unless it is plain, with a certificate if it has one. It goes by
+// files to the party's process.
 type way struct {
-	name string
-	dial func(ctx context.Context, addr string) (net.Conn, error)
+	Name      string
+	Plain     bool
+	Pair      certs.Pair // zero: none
+	Protocols []string   // of ALPN
+	Authority []byte     // that the sidecars' certificate is from, as PEM
 }
 
 // plainWay is that of everybody who has the network.
-var plainWay = way{"TCP", func(ctx context.Context, addr string) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, "tcp", addr)
-}}
+var plainWay = way{Name: "TCP", Plain: true}
+
+// dialer returns how to go that way from addresses of one's own.
+func (w *way) dialer() func(ctx context.Context, from, addr string) (net.Conn, error) {
+	var config *tls.Config
+	if !w.Plain {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(w.Authority)
+		config = &tls.Config{RootCAs: pool, ServerName: deploymentName, NextProtos: w.Protocols}
+		if len(w.Pair.Cert) > 0 {
+			config.Certificates = []tls.Certificate{w.Pair.TLS()}
+		}
+	}
+	return func(ctx context.Context, from, addr string) (net.Conn, error) {
+		d := &net.Dialer{Timeout: peerWaits}
+		if from != "" {
+			d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+		}
+		if config == nil {
+			return d.DialContext(ctx, "tcp", addr)
+		}
+		return (&tls.Dialer{NetDialer: d, Config: config}).DialContext(ctx, "tcp", addr)
+	}
+}
 
 // deploymentName is what the certificate of all sidecars is for.
 const deploymentName = "wsresilience.shop"
@@ -53,38 +80,27 @@ func (c *certified) settings(addr string) []string {
 	}
 }
 
-// client is how somebody with that certificate dials; nil: with none.
-func (c *certified) client(p *certs.Pair, protocols ...string) *tls.Config {
-	t := &tls.Config{RootCAs: c.authority.Pool(), ServerName: deploymentName, NextProtos: protocols}
-	if p != nil {
-		t.Certificates = []tls.Certificate{p.TLS()}
-	}
-	return t
+// client is how a sidecar dials another.
+func (c *certified) client() *tls.Config {
+	return &tls.Config{RootCAs: c.authority.Pool(), ServerName: deploymentName, Certificates: []tls.Certificate{c.own.TLS()}}
 }
 
 // ways are all that a party has: most of them end in the handshake of TLS. One has
 // the sidecars' own certificate, and none of their keys.
 func (c *certified) ways() []way {
-	secured := func(name string, config *tls.Config) way {
-		return way{name, func(ctx context.Context, addr string) (net.Conn, error) {
-			d := tls.Dialer{NetDialer: &net.Dialer{Timeout: peerWaits}, Config: config}
-			return d.DialContext(ctx, "tcp", addr)
-		}}
+	secured := func(name string, p certs.Pair, protocols ...string) way {
+		return way{Name: name, Pair: p, Protocols: protocols, Authority: c.authority.PEM}
 	}
-	foreign := certs.NewAuthority().Issue(deploymentName)
-	own := certs.SelfSigned(deploymentName)
-	expired := c.authority.IssueUntil(time.Now().Add(-time.Hour), deploymentName)
-	other := c.authority.Issue("wsresilience.other")
 	return []way{
 		plainWay,
-		secured("the sidecars' certificate", c.client(&c.own)),
-		secured("a certificate of another authority", c.client(&foreign)),
-		secured("a certificate that vouches for itself", c.client(&own)),
-		secured("a certificate that has ended", c.client(&expired)),
-		secured("a certificate for another name", c.client(&other)),
-		secured("no certificate", c.client(nil)),
-		secured("the sidecars' certificate, and HTTP/2", c.client(&c.own, "h2", "http/1.1")),
-		secured("the sidecars' certificate, and HTTP/2 only", c.client(&c.own, "h2")),
+		secured("the sidecars' certificate", c.own),
+		secured("a certificate of another authority", certs.NewAuthority().Issue(deploymentName)),
+		secured("a certificate that vouches for itself", certs.SelfSigned(deploymentName)),
+		secured("a certificate that has ended", c.authority.IssueUntil(time.Now().Add(-time.Hour), deploymentName)),
+		secured("a certificate for another name", c.authority.Issue("wsresilience.other")),
+		secured("no certificate", certs.Pair{}),
+		secured("the sidecars' certificate, and HTTP/2", c.own, "h2", "http/1.1"),
+		secured("the sidecars' certificate, and HTTP/2 only", c.own, "h2"),
 	}
 }
 

@@ -3,9 +3,12 @@ package httpguard_test
 import (
 	"bytes"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,7 +37,7 @@ func newSecured(t *testing.T, limit int64) *secured {
 	}
 	t.Cleanup(func() { raw.Close() })
 	s.addr = raw.Addr().String()
-	l := httpguard.TLS(raw, &tls.Config{Certificates: []tls.Certificate{authority.Issue("app").TLS()}}, s.memory, func() { s.refused.Add(1) })
+	l := httpguard.TLS(raw, &tls.Config{Certificates: []tls.Certificate{authority.Issue("app").TLS()}}, httpguard.Handshakes{Memory: s.memory, Refused: func() { s.refused.Add(1) }})
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -194,5 +197,112 @@ func TestTLSMakesWay(t *testing.T) {
 	}
 	if s.refused.Load() == 0 {
 		t.Error("nobody had to make way")
+	}
+}
+
+// TestTLSFlood: handshakes of one address do not keep those of another waiting, nor
+// do those of who is not known those of who is; and who leaves, leaves no place taken.
+func TestTLSFlood(t *testing.T) {
+	t.Parallel()
+	for _, known := range []bool{false, true} {
+		t.Run(fmt.Sprint("known ", known), func(t *testing.T) {
+			t.Parallel()
+			testTLSFlood(t, known)
+		})
+	}
+}
+
+func testTLSFlood(t *testing.T, known bool) {
+	const flood = 60
+	authority := certs.NewAuthority()
+	pair := authority.Issue("app").TLS()
+	raw, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { raw.Close() })
+	// As much as a handshake computes, this takes as long as the test likes.
+	computes, goOn := make(chan string, 2*flood), make(chan struct{})
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		host, _, _ := net.SplitHostPort(hello.Conn.RemoteAddr().String())
+		computes <- host
+		<-goOn
+		return nil, nil
+	}}
+	handshakes := httpguard.Handshakes{Memory: budget.New(0)}
+	if known {
+		handshakes.Known, handshakes.Rest = func(a netip.Addr) bool { return a.String() == "127.0.0.1" }, 3
+	}
+	l := httpguard.TLS(raw, config, handshakes)
+	served := make(chan net.Conn, 2*flood)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			served <- c
+			go func() {
+				defer c.Close()
+				_, _ = io.Copy(c, c)
+			}()
+		}
+	}()
+	dial := func(from string) *tls.Conn {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		c, err := d.Dial("tcp", raw.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		secured := tls.Client(c, &tls.Config{RootCAs: authority.Pool(), ServerName: "app"})
+		go func() { _ = secured.Handshake() }()
+		return secured
+	}
+	var hostile []net.Conn
+	for range flood {
+		hostile = append(hostile, dial("127.66.0.1").NetConn())
+		<-served
+	}
+	places := max(runtime.GOMAXPROCS(0)-1, 1)
+	if known {
+		places = 1
+	}
+	for range places {
+		<-computes
+	}
+	time.Sleep(50 * time.Millisecond) // most of the others have come to where they wait
+	honest := dial("127.0.0.1")
+	<-served
+	before, most := 0, places+1
+	for at := ""; at != "127.0.0.1" && before <= most; {
+		select {
+		case at = <-computes:
+			before++
+		case <-time.After(100 * time.Millisecond):
+			goOn <- struct{}{} // one of them has been computed
+		}
+	}
+	if before > most {
+		t.Errorf("%d others were computed before the honest client", before)
+	}
+	for _, c := range hostile {
+		c.Close()
+	}
+	close(goOn)
+	_ = honest.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := honest.Write([]byte("a")); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadFull(honest, make([]byte, 1)); err != nil {
+		t.Error(err)
+	}
+	// With all places back, as many handshakes as there are places are served at once.
+	for range places + 1 {
+		c := dial("127.66.0.1")
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		if err := c.Handshake(); err != nil {
+			t.Fatal("after the flood: ", err)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -96,6 +97,14 @@ func (l *Leases) NoneNewer(format string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.members.noneNewer(time.Now(), format)
+}
+
+// At reports whether a sidecar that lives, as far as was seen last, and is not this
+// one, is reached at that address. Of one that is reached by name it is not known.
+func (l *Leases) At(address netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.members.addresses[address]
 }
 
 // Changes receives when Write may return something else than before. Changes that

@@ -2,8 +2,11 @@ package natsstore
 
 import (
 	"maps"
+	"net"
+	"net/netip"
 	"time"
 
+	"github.com/wsresilience/wsresilience/internal/instance"
 	"github.com/wsresilience/wsresilience/store"
 )
 
@@ -33,6 +36,8 @@ type membership struct {
 	reads   map[string]uint8 // by format, the newest version that all that live read
 	changed bool             // since the caller looked
 
+	addresses map[netip.Addr]bool // of the others that live, as of the newest heartbeat, and of those that came since
+
 	newerSeen map[string]time.Duration // by format, when one that read newer versions than we do lived last; on clock
 }
 
@@ -58,7 +63,7 @@ const (
 )
 
 func newMembership(ttl time.Duration, self string) *membership {
-	return &membership{ttl: ttl, self: self, entries: map[string]entry{}, newerSeen: map[string]time.Duration{}}
+	return &membership{ttl: ttl, self: self, entries: map[string]entry{}, newerSeen: map[string]time.Duration{}, addresses: map[netip.Addr]bool{}}
 }
 
 // beginSync is for a new watch, which sends all keys again.
@@ -73,6 +78,7 @@ func (m *membership) endSync() {
 	}
 	m.synced = true
 	m.findReads()
+	m.findAddresses()
 }
 
 // update takes in what owner's key holds now. A revision that is known already
@@ -92,6 +98,7 @@ func (m *membership) update(now time.Time, owner string, e entry) {
 		m.entries[owner] = e
 		m.narrow(&e)
 		m.sawNewer(&e, e.renewedAt)
+		m.addAddress(owner, &e)
 	}
 	if owner == m.self && !e.released && e.revision > m.heartbeatRevision {
 		m.heartbeatRevision = e.revision
@@ -133,6 +140,31 @@ func (m *membership) heartbeat(now time.Time) {
 		}
 	}
 	m.findReads()
+	m.findAddresses()
+}
+
+// findAddresses finds anew where the others that live are.
+func (m *membership) findAddresses() {
+	m.addresses = make(map[netip.Addr]bool, len(m.entries))
+	for owner, e := range m.entries {
+		if m.holds(&e) {
+			m.addAddress(owner, &e)
+		}
+	}
+}
+
+// addAddress takes in where an owner is. A name that is to be looked up says nothing.
+func (m *membership) addAddress(owner string, e *entry) {
+	if e.released || owner == m.self {
+		return
+	}
+	host, _, err := net.SplitHostPort(instance.Address(owner))
+	if err != nil {
+		return
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		m.addresses[a.Unmap().WithZone("")] = true
+	}
 }
 
 // newest returns the newest version of a format that all that live read, as far as

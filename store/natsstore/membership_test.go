@@ -2,6 +2,7 @@ package natsstore
 
 import (
 	"encoding/json"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -328,4 +329,30 @@ func FuzzAnnouncement(f *testing.F) {
 			t.Errorf("taken: %+v", n)
 		}
 	})
+}
+
+// TestMembershipAddresses: where the others that live are is known, but of those that
+// are reached by name, have given up their lease, or have not renewed it.
+func TestMembershipAddresses(t *testing.T) {
+	s := newScenario(t)
+	self, v4, v6, named := "aaaaaaaaaaa@10.0.0.1:15801", "bbbbbbbbbbb@10.0.0.2:15801", "ccccccccccc@[fd00::3]:15803", "ddddddddddd@pod-4.app:15801"
+	s.m.self = self
+	at := func(address string) bool { return s.m.addresses[netip.MustParseAddr(address)] }
+	for _, owner := range []string{self, v4, v6, named} {
+		s.renew(owner)
+	}
+	if at("10.0.0.1") || !at("10.0.0.2") || !at("fd00::3") || len(s.m.addresses) != 2 {
+		t.Errorf("at once: %v", s.m.addresses)
+	}
+	s.pass(10*time.Second, self, v4, v6)
+	s.revision++
+	s.m.update(s.now, v6, entry{revision: s.revision, released: true})
+	s.pass(5*time.Second, self, v4)
+	if !at("10.0.0.2") || at("fd00::3") {
+		t.Errorf("after one has gone: %v", s.m.addresses)
+	}
+	s.pass(60*time.Second, self)
+	if len(s.m.addresses) != 0 {
+		t.Errorf("after nobody has renewed: %v", s.m.addresses)
+	}
 }
