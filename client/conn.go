@@ -149,6 +149,9 @@ func (c *Conn) write(ctx context.Context, expired <-chan struct{}, msg StoredMes
 	if err != nil {
 		return err
 	}
+	if msg.Key != "" {
+		c.m.awaitOutcome(msg.Key, at).alone = true
+	}
 	if acked {
 		c.m.out.awaited = at // of those that wait, the last
 	}

@@ -18,6 +18,7 @@ type durable struct {
 	unknown  bool // nothing is heard yet of a session that another process has left
 	due      bool // something is to be saved
 	received seqwindow.Serial
+	told     seqwindow.Serial   // the last outcome that was told, which may come again
 	rejected []seqwindow.Serial // positions that are to be told to the Store
 }
 
@@ -27,7 +28,7 @@ const maxStoredOverhead = 32
 // resumeStored continues a session that another process has left, with the
 // messages that it did not get acknowledged.
 func (m *machine) resumeStored(now time.Time, s *SavedSession, left []StoredMessage) error {
-	m.durable = durable{on: true, unknown: true, received: seqwindow.Serial(s.Received)}
+	m.durable = durable{on: true, unknown: true, received: seqwindow.Serial(s.Received), told: seqwindow.Serial(s.Received)}
 	m.token, m.epoch, m.session, m.subprotocol = s.Token, s.Epoch, s.Session, s.Subprotocol
 	m.ttl, m.maxMessage = s.TTL, announced(s.MaxMessage)
 	m.attempts = s.Attempts + unsavedAttempts
@@ -64,7 +65,15 @@ func (m *machine) writeStored(l *StoredMessage) (seqwindow.Serial, error) {
 	if l.Skipped {
 		return m.out.add(m.appendControl(nil, wire.AppendSkipped(nil)))
 	}
-	return m.write(l.Type, l.Data)
+	key := l.Key
+	if !m.cfg.keys {
+		key = "" // this program has no keys any more
+	}
+	at, err := m.out.add(m.encodeKeyed(l.Type, l.Data, key))
+	if err == nil && key != "" {
+		m.awaitOutcome(key, at).alone = true
+	}
+	return at, err
 }
 
 // snapshot returns what another process needs to continue the session.
@@ -72,14 +81,24 @@ func (m *machine) snapshot() *SavedSession {
 	m.durable.due = false
 	return &SavedSession{
 		Token: m.token, Session: m.session, Epoch: m.epoch, Subprotocol: m.subprotocol,
-		Received: uint32(m.durable.received), Acked: uint32(m.out.acked), Shift: uint32(m.out.shift),
+		Received: uint32(m.handled()), Acked: uint32(m.out.acked), Shift: uint32(m.out.shift),
 		Attempts: m.attempts, Window: uint32(m.out.limit), MaxMessage: uint32(m.maxMessage), TTL: m.ttl,
 	}
 }
 
+// handled returns the last message that the program has read, or that was not for
+// it. Read saves what it is about to return first; what is not for the program is
+// saved after it came, and acknowledged after that.
+func (m *machine) handled() seqwindow.Serial {
+	if n := m.in.handled(); seqwindow.Less(m.durable.received, n) {
+		return n
+	}
+	return m.durable.received
+}
+
 // saved notes that a snapshot is in the Store.
 func (m *machine) saved(s *SavedSession) {
-	if seqwindow.Less(m.durable.received, seqwindow.Serial(s.Received)) {
+	if s.Session == m.session && seqwindow.Less(m.durable.received, seqwindow.Serial(s.Received)) {
 		m.durable.received = seqwindow.Serial(s.Received)
 	}
 }
@@ -104,7 +123,7 @@ func (m *machine) sends() bool {
 // mayRead reports whether Read may return message seq, whose position has to be
 // in the Store first.
 func (m *machine) mayRead(seq seqwindow.Serial) bool {
-	return !m.durable.on || m.err != nil || seqwindow.LessEq(seq, m.durable.received)
+	return !m.durable.on || m.err != nil || m.in.former() || seqwindow.LessEq(seq, m.durable.received)
 }
 
 // claim returns the position to offer in a resume. What is not read yet and would

@@ -74,6 +74,10 @@ func (b *inbox) first() (seqwindow.Serial, bool) {
 	return b.queue.at(0).seq, true
 }
 
+// former reports whether the message that take would return is of a session that is
+// over.
+func (b *inbox) former() bool { return b.queue.len() > 0 && b.queue.at(0).former }
+
 // put appends a copy of message seq.
 func (b *inbox) put(now time.Time, seq seqwindow.Serial, typ MessageType, data []byte) seqwindow.Verdict {
 	v := b.Accept(seq)

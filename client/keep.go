@@ -49,12 +49,19 @@ func (c *Conn) Suspend() error {
 }
 
 // WriteLeft writes a message that an earlier session has left in the Store, which
-// forgets it there in the same step. See Write.
+// forgets it there in the same step. See Write. One with a key is written with it,
+// and acts once; where keys are not taken it stays, and the error wraps ErrNoKeys.
 func (c *Conn) WriteLeft(ctx context.Context, m LeftMessage) error {
 	if c.keeper == nil {
 		return errors.New("client: write: there is no Store")
 	}
-	return c.write(ctx, nil, StoredMessage{Type: m.Type, Data: m.Data, Replaces: m.ID}, false)
+	c.mu.Lock()
+	taken := c.m.takesKeys
+	c.mu.Unlock()
+	if m.Key != "" && !taken {
+		return fmt.Errorf("client: write: message %d has the key %q: %w", m.ID, m.Key, ErrNoKeys)
+	}
+	return c.write(ctx, nil, StoredMessage{Type: m.Type, Data: m.Data, Key: m.Key, Replaces: m.ID}, false)
 }
 
 // dialStored continues the session that is in the Store. It returns nil if there
@@ -76,10 +83,9 @@ func dialStored(ctx context.Context, url string, opts *Options) (*Conn, error) {
 		c.cancel()
 		return nil, err
 	}
-	c.resumed = true
 	c.keep()
 	c.perform(now)
-	for c.m.err == nil && (c.m.dial.busy || c.m.durable.waiting) {
+	for c.m.err == nil && (c.m.dial.busy || c.m.durable.waiting || c.m.renewal.begins()) {
 		if err := c.await(ctx, nil, &c.arrived); err != nil {
 			c.keeper.left = true
 			c.m.end(fmt.Errorf("client: dial %s: %w", c.url.Host, err))
@@ -94,6 +100,7 @@ func dialStored(ctx context.Context, url string, opts *Options) (*Conn, error) {
 		c.mu.Lock()
 		return nil, nil
 	}
+	c.resumed = !c.m.renewal.active && !c.m.renewal.done
 	return c, nil
 }
 
@@ -235,7 +242,7 @@ func (c *Conn) put(m *StoredMessage) (seqwindow.Serial, error) {
 	if err := c.m.over(); err != nil {
 		return 0, err
 	}
-	raw := c.m.encode(m.Type, m.Data)
+	raw := c.m.encodeKeyed(m.Type, m.Data, m.Key)
 	if !c.m.out.window.Fits(len(raw)) {
 		return 0, seqwindow.ErrFull
 	}

@@ -20,6 +20,15 @@ import (
 // sent nevertheless, since that turned out later, the error says so.
 var ErrNoKeys = errors.New("keys are not taken")
 
+// ErrNoOutcome is wrapped by the error of a WriteKeyed whose message the app's
+// sidecar had taken before it died, and its word of what became of the message
+// with it. Written again with its key, the message is safe.
+var ErrNoOutcome = errors.New("it is not known what became of it")
+
+// maxOutcomeWait is how long what a lost owner has acknowledged may stay without an
+// outcome that was in the journal: it comes right behind WELCOME.
+const maxOutcomeWait = 2 * time.Second
+
 // A Fate is what became of a message with a key (docs/DEVICES.md).
 type Fate uint8
 
@@ -87,6 +96,8 @@ func (c *Conn) WriteKeyed(ctx context.Context, typ MessageType, p []byte, key st
 			return 0, fmt.Errorf("client: write: %d bytes: %w", len(p), ErrRejected)
 		case c.m.err != nil:
 			return 0, c.ended(c.m.err)
+		case w.missed:
+			return 0, fmt.Errorf("client: write: %w", ErrNoOutcome)
 		case w.unkeyed && seqwindow.LessEq(w.at, c.m.out.acked):
 			return 0, fmt.Errorf("client: write: it was delivered without its key: %w", ErrNoKeys)
 		}
@@ -97,13 +108,16 @@ func (c *Conn) WriteKeyed(ctx context.Context, typ MessageType, p []byte, key st
 	return w.fate, nil
 }
 
-// An outcomeWait is a WriteKeyed that has not returned.
+// An outcomeWait is a message with a key whose outcome has not come. Those of one
+// key have their outcomes in the order in which they were written.
 type outcomeWait struct {
 	key     string
 	at      seqwindow.Serial
 	fate    Fate
 	told    bool
 	unkeyed bool // it was sent without its key
+	missed  bool // its outcome is gone
+	alone   bool // no WriteKeyed waits for it (any more)
 }
 
 func (m *machine) awaitOutcome(key string, at seqwindow.Serial) *outcomeWait {
@@ -112,9 +126,56 @@ func (m *machine) awaitOutcome(key string, at seqwindow.Serial) *outcomeWait {
 	return w
 }
 
+// forgetOutcome handles that the WriteKeyed that waited has returned. What is still
+// to come counts, so that it is not taken for that of a later message.
 func (m *machine) forgetOutcome(w *outcomeWait) {
+	w.alone = true
+	if w.told || w.missed || w.unkeyed || slices.Contains(m.out.rejected, w.at) {
+		m.dropOutcome(w)
+	}
+}
+
+// rejectOutcome handles that a message was set aside, so that nobody says what
+// becomes of it.
+func (m *machine) rejectOutcome(at seqwindow.Serial) {
+	for _, w := range slices.Clone(m.outcomes) {
+		if w.at == at && w.alone {
+			m.dropOutcome(w)
+		}
+	}
+}
+
+func (m *machine) dropOutcome(w *outcomeWait) {
 	if i := slices.Index(m.outcomes, w); i >= 0 {
 		m.outcomes = slices.Delete(m.outcomes, i, i+1)
+	}
+}
+
+// oweOutcomes notes that the owner is gone that has taken what is acknowledged:
+// what it said of that is in the journal, or is lost.
+func (m *machine) oweOutcomes(now time.Time) {
+	m.owed.to, m.owed.by = m.out.acked, now.Add(maxOutcomeWait)
+}
+
+// tickOutcomes gives up the outcomes that did not come.
+func (m *machine) tickOutcomes(now time.Time) {
+	if !m.owed.by.IsZero() && !now.Before(m.owed.by) {
+		m.missOutcomes(m.owed.to)
+		m.owed.by = time.Time{}
+	}
+}
+
+// missOutcomes handles that nobody says any more what became of the messages up to
+// a position.
+func (m *machine) missOutcomes(to seqwindow.Serial) {
+	for _, w := range slices.Clone(m.outcomes) {
+		if !w.told && !w.missed && !w.unkeyed && seqwindow.LessEq(w.at, to) {
+			w.missed = true
+			m.told++
+			if w.alone {
+				m.dropOutcome(w)
+			}
+		}
 	}
 }
 
@@ -138,10 +199,19 @@ func (m *machine) outcome(now time.Time, conn *connection, p []byte) error {
 	case seqwindow.Duplicate:
 		return nil
 	}
+	if m.durable.on {
+		if seqwindow.LessEq(conn.lastSeq, m.durable.told) {
+			return nil // it came before, and that was not saved
+		}
+		m.durable.told = conn.lastSeq
+	}
 	for _, w := range m.outcomes {
 		if w.key == key && !w.told {
 			w.fate, w.told = Fate(fate), true
 			m.told++
+			if w.alone {
+				m.dropOutcome(w)
+			}
 			break
 		}
 	}
@@ -178,7 +248,11 @@ func keyFrame(raw []byte) (size int, key string) {
 // unkey takes the keys off what is not acknowledged, since the sidecar does not
 // take them. Nothing was sent yet on this connection.
 func (m *machine) unkey() {
-	if m.takesKeys || m.out.keyed == 0 {
+	if m.takesKeys {
+		return
+	}
+	m.missOutcomes(m.out.acked)
+	if m.out.keyed == 0 {
 		return
 	}
 	at := m.out.window.Acked()
@@ -186,8 +260,10 @@ func (m *machine) unkey() {
 		size, _ := keyFrame(raw)
 		return raw[size:]
 	})
-	for _, w := range m.outcomes {
-		w.unkeyed = true
+	for _, w := range slices.Clone(m.outcomes) {
+		if w.unkeyed = true; w.alone {
+			m.dropOutcome(w)
+		}
 	}
 }
 

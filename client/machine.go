@@ -7,6 +7,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/wire"
 )
 
@@ -72,6 +73,10 @@ type machine struct {
 
 	outcomes []*outcomeWait
 	told     int // outcomes, of which somebody waited
+	owed     struct {
+		to seqwindow.Serial // outcomes of messages up to here may be gone
+		by time.Time        // when they are; zero: none is
+	}
 
 	// unwelcomed is how many connections in a row ended without WELCOME.
 	unwelcomed int

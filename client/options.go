@@ -104,12 +104,13 @@ type Options struct {
 	Restore func(ctx context.Context, w *RestoreWriter) error
 
 	// Keys says that the program calls WriteKeyed, so that sidecars are asked for it.
-	// It does not go together with Store.
+	// A Store keeps the keys with their messages.
 	Keys bool
 
 	// Renew has another session begun by itself when this one is lost at the sidecar,
 	// if each message that Write took and that is not acknowledged has a key: they are
-	// sent again with it, and act once (EventRenewed). It is for apps that know from
+	// sent again with it, and act once (EventRenewed), those that a Store has kept
+	// included. It is for apps that know from
 	// the handshake who a client is, and keys whose scope is the user or the path. It
 	// needs Keys.
 	Renew bool
@@ -208,9 +209,6 @@ type settings struct {
 func (o *Options) settings() (settings, error) {
 	if err := checkSubprotocols(o.Subprotocols); err != nil {
 		return settings{}, fmt.Errorf("client: %w", err)
-	}
-	if o.Keys && o.Store != nil {
-		return settings{}, errors.New("client: Options.Keys and Options.Store: a Store does not keep keys")
 	}
 	if o.Renew && !o.Keys {
 		return settings{}, errors.New("client: Options.Renew without Options.Keys")

@@ -24,7 +24,8 @@ type outbox struct {
 	// sidecar may acknowledge what was not yet sent on this connection, and
 	// since it counts what comes (PROTOCOL §3.1), that must still be sent.
 	acked   seqwindow.Serial
-	highest seqwindow.Serial // last message that was sent in full on any connection
+	highest seqwindow.Serial // last message that was sent in full on any connection of the session
+	former  seqwindow.Serial // the same in the session before, if it was renewed
 	awaited seqwindow.Serial // last message whose acknowledgement somebody waits for
 
 	limit         int              // bytes that may be in flight (PROTOCOL §5.3)
@@ -56,7 +57,7 @@ func messageCost(raw int) int { return raw - 6 + 16 }
 
 func (o *outbox) init(limits seqwindow.Limits, acked seqwindow.Serial, limit int) {
 	o.window.Init(seqwindow.NewPool(0), limits, acked)
-	o.acked, o.highest, o.awaited, o.admitted, o.limit = acked, acked, acked, acked, limit
+	o.acked, o.highest, o.former, o.awaited, o.admitted, o.limit = acked, acked, acked, acked, acked, limit
 	o.singly, o.limits = acked, limits
 }
 
@@ -260,7 +261,7 @@ func (o *outbox) take(dst []byte, size int) []byte {
 // whether it was sent in full on any connection.
 func (o *outbox) remaining(f func(raw []byte, sent bool)) {
 	o.window.Each(o.acked, func(seq seqwindow.Serial, _ uint32, parts [][]byte) bool {
-		f(bytes.Join(parts, nil), seqwindow.LessEq(seq, o.highest))
+		f(bytes.Join(parts, nil), seqwindow.LessEq(seq, o.highest) || seqwindow.LessEq(seq, o.former))
 		return true
 	})
 }

@@ -195,10 +195,14 @@ func (m *machine) ackDue(now time.Time, conn *connection) (seqwindow.Serial, boo
 // under way has claimed, whose position the sidecar could not serve any more
 // (§4.6).
 func (m *machine) ackLimit(conn *connection) seqwindow.Serial {
-	if m.moving() && seqwindow.Less(m.in.claimed, conn.lastSeq) {
-		return m.in.claimed
+	limit := conn.lastSeq
+	if m.moving() && seqwindow.Less(m.in.claimed, limit) {
+		limit = m.in.claimed
 	}
-	return conn.lastSeq
+	if m.durable.on && seqwindow.Less(m.durable.received, limit) {
+		limit = m.durable.received // the next process could not resume from what is acknowledged
+	}
+	return limit
 }
 
 // moving reports whether a second connection is being made while the current

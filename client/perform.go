@@ -71,7 +71,7 @@ func (c *Conn) perform(now time.Time) {
 	}
 	c.m.tick(now, late)
 	c.postEvents()
-	if c.m.durable.due {
+	if c.m.durable.due || c.m.durable.on && c.m.handled() != c.m.durable.received {
 		c.saveDue()
 	}
 	c.runRestore()
@@ -135,7 +135,7 @@ func (c *Conn) notify(connEnded bool) {
 	s := signalled{
 		received: c.m.in.Received(), acked: c.m.out.acked, told: c.m.told, held: c.m.out.sizes.len(),
 		welcomed: c.m.plain || c.m.token != "",
-		waiting:  c.m.dial.busy || c.m.durable.waiting,
+		waiting:  c.m.dial.busy || c.m.durable.waiting || c.m.renewal.begins(),
 		closing:  c.m.closing.started(), over: c.m.err != nil,
 	}
 	if n := len(c.m.out.rejected); n > 0 {

@@ -168,7 +168,7 @@ func (m *machine) wantDial(now time.Time) (offer, bool) {
 	m.attempts++
 	m.saveSoon()
 	if m.renewal.active {
-		o.renews = true
+		o.renews, m.renewal.tried = true, true
 		return o, true
 	}
 	o.Resume = &wire.Resume{Token: m.token, Received: uint32(m.claim()), Attempt: m.attempts}

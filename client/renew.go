@@ -14,9 +14,14 @@ import (
 // (PROTOCOL §4.13).
 type renewal struct {
 	active bool
+	tried  bool       // another session was asked for
+	done   bool       // the session is another one
 	reason LostReason // of the lost session
 	status int
 }
+
+// begins reports whether another session is about to be asked for.
+func (r *renewal) begins() bool { return r.active && !r.tried }
 
 // maxRenewal is how long a session is looked for at least.
 const maxRenewal = 5 * time.Minute
@@ -33,8 +38,10 @@ func (m *machine) renews(reason LostReason) bool {
 	}
 	all := true
 	m.out.remaining(func(raw []byte, _ bool) {
-		size, _ := keyFrame(raw)
-		all = all && size > 0
+		if _, _, ok := original(raw); ok { // what was rejected is for nobody
+			size, _ := keyFrame(raw)
+			all = all && size > 0
+		}
 	})
 	return all
 }
@@ -73,13 +80,11 @@ func (m *machine) renewed(now time.Time, conn *connection, w *wire.WelcomeMessag
 		return
 	}
 	m.in.renew(seqwindow.Serial(w.NextOutbound - 1))
-	from, to := m.out.acked, seqwindow.Serial(w.InboundAck)
-	m.out.renew(to)
-	for _, o := range m.outcomes {
-		o.at += to - from
-	}
+	m.durable.received, m.durable.told = m.in.Received(), m.in.Received()
+	m.out.renew(seqwindow.Serial(w.InboundAck))
+	m.missOutcomes(m.out.acked)
 	reason := m.renewal.reason
-	m.renewal = renewal{}
+	m.renewal = renewal{done: true}
 	m.dial.busy, m.attempts = false, 0
 	m.applyWelcome(now, conn, w)
 	m.events = append(m.events, Event{Kind: EventRenewed, State: m.state, Reason: string(reason)})
@@ -96,10 +101,15 @@ func (b *inbox) renew(received seqwindow.Serial) {
 	b.claimed = received
 }
 
-// renew begins a new count with what is not acknowledged.
+// renew begins to send what is not acknowledged anew, to a peer that has everything
+// up to number acked. Positions stay what they are, in the Store too.
 func (o *outbox) renew(acked seqwindow.Serial) {
-	o.rewrite(o.acked, acked, func(raw []byte) []byte { return raw })
-	o.shift, o.acked, o.highest, o.awaited, o.admitted, o.singly = 0, acked, acked, acked, acked, acked
-	o.inFlight, o.admittedBytes = 0, 0
-	o.refusal, o.rejected = refusal{}, nil
+	if seqwindow.Less(o.former, o.highest) {
+		o.former = o.highest
+	}
+	o.shift = acked - o.acked
+	o.highest, o.awaited, o.singly, o.refusal = o.acked, o.acked, o.acked, refusal{}
+	if err := o.restart(o.acked); err != nil {
+		panic(err) // it has what is not acknowledged
+	}
 }

@@ -74,6 +74,7 @@ type LeftMessage struct {
 	ID      int64 // in its Store; above 0
 	Type    MessageType
 	Data    []byte
+	Key     string // of WriteKeyed; "": none
 	Created time.Time
 	// MaybeDelivered reports whether it may have been sent, so that the app may
 	// have it nevertheless.

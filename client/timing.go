@@ -30,6 +30,7 @@ func (m *machine) deadline() time.Time {
 		sooner(m.silenceDeadline(conn))
 	}
 	sooner(m.closing.deadline)
+	sooner(m.owed.by)
 	sooner(m.closeRetryAt())
 	if !m.dial.busy {
 		if !m.durable.waiting {
@@ -102,6 +103,7 @@ func (m *machine) tick(now time.Time, late time.Duration) {
 		m.giveUpAttempt(now)
 		m.tryNow(now)
 	}
+	m.tickOutcomes(now)
 	m.tickRenewal(now)
 	if !m.dial.busy && !m.expires.IsZero() && !now.Before(m.expires) {
 		m.lost(LostExpired)

@@ -100,6 +100,10 @@ func (m *machine) welcome(now time.Time, conn *connection, w *wire.WelcomeMessag
 		e.Kind, e.Reason = EventAdopted, w.Reason.String()
 		m.adopted(conn)
 	}
+	if w.Reason == wire.AdoptOwnerLost {
+		m.durable.told = m.durable.received
+		m.oweOutcomes(now)
+	}
 	m.events = append(m.events, e)
 	m.reject()
 	m.unkey()
@@ -111,6 +115,7 @@ func (m *machine) reject() {
 	if raw == nil {
 		return
 	}
+	m.rejectOutcome(m.out.window.Acked() + 1)
 	if m.durable.on {
 		m.durable.rejected = append(m.durable.rejected, m.out.window.Acked()+1)
 	}

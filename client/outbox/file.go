@@ -11,11 +11,17 @@ import (
 
 // version is that of the tables; it is in PRAGMA user_version. A later one keeps
 // reading this.
-const version = 1
+const version = 2
+
+// upgrades are what makes tables of version i+1 those of the next.
+var upgrades = [version - 1]string{
+	"ALTER TABLE messages ADD COLUMN key BLOB NOT NULL DEFAULT x''",
+}
 
 // tables: a message of the present session has a position, and one that was left
-// has none. sum is a checksum of the payload as it stands. pending was never
-// sent; sent may have been; failed may have been, in a session that is over.
+// has none. sum is a checksum of the payload as it stands, and of the key behind it;
+// an empty key is none. pending was never sent; sent may have been; failed may have
+// been, in a session that is over.
 const tables = `
 CREATE TABLE messages (
 	id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -25,7 +31,8 @@ CREATE TABLE messages (
 	sum INTEGER NOT NULL,
 	created_at INTEGER NOT NULL,
 	status TEXT NOT NULL CHECK (status IN ('pending', 'sent', 'failed')),
-	skipped INTEGER NOT NULL DEFAULT 0
+	skipped INTEGER NOT NULL DEFAULT 0,
+	key BLOB NOT NULL DEFAULT x''
 ) STRICT;
 CREATE TABLE session (
 	id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -121,7 +128,15 @@ func (s *Store) prepareTables() error {
 	if text, err := s.seal.open([]byte(sealed), "key"); err != nil || string(text) != proof {
 		return ErrKey
 	}
-	return nil
+	if is == version {
+		return nil
+	}
+	for _, sql := range upgrades[is-1:] {
+		if err := s.db.Exec(sql); err != nil {
+			return err
+		}
+	}
+	return s.db.Exec(fmt.Sprintf("PRAGMA user_version=%d", version))
 }
 
 // number returns the first column of the first row as a number.

@@ -57,10 +57,10 @@ func (s *Store) expire() error {
 	}
 	before := time.Now().Add(-s.opts.MaxAge).UnixMilli()
 	const old = " FROM messages WHERE position IS NOT NULL AND skipped = 0 AND created_at < ?"
-	if err := s.exec("INSERT INTO messages (kind, payload, sum, created_at, status) SELECT kind, payload, sum, created_at, iif(status = 'sent', 'failed', status)"+old+" ORDER BY position", before); err != nil {
+	if err := s.exec("INSERT INTO messages (kind, payload, key, sum, created_at, status) SELECT kind, payload, key, sum, created_at, iif(status = 'sent', 'failed', status)"+old+" ORDER BY position", before); err != nil {
 		return err
 	}
-	err := s.exec("UPDATE messages SET skipped = 1, payload = x'', sum = 0 WHERE position IS NOT NULL AND skipped = 0 AND created_at < ?", before)
+	err := s.exec("UPDATE messages SET skipped = 1, payload = x'', key = x'', sum = 0 WHERE position IS NOT NULL AND skipped = 0 AND created_at < ?", before)
 	if err != nil {
 		return err
 	}
@@ -70,19 +70,28 @@ func (s *Store) expire() error {
 	return err
 }
 
+// columns are what stands in each row that is read, in the order of row.
+const columns = "id, kind, payload, key, sum, status"
+
+// content is what a row holds of a message.
+type content struct {
+	data []byte
+	key  string
+}
+
 // messages returns those of the session, in order.
 func (s *Store) messages() (list []client.StoredMessage, err error) {
-	err = s.query("SELECT position, kind, payload, sum, status, skipped, id FROM messages WHERE position IS NOT NULL ORDER BY position", func(row *sqlite3.Stmt) error {
+	err = s.query("SELECT "+columns+", position, skipped FROM messages WHERE position IS NOT NULL ORDER BY position", func(row *sqlite3.Stmt) error {
 		m := client.StoredMessage{
-			Position: uint32(row.ColumnInt64(0)), Type: client.MessageType(row.ColumnInt(1)),
-			MaySend: row.ColumnText(4) != "pending", Skipped: row.ColumnInt(5) != 0,
+			Position: uint32(row.ColumnInt64(6)), Type: client.MessageType(row.ColumnInt(1)),
+			MaySend: row.ColumnText(5) != "pending", Skipped: row.ColumnInt(7) != 0,
 		}
 		if !m.Skipped {
-			data, err := s.payload(row, 2, 3, 6)
+			c, err := s.content(row)
 			if err != nil {
 				return err
 			}
-			m.Data = data
+			m.Data, m.Key = c.data, c.key
 		}
 		list = append(list, m)
 		return nil
@@ -95,25 +104,41 @@ func (s *Store) left() (list []client.LeftMessage, err error) {
 	if s.db == nil {
 		return nil, errClosed
 	}
-	err = s.query("SELECT id, kind, payload, sum, status, created_at FROM messages WHERE position IS NULL ORDER BY id", func(row *sqlite3.Stmt) error {
-		data, err := s.payload(row, 2, 3, 0)
+	err = s.query("SELECT "+columns+", created_at FROM messages WHERE position IS NULL ORDER BY id", func(row *sqlite3.Stmt) error {
+		c, err := s.content(row)
 		if err != nil {
 			return err
 		}
 		list = append(list, client.LeftMessage{
-			ID: row.ColumnInt64(0), Type: client.MessageType(row.ColumnInt(1)), Data: data,
-			Created: time.UnixMilli(row.ColumnInt64(5)), MaybeDelivered: row.ColumnText(4) == "failed",
+			ID: row.ColumnInt64(0), Type: client.MessageType(row.ColumnInt(1)), Data: c.data, Key: c.key,
+			Created: time.UnixMilli(row.ColumnInt64(6)), MaybeDelivered: row.ColumnText(5) == "failed",
 		})
 		return nil
 	})
 	return list, err
 }
 
-// payload returns what a row holds, if it is what was put into it.
-func (s *Store) payload(row *sqlite3.Stmt, payload, sum, id int) ([]byte, error) {
-	raw := row.ColumnRawBlob(payload)
-	if checksum(raw) != row.ColumnInt64(sum) {
-		return nil, fmt.Errorf("%w: message %d", ErrDamaged, row.ColumnInt64(id))
+// content returns what a row holds, if it is what was put into it.
+func (s *Store) content(row *sqlite3.Stmt) (c content, err error) {
+	payload, key := row.ColumnRawBlob(2), row.ColumnRawBlob(3)
+	if checksum(payload, key) != row.ColumnInt64(4) {
+		return c, fmt.Errorf("%w: message %d", ErrDamaged, row.ColumnInt64(0))
 	}
-	return s.seal.open(raw, "message")
+	if len(key) > 0 {
+		text, err := s.seal.open(key, "message key")
+		if err != nil {
+			return c, err
+		}
+		c.key = string(text)
+	}
+	c.data, err = s.seal.open(payload, "message")
+	return c, err
+}
+
+// sealKey returns the key of a message as it stands in its row.
+func (s *Store) sealKey(key string) []byte {
+	if key == "" {
+		return nil
+	}
+	return s.seal.seal([]byte(key), "message key")
 }

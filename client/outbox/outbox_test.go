@@ -126,6 +126,88 @@ func TestOtherProcess(t *testing.T) {
 	})
 }
 
+// TestKeysOfMessages: a message has its key in the next process, in what a session
+// has left, and once it is too old.
+func TestKeysOfMessages(t *testing.T) {
+	keys(t, func(t *testing.T, key []byte) {
+		path := filepath.Join(t.TempDir(), "a.db")
+		keyed := func(list []client.StoredMessage) (s string) {
+			for _, m := range list {
+				s += fmt.Sprintf("%d %s %q; ", m.Position, m.Data, m.Key)
+			}
+			return s
+		}
+		s := open(t, path, &Options{Key: key, MaxBytes: 1000})
+		must(t, s.Begin())
+		must(t, s.Put(&client.StoredMessage{Position: 1, Type: client.MessageText, Data: []byte("old"), Key: "o"}))
+		put(t, s, 2, "plain", true)
+		must(t, s.Put(&client.StoredMessage{Position: 3, Type: client.MessageText, Data: []byte("order"), Key: "a\x00\xff"}))
+		must(t, s.Save(session(0, 0)))
+		must(t, s.Close())
+		text, err := os.ReadFile(path)
+		must(t, err)
+		if key != nil && bytes.Contains(text, []byte("a\x00\xff")) {
+			t.Error("a key stands in the file")
+		}
+		s = open(t, path, &Options{Key: key})
+		if _, list, err := s.Load(); err != nil || keyed(list) != `1 old "o"; 2 plain ""; 3 order "a\x00\xff"; ` {
+			t.Errorf("messages %s, %v", keyed(list), err)
+		}
+		must(t, s.exec("UPDATE messages SET created_at = created_at - 7200000 WHERE position % 4294967296 = 1"))
+		must(t, s.Close())
+		s = open(t, path, &Options{Key: key, MaxAge: time.Hour})
+		if _, list, err := s.Load(); err != nil || keyed(list) != `1  ""; 2 plain ""; 3 order "a\x00\xff"; ` {
+			t.Errorf("messages %s, %v", keyed(list), err)
+		}
+		must(t, s.End(2))
+		left, err := s.Left()
+		if err != nil || len(left) != 2 || left[0].Key != "a\x00\xff" || left[1].Key != "o" || string(left[1].Data) != "old" {
+			t.Errorf("left %+v, %v", left, err)
+		}
+		must(t, s.Forget(left[0]))
+		must(t, s.Forget(left[1]))
+		if s.bytes != 0 || s.waiting != 0 {
+			t.Errorf("%d bytes of %d messages are counted", s.bytes, s.waiting)
+		}
+	})
+}
+
+// TestKeyDamaged: a key that is not what was written is told.
+func TestKeyDamaged(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "a.db"), nil)
+	must(t, s.Put(&client.StoredMessage{Position: 1, Type: client.MessageText, Data: []byte("order"), Key: "order-1"}))
+	must(t, s.Save(session(0, 0)))
+	must(t, s.exec("UPDATE messages SET key = ?", []byte("order-2")))
+	if _, _, err := s.Load(); !errors.Is(err, ErrDamaged) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestOlderTables: the file of an older release goes on, with all that is in it.
+func TestOlderTables(t *testing.T) {
+	keys(t, func(t *testing.T, key []byte) {
+		path := filepath.Join(t.TempDir(), "a.db")
+		s := open(t, path, &Options{Key: key})
+		put(t, s, 1, "one", true)
+		must(t, s.Save(session(0, 0)))
+		must(t, s.exec("ALTER TABLE messages DROP COLUMN key"))
+		must(t, s.exec("PRAGMA user_version=1"))
+		must(t, s.Close())
+		for range 2 {
+			s = open(t, path, &Options{Key: key})
+			if _, list := loaded(t, s); list != "1 one sent; " {
+				t.Errorf("messages %q", list)
+			}
+			must(t, s.Close())
+		}
+		s = open(t, path, &Options{Key: key})
+		must(t, s.Put(&client.StoredMessage{Position: 2, Type: client.MessageText, Data: []byte("two"), Key: "k"}))
+		if _, list, err := s.Load(); err != nil || len(list) != 2 || list[1].Key != "k" {
+			t.Errorf("messages %+v, %v", list, err)
+		}
+	})
+}
+
 // TestSendAgain: what was left goes into the next session in one step.
 func TestSendAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
@@ -310,7 +392,7 @@ func TestOpenFails(t *testing.T) {
 	for path, want := range map[string]string{
 		filepath.Join(dir, "missing", "a.db"): "is its directory there",
 		dir:                                   "is its directory there",
-		other:                                 "newer release (tables 99, this one knows 1)",
+		other:                                 "newer release (tables 99, this one knows 2)",
 	} {
 		if s, err := Open(path, nil); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v, %v", path, s, err)

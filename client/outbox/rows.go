@@ -20,8 +20,8 @@ type statements struct {
 func (s *statements) all() map[string]**sqlite3.Stmt {
 	return map[string]**sqlite3.Stmt{
 		"BEGIN IMMEDIATE": &s.begin, "COMMIT": &s.commit, "ROLLBACK": &s.rollback,
-		"INSERT INTO messages (position, kind, payload, sum, created_at, status) VALUES (?, ?, ?, ?, ?, ?)": &s.put,
-		"DELETE FROM messages WHERE position <= ? RETURNING length(payload)":                                &s.acked,
+		"INSERT INTO messages (position, kind, payload, key, sum, created_at, status) VALUES (?, ?, ?, ?, ?, ?, ?)": &s.put,
+		"DELETE FROM messages WHERE position <= ? RETURNING length(payload) + length(key)":                          &s.acked,
 		`INSERT INTO session (id, token, session, epoch, received, acked, shift, attempts, subprotocol, window, max_message, ttl_ms)
 			VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (id) DO UPDATE SET token = excluded.token, session = excluded.session, epoch = excluded.epoch,
@@ -78,7 +78,7 @@ func (s *Store) transact(what string, f func() error) error {
 
 // count counts what waits in the file.
 func (s *Store) count() error {
-	return s.query("SELECT count(*), coalesce(sum(length(payload)), 0), coalesce(max(position), 0) FROM messages", func(row *sqlite3.Stmt) error {
+	return s.query("SELECT count(*), coalesce(sum(length(payload) + length(key)), 0), coalesce(max(position), 0) FROM messages", func(row *sqlite3.Stmt) error {
 		s.waiting, s.bytes, s.last = row.ColumnInt(0), row.ColumnInt64(1), row.ColumnInt64(2)
 		return nil
 	})
@@ -104,12 +104,13 @@ func (s *Store) Put(m *client.StoredMessage) error {
 				return err
 			}
 		}
-		payload := s.seal.seal(m.Data, "message")
+		payload, key := s.seal.seal(m.Data, "message"), s.sealKey(m.Key)
+		size := int64(len(payload) + len(key))
 		if s.opts.MaxMessages > 0 && s.waiting >= s.opts.MaxMessages {
 			return fmt.Errorf("%w: %d messages wait, at most %d", ErrFull, s.waiting, s.opts.MaxMessages)
 		}
-		if s.opts.MaxBytes > 0 && s.bytes+int64(len(payload)) > s.opts.MaxBytes {
-			return fmt.Errorf("%w: %d bytes wait, %d more are above %d", ErrFull, s.bytes, len(payload), s.opts.MaxBytes)
+		if s.opts.MaxBytes > 0 && s.bytes+size > s.opts.MaxBytes {
+			return fmt.Errorf("%w: %d bytes wait, %d more are above %d", ErrFull, s.bytes, size, s.opts.MaxBytes)
 		}
 		status := "pending"
 		if m.MaySend {
@@ -117,8 +118,8 @@ func (s *Store) Put(m *client.StoredMessage) error {
 		}
 		s.last = s.absolute(m.Position)
 		s.waiting++
-		s.bytes += int64(len(payload))
-		return run(s.stmts.put, s.last, int64(m.Type), payload, checksum(payload), time.Now().UnixMilli(), status)
+		s.bytes += size
+		return run(s.stmts.put, s.last, int64(m.Type), payload, key, checksum(payload, key), time.Now().UnixMilli(), status)
 	})
 }
 
@@ -202,6 +203,8 @@ func (s *Store) forget(id int64) error {
 	return err
 }
 
-func checksum(payload []byte) int64 {
-	return int64(crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)))
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(payload, key []byte) int64 {
+	return int64(crc32.Update(crc32.Checksum(payload, castagnoli), castagnoli, key))
 }
