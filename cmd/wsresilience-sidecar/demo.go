@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 
 	"github.com/wsresilience/wsresilience/internal/program"
 )
@@ -15,13 +14,16 @@ const demoName = "wsresilience-demo"
 
 // demoCommand becomes the demo, with this program as its sidecar. The demo is a
 // program of its own: it breaks networks, which nothing in production should be
-// able to. It returns only after an error.
+// able to.
 func demoCommand(ctx context.Context, args, environ []string, stderr io.Writer) int {
 	self, err := os.Executable()
 	if err == nil {
-		var file string
-		if file, err = program.Find(ctx, demoName); err == nil {
-			err = syscall.Exec(file, append([]string{file, "-sidecar", self}, args...), environ)
+		var files []string
+		if files, err = program.Find(ctx, stderr, demoName); err == nil {
+			var code int
+			if code, err = program.Become(files[0], append([]string{"-sidecar", self}, args...), environ); err == nil {
+				return code
+			}
 		}
 	}
 	fmt.Fprintf(stderr, "wsresilience-sidecar: demo: %v\n", err)

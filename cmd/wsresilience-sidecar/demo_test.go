@@ -11,7 +11,7 @@ func TestDemoIsElsewhere(t *testing.T) {
 	t.Chdir(folder)
 	t.Setenv("PATH", folder)
 	var stdout, stderr strings.Builder
-	if code := command(t.Context(), []string{"demo"}, nil, &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "cmd/wsresilience-demo@latest") {
+	if code := command(t.Context(), []string{"demo"}, nil, &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "no wsresilience-demo beside") {
 		t.Errorf("exit code %d, stderr %q", code, stderr.String())
 	}
 }

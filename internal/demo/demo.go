@@ -154,7 +154,10 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	if o.sidecar == "" {
-		o.sidecar, err = program.Find(ctx, lab.SidecarName)
+		var files []string
+		if files, err = program.Find(ctx, stderr, lab.SidecarName); err == nil {
+			o.sidecar = files[0]
+		}
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "wsresilience-demo: %v\n", err)
