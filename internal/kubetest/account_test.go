@@ -13,6 +13,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/wsresilience/wsresilience/internal/rehearse/profile"
 	"github.com/wsresilience/wsresilience/internal/rehearse/tally"
 )
 
@@ -120,6 +121,9 @@ func TestClients(t *testing.T) {
 	a := ask("settle")
 	if !a.Settled || a.Plain.Clients != 2 || a.Plain.Ends["1012"] != 2 || a.Plain.Doubled+a.Plain.Reordered+a.Plain.Foreign > 0 || len(a.Ended) != 2 || a.Ended[0].At < start.Now {
 		t.Errorf("after a restart of the app: %+v", a)
+	}
+	if c.load.Profile.Patience < profile.Duration(10*time.Minute) {
+		t.Errorf("who hears nothing between two scenarios connects again after %v", time.Duration(c.load.Profile.Patience))
 	}
 	if a = ask("go"); a.Plain.Sent > 1 || len(a.Ended) > 0 {
 		t.Errorf("a new round begins with %+v", a)

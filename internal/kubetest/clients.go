@@ -20,6 +20,9 @@ const (
 	// pace is between two messages of a client.
 	pace = 200 * time.Millisecond
 
+	// ramp is the time over which they come.
+	ramp = time.Second
+
 	// settleLimit is how long the echoes of what was said may take: longer
 	// than a pod's death takes to be noticed.
 	settleLimit = 60 * time.Second
@@ -44,7 +47,8 @@ func newClients(target string, count int, ordinary bool) (*clients, error) {
 		return nil, err
 	}
 	p := profile.Echo()
-	p.Think = profile.Duration(pace)
+	p.Think, p.Ramp = profile.Duration(pace), profile.Duration(ramp)
+	p.Patience = profile.Duration(time.Hour) // between scenarios nobody says anything
 	p.Plain, p.Resilient = count/2, count/2
 	if ordinary {
 		p.Resilient = 0
