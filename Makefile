@@ -74,7 +74,8 @@ doctor-cases: ## doctor's planted faults and sound set-ups, real proxies and lon
 	PATH=$(CURDIR)/bin:$$PATH go test -tags nginx -count=1 -timeout 10m ./internal/doctor
 
 runbooks: ## what alerts are about, brought about with real processes, and looked at as the pages in docs/runbooks say
-	go test -tags runbooks -count=1 -timeout 5m -run TestRunbooks ./internal/endtoend
+	go build -C internal/endtoend/testdata/natsexporter -o $(CURDIR)/bin/prometheus-nats-exporter github.com/nats-io/prometheus-nats-exporter
+	PATH=$(CURDIR)/bin:$$PATH go test -tags runbooks -count=1 -timeout 5m -run TestRunbooks ./internal/endtoend
 
 outbox: ## programs with an outbox, killed ten thousand times while they write and read (ten minutes)
 	go test ./internal/endtoend -count=1 -v -timeout 60m -run 'TestKilled(Writer|Reader)' -args -kills 10000

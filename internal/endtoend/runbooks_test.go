@@ -31,8 +31,6 @@ import (
 var elsewhere = map[string]string{
 	"WSResilienceInjectorDown": "a cluster: make e2e-kube", "WSResilienceCertificate": "a cluster: make e2e-kube",
 	"WSResiliencePodsRefused": "a cluster: make e2e-kube", "WSResilienceInjectorErrors": "a cluster: make e2e-kube",
-	"WSResilienceNATSUnhealthy": "a cluster, with NATS's exporter", "WSResilienceNATSDisk": "a cluster, with NATS's exporter",
-	"WSResilienceJournalFull": "a cluster, with NATS's exporter", "WSResilienceNATSSlowConsumer": "a cluster, with NATS's exporter",
 	"WSResiliencePanic": "a mistake of ours, which nobody can bring about", "WSResilienceObjectiveMissed": "as WSResilienceObjectiveMissedSoon",
 }
 
@@ -48,6 +46,8 @@ func TestRunbooks(t *testing.T) {
 		"WSResilienceBusy": followBusy, "WSResilienceJournalAway": followJournalAway, "WSResilienceMemory": followMemory,
 		"WSResilienceResets": followResets, "WSResilienceSettings": followSettings, "WSResilienceSidecarCertificate": followCertificate,
 		"WSResilienceSlow": followSlow, "WSResilienceTokenReuse": followTokenReuse, "WSResilienceObjectiveMissedSoon": followObjective,
+		"WSResilienceNATSUnhealthy": followNATSUnhealthy, "WSResilienceNATSDisk": followNATSDisk, "WSResilienceJournalFull": followJournalFull,
+		"WSResilienceNATSSlowConsumer": followSlowConsumer,
 	}
 	for _, page := range pages {
 		name := strings.TrimSuffix(filepath.Base(page), ".md")
