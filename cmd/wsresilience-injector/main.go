@@ -35,7 +35,7 @@ commands:
   help      print this; "<command> -help" prints its flags
 
 try:
-  wsresilience-injector inject -f deployment.yaml | kubectl apply -f -
+  wsresilience-injector inject -image ghcr.io/wsresilience/wsresilience:1.0.0 -f deployment.yaml | kubectl apply -f -
 `
 
 func main() {
