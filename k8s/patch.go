@@ -71,9 +71,9 @@ func (d *differ) value(path string, from, to any) {
 func isObject(v any) bool { _, ok := v.(map[string]any); return ok }
 
 // pointer escapes one step of a path (RFC 6901, section 3).
-func pointer(step string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(step)
-}
+func pointer(step string) string { return pointerEscapes.Replace(step) }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
 
 func (d *differ) object(path string, from, to map[string]any) {
 	for _, key := range slices.Sorted(maps.Keys(from)) {

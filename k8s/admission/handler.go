@@ -81,6 +81,8 @@ type Handler struct {
 	waiting chan struct{}       // a place for each that waits for a slot
 	memory  *semaphore.Weighted // what decoded reviews take, as weigh says
 
+	services *serviceLists
+
 	// inject is k8s.Inject; tests replace it.
 	inject func(pod *corev1.Pod, defaults map[string]string, s k8s.Settings) (*corev1.Pod, k8s.Report, error)
 }
@@ -89,6 +91,7 @@ type Handler struct {
 func NewHandler(h Handler) *Handler {
 	h.slots, h.large, h.waiting = make(chan struct{}, maxReviews), make(chan struct{}, largeAtOnce()), make(chan struct{}, maxWaiting)
 	h.memory = semaphore.NewWeighted(memoryBudget)
+	h.services = new(serviceLists)
 	h.inject = k8s.Inject
 	return &h
 }

@@ -227,7 +227,7 @@ func (v *review) ensure(ctx context.Context) *admissionv1.AdmissionResponse {
 func (v *review) bypassing(ctx context.Context, after *corev1.Pod) []string {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	services, err := v.Cluster.Services(ctx, v.request.Namespace)
+	services, err := v.services.of(ctx, v.request.Namespace, v.Cluster.Services)
 	if err != nil {
 		v.clusterFailed("services", err)
 		return nil
