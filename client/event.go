@@ -56,9 +56,20 @@ const (
 	// The app knows nothing of this client yet, but for its handshake, and what it
 	// said last to the old session may be missing. Reason is a LostReason.
 	EventRenewed
+	// EventJoined: another client shares the session, Member. With Options.Share; so
+	// are the following.
+	EventJoined
+	// EventLeft: it does so no more. One that is away has not left.
+	EventLeft
+	// EventConflict: the app did not get a message, since what it is about has changed:
+	// see Conflict.
+	EventConflict
+	// EventSynchronised: what the program has of the session's state is known: see
+	// Synchronisation.
+	EventSynchronised
 )
 
-var eventNames = [...]string{"state", "resumed", "adopted", "reset", "goaway", "rejected", "renewed"}
+var eventNames = [...]string{"state", "resumed", "adopted", "reset", "goaway", "rejected", "renewed", "joined", "left", "conflict", "synchronised"}
 
 func (k EventKind) String() string {
 	if int(k) < len(eventNames) {
@@ -79,6 +90,10 @@ type Event struct {
 	Away time.Duration
 
 	Rejected *RejectedMessage // of EventRejected
+
+	Member       uint16           // of EventJoined and EventLeft
+	Conflict     *Conflict        // of EventConflict
+	Synchronised *Synchronisation // of EventSynchronised
 }
 
 // A RejectedMessage is one that Write took and that cannot be delivered.

@@ -32,6 +32,7 @@ type inbox struct {
 	seqwindow.Receiver
 	queue      fifo[message]
 	bytes      int
+	taken      uint64           // messages that take has returned
 	claimed    seqwindow.Serial // the highest position that a resume has claimed
 	discarding bool             // the program has closed: messages are dropped
 }
@@ -118,6 +119,7 @@ func (b *inbox) take(now time.Time) (message, bool) {
 		return message{}, false
 	}
 	m := b.queue.pop()
+	b.taken++
 	b.bytes -= m.cost()
 	if !m.former || m.passed {
 		b.Handled(now, m.through, len(m.data))
@@ -133,6 +135,10 @@ func (b *inbox) discard(now time.Time) {
 		b.take(now)
 	}
 }
+
+// behind returns how many messages take returns, from the first, before what comes
+// now.
+func (b *inbox) behind() uint64 { return b.taken + uint64(b.queue.len()) }
 
 func (b *inbox) empty() bool { return b.queue.len() == 0 }
 

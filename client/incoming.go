@@ -98,6 +98,8 @@ func (m *machine) control(now time.Time, conn *connection, p []byte) {
 		m.laterWelcome(now, conn, p)
 	case wire.Outcome:
 		err = m.outcome(now, conn, p)
+	case wire.Shared:
+		err = m.shared(now, conn, p)
 	case wire.Ack:
 		var seq uint32
 		if seq, err = wire.ParseAck(p); err == nil {

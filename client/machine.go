@@ -64,6 +64,7 @@ type machine struct {
 	// From the last WELCOME.
 	token       string
 	takesKeys   bool
+	members     wire.Members // of a shared session
 	epoch       uint32
 	session     wire.SessionID
 	subprotocol string

@@ -107,6 +107,12 @@ type Options struct {
 	// A Store keeps the keys with their messages.
 	Keys bool
 
+	// Share says that the program wants to hear of the others where several clients
+	// share a session: EventJoined, EventLeft, EventConflict and EventSynchronised. One
+	// that was away for too long is then synchronised anew, and does not lose its
+	// session.
+	Share bool
+
 	// Renew has another session begun by itself when this one is lost at the sidecar,
 	// if each message that Write took and that is not acknowledged has a key: they are
 	// sent again with it, and act once (EventRenewed), those that a Store has kept
@@ -197,6 +203,7 @@ type settings struct {
 	adopt      bool
 	restores   bool // Options.Restore is there
 	keys       bool
+	share      bool
 	renew      bool
 	outbox     seqwindow.Limits
 	queueBytes int
@@ -218,6 +225,7 @@ func (o *Options) settings() (settings, error) {
 		adopt:     o.Adopt || o.Restore != nil,
 		restores:  o.Restore != nil,
 		keys:      o.Keys,
+		share:     o.Share,
 		renew:     o.Renew,
 		outbox: seqwindow.Limits{
 			Messages: limit(o.OutboxMessages, DefaultOutboxMessages),

@@ -153,7 +153,7 @@ type offer struct {
 func (o *offer) early() bool { return o.Resume != nil && o.Resume.Next != 0 }
 
 func (m *machine) firstOffer() offer {
-	return offer{Offer: wire.Offer{App: m.cfg.protocols, Resilient: true, Adopt: m.cfg.adopt, Keys: m.cfg.keys}, first: true}
+	return offer{Offer: wire.Offer{App: m.cfg.protocols, Resilient: true, Adopt: m.cfg.adopt, Keys: m.cfg.keys, Share: m.cfg.share}, first: true}
 }
 
 // wantDial reports whether to dial now, and with which offer; attach or

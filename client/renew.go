@@ -84,7 +84,7 @@ func (m *machine) renewed(now time.Time, conn *connection, w *wire.WelcomeMessag
 	m.out.renew(seqwindow.Serial(w.InboundAck))
 	m.missOutcomes(m.out.acked)
 	reason := m.renewal.reason
-	m.renewal = renewal{done: true}
+	m.renewal, m.members = renewal{done: true}, wire.Members{}
 	m.dial.busy, m.attempts = false, 0
 	m.applyWelcome(now, conn, w)
 	m.events = append(m.events, Event{Kind: EventRenewed, State: m.state, Reason: string(reason)})

@@ -183,7 +183,7 @@ func (m *machine) applyWelcome(now time.Time, conn *connection, w *wire.WelcomeM
 
 // parseWelcome reads WELCOME, with options if they were asked for.
 func (m *machine) parseWelcome(msg []byte) (*wire.WelcomeMessage, error) {
-	if m.cfg.keys {
+	if m.cfg.keys || m.cfg.share {
 		return wire.ParseWelcomeOptions(msg)
 	}
 	return wire.ParseWelcome(msg)

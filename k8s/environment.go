@@ -13,6 +13,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/config"
 	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/internal/otlp"
+	"github.com/wsresilience/wsresilience/internal/sharing"
 	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/snapshot/presets"
 )
@@ -88,6 +89,11 @@ func (r *podRequest) sidecarConfig(s Settings, port int32) *config.Config {
 	}
 	if _, err := idempotency.New(c.KeyRules()); err != nil {
 		errors.As(c.KeyRulesProblem(err), &problems)
+		r.invalid = append(r.invalid, r.withSources(problems[0]))
+		return nil
+	}
+	if _, err := sharing.NewPolicy(c.SharedStateRules()); err != nil {
+		errors.As(c.StateRulesProblem(err), &problems)
 		r.invalid = append(r.invalid, r.withSources(problems[0]))
 		return nil
 	}

@@ -171,10 +171,9 @@ func (q *request) beginShared(key wire.SessionID, before listing) (_ *shared, fi
 		}
 	}
 	c := &sessionDriver{srv: s, id: id, born: monotime.At(q.began), subject: s.subject(q.r, q.client, firstEpoch)}
-	g := &shared{srv: s, c: c, epoch: firstEpoch, listedAt: time.Now(), key: key, subprotocol: app.Subprotocol, joining: 1}
 	now := time.Now()
-	start := q.start(id, app.Subprotocol)
-	start.Shared, start.Keys = true, nil // keys are the members'
+	start := q.startShared(id, app.Subprotocol)
+	g := &shared{srv: s, c: c, epoch: firstEpoch, listedAt: now, key: key, subprotocol: app.Subprotocol, hasState: start.State != nil, joining: 1}
 	c.keepHandshake(q, hs, start)
 	m := session.New(&s.live.Load().common, now, start)
 	c.m, c.chain.Writer = m, store.NewWriter()
@@ -191,6 +190,13 @@ func (q *request) beginShared(key wire.SessionID, before listing) (_ *shared, fi
 	c.began(event.Resilient)
 	c.start(app.Early)
 	return g, app.Fields, false
+}
+
+// startShared is start for a common session: keys are the members'.
+func (q *request) startShared(id wire.SessionID, subprotocol string) session.Start {
+	start := q.start(id, subprotocol)
+	start.Shared, start.Keys, start.State = true, nil, q.s.live.Load().cfg.State.State(q.r.URL.Path)
+	return start
 }
 
 // joinShared makes a client a member, and reports whether it has its answer: not if
@@ -212,7 +218,7 @@ func (q *request) joinShared(g *shared, fields []byte) bool {
 			return true
 		}
 	}
-	m := &member{g: g}
+	m := &member{g: g, synchrony: synchrony{share: q.offer.Share}}
 	switch g.admit(m) {
 	case admitted:
 	case crowded:
@@ -241,7 +247,7 @@ func (q *request) joinShared(g *shared, fields []byte) bool {
 	})
 	c.m, c.client, c.app = ms, c.newLeg(conn), c.memoryLeg(m)
 	m.leg = c.app
-	ms.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt, Keys: q.offer.Keys, Reopen: q.offer.Reopen}, false)
+	ms.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt, Keys: q.offer.Keys, Share: q.offer.Share, Reopen: q.offer.Reopen}, false)
 	if !s.sessions.add(c) {
 		s.limit.remove(c)
 		c.client.t.Abort()
@@ -295,8 +301,8 @@ func (g *shared) joined() {
 	g.wakeLocked()
 }
 
-// enter makes m a member. It hears what the others have not heard either; the first
-// hears all.
+// enter makes m a member. It hears the state, and what the others have not heard
+// either; the first hears all.
 func (g *shared) enter(m *member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -304,7 +310,10 @@ func (g *shared) enter(m *member) {
 	if m.number == 1 {
 		at = g.acked
 	}
+	m.anew = m.number != 1 && (m.share || g.hasState)
+	m.untold = !m.anew
 	m.delta, m.fed, m.acked, m.backs = at, at, at, g.backs
 	g.members, g.changed = append(g.members, m), true
+	g.memberships++
 	g.wakeLocked()
 }

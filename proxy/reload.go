@@ -13,7 +13,7 @@ import (
 // others. Of sessions and plain connections that live, all follow Heartbeat,
 // PlainHeartbeat and Rates; MemoryBudget, MaxSessions and MaxSessionsPerClient
 // count them, and end none. What begins or is adopted from now on has
-// WindowMessages, WindowBytes, MaxMessage, Resilient, Adopt, Snapshots and Keys: the
+// WindowMessages, WindowBytes, MaxMessage, Resilient, Adopt, Snapshots, Keys and State: the
 // others keep what was promised to their clients, and a session on a path where
 // none are offered any more may be resumed. A memory budget is changed and not
 // begun or ended.

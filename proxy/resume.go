@@ -52,6 +52,7 @@ func (q *request) resume() {
 		Attempt:  q.offer.Resume.Attempt,
 		Adopt:    q.offer.Adopt,
 		Keys:     q.offer.Keys,
+		Share:    q.offer.Share,
 		Reopen:   q.offer.Reopen,
 	}}}
 	t, fits := q.s.openToken(q.r, q.scheme, q.offer.Resume)

@@ -35,6 +35,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/peer"
 	"github.com/wsresilience/wsresilience/internal/reauth"
 	"github.com/wsresilience/wsresilience/internal/replytime"
+	"github.com/wsresilience/wsresilience/internal/sharing"
 	"github.com/wsresilience/wsresilience/internal/traceparent"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/internal/upgrade"
@@ -136,6 +137,9 @@ type Config struct {
 	// ShareLag is how many bytes of the app's messages a shared session keeps for
 	// members that are behind. Zero: 1 MiB.
 	ShareLag int
+	// State knows which of the app's messages on a path are the state of a shared
+	// session; nil: none.
+	State *sharing.Policy
 	// ShareMembers is how many members a shared session may have. Zero: 16.
 	ShareMembers int
 	// StrictStore refuses new sessions while the journal is away.

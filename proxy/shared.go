@@ -30,6 +30,7 @@ type shared struct {
 	former      *store.Record  // as the journal had it when it was adopted; nil: it was not
 	key         wire.SessionID // of those who may join
 	subprotocol string         // that the app chose
+	hasState    bool           // a rule says what of the app's messages is state
 
 	mu      sync.Mutex // guards the rest, and what member says
 	members []*member
@@ -39,8 +40,11 @@ type shared struct {
 
 	joining int    // members that are about to be there
 	number  uint16 // of the newest member
-	dirty   bool   // something is to be done
-	running bool   // a round is under way
+
+	memberships uint32 // grows whenever a member joins or leaves
+
+	dirty   bool // something is to be done
+	running bool // a round is under way
 
 	// Of the common session, at the end of its last step.
 	visible, head, acked, handed seqwindow.Serial
@@ -115,9 +119,15 @@ func (g *shared) errands(m *member) (e errand) {
 	switch {
 	case g.over:
 		return errand{end: true, ending: g.ending}
-	case g.holdsUpLocked(m, time.Now()):
+	case !g.holdsUpLocked(m, time.Now()):
+	case m.share && g.hasState:
+		m.anew, m.untold, m.holds = true, false, time.Time{}
+		g.changed = true
+		g.wakeLocked()
+	default:
 		return errand{end: true, ending: session.EndedLagged}
 	}
+	g.tellLocked(m)
 	e.release = m.owes && seqwindow.LessEq(m.owed, g.handed)
 	if m.backs != g.backs {
 		m.backs, e.back = g.backs, g.back
@@ -128,7 +138,7 @@ func (g *shared) errands(m *member) (e errand) {
 	if e.answer = m.asks; e.answer {
 		m.asks, e.code = false, m.code
 	}
-	if e.tell = g.appClosed && !m.told && !e.answer && m.fed == g.head && !m.waitsForOwn(); e.tell {
+	if e.tell = g.appClosed && !m.told && !e.answer && m.fed == g.head && m.synchronised() && !m.waitsForOwn(); e.tell {
 		m.told, e.code, e.reason = true, g.appCode, g.appReason
 	}
 	return e
@@ -142,7 +152,7 @@ const lagGrace = 500 * time.Millisecond
 // the log is full, it begins with what this one lacks, and another has all of it.
 // The caller holds mu.
 func (g *shared) holdsUpLocked(m *member, now time.Time) bool {
-	holds := g.full && seqwindow.LessEq(m.acked, g.acked)
+	holds := g.full && m.synchronised() && seqwindow.LessEq(m.acked, g.acked)
 	if holds {
 		holds = slices.ContainsFunc(g.members, func(o *member) bool { return seqwindow.LessEq(g.head, o.acked) })
 	}
@@ -160,7 +170,7 @@ func (g *shared) holdsUpLocked(m *member, now time.Time) bool {
 
 // serve does all that there is to do for a member.
 func (g *shared) serve(m *member) {
-	for g.sayOwn(m) || g.feed(m) {
+	for g.synchronise(m) || g.sayOwn(m) || g.feed(m) {
 	}
 	e := g.errands(m)
 	if e.end {
@@ -197,7 +207,7 @@ func closeFrame(code ws.StatusCode, reason string) []byte {
 func (g *shared) feed(m *member) bool {
 	g.mu.Lock()
 	fed, last := m.fed, g.visible
-	ready := !g.over && m.state.Attached && !m.paused && m.planned == 0 && seqwindow.Less(fed, last)
+	ready := !g.over && m.state.Attached && !m.paused && m.synchronised() && m.planned == 0 && seqwindow.Less(fed, last)
 	g.mu.Unlock()
 	if !ready {
 		return false
@@ -325,7 +335,9 @@ func (g *shared) memberSettled(m *member, st session.MemberState, paused bool) {
 	if m.state = st; before == st && m.paused == paused {
 		return
 	}
+	m.share = m.share || st.Share
 	if before.Attached != st.Attached {
+		m.untold = st.Attached
 		m.left = time.Time{}
 		if !st.Attached {
 			m.left = time.Now()
@@ -350,6 +362,7 @@ func (g *shared) roster() []byte {
 		e := sharing.Member{
 			Number: m.number, Acked: uint32(m.state.Acked), Delta: uint32(m.delta), In: m.in,
 			ProvenEpoch: m.state.ProvenEpoch, Proven: m.state.Proven, Attempt: m.state.Attempt, Own: m.own,
+			Share: m.share, Anew: m.anew, Since: uint32(m.end),
 		}
 		if !m.left.IsZero() {
 			e.DetachedAt = m.left.UnixMilli()
@@ -372,6 +385,7 @@ func (g *shared) leaves(m *member, why session.Ending) {
 		return
 	}
 	g.members, g.changed = slices.Delete(g.members, i, i+1), true
+	g.memberships++
 	g.lastSaid, g.lastCode = why == 0 || why == session.EndedClosed, m.code
 	g.wakeLocked()
 }
@@ -382,11 +396,11 @@ func (g *shared) advance() {
 	g.expireLocked(time.Now())
 	acked, there := g.visible, len(g.members) > 0
 	for _, m := range g.members {
-		if seqwindow.Less(m.acked, acked) {
+		if !m.anew && seqwindow.Less(m.acked, acked) {
 			acked = m.acked
 		}
 	}
-	moves := there && len(g.absent) == 0 && seqwindow.Less(g.acked, acked)
+	moves := there && !g.awaitedLocked() && seqwindow.Less(g.acked, acked)
 	left := !there && len(g.absent) == 0 && g.joining == 0 && !g.leaving && !g.over
 	if left {
 		g.leaving = true

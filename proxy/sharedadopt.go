@@ -107,8 +107,7 @@ func (r *resume) goOn(id wire.SessionID, state *store.State, former, fact string
 		r.reset(wire.ResetLost, "the roster of its members cannot be read")
 		return false
 	}
-	start := r.start(id, state.Subprotocol)
-	start.Shared, start.Keys = true, nil
+	start := r.startShared(id, state.Subprotocol)
 	if k := start.Tracker; k != nil {
 		if err := k.Load(state.Context); state.Context == nil || err != nil {
 			start.Tracker, start.AppReplaceableIfRestored = nil, false
@@ -158,7 +157,7 @@ func (r *resume) goOn(id wire.SessionID, state *store.State, former, fact string
 	}
 	left := state.Record
 	left.Frames, left.Past, left.Context = nil, nil, nil
-	g := &shared{srv: s, c: c, epoch: state.Epoch, former: &left, key: roster.Key, number: roster.Newest, subprotocol: state.Subprotocol}
+	g := &shared{srv: s, c: c, epoch: state.Epoch, former: &left, key: roster.Key, number: roster.Newest, subprotocol: state.Subprotocol, hasState: start.State != nil}
 	for _, e := range roster.Members {
 		g.absent = append(g.absent, absentee{e, now.Add(s.cfg.SessionTTL)})
 	}
@@ -202,6 +201,8 @@ func (r *resume) lookShared() (found *sessionDriver, reason wire.ResetReason, fa
 		return nil, wire.ResetToken, "the token was used up, or never sent"
 	}
 	switch last := seqwindow.Serial(st.OutHead); {
+	case g.loses(number, at.Received):
+		return nil, wire.ResetLost, "what the client lacks is not in the log, and nothing is known of the state"
 	case seqwindow.Less(at.Received, seqwindow.Serial(st.OutAcked)):
 		return nil, wire.ResetLost, fmt.Sprintf("the client has message %d, and what followed is gone before %d", at.Received, st.OutAcked+1)
 	case seqwindow.Less(last, at.Received):
@@ -249,6 +250,25 @@ func (g *shared) absentState(number uint16) *store.State {
 	return nil
 }
 
+// loses reports whether a member that has not come here yet lacks what nobody has,
+// and cannot be told.
+func (g *shared) loses(number uint16, received seqwindow.Serial) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range g.absent {
+		if e := &g.absent[i]; e.Number == number {
+			return e.Lacks(uint32(received)) && !e.Share && !g.hasState
+		}
+	}
+	return false
+}
+
+// awaitedLocked reports whether the log is kept for members that have not come yet.
+// The caller holds mu.
+func (g *shared) awaitedLocked() bool {
+	return slices.ContainsFunc(g.absent, func(e absentee) bool { return !e.Anew })
+}
+
 // returns makes a member of an absentee, whose client has received so much, and
 // reports whether it could.
 func (g *shared) returns(m *member, number uint16, received seqwindow.Serial) bool {
@@ -264,9 +284,11 @@ func (g *shared) returns(m *member, number uint16, received seqwindow.Serial) bo
 			m.queue = append(m.queue, o.Data)
 		}
 	}
-	m.number, m.backs = number, g.backs
-	m.fed, m.acked = seqwindow.Serial(log), seqwindow.Serial(log)
-	m.delta = m.fed - received
+	m.number, m.backs, m.share, m.anew = number, g.backs, g.absent[i].Share, g.absent[i].Lacks(uint32(received))
+	if m.fed = seqwindow.Serial(log); m.anew {
+		m.fed = g.visible
+	}
+	m.acked, m.at, m.delta = m.fed, m.fed, m.fed-received
 	g.absent = slices.Delete(g.absent, i, i+1)
 	g.members = append(g.members, m)
 	g.wakeLocked()
@@ -277,17 +299,23 @@ func (g *shared) returns(m *member, number uint16, received seqwindow.Serial) bo
 // wait. The caller holds mu.
 func (g *shared) expireLocked(now time.Time) {
 	before := len(g.absent)
-	if g.full && before > 0 && slices.ContainsFunc(g.members, func(m *member) bool { return seqwindow.LessEq(g.head, m.acked) }) {
+	if g.full && g.awaitedLocked() && slices.ContainsFunc(g.members, func(m *member) bool { return seqwindow.LessEq(g.head, m.acked) }) {
 		switch {
 		case g.absentHold.IsZero():
 			g.absentHold = now
 			time.AfterFunc(lagGrace, g.wake)
 		case now.Sub(g.absentHold) >= lagGrace:
-			g.absent = nil
+			g.absent = slices.DeleteFunc(g.absent, func(e absentee) bool { return !e.Share || !g.hasState })
+			for i := range g.absent {
+				g.absent[i].Anew = true
+			}
 		}
 	}
 	g.absent = slices.DeleteFunc(g.absent, func(e absentee) bool { return !now.Before(e.expires) })
-	g.changed = g.changed || len(g.absent) != before
+	if len(g.absent) != before {
+		g.changed = true
+		g.memberships++
+	}
 }
 
 // memberLocked returns the member whose session this is; nil: nobody's. The caller

@@ -58,6 +58,7 @@ type member struct {
 	// Guarded by g.mu.
 	number uint16           // in the shared session, from 1
 	delta  seqwindow.Serial // number of a message in the log, less its number to this member, behind its own
+	synchrony
 	alone                   // what it alone is to hear
 	fed    seqwindow.Serial // the last of the log that it was given
 	acked  seqwindow.Serial // the last of the log that its client has

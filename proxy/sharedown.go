@@ -5,7 +5,6 @@ import (
 
 	"github.com/wsresilience/wsresilience/internal/sharing"
 	"github.com/wsresilience/wsresilience/seqwindow"
-	"github.com/wsresilience/wsresilience/session"
 )
 
 // alone is what a member alone is to hear: the outcome of a key, a conflict. Such a
@@ -16,7 +15,7 @@ import (
 type alone struct {
 	own     []sharing.Own // planned, and not acknowledged by the client; its memory is the journal's too
 	planned int           // of own, the last so many are not said yet
-	since   uint32        // how many rosters there were when these were planned
+	since   uint32        // how many rosters there were when something was planned last
 	queue   [][]byte      // frames that are not planned yet
 }
 
@@ -42,15 +41,7 @@ func (g *shared) sayOwn(m *member) bool {
 	if frames == nil {
 		return false
 	}
-	now := m.c.enter()
-	defer m.c.leave()
-	if s, ok := m.c.m.(*session.Session); ok {
-		s.SayOwn(now, frames)
-	}
-	g.mu.Lock()
-	m.planned = 0
-	g.mu.Unlock()
-	m.c.settleLocked(now)
+	g.say(m, frames)
 	return true
 }
 
@@ -59,13 +50,13 @@ func (g *shared) sayOwn(m *member) bool {
 func (g *shared) toSay(m *member) (frames [][]byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.over {
+	if g.over || m.sync != nil {
 		return nil
 	}
-	if m.planned == 0 {
+	if m.planned == 0 && !m.anew {
 		g.planLocked(m)
 	}
-	if m.planned == 0 || !seqwindow.Less(seqwindow.Serial(m.since), seqwindow.Serial(g.rosterSaved)) {
+	if m.planned == 0 || !g.journaledLocked(m) {
 		return nil
 	}
 	for _, o := range m.own[len(m.own)-m.planned:] {
@@ -107,6 +98,9 @@ func (m *member) dropOwn() {
 // place returns what of the log a client has that has received so much. The caller
 // holds shared.mu.
 func (m *member) place(received seqwindow.Serial) seqwindow.Serial {
+	if seqwindow.Less(received, m.end) {
+		return m.at
+	}
 	e := sharing.Member{Delta: uint32(m.delta), Own: m.own}
 	log, _ := e.Place(uint32(received))
 	return seqwindow.Serial(log)

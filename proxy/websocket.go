@@ -273,7 +273,7 @@ func (q *request) fresh() {
 	m := session.New(&s.live.Load().session, now, start)
 	c.m, c.chain.Writer = m, store.NewWriter()
 	c.client, c.app = c.newLeg(conn), c.newAppLeg(app.Conn)
-	m.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt, Reopen: q.offer.Reopen, Keys: q.offer.Keys}, compressed)
+	m.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: q.offer.Adopt, Reopen: q.offer.Reopen, Keys: q.offer.Keys, Share: q.offer.Share}, compressed)
 	if !s.sessions.add(c) {
 		c.abandonUnregistered()
 		return

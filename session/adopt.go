@@ -44,6 +44,7 @@ func Adopt(cfg *Config, now time.Time, a Adoption) (*Session, wire.ResetReason) 
 		s.window.Reset()
 		return nil, reason
 	}
+	s.restoreState(state)
 	s.base = s.window.Head()
 	if g := s.gate(); g != nil {
 		g.Adopted(state.Epoch, state.Handed, state.InAcked, uint32(s.base))

@@ -28,6 +28,7 @@ type Position struct {
 
 	Adopt  bool // it restores the app's context by itself (wsr.adopt)
 	Keys   bool // it may say keys (wsr.keys)
+	Share  bool // it reads what there is of the other members (wsr.share)
 	Reopen bool // it does so only where nobody else does (wsr.reopen)
 }
 
@@ -228,7 +229,7 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 		status = wire.StatusAdopted // its token is from before the adoption: it has not read that WELCOME
 	}
 	s.context.client = at.restorer()
-	s.offersKeys(at.Keys)
+	s.offers(at.Keys, at.Share)
 	s.setUnanswered(0)
 	if s.context.awaited = s.context.awaited && at.Adopt; s.context.awaited {
 		status = wire.StatusAdopted // it begins again

@@ -171,6 +171,7 @@ func (s *Session) end(why Ending) {
 	s.client.in.Reset()
 	s.app.in.Reset()
 	s.window.Reset()
+	s.dropState()
 	s.dropQueue()
 	s.replies = s.replies.Release()
 	s.queueAppClose(ws.StatusGoingAway, why.String())
@@ -184,6 +185,7 @@ func (s *Session) Forget() {
 	s.queue.Reset()
 	if s.extra != nil {
 		s.chargeKeys(0)
+		s.dropState()
 	}
 }
 

@@ -146,6 +146,7 @@ func (s *Session) AckMembers(seq seqwindow.Serial) {
 		}
 		return true
 	})
+	s.acknowledgedByAll(seq)
 	s.window.Advance(size)
 	if _, err := s.window.Ack(seq); err != nil {
 		panic(err) // members were told no more than there is

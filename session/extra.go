@@ -10,6 +10,9 @@ type extra struct {
 	common bool    // its clients are members: see AttachMembers
 	roster roster  // of members, for the journal
 	member *member // nil: its app is an app
+	state  state   // of members
+
+	offersShare bool // the attached client offered wsr.share
 }
 
 // echo returns what there is of a client that does not know wsr.v1; nil: it does.
@@ -33,7 +36,7 @@ func (st *Start) newExtra() *extra {
 	if !st.Echo && st.Keys == nil && !st.Shared && !st.Member {
 		return nil
 	}
-	x := &extra{keys: keys{gate: st.Keys}, common: st.Shared}
+	x := &extra{keys: keys{gate: st.Keys}, common: st.Shared, state: state{kept: st.State}}
 	if st.Member {
 		x.member = new(member)
 	}

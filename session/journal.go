@@ -244,6 +244,7 @@ func (s *Session) outstanding() store.Outstanding {
 	if o.Bytes = s.window.Bytes(); s.context.tracks() {
 		o.Bytes += store.MaxContext
 	}
+	o.Bytes += s.stateSize()
 	return o
 }
 
@@ -303,6 +304,9 @@ func (s *Session) stateRecord(now time.Time, cut seqwindow.Serial) *store.Record
 		s.journal.cadence.Restart()
 		s.context.unsure()
 	}
+	if st := s.keepsState(); st != nil && st.missing {
+		s.journal.cadence.Restart()
+	}
 	fresh, size := s.frames(journaled, cut)
 	context := s.context.change(rec.Version)
 	if !s.context.unsaved() || !now.Before(s.journal.refresh.Time()) {
@@ -313,9 +317,13 @@ func (s *Session) stateRecord(now time.Time, cut seqwindow.Serial) *store.Record
 		fromContext = len(context.Smaller())
 	}
 	rec.Frames = fresh
-	if context.Patch == nil && journaled == s.window.Acked() || s.journal.cadence.Next(size+fromContext, s.window.Bytes()+len(context.Whole)) == store.Snapshot {
+	if context.Patch == nil && journaled == s.window.Acked() && s.stateSize() == 0 ||
+		s.journal.cadence.Next(size+fromContext, s.window.Bytes()+len(context.Whole)+s.stateSize()) == store.Snapshot {
 		if all, _ := s.frames(s.window.Acked(), cut); len(all) == int(cut-s.window.Acked()) {
 			rec.Kind, rec.Frames = store.Snapshot, all
+			if rec.KeepsPast {
+				rec.Past, s.extra.state.missing = s.past(), false
+			}
 		}
 	}
 	cut = journaled
@@ -370,14 +378,14 @@ func (s *Session) newRecord(kind store.Kind) *store.Record {
 		DetachedAt: s.journal.detach, ProvenEpoch: s.confirmedToken.epoch, Proven: s.confirmedToken.generation, Attempt: s.attempt,
 		Base: uint32(s.base), FirstBase: uint32(s.firstBase),
 		Closed: s.closing.byApp, CloseCode: uint16(s.closing.code), CloseReason: s.closing.reason,
-		Subprotocol: s.subprotocol, Extensions: s.recordExtensions(),
+		Subprotocol: s.subprotocol, Extensions: s.recordExtensions(), KeepsPast: s.keepsPast(version),
 	}
 }
 
 // frames copies the messages after from and up to cut, as many as one record
 // has room for: the window moves on while the record is written.
 func (s *Session) frames(from, cut seqwindow.Serial) (list []store.Frame, size int) {
-	room := s.cfg.JournalLimits.Record - recordCost
+	room := s.cfg.JournalLimits.Record - recordCost - s.stateSize()
 	s.window.Each(from, func(seq seqwindow.Serial, _ uint32, parts [][]byte) bool {
 		if seqwindow.Less(cut, seq) {
 			return false

@@ -22,24 +22,27 @@ type keys struct {
 	charged int64             // against the memory budget
 }
 
-// offersKeys notes whether the client whose connection is attached offered
-// wsr.keys.
-func (s *Session) offersKeys(offered bool) {
-	if offered && s.extra == nil {
+// offers notes whether the client whose connection is attached offered wsr.keys and
+// wsr.share.
+func (s *Session) offers(keys, share bool) {
+	if (keys || share) && s.extra == nil {
 		s.extra = new(extra)
 	}
 	if s.extra != nil {
-		s.extra.keys.offered, s.extra.keys.next = offered, ""
+		s.extra.keys.offered, s.extra.keys.next, s.extra.offersShare = keys, "", share
 	}
 }
 
 // options returns what WELCOME says of options, and whether it says anything.
 func (s *Session) options() (o wire.Options, there bool) {
-	if s.extra == nil || !s.extra.keys.offered {
+	if s.extra == nil || !s.extra.keys.offered && !s.extra.offersShare {
 		return 0, false
 	}
-	if s.extra.keys.gate.TakesKeys() {
+	if s.extra.keys.offered && s.extra.keys.gate.TakesKeys() {
 		o |= wire.OptionKeys
+	}
+	if s.extra.member != nil {
+		o |= wire.OptionShared
 	}
 	return o, true
 }

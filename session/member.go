@@ -95,12 +95,14 @@ type MemberState struct {
 	Acked, In           seqwindow.Serial // the last of the app's messages that its client has; its last that was handed over
 	ProvenEpoch, Proven uint32           // the newest token that its client is known to have
 	Attempt             uint32
+	Share               bool // it hears of the others
 }
 
 // MemberState returns that of now.
 func (s *Session) MemberState() MemberState {
 	in, _ := s.inbox.AckDue(time.Time{})
-	return MemberState{s.client.attached, s.window.Acked(), in, s.confirmedToken.epoch, s.confirmedToken.generation, s.attempt}
+	return MemberState{Share: s.extra.offersShare, Attached: s.client.attached, Acked: s.window.Acked(), In: in,
+		ProvenEpoch: s.confirmedToken.epoch, Proven: s.confirmedToken.generation, Attempt: s.attempt}
 }
 
 // CommonBack notes that the app of the common session of this member has a new

@@ -20,6 +20,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/internal/monotime"
 	"github.com/wsresilience/wsresilience/internal/replytime"
+	"github.com/wsresilience/wsresilience/internal/sharing"
 	"github.com/wsresilience/wsresilience/seqwindow"
 	"github.com/wsresilience/wsresilience/snapshot"
 	"github.com/wsresilience/wsresilience/store"
@@ -264,6 +265,8 @@ type Start struct {
 	Epoch uint32 // of the ownership in which it begins; 0: 1
 
 	Keys *idempotency.Gate // of messages that act once; nil: there are none
+
+	State *sharing.State // that members share; nil: it is not kept
 
 	Replies *replytime.Path // what is known of the app's answers on the session's path; nil: nothing
 

@@ -6,21 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/jsonpointer"
 	"github.com/wsresilience/wsresilience/internal/match"
 	"github.com/wsresilience/wsresilience/internal/pathpattern"
-)
-
-// Implementation limits of WSR_SNAPSHOT_RULES.
-const (
-	// maxRules bounds what every message is compared with.
-	maxRules = 64
-
-	// maxRulesText is far above what maxRules rules need.
-	maxRulesText = 256 << 10
 )
 
 // ruleText is a rule as it is written in WSR_SNAPSHOT_RULES.
@@ -59,28 +49,15 @@ type rule struct {
 
 // parseRules reads WSR_SNAPSHOT_RULES.
 func parseRules(data []byte) ([]*rule, []*exchange, error) {
-	if len(data) > maxRulesText {
-		return nil, nil, fmt.Errorf("rules of %d bytes: at most %d", len(data), maxRulesText)
-	}
-	var file struct {
-		Rules []ruleText `json:"rules"`
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&file); err != nil {
-		return nil, nil, fmt.Errorf("rules: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, nil, errors.New("rules: something follows the object")
-	}
-	if n := len(file.Rules); n == 0 || n > maxRules {
-		return nil, nil, fmt.Errorf(`rules: %d in "rules", want 1 to %d`, n, maxRules)
+	list, err := match.ReadRules[ruleText](data)
+	if err != nil {
+		return nil, nil, err
 	}
 	var rules []*rule
 	var exchanges []*exchange
 	numbers := make(map[uint32]int) // by id
-	for i := range file.Rules {
-		if t := &file.Rules[i]; t.Request != nil || t.Reply != nil {
+	for i := range list {
+		if t := &list[i]; t.Request != nil || t.Reply != nil {
 			e, err := t.compileExchange()
 			if err != nil {
 				return nil, nil, fmt.Errorf("rule %d: %w", i+1, err)
@@ -88,7 +65,7 @@ func parseRules(data []byte) ([]*rule, []*exchange, error) {
 			exchanges = append(exchanges, e)
 			continue
 		}
-		r, err := file.Rules[i].compile()
+		r, err := list[i].compile()
 		if err != nil {
 			return nil, nil, fmt.Errorf("rule %d: %w", i+1, err)
 		}

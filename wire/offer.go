@@ -14,6 +14,7 @@ const (
 	adoptEntry   = "wsr.adopt"
 	keysEntry    = "wsr.keys"
 	reopenEntry  = "wsr.reopen"
+	shareEntry   = "wsr.share"
 	resumePrefix = "wsr.resume."
 	ownPrefix    = "wsr."
 )
@@ -28,6 +29,7 @@ type Offer struct {
 	Adopt     bool     // wsr.adopt is
 	Keys      bool     // wsr.keys is
 	Reopen    bool     // wsr.reopen is
+	Share     bool     // wsr.share is
 	Resume    *Resume  // nil for a new session
 }
 
@@ -65,6 +67,11 @@ func ParseOffer(protocols []string) (Offer, error) {
 				return Offer{}, fmt.Errorf("wire: %s twice: %w", reopenEntry, ErrOffer)
 			}
 			o.Reopen = true
+		case p == shareEntry:
+			if o.Share {
+				return Offer{}, fmt.Errorf("wire: %s twice: %w", shareEntry, ErrOffer)
+			}
+			o.Share = true
 		case strings.HasPrefix(p, resumePrefix):
 			if o.Resume != nil {
 				return Offer{}, fmt.Errorf("wire: two resume entries: %w", ErrOffer)
@@ -81,8 +88,8 @@ func ParseOffer(protocols []string) (Offer, error) {
 			o.App = append(o.App, p)
 		}
 	}
-	if !o.Resilient && (o.Resume != nil || o.Adopt || o.Reopen || o.Keys) {
-		return Offer{}, fmt.Errorf("wire: resume, adopt, reopen or keys without %s: %w", Subprotocol, ErrOffer)
+	if !o.Resilient && (o.Resume != nil || o.Adopt || o.Reopen || o.Keys || o.Share) {
+		return Offer{}, fmt.Errorf("wire: resume, adopt, reopen, keys or share without %s: %w", Subprotocol, ErrOffer)
 	}
 	return o, nil
 }
@@ -144,6 +151,9 @@ func (o *Offer) Protocols() []string {
 	}
 	if o.Keys {
 		list = append(list, keysEntry)
+	}
+	if o.Share {
+		list = append(list, shareEntry)
 	}
 	if o.Reopen {
 		list = append(list, reopenEntry)

@@ -60,6 +60,9 @@ func recode(msg []byte, parseWelcome func([]byte) (*WelcomeMessage, error)) ([]b
 		f["retryFirstMillis"], f["retryMostMillis"] = w.RetryFirstMillis, w.RetryMostMillis
 		if w.WithOptions {
 			f["takesKeys"] = w.Options&OptionKeys != 0
+			if w.Options&OptionShared != 0 {
+				f["shared"] = true
+			}
 		}
 		return AppendWelcome(nil, w), f, nil
 	case Ack:
@@ -102,6 +105,23 @@ func recode(msg []byte, parseWelcome func([]byte) (*WelcomeMessage, error)) ([]b
 		fate, key, err := ParseOutcome(msg)
 		f["fate"], f["key"] = fate, hex.EncodeToString([]byte(key))
 		return AppendOutcome(nil, fate, key), f, err
+	case Shared:
+		what, err := ParseShared(msg)
+		if err != nil {
+			return nil, nil, err
+		}
+		switch s := what.(type) {
+		case *Members:
+			f["share"], f["self"], f["readOnly"], f["members"] = ShareMembers, s.Self, s.ReadOnly, append([]uint16{}, s.All...)
+			return AppendMembers(nil, s), f, err
+		case Synchronised:
+			f["share"], f["mode"], f["messages"], f["version"] = ShareSynchronised, s.Mode.String(), s.Messages, s.Version
+			return AppendSynchronised(nil, s), f, err
+		case *Conflict:
+			f["share"], f["seq"], f["key"], f["opcode"], f["present"] = ShareConflict, s.Seq, hex.EncodeToString([]byte(s.Key)), s.OpCode, hex.EncodeToString(s.Present)
+			return AppendConflict(nil, s), f, err
+		}
+		return msg, f, err
 	}
 	return nil, nil, ErrMalformed
 }
@@ -122,6 +142,12 @@ func TestControlVectors(t *testing.T) {
 func TestKeyVectors(t *testing.T) {
 	isOffer := func(c controlCase) bool { return c.Protocols != nil }
 	testControl(t, slices.DeleteFunc(vectors[controlCase](t, "keys.json"), isOffer), ParseWelcomeOptions)
+}
+
+// TestShareVectors are those of clients that share a session.
+func TestShareVectors(t *testing.T) {
+	isOffer := func(c controlCase) bool { return c.Protocols != nil }
+	testControl(t, slices.DeleteFunc(vectors[controlCase](t, "share.json"), isOffer), ParseWelcomeOptions)
 }
 
 func testControl(t *testing.T, cases []controlCase, parseWelcome func([]byte) (*WelcomeMessage, error)) {
@@ -188,8 +214,8 @@ func TestOfferVectors(t *testing.T) {
 	}
 }
 
-func TestKeyOffers(t *testing.T) {
-	for _, tc := range vectors[controlCase](t, "keys.json") {
+func TestOptionOffers(t *testing.T) {
+	for _, tc := range append(vectors[controlCase](t, "keys.json"), vectors[controlCase](t, "share.json")...) {
 		if tc.Protocols == nil {
 			continue
 		}
@@ -200,7 +226,8 @@ func TestKeyOffers(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || o.Keys != tc.Fields["keys"] || !slices.Equal(o.Protocols(), tc.Protocols) {
+		share, _ := tc.Fields["share"].(bool)
+		if err != nil || o.Keys != tc.Fields["keys"] || o.Share != share || !slices.Equal(o.Protocols(), tc.Protocols) {
 			t.Errorf("%s: %+v, %v; offered again as %q", tc.Name, o, err, o.Protocols())
 		}
 	}

@@ -119,8 +119,12 @@ func AppendWelcome(dst []byte, w *WelcomeMessage) []byte {
 // Options are what a sidecar grants of what a client has offered, a bit each.
 type Options byte
 
-// OptionKeys: KEY may be sent on this connection.
-const OptionKeys Options = 1
+const (
+	// OptionKeys: KEY may be sent on this connection.
+	OptionKeys Options = 1 << iota
+	// OptionShared: other clients may be in the session, and SHARED tells of them.
+	OptionShared
+)
 
 // ParseWelcome reads WELCOME to a client that offered no options.
 func ParseWelcome(msg []byte) (*WelcomeMessage, error) {

@@ -50,12 +50,13 @@ const (
 	Skipped      Type = 10 // stands for a data message that will not be sent
 	Key          Type = 11 // of the data message that follows
 	Outcome      Type = 12 // what became of one with a key (a data message)
+	Shared       Type = 13 // of a session that several clients share (a data message)
 )
 
 var typeNames = [...]string{
 	Escaped: "ESCAPED", Welcome: "WELCOME", Ack: "ACK", Heartbeat: "HEARTBEAT", HeartbeatAck: "HEARTBEAT_ACK",
 	GoAway: "GOAWAY", Close: "CLOSE", Reset: "RESET", Restore: "RESTORE", Restored: "RESTORED", Skipped: "SKIPPED",
-	Key: "KEY", Outcome: "OUTCOME",
+	Key: "KEY", Outcome: "OUTCOME", Shared: "SHARED",
 }
 
 func (t Type) String() string {

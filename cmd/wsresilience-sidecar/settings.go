@@ -15,6 +15,7 @@ import (
 	"github.com/wsresilience/wsresilience/internal/idempotency"
 	"github.com/wsresilience/wsresilience/internal/keyring"
 	"github.com/wsresilience/wsresilience/internal/page"
+	"github.com/wsresilience/wsresilience/internal/sharing"
 	"github.com/wsresilience/wsresilience/internal/transport"
 	"github.com/wsresilience/wsresilience/observe"
 	"github.com/wsresilience/wsresilience/proxy"
@@ -92,7 +93,7 @@ func pagePolicy(c *config.Config, log *slog.Logger) *page.Policy {
 // proxy.Server.Reload, and the tag reload in package config.
 func tunable(c *config.Config, of policies) proxy.Config {
 	return proxy.Config{
-		Resilient: c.ResilientPaths.Match, Adopt: adoptRule(c.Adopt), Snapshots: of.snapshots, Keys: of.keys,
+		Resilient: c.ResilientPaths.Match, Adopt: adoptRule(c.Adopt), Snapshots: of.snapshots, Keys: of.keys, State: of.state,
 		WindowMessages: c.WindowMessages, WindowBytes: int(c.WindowBytes), MaxMessage: int(c.MaxMessage),
 		MemoryBudget: int64(c.MemoryBudget), MaxSessions: c.MaxSessions, MaxSessionsPerClient: c.MaxSessionsPerClient,
 		Rates:          session.Rates{Messages: c.RateMessages, Bytes: int(c.RateBytes), Control: c.RateControl, Resumes: c.RateResumes},
@@ -119,6 +120,7 @@ var clientDetails = map[config.LogClient]event.ClientDetail{
 type policies struct {
 	snapshots *snapshot.Policy
 	keys      *idempotency.Policy
+	state     *sharing.Policy
 }
 
 // policiesOf reads the rules in the settings; its error is one of config.
@@ -129,6 +131,9 @@ func policiesOf(c *config.Config) (of policies, err error) {
 	of.snapshots = of.snapshots.WithLife(c.SnapshotTTL)
 	if of.keys, err = idempotency.New(c.KeyRules()); err != nil {
 		return of, c.KeyRulesProblem(err)
+	}
+	if of.state, err = sharing.NewPolicy(c.SharedStateRules()); err != nil {
+		return of, c.StateRulesProblem(err)
 	}
 	return of, nil
 }

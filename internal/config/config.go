@@ -75,7 +75,8 @@ type Config struct {
 	PlainResume PlainResume   `env:"WSR_PLAIN_RESUME" unset:"off" doc:"Lets clients without wsr.v1 come back to their session, at least once: messages may come twice. The value names the client and grants its session to whoever knows it, so it must be a secret that cannot be guessed."`
 
 	Share        Share `env:"WSR_SHARE" unset:"off" doc:"Paths where the clients of one user share a session, and with it one socket of the app, and what names the user. Whoever knows that value has the session, from the same Origin: it has to be what the app takes for the user. See DEVICES.md."`
-	ShareLag     Bytes `env:"WSR_SHARE_LAG" envDefault:"1MiB" min:"64KiB" max:"1GiB" doc:"How many bytes of the app's messages a shared session keeps for members that are behind. One that is further behind than that, while others are not, is taken out."`
+	ShareLag     Bytes `env:"WSR_SHARE_LAG" envDefault:"1MiB" min:"64KiB" max:"1GiB" doc:"How many bytes of the app's messages a shared session keeps for members that are behind. One that is further behind than that, while others are not, is synchronised anew, or taken out."`
+	StateRules   Rules `env:"WSR_STATE_RULES" reload:"new" lines:"true" unset:"none" doc:"Which of the app's messages on paths of WSR_SHARE are state, of which the latest is said to who joins: see DEVICES.md."`
 	ShareMembers int   `env:"WSR_SHARE_MEMBERS" envDefault:"16" min:"1" max:"100" doc:"How many members a shared session may have, those that are away among them. One more gets 503."`
 
 	WindowBytes    Bytes `env:"WSR_WINDOW_BYTES" reload:"new" envDefault:"1MiB" min:"4KiB" max:"1GiB" doc:"Unacknowledged bytes that are kept, per direction and session. A full window stops the sender and loses nothing. Raise it for clients that are away for long while the app goes on sending."`

@@ -41,14 +41,18 @@ func (r Rules) inline() bool { return strings.HasPrefix(string(r), "{") }
 const (
 	snapshotRules    = "WSR_SNAPSHOT_RULES"
 	idempotencyRules = "WSR_IDEMPOTENCY_RULES"
+	stateRules       = "WSR_STATE_RULES"
 )
 
-var ruleSettings = []string{snapshotRules, idempotencyRules}
+var ruleSettings = []string{snapshotRules, idempotencyRules, stateRules}
 
 // rulesOf returns the setting, as it was given.
 func (c *Config) rulesOf(variable string) Rules {
-	if variable == idempotencyRules {
+	switch variable {
+	case idempotencyRules:
 		return c.IdempotencyRules
+	case stateRules:
+		return c.StateRules
 	}
 	return c.SnapshotRules
 }
@@ -95,6 +99,9 @@ func (c *Config) Rules() []byte { return c.rules[snapshotRules] }
 // KeyRules returns the rules about messages that act once in the same way.
 func (c *Config) KeyRules() []byte { return c.rules[idempotencyRules] }
 
+// SharedStateRules returns the rules about the state of shared sessions in the same way.
+func (c *Config) SharedStateRules() []byte { return c.rules[stateRules] }
+
 // RulesProblem turns what package snapshot finds wrong with the rules or with
 // the app's protocol into an error like that of Load.
 func (c *Config) RulesProblem(why error) error {
@@ -104,6 +111,10 @@ func (c *Config) RulesProblem(why error) error {
 // KeyRulesProblem does so with what is wrong with the rules about messages that
 // act once.
 func (c *Config) KeyRulesProblem(why error) error { return c.problem(why, idempotencyRules) }
+
+// StateRulesProblem does so with what is wrong with the rules about the state of
+// shared sessions.
+func (c *Config) StateRulesProblem(why error) error { return c.problem(why, stateRules) }
 
 func (c *Config) problem(why error, settings ...string) error {
 	p := Problem{Why: why.Error()}

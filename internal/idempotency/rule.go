@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/wsresilience/wsresilience/internal/jsonpointer"
@@ -15,12 +14,6 @@ import (
 
 // Implementation limits of WSR_IDEMPOTENCY_RULES.
 const (
-	// maxRules bounds what every message is compared with.
-	maxRules = 64
-
-	// maxRulesText is far above what maxRules rules need.
-	maxRulesText = 256 << 10
-
 	// maxKey bounds what a message has as its key, and maxRequest what its reply
 	// repeats of it: both are held while the app works.
 	maxKey     = 1024
@@ -111,27 +104,14 @@ type reply struct {
 
 // parse reads WSR_IDEMPOTENCY_RULES.
 func parse(data []byte) ([]*Rule, error) {
-	if len(data) > maxRulesText {
-		return nil, fmt.Errorf("rules of %d bytes: at most %d", len(data), maxRulesText)
-	}
-	var file struct {
-		Rules []ruleText `json:"rules"`
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&file); err != nil {
-		return nil, fmt.Errorf("rules: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("rules: something follows the object")
-	}
-	if n := len(file.Rules); n == 0 || n > maxRules {
-		return nil, fmt.Errorf(`rules: %d in "rules", want 1 to %d`, n, maxRules)
+	list, err := match.ReadRules[ruleText](data)
+	if err != nil {
+		return nil, err
 	}
 	var rules []*Rule
 	numbers := make(map[string]int) // by id
-	for i := range file.Rules {
-		r, err := file.Rules[i].compile()
+	for i := range list {
+		r, err := list[i].compile()
 		if err != nil {
 			return nil, fmt.Errorf("rule %d: %w", i+1, err)
 		}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wsresilience/wsresilience/internal/match"
 )
 
 const selectPay = `"path":"/pay","select":{"pointer":"/type","equals":"pay"}`
@@ -40,7 +42,7 @@ func TestBadRules(t *testing.T) {
 		`{"rules":[{` + selectPay + `,"key":"/id","inDoubt":"maybe"}]}`:                                      `inDoubt "maybe": not repeat or refuse`,
 		`{"rules":[{` + selectPay + `,"key":"/id","doubt":"x"}]}`:                                            `doubt: want {"say": MESSAGE}`,
 		`{"rules":[{` + selectPay + `,"key":"/id"},{` + selectPay + `,"key":"/id","ttl":"1m"}]}`:             "rule 2: has path, select and key of rule 1",
-		strings.Repeat(" ", maxRulesText+1):                                                                  "at most 262144",
+		strings.Repeat(" ", match.MaxRulesText+1):                                                            "at most 262144",
 	} {
 		if _, err := New([]byte(rules)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.120s: %v; want %q", rules, err, want)

@@ -34,6 +34,10 @@ type Member struct {
 	Attempt             uint32 // the highest number of its handshakes; 0: it does not say them
 	DetachedAt          int64  // unix ms; 0 while it is attached
 
+	Share bool   // its client hears of the others
+	Anew  bool   // it is to be synchronised anew
+	Since uint32 // its last message of the newest synchronisation
+
 	// Own are the messages for this member alone that its client has not
 	// acknowledged, oldest first. They count as any other, so its numbers are not
 	// those of the log.
@@ -44,6 +48,12 @@ type Member struct {
 type Own struct {
 	Seq  uint32 // its number to the member
 	Data []byte // the frame; empty: it did not fit
+}
+
+// Lacks reports whether a member whose client has received so much has to be
+// synchronised anew: what it lacks is not in the log.
+func (m *Member) Lacks(received uint32) bool {
+	return m.Anew || int32(received-m.Since) < 0
 }
 
 // Place returns how far in the log a member is whose client has received so much,
@@ -68,8 +78,15 @@ type Roster struct {
 const (
 	rosterVersion = 1
 	rosterFixed   = 1 + 16 + 2 + 1
-	memberFixed   = 2 + 6*4 + 8 + 1
+	memberFixed   = 2 + 7*4 + 8 + 1 + 1
 	ownFixed      = 4 + 2
+)
+
+// Flags of a member.
+const (
+	flagShare = 1 << iota
+	flagAnew
+	flagsKnown = flagShare | flagAnew
 )
 
 // ErrRoster is every reason why a roster cannot be read.
@@ -78,7 +95,7 @@ var ErrRoster = errors.New("sharing: roster cannot be read")
 // Append appends the roster to b:
 //
 //	version u8 | key 16 B | newest u16 | count u8 | each: number u16 | acked u32 | delta u32 | in u32 |
-//	proven epoch u32 | proven u32 | attempt u32 | detached at ms i64 |
+//	proven epoch u32 | proven u32 | attempt u32 | since u32 | detached at ms i64 | flags u8 |
 //	own u8, each: seq u32 | data u16+n
 func (r *Roster) Append(b []byte) []byte {
 	members := r.Members[:min(len(r.Members), MaxMembers)]
@@ -93,11 +110,11 @@ func (r *Roster) Append(b []byte) []byte {
 	for i := range members {
 		m := &members[i]
 		b = binary.BigEndian.AppendUint16(b, m.Number)
-		for _, v := range [...]uint32{m.Acked, m.Delta, m.In, m.ProvenEpoch, m.Proven, m.Attempt} {
+		for _, v := range [...]uint32{m.Acked, m.Delta, m.In, m.ProvenEpoch, m.Proven, m.Attempt, m.Since} {
 			b = binary.BigEndian.AppendUint32(b, v)
 		}
 		b = binary.BigEndian.AppendUint64(b, uint64(m.DetachedAt))
-		b = append(b, byte(len(m.Own)))
+		b = append(b, m.flags(), byte(len(m.Own)))
 		for _, o := range m.Own {
 			if len(o.Data) > room {
 				o.Data = nil
@@ -108,6 +125,16 @@ func (r *Roster) Append(b []byte) []byte {
 		}
 	}
 	return b
+}
+
+func (m *Member) flags() (flags byte) {
+	if m.Share {
+		flags |= flagShare
+	}
+	if m.Anew {
+		flags |= flagAnew
+	}
+	return flags
 }
 
 // Parse reads a roster that Append wrote.
@@ -141,13 +168,14 @@ func parseMember(b []byte) (m Member, rest []byte, err error) {
 	if len(b) < memberFixed {
 		return m, nil, ErrRoster
 	}
-	m.Number, m.DetachedAt = binary.BigEndian.Uint16(b), int64(binary.BigEndian.Uint64(b[26:]))
-	for i, v := range [...]*uint32{&m.Acked, &m.Delta, &m.In, &m.ProvenEpoch, &m.Proven, &m.Attempt} {
+	m.Number, m.DetachedAt = binary.BigEndian.Uint16(b), int64(binary.BigEndian.Uint64(b[30:]))
+	for i, v := range [...]*uint32{&m.Acked, &m.Delta, &m.In, &m.ProvenEpoch, &m.Proven, &m.Attempt, &m.Since} {
 		*v = binary.BigEndian.Uint32(b[2+4*i:])
 	}
-	count := int(b[memberFixed-1])
+	flags, count := b[memberFixed-2], int(b[memberFixed-1])
+	m.Share, m.Anew = flags&flagShare != 0, flags&flagAnew != 0
 	b = b[memberFixed:]
-	if count > MaxOwn {
+	if count > MaxOwn || flags&^flagsKnown != 0 {
 		return m, nil, ErrRoster
 	}
 	for range count {

@@ -11,8 +11,8 @@ func TestRosterReadsWhatItWrote(t *testing.T) {
 		{},
 		{Newest: 7},
 		{Key: [16]byte{1, 15: 2}, Newest: 300, Members: []Member{
-			{Number: 1, Acked: 4, Delta: 1 << 31, In: 7, Own: []Own{{5, []byte("five")}, {9, nil}}, ProvenEpoch: 2, Proven: 9, Attempt: 3, DetachedAt: 1764429158000},
-			{Number: 300},
+			{Number: 1, Share: true, Since: 3, Acked: 4, Delta: 1 << 31, In: 7, Own: []Own{{5, []byte("five")}, {9, nil}}, ProvenEpoch: 2, Proven: 9, Attempt: 3, DetachedAt: 1764429158000},
+			{Number: 300, Anew: true},
 		}},
 	} {
 		got, err := Parse(r.Append(nil))

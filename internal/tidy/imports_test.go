@@ -15,7 +15,7 @@ type layer map[string][]string // package, or folder that ends in /, to modules
 // layers go from the bottom to the top.
 var layers = []layer{
 	{ // What mechanisms may share.
-		"internal/monotime": nil, "internal/pathpattern": nil, "internal/appaddr": nil, "internal/jsonpointer": nil, "internal/keepalive": nil, "internal/sharing": nil,
+		"internal/monotime": nil, "internal/pathpattern": nil, "internal/appaddr": nil, "internal/jsonpointer": nil, "internal/keepalive": nil,
 		"internal/formats": nil, "internal/instance": nil, "internal/clientaddr": nil,
 		"internal/budget": nil, "internal/traceparent": nil,
 	},
@@ -25,7 +25,7 @@ var layers = []layer{
 	{ // Mechanisms: otherwise the standard library only.
 		"seqwindow": nil, "dedupe": nil, "heartbeat": nil,
 		"internal/backoff": nil, "internal/frame": {"github.com/gobwas/ws"}, "internal/deflate": nil, "internal/http1": nil, "internal/keyring": nil, "internal/replytime": nil, "internal/rate": nil, "internal/otlp": nil,
-		"snapshot": {"github.com/evanphx/json-patch/v5"}, "internal/idempotency": nil,
+		"snapshot": {"github.com/evanphx/json-patch/v5"}, "internal/idempotency": nil, "internal/sharing": nil,
 		"internal/program": nil,
 		"internal/script":  nil, // scenarios as text, for tests
 		// For experiments: a network that breaks, certificates, statistics.

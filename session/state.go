@@ -1,0 +1,128 @@
+package session
+
+import (
+	"bytes"
+
+	"github.com/wsresilience/wsresilience/internal/frame"
+	"github.com/wsresilience/wsresilience/internal/sharing"
+	"github.com/wsresilience/wsresilience/seqwindow"
+	"github.com/wsresilience/wsresilience/store"
+)
+
+// state is what a common session knows of the messages that all members have
+// acknowledged: those are in its log no more, and who joins later has to hear what
+// they said. The journal has it as the past of the session.
+type state struct {
+	kept    *sharing.State // nil: no rule is about the session's path
+	charged int            // against the memory budget
+	missing bool           // the journal was not told of messages that were acknowledged
+}
+
+// said shows the state a message that leaves the log.
+func (st *state) said(raw []byte) {
+	if h, err := frame.Bounds(raw); err == nil {
+		st.kept.Said(raw[h.Size:], raw)
+	}
+}
+
+// keepsState returns the state of a common session; nil: it has none.
+func (s *Session) keepsState() *state {
+	if s.extra == nil || s.extra.state.kept == nil {
+		return nil
+	}
+	return &s.extra.state
+}
+
+// acknowledgedByAll shows the state the messages up to seq, which leave the log.
+func (s *Session) acknowledgedByAll(seq seqwindow.Serial) {
+	st := s.keepsState()
+	if st == nil {
+		return
+	}
+	st.missing = st.missing || seqwindow.Less(s.window.Journaled(), seq)
+	s.eachUpTo(seq, st.said)
+	s.chargeState()
+}
+
+// eachUpTo calls f with a copy of each message of the log up to seq.
+func (s *Session) eachUpTo(seq seqwindow.Serial, f func(raw []byte)) {
+	s.window.Each(s.window.Acked(), func(at seqwindow.Serial, _ uint32, parts [][]byte) bool {
+		if seqwindow.Less(seq, at) {
+			return false
+		}
+		f(bytes.Join(parts, nil))
+		return true
+	})
+}
+
+// Present returns the state that the messages up to seq make: the latest for each
+// key, in the order in which they were said. It is partial if not all of it is known.
+func (s *Session) Present(seq seqwindow.Serial) (frames [][]byte, partial bool) {
+	st := s.keepsState()
+	if st == nil {
+		return nil, true
+	}
+	now := state{kept: st.kept.Clone()}
+	s.eachUpTo(seq, now.said)
+	return now.kept.Frames(), now.kept.Partial()
+}
+
+// chargeState counts the state against the memory budget.
+func (s *Session) chargeState() {
+	st := &s.extra.state
+	s.cfg.Pool.Memory().Charge(int64(st.kept.Size() - st.charged))
+	st.charged = st.kept.Size()
+}
+
+// dropState gives its memory back.
+func (s *Session) dropState() {
+	if st := s.keepsState(); st != nil {
+		st.kept = nil
+		s.chargeState()
+	}
+}
+
+// restoreState makes the state of what a journal has.
+func (s *Session) restoreState(from *store.State) {
+	st := s.keepsState()
+	if st == nil {
+		return
+	}
+	if !from.KeepsPast {
+		st.kept.SetPartial()
+	}
+	for _, f := range from.Past {
+		if len(f.Data) == 0 {
+			st.kept.SetPartial()
+			continue
+		}
+		st.said(f.Data)
+	}
+	s.chargeState()
+}
+
+// keepsPast reports whether a record of a version keeps what is acknowledged.
+func (s *Session) keepsPast(version uint8) bool {
+	return s.keepsState() != nil && (version == 0 || version >= store.Pasts)
+}
+
+// past is what a Snapshot has of the state. A message without bytes stands for those
+// that are not known.
+func (s *Session) past() (list []store.Frame) {
+	kept := s.extra.state.kept
+	if kept.Partial() {
+		list = append(list, store.Frame{})
+	}
+	for _, raw := range kept.Frames() {
+		list = append(list, store.Frame{Data: raw})
+	}
+	return list
+}
+
+// stateSize is about what a Snapshot takes for the state.
+func (s *Session) stateSize() int {
+	if st := s.keepsState(); st != nil {
+		return st.kept.Size()
+	}
+	return 0
+}
