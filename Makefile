@@ -69,8 +69,9 @@ test-alerts: ## each alert of the chart fires, by Prometheus' promtool (needs pr
 test-otlp: ## the encoding of traces, by the decoder of the OpenTelemetry collector
 	go test -C internal/otlp/testdata/decoder -count=1 ./...
 
-doctor-cases: ## doctor's planted faults and sound set-ups, real proxies and long silences too (needs nginx, haproxy and apache2; builds Caddy)
+doctor-cases: ## doctor's planted faults and sound set-ups, real proxies and long silences too (needs nginx, haproxy and apache2; builds Caddy, and Traefik, which takes nine minutes of a processor the first time)
 	go build -C internal/doctor/testdata/caddy -o $(CURDIR)/bin/caddy .
+	go build -C internal/doctor/testdata/traefik -o $(CURDIR)/bin/traefik github.com/traefik/traefik/v3/cmd/traefik
 	PATH=$(CURDIR)/bin:$$PATH go test -tags nginx -count=1 -timeout 10m ./internal/doctor
 
 runbooks: ## what alerts are about, brought about with real processes, and looked at as the pages in docs/runbooks say

@@ -105,7 +105,7 @@ func run(t *testing.T, addr, name string, args ...string) {
 	t.Helper()
 	bin, err := exec.LookPath(name)
 	if err != nil {
-		t.Fatalf("%s is missing: install it (apt-get install %s; make doctor-cases builds caddy)", name, name)
+		t.Fatalf("%s is missing: install it (apt-get install %s; make doctor-cases builds caddy and traefik)", name, name)
 	}
 	var starter proc.Starter
 	cmd := exec.Command(bin, args...)
@@ -212,7 +212,7 @@ var plantedFronts = []plantedFront{
 // TestPlantedFronts: doctor names the fault in a real proxy, and the line.
 func TestPlantedFronts(t *testing.T) {
 	t.Parallel()
-	for _, c := range slices.Concat(plantedFronts, plantedOthers) {
+	for _, c := range slices.Concat(plantedFronts, plantedOthers, plantedTraefik) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := examine(t, c.stage(t))
@@ -241,6 +241,7 @@ func TestSoundFronts(t *testing.T) {
 		"nginx, HAProxy, app":     viaNginx(func(t *testing.T) string { return haproxy(t, plainApp(t)) }),
 	}
 	maps.Copy(stages, soundOthers)
+	maps.Copy(stages, soundTraefik)
 	for name, stage := range stages {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

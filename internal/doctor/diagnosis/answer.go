@@ -17,7 +17,7 @@ func handshakes(f *Facts, c *findings) {
 		if f.Resilient != nil && !f.Resilient.OK() {
 			onlyResilient(f, c)
 		}
-		if f.List != nil && !f.List.OK() {
+		if f.List != nil && !f.List.OK() && !limited(f.List) {
 			c.add(Finding{ID: "connection-list", Severity: Problem, Blame: []Party{Path, App},
 				What: "Connection: Upgrade passes, and Connection: keep-alive, Upgrade does not, which Firefox sends.",
 				Seen: []string{describe(f.List)}, Do: "Compare Connection as a list, in any case."}, Upgrade)
@@ -27,16 +27,26 @@ func handshakes(f *Facts, c *findings) {
 	}
 }
 
+// limited reports whether a handshake was refused for a reason that has nothing to do
+// with how it was made: a limit, or a server that fails.
+func limited(h *Handshake) bool {
+	return h.Stage == Answered && (h.Status == http.StatusTooManyRequests || h.Status >= http.StatusInternalServerError)
+}
+
 // sometimes is when handshakes fail that are like others that have succeeded.
 func sometimes(f *Facts, c *findings) {
-	if len(f.Later) == 0 || !f.Plain.OK() && !f.Resilient.OK() {
+	later, made := f.Later, f.Made
+	if f.List != nil && limited(f.List) {
+		later, made = append(slices.Clone(later), *f.List), made+1
+	}
+	if len(later) == 0 || !f.Plain.OK() && !f.Resilient.OK() {
 		return
 	}
-	h := &f.Later[0]
-	if i := slices.IndexFunc(f.Later, func(h Handshake) bool { return h.Stage == Answered }); i >= 0 {
-		h = &f.Later[i] // it says more
+	h := &later[0]
+	if i := slices.IndexFunc(later, func(h Handshake) bool { return h.Stage == Answered }); i >= 0 {
+		h = &later[i] // it says more
 	}
-	fi := Finding{ID: "fails-at-times", Severity: Problem, Blame: []Party{Path, App}, What: fmt.Sprintf("%d of %d handshakes failed after the first ones had succeeded.", len(f.Later), f.Made),
+	fi := Finding{ID: "fails-at-times", Severity: Problem, Blame: []Party{Path, App}, What: fmt.Sprintf("%d of %d handshakes failed after the first ones had succeeded.", len(later), made),
 		Seen: []string{describe(h)}, Do: "Either connections are limited, in number or rate, for each client: raise that, since after an outage all come back at once. Or a balancer sends some to what does not work: look at each backend."}
 	if how, _ := there(f); how != "" {
 		fi.Blame = append(fi.Blame, Sidecar) // it may have a limit of its own
@@ -52,6 +62,12 @@ func sometimes(f *Facts, c *findings) {
 	c.add(fi, NoBackend)
 }
 
+// What is said of 429.
+const (
+	tooMany   = "429: handshakes are limited in number."
+	allAtOnce = "Raise the limit for this path: after an outage all clients come back at once. Clients should heed Retry-After."
+)
+
 // onlyResilient is when nothing but the entries of wsr.v1 makes it fail.
 func onlyResilient(f *Facts, c *findings) {
 	h := f.Resilient
@@ -65,6 +81,9 @@ func onlyResilient(f *Facts, c *findings) {
 			c.add(fi, Upgrade)
 			return
 		}
+		c.add(fi, NoSymptom)
+	case h.Stage == Answered && h.Status == http.StatusTooManyRequests:
+		fi.ID, fi.Blame, fi.What, fi.Do = "rate-limited", []Party{Path, App}, tooMany, allAtOnce
 		c.add(fi, NoSymptom)
 	case h.Stage == Answered && h.Status >= 500:
 		fi.Blame, fi.What = []Party{App, Path}, "A handshake with wsr.v1 fails, and one without does not."
@@ -231,7 +250,7 @@ func statuses(f *Facts, h *Handshake, fi Finding, c *findings) {
 		fi.ID, fi.What, fi.Do = "host", "The Host is not one that the app knows.", "Let the proxy pass Host, or add the name to the app's list."
 		c.add(fi, HostChanged)
 	case s == http.StatusTooManyRequests:
-		fi.ID, fi.What, fi.Do = "rate-limited", "429: handshakes are limited in number.", "Raise the limit for this path: after an outage all clients come back at once. Clients should heed Retry-After."
+		fi.ID, fi.What, fi.Do = "rate-limited", tooMany, allAtOnce
 		c.add(fi, NoSymptom)
 	case s == http.StatusRequestTimeout || s == http.StatusGatewayTimeout || s == 522 || s == 524:
 		fi.ID, fi.What, fi.Do = "gateway-timeout", fmt.Sprintf("%d: the proxy got no answer in time from what is behind it.", s), "Is the app up, does it answer handshakes, and does a NetworkPolicy let the proxy reach it?"
@@ -250,7 +269,7 @@ func statuses(f *Facts, h *Handshake, fi Finding, c *findings) {
 		}
 		c.add(fi, symptom)
 	case s >= 500:
-		fi.ID, fi.Blame, fi.What, fi.Do = "app-error", []Party{App}, "500: the app fails at the handshake.", "Look into its log."
+		fi.ID, fi.Blame, fi.What, fi.Do = "app-error", []Party{App, Path}, "500: the app fails at the handshake, or a proxy that does not understand its answer.", "Look into the app's log. If the handshake is not in it, look into the proxy's: does it speak HTTP/1.1 to the app, and not HTTP/2?"
 		c.add(fi, NoSymptom)
 	default:
 		dropped(f, h, body, fi, c)
