@@ -9,14 +9,14 @@ IMAGE ?= docker.io/wsresilience/wsresilience:dev
 TOOL := go tool -modfile=tools/go.mod
 
 # Packages in which more than one goroutine meets.
-RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|cmd/.*|internal/(backoff|bench|bench/fake|bench/load|bench/measure|bench/rig|chaos|rehearsal|hostile|hostile/pod|config|deflate|differential|frame|http1|jsonpointer|keepalive|keyring|pathpattern|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
+RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|cmd/.*|internal/(backoff|bench|bench/fake|bench/load|bench/measure|bench/rig|chaos|sim|sim/.*|rehearsal|hostile|hostile/pod|config|deflate|differential|frame|http1|jsonpointer|keepalive|keyring|pathpattern|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
 
 # Tests of processes, in which the race detector would find nothing, and of a flood
 # that it makes too slow. They run once.
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases runbooks docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-aio test-goroutine image sbom e2e-kube release test-packages
+.PHONY: help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak proof chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases runbooks docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-aio test-goroutine image sbom e2e-kube release test-packages
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -96,6 +96,9 @@ bench-outbox: ## drivers of SQLite for the outbox, side by side, and the size of
 
 soak: ## the run with real cuts of the network, SOAKRUNS (10) times, under the race detector
 	go test -race -count=$(SOAKRUNS) -timeout 1h -v -run Cuts ./internal/endtoend
+
+proof: ## histories of whole fleets from seeds, in virtual time: SESSIONS (100000), SEED (1), FOR (no limit); make proof SEED=1234 ONE=1 tells one
+	go run ./internal/sim/proof -sessions $(or $(SESSIONS),100000) -seed $(or $(SEED),1) -for $(or $(FOR),0) $(if $(ONE),-one)
 
 chaos: ## sidecars, apps and a NATS cluster as processes, broken in every way, a thousand sessions (half an hour and more)
 	go run ./internal/chaos

@@ -140,10 +140,11 @@ func (s *Session) tickClose(now time.Time) {
 	}
 }
 
-// forceApp stops waiting for an app that does not take its close frame.
+// forceApp stops waiting for an app that does not take its close frame. Nothing is
+// due for that any more, however long the journal takes to hear of the end.
 func (s *Session) forceApp(now time.Time) {
 	if !now.Before(s.closing.deadline.Time()) {
-		s.app.control = nil
+		s.app.control, s.closing.deadline = nil, 0
 	}
 }
 

@@ -81,6 +81,9 @@ func (m *sim) tick(n int) {
 		m.s.Tick(m.now)
 		m.settle()
 	}
+	if at := m.asked.Deadline; m.s != nil && !at.IsZero() && !at.After(m.now) {
+		m.t.Fatalf("%v is due for ever: %+v", at.Sub(m.now), m.s.View(m.now))
+	}
 }
 
 // appEnds lets the app answer a close, leave, break or stay away.

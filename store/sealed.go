@@ -53,14 +53,14 @@ type SealedStore struct {
 // and f must not block.
 func (s *SealedStore) OnForeign(f func(Foreign)) { s.onForeign = f }
 
-// PauseBy sets what waits between two tries of an append, Pause if it is not called.
-// It is called before the first use, by what has a clock of its own.
+// PauseBy sets what waits between two tries of an append, for some time up to what it
+// is given. It is called before the first use, by what has a clock of its own.
 func (s *SealedStore) PauseBy(wait func(context.Context, time.Duration) error) { s.wait = wait }
 
 // NewSealedStore makes a Store of a Backend, which it then owns: Close closes
 // both. The keys are derived from ring, which may be the tokens' too.
 func NewSealedStore(backend Backend, ring *keyring.Ring) *SealedStore {
-	return &SealedStore{backend: backend, ring: ring.Derive("journal"), wait: Pause}
+	return &SealedStore{backend: backend, ring: ring.Derive("journal"), wait: pauseAbout}
 }
 
 // Limits implements Store.
@@ -282,8 +282,11 @@ func (w *write) skip(m *Message, why error) {
 // pause waits before retry number n, from 0, or until ctx ends.
 func (s *SealedStore) pause(ctx context.Context, n int) error {
 	limit := min(minPause<<min(n, 8), maxPause)
-	if err := s.wait(ctx, limit/2+rand.N(limit/2)); err != nil {
+	if err := s.wait(ctx, limit); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return nil
 }
+
+// pauseAbout waits for between half of d and d.
+func pauseAbout(ctx context.Context, d time.Duration) error { return Pause(ctx, d/2+rand.N(d/2)) }

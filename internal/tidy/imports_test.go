@@ -63,6 +63,7 @@ var layers = []layer{
 		"internal/page":          {"github.com/andybalholm/brotli", "github.com/klauspost/compress"},
 		"internal/otlp/exporter": nil, "internal/otlp/otlptest": nil,
 		"internal/proxytest": nil, // both ends of a proxy for tests
+		"internal/sim/seam":  nil, // where the client shows its machine to the simulator
 	},
 	{ // both handshakes,
 		"internal/upgrade": nil,
@@ -79,6 +80,9 @@ var layers = []layer{
 		"k8s":              {"k8s.io/api/", "k8s.io/apimachinery/"},
 		// What is wrong between a client and an app.
 		"internal/doctor": {"github.com/gobwas/ws", "golang.org/x/net/http2/hpack"}, "internal/doctor/pod": {"golang.org/x/sys"},
+	},
+	{ // Whole fleets as one deterministic program.
+		"internal/sim": {"github.com/gobwas/ws"},
 	},
 	{ // What a program keeps of its sessions.
 		"client/outbox": {"github.com/ncruces/go-sqlite3"},
@@ -111,6 +115,9 @@ var layers = []layer{
 		// What the injector does with a cluster, and a cluster for its tests.
 		"k8s/admission": anything, "k8s/certs": anything, "k8s/cluster": anything, "k8s/manifest": anything, "k8s/redirect": anything, "k8s/tenants": anything,
 		"k8s/cluster/clustertest": anything,
+	},
+	{ // What proves it.
+		"internal/sim/": anything,
 	},
 	{ // Wiring, and what measures the whole.
 		"cmd/": anything, "demo": nil, "internal/documented": nil, "internal/bench": anything, "internal/bench/libraries": anything, "internal/bench/sqlite": anything, "packaging": {"sigs.k8s.io/yaml"},
