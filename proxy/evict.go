@@ -82,36 +82,67 @@ type detachedSession struct {
 	held  int64
 }
 
-// detached lists the detached sessions that hold memory, and counts those that are
-// being given up.
+// detached lists the detached sessions that hold memory, shared ones none of whose
+// members is there among them, and counts those that are being given up.
 func (s *Server) detached() (list []detachedSession, leaving int) {
+	ofMembers := map[*sessionDriver]int64{} // what detached members hold, by their common session
 	for _, c := range s.sessions.all() {
 		c.mu.Lock()
-		switch m, ok := c.m.(*session.Session); {
-		case !ok || c.over || m.Attached() || c.memberLocked() != nil:
+		m, ok := c.m.(*session.Session)
+		switch member := c.memberLocked(); {
+		case !ok || c.over:
+		case member != nil:
+			if !m.Attached() {
+				ofMembers[member.g.c] += c.heldLocked(m)
+			}
 		case m.HandingOver():
 			leaving++
 		default:
-			since, lived := m.Detached()
-			held := int64(m.Held())
-			if c.saved != nil {
-				held += c.saved.cost
-			}
-			if held > 0 {
-				list = append(list, detachedSession{c, since, lived, held})
+			if since, lived, away := c.awayLocked(m); away {
+				list = append(list, detachedSession{c, since, lived, c.heldLocked(m)})
 			}
 		}
 		c.mu.Unlock()
 	}
-	return list, leaving
+	for i := range list {
+		list[i].held += ofMembers[list[i].c]
+	}
+	return slices.DeleteFunc(list, func(d detachedSession) bool { return d.held == 0 }), leaving
 }
 
-// evict gives the session up if it is still detached.
+// heldLocked is what giving the session up frees. The caller holds the lock.
+func (c *sessionDriver) heldLocked(m *session.Session) int64 {
+	held := int64(m.Held())
+	if c.saved != nil {
+		held += c.saved.cost
+	}
+	return held
+}
+
+// awayLocked reports whether nobody is attached to the session: its client, or of a
+// common session any member; and since when, and whether one ever said anything. The
+// caller holds the lock.
+func (c *sessionDriver) awayLocked(m *session.Session) (since monotime.Time, lived, away bool) {
+	if g := c.commonLocked(); g != nil {
+		since, away = g.desertedSince()
+		return since, true, away
+	}
+	if m.Attached() {
+		return 0, false, false
+	}
+	since, lived = m.Detached()
+	return since, lived, true
+}
+
+// evict gives the session up if it is still detached, a shared one with its members.
 func (c *sessionDriver) evict() bool {
 	now := c.enter()
 	defer c.leave()
 	m, ok := c.m.(*session.Session)
-	if !ok || c.over || m.Attached() || m.HandingOver() || c.memberLocked() != nil {
+	if !ok || c.over || m.HandingOver() || c.memberLocked() != nil {
+		return false
+	}
+	if _, _, away := c.awayLocked(m); !away {
 		return false
 	}
 	c.observe(event.Event{Kind: event.Evicted})

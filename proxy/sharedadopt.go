@@ -349,8 +349,23 @@ func (c *sessionDriver) common() *sessionDriver {
 }
 
 // deserted reports whether no member's client is there.
-func (g *shared) deserted() bool {
+func (g *shared) deserted() bool { _, is := g.desertedSince(); return is }
+
+// desertedSince reports whether no member's client is there, and since when.
+func (g *shared) desertedSince() (since monotime.Time, is bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.joining == 0 && !slices.ContainsFunc(g.members, func(m *member) bool { return m.state.Attached })
+	if g.joining > 0 {
+		return 0, false
+	}
+	last := time.Time{}
+	for _, m := range g.members {
+		if m.state.Attached {
+			return 0, false
+		}
+		if m.left.After(last) {
+			last = m.left
+		}
+	}
+	return monotime.At(last), true
 }
