@@ -226,14 +226,20 @@ const (
 func Load(environ []string) (*Config, error) {
 	l := newLoader()
 	l.collect(environ)
+	l.judge()
+	l.judgeOverridden(environ)
+	l.contradictions()
+	l.derive()
+	return l.loaded()
+}
+
+// judge takes the values, those of the file too, and finds what is wrong with each.
+func (l *loader) judge() {
 	l.readConfigFile()
 	l.read()
 	l.parse()
 	l.bounds()
 	l.files()
-	l.contradictions()
-	l.derive()
-	return l.loaded()
 }
 
 // loaded returns the settings, or all that is wrong with them.

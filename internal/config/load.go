@@ -41,6 +41,8 @@ type loader struct {
 	given    map[string]bool // variables that are set and not empty
 	bad      map[string]bool // variables with a problem, left out of later checks
 	problems Problems
+
+	overridden []string // variables of the file for which the environment has other values
 }
 
 func newLoader() *loader {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,6 +66,30 @@ func TestConfigFileFaults(t *testing.T) {
 		if _, err := Load([]string{upstream, "WSR_CONFIG_FILE=" + path}); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+// A value that the environment overrides is judged too, by a warning: it would be in
+// force when the environment has none any more. No secret is in it.
+func TestConfigFileOverridden(t *testing.T) {
+	path := settingsFile(t, "WSR_SESSION_TTL=5", "WSR_LOG_LEVEL=debug", "WSR_TOKEN_KEYS=hunter2", "WSR_WINDOW_BYTES=1KiB")
+	keys := "WSR_TOKEN_KEYS=" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdefghijklmnopqrstuv"))
+	c := mustLoad(t, "WSR_CONFIG_FILE="+path, "WSR_SESSION_TTL=1m", "WSR_LOG_LEVEL=warn", keys, "WSR_WINDOW_BYTES=2MiB")
+	if c.SessionTTL != time.Minute {
+		t.Errorf("session TTL %v", c.SessionTTL)
+	}
+	said := strings.Join(c.Warnings(), "\n")
+	for _, want := range []string{
+		`WSR_SESSION_TTL="5" (line 1 of ` + path + `): a number without a unit`,
+		`WSR_TOKEN_KEYS=*** (7 bytes) (line 3 of ` + path + `): `,
+		`WSR_WINDOW_BYTES="1KiB" (line 4 of ` + path + `): `,
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("no warning %s in\n%s", want, said)
+		}
+	}
+	if strings.Contains(said, "WSR_LOG_LEVEL=") || strings.Contains(said, "hunter2") {
+		t.Errorf("warnings:\n%s", said)
 	}
 }
 

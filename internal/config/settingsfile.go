@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -44,10 +45,31 @@ func (l *loader) readConfigFile() {
 		case !twice:
 			l.values[e.name], l.lines[e.name] = e.value, e.line
 		case given != e.value:
+			l.overridden = append(l.overridden, e.name)
 			l.warn("%s is in the environment and in line %d of %s: that of the environment counts.", e.name, e.line, name)
 		}
 		if i := l.index(e.name); i >= 0 && l.fields[i].secret && loose && l.podIP == "" {
 			l.warn("%s: every user can read %q, which has %s in it; mode 0400 is safer.", configFile, name, e.name)
+		}
+	}
+}
+
+// judgeOverridden warns of values in the file that do not count, since the environment
+// has others, and could not be used if they did: nobody would hear of them until then.
+func (l *loader) judgeOverridden(environ []string) {
+	if len(l.overridden) == 0 {
+		return
+	}
+	file := newLoader()
+	file.collect(slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.Contains(l.overridden, name)
+	}))
+	file.judge()
+	for _, p := range file.problems {
+		// Where values contradict each other, those of the environment may not.
+		if len(p.Names) == 1 && slices.Contains(l.overridden, p.Names[0]) {
+			l.warn("%v. Without the one in the environment it would be refused.", p)
 		}
 	}
 }
