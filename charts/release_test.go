@@ -33,18 +33,21 @@ var valueSets = []struct{ name, values string }{
 	{"Secrets by somebody else", "secrets: {managed: false}"},
 	{"neither Secrets nor certificates", "{secrets: {managed: false}, injector: {certManager: {enabled: true}}, nats: {bundled: {enabled: false}}}"},
 	{"users of the platform", "platformUser: true"},
+	{"the node's network", "injector: {hostNetwork: true, port: 10260, adminPort: 10261, podLabels: {team: infra}}"},
 	{"metrics of NATS", "{networkPolicy: {enabled: true, metricsFrom: [{namespaceSelector: {}}]}, nats: {bundled: {exporter: {enabled: true}}}, monitoring: {podMonitor: {enabled: true}, prometheusRule: {enabled: true}}}"},
 	{"everything", everything},
 }
 
 const everything = `
 fullnameOverride: live-wsresilience
+commonLabels: {cost: "42", app.kubernetes.io/name: ignored}
 image: {repository: registry.example:5000/wsr, digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", pullPolicy: Always, pullSecrets: [registry]}
 sidecar:
   mode: redirect
   env: {WSR_DRAIN_SECONDS: "40", WSR_SNAPSHOT_RULES: '{"rules": [{"path": "/chat", "select": {"pointer": "/type", "equals": "a: #b"}}]}'}
   resources: {requests: {cpu: 10m, memory: 32Mi}, limits: {memory: 512Mi}}
   secretName: keys
+  pullSecrets: [registry, other]
   peerTLS: true
   dataSize: 2Gi
 nats:
@@ -58,6 +61,7 @@ nats:
     affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}
     priorityClassName: high
     podAnnotations: {a: "1"}
+    podLabels: {c: "3"}
 injector:
   replicas: 3
   failurePolicy: Ignore
@@ -69,6 +73,7 @@ injector:
   affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}
   priorityClassName: system-cluster-critical
   podAnnotations: {a: "1"}
+  podLabels: {c: "3"}
   serviceAccountAnnotations: {b: "2"}
 networkPolicy:
   enabled: true
@@ -78,7 +83,7 @@ networkPolicy:
 monitoring:
   serviceMonitor: {enabled: true, labels: {release: prom}, interval: 10s}
   podMonitor: {enabled: true, labels: {release: prom}}
-  prometheusRule: {enabled: true, labels: {release: prom}}
+  prometheusRule: {enabled: true, labels: {release: prom}, alerts: {WSResilienceResets: {threshold: 0.1, for: 20m, severity: info}, WSResiliencePanic: {enabled: false}}}
   dashboard: {enabled: true}
 `
 

@@ -19,6 +19,11 @@ func (s Settings) Check() []*InvalidError {
 	if len(validation.IsDNS1123Subdomain(s.SecretName())) > 0 {
 		request.fail("secret", s.Secret, "the name of a Secret")
 	}
+	for _, name := range s.PullSecrets {
+		if len(validation.IsDNS1123Subdomain(name)) > 0 {
+			request.fail("pullSecrets", name, "names of Secrets")
+		}
+	}
 	for _, pattern := range s.TenantAnnotations {
 		request.checkTenantPattern(pattern)
 	}

@@ -58,9 +58,13 @@ func Inject(pod *corev1.Pod, defaults map[string]string, s Settings) (*corev1.Po
 	}
 	digest := request.addContainers(out, app, s)
 	original.letEvict(out)
+	original.addPullSecrets(out, s.PullSecrets)
 	st := status{Version: firstStatus, Mode: report.Mode, Port: report.Port, Agent: report.Agent, Digest: digest, Undo: original}
-	if st.Agent || original.Evict != nil {
+	switch {
+	case len(original.Pull) > 0:
 		st.Version = statusVersion
+	case st.Agent || original.Evict != nil:
+		st.Version = secondStatus
 	}
 	if err := setStatus(out, st); err != nil {
 		return pod, Report{}, &InvalidError{Name: AnnotationStatus, Why: err.Error()}

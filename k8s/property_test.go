@@ -17,7 +17,7 @@ import (
 
 // touched are the paths that a patch may name.
 var touched = regexp.MustCompile(`^/metadata/annotations(/wsresilience\.io~1status|/cluster-autoscaler\.kubernetes\.io~1safe-to-evict-local-volumes)?$` +
-	`|^/spec/(initContainers|volumes)(/\d+)?$|^/spec/containers/\d+$|^/spec/terminationGracePeriodSeconds$` +
+	`|^/spec/(initContainers|volumes|imagePullSecrets)(/\d+)?$|^/spec/containers/\d+$|^/spec/terminationGracePeriodSeconds$` +
 	`|^/spec/(initC|c)ontainers/\d+/(lifecycle(/preStop(/sleep/seconds)?)?|ports/\d+(/containerPort)?` +
 	`|(liveness|readiness|startup)Probe/(httpGet|tcpSocket|grpc)/port|lifecycle/(postStart|preStop)/(httpGet|tcpSocket)/port)$`)
 
@@ -30,6 +30,7 @@ func TestA14NothingElseChanges(t *testing.T) {
 		before, _ := json.Marshal(pod)
 		s := settings
 		s.NATS, s.Cluster.Minor = r.IntN(2) == 0, []int{0, 28, 29, 30}[r.IntN(4)]
+		s.PullSecrets = [][]string{nil, {"registry"}}[r.IntN(2)]
 		s.Mode = []k8s.Mode{k8s.ModeNamed, k8s.ModeRedirect, k8s.ModeExplicit}[r.IntN(3)]
 		out, report, err := k8s.Inject(pod, nil, s)
 		if err != nil {

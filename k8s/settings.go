@@ -31,6 +31,10 @@ type Settings struct {
 	Image           string            `json:"image"`
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"` // default IfNotPresent
 
+	// PullSecrets are names of Secrets with access to the registry of Image, which
+	// pods get beside their own. They have to be in the namespace of the pod.
+	PullSecrets []string `json:"pullSecrets,omitempty"`
+
 	// Mode is for pods that name none; default ModeNamed.
 	Mode Mode `json:"mode,omitempty"`
 

@@ -11,11 +11,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Versions of the form of AnnotationStatus: the newest, and the one that says all
-// of a pod with neither agent nor local volume, which injectors of the release
-// before read too.
+// Versions of the form of AnnotationStatus: the newest; the one that says all of a
+// pod without pull secrets of ours; and the one of a pod with neither agent nor
+// local volume. Injectors of releases before read what they know.
 const (
-	statusVersion = 2
+	statusVersion = 3
+	secondStatus  = 2
 	firstStatus   = 1
 )
 
@@ -36,6 +37,7 @@ type originalFields struct {
 	Probes []originalProbe   `json:"probes,omitempty"`
 	Stops  []originalPreStop `json:"stops,omitempty"`
 	Evict  *string           `json:"evict,omitempty"` // what annotationEvict was; nil: it is as it was
+	Pull   []string          `json:"pull,omitempty"`  // pull secrets that were added
 }
 
 // originalPort is the number that the app's port had, where the sidecar's is

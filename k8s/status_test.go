@@ -64,7 +64,7 @@ func TestNewerStatus(t *testing.T) {
 	if err != nil || report.Outcome != k8s.Injected {
 		t.Fatalf("%+v, %v", report, err)
 	}
-	const newer = `{"version":3,"port":"in another form"}`
+	const newer = `{"version":4,"port":"in another form"}`
 	pod.Annotations[k8s.AnnotationStatus] = newer
 	out, report, err := k8s.Inject(pod, nil, settings)
 	if err != nil || out != pod || report.Outcome != k8s.Skipped || report.Reason != "NewerStatus" {

@@ -54,6 +54,7 @@ func undo(pod *corev1.Pod, text string) error {
 		}
 	}
 	s.Undo.restoreEvict(pod)
+	s.Undo.removePullSecrets(pod)
 	for _, p := range s.Undo.Probes {
 		if err := p.restore(pod); err != nil {
 			return err

@@ -36,6 +36,7 @@ const (
 
 const checkUsage = `usage: wsresilience-injector check -url https://service.namespace.svc/inject -ca-file file [-namespace name]
        wsresilience-injector check -pod NAMESPACE/NAME
+       wsresilience-injector check -old [-image image]
 
 Asks the webhook, as the API server would, what it does with a pod that wants
 the sidecar. It is a dry run: nothing is made. "helm test" runs this.
@@ -44,6 +45,10 @@ With -pod: says why that pod has no sidecar, or by which Services clients pass i
 by. It asks the API server that KUBECONFIG names, or that of the pod it runs in,
 for the pod, its namespace and Services and the webhooks, and what would become of
 a copy of the pod (a dry run, which needs the right to create pods).
+
+With -old: lists the workloads whose pods have a sidecar of another image than the
+injectors, as after an upgrade, or than -image. It needs the right to list pods. The
+exit code is 1 if there are some.
 `
 
 // checkCommand asks a webhook over TLS whether it injects.
@@ -55,13 +60,22 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	caFile := flags.String("ca-file", "", "authorities (PEM) that its certificate is checked against")
 	namespace := flags.String("namespace", metav1.NamespaceDefault, "namespace that the pod claims to be in; none that is excluded")
 	pod := flags.String("pod", "", "NAMESPACE/NAME of a pod that should have the sidecar")
+	old := flags.Bool("old", false, "list the workloads whose pods have an old sidecar")
+	image := flags.String("image", "", "with -old: the `image` that sidecars should have; default: the injectors'")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return exitOK
 	} else if err != nil {
 		return exitUsage
 	}
+	if *old && *pod == "" && *url == "" && *caFile == "" && flags.NArg() == 0 {
+		return onCluster(ctx, stderr, func(ctx context.Context, c *cluster.Client) int { return listOld(ctx, c, *image, stdout, stderr) })
+	}
+	if *old || *image != "" {
+		flags.Usage()
+		return exitUsage
+	}
 	if *pod != "" && *url == "" && *caFile == "" && flags.NArg() == 0 {
-		return checkPod(ctx, *pod, stdout, stderr)
+		return onCluster(ctx, stderr, func(ctx context.Context, c *cluster.Client) int { return whyNot(ctx, c, *pod, stdout, stderr) })
 	}
 	if !strings.HasPrefix(*url, "https://") || *caFile == "" || flags.NArg() > 0 {
 		flags.Usage()
@@ -78,8 +92,8 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	return exitOK
 }
 
-// checkPod asks the API server about one pod.
-func checkPod(ctx context.Context, pod string, stdout, stderr io.Writer) int {
+// onCluster does something with the API server, which may take so long.
+func onCluster(ctx context.Context, stderr io.Writer, act func(context.Context, *cluster.Client) int) int {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	c, err := cluster.Connect()
@@ -87,7 +101,7 @@ func checkPod(ctx context.Context, pod string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "wsresilience-injector: check: %v\n", err)
 		return exitFailed
 	}
-	return whyNot(ctx, c, pod, stdout, stderr)
+	return act(ctx, c)
 }
 
 // check posts one review, and returns how long the answer took.

@@ -142,7 +142,7 @@ func TestCheckTrustsOnlyTheAuthority(t *testing.T) {
 }
 
 func TestCheckUsage(t *testing.T) {
-	for _, args := range [][]string{{}, {"-url", "http://x/inject", "-ca-file", "x"}, {"-url", "https://x/inject"}, {"-url", "https://x/inject", "-ca-file", "x", "more"}, {"-what"}} {
+	for _, args := range [][]string{{}, {"-url", "http://x/inject", "-ca-file", "x"}, {"-url", "https://x/inject"}, {"-url", "https://x/inject", "-ca-file", "x", "more"}, {"-what"}, {"-old", "-pod", "a/b"}, {"-image", "x"}, {"-old", "more"}} {
 		var out, errs bytes.Buffer
 		if code := checkCommand(t.Context(), args, &out, &errs); code != exitUsage || errs.Len() == 0 {
 			t.Errorf("%q: exit code %d, %q", args, code, errs.String())

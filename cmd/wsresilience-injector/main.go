@@ -29,7 +29,8 @@ commands:
   uninject  read manifests, print them without it
   webhook   run the admission webhook of a cluster (what the Helm chart runs)
   check     ask a webhook for an injection that is not carried out (what helm test runs);
-            -pod NAMESPACE/NAME: say why that pod has no sidecar
+            -pod NAMESPACE/NAME: say why that pod has no sidecar;
+            -old: list the workloads whose pods have an old one
   redirect  turn connections to the app's port to the sidecar (an init container runs this)
   version   print the version
   help      print this; "<command> -help" prints its flags

@@ -75,6 +75,15 @@ app.kubernetes.io/component: {{ last . }}
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{- with omit $root.Values.commonLabels "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Labels of pods; called with (list . component podLabels). Those that pods are selected by stay. */}}
+{{- define "wsresilience.podLabels" -}}
+{{- $own := include "wsresilience.labels" (list (index . 0) (index . 1)) | fromYaml -}}
+{{ toYaml (merge $own (index . 2)) }}
 {{- end -}}
 
 {{- define "wsresilience.image" -}}

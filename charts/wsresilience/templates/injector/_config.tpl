@@ -43,6 +43,9 @@ secrets:
 sidecar:
   image: {{ include "wsresilience.image" . }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
+  {{- with .Values.sidecar.pullSecrets }}
+  pullSecrets: {{ toJson . }}
+  {{- end }}
   mode: {{ .Values.sidecar.mode }}
   {{- with $env }}
   env:
