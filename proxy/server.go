@@ -268,6 +268,7 @@ func New(cfg Config) (*Server, error) {
 	if _, err := s.Driver(); err != nil && cfg.Driver == transport.DriverAIO {
 		return nil, fmt.Errorf("proxy: Linux AIO does not work here, so leave WSR_DRIVER=aio out: %w", err)
 	}
+	cfg.Pages.CountAgainst(s.pool.Memory())
 	s.clientBuffers, s.appBuffers = s.buffers(clientShare), s.buffers(appShare)
 	s.sessions.init()
 	s.keys.store = cfg.KeyStore

@@ -16,6 +16,9 @@ type Insertion struct {
 	at      int // in the decoded content, once Look has found it
 	length  int64
 	held    func() // gives the place among recoded pages back
+	took    int64  // of the memory budget, at first
+	seen    int64  // decoded so far
+	counted int64  // of the decoder's window
 	rename  bool   // only the head changes: the answer has no content
 	etag    string // of the app
 	dated   bool   // the app has a Last-Modified
@@ -72,7 +75,11 @@ func (r *Request) Answer(status, minor int, length int64, fields Fields) *Insert
 			why = leftBusy
 		}
 	}
+	if why == "" && !r.head && !n.take() {
+		why = leftMemory
+	}
 	if why != "" {
+		n.Close()
 		p.leave(why, r.path)
 		return nil
 	}
@@ -83,10 +90,14 @@ func (r *Request) Answer(status, minor int, length int64, fields Fields) *Insert
 
 // Close gives back what Answer has taken.
 func (n *Insertion) Close() {
-	if n != nil && n.held != nil {
+	if n == nil {
+		return
+	}
+	if n.held != nil {
 		n.held()
 		n.held = nil
 	}
+	n.giveBack()
 }
 
 // HeadOnly reports whether only the answer's head changes: to HEAD, and to a

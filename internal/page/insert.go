@@ -57,7 +57,7 @@ func (n *Insertion) Reader(src io.Reader) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{src: src, decoded: d, at: n.at, tag: n.tag}
+	r := &reader{src: src, decoded: d, at: n.at, tag: n.tag, counts: n.decoded}
 	if r.encoded, err = encode(&r.out, n.coding); err != nil {
 		d.Close()
 		return nil, err
@@ -72,6 +72,7 @@ const pieceSize = 16 << 10
 type reader struct {
 	src     io.Reader
 	decoded io.ReadCloser
+	counts  func(int) // is told what was decoded
 	encoded encoder
 	at      int // how much content is before the tag
 	tag     []byte
@@ -97,6 +98,7 @@ func (r *reader) fill() error {
 		r.in = make([]byte, pieceSize)
 	}
 	got, err := r.decoded.Read(r.in)
+	r.counts(got)
 	piece := r.in[:got]
 	if r.tag != nil && got >= r.at {
 		if _, werr := r.encoded.Write(piece[:r.at]); werr != nil {

@@ -16,6 +16,8 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+
+	"github.com/wsresilience/wsresilience/internal/budget"
 )
 
 // Config says what a Policy does.
@@ -50,6 +52,7 @@ type Policy struct {
 	script  script
 	mark    string // of entity tags of pages with this tag
 	recoded chan struct{}
+	memory  *budget.Budget // nil: nothing counts
 
 	mu   sync.Mutex
 	said map[reason]bool
@@ -100,6 +103,7 @@ const (
 	leftDigest      reason = "a digest of its content goes with it"
 	leftFraming     reason = "it is compressed, and its answer of HTTP/1.0 tells the length"
 	leftBusy        reason = "too many compressed pages are under way"
+	leftMemory      reason = "memory is short"
 	leftNoPage      reason = "its text does not begin like a page"
 )
 
