@@ -16,7 +16,7 @@ RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak proof chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases runbooks docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox test-aio test-goroutine image sbom e2e-kube release test-packages
+.PHONY: help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak proof chaos rehearsal rehearse-peers hostile realapps differential autobahn doctor-cases runbooks docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox linear test-aio test-goroutine image sbom e2e-kube release test-packages
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -80,6 +80,10 @@ runbooks: ## what alerts are about, brought about with real processes, and looke
 
 outbox: ## programs with an outbox, killed ten thousand times while they write and read (ten minutes)
 	go test ./internal/endtoend -count=1 -v -timeout 60m -run 'TestKilled(Writer|Reader)' -args -kills 10000
+
+linear: ## two thousand histories of keys and of states, each judged whether it is linearizable, and long walks (five minutes)
+	go test ./internal/endtoend -count=1 -v -timeout 30m -run 'Linearizable' -args -histories 1000
+	go test ./internal/idempotency -count=1 -timeout 30m -run 'TestStatesWalk|TestEntryRoundTrip' -rapid.checks=100000
 
 bench-proxy: ## beside nginx, HAProxy and a plain forwarder, into docs/benchmarks (needs nginx and haproxy)
 	go run ./internal/bench proxy

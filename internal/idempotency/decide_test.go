@@ -116,3 +116,30 @@ func TestMemory(t *testing.T) {
 		t.Errorf("what is over is there: %+v", r)
 	}
 }
+
+// TestSentAgainLater: a message that its client sends again since its owner died is
+// known when others have come behind it: as one that acted, or as one in doubt.
+func TestSentAgainLater(t *testing.T) {
+	p, err := New([]byte(walkRules))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := p.rules[0].states
+	old, self := Claimant{"old", [16]byte{1}, 1}, Claimant{"new", [16]byte{2}, 1}
+	first, second := change{"new", Key{1}}, change{"paid", Key{2}}
+	for state, want := range map[State]step{Claimed: stepDoubt, Done: stepRepeated} {
+		e := Entry{State: state, By: old, Outcome: (&position{at: "new", print: first.print}).append(nil)}
+		f := facts{found: &e, self: self, ownerGone: true}
+		next, from, past := f.decideState(s, second)
+		if next != stepClaim || from != "new" {
+			t.Fatalf("the second: step %v from %q", next, from)
+		}
+		e = Entry{State: Done, By: self, Outcome: (&position{at: "paid", before: from, print: second.print, past: past}).append(nil)}
+		if next, _, _ := f.decideState(s, first); next != want {
+			t.Errorf("the first again: step %v, want %v", next, want)
+		}
+		if next, _, _ := f.decideState(s, change{"new", Key{3}}); next != stepForbidden {
+			t.Errorf("another one: step %v", next)
+		}
+	}
+}

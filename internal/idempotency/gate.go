@@ -67,6 +67,7 @@ type held struct {
 	doubt  bool          // it was claimed although it is in doubt
 	looked bool          // the state of its entity is known
 	from   string        // and this
+	past   []past        // and these
 	cost   int64
 }
 
@@ -193,7 +194,7 @@ func (g *Gate) claim(now time.Time) {
 	c := &Call{Key: h.key, Revision: h.expect, Entry: h.claim, TTL: h.rule.TTL, Outcome: h.rule.Repeat != RepeatDrop, Alone: true}
 	if h.rule.states != nil {
 		c.Outcome = true
-		p := position{at: h.change.to, before: h.from, print: h.change.print}
+		p := position{at: h.change.to, before: h.from, print: h.change.print, past: h.past}
 		if h.claim.Outcome = p.append(nil); !h.looked {
 			c.Revision = LookOnly
 		}
@@ -278,7 +279,7 @@ func (g *Gate) toldHeld(now time.Time, r Result) {
 	next := step(0)
 	if s := h.rule.states; s != nil {
 		h.looked = true
-		next, h.from = f.decideState(s, h.change)
+		next, h.from, h.past = f.decideState(s, h.change)
 	} else {
 		next = f.decide()
 	}

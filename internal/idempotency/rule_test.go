@@ -1,6 +1,7 @@
 package idempotency
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -141,7 +142,7 @@ func FuzzPosition(f *testing.F) {
 	f.Add((&position{at: "paid", before: "new"}).append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := positionOf(&Entry{Outcome: b})
-		if again := positionOf(&Entry{Outcome: p.append(nil)}); again != p {
+		if again := positionOf(&Entry{Outcome: p.append(nil)}); !reflect.DeepEqual(again, p) {
 			t.Errorf("%x: %+v, then %+v", b, p, again)
 		}
 	})

@@ -16,6 +16,10 @@ const (
 
 	// maxStates bounds the states of a rule, and those that may follow one.
 	maxStates = 256
+
+	// maxPast is how many of the messages before the last one are known of an
+	// entity: what a client sends again after its owner died is among them.
+	maxPast = 8
 )
 
 // states are the states of a rule's entities. It is immutable.
@@ -87,15 +91,54 @@ func (s *states) changeOf(m Message) (entity, shown []byte, c change, ok bool) {
 type position struct {
 	at, before string // the states after and before the message
 	print      Key    // of the message
+	past       []past // the messages before it, the last one first
+}
+
+// past is a message that has changed an entity, or may have.
+type past struct {
+	print Key
+	doubt bool // its owner died while it was on its way
+}
+
+// next is what the message behind p's knows of those before it. doubt says that p's
+// may have changed nothing.
+func (p *position) next(doubt bool) []past {
+	if p.print == (Key{}) {
+		return p.past
+	}
+	return append([]past{{p.print, doubt}}, p.past[:min(len(p.past), maxPast-1)]...)
+}
+
+// forbids is what becomes of a message that the entity's state does not allow: it may
+// be one that came before the last.
+func (p *position) forbids(c change) step {
+	for _, before := range p.past {
+		if before.print == c.print && before.doubt {
+			return stepDoubt
+		}
+		if before.print == c.print {
+			return stepRepeated
+		}
+	}
+	return stepForbidden
 }
 
 // append appends the form in which it is stored, as an outcome:
 //
-//	fingerprint 16 B | state u8+n | state before u8+n
+//	fingerprint 16 B | state u8+n | state before u8+n | per message before it: doubt u8, fingerprint 16 B
+//
+// An older release has nothing behind the states, and does not look there.
 func (p *position) append(dst []byte) []byte {
 	dst = append(dst, p.print[:]...)
 	for _, s := range []string{p.at, p.before} {
 		dst = append(append(dst, byte(len(s))), s...)
+	}
+	for _, before := range p.past {
+		doubt := byte(0)
+		if before.doubt {
+			doubt = 1
+		}
+		dst = append(append(dst, doubt), before.print[:]...)
 	}
 	return dst
 }
@@ -114,15 +157,19 @@ func positionOf(e *Entry) (p position) {
 		*s = string(b[1 : 1+b[0]])
 		b = b[1+b[0]:]
 	}
+	const size = 1 + len(p.print)
+	for ; len(b) >= size && len(p.past) < maxPast; b = b[size:] {
+		p.past = append(p.past, past{Key(b[1:size]), b[0] != 0})
+	}
 	return p
 }
 
 // decideState is decide for a message about an entity. It returns the state from
-// which the message leads, too.
-func (f *facts) decideState(s *states, c change) (step, string) {
+// which the message leads, too, and the messages before it.
+func (f *facts) decideState(s *states, c change) (step, string, []past) {
 	e := f.found
 	if e == nil || e.State == Free {
-		return s.from("", c), ""
+		return s.from(&position{}, c), "", nil
 	}
 	p := positionOf(e)
 	ours := e.By.Session == f.self.Session
@@ -130,31 +177,32 @@ func (f *facts) decideState(s *states, c change) (step, string) {
 	same := p.print == c.print && p.at == c.to
 	switch {
 	case e.State == Claimed && ours && !former && e.By.Owner == f.self.Owner && e.Seq == f.seq:
-		return stepPass, p.before
+		return stepPass, p.before, p.past
 	case e.State == Claimed && former && f.handed && int32(e.Seq-f.handedUp) > 0:
-		return s.from(p.before, c), p.before // that message never was with an app
+		p.at = p.before // that message never was with an app
+		return s.from(&p, c), p.before, p.past
 	case e.State == Claimed && (former || f.ownerGone):
 		switch {
 		case !same && s.allows(p.at, c.to):
-			return stepClaim, p.at
+			return stepClaim, p.at, p.next(true)
 		case !same && !s.allows(p.before, c.to):
-			return stepForbidden, ""
+			return p.forbids(c), "", nil
 		case f.again:
-			return stepAgain, p.before
+			return stepAgain, p.before, p.past
 		}
-		return stepDoubt, ""
+		return stepDoubt, "", nil
 	case e.State == Claimed && !f.waited:
-		return stepWait, ""
+		return stepWait, "", nil
 	case same && !s.allows(p.at, c.to):
-		return stepRepeated, ""
+		return stepRepeated, "", nil
 	}
-	return s.from(p.at, c), p.at
+	return s.from(&p, c), p.at, p.next(false)
 }
 
-// from is whether a message leads on from a state.
-func (s *states) from(at string, c change) step {
-	if s.allows(at, c.to) {
+// from is what becomes of a message where its entity is in the state of p.
+func (s *states) from(p *position, c change) step {
+	if s.allows(p.at, c.to) {
 		return stepClaim
 	}
-	return stepForbidden
+	return p.forbids(c)
 }

@@ -111,7 +111,7 @@ func (g *Gate) write(u *under, s State) {
 	case s == Free && u.rule.states != nil:
 		// Its entity is in the state from before.
 		if p := positionOf(&e); p.before != "" {
-			e.State, e.Outcome = Done, (&position{at: p.before}).append(nil)
+			e.State, e.Outcome = Done, (&position{at: p.before, past: p.past}).append(nil)
 		}
 	case s == Done && u.rule.states == nil:
 		e.Outcome, e.Binary, e.OutSeq = u.outcome.Data, u.outcome.Binary, u.outSeq
