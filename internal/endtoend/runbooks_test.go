@@ -29,8 +29,8 @@ import (
 // elsewhere are the pages that are not followed here, and where what they lead to is
 // shown.
 var elsewhere = map[string]string{
-	"WSResilienceInjectorDown": "a cluster: make e2e-kube", "WSResilienceCertificate": "a cluster: make e2e-kube",
-	"WSResiliencePodsRefused": "a cluster: make e2e-kube", "WSResilienceInjectorErrors": "a cluster: make e2e-kube",
+	"WSResilienceInjectorDown": "a cluster: kubetest's scenario of the runbooks (make e2e-kube)", "WSResilienceCertificate": "a cluster: kubetest's scenario of the runbooks (make e2e-kube)",
+	"WSResiliencePodsRefused": "a cluster: kubetest's scenario of the runbooks (make e2e-kube)", "WSResilienceInjectorErrors": "a cluster: kubetest's scenario of the runbooks (make e2e-kube)",
 	"WSResiliencePanic": "a mistake of ours, which nobody can bring about", "WSResilienceObjectiveMissed": "as WSResilienceObjectiveMissedSoon",
 }
 

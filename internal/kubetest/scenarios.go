@@ -70,6 +70,7 @@ var scenarios = []scenario{
 	{"time of admission", nil, admissionTime},
 	{"the webhook under load, from the API server and from a pod", nil, webhookLoad},
 	{"a CA bundle that is taken out, an injector that dies", nil, webhookMends},
+	{"the runbooks of the injector", noEnds, runbooks},
 	{"`helm uninstall`", noEnds, func(ctx context.Context, c *cluster, _ *result) error {
 		if _, err := c.helmRun(ctx, "uninstall", "wsresilience", "--namespace", c.namespace, "--wait"); err != nil {
 			return err
