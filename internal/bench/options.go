@@ -18,6 +18,7 @@ type options struct {
 	size        int
 	sessions    int
 	logged      int
+	watched     int
 	resumes     int
 	cluster     int
 	only        string
@@ -27,10 +28,10 @@ type options struct {
 }
 
 // quickOptions are for trying the program, not for numbers.
-var quickOptions = options{connections: 64, messages: 10_000, rounds: 3, size: 64, sessions: 200, logged: 500, resumes: 50, cluster: 1}
+var quickOptions = options{connections: 64, messages: 10_000, rounds: 3, size: 64, sessions: 200, logged: 500, watched: 500, resumes: 50, cluster: 1}
 
 func parseOptions(args []string, out io.Writer) (options, error) {
-	o := options{connections: 64, messages: 100_000, rounds: 7, size: 64, sessions: 2000, logged: 10_000, resumes: 300, cluster: 3}
+	o := options{connections: 64, messages: 100_000, rounds: 7, size: 64, sessions: 2000, logged: 10_000, watched: 8000, resumes: 300, cluster: 3}
 	for _, a := range args {
 		if a == "-quick" || a == "--quick" {
 			o = quickOptions // the other flags still win
@@ -44,6 +45,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.IntVar(&o.size, "size", o.size, "payload bytes")
 	f.IntVar(&o.sessions, "sessions", o.sessions, "idle sessions for the memory table")
 	f.IntVar(&o.logged, "logged", o.logged, "other sessions in the journal while some are adopted")
+	f.IntVar(&o.watched, "watched", o.watched, "sessions while the console is read")
 	f.IntVar(&o.resumes, "resumes", o.resumes, "resumes and adoptions of each kind")
 	f.IntVar(&o.cluster, "cluster", o.cluster, "nats-servers, and copies of the journal, of the second adoption table; 1: only the first")
 	f.StringVar(&o.only, "only", "", "comma-separated parts of "+partNames()+"; empty: all")
@@ -66,8 +68,8 @@ func (o *options) check() error {
 	if o.size < 0 || o.size > load.MaxMessage {
 		return fmt.Errorf("bench: -size %d: want 0 to %d", o.size, load.MaxMessage)
 	}
-	if o.logged < 0 || o.resumes < 1 || o.cluster < 1 || o.cluster > 5 {
-		return errors.New("bench: -logged must not be negative, -resumes above 0, -cluster 1 to 5")
+	if o.logged < 0 || o.watched < 1 || o.resumes < 1 || o.cluster < 1 || o.cluster > 5 {
+		return errors.New("bench: -logged must not be negative, -watched and -resumes above 0, -cluster 1 to 5")
 	}
 	return checkParts(o.only)
 }

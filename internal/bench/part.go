@@ -23,6 +23,7 @@ func parts() []part {
 		{"resume", true, runResume},
 		{"adoption", true, runAdoption},
 		{"durability", true, runDurability},
+		{"console", true, runConsole},
 	}
 }
 
@@ -107,6 +108,14 @@ func runDurability(r *rig.Rig, rep *report, o *options) error {
 	rows, err := measureDurability(r)
 	if err == nil {
 		reportDurability(rep, rows)
+	}
+	return err
+}
+
+func runConsole(r *rig.Rig, rep *report, o *options) error {
+	m, err := measureConsole(r, o)
+	if err == nil {
+		reportConsole(rep, &m, o)
 	}
 	return err
 }

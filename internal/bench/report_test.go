@@ -120,8 +120,8 @@ func TestOptions(t *testing.T) {
 		want options
 		ok   bool
 	}{
-		{"", options{connections: 64, messages: 100_000, rounds: 7, size: 64, sessions: 2000, logged: 10_000, resumes: 300, cluster: 3}, true},
-		{"-rounds 2 -quick", options{connections: 64, messages: 10_000, rounds: 2, size: 64, sessions: 200, logged: 500, resumes: 50, cluster: 1, quick: true}, true},
+		{"", options{connections: 64, messages: 100_000, rounds: 7, size: 64, sessions: 2000, logged: 10_000, watched: 8000, resumes: 300, cluster: 3}, true},
+		{"-rounds 2 -quick", options{connections: 64, messages: 10_000, rounds: 2, size: 64, sessions: 200, logged: 500, watched: 500, resumes: 50, cluster: 1, quick: true}, true},
 		{"-messages 10", options{}, false}, // fewer than connections
 		{"-rounds 0", options{}, false},
 		{"-resumes 0", options{}, false},

@@ -48,10 +48,10 @@ func TestRunOfTheSidecar(t *testing.T) {
 	}
 	var out strings.Builder
 	rep := &report{w: &out}
-	if err := measureAll(r, rep, &options{logged: 40, resumes: 5, cluster: 1, only: "adoption,durability"}); err != nil {
+	if err := measureAll(r, rep, &options{logged: 40, resumes: 5, cluster: 1, rounds: 1, watched: 20, quick: true, only: "adoption,durability,console"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1 nats-server, 1 ", "1 nats-server, 32 ", "opened ", "flood, 16 in flight ", "closed "} {
+	for _, want := range []string{"1 nats-server, 1 ", "1 nats-server, 32 ", "opened ", "flood, 16 in flight ", "closed ", "some do", "lists were answered"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
