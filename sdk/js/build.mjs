@@ -17,7 +17,7 @@ const client = join(sdk, "../../internal/page/client.js");
  * The entry points of the package, by their names there. `checked` is what Node and development builds have for
  * `index`; `require`, which is Node's, has nothing else.
  */
-const ENTRIES = ["index", "checked", "persist", "share", "keys", "messages", "react"];
+const ENTRIES = ["index", "checked", "persist", "share", "keys", "devices", "messages", "react"];
 
 /** The first line of the demo page's copy. */
 const BANNER = "// The TypeScript client of sdk/js, minified. Made by `make sdk`: change it there, not here.";

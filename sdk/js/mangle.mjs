@@ -57,8 +57,8 @@ export async function internalNames(source, declared) {
 /** A line that begins something at the top of a module. */
 const TOP = /^(?=\S)/m;
 
-/** The classes of these files inherit from each other and stand for each other: all their members differ. */
-const ONE_FAMILY = /^share/;
+/** The classes of the files of a family inherit from each other and stand for each other: all their members differ. */
+const FAMILIES = [/^share/, /-transport/];
 
 /** First those that are in most scripts anyway, which then compress better. */
 export const LETTERS = [..."aeiscbwmrdnolfjutypghkvxqzABCDEFGHIJKLMNOPQRSTUVWXYZ"];
@@ -76,9 +76,14 @@ const FOUND = new URL("names.json", import.meta.url);
 export async function together(source, names) {
   const uses = new Map(names.map((name) => [name, 0]));
   const others = new Map(names.map((name) => [name, new Set()]));
-  const family = await read(source, (name) => ONE_FAMILY.test(name) && !KEPT.test(name));
-  const single = await read(source, (name) => !ONE_FAMILY.test(name) && !KEPT.test(name));
-  for (const text of [...single, family.join("\n")]) {
+  const families = await Promise.all(
+    FAMILIES.map((family) => read(source, (name) => family.test(name) && !KEPT.test(name))),
+  );
+  const single = await read(
+    source,
+    (name) => !FAMILIES.some((family) => family.test(name)) && !KEPT.test(name),
+  );
+  for (const text of [...single, ...families.map((family) => family.join("\n"))]) {
     const code = text.replace(COMMENT, "");
     for (const [word] of code.matchAll(WORD)) if (uses.has(word)) uses.set(word, uses.get(word) + 1);
     for (const part of single.includes(text) ? code.split(TOP) : [code]) {

@@ -22,6 +22,10 @@ const BUDGET = [
     source: `import { keys } from "./dist/keys.js"; console.log(keys);`,
     most: 2560,
   },
+  {
+    source: `import { devices } from "./dist/devices.js"; console.log(devices);`,
+    most: 1536,
+  },
 ];
 
 for (const { source, most } of BUDGET) {

@@ -100,8 +100,53 @@ export interface StateChangeEvent extends DomEvent {
   readonly previous: State;
 }
 
+/** Another device shares the session: with `share: devices()`, as the following. */
+export interface JoinedEvent extends DomEvent {
+  readonly type: "joined";
+  /** Its number, which no other one ever has in the session. */
+  readonly member: number;
+}
+
+/** It does so no more. One that is away has not left. */
+export interface LeftEvent extends DomEvent {
+  readonly type: "left";
+  readonly member: number;
+}
+
+/**
+ * What a page has of the session's state and log. `log`: nothing is missing. `full`: the state follows, in place of all
+ * that the page knew, since it is new to the session or was away for too long. `partial`: likewise, but not all of the
+ * state is known.
+ */
+export type SyncMode = "log" | "full" | "partial";
+
+/** The page was brought up to date, or is about to be by the messages that follow. */
+export interface SynchronisedEvent extends DomEvent {
+  readonly type: "synchronised";
+  readonly mode: SyncMode;
+  /** How many of the messages that follow are the state. */
+  readonly messages: number;
+  /** Number of the newest message of the common log that is in it: devices with the same one have the same. */
+  readonly version: number;
+}
+
+/** The app did not get a message of the page, since what it is about has changed. */
+export interface ConflictEvent extends DomEvent {
+  readonly type: "conflict";
+  /** Which message: 1 is the first that was sent in the session. */
+  readonly message: number;
+  /** Key of the state that it was about. */
+  readonly key: string;
+  /** The app's message that is the state now; undefined if that is not known. */
+  readonly present: string | ArrayBuffer | undefined;
+}
+
 /** The events of a ResilientWebSocket by their names. */
 export interface ResilientWebSocketEventMap {
+  joined: JoinedEvent;
+  left: LeftEvent;
+  synchronised: SynchronisedEvent;
+  conflict: ConflictEvent;
   open: DomEvent;
   message: DomMessageEvent;
   error: DomEvent;

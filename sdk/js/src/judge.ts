@@ -18,7 +18,7 @@ const RULES: Record<keyof Options, Rule> = {
   ],
   newSessionAfterReset: yesOrNo,
   persist: [isFunction, "what indexedDBStore(name) of wsresilience/persist returns"],
-  share: [isFunction, "what tabs(name) of wsresilience/share returns"],
+  share: [isFunction, "what tabs(name) of wsresilience/share or devices() of wsresilience/devices returns"],
   keys: [isFunction, "what keys() of wsresilience/keys returns"],
   retryInitialConnect: yesOrNo,
   outboxMessages: above(1, "a number of messages"),

@@ -8,6 +8,7 @@ import {
   readOutcome,
 } from "./keys-wire.ts";
 import type { Transport, WebSocketConstructor } from "./options.ts";
+import { type Brought, RelayTransport } from "./relay-transport.ts";
 import type { Data } from "./store.ts";
 import { encode, isMagic, SUBPROTOCOL, TYPE } from "./wire.ts";
 
@@ -28,58 +29,25 @@ export interface Keyed {
   welcomed(): void;
 }
 
-type Message = (event: { readonly data: string | ArrayBuffer }) => void;
-
 /**
  * One socket, and what `wsr.keys` adds to it: the machine knows of no keys. It counts OUTCOME as a message of the app,
  * since what stands for one is given to it in its place.
  */
-export class KeyedTransport implements Transport {
-  private readonly inner: Transport;
+export class KeyedTransport extends RelayTransport {
   private readonly keyed: Keyed;
-  private listener: Message | null = null;
   private hasWelcome = false;
   private takesKeys = false;
 
   constructor(make: WebSocketConstructor, keyed: Keyed, url: string, protocols: string[]) {
-    const isOurs = protocols.includes(SUBPROTOCOL);
-    this.inner = new make(url, isOurs ? [...protocols, KEYS_ENTRY] : protocols);
+    super(make, KEYS_ENTRY, url, protocols);
     this.keyed = keyed;
   }
 
-  get url(): string {
-    return this.inner.url;
-  }
-
-  get protocol(): string {
-    return this.inner.protocol;
-  }
-
-  get extensions(): string {
-    return this.inner.extensions;
-  }
-
-  get readyState(): number {
-    return this.inner.readyState;
-  }
-
-  get bufferedAmount(): number {
-    return this.inner.bufferedAmount;
-  }
-
-  get binaryType(): string {
-    return this.inner.binaryType;
-  }
-
-  set binaryType(type: string) {
-    this.inner.binaryType = type;
-  }
-
-  get onopen(): Transport["onopen"] {
+  override get onopen(): Transport["onopen"] {
     return this.inner.onopen;
   }
 
-  set onopen(listener: Transport["onopen"]) {
+  override set onopen(listener: Transport["onopen"]) {
     const opened = () => {
       if (this.protocol !== SUBPROTOCOL && this.keyed.renewing()) {
         this.fail();
@@ -90,42 +58,12 @@ export class KeyedTransport implements Transport {
     this.inner.onopen = listener && opened;
   }
 
-  get onerror(): Transport["onerror"] {
-    return this.inner.onerror;
-  }
-
-  set onerror(listener: Transport["onerror"]) {
-    this.inner.onerror = listener;
-  }
-
-  get onclose(): Transport["onclose"] {
-    return this.inner.onclose;
-  }
-
-  set onclose(listener: Transport["onclose"]) {
-    this.inner.onclose = listener;
-  }
-
-  get onmessage(): Transport["onmessage"] {
-    return this.listener;
-  }
-
-  set onmessage(listener: Transport["onmessage"]) {
-    this.listener = listener as Message | null;
-    const heard: Message = ({ data }) => this.heard(data);
-    this.inner.onmessage = listener && heard;
-  }
-
-  send(data: Data): void {
+  override send(data: Data): void {
     const key = isData(data) ? this.keyed.keyOfNext(this.takesKeys) : undefined;
     if (key && this.takesKeys) {
       this.inner.send(encodeKey(key));
     }
     this.inner.send(data);
-  }
-
-  close(code?: number, reason?: string): void {
-    this.inner.close(code, reason);
   }
 
   /** Ends a connection to a server that has no sidecar, as one that failed. */
@@ -136,9 +74,8 @@ export class KeyedTransport implements Transport {
     onclose?.({ code: 1006, reason: "no sidecar", wasClean: false } as never);
   }
 
-  private heard(data: string | ArrayBuffer): void {
-    const isText = typeof data === "string" || this.protocol !== SUBPROTOCOL; // or nothing of ours
-    const message = isText ? new Uint8Array() : new Uint8Array(data);
+  protected override heard(data: Brought): void {
+    const message = this.ours(data);
     const outcome = this.hasWelcome ? readOutcome(message) : undefined;
     if (isWelcome(message)) {
       const options = readOptions(message);
@@ -147,16 +84,16 @@ export class KeyedTransport implements Transport {
       const bare = this.keyed.welcome(this.takesKeys)
         ? (options?.bare ?? message)
         : encode(TYPE.reset, UNKNOWN);
-      this.listener?.({ data: bare.buffer });
+      this.bring(bare.buffer);
       this.keyed.welcomed();
     } else if (!this.hasWelcome && !isMagic(message) && this.keyed.renewing()) {
       this.fail();
     } else if (outcome) {
       const place = new ArrayBuffer(message.length);
       this.keyed.stands(place, outcome);
-      this.listener?.({ data: place });
+      this.bring(place);
     } else {
-      this.listener?.({ data });
+      this.bring(data);
     }
   }
 }

@@ -35,7 +35,7 @@ export type WebSocketConstructor = new (url: string, protocols?: string[]) => Tr
 /** Keeps sessions on disk. `wsresilience/persist` makes it. */
 export type Persistence = (machine: never, perform: never) => unknown;
 
-/** Shares a connection among tabs. `wsresilience/share` makes it. */
+/** Shares a connection among tabs, or hears of other devices. `wsresilience/share` and `wsresilience/devices` make it. */
 export type Sharing = (make: never, settings: never, act: never) => unknown;
 
 /** Gives messages keys. `wsresilience/keys` makes it. */
@@ -105,8 +105,9 @@ export interface Options {
 
   /**
    * The tabs of one browser have one session and one connection: `tabs(name)` of `wsresilience/share`. What the app
-   * says reaches all of them, and what each sends reaches the app once and in that tab's order. It cannot be combined
-   * with `persist`. Default: each tab has its own.
+   * says reaches all of them, and what each sends reaches the app once and in that tab's order. Or a page hears of the
+   * other devices on its session: `devices()` of `wsresilience/devices`. It cannot be combined with `persist`.
+   * Default: each tab has its own.
    */
   share?: Sharing;
 

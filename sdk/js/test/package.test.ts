@@ -38,7 +38,7 @@ test("the package holds what is used, and nothing else", () => {
   const files = readdirSync(installed, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map(({ parentPath, name }) => join(parentPath, name).slice(installed.length + 1));
-  const scripts = ["index", "checked", "persist", "share", "keys", "messages", "react"];
+  const scripts = ["index", "checked", "persist", "share", "keys", "devices", "messages", "react"];
   const declarations = [...scripts, "dom", "events", "options", "resilient-websocket", "store"];
   assert.deepEqual(
     files.sort(),
@@ -176,6 +176,7 @@ test("a page without a bundler has all of it in one script", async () => {
   assert.deepEqual(Object.keys(wsresilience).sort(), [
     "ResilientWebSocket",
     "customStore",
+    "devices",
     "indexedDBStore",
     "keys",
     "messages",
@@ -194,6 +195,7 @@ const TYPED = `
   import { customStore, indexedDBStore, type Store } from "wsresilience/persist";
   import { tabs } from "wsresilience/share";
   import { keys, type Fate } from "wsresilience/keys";
+  import { devices, type SynchronisedEvent } from "wsresilience/devices";
   import { messages } from "wsresilience/messages";
   import { useResilientWebSocket } from "wsresilience/react";
   const options: Options = { adopt: true, reconnectDelay: 5, persist: indexedDBStore("outbox") };
@@ -210,6 +212,8 @@ const TYPED = `
     return useResilientWebSocket("ws://localhost", { onMessage: (data: unknown) => data, adopt: true }).state;
   }
   export const shared: Options = { share: tabs("chat") };
+  export const hears: Options = { share: devices() };
+  export const synchronised = ({ mode, version }: SynchronisedEvent): boolean => mode === "log" && version > 7;
   export const own = (store: Store): Options => ({ persist: customStore(() => store) });
   export function used(): void {
     using own = new ResilientWebSocket(() => null, [], { signal: new AbortController().signal, logger: console });

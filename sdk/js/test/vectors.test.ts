@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { readShared } from "../src/devices-wire.ts";
 import { parsePayload, payload } from "../src/heartbeat.ts";
 import { encodeKey, isKey, nameOf, readOptions, readOutcome } from "../src/keys-wire.ts";
 import { offer } from "../src/offer.ts";
@@ -185,6 +186,63 @@ for (const { name, bytes: given, fields: want, error } of read<KeyCase>("keys.js
       assert.deepEqual(readOutcome(message), outcome);
     }
   });
+}
+
+type ShareCase = Case & { readonly bytes?: string; readonly fields?: { readonly [name: string]: unknown } };
+
+for (const { name, bytes: given, fields: want, error } of read<ShareCase>("share.json")) {
+  if (!given) {
+    continue; // an offer: see devices.test.ts
+  }
+  test(`share: ${name}`, () => {
+    const message = bytes(given);
+    assert.throws(() => decode(message), WireError, "the core judges what is left to it");
+    if (name.startsWith("WELCOME")) {
+      const { takesKeys, shared: _, ...welcome } = want!;
+      const options = readOptions(message);
+      assert.equal(options?.takesKeys, takesKeys);
+      assert.deepEqual(fields(decode(options!.bare)), welcome);
+      return;
+    }
+    const shared = readShared(message);
+    if (error || !want) {
+      assert.equal(shared, undefined);
+      return;
+    }
+    switch (shared?.what) {
+      case "members":
+        assert.deepEqual(
+          { type: "SHARED", share: 1, self: shared.self, readOnly: shared.readOnly, members: shared.all },
+          want,
+        );
+        break;
+      case "synchronised":
+        assert.deepEqual(
+          {
+            type: "SHARED",
+            share: 2,
+            mode: shared.mode,
+            messages: shared.messages,
+            version: shared.version,
+          },
+          want,
+        );
+        break;
+      case "conflict": {
+        const present = shared.present === undefined ? "" : hex(toBytes(shared.present));
+        const opcode = shared.present === undefined ? 0 : typeof shared.present === "string" ? 1 : 2;
+        const key = hex(toBytes(shared.key));
+        assert.deepEqual({ type: "SHARED", share: 3, seq: shared.seq, key, opcode, present }, want);
+        break;
+      }
+      default:
+        assert.deepEqual([shared?.what, want], ["nothing", { type: "SHARED" }]);
+    }
+  });
+}
+
+function toBytes(data: string | ArrayBuffer): Uint8Array<ArrayBuffer> {
+  return typeof data === "string" ? new TextEncoder().encode(data) : new Uint8Array(data);
 }
 
 interface HeartbeatCase extends Case {
