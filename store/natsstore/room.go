@@ -1,6 +1,7 @@
 package natsstore
 
 import (
+	"container/list"
 	"context"
 	"fmt"
 	"math"
@@ -29,26 +30,37 @@ const (
 	// server keeps it in a sync.Pool, which holds on for two more.
 	collections = 3
 
-	// collectPause is the least pause between two collections, so that a process
-	// without memory does something else too.
-	collectPause = 50 * time.Millisecond
+	// collectPause is the least pause between two collections, and maxCollectPause the
+	// longest. Between them it is collectRest times as long as the last one took, so
+	// that a process without memory has most of its time for something else.
+	collectPause    = 50 * time.Millisecond
+	maxCollectPause = 400 * time.Millisecond
+	collectRest     = 4
 )
 
 // A room makes requests to the embedded server wait while the process has no
 // memory for what the server takes (GOMEMLIMIT): it would go on reading blocks
 // faster than the collector finds those that nobody needs, and the limit of the
-// Go runtime is none of the kernel's. It is safe for concurrent use.
+// Go runtime is none of the kernel's. Requests go on in the order in which they came:
+// to wake hundreds for one place would take longer than the request. It is safe for
+// concurrent use.
 type room struct {
 	limit   int64        // bytes; math.MaxInt64: none
 	used    func() int64 // bytes that count against limit
 	collect func()
-	pause   time.Duration // after a collection
 
 	mu         sync.Mutex
-	held       int64         // requests that are under way
-	collecting bool          // somebody does
-	collected  uint64        // how often
-	changed    chan struct{} // closed when one of these changes
+	held       int64     // requests that are under way
+	waiting    list.List // of *roomWaiter, the first goes on next
+	collecting bool      // a collection is under way, or the pause after it
+	vain       int       // collections since a request went on
+	collected  uint64    // how often
+}
+
+// A roomWaiter is a request that waits.
+type roomWaiter struct {
+	goesOn chan struct{} // closed when it does
+	held   bool
 }
 
 // newRoom returns a room with the limit of this process, as it is now.
@@ -57,7 +69,7 @@ func newRoom() *room {
 	if limit != math.MaxInt64 {
 		limit -= limit / slack
 	}
-	return &room{limit: limit, used: memoryUsed, collect: runtime.GC, pause: collectPause, changed: make(chan struct{})}
+	return &room{limit: limit, used: memoryUsed, collect: runtime.GC}
 }
 
 // memoryUsed is what counts against the memory limit.
@@ -75,43 +87,58 @@ func (r *room) enter(ctx context.Context) error {
 		return nil
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	for began := r.collected; !r.fitsLocked(began); {
-		if r.held == 0 && !r.collecting {
-			r.collectLocked(ctx)
-		} else {
-			changed := r.changed
-			r.mu.Unlock()
-			select {
-			case <-changed:
-			case <-ctx.Done():
-			}
-			r.mu.Lock()
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("natsstore: %w: no memory for the embedded journal: %w", store.ErrUnavailable, context.Cause(ctx))
-		}
+	w := &roomWaiter{goesOn: make(chan struct{})}
+	at := r.waiting.PushBack(w)
+	if r.waiting.Len() == 1 { // otherwise the first does not fit
+		r.admitLocked()
 	}
-	r.held++
-	return nil
-}
-
-func (r *room) fitsLocked(began uint64) bool {
-	return r.held == 0 && r.collected >= began+collections || r.used()+(r.held+1)*blockBytes <= r.limit
-}
-
-func (r *room) collectLocked(ctx context.Context) {
-	r.collecting = true
 	r.mu.Unlock()
-	r.collect()
 	select {
-	case <-time.After(r.pause):
+	case <-w.goesOn:
+		return nil
 	case <-ctx.Done():
 	}
 	r.mu.Lock()
-	r.collecting = false
-	r.collected++
-	r.tellLocked()
+	defer r.mu.Unlock()
+	if w.held {
+		return nil // just now
+	}
+	r.waiting.Remove(at)
+	return fmt.Errorf("natsstore: %w: no memory for the embedded journal: %w", store.ErrUnavailable, context.Cause(ctx))
+}
+
+// admitLocked lets those go on for whom there is memory, and looks for some if there
+// is none for anybody.
+func (r *room) admitLocked() {
+	for first := r.waiting.Front(); first != nil && r.fitsLocked(); first = r.waiting.Front() {
+		w := r.waiting.Remove(first).(*roomWaiter)
+		w.held = true
+		r.held++
+		r.vain = 0
+		close(w.goesOn)
+	}
+	if r.waiting.Len() > 0 && r.held == 0 && !r.collecting {
+		r.collecting = true
+		go r.collectOnce()
+	}
+}
+
+func (r *room) fitsLocked() bool {
+	return r.held == 0 && r.vain >= collections || r.used()+(r.held+1)*blockBytes <= r.limit
+}
+
+// collectOnce collects, and has the pause that follows begin.
+func (r *room) collectOnce() {
+	began := time.Now()
+	r.collect()
+	time.AfterFunc(min(max(collectRest*time.Since(began), collectPause), maxCollectPause), func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.collecting = false
+		r.collected++
+		r.vain++
+		r.admitLocked()
+	})
 }
 
 // leave ends what enter began.
@@ -122,10 +149,5 @@ func (r *room) leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.held--
-	r.tellLocked()
-}
-
-func (r *room) tellLocked() {
-	close(r.changed)
-	r.changed = make(chan struct{})
+	r.admitLocked()
 }

@@ -17,7 +17,7 @@ import (
 // what frees says.
 func roomOf(n int64, frees func()) (r *room, used *atomic.Int64) {
 	used = new(atomic.Int64)
-	r = &room{limit: 100<<20 + n*blockBytes, used: used.Load, pause: collectPause, changed: make(chan struct{})}
+	r = &room{limit: 100<<20 + n*blockBytes, used: used.Load}
 	r.collect = func() {
 		time.Sleep(10 * time.Millisecond)
 		if frees != nil {
@@ -109,6 +109,57 @@ func TestRoomEnds(t *testing.T) {
 		r.leave()
 		if err := r.enter(t.Context()); err != nil || r.held != 1 {
 			t.Errorf("afterwards: %v, %d held", err, r.held)
+		}
+	})
+}
+
+// TestRoomOfMany: of hundreds that wait those that go on are looked after, and not all
+// each time; in order, and none is forgotten when others give up.
+func TestRoomOfMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const many = 500
+		r, used := roomOf(2, nil)
+		looks := 0
+		r.used = func() int64 { looks++; return used.Load() }
+		var mu sync.Mutex
+		var order []int
+		gaveUp := 0
+		var work sync.WaitGroup
+		for i := range many {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if i%5 == 3 {
+				time.AfterFunc(time.Second, cancel)
+			}
+			work.Go(func() {
+				if err := r.enter(ctx); err != nil {
+					mu.Lock()
+					gaveUp++
+					mu.Unlock()
+					return
+				}
+				mu.Lock()
+				order = append(order, i)
+				mu.Unlock()
+				time.Sleep(100 * time.Millisecond)
+				r.leave()
+			})
+			synctest.Wait()
+		}
+		work.Wait()
+		for i := range len(order) - 2 {
+			if order[i] > order[i+2] { // two at a time
+				t.Fatalf("%d went on before %d", order[i], order[i+2])
+			}
+		}
+		if len(order)+gaveUp != many || gaveUp < many/5-10 {
+			t.Errorf("%d went on and %d gave up of %d", len(order), gaveUp, many)
+		}
+		if looks > 4*many {
+			t.Errorf("memory was looked at %d times", looks)
+		}
+		if r.held != 0 || r.waiting.Len() != 0 {
+			t.Errorf("%d are held and %d wait in the end", r.held, r.waiting.Len())
 		}
 	})
 }
