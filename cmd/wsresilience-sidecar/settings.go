@@ -79,7 +79,7 @@ func pagePolicy(c *config.Config, log *slog.Logger) *page.Policy {
 	if c.PageClient == config.PageClientOff {
 		return nil
 	}
-	p := page.Config{Prefix: string(c.PageClientPrefix), Badge: c.PageClientBadge == config.On, Log: log}
+	p := page.Config{Prefix: string(c.PageClientPrefix), Hosts: c.PageClientHosts, Badge: c.PageClientBadge == config.On, Log: log}
 	if c.PageClient == config.PageClientInject {
 		p.Inject = c.PageClientPaths.Match
 	}

@@ -112,6 +112,7 @@ type Config struct {
 	PageClient       PageClient `env:"WSR_PAGE_CLIENT" envDefault:"off" oneof:"off,serve,inject" doc:"Whether the pages of the app become resilient without a change. serve: /.wsr/client.js is a script that makes the WebSockets of a page resilient, for a script tag of your own. inject: pages get that tag on their way. What is no page passes as it is."`
 	PageClientPaths  Patterns   `env:"WSR_PAGE_CLIENT_PATHS" envDefault:"*" doc:"With inject, paths of pages that get the tag."`
 	PageClientPrefix URLFolder  `env:"WSR_PAGE_CLIENT_PREFIX" envDefault:"/.wsr/" doc:"URL path of the script's folder, as browsers see it: /chat/.wsr/ where a proxy in front sends only what is below /chat/ here."`
+	PageClientHosts  URLHosts   `env:"WSR_PAGE_CLIENT_HOSTS" unset:"none" doc:"Other hosts and ports whose WebSockets those pages make resilient too, since they have a sidecar as well."`
 	PageClientBadge  Switch     `env:"WSR_PAGE_CLIENT_BADGE" envDefault:"off" oneof:"off,on" doc:"Whether pages with that tag show a small mark while a session has no connection."`
 
 	LogLevel  slog.Level `env:"WSR_LOG_LEVEL" reload:"living" envDefault:"info" oneof:"debug,info,warn,error" doc:"Least level that is logged."`

@@ -303,3 +303,17 @@ func TestURLFolder(t *testing.T) {
 		}
 	}
 }
+
+func TestURLHosts(t *testing.T) {
+	for text, want := range map[string]string{
+		"feed.example.com": "feed.example.com", "Feed.Example.com:8443 , :15674": "feed.example.com:8443,:15674",
+		"[::1]:80,10.0.0.1": "[::1]:80,10.0.0.1",
+		"":                  "", ",": "", "a,": "", "wss://a": "", "a/b": "", "a b": "", "a:0": "", "a:65536": "", "a:x": "", "::1": "", "*.a": "", `a"`: "", "u@a": "", "a?b": "",
+		strings.Repeat("a,", 32) + "a": "",
+	} {
+		var h URLHosts
+		if err := h.UnmarshalText([]byte(text)); (err == nil) != (want != "") || err == nil && h.String() != want {
+			t.Errorf("%q: %v, %v", text, h, err)
+		}
+	}
+}

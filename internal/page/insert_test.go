@@ -151,9 +151,11 @@ func TestConditions(t *testing.T) {
 	if old.Match() != "" || !old.Drops("If-None-Match") || !old.Drops("If-Modified-Since") {
 		t.Error("the app is asked about a page without the tag")
 	}
-	other := New(Config{Inject: everywhere, Badge: true}).Request("GET", "/", "https", "a", navigation("If-None-Match", ours))
-	if other.Match() != "" {
-		t.Error("the app is asked about a page with another tag")
+	for _, cfg := range []Config{{Badge: true}, {Hosts: []string{"a"}}} {
+		cfg.Inject = everywhere
+		if other := New(cfg).Request("GET", "/", "https", "a", navigation("If-None-Match", ours)); other.Match() != "" {
+			t.Error("the app is asked about a page with another tag")
+		}
 	}
 
 	// An app that knows dates only.

@@ -34,6 +34,8 @@ type Config struct {
 	// Sockets lists path patterns of the sockets that have sessions, with commas
 	// between them. Empty: all. A page need not try it with others then.
 	Sockets string
+	// Hosts lists the hosts, besides a page's own, whose sockets have sessions.
+	Hosts []string
 	// Log hears once of each reason for which pages are left alone. nil: nobody.
 	Log *slog.Logger
 }
@@ -77,6 +79,9 @@ func (p *Policy) tag(nonce string, integrity bool) []byte {
 	b.WriteString(`"`)
 	if p.cfg.Sockets != "" {
 		b.WriteString(` data-paths="` + html.EscapeString(p.cfg.Sockets) + `"`)
+	}
+	if len(p.cfg.Hosts) > 0 {
+		b.WriteString(` data-hosts="` + html.EscapeString(strings.Join(p.cfg.Hosts, ",")) + `"`)
 	}
 	if p.cfg.Badge {
 		b.WriteString(` data-badge="on"`)

@@ -23,7 +23,7 @@ function list(text: string | undefined): string[] {
  * the page, `name=values` with semicolons between them. They are read for each socket, since the page goes on
  * behind the script.
  *
- * - `hosts`: of sockets that are taken besides those to the page's own host.
+ * - `hosts`: of sockets that are taken besides those to the page's own host; `:8443` is that port of the latter.
  * - `paths`: of sockets that are taken; all.
  * - `except`: of sockets that are not.
  * - `badge`: `on` or `off`.
@@ -37,7 +37,7 @@ export function pageSettings(script: HTMLElement | null): PageSettings {
       given[name.trim()] = value;
     }
   }
-  const hosts = list(given["hosts"]);
+  const hosts = list(given["hosts"]).map((host) => (host[0] === ":" ? location.hostname + host : host));
   const paths = list(given["paths"]);
   const except = list(given["except"]);
   return {

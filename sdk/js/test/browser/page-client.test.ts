@@ -1,6 +1,7 @@
 // The page client, in pages that know nothing of it.
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
+import { connect, createServer as createConnectionServer } from "node:net";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
 import { type WebSocket as AppSocket, WebSocketServer } from "ws";
@@ -295,6 +296,31 @@ test("a page says which sockets are not taken, and shows the mark if it wants to
     },
     { WSR_PAGE_CLIENT_BADGE: "on" },
   ));
+
+test("sockets to other hosts that are named are taken too", async () => {
+  const port = await freePort();
+  await visit(
+    async ({ page, proxy }) => {
+      const second = createConnectionServer((client) => {
+        const server = connect(proxy.target, "127.0.0.1");
+        client.pipe(server).pipe(client);
+        for (const socket of [client, server]) socket.on("error", () => {});
+      }).listen(port, "127.0.0.1");
+      const taken = await page.evaluate(async (port) => {
+        const socket = new WebSocket(`ws://${location.hostname}:${port}/feed`);
+        await new Promise((resolve) => {
+          socket.onopen = resolve;
+        });
+        const { resilient } = socket as never as { resilient: boolean };
+        socket.close();
+        return resilient;
+      }, port);
+      second.close();
+      assert.equal(taken, true);
+    },
+    { WSR_PAGE_CLIENT_HOSTS: `feed.example.com,:${port}` },
+  );
+});
 
 test("with serve, one tag of the page's own is the whole change", async () => {
   const feed = new Feed();
