@@ -211,6 +211,16 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// What only another program could do is refused before anything runs.
+func TestUnknownAction(t *testing.T) {
+	t.Parallel()
+	url := "ws" + strings.TrimPrefix(echoApp(t, "").URL, "http")
+	code, _, errs := command(t, append(quick, "-resilient", "0", "-faults", write(t, "faults", "1h do roll\n"), "-out", t.TempDir(), url)...)
+	if code != exitUsage || !strings.Contains(errs, `"do roll": there is no "roll" here`) || !strings.Contains(errs, "hook -- COMMAND") {
+		t.Errorf("code %d\n%s", code, errs)
+	}
+}
+
 // The same seed draws the same messages and hits the same clients.
 func TestSeed(t *testing.T) {
 	r := &run{Spec: Spec{Seed: 9}}

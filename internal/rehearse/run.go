@@ -113,6 +113,11 @@ func Run(ctx context.Context, s Spec) (*report.Run, error) {
 	if err := checkDescriptors(clients); err != nil {
 		return nil, err
 	}
+	for i := range s.Faults {
+		if f := &s.Faults[i]; f.Kind == plan.Do && s.Actions[f.Action] == nil {
+			return nil, fmt.Errorf("rehearse: %q: there is no %q here; a command of your own is: hook -- COMMAND", f.Text, f.Action)
+		}
+	}
 	var err error
 	if r.network, err = newNetwork(load.Address(s.Target), clients+int(tally.Sides), plan.NeedsPackets(s.Faults), r.random); err != nil {
 		return nil, err

@@ -27,6 +27,8 @@ const (
 	Do      Kind = "do"      // something that the program around the rehearsal does
 )
 
+var kinds = []Kind{Cut, Silence, Offline, Delay, Loss, Slow, Storm, Hook, Do}
+
 // A Fault is one thing that breaks.
 type Fault struct {
 	At      time.Duration // since the first moment of the faults
@@ -177,6 +179,9 @@ func parseFault(fields []string, command, line string) (Fault, error) {
 		return f, fmt.Errorf("%q: what happens at %s?", line, fields[0])
 	}
 	f.Kind = Kind(fields[1])
+	if !slices.Contains(kinds, f.Kind) {
+		return f, fmt.Errorf("%q: there is no fault %q; allowed are cut, silence, offline, delay, loss, slow, storm, hook", line, f.Kind)
+	}
 	rest := fields[2:]
 	if f.Kind == Cut && len(rest) > 0 && !strings.Contains(rest[0], "=") {
 		how, ok := cuts[rest[0]]
@@ -240,8 +245,6 @@ func parseShare(text string) (float64, error) {
 func (f *Fault) check(line string) error {
 	lasts := f.Kind == Silence || f.Kind == Offline || f.Kind == Delay || f.Kind == Loss || f.Kind == Slow
 	switch {
-	case !slices.Contains([]Kind{Cut, Silence, Offline, Delay, Loss, Slow, Storm, Hook, Do}, f.Kind):
-		return fmt.Errorf("%q: there is no fault %q; allowed are cut, silence, offline, delay, loss, slow, storm, hook", line, f.Kind)
 	case lasts && f.For == 0:
 		return fmt.Errorf("%q: for how long? Want for=TIME", line)
 	case !lasts && f.For != 0:

@@ -58,6 +58,7 @@ func TestRefused(t *testing.T) {
 		"soon cut":                            "want a time",
 		"1s":                                  "what happens",
 		"1s burn":                             "there is no fault",
+		"1s cutt rst":                         "there is no fault",
 		"1s cut hard":                         "allowed are rst",
 		"1s cut rst for=2s":                   "does not last",
 		"1s silence":                          "for how long",

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -123,9 +124,28 @@ func Parse(b []byte) (*Profile, error) {
 	d.DisallowUnknownFields()
 	p := new(Profile)
 	if err := d.Decode(p); err != nil {
+		if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+			err = fmt.Errorf("there is no field %s; %s", name, fields)
+		}
 		return nil, err
 	}
 	return p, p.settle()
+}
+
+// fields lists what each part of a profile may have.
+var fields = strings.Join([]string{
+	"a profile has " + names(Profile{}), "a message " + names(Message{}), "a login " + names(Login{}), "a push " + names(Push{}), "an answer, an error or a token " + names(Match{}),
+}, "; ")
+
+// names are those of a struct's fields in JSON.
+func names(v any) string {
+	var list []string
+	for f := range reflect.TypeOf(v).Fields() {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
+			list = append(list, name)
+		}
+	}
+	return strings.Join(list, " ")
 }
 
 // settle fills in defaults and checks.

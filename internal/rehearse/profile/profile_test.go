@@ -39,7 +39,7 @@ func TestRefused(t *testing.T) {
 	const ok = `"messages":[{"send":"{{n}}","answer":{"regexp":"(.*)"}}]`
 	for text, want := range map[string]string{
 		`{}`:                              "no messages",
-		`{` + ok + `,"colour":1}`:         "unknown field",
+		`{` + ok + `,"colour":1}`:         `there is no field "colour"; a profile has name plain`,
 		`{` + ok + `,"think":"fast"}`:     "want a time",
 		`{` + ok + `,"plain":-1}`:         "allowed are",
 		`{` + ok + `,"spread":2}`:         "allowed are",
