@@ -71,8 +71,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("agent: WSR_AGENT_LISTEN: %w", err)
 	}
-	if a.settings.Exposed() {
-		a.log.Warn("whoever reaches this address speaks to the server through this agent", "listen", a.settings.Listen)
+	for _, address := range a.settings.Exposed() {
+		a.log.Warn("whoever reaches this address speaks to the server through this agent", "listen", address)
 	}
 	servers := []*http.Server{a.server(ctx, http.HandlerFunc(a.serve))}
 	listeners := []net.Listener{l}
@@ -83,6 +83,17 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 		servers, listeners = append(servers, a.server(ctx, a.admin())), append(listeners, admin)
 	}
+	var streams net.Listener // of TCP
+	if a.settings.TCP != "" {
+		if streams, err = net.Listen("tcp", a.settings.TCP); err != nil {
+			for _, l := range listeners {
+				_ = l.Close()
+			}
+			return fmt.Errorf("agent: WSR_AGENT_TCP_LISTEN: %w", err)
+		}
+		a.log.Info("agent takes TCP", "listen", streams.Addr().String(), "path", a.settings.TCPPath, "subprotocol", a.settings.TCPProtocol)
+		go a.serveStreams(ctx, streams)
+	}
 	a.log.Info("agent is ready", "listen", l.Addr().String(), "target", a.target.String())
 	failed := make(chan error, len(servers))
 	for i := range servers {
@@ -92,6 +103,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case problem = <-failed:
+	}
+	if streams != nil {
+		_ = streams.Close()
 	}
 	for _, s := range servers {
 		_ = s.Close() // programs have their connections from us by now
@@ -135,15 +149,22 @@ func (a *Agent) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "wsresilience-agent: this address is for WebSocket clients", http.StatusUpgradeRequired)
 		return
 	}
-	s := &session{agent: a, path: r.URL.Path, began: time.Now(), log: a.log.With("path", r.URL.Path)}
+	s := a.begin(r.URL.Path)
+	defer a.end(s)
+	s.run(w, r)
+}
+
+func (a *Agent) begin(path string) *session {
+	s := &session{agent: a, path: path, began: time.Now(), log: a.log.With("path", path)}
 	a.sessions.Add(1)
 	a.add(s)
 	a.counters.accepted.Add(1)
-	defer func() {
-		a.remove(s)
-		a.sessions.Done()
-	}()
-	s.run(w, r)
+	return s
+}
+
+func (a *Agent) end(s *session) {
+	a.remove(s)
+	a.sessions.Done()
 }
 
 func (a *Agent) add(s *session) {

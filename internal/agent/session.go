@@ -19,6 +19,16 @@ import (
 // a program that it has accepted (WSR_AGENT_OFFLINE=accept).
 const retryEvery = 2 * time.Second
 
+// A program is its connection with the agent: a WebSocket, or a TCP connection whose
+// bytes become messages.
+type program interface {
+	Read(ctx context.Context) (websocket.MessageType, []byte, error)
+	Write(ctx context.Context, typ websocket.MessageType, p []byte) error
+	Close(code websocket.StatusCode, reason string) error
+	CloseNow() error
+	Subprotocol() string
+}
+
 // A session is one connection of a program, and what it is at the server.
 type session struct {
 	agent *Agent
@@ -30,17 +40,28 @@ type session struct {
 	far   atomic.Pointer[client.Conn]
 }
 
+// open opens the outbox, where the session is to outlive the agent.
+func (s *session) open() (err error) {
+	if s.agent.settings.Continue.Match(s.path) {
+		if s.store, err = s.agent.openOutbox(s.path); err != nil {
+			s.log.Error("no outbox", "error", err.Error())
+		}
+	}
+	return err
+}
+
+func (s *session) close() {
+	if s.store != nil {
+		_ = s.store.Close()
+	}
+}
+
 // run serves the program until one side ends.
 func (s *session) run(w http.ResponseWriter, r *http.Request) {
-	if s.agent.settings.Continue.Match(s.path) {
-		store, err := s.agent.openOutbox(s.path)
-		if err != nil {
-			s.log.Error("no outbox", "error", err.Error())
-			http.Error(w, "wsresilience-agent: "+err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		s.store = store
-		defer func() { _ = store.Close() }()
+	defer s.close()
+	if err := s.open(); err != nil {
+		http.Error(w, "wsresilience-agent: "+err.Error(), http.StatusServiceUnavailable)
+		return
 	}
 	protocols := application(r.Header)
 	if s.agent.settings.Offline == "accept" {
@@ -76,16 +97,17 @@ func first(protocols []string) string {
 }
 
 // accept completes the program's handshake.
-func accept(w http.ResponseWriter, r *http.Request, protocol string) (*websocket.Conn, error) {
+func accept(w http.ResponseWriter, r *http.Request, protocol string) (program, error) {
 	o := &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionNoContextTakeover}
 	if protocol != "" {
 		o.Subprotocols = []string{protocol}
 	}
 	c, err := websocket.Accept(w, r, o)
-	if err == nil {
-		c.SetReadLimit(-1) // the server says what is too large
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	c.SetReadLimit(-1) // the server says what is too large
+	return c, nil
 }
 
 func (s *session) dial(ctx context.Context, r *http.Request, protocols []string) (*client.Conn, *http.Response, error) {
@@ -139,7 +161,7 @@ func (s *session) resend(ctx context.Context, far *client.Conn) error {
 // dialUntilDone begins the session of a program that is connected already. It
 // returns nil when the program is gone, or its subprotocol is not what the server
 // chose.
-func (s *session) dialUntilDone(ctx context.Context, near *websocket.Conn, r *http.Request, protocols []string) *client.Conn {
+func (s *session) dialUntilDone(ctx context.Context, near program, r *http.Request, protocols []string) *client.Conn {
 	for {
 		far, resp, err := s.dial(ctx, r, protocols) //nolint:bodyclose // need not be closed
 		switch {
@@ -180,7 +202,7 @@ func (s *session) refuse(w http.ResponseWriter, resp *http.Response, err error) 
 }
 
 // join passes messages both ways until one side ends, and ends the other alike.
-func (s *session) join(ctx context.Context, near *websocket.Conn, far *client.Conn) {
+func (s *session) join(ctx context.Context, near program, far *client.Conn) {
 	defer func() { _ = near.CloseNow() }()
 	both, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -196,7 +218,7 @@ func (s *session) join(ctx context.Context, near *websocket.Conn, far *client.Co
 
 // fromServer passes what the server says. When its session is over, the program
 // hears the same close.
-func (s *session) fromServer(ctx context.Context, near *websocket.Conn, far *client.Conn) {
+func (s *session) fromServer(ctx context.Context, near program, far *client.Conn) {
 	for {
 		typ, p, err := far.Read(ctx)
 		if err == nil {
@@ -226,7 +248,7 @@ func (s *session) fromServer(ctx context.Context, near *websocket.Conn, far *cli
 }
 
 // fromProgram passes what the program says, and returns what it ended with.
-func (s *session) fromProgram(ctx context.Context, near *websocket.Conn, far *client.Conn) error {
+func (s *session) fromProgram(ctx context.Context, near program, far *client.Conn) error {
 	for {
 		typ, p, err := near.Read(ctx)
 		if err == nil {

@@ -24,6 +24,9 @@ import (
 // help and of docs/AGENT.md.
 type Settings struct {
 	Listen      string          `env:"WSR_AGENT_LISTEN" envDefault:"127.0.0.1:15880" doc:"Where the program connects to: host:port, or unix: and a path. An address that is not loopback opens the server to whoever reaches it."`
+	TCP         string          `env:"WSR_AGENT_TCP_LISTEN" doc:"A second address, host:port, for programs that speak a protocol over TCP which its servers also speak over WebSocket, such as MQTT: each connection becomes a WebSocket, and what it says binary messages. Empty: none."`
+	TCPPath     string          `env:"WSR_AGENT_TCP_PATH" envDefault:"/mqtt" doc:"The path, and maybe the query, that such connections have at the server."`
+	TCPProtocol string          `env:"WSR_AGENT_TCP_PROTOCOL" envDefault:"mqtt" doc:"The subprotocol that they offer. Empty: none. Of mqtt each packet is a message; of others each piece that is read."`
 	Target      string          `env:"WSR_AGENT_TARGET" doc:"The server, as wss://app.example.com. The program's path and query follow."`
 	CA          config.File     `env:"WSR_AGENT_CA" doc:"Certificate authorities (PEM) that the server is checked against. Empty: those of the system."`
 	Data        string          `env:"WSR_AGENT_DATA" doc:"Folder of the outboxes, which has to be there. Empty: nothing outlives the agent."`
@@ -57,7 +60,7 @@ func Validate(environ []string) (*Settings, error) {
 	if err := env.ParseWithOptions(s, env.Options{Environment: values}); err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
 	}
-	problems := []error{s.checkTarget(), s.checkListen(), s.checkRest()}
+	problems := []error{s.checkTarget(), s.checkListen(), s.checkTCP(), s.checkRest()}
 	known := map[string]bool{}
 	for _, v := range Variables() {
 		known[v.Name] = true
@@ -96,6 +99,26 @@ func (s *Settings) checkListen() error {
 	return nil
 }
 
+func (s *Settings) checkTCP() error {
+	if s.TCP == "" {
+		return nil
+	}
+	var problems []error
+	if _, _, err := net.SplitHostPort(s.TCP); err != nil {
+		problems = append(problems, fmt.Errorf("WSR_AGENT_TCP_LISTEN: %q: want host:port", s.TCP))
+	}
+	if s.TCP == s.Listen {
+		problems = append(problems, fmt.Errorf("WSR_AGENT_TCP_LISTEN: %q is WSR_AGENT_LISTEN, where programs speak WebSocket", s.TCP))
+	}
+	if u, err := url.ParseRequestURI(s.TCPPath); err != nil || !strings.HasPrefix(s.TCPPath, "/") || u.Host != "" {
+		problems = append(problems, fmt.Errorf("WSR_AGENT_TCP_PATH: %q: want a path, as /mqtt", s.TCPPath))
+	}
+	if strings.ContainsAny(s.TCPProtocol, " ,;/\"\t") || strings.HasPrefix(s.TCPProtocol, "wsr") {
+		problems = append(problems, fmt.Errorf("WSR_AGENT_TCP_PROTOCOL: %q: want the name of one subprotocol that is not ours, as mqtt", s.TCPProtocol))
+	}
+	return errors.Join(problems...)
+}
+
 func (s *Settings) checkFolder() error {
 	if s.Data == "" {
 		return nil
@@ -131,14 +154,20 @@ func (s *Settings) checkRest() error {
 	return errors.Join(problems...)
 }
 
-// Exposed reports whether others than programs of this machine reach the agent.
-func (s *Settings) Exposed() bool {
-	host, _, err := net.SplitHostPort(s.Listen)
-	if err != nil {
-		return false // a Unix socket
+// Exposed returns the addresses at which others than programs of this machine reach
+// the agent.
+func (s *Settings) Exposed() (list []string) {
+	for _, address := range []string{s.Listen, s.TCP} {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			continue // a Unix socket, or none
+		}
+		ip, err := netip.ParseAddr(host)
+		if host != "localhost" && (err != nil || !ip.IsLoopback()) {
+			list = append(list, address)
+		}
 	}
-	ip, err := netip.ParseAddr(host)
-	return host != "localhost" && (err != nil || !ip.IsLoopback())
+	return list
 }
 
 // A Variable is one setting as the documentation has it.
