@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/wsresilience/wsresilience/internal/httpguard"
 	"github.com/wsresilience/wsresilience/k8s"
 	"github.com/wsresilience/wsresilience/k8s/admission"
 	"github.com/wsresilience/wsresilience/k8s/certs"
@@ -131,7 +132,7 @@ func (s *server) run(ctx context.Context, f webhookFlags) error {
 		defer s.accounts.close()
 	}
 	failed := make(chan error, 2)
-	running.Go(func() { failed <- reviews.ServeTLS(webhook, "", "") })
+	running.Go(func() { failed <- reviews.ServeTLS(httpguard.Hellos(webhook), "", "") })
 	running.Go(func() { failed <- probes.Serve(admin) })
 	s.log.Info("started", "version", version(), "listen", webhook.Addr().String(), "admin", admin.Addr().String())
 

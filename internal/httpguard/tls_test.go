@@ -207,12 +207,24 @@ func TestTLSFlood(t *testing.T) {
 	for _, known := range []bool{false, true} {
 		t.Run(fmt.Sprint("known ", known), func(t *testing.T) {
 			t.Parallel()
-			testTLSFlood(t, known)
+			handshakes := httpguard.Handshakes{Memory: budget.New(0)}
+			places := max(runtime.GOMAXPROCS(0)-1, 1)
+			if known {
+				handshakes.Known, handshakes.Rest = func(a netip.Addr) bool { return a.String() == "127.0.0.1" }, 3
+				places = 1
+			}
+			testTLSFlood(t, places, func(l net.Listener, c *tls.Config) net.Listener { return httpguard.TLS(l, c, handshakes) })
 		})
 	}
+	t.Run("below TLS", func(t *testing.T) {
+		t.Parallel()
+		testTLSFlood(t, max(runtime.GOMAXPROCS(0)-1, 1), func(l net.Listener, c *tls.Config) net.Listener {
+			return tls.NewListener(httpguard.Hellos(l), c)
+		})
+	})
 }
 
-func testTLSFlood(t *testing.T, known bool) {
+func testTLSFlood(t *testing.T, places int, wrap func(net.Listener, *tls.Config) net.Listener) {
 	const flood = 60
 	authority := certs.NewAuthority()
 	pair := authority.Issue("app").TLS()
@@ -229,11 +241,7 @@ func testTLSFlood(t *testing.T, known bool) {
 		<-goOn
 		return nil, nil
 	}}
-	handshakes := httpguard.Handshakes{Memory: budget.New(0)}
-	if known {
-		handshakes.Known, handshakes.Rest = func(a netip.Addr) bool { return a.String() == "127.0.0.1" }, 3
-	}
-	l := httpguard.TLS(raw, config, handshakes)
+	l := wrap(raw, config)
 	served := make(chan net.Conn, 2*flood)
 	go func() {
 		for {
@@ -263,10 +271,6 @@ func testTLSFlood(t *testing.T, known bool) {
 	for range flood {
 		hostile = append(hostile, dial("127.66.0.1").NetConn())
 		<-served
-	}
-	places := max(runtime.GOMAXPROCS(0)-1, 1)
-	if known {
-		places = 1
 	}
 	for range places {
 		<-computes
