@@ -263,6 +263,9 @@ func statuses(f *Facts, h *Handshake, fi Finding, c *findings) {
 		c.add(fi, Upgrade)
 	case s >= 500 && (s != http.StatusInternalServerError):
 		fi.ID, fi.What, fi.Do = "bad-gateway", fmt.Sprintf("%d: the proxy does not reach what is behind it, or does not understand it.", s), "Is the app up, are name, port and protocol in the proxy right (plain HTTP/1.1 to the sidecar, no TLS, no HTTP/2, no PROXY line), does a NetworkPolicy let it pass?"
+		if s == http.StatusServiceUnavailable {
+			fi.Do += " Or is it a limit on handshakes or connections, which nginx answers with 503 too (limit_req, limit_conn)?"
+		}
 		symptom := NoBackend
 		if strings.Contains(body, "invalid or incomplete") || strings.Contains(body, "protocol error") {
 			symptom = HTTP1Missing
