@@ -81,6 +81,9 @@ runbooks: ## what alerts are about, brought about with real processes, and looke
 outbox: ## programs with an outbox, killed ten thousand times while they write and read (ten minutes)
 	go test ./internal/endtoend -count=1 -v -timeout 60m -run 'TestKilled(Writer|Reader)' -args -kills 10000
 
+merges: ## a million merges of writes by several devices, in random orders (four minutes)
+	go test ./internal/merge -count=1 -timeout 30m -run TestMerges -args -merges 1000000
+
 linear: ## two thousand histories of keys and of states, each judged whether it is linearizable, and long walks (five minutes)
 	go test ./internal/endtoend -count=1 -v -timeout 30m -run 'Linearizable' -args -histories 1000
 	go test ./internal/idempotency -count=1 -timeout 30m -run 'TestStatesWalk|TestEntryRoundTrip' -rapid.checks=100000

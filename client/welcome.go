@@ -173,6 +173,7 @@ func (m *machine) applyWelcome(now time.Time, conn *connection, w *wire.WelcomeM
 	m.ttl = time.Duration(w.TTLMillis) * time.Millisecond
 	m.maxMessage = announced(w.MaxMessage)
 	m.out.limit = announced(w.Window)
+	conn.probeDue = conn.probeDue || m.cfg.share // the sidecar hears of our clock (PROTOCOL §2.1)
 	m.takesKeys = w.Options&wire.OptionKeys != 0
 	m.dial.asked(w)
 	conn.messages.Max = m.readLimit()

@@ -196,6 +196,7 @@ func (q *request) beginShared(key wire.SessionID, before listing) (_ *shared, fi
 func (q *request) startShared(id wire.SessionID, subprotocol string) session.Start {
 	start := q.start(id, subprotocol)
 	start.Shared, start.Keys, start.State = true, nil, q.s.live.Load().cfg.State.State(q.r.URL.Path)
+	start.Judge = q.s.live.Load().cfg.State.Judge(q.r.URL.Path)
 	return start
 }
 

@@ -243,41 +243,6 @@ func frames(b []byte) (n int) {
 	return n
 }
 
-// fromMember hands what a member writes to the app's socket, as far as it was taken:
-// all, or nothing while the socket takes none. hold reports whether some of it is
-// not in the socket yet. The caller holds the member's lock.
-func (g *shared) fromMember(m *member, parts [][]byte, control int) (n int, hold bool) {
-	now := g.c.enter()
-	defer g.c.leave()
-	s, ok := g.c.m.(*session.Session)
-	g.mu.Lock()
-	m.waits = !ok || !s.TakesFromMembers() || !m.hearsMore()
-	waits := m.waits
-	g.mu.Unlock()
-	if waits {
-		return 0, false
-	}
-	last, any := seqwindow.Serial(0), false
-	count, code, closes := m.take(parts, control, func(raw []byte) { last, any = s.FromMember(now, raw), true })
-	g.c.settleLocked(now)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if hold = m.owes || any && seqwindow.Less(s.Handed(now), last); hold {
-		if any {
-			m.owed, m.owes = last, true
-		}
-		m.held += count
-		g.wakeLocked() // it may have been handed meanwhile
-	} else {
-		m.in += count
-	}
-	if closes {
-		m.asks, m.code = true, code
-		g.wakeLocked()
-	}
-	return size(parts), hold
-}
-
 // commonSettledLocked notes what the common session has for its members, at the end
 // of a step of it. The caller holds its lock.
 func (g *shared) commonSettledLocked() {

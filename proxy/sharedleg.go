@@ -138,9 +138,10 @@ func (m *member) Progress() (transport.Progress, bool) { return transport.Progre
 
 // take takes what a member's session writes apart, of which the first control bytes
 // are no messages of its client, and calls fn for each message for the app. It
+// tells it which of the client's messages in it that is; 0: none. It
 // returns how many messages of the client end in it, and with which code the member
 // closes, if it does.
-func (m *member) take(parts [][]byte, control int, fn func(raw []byte)) (n uint32, code ws.StatusCode, closes bool) {
+func (m *member) take(parts [][]byte, control int, fn func(raw []byte, n uint32)) (n uint32, code ws.StatusCode, closes bool) {
 	rules := frame.Rules{Masked: true}
 	for _, p := range parts {
 		own := len(m.partial) > 0
@@ -157,12 +158,14 @@ func (m *member) take(parts [][]byte, control int, fn func(raw []byte)) (n uint3
 			}
 			raw := p[:h.Total()]
 			p = p[h.Total():]
+			own := uint32(0)
 			if control -= len(raw); control < 0 {
 				n++ // also of SKIPPED, in whose place there is a pong
+				own = n
 			}
 			switch h.OpCode {
 			case ws.OpText, ws.OpBinary:
-				fn(raw)
+				fn(raw, own)
 			case ws.OpClose:
 				payload := append([]byte(nil), raw[h.Size:]...)
 				frame.Mask(payload, h.Mask, 0)

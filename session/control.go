@@ -136,6 +136,7 @@ func (s *Session) clientBeat(now time.Time, t wire.Type, b *wire.Beat) {
 	default:
 		if err = s.client.newest.Accept(p); err == nil {
 			s.client.reply, s.client.replyDue = b.Payload, true
+			s.clockTold(now, p.TimeMillis)
 		}
 	}
 	if err != nil {

@@ -36,7 +36,7 @@ func (st *Start) newExtra() *extra {
 	if !st.Echo && st.Keys == nil && !st.Shared && !st.Member {
 		return nil
 	}
-	x := &extra{keys: keys{gate: st.Keys}, common: st.Shared, state: state{kept: st.State}}
+	x := &extra{keys: keys{gate: st.Keys}, common: st.Shared, state: state{kept: st.State, judge: st.Judge}}
 	if st.Member {
 		x.member = new(member)
 	}

@@ -142,6 +142,9 @@ func (s *Session) Persisted(now time.Time, r PersistResult) {
 		}
 	case PersistFailed:
 		j.unknown = true
+		if st := s.keepsState(); st != nil {
+			st.missing = true // what it had of the state is written again
+		}
 		j.cadence.Wrote(rec, store.ErrUnavailable)
 		s.context.unsure()
 		s.context.ackHeld = false // the client is not made to wait for the journal
@@ -325,6 +328,9 @@ func (s *Session) stateRecord(now time.Time, cut seqwindow.Serial) *store.Record
 				rec.Past, s.extra.state.missing = s.past(), false
 			}
 		}
+	}
+	if rec.KeepsPast {
+		rec.Past = append(rec.Past, s.registers(rec.Kind == store.Snapshot)...)
 	}
 	cut = journaled
 	if n := len(rec.Frames); n > 0 {

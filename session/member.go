@@ -10,7 +10,9 @@ import (
 // member is what a session has whose app is a common session.
 type member struct {
 	held held
-	own  [][]byte // frames for this client alone, which TakeOwn takes
+
+	behind time.Duration // by how much the client's clock is; 0: it is not known
+	own    [][]byte      // frames for this client alone, which TakeOwn takes
 }
 
 // held is what a member has handed to its common session and the app's socket has
@@ -18,6 +20,14 @@ type member struct {
 type held struct {
 	on    bool
 	bytes int
+}
+
+// clockTold notes the time that a client has on its clock.
+func (s *Session) clockTold(now time.Time, millis uint64) {
+	if s.extra != nil && s.extra.member != nil && millis < 1<<50 {
+		rtt, _ := s.client.beat.RTT()
+		s.extra.member.behind = now.Sub(time.UnixMilli(int64(millis))) - rtt/2
+	}
 }
 
 // unacked returns what of the session is handed over and not acknowledged; nil: its
@@ -96,13 +106,15 @@ type MemberState struct {
 	ProvenEpoch, Proven uint32           // the newest token that its client is known to have
 	Attempt             uint32
 	Share               bool // it hears of the others
+
+	Behind time.Duration // by how much its clock is; 0: it is not known
 }
 
 // MemberState returns that of now.
 func (s *Session) MemberState() MemberState {
 	in, _ := s.inbox.AckDue(time.Time{})
 	return MemberState{Share: s.extra.offersShare, Attached: s.client.attached, Acked: s.window.Acked(), In: in,
-		ProvenEpoch: s.confirmedToken.epoch, Proven: s.confirmedToken.generation, Attempt: s.attempt}
+		ProvenEpoch: s.confirmedToken.epoch, Proven: s.confirmedToken.generation, Attempt: s.attempt, Behind: s.extra.member.behind}
 }
 
 // CommonBack notes that the app of the common session of this member has a new

@@ -113,6 +113,9 @@ func (s *Session) toWindow(now time.Time, raw []byte) {
 		s.end(EndedMemory)
 		return
 	}
+	if s.extra != nil && s.extra.common {
+		s.heard(raw)
+	}
 	if s.full() {
 		s.replies = s.replies.Release() // its answers are read late
 		s.counters.WindowFull++

@@ -267,6 +267,7 @@ type Start struct {
 	Keys *idempotency.Gate // of messages that act once; nil: there are none
 
 	State *sharing.State // that members share; nil: it is not kept
+	Judge *sharing.Judge // of what members say; nil: nothing is refused
 
 	Replies *replytime.Path // what is known of the app's answers on the session's path; nil: nothing
 

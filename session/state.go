@@ -16,6 +16,34 @@ type state struct {
 	kept    *sharing.State // nil: no rule is about the session's path
 	charged int            // against the memory budget
 	missing bool           // the journal was not told of messages that were acknowledged
+
+	judge *sharing.Judge // of what members say; nil: no rule is about that
+}
+
+// heard shows the judge a message of the app that the log has now.
+func (s *Session) heard(raw []byte) {
+	j := s.extra.state.judge
+	if h, err := frame.Bounds(raw); j != nil && err == nil {
+		own := bytes.Clone(raw)
+		j.Said(uint32(s.window.Head()), own[h.Size:], own)
+		s.chargeState()
+	}
+}
+
+// Judge reports whether the app gets a message that a member says, which is as for
+// FromMember. If not, refusal is what the member is to hear; nil: nothing, since it
+// came again.
+func (s *Session) Judge(w *sharing.Write, raw []byte) (refusal *sharing.Refusal, passes bool) {
+	if s.extra.state.judge == nil {
+		return nil, true
+	}
+	m, ok := s.inboundMessage(bytes.Clone(raw))
+	if !ok {
+		return nil, true
+	}
+	refusal, again := s.extra.state.judge.Judge(*w, m.Data)
+	s.chargeState()
+	return refusal, refusal == nil && !again
 }
 
 // said shows the state a message that leaves the log.
@@ -70,14 +98,15 @@ func (s *Session) Present(seq seqwindow.Serial) (frames [][]byte, partial bool) 
 // chargeState counts the state against the memory budget.
 func (s *Session) chargeState() {
 	st := &s.extra.state
-	s.cfg.Pool.Memory().Charge(int64(st.kept.Size() - st.charged))
-	st.charged = st.kept.Size()
+	size := st.kept.Size() + st.judge.Cost()
+	s.cfg.Pool.Memory().Charge(int64(size - st.charged))
+	st.charged = size
 }
 
 // dropState gives its memory back.
 func (s *Session) dropState() {
 	if st := s.keepsState(); st != nil {
-		st.kept = nil
+		st.kept, st.judge = nil, nil
 		s.chargeState()
 	}
 }
@@ -92,11 +121,19 @@ func (s *Session) restoreState(from *store.State) {
 		st.kept.SetPartial()
 	}
 	for _, f := range from.Past {
-		if len(f.Data) == 0 {
+		switch {
+		case f.Seq == pastRegister && st.judge != nil:
+			st.judge.Load(f.Data)
+		case f.Seq == pastRegister:
+		case len(f.Data) == 0:
 			st.kept.SetPartial()
-			continue
+		default:
+			st.said(f.Data)
 		}
-		st.said(f.Data)
+	}
+	if st.judge != nil {
+		st.judge.State = st.kept.Clone()
+		s.eachUpTo(s.window.Head(), func(raw []byte) { (&state{kept: st.judge.State}).said(raw) })
 	}
 	s.chargeState()
 }
@@ -104,6 +141,20 @@ func (s *Session) restoreState(from *store.State) {
 // keepsPast reports whether a record of a version keeps what is acknowledged.
 func (s *Session) keepsPast(version uint8) bool {
 	return s.keepsState() != nil && (version == 0 || version >= store.Pasts)
+}
+
+// pastRegister marks what a record has of a write that counted, in place of a message.
+const pastRegister = 1<<32 - 1
+
+// registers are what a record has of the writes that counted: all of them, or those
+// that no record has.
+func (s *Session) registers(all bool) (list []store.Frame) {
+	if j := s.extra.state.judge; j != nil {
+		for _, b := range j.Unsaved(all) {
+			list = append(list, store.Frame{Seq: pastRegister, Data: b})
+		}
+	}
+	return list
 }
 
 // past is what a Snapshot has of the state. A message without bytes stands for those

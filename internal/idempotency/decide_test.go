@@ -2,6 +2,7 @@ package idempotency
 
 import (
 	"bytes"
+	"github.com/wsresilience/wsresilience/internal/match"
 	"testing"
 	"time"
 )
@@ -80,7 +81,7 @@ func FuzzRules(f *testing.F) {
 			return
 		}
 		for _, m := range k.say(k.rule.say) {
-			if len(m.Data) > maxSay*(maxKey+8) {
+			if len(m.Data) > match.MaxSay*(maxKey+8) {
 				t.Errorf("%d bytes are said", len(m.Data))
 			}
 		}

@@ -1,6 +1,7 @@
 package idempotency
 
 import (
+	"github.com/wsresilience/wsresilience/internal/match"
 	"slices"
 	"time"
 
@@ -367,11 +368,11 @@ func (g *Gate) settleUnderway(now time.Time) {
 }
 
 // say is a message of the rule about a key.
-func (k *keyed) say(t *template) []Message {
+func (k *keyed) say(t *match.Template) []Message {
 	if t == nil {
 		return nil
 	}
-	return []Message{{Data: t.fill(k.shown)}}
+	return []Message{{Data: t.Fill(k.shown)}}
 }
 
 // sentOnce reports whether the message that waits is the one that was done, sent

@@ -90,10 +90,10 @@ type Rule struct {
 	TTL    time.Duration
 	reply  *reply // nil: a message is done when the app has it
 	Repeat Repeat
-	say    *template // of RepeatSay
-	Again  bool      // a message in doubt is handed to the app again
-	states *states   // of entities; nil: the rule is about keys
-	doubt  *template // what a client hears of one that is in doubt; nil: nothing
+	say    *match.Template // of RepeatSay
+	Again  bool            // a message in doubt is handed to the app again
+	states *states         // of entities; nil: the rule is about keys
+	doubt  *match.Template // what a client hears of one that is in doubt; nil: nothing
 }
 
 // A reply tells the app's message that is the outcome of a request.
@@ -258,7 +258,7 @@ func (r *Rule) compileRepeat(t *ruleText) error {
 		r.Repeat = RepeatAnswer
 	default:
 		var err error
-		if r.say, err = parseTemplate(t.Repeat); err != nil {
+		if r.say, err = match.ParseTemplate(t.Repeat); err != nil {
 			return fmt.Errorf(`repeat: %w, or want "answer" or "drop"`, err)
 		}
 		r.Repeat = RepeatSay
@@ -279,7 +279,7 @@ func (r *Rule) compileDoubt(t *ruleText) error {
 		return nil
 	}
 	var err error
-	if r.doubt, err = parseTemplate(t.Doubt); err != nil {
+	if r.doubt, err = match.ParseTemplate(t.Doubt); err != nil {
 		return fmt.Errorf("doubt: %w", err)
 	}
 	return nil

@@ -21,6 +21,18 @@ type ruleText struct {
 	Key     *string     `json:"key"`
 	Version *string     `json:"version"`
 	Drop    *match.Text `json:"drop"`
+
+	Conflict string          `json:"conflict"`
+	Change   *changeText     `json:"change"`
+	Refuse   json.RawMessage `json:"refuse"`
+}
+
+// changeText says which messages of clients change a state.
+type changeText struct {
+	Select  *match.Text `json:"select"`
+	Key     *string     `json:"key"`
+	Version *string     `json:"version"`
+	Time    *string     `json:"time"`
 }
 
 // A rule says which messages of the app are state. It is immutable.
@@ -31,6 +43,8 @@ type rule struct {
 	drop    *match.Matcher // or nil
 	key     []string       // nil: all that it selects are one state
 	version []string       // nil: there is none
+
+	change *change // nil: the rule says nothing of what clients say
 }
 
 // A Policy is what WSR_STATE_RULES says. It is immutable and safe for concurrent
@@ -105,7 +119,8 @@ func (t *ruleText) compile() (*rule, error) {
 	if r.version, err = pointer("version", t.Version); err != nil {
 		return nil, err
 	}
-	return r, nil
+	r.change, err = t.compileChange(r)
+	return r, err
 }
 
 // pointer reads a pointer that is not empty; nil stays nil.
@@ -132,10 +147,16 @@ func (t *ruleText) id() string {
 // keyOf returns which state a message is that matched by; ok is false if its key
 // cannot be one.
 func (r *rule) keyOf(by *match.Matcher, data []byte) (key string, ok bool) {
-	if r.key == nil {
-		return by.Group(data), true
+	return keyAt(r.key, by, data)
+}
+
+// keyAt returns the key at a pointer.
+func keyAt(pointer []string, by *match.Matcher, data []byte) (key string, ok bool) {
+	if pointer == nil {
+		key = by.Group(data)
+		return key, len(key) <= maxKey
 	}
-	raw, found := jsonpointer.Lookup(data, r.key...)
+	raw, found := jsonpointer.Lookup(data, pointer...)
 	if found != jsonpointer.Present {
 		return "", false
 	}

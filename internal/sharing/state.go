@@ -79,6 +79,19 @@ func (s *State) Said(payload, frame []byte) {
 	}
 }
 
+// nameOf returns which state a message of the app is.
+func (s *State) nameOf(payload []byte) (n name, ok bool) {
+	for _, r := range s.rules {
+		if r.selects.Look(payload) != jsonpointer.Present {
+			continue
+		}
+		if key, ok := r.keyOf(r.selects, payload); ok {
+			return name{r.number, key}, true
+		}
+	}
+	return n, false
+}
+
 func (s *State) put(r *rule, n name, payload, frame []byte) {
 	if !r.selects.IsRegexp() && (len(payload) > match.MaxLook || !json.Valid(payload)) {
 		s.partial = true // it is not what it looks like

@@ -20,7 +20,7 @@ var layers = []layer{
 		"internal/budget": nil, "internal/traceparent": nil,
 	},
 	{ // And of these one over another.
-		"internal/match": nil,
+		"internal/match": nil, "internal/merge": nil,
 	},
 	{ // Mechanisms: otherwise the standard library only.
 		"seqwindow": nil, "dedupe": nil, "heartbeat": nil,
