@@ -64,6 +64,11 @@ export class Child {
     return this.#process.exitCode !== null || this.#process.signalCode !== null;
   }
 
+  /** Resolves when the process is gone. */
+  async over(): Promise<void> {
+    if (!this.ended) await once(this.#process, "exit");
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#process.kill(signal);
   }
