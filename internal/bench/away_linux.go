@@ -69,12 +69,7 @@ func compareAway(r *rig.Rig, pg *page, o *compareOptions) error {
 const awaySuffix = ", clients away"
 
 func (row *awayRow) measure(r *rig.Rig, rv *rival, n int, lasts time.Duration, away bool) error {
-	up, upstream, err := r.StartRole("bare-app")
-	if err != nil {
-		return err
-	}
-	defer up.Kill()
-	p, err := rv.begin(r, upstream)
+	p, upstream, err := rv.beforeApp(r)
 	if err != nil {
 		return err
 	}
@@ -136,20 +131,13 @@ func rest(s *load.Loop, d time.Duration) error {
 
 // bringBack wants all that was said.
 func bringBack(p *instance, f load.Clients, said int) error {
-	next := make(chan *load.Client, len(f))
-	for _, c := range f {
-		next <- c
-	}
-	close(next)
-	return load.Each(resumeWidth, func(int) error {
-		for c := range next {
-			if err := c.Resume(p.addr, wire.StatusResumed); err != nil {
-				return p.Failure(err.Error())
-			}
-			for i := range said {
-				if got, err := c.Next(); err != nil || len(got) != awaySize {
-					return fmt.Errorf("message %d of %d that were missed: %d bytes, %w", i+1, said, len(got), err)
-				}
+	return f.Each(resumeWidth, func(c *load.Client) error {
+		if err := c.Resume(p.addr, wire.StatusResumed); err != nil {
+			return p.Failure(err.Error())
+		}
+		for i := range said {
+			if got, err := c.Next(); err != nil || len(got) != awaySize {
+				return fmt.Errorf("message %d of %d that were missed: %d bytes, %w", i+1, said, len(got), err)
 			}
 		}
 		return nil

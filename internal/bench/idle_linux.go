@@ -61,12 +61,7 @@ func outsideRival(ns *lab.NATS) rival {
 
 func idle(r *rig.Rig, rv *rival, n int, watch time.Duration) (row idleRow, err error) {
 	row.rival = rv.name
-	up, upstream, err := r.StartRole("bare-app")
-	if err != nil {
-		return row, err
-	}
-	defer up.Kill()
-	p, err := rv.begin(r, upstream, slowBeat...)
+	p, _, err := rv.beforeApp(r, slowBeat...)
 	if err != nil {
 		return row, err
 	}

@@ -54,12 +54,7 @@ func compareLateness(r *rig.Rig, pg *page, o *compareOptions) error {
 
 func lateness(r *rig.Rig, rv *rival, n, rate int, lasts time.Duration) (row latenessRow, err error) {
 	row.rival = rv.name
-	up, upstream, err := r.StartRole("bare-app")
-	if err != nil {
-		return row, err
-	}
-	defer up.Kill()
-	c, err := rv.begin(r, upstream, slowBeat...)
+	c, _, err := rv.beforeApp(r, slowBeat...)
 	if err != nil {
 		return row, err
 	}

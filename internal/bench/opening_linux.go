@@ -142,19 +142,7 @@ func cutAndResume(p *instance, offer wire.Offer, n int) (u usage, took time.Dura
 
 // resumeAll has all come back, as many at a time as are dialled.
 func resumeAll(f load.Clients, addr string, want wire.Status) error {
-	next := make(chan *load.Client, len(f))
-	for _, c := range f {
-		next <- c
-	}
-	close(next)
-	return load.Each(resumeWidth, func(int) error {
-		for c := range next {
-			if err := c.Resume(addr, want); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return f.Each(resumeWidth, func(c *load.Client) error { return c.Resume(addr, want) })
 }
 
 // resumeWidth is how many come back at the same time: as many as are dialled.

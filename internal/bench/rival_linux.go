@@ -49,7 +49,23 @@ type rival struct {
 type instance struct {
 	*proc.Process
 	addr  string
-	admin string // of a sidecar
+	admin string        // of a sidecar
+	app   *proc.Process // of its own; may be nil
+}
+
+// beforeApp starts a rival before an app of its own, whose address it returns too.
+func (rv *rival) beforeApp(r *rig.Rig, env ...string) (*instance, string, error) {
+	app, upstream, err := r.StartRole("bare-app")
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := rv.begin(r, upstream, env...)
+	if err != nil {
+		app.Kill()
+		return nil, "", err
+	}
+	p.app = app
+	return p, upstream, nil
 }
 
 // rivals are in the order of the tables.
@@ -142,6 +158,9 @@ func beginDriver(driver, binary string) func(*rig.Rig, string, ...string) (*inst
 // end stops it: a sidecar has sessions that a clean stop would move away, and
 // nginx has workers that a kill would leave behind.
 func (p *instance) end() {
+	if p.app != nil {
+		defer p.app.Kill()
+	}
 	if p.admin != "" {
 		p.Kill()
 		return

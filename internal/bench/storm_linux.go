@@ -53,12 +53,7 @@ func compareResume(r *rig.Rig, pg *page, o *compareOptions) error {
 }
 
 func storm(r *rig.Rig, rv *rival, n int, row *stormRow) error {
-	up, upstream, err := r.StartRole("bare-app")
-	if err != nil {
-		return err
-	}
-	defer up.Kill()
-	p, err := rv.begin(r, upstream)
+	p, upstream, err := rv.beforeApp(r)
 	if err != nil {
 		return err
 	}
@@ -98,19 +93,7 @@ func (p *instance) comeBack(f load.Clients, row *stormRow) error {
 		return err
 	}
 	began := time.Now()
-	next := make(chan *load.Client, len(f))
-	for _, c := range f {
-		next <- c
-	}
-	close(next)
-	err = load.Each(stormWidth, func(int) error {
-		for c := range next {
-			if err := catchUp(c, p.addr); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err = f.Each(stormWidth, func(c *load.Client) error { return catchUp(c, p.addr) })
 	if err != nil {
 		return p.Failure(err.Error())
 	}

@@ -72,6 +72,24 @@ func (f Clients) Trips(total int, payload []byte) error {
 	})
 }
 
+// Each calls call with every client, so many at a time, and joins their errors as
+// the function Each does.
+func (f Clients) Each(width int, call func(*Client) error) error {
+	next := make(chan *Client, len(f))
+	for _, c := range f {
+		next <- c
+	}
+	close(next)
+	return Each(width, func(int) error {
+		for c := range next {
+			if err := call(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // Close ends all sessions.
 func (f Clients) Close() error {
 	return Each(len(f), func(i int) error { return f[i].Close() })
