@@ -128,6 +128,7 @@ func (l *Load) Stop() {
 // Wait returns when no client is left, after the context of Start has ended.
 func (l *Load) Wait() {
 	l.tasks.Wait()
+	l.loaders.Wait()
 	l.http.CloseIdleConnections()
 }
 
