@@ -61,7 +61,7 @@ func (s *Session) Check(at Position) (reason wire.ResetReason, fact string) {
 		return wire.ResetUnknown, "it is over: " + s.closing.ended.String()
 	case s.closing.byClient && !s.closing.byApp:
 		// The client said CLOSE and did not hear the answer. It says it again.
-	case at.Next != 0 && seqwindow.Less(s.inbox.Received()+1, at.Next):
+	case s.goesOnAhead(&at) && !s.tellsOfFormer(&at):
 		return wire.ResetLost, fmt.Sprintf("the client goes on with its message %d, and the last that came is %d", at.Next, s.inbox.Received())
 	}
 	switch {
@@ -73,6 +73,18 @@ func (s *Session) Check(at Position) (reason wire.ResetReason, fact string) {
 		return wire.ResetLost, fmt.Sprintf("the client says that it has message %d, and the last that was sent is %d", at.Received, s.window.HighestSent())
 	}
 	return 0, ""
+}
+
+// goesOnAhead reports whether the client goes on beyond what came.
+func (s *Session) goesOnAhead(at *Position) bool {
+	return at.Next != 0 && seqwindow.Less(s.inbox.Received()+1, at.Next)
+}
+
+// tellsOfFormer reports whether the client's next is how far a former owner was: it has
+// heard nothing of this one yet, and has said nothing to it. It counts as if the client
+// had come with it first (PROTOCOL §8.3).
+func (s *Session) tellsOfFormer(at *Position) bool {
+	return at.Epoch != 0 && seqwindow.Less(seqwindow.Serial(at.Epoch), seqwindow.Serial(s.epoch)) && s.counters.InMessages == 0 && s.queue.Empty()
 }
 
 // Implementation limits of the attempts of a client (PROTOCOL §8.1).
@@ -218,6 +230,9 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 	}
 	if err := s.window.Rewind(at.Received); err != nil {
 		panic(err) // Check allowed it
+	}
+	if s.goesOnAhead(&at) { // and tells of a former owner, otherwise Check had refused it
+		s.startInbound(at.Next - 1)
 	}
 	s.present(&at)
 	// "A connection whose client leg has no compression gets such a message

@@ -309,6 +309,11 @@ func newSession(cfg *Config, now time.Time, st Start) *Session {
 // settings say, because a message is counted when it has come (I6).
 func (s *Session) start(outbound, inbound seqwindow.Serial) {
 	s.window.Init(s.cfg.Pool, seqwindow.Limits{Messages: s.cfg.WindowMessages + 1, Bytes: s.windowLimit()}, outbound)
+	s.startInbound(inbound)
+}
+
+// startInbound is the part of start for what the client says.
+func (s *Session) startInbound(inbound seqwindow.Serial) {
 	s.inbox.Init(inbound)
 	s.context.lastWhole = inbound
 	// A client is bound by bytes alone (PROTOCOL §5.3), of which each message
