@@ -173,3 +173,14 @@ examples: sdk/js/node_modules ## the services of each example as processes, its 
 
 ci: ## what runs for every change
 	.ci/run
+
+.PHONY: explore planted model
+
+explore: ## every order in which DEPTH (4) things happen to a session and its owners (a minute; 5 takes half an hour)
+	go test ./session -count=1 -v -timeout 3h -run TestExplore -args -explore $(or $(DEPTH),4)
+
+planted: ## bugs of internal/sim/planted, one after the other, and who finds them (half an hour; ONLY=name)
+	go run ./internal/sim/planted $(if $(ONLY),-only "$(ONLY)")
+
+model: ## the model of resume, adopt, fence and drain, with and without each guarantee (needs spin and gcc; FULL=1: larger, minutes)
+	go test -tags spin ./internal/sim/model -count=1 -v -timeout 1h $(if $(FULL),-args -full)

@@ -118,7 +118,7 @@ func (c *simulated) View() seam.View {
 		if lost, ok := errors.AsType[*SessionLostError](m.err); ok {
 			v.Lost, v.Unacked = string(lost.Reason), lost.Unacked
 		}
-		v.Code = CloseStatus(m.err)
+		v.Code, v.Confirmed = CloseStatus(m.err), m.closing.failed == nil
 	} else {
 		v.Unacked = m.out.unacked()
 	}

@@ -153,7 +153,7 @@ func (r *resume) adopt() bool {
 			r.writeReset(reason)
 		} else {
 			d.client = d.newLeg(r.end)
-			r.of.talk.attached(d, true)
+			r.of.talk.attached(d, at, true)
 		}
 	}
 	p.add(d)

@@ -26,6 +26,7 @@ const (
 type app struct {
 	p       *pod
 	up      bool
+	slow    bool // it reads nothing
 	sockets map[*appSocket]bool
 }
 
@@ -132,6 +133,9 @@ func (s *appSocket) take(in *frame.Messages, got *[]byte, f func(*frame.Message,
 
 // bytes implements sink: the app reads.
 func (s *appSocket) bytes(p []byte) int {
+	if s.app.slow {
+		return 0
+	}
 	rest := append([]byte(nil), p...)
 	s.take(&s.in, &rest, func(m *frame.Message, p []byte) {
 		switch {
@@ -286,6 +290,14 @@ func (a *app) restarts(cleanly bool, d time.Duration) {
 		s.end.abort()
 	}
 	a.p.after(d, func() { a.up = true })
+}
+
+// reads ends a time in which the app has read nothing.
+func (a *app) reads() {
+	a.slow = false
+	for _, s := range a.all() {
+		s.end.again()
+	}
 }
 
 // dies ends the process with its pod.

@@ -73,6 +73,9 @@ func (f *fleet) fail(why any) {
 func (f *fleet) reach(what string) {
 	f.reached[what]++
 	f.note("%s", what)
+	if what == f.plan.mustNotReach {
+		f.broke(nil, "must not happen", what)
+	}
 }
 
 // note says what happens, to who asked for it.

@@ -276,7 +276,7 @@ func (r *resume) attach() {
 	}
 	d.m.CountResume(now)
 	d.client = d.newLeg(r.end)
-	r.of.talk.attached(d, false)
+	r.of.talk.attached(d, at, false)
 	d.settle(now)
 	r.end.again()
 }

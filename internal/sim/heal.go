@@ -23,6 +23,7 @@ func (f *fleet) heals() {
 		p := f.pods[place]
 		clear(p.cutFrom)
 		p.unheard, p.unanswered = false, false
+		p.app.reads()
 		switch {
 		case !p.alive:
 			f.newPod(place)
@@ -37,15 +38,11 @@ func (f *fleet) heals() {
 	}
 	f.journalBack()
 	for _, c := range f.clients {
-		c.slow, c.offline = false, time.Time{}
+		c.slow, c.offline, c.unheard = false, time.Time{}, time.Time{}
 	}
 	f.waits("every message arrives", nil, func(c *program) string { return c.unsettled() })
 	for _, c := range f.clients {
-		if !c.finished && c.began {
-			c.closing = true
-			c.m.Close(f.now, 1000, "")
-			c.pump()
-		}
+		c.closes()
 	}
 	f.waits("every session ends", nil, func(c *program) string {
 		if !c.finished {
@@ -88,6 +85,8 @@ func (c *program) unsettled() string {
 	case c.finished:
 	case !c.began:
 		return "no session has begun"
+	case c.closing, t.byApp && t.closer.owner == t.newest && !t.newest.dead:
+		return "one side has closed, and the session has not ended"
 	case !v.Connected:
 		return "it has no connection"
 	case v.Unacked > 0:

@@ -31,6 +31,9 @@ func (f *fleet) inflict(x *Fault) {
 		if p.alive {
 			p.app.restarts(x.How%2 == 0, x.For/4)
 		}
+	case AppSlow:
+		p.app.slow = true
+		f.after(x.For, p.app.reads)
 	case Partition:
 		p.cutFrom[x.How] = true
 		f.after(x.For, func() { delete(p.cutFrom, x.How) })
@@ -52,7 +55,7 @@ func (f *fleet) inflict(x *Fault) {
 		j.full = true
 		f.after(x.For, func() { j.full = false; f.journalBack() })
 	case Stale:
-		j.lag = time.Duration(1+x.How) * 100 * time.Millisecond
+		j.lag = time.Duration(1+x.How) * 8 * time.Millisecond // more, and a session is not known for good
 		f.after(x.For, func() { j.lag = 0 })
 	case Wipe:
 		j.wipe()
@@ -127,11 +130,25 @@ func (c *program) suffers(x *Fault) {
 		for _, l := range c.links {
 			l.end.deaf, l.end.peer.deaf = true, true
 		}
+	case Unheard:
+		c.unheard = c.f.now.Add(x.For)
+		for _, l := range c.links {
+			l.end.breaks(true)
+		}
 	case Freeze:
 		c.freeze(x.For)
 	case Slow:
 		c.slow = true
 		c.f.after(x.For, func() { c.slow = false; c.run(c.wakes) })
+	case Leaves:
+		c.run(func() {
+			c.writes(x.How + 1)
+			c.closes()
+		})
+	case Dismissed:
+		if c.talk != nil {
+			c.talk.dismisses(1 + x.How)
+		}
 	case Wake:
 		c.run(func() {
 			if c.m != nil {
@@ -146,6 +163,33 @@ func (c *program) suffers(x *Fault) {
 func (c *program) wakes() {
 	if c.m != nil {
 		c.pump()
+	}
+}
+
+// closes has the program close.
+func (c *program) closes() {
+	if c.began && !c.finished && !c.closing {
+		c.closing = true
+		c.m.Close(c.f.now, 1000, "")
+		c.pump()
+	}
+}
+
+// dismisses has the app say some more, and close the newest of its sockets.
+func (t *talk) dismisses(more int) {
+	if len(t.sockets) == 0 || t.c.closing {
+		return
+	}
+	if s := t.sockets[len(t.sockets)-1]; s.app.sockets[s] && !s.asked {
+		s.app.p.run(func() {
+			for range more {
+				s.says()
+			}
+			if s.app.sockets[s] && !s.closing {
+				t.byApp, t.closer = true, s
+				s.closesWith(3000)
+			}
+		})
 	}
 }
 

@@ -20,6 +20,8 @@ type Plan struct {
 	Faults  []Fault
 
 	Trace func(line string) // is told what happens; nil: nobody is
+
+	mustNotReach string // a path that breaks a promise, for tests
 }
 
 // A Fault is something that goes wrong.
@@ -38,13 +40,17 @@ type Kind uint8
 const (
 	Cut        Kind = iota // of a client's connections; How: reset, FIN, or nothing arrives any more, one way or both
 	Offline                // a client has no network
+	Unheard                // it is cut, and hears nothing of the answers to its handshakes
 	Freeze                 // its program stands still
 	Slow                   // its program reads nothing
 	Wake                   // it is told that its network has changed
+	Leaves                 // its program says some more, and closes
+	Dismissed              // the app says some more, and closes
 	Kill                   // of a pod; How: its process, or its whole machine
 	Drain                  // a pod leaves, and another one comes
 	Pause                  // its process stands still
 	AppRestart             // How: cleanly or not
+	AppSlow                // it reads nothing
 	Partition              // between pods; How: to which place nothing gets
 	NoJournal              // a pod and the journal; How: requests or answers are lost
 	SlowJournal
@@ -57,7 +63,7 @@ const (
 )
 
 var kindNames = [...]string{
-	Cut: "cut", Offline: "offline", Freeze: "freeze", Slow: "slow", Wake: "wake", Kill: "kill", Drain: "drain", Pause: "pause", AppRestart: "app-restart",
+	Cut: "cut", Offline: "offline", Unheard: "unheard", Freeze: "freeze", Slow: "slow", Wake: "wake", Leaves: "leaves", Dismissed: "dismissed", Kill: "kill", Drain: "drain", Pause: "pause", AppRestart: "app-restart", AppSlow: "app-slow",
 	Partition: "partition", NoJournal: "no-journal", SlowJournal: "slow-journal", Election: "election", Full: "full", Stale: "stale", Wipe: "wipe", Forget: "forget",
 }
 
@@ -66,7 +72,7 @@ func (k Kind) String() string { return kindNames[k] }
 // hurtsJournal reports whether anything keeps owners from the journal, the journal from
 // its records, or an owner from knowing that it is replaced.
 func (p *Plan) hurtsJournal() bool {
-	return p.has(NoJournal, Election, Full, Wipe, Forget, SlowJournal, Pause, Partition, Stale)
+	return p.has(NoJournal, Election, Full, Wipe, Forget, SlowJournal, Pause, Partition)
 }
 
 // losesRecords reports whether the journal loses what it has accepted.
@@ -85,6 +91,9 @@ func NewPlan(seed uint64) *Plan {
 	p := &Plan{
 		Seed: seed, Pods: 2 + r.IntN(2), Clients: 1 + r.IntN(6), Length: time.Duration(4+r.IntN(16)) * time.Second,
 		Every: time.Duration(40+r.IntN(400)) * time.Millisecond,
+	}
+	if r.IntN(16) == 0 { // long enough for sessions to expire
+		p.Length, p.Every = 90*time.Second, 4*time.Second
 	}
 	for range p.Clients {
 		p.Habits = append(p.Habits, Habit(r.IntN(int(habits))))
@@ -117,6 +126,9 @@ func NewPlan(seed uint64) *Plan {
 		if r.IntN(10) == 0 {
 			f.For *= 5
 		}
+		if f.Kind == Offline && p.Length > sessionTTL {
+			f.For *= 15
+		}
 		p.Faults = append(p.Faults, f)
 	}
 	slices.SortFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
@@ -124,7 +136,7 @@ func NewPlan(seed uint64) *Plan {
 }
 
 // ofClient reports whether it happens to a client.
-func (k Kind) ofClient() bool { return k <= Wake }
+func (k Kind) ofClient() bool { return k <= Dismissed }
 
 func (f *Fault) String() string {
 	who := "pod"

@@ -39,6 +39,7 @@ type program struct {
 	frozen   bool
 	thaws    []func() // what happens when it goes on
 	offline  time.Time
+	unheard  time.Time
 	slow     bool // it reads little
 	pumping  bool
 	again    bool
@@ -235,6 +236,9 @@ func (c *program) dial(o seam.Offer) {
 	ours, theirs := c.f.newSocket(time.Duration(1+c.random.IntN(20)) * time.Millisecond)
 	l.end = ours
 	ours.sink, ours.host = l, c.run
+	if c.unheard.After(c.f.now) && o.Wire().Resume != nil {
+		c.f.reach("client: the answer to a handshake is lost")
+	}
 	c.f.after(handshakeWait, func() { c.run(func() { l.fails(0) }) })
 	p := c.f.balance(c)
 	if p != nil {
@@ -253,6 +257,7 @@ func (c *program) dial(o seam.Offer) {
 		return
 	}
 	theirs.host = p.run
+	ours.deaf = c.f.now.Before(c.unheard)
 	h := &handshake{of: c, offer: o.Wire(), link: l, end: theirs}
 	ours.send(func(*end) { p.handshake(h) })
 }

@@ -7,7 +7,7 @@ var (
 	Sometimes = []string{
 		"adopt: a message comes to a second app", "adopt: drained", "adopt: owner_lost",
 		"app: a session has a fresh socket of an app that restarted",
-		"client: adopted, drained", "client: adopted, owner_lost", "client: is asked to come elsewhere", "client: resumed",
+		"client: adopted, drained", "client: adopted, owner_lost", "client: is asked to come elsewhere", "client: resumed", "client: the answer to a handshake is lost", "client: closed by the app",
 		"drain: nothing is left", "journal: a chain was lost and is written again", "journal: an answer is lost",
 		"pod: it stalls for longer than its lease is safe",
 		"resume: a newer connection supersedes one that looks alive", "resume: try_again", "session: it ends as handed",

@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -34,16 +35,23 @@ type talk struct {
 	newest  *driver // that has made itself owner last
 	epoch   uint32  // that the client knows
 
-	lossy     int // adoptions that the client was told of after which something may be missing
-	gaps      int
-	adoptions int
-	resets    []wire.ResetReason
-	away      time.Time // since when it has no connection; zero: it has one
-	connected bool
-	byApp     bool // the app has closed
-	asked     bool // the client was, to come elsewhere
-	longest   time.Duration
+	lossy       int // adoptions that the client was told of after which something may be missing
+	gaps        int
+	adoptions   int
+	resets      []wire.ResetReason
+	shownTokens []tokenNumber
+	away        time.Time // since when it has no connection; zero: it has one
+	connected   bool
+	byApp       bool       // the app has closed
+	closer      *appSocket // of the app that has
+	asked       bool       // the client was, to come elsewhere
+	longest     interval   // that it was away
 }
+
+type interval struct{ from, to time.Time }
+
+// A tokenNumber is a token that the client has shown.
+type tokenNumber struct{ epoch, generation uint32 }
 
 // saying is a message of the app.
 type saying struct {
@@ -222,8 +230,17 @@ func (t *talk) mayMiss(k, n uint32) string {
 	return "its owner ended as " + owner.why.String()
 }
 
-// attached notes that an owner has the client.
-func (t *talk) attached(d *driver, adopted bool) {
+// attached notes that an owner has the client, which has shown a token: all before that
+// are dead.
+func (t *talk) attached(d *driver, at session.Position, adopted bool) {
+	for _, older := range t.shownTokens {
+		if older.epoch < at.Epoch || older.epoch == at.Epoch && older.generation < at.Generation {
+			if v := d.m.Token(older.epoch, older.generation, 0); v != session.TokenReused {
+				t.broke("tokens", "token %d of epoch %d is %v for an owner of epoch %d, and the client has shown token %d of epoch %d", older.generation, older.epoch, v, d.m.Epoch(), at.Generation, at.Epoch)
+			}
+		}
+	}
+	t.shownTokens = append(t.shownTokens, tokenNumber{at.Epoch, at.Generation})
 	if !adopted && t.owners[d] == nil {
 		t.broke("I5", "the client is attached to an owner that it never had")
 	}
@@ -295,7 +312,9 @@ func (t *talk) look() {
 	case v.Connected == t.connected:
 	case v.Connected:
 		if !t.away.IsZero() {
-			t.longest = max(t.longest, f.now.Sub(t.away))
+			if f.now.Sub(t.away) > t.longest.to.Sub(t.longest.from) {
+				t.longest = interval{t.away, f.now}
+			}
 		}
 		t.away = time.Time{}
 	default:
@@ -312,10 +331,20 @@ func (t *talk) over(v seam.View) {
 	f := t.c.f
 	if v.Lost == "" {
 		f.reach("client: closed")
-		if t.c.closing {
+		switch {
+		case t.byApp && !t.c.closing:
+			if why := t.missing(); why != "" {
+				t.broke("I1", "the app has closed, and the client has heard that: %s", why)
+			}
+			f.reach("client: closed by the app")
+			return
+		case t.c.closing:
+			if v.Confirmed && !t.byApp && t.handed < t.wrote && !f.plan.has(AppRestart) {
+				t.broke("I2", "a close is confirmed, and the app's sockets took %d of %d messages", t.handed, t.wrote)
+			}
 			return
 		}
-		if !t.byApp && v.Code != int(wire.CodeRestart) && !f.plan.has(AppRestart) {
+		if v.Code != int(wire.CodeRestart) && !f.plan.has(AppRestart) {
 			t.broke("verdict", "the session is closed with %d, and nobody has closed", v.Code)
 		}
 		return
@@ -329,41 +358,77 @@ func (t *talk) over(v seam.View) {
 
 // justifies returns why a session must not be lost so; empty: it may be.
 func (t *talk) justifies(lost string) string {
-	f := t.c.f
-	away := t.longest
-	if !t.away.IsZero() {
-		away = max(away, f.now.Sub(t.away))
-	}
-	switch lost {
-	case "superseded", "violation", "token", "unauthorised", "no_sidecar", "attempts":
-		return "never may be"
-	case "expired", "unknown":
-		away += 12*f.plan.Skew + 2*time.Second // clocks differ by that much
-		if away > sessionTTL {
-			return ""
-		}
-		if away > sessionTTL/2 && !t.shown() {
-			return ""
-		}
-	}
-	if f.plan.losesRecords() && f.plan.hides() {
-		return "" // nor could whoever has it be asked
-	}
+	plan := t.c.f.plan
+	gone, unheard := false, false
 	for _, o := range t.owners {
-		gone := !o.died.IsZero() || o.why != 0
+		ended := !o.died.IsZero() || o.why != 0
+		gone = gone || ended
+		unheard = unheard || ended && !o.recorded
+	}
+	switch {
+	case lost == "expired", lost == "unknown":
+		if why := t.wasAway(); why == "" {
+			return ""
+		}
 		switch {
-		case gone && !o.recorded:
-			return "" // it was gone before the journal had heard of the session
-		case !o.died.IsZero() && t.asked && lost == "lost":
-			return "" // it was moving, and got messages on the old connection that its offer did not know of (PROTOCOL §8.3)
-		case gone && f.plan.hurtsJournal():
-			return "" // nobody could write again what the journal lost, or could not be told
+		case unheard: // an owner was gone before the journal had heard of the session
+			return ""
+		case plan.losesRecords() && (gone || plan.hides()): // nobody could write again what the journal lost
+			return ""
+		case plan.hurtsJournal() && t.ended(session.EndedExpired, session.EndedReleased):
+			return ""
+		}
+		return "the client could come back, and the journal had the session"
+	case lost == "lost" && (gone || plan.hides()) && (plan.hurtsJournal() || plan.hides()):
+		return "" // what a dead owner said was not in the journal, or one said it that had been replaced
+	case lost == "lost" && t.asked && t.ownerDied(): // it was moving, and got messages on the old connection that its offer did not know of (PROTOCOL §8.3)
+		return ""
+	case lost == "lost":
+		return "the journal had what was missing"
+	}
+	return "that never may be"
+}
+
+// wasAway returns why a client cannot have been away for the time to live of its
+// session, but for faults; empty: it was.
+func (t *talk) wasAway() string {
+	f := t.c.f
+	ttl := sessionTTL - 12*f.plan.Skew
+	if !t.shown() {
+		ttl /= 2
+	}
+	// When all is healed a client is back within some seconds.
+	for _, away := range []interval{t.longest, {t.away, f.now}} {
+		if away.from.IsZero() {
+			continue
+		}
+		if end := began.Add(f.plan.Length + 8*time.Second); away.to.After(end) {
+			away.to = end
+		}
+		if away.to.Sub(away.from) >= ttl {
+			return ""
 		}
 	}
-	if t.byApp && lost == "unknown" {
-		return ""
+	return "it was not"
+}
+
+// ended reports whether an owner's session ended so.
+func (t *talk) ended(why ...session.Ending) bool {
+	for _, o := range t.owners {
+		if slices.Contains(why, o.why) {
+			return true
+		}
 	}
-	return fmt.Sprintf("the client was away for %v at most", away)
+	return false
+}
+
+func (t *talk) ownerDied() bool {
+	for _, o := range t.owners {
+		if !o.died.IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 // shown reports whether the client has shown that it read a WELCOME.

@@ -49,6 +49,8 @@ func playOne(seed uint64) int {
 	r := sim.Run(plan)
 	if r.Broken != nil {
 		fmt.Println("BROKEN:", r.Broken)
+		small, why := sim.Shrink(plan, 500)
+		fmt.Printf("\nThe smallest history that was found, for a file in internal/sim/testdata:\n\n# %v\n%s", why, small.Text())
 		return 1
 	}
 	fmt.Println("every promise was kept")

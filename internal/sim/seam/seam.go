@@ -81,6 +81,7 @@ type View struct {
 	Over      bool   // the session has ended
 	Lost      string // why it was lost; empty: it was not, or goes on
 	Code      int    // with which it was closed
+	Confirmed bool   // of a close: the other side has confirmed it
 	Unacked   int    // messages that Write took and that the app's socket has not got
 	Acked     int    // messages that it has, as far as is known
 	Queued    int    // bytes that wait for Read
