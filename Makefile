@@ -16,7 +16,7 @@ RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: examples help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak proof chaos rehearsal rehearse-peers hostile realapps pages differential autobahn doctor-cases runbooks docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox linear test-aio test-goroutine image sbom e2e-kube release test-packages
+.PHONY: examples site help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak proof chaos rehearsal rehearse-peers hostile realapps pages differential autobahn doctor-cases runbooks docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox linear test-aio test-goroutine image sbom e2e-kube release test-packages
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -167,6 +167,10 @@ test-browser: sdk/js/node_modules ## its tests in Chromium (CHROMIUM names anoth
 pages: sdk/js/node_modules ## stock apps with untouched pages in Chromium, without and with the sidecar (needs chromium; Jupyter is Debian's jupyter-notebook and python3-ipykernel)
 	cd sdk/js/test/stock && npm ci --ignore-scripts
 	cd sdk/js && node --import tsx test/stock/main.ts $(APPS)
+
+site: ## README and docs as a website with search and llms.txt, into dist/site, and its test (needs no network but for goldmark)
+	go test -C internal/site -count=1 .
+	go run -C internal/site . -root ../.. -out ../../dist/site
 
 examples: sdk/js/node_modules ## the services of each example as processes, its page in Chromium, the app and a pod killed (fetches their packages)
 	cd sdk/js && npm run --silent test:examples

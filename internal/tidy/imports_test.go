@@ -120,7 +120,7 @@ var layers = []layer{
 		"internal/sim/": anything,
 	},
 	{ // Wiring, and what measures the whole.
-		"cmd/": anything, "demo": nil, "internal/documented": nil, "internal/bench": anything, "internal/bench/libraries": anything, "internal/bench/sqlite": anything, "packaging": {"sigs.k8s.io/yaml"},
+		"cmd/": anything, "demo": nil, "internal/documented": nil, "internal/site": {"github.com/yuin/goldmark"}, "internal/bench": anything, "internal/bench/libraries": anything, "internal/bench/sqlite": anything, "packaging": {"sigs.k8s.io/yaml"},
 		"internal/endtoend": anything, "internal/differential": anything, "internal/differential/grpc": anything, "internal/chaos": anything, "internal/rehearsal": anything, "internal/hostile": anything, "internal/fronts": anything, "internal/kubetest": anything, "charts": anything, "internal/realapps": anything, "internal/tidy": nil,
 	},
 }
