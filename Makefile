@@ -81,6 +81,9 @@ runbooks: ## what alerts are about, brought about with real processes, and looke
 outbox: ## programs with an outbox, killed ten thousand times while they write and read (ten minutes)
 	go test ./internal/endtoend -count=1 -v -timeout 60m -run 'TestKilled(Writer|Reader)' -args -kills 10000
 
+devices: ## three devices of one session, cut twenty times each while pods are killed and drained (a minute)
+	go test ./internal/endtoend -count=1 -v -timeout 10m -run TestDevicesAcrossKills -args -cuts 20
+
 merges: ## a million merges of writes by several devices, in random orders (four minutes)
 	go test ./internal/merge -count=1 -timeout 30m -run TestMerges -args -merges 1000000
 
