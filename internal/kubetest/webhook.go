@@ -29,9 +29,10 @@ func admissionTime(ctx context.Context, c *cluster, r *result) error {
 		return err
 	}
 	r.expect(bare.count() >= reviews, "the API server counted %.0f pods", bare.count())
-	// Where the creation of a pod that nobody looks at takes longer, there is no
+	// Where the creation of a pod that nobody looks at takes as long, there is no
 	// processor for it.
-	limit := max(admissionLimit, seconds(bare.quantile(.99)))
+	usual := seconds(bare.quantile(.99))
+	within := func(p99 time.Duration) bool { return p99 < admissionLimit || p99 <= usual }
 	least := time.Duration(math.MaxInt64)
 	for range measured {
 		during, err := c.timed(ctx, "review", "wsresilience.io/inject: enabled", c.admissions)
@@ -44,11 +45,11 @@ func admissionTime(ctx context.Context, c *cluster, r *result) error {
 			r.note = fmt.Sprintf("99th percentile of %.0f reviews below %.1f ms, median below %.1f ms; of %.0f pods without, %.1f and %.1f ms for all of their creation; by the API server's histograms",
 				during.count(), float64(p99)/1e6, during.quantile(.5)*1e3, bare.count(), bare.quantile(.99)*1e3, bare.quantile(.5)*1e3)
 		}
-		if least < limit {
+		if within(least) {
 			break
 		}
 	}
-	r.expect(least < limit, "the 99th percentile is %v in the best of %d rounds, want less than %v", least, measured, limit)
+	r.expect(within(least), "the 99th percentile is %v in the best of %d rounds, want less than %v, or no more than the %v of pods without", least, measured, admissionLimit, usual)
 	return nil
 }
 
