@@ -60,10 +60,8 @@ func (g *shared) fromMember(m *member, parts [][]byte, control int) (n int, hold
 		m.in += count
 	}
 	for i, refusal := range refused {
-		if raw := refusalFrame(m, numbers[i], refusal); raw != nil {
-			m.queue = append(m.queue, raw)
-			g.wakeLocked()
-		}
+		m.refuse(numbers[i], refusal)
+		g.wakeLocked()
 	}
 	if closes {
 		m.asks, m.code = true, code
@@ -78,6 +76,27 @@ func (g *shared) writer(m *member, now time.Time) sharing.Write {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return sharing.Write{Device: m.number, N: m.in + m.held, Has: uint32(m.acked), Now: now, Behind: m.state.Behind}
+}
+
+// maxRefusals is how many refusals wait for a member at most that sends much at once
+// and reads nothing; those behind are not told. From sharing.MaxOwn on they do not tell
+// the state.
+const maxRefusals = 1024
+
+// refuse has a member hear that the app does not get its message number n. The caller
+// holds shared.mu.
+func (m *member) refuse(n uint32, r *sharing.Refusal) {
+	switch waits := len(m.own) + len(m.queue); {
+	case waits >= maxRefusals:
+		return
+	case waits >= sharing.MaxOwn:
+		brief := *r
+		brief.Present = nil
+		r = &brief
+	}
+	if raw := refusalFrame(m, n, r); raw != nil {
+		m.queue = append(m.queue, raw)
+	}
 }
 
 // refusalFrame is what a member hears of its message number n that the app does not
