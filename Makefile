@@ -16,7 +16,7 @@ RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|
 ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
 
 .DEFAULT_GOAL := help
-.PHONY: examples site help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak proof chaos rehearsal rehearse-peers hostile realapps pages differential autobahn doctor-cases runbooks docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox linear test-aio test-goroutine image sbom e2e-kube release test-packages
+.PHONY: examples site help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak proof chaos rehearsal rehearse-peers hostile realapps pages differential autobahn doctor-cases runbooks docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox linear agent-apps test-aio test-goroutine image sbom e2e-kube release test-packages
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -86,6 +86,9 @@ devices: ## three devices of one session, cut twenty times each while pods are k
 
 merges: ## a million merges of writes by several devices, in random orders (four minutes)
 	go test ./internal/merge -count=1 -timeout 30m -run TestMerges -args -merges 1000000
+
+agent-apps: ## stock Mosquitto clients and a stock program on ws from npm through the agent: 50 cuts, a pod and the agent killed (needs mosquitto, mosquitto-clients, node, npm ci in sdk/js; two minutes)
+	go test -tags agentapps ./internal/endtoend -count=1 -v -timeout 10m -run 'TestAgent(Mosquitto|Node)'
 
 linear: ## two thousand histories of keys and of states, each judged whether it is linearizable, and long walks (five minutes)
 	go test ./internal/endtoend -count=1 -v -timeout 30m -run 'Linearizable' -args -histories 1000
