@@ -9,7 +9,7 @@ IMAGE ?= docker.io/wsresilience/wsresilience:dev
 TOOL := go tool -modfile=tools/go.mod
 
 # Packages in which more than one goroutine meets.
-RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|cmd/.*|internal/(backoff|bench|bench/fake|bench/load|bench/measure|bench/rig|chaos|sim|sim/.*|rehearsal|hostile|hostile/pod|config|deflate|differential|frame|http1|jsonpointer|keepalive|keyring|pathpattern|realapps|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
+RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|cmd/.*|internal/(backoff|bench|bench/fake|bench/load|bench/measure|bench/rig|chaos|sim|sim/.*|rehearsal|hostile|hostile/pod|config|deflate|differential|frame|http1|jsonpointer|keepalive|keyring|pathpattern|realapps|documented|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
 
 # Tests of processes, in which the race detector would find nothing, and of a flood
 # that it makes too slow. They run once.

@@ -81,19 +81,20 @@ func runs(before []string) bool {
 	return slices.Contains(before, "--") || slices.Contains([]string{"nohup", "time", "nice", "npx"}, before[len(before)-1])
 }
 
+// built is the folder of the commands, once there is one.
+var built string
+
 // programs builds the commands once.
 var programs = sync.OnceValues(func() (folder string, err error) {
-	if folder, err = os.MkdirTemp("", "wsresilience-documented-"); err == nil {
-		err = exec.Command("go", "build", "-o", folder+string(filepath.Separator), "../../cmd/...").Run()
+	if built, err = os.MkdirTemp("", "wsresilience-documented-"); err == nil {
+		err = exec.Command("go", "build", "-o", built+string(filepath.Separator), "../../cmd/...").Run()
 	}
-	return folder, err
+	return built, err
 })
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if folder, err := programs(); err == nil {
-		_ = os.RemoveAll(folder)
-	}
+	_ = os.RemoveAll(built) // "" is nothing
 	os.Exit(code)
 }
 
