@@ -103,6 +103,10 @@ func (s *Sender) Sent() Serial { return s.sent }
 // connection: a peer that resumes can have no more than that.
 func (s *Sender) HighestSent() Serial { return s.highest }
 
+// SentBefore notes that all messages that are held may have been written to a
+// connection before the window was filled with them: a former owner had them.
+func (s *Sender) SentBefore() { s.highest = s.head }
+
 // Len returns the number of messages held.
 func (s *Sender) Len() int { return int(s.head - s.acked) }
 

@@ -114,7 +114,9 @@ func (s *Session) restore(state *store.State, received, inbound seqwindow.Serial
 	if seqwindow.Less(s.window.Head(), seqwindow.Serial(state.OutHead)) {
 		return wire.ResetLost
 	}
+	// What the journal has the client may have got of the former owner, beyond what it
+	// offered when it dialled: on a connection that worked until then.
+	s.window.SentBefore()
 	s.window.SetJournaled(s.window.Head())
-	s.client.replayEnd = s.window.Head()
 	return 0
 }

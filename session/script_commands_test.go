@@ -127,7 +127,11 @@ func (st *stage) adopt(f []string) {
 	state := &store.State{Record: store.Record{Epoch: 2, InAcked: a["in"], OutAcked: a["out"], OutHead: a["head"]}}
 	for seq := a["out"]; seq != a["head"]; {
 		seq++
-		state.Frames = append(state.Frames, store.Frame{Seq: seq, Data: frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpText}, []byte{'j', byte('0' + seq%10)})})
+		h, p := ws.Header{Fin: true, OpCode: ws.OpText}, []byte{'j', byte('0' + seq%10)}
+		if slices.Contains(f, "compressed") {
+			h.Rsv, p = frame.RSV1, deflated(p)
+		}
+		state.Frames = append(state.Frames, store.Frame{Seq: seq, Data: frame.Append(nil, h, p)})
 	}
 	at := Position{Received: seqwindow.Serial(a["received"]), Next: seqwindow.Serial(a["next"]), Adopt: slices.Contains(f, "restores") || slices.Contains(f, "reopens"), Reopen: slices.Contains(f, "reopens")}
 	_, noApp := a["noapp"]
@@ -139,8 +143,8 @@ func (st *stage) adopt(f []string) {
 		st.say("RESET %v", reason)
 		return
 	}
-	st.s = s
-	st.s.Attach(st.now, wire.StatusAdopted, at, false)
+	st.s, st.deflate = s, slices.Contains(f, "deflate")
+	st.s.Attach(st.now, wire.StatusAdopted, at, st.deflate)
 	st.settle()
 }
 
