@@ -194,3 +194,8 @@ planted: ## bugs of internal/sim/planted, one after the other, and who finds the
 
 model: ## the model of resume, adopt, fence and drain, with and without each guarantee (needs spin and gcc; FULL=1: larger, minutes)
 	go test -tags spin ./internal/sim/model -count=1 -v -timeout 1h $(if $(FULL),-args -full)
+
+.PHONY: faults
+
+faults: ## docs/FAULTS.md: 9 faults at 30 steps of a session, SEEDS (100) times each (minutes)
+	go run ./internal/sim/faults -seeds $(or $(SEEDS),100)

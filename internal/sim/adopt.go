@@ -18,6 +18,7 @@ const peerWait = 2 * time.Second
 func (r *resume) forward(owner string) bool {
 	r.endSearch()
 	p := r.p
+	p.f.step("the client is passed on", r.of, p)
 	answer := p.pass(r, owner)
 	if answer == 0 {
 		p.f.reach("tunnel: a client is passed on")
@@ -62,7 +63,7 @@ func (p *pod) pass(r *resume, owner string) (result admission.Answer) {
 	began, limit := p.f.now, p.f.now.Add(peerWait)
 	result = admission.Unreachable
 	heard := false
-	h := &handshake{of: r.of, offer: r.offer, link: r.link, end: r.end, via: p}
+	h := &handshake{of: r.of, talk: r.talk, offer: r.offer, link: r.link, end: r.end, via: p}
 	r.end.via, r.end.peer.via = []*pod{p}, []*pod{p}
 	r.t.call(func(done func()) {
 		h.processing = func() { limit = p.f.now.Add(patience + 5*time.Second) }
@@ -108,6 +109,7 @@ func (p *pod) watch(h *handshake, there *pod, limit *time.Time, heard func() boo
 // adopt claims the session and, if that stands, goes on with it.
 func (r *resume) adopt() bool {
 	p, at := r.p, r.facts.Position
+	p.f.step("the session is claimed", r.of, p)
 	state, err := store.Adopt(r.ctx, p.store, store.Adoption{
 		ID: store.ID(r.session), From: r.facts.Record, Owner: p.name, Now: p.now(),
 		Received: uint32(at.Received), Epoch: at.Epoch, Early: at.Next != 0,
@@ -117,9 +119,10 @@ func (r *resume) adopt() bool {
 		p.f.reach("adopt: a claim does not stand")
 		return true
 	}
+	p.f.step("the claim stands", r.of, p)
 	var socket *appSocket
 	if !state.Closed {
-		if socket = p.app.dial(r.t, r.of); socket == nil {
+		if socket = p.app.dial(r.t, r.talk); socket == nil {
 			p.f.reach("adopt: the app does not answer, and the session is given back")
 			ctx := r.t.context(appendTimeout)
 			_ = store.GiveBack(ctx, p.store, store.ID(r.session), state)
@@ -128,7 +131,7 @@ func (r *resume) adopt() bool {
 		}
 	}
 	now := p.now()
-	d := p.newDriver(r.of, r.session)
+	d := p.newDriver(r.handshake, r.session)
 	m, reason := session.Adopt(p.cfg, now, session.Adoption{Start: session.Start{ID: r.session, AppReplaceable: true}, State: state, Position: at, AppOpen: socket != nil})
 	if reason != 0 {
 		if socket != nil {
@@ -140,7 +143,7 @@ func (r *resume) adopt() bool {
 	}
 	p.f.note("client %d at %s: adopts epoch %d", r.of.n, p.name, state.Epoch)
 	d.m, d.chain = m, store.Chain{Writer: state.Writer, Revision: state.Revision}
-	r.of.talk.adopted(d)
+	r.talk.adopted(d)
 	if socket != nil {
 		d.joinApp(socket)
 	}
@@ -153,10 +156,11 @@ func (r *resume) adopt() bool {
 			r.writeReset(reason)
 		} else {
 			d.client = d.newLeg(r.end)
-			r.of.talk.attached(d, at, true)
+			r.talk.attached(d, at, true)
 		}
 	}
 	p.add(d)
+	p.f.step("the session is adopted", r.of, p)
 	d.settle(now)
 	r.end.again()
 	return false

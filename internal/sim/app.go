@@ -36,6 +36,7 @@ func newApp(p *pod) *app { return &app{p: p, up: true, sockets: map[*appSocket]b
 type appSocket struct {
 	app   *app
 	of    *program
+	talk  *talk
 	end   *end // the app's
 	owner *driver
 	n     int // among the client's
@@ -65,8 +66,10 @@ func (a *app) probe(t *task) bool {
 }
 
 // dial makes a handshake with the app. nil: it takes no connection.
-func (a *app) dial(t *task, of *program) *appSocket {
+func (a *app) dial(t *task, talk *talk) *appSocket {
+	of := talk.c
 	a.p.sockets.Dialling(a.p.now())
+	a.p.f.step("the app is dialled", of, a.p)
 	defer a.p.sockets.Dialled()
 	if !a.probe(t) {
 		return nil
@@ -76,12 +79,13 @@ func (a *app) dial(t *task, of *program) *appSocket {
 		return nil
 	}
 	theirs, ours := a.p.f.newSocket(30 * time.Microsecond)
-	s := &appSocket{app: a, of: of, end: theirs}
+	s := &appSocket{app: a, of: of, talk: talk, end: theirs}
 	theirs.sink, theirs.host = s, a.p.run
 	s.taken = frame.Messages{Rules: frame.Rules{Masked: true}, Max: 1 << 20, Buffers: a.p.cfg.AppBuffers}
 	s.in = s.taken
 	_ = ours
 	a.sockets[s] = true
+	a.p.f.step("the app has answered", of, a.p)
 	if of.habit == Ticks {
 		s.tick()
 	}
@@ -106,7 +110,7 @@ func (l *leg) writeApp(parts [][]byte) int {
 	}
 	l.app.take(&l.app.taken, &l.app.gotten, func(m *frame.Message, p []byte) {
 		if !m.OpCode.IsControl() {
-			l.app.of.talk.handedTo(l.app, m.OpCode, p)
+			l.app.talk.handedTo(l.app, m.OpCode, p)
 		}
 	})
 	return n
@@ -156,7 +160,7 @@ func (s *appSocket) hears(p []byte) {
 	if !ok {
 		return // it restores something
 	}
-	of.talk.read(s, n)
+	s.talk.read(s, n)
 	think := time.Duration(0)
 	switch of.habit {
 	case Echoes:
@@ -182,7 +186,7 @@ func (s *appSocket) owes(n int) {}
 
 func (s *appSocket) tick() {
 	s.app.p.after(time.Duration(30+s.app.p.f.random.IntN(400))*time.Millisecond, func() {
-		if s.app.sockets[s] && s.of.talk.mayTick() {
+		if s.app.sockets[s] && s.talk.mayTick() {
 			s.says()
 			s.tick()
 		}
@@ -194,7 +198,8 @@ func (s *appSocket) says() {
 	if !s.app.sockets[s] || s.closing || s.owner == nil {
 		return
 	}
-	n := s.of.talk.says(s)
+	n := s.talk.says(s)
+	s.app.p.f.step("the app says a message", s.of, s.app.p)
 	p := message('a', s.of.n, n)
 	op := ws.OpBinary
 	if n%5 == 0 {
@@ -236,7 +241,7 @@ func (s *appSocket) heard(n int) {
 		if n -= k; first.left > 0 {
 			return
 		}
-		s.of.talk.heard(s, first.n)
+		s.talk.heard(s, first.n)
 		s.said = s.said[1:]
 	}
 }
@@ -285,7 +290,7 @@ func (a *app) restarts(cleanly bool, d time.Duration) {
 			s.closesWith(wire.CodeRestart)
 			continue
 		}
-		s.of.talk.appDies(s)
+		s.talk.appDies(s)
 		delete(a.sockets, s)
 		s.end.abort()
 	}
@@ -304,7 +309,7 @@ func (a *app) reads() {
 func (a *app) dies(silently bool) {
 	a.up = false
 	for _, s := range a.all() {
-		s.of.talk.appDies(s)
+		s.talk.appDies(s)
 		delete(a.sockets, s)
 		s.end.deaf, s.end.over = true, true
 	}

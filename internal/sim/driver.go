@@ -26,6 +26,7 @@ type driver struct {
 	p    *pod
 	id   wire.SessionID
 	of   *program
+	talk *talk
 	m    *session.Session
 	born int
 
@@ -54,9 +55,9 @@ type leg struct {
 	app *appSocket // nil: it is the client's
 }
 
-func (p *pod) newDriver(of *program, id wire.SessionID) *driver {
+func (p *pod) newDriver(h *handshake, id wire.SessionID) *driver {
 	p.f.sessions++
-	return &driver{p: p, of: of, id: id, born: p.f.sessions, stalls: p.stalls}
+	return &driver{p: p, of: h.of, talk: h.talk, id: id, born: p.f.sessions, stalls: p.stalls}
 }
 
 // newLeg joins an end of a socket to the driver.
@@ -82,6 +83,7 @@ func (l *leg) bytes(p []byte) (used int) {
 		n := 0
 		switch l {
 		case d.client:
+			d.p.f.step("a message of the client arrives", d.of, d.p)
 			n = d.m.FromClient(now, p[used:])
 		case d.app:
 			n = d.m.FromApp(now, p[used:])
@@ -301,7 +303,7 @@ func (d *driver) finish(why session.Ending) {
 	d.over = true
 	d.p.f.reach("session: it ends as " + why.String())
 	d.p.f.note("client %d at %s: session of epoch %d ends: %v", d.of.n, d.p.name, d.m.Epoch(), why)
-	d.of.talk.ownerEnds(d, why)
+	d.talk.ownerEnds(d, why)
 	for _, wake := range d.ended {
 		wake()
 	}
@@ -311,11 +313,16 @@ func (d *driver) finish(why session.Ending) {
 // append writes a record behind the session's newest.
 func (d *driver) append(t *task, rec *store.Record) {
 	t.sleep(0) // off the thread of the session
+	if rec.Kind == store.Claim {
+		d.p.f.step("the journal is given the claim", d.of, d.p)
+	} else {
+		d.p.f.step("the journal is given a record", d.of, d.p)
+	}
 	err := d.chain.Append(t.context(appendTimeout), d.p.store, store.ID(d.id), rec)
 	d.p.f.records++
 	result := session.PersistResultOf(err)
 	d.p.f.note("client %d at %s: record %d of epoch %d, kind %v: %v", d.of.n, d.p.name, rec.N, rec.Epoch, rec.Kind, err)
-	d.of.talk.recorded(d, rec, result)
+	d.talk.recorded(d, rec, result)
 	if d.dead {
 		return
 	}
@@ -344,6 +351,7 @@ func (d *driver) handOver(moves bool, limit time.Duration, done func()) {
 			d.ended = append(d.ended, done)
 		}
 	}
+	d.p.f.step("the session is handed over", d.of, d.p)
 	now := d.enter()
 	d.moves = d.moves || moves
 	if !d.over {
@@ -355,7 +363,7 @@ func (d *driver) handOver(moves bool, limit time.Duration, done func()) {
 // dies ends the driver with its process.
 func (d *driver) dies(silently bool) {
 	d.dead = true
-	d.of.talk.ownerDies(d)
+	d.talk.ownerDies(d)
 	if d.client != nil {
 		d.client.end.ends(silently)
 	}

@@ -129,6 +129,9 @@ type Result struct {
 	Sessions, Messages, Faults int
 	Records, Resumes, Resets   int
 	Time                       time.Duration // that passed in it
+
+	Taken   bool   // the step of StepPlan was
+	Outcome string // what the first client noticed
 }
 
 // Run plays a history.
@@ -188,6 +191,12 @@ func (f *fleet) result() Result {
 	r := Result{
 		Broken: f.broken, Reached: f.reached, Sessions: len(f.clients), Faults: len(f.plan.Faults),
 		Records: f.records, Resumes: f.resumes, Resets: f.resets, Time: f.now.Sub(began),
+	}
+	if t := f.plan.trigger; t != nil {
+		r.Taken = t.taken
+	}
+	if len(f.clients) > 0 && f.clients[0].talk != nil {
+		r.Outcome = f.clients[0].talk.outcome()
 	}
 	for _, c := range f.clients {
 		if c.talk != nil {

@@ -16,6 +16,7 @@ import (
 // A handshake is one attempt of a client, wherever it has got to.
 type handshake struct {
 	of    *program
+	talk  *talk
 	offer wire.Offer
 	link  *link
 	end   *end // the sidecar's, of the socket with the client
@@ -49,7 +50,7 @@ func (h *handshake) reset(reason wire.ResetReason) {
 }
 
 func (h *handshake) writeReset(reason wire.ResetReason) {
-	h.of.talk.resetSaid(h, reason)
+	h.talk.resetSaid(h, reason)
 	h.of.f.note("client %d: RESET %v", h.of.n, reason)
 	p := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, wire.AppendReset(nil, reason))
 	p = frame.Append(p, ws.Header{Fin: true, OpCode: ws.OpClose}, wire.AppendClosePayload(nil, wire.CodeReset, reason.String()))
@@ -59,6 +60,11 @@ func (h *handshake) writeReset(reason wire.ResetReason) {
 
 // handshake serves an upgrade.
 func (p *pod) handshake(h *handshake) {
+	if h.offer.Resume == nil {
+		p.f.step("a sidecar reads the handshake", h.of, p)
+	} else {
+		p.f.step("a sidecar reads a resume", h.of, p)
+	}
 	switch {
 	case h.offer.Resume != nil:
 		p.start(func(t *task) { p.resume(t, h) })
@@ -71,7 +77,7 @@ func (p *pod) handshake(h *handshake) {
 
 // fresh begins a session.
 func (p *pod) fresh(t *task, h *handshake) {
-	socket := p.app.dial(t, h.of)
+	socket := p.app.dial(t, h.talk)
 	if socket == nil {
 		h.refuse(0)
 		return
@@ -81,15 +87,17 @@ func (p *pod) fresh(t *task, h *handshake) {
 		return
 	}
 	h.accept()
+	p.f.step("the handshake is answered", h.of, p)
 	now := p.now()
-	d := p.newDriver(h.of, p.f.newSession())
+	d := p.newDriver(h, p.f.newSession())
 	d.m = session.New(p.cfg, now, session.Start{ID: d.id, AppReplaceable: true})
 	d.chain.Writer = store.NewWriter()
 	d.client = d.newLeg(h.end)
 	d.joinApp(socket)
-	h.of.talk.begins(d)
+	h.talk.begins(d)
 	d.m.Attach(now, wire.StatusNew, session.Position{Next: 1, Adopt: h.offer.Adopt}, false)
 	p.add(d)
+	p.f.step("the session is made", h.of, p)
 	d.settle(now)
 }
 
@@ -228,6 +236,7 @@ func (r *resume) look() bool {
 // load reads the session's state.
 func (r *resume) load() {
 	r.ctx = r.t.context(appendTimeout)
+	r.p.f.step("the journal is read", r.of, r.p)
 	f := &r.facts
 	f.Read(store.LoadKnown(r.ctx, r.p.store, store.ID(r.session), f.Token.Epoch, pause))
 	owner := f.OwnerInQuestion()
@@ -258,6 +267,7 @@ func (r *resume) attach() {
 		return
 	}
 	r.accept()
+	r.p.f.step("the session was found", r.of, r.p)
 	at := r.facts.Position
 	now := d.enter()
 	reason := d.m.Resumable(now, at, r.p.draining).Reason
@@ -276,7 +286,8 @@ func (r *resume) attach() {
 	}
 	d.m.CountResume(now)
 	d.client = d.newLeg(r.end)
-	r.of.talk.attached(d, at, false)
+	r.talk.attached(d, at, false)
+	r.p.f.step("the client is attached again", r.of, r.p)
 	d.settle(now)
 	r.end.again()
 }

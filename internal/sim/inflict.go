@@ -170,6 +170,7 @@ func (c *program) wakes() {
 func (c *program) closes() {
 	if c.began && !c.finished && !c.closing {
 		c.closing = true
+		c.f.step("the client closes", c, nil)
 		c.m.Close(c.f.now, 1000, "")
 		c.pump()
 	}

@@ -68,6 +68,7 @@ func (d *driver) goAway(last time.Time) {
 	case d.over || d.dead || d.m.HandingOver():
 	case d.m.Attached():
 		now := d.enter()
+		d.p.f.step("the client is asked to move", d.of, d.p)
 		d.asked = d.p.f.now
 		d.m.GoAway(wire.GoAwayDraining, max(0, min(drain.MoveDelay, last.Sub(d.p.f.now))))
 		d.settle(now)

@@ -21,7 +21,8 @@ type Plan struct {
 
 	Trace func(line string) // is told what happens; nil: nobody is
 
-	mustNotReach string // a path that breaks a promise, for tests
+	trigger      *trigger // a fault at a step; nil: there is none
+	mustNotReach string   // a path that breaks a promise, for tests
 }
 
 // A Fault is something that goes wrong.
@@ -82,6 +83,9 @@ func (p *Plan) losesRecords() bool { return p.has(Wipe, Forget) }
 func (p *Plan) hides() bool { return p.has(Pause, Partition, NoJournal) }
 
 func (p *Plan) has(kinds ...Kind) bool {
+	if p.trigger != nil && slices.Contains(kinds, p.trigger.fault.Kind) {
+		return true
+	}
 	return slices.ContainsFunc(p.Faults, func(f Fault) bool { return slices.Contains(kinds, f.Kind) })
 }
 

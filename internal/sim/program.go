@@ -257,8 +257,9 @@ func (c *program) dial(o seam.Offer) {
 		return
 	}
 	theirs.host = p.run
+	c.f.step("the client dials", c, p)
 	ours.deaf = c.f.now.Before(c.unheard)
-	h := &handshake{of: c, offer: o.Wire(), link: l, end: theirs}
+	h := &handshake{of: c, talk: c.talk, offer: o.Wire(), link: l, end: theirs}
 	ours.send(func(*end) { p.handshake(h) })
 }
 
@@ -359,6 +360,7 @@ func (c *program) writes(n int) {
 			break
 		}
 		c.talk.wrote = k
+		c.f.step("the client says a message", c, nil)
 	}
 	c.pump()
 }

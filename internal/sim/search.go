@@ -19,7 +19,7 @@ func (d *driver) search(t *task, s *redial.Search) {
 				return
 			}
 		case redial.Dial:
-			if socket := d.p.app.dial(t, d.of); socket != nil {
+			if socket := d.p.app.dial(t, d.talk); socket != nil {
 				now := d.enter()
 				if !d.m.AppBack(now, "", false) {
 					socket.refusedBySidecar()
@@ -99,5 +99,5 @@ func (d *driver) joinApp(s *appSocket) {
 	d.app = d.newLeg(s.end.peer)
 	d.app.app = s
 	s.owner = d
-	d.of.talk.socketOpens(s, d)
+	d.talk.socketOpens(s, d)
 }

@@ -10,7 +10,7 @@ import (
 
 var (
 	seedFlag     = flag.Uint64("seed", 0, "play the history of this seed, and tell what happens")
-	sessionsFlag = flag.Int("sessions", 1500, "how many sessions the histories have together")
+	sessionsFlag = flag.Int("sessions", 3000, "how many sessions the histories have together")
 )
 
 // Whatever happens to clients, sidecars, apps and the journal, every promise is kept;

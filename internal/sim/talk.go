@@ -35,17 +35,20 @@ type talk struct {
 	newest  *driver // that has made itself owner last
 	epoch   uint32  // that the client knows
 
-	lossy       int // adoptions that the client was told of after which something may be missing
-	gaps        int
-	adoptions   int
-	resets      []wire.ResetReason
-	shownTokens []tokenNumber
-	away        time.Time // since when it has no connection; zero: it has one
-	connected   bool
-	byApp       bool       // the app has closed
-	closer      *appSocket // of the app that has
-	asked       bool       // the client was, to come elsewhere
-	longest     interval   // that it was away
+	lossy          int // adoptions that the client was told of after which something may be missing
+	gaps           int
+	adoptions      int
+	resets         []wire.ResetReason
+	reasons        []string // of adoptions
+	resumed, twice int
+	lostAs         string
+	shownTokens    []tokenNumber
+	away           time.Time // since when it has no connection; zero: it has one
+	connected      bool
+	byApp          bool       // the app has closed
+	closer         *appSocket // of the app that has
+	asked          bool       // the client was, to come elsewhere
+	longest        interval   // that it was away
 }
 
 type interval struct{ from, to time.Time }
@@ -138,9 +141,11 @@ func (t *talk) handedMessage(s *appSocket, op ws.OpCode, p []byte) {
 	case n <= k.line:
 		t.broke("I2", "message %d comes to a second socket of the app, and the client is told %v", n, k.reason)
 	case n <= t.handed:
+		t.twice++
 		t.c.f.reach("adopt: a message comes to a second app")
 	}
 	k.last = n
+	t.c.f.step("the app's socket has taken a message", t.c, s.app.p)
 	t.handed = max(t.handed, n)
 	if s.owner == t.newest {
 		t.line = max(t.line, n)
@@ -162,7 +167,10 @@ func (t *talk) says(s *appSocket) uint32 {
 func (t *talk) mayTick() bool { return !t.c.f.ending && !t.c.finished }
 
 // heard notes that the session has a message of the app.
-func (t *talk) heard(_ *appSocket, n uint32) { t.said[n-1].heard = true }
+func (t *talk) heard(s *appSocket, n uint32) {
+	t.said[n-1].heard = true
+	t.c.f.step("the session has a message of the app", t.c, s.app.p)
+}
 
 // appDies notes that the app's process ended with a socket.
 func (t *talk) appDies(s *appSocket) {
@@ -186,6 +194,7 @@ func (t *talk) received(text bool, p []byte) {
 		t.gap(t.got+1, n)
 	}
 	t.got = n
+	t.c.f.step("the client reads a message", t.c, nil)
 }
 
 // gap checks that what is missing before message n may be.
@@ -254,6 +263,10 @@ func (t *talk) recorded(d *driver, rec *store.Record, result session.PersistResu
 	}
 	if result == session.Persisted {
 		o.recorded = true
+		t.c.f.step("the journal has taken a record", t.c, d.p)
+		if rec.Handed {
+			t.c.f.step("the hand-over is in the journal", t.c, d.p)
+		}
 		if d != t.newest && rec.Epoch < t.newest.m.Epoch() {
 			t.broke("I5", "the journal takes a record of epoch %d behind epoch %d", rec.Epoch, t.newest.m.Epoch())
 		}
@@ -280,11 +293,13 @@ func (t *talk) event(e seam.Event) {
 	switch e.Kind {
 	case "adopted":
 		t.adoptions++
+		t.reasons = append(t.reasons, e.Reason)
 		f.reach("client: adopted, " + e.Reason)
 		if e.Reason != wire.AdoptDrained.String() {
 			t.lossy++
 		}
 	case "resumed":
+		t.resumed++
 		f.reach("client: resumed")
 		f.resumes++
 	case "goaway":
@@ -299,6 +314,9 @@ func (t *talk) look() {
 	f := t.c.f
 	t.c.began = t.c.began || v.Connected
 	if !v.Over && t.c.began {
+		if v.Acked > t.acked {
+			f.step("the client hears an acknowledgement", t.c, nil)
+		}
 		t.acked = v.Acked
 		if t.acked > int(t.handed) {
 			t.broke("I3", "%d messages are acknowledged, and the app's sockets took %d", t.acked, t.handed)
@@ -311,6 +329,7 @@ func (t *talk) look() {
 	switch {
 	case v.Connected == t.connected:
 	case v.Connected:
+		f.step("the client has read WELCOME", t.c, nil)
 		if !t.away.IsZero() {
 			if f.now.Sub(t.away) > t.longest.to.Sub(t.longest.from) {
 				t.longest = interval{t.away, f.now}
@@ -319,6 +338,7 @@ func (t *talk) look() {
 		t.away = time.Time{}
 	default:
 		t.away = f.now
+		f.step("a connection is lost", t.c, nil)
 	}
 	t.connected = v.Connected
 	if limit := (16 << 10) + (5 << 10); v.Queued > limit {
@@ -349,6 +369,7 @@ func (t *talk) over(v seam.View) {
 		}
 		return
 	}
+	t.lostAs = v.Lost
 	f.reach("client: lost, " + v.Lost)
 	f.resets++
 	if why := t.justifies(v.Lost); why != "" {
