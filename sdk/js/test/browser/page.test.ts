@@ -43,7 +43,8 @@ test("each button does what it says, and the resilient socket loses nothing", ()
     assert.notEqual(await page.text("#pods"), before, "killed and drained pods were replaced");
     const story = await page.text("#story");
     assert.match(story, /drains/);
-    assert.match(story, /adopted, a new app socket \(drained\)/);
+    // Owed: a drain that could not wait for an answer of the app, as on a busy machine.
+    assert.match(story, /adopted, a new app socket \((drained|owed)\)/);
   }));
 
 test("a tunnel leaves holes in what the plain socket types, and none in the other's", () =>
