@@ -78,12 +78,11 @@ func (a *app) dial(t *task, talk *talk) *appSocket {
 	if !a.up {
 		return nil
 	}
-	theirs, ours := a.p.f.newSocket(30 * time.Microsecond)
+	theirs, _ := a.p.f.newSocket(30 * time.Microsecond)
 	s := &appSocket{app: a, of: of, talk: talk, end: theirs}
 	theirs.sink, theirs.host = s, a.p.run
 	s.taken = frame.Messages{Rules: frame.Rules{Masked: true}, Max: 1 << 20, Buffers: a.p.cfg.AppBuffers}
 	s.in = s.taken
-	_ = ours
 	a.sockets[s] = true
 	a.p.f.step("the app has answered", of, a.p)
 	if of.habit == Ticks {
@@ -110,7 +109,7 @@ func (l *leg) writeApp(parts [][]byte) int {
 	}
 	l.app.take(&l.app.taken, &l.app.gotten, func(m *frame.Message, p []byte) {
 		if !m.OpCode.IsControl() {
-			l.app.talk.handedTo(l.app, m.OpCode, p)
+			l.app.talk.handedMessage(l.app, m.OpCode, p)
 		}
 	})
 	return n
@@ -145,7 +144,7 @@ func (s *appSocket) bytes(p []byte) int {
 		switch {
 		case m.OpCode == ws.OpClose:
 			s.asked = true
-			s.closes(m.OpCode, p)
+			s.closes(p)
 		case !m.OpCode.IsControl():
 			s.hears(p)
 		}
@@ -160,7 +159,6 @@ func (s *appSocket) hears(p []byte) {
 	if !ok {
 		return // it restores something
 	}
-	s.talk.read(s, n)
 	think := time.Duration(0)
 	switch of.habit {
 	case Echoes:
@@ -170,7 +168,7 @@ func (s *appSocket) hears(p []byte) {
 		if n%3 != 0 {
 			return
 		}
-		a.p.after(3*time.Millisecond, func() { s.says() })
+		a.p.after(3*time.Millisecond, s.says)
 	default:
 		return
 	}
@@ -178,11 +176,8 @@ func (s *appSocket) hears(p []byte) {
 		s.says()
 		return
 	}
-	s.owes(1)
-	a.p.after(think, func() { s.owes(-1); s.says() })
+	a.p.after(think, s.says)
 }
-
-func (s *appSocket) owes(n int) {}
 
 func (s *appSocket) tick() {
 	s.app.p.after(time.Duration(30+s.app.p.f.random.IntN(400))*time.Millisecond, func() {
@@ -212,11 +207,7 @@ func (s *appSocket) says() {
 	} else {
 		b = frame.Append(nil, ws.Header{Fin: true, OpCode: op}, p)
 	}
-	left := len(b)
-	for _, x := range s.said {
-		left += 0 * x.left
-	}
-	s.said = append(s.said, pending{n, left})
+	s.said = append(s.said, pending{n, len(b)})
 	s.push(b)
 }
 
@@ -247,7 +238,7 @@ func (s *appSocket) heard(n int) {
 }
 
 // closes says close, with what it was told or by itself.
-func (s *appSocket) closes(_ ws.OpCode, payload []byte) {
+func (s *appSocket) closes(payload []byte) {
 	if s.closing || !s.app.sockets[s] {
 		return
 	}
@@ -258,7 +249,7 @@ func (s *appSocket) closes(_ ws.OpCode, payload []byte) {
 }
 
 func (s *appSocket) closesWith(code ws.StatusCode) {
-	s.closes(ws.OpClose, wire.AppendClosePayload(nil, code, ""))
+	s.closes(wire.AppendClosePayload(nil, code, ""))
 }
 
 // finish ends the socket when all has been said.
@@ -274,9 +265,6 @@ func (s *appSocket) gone(bool) {
 	delete(s.app.sockets, s)
 	s.end.close()
 }
-
-// leftBy notes that the sidecar has ended the socket.
-func (s *appSocket) leftBy(*driver) {}
 
 // restarts ends the process, and begins another one after d. cleanly: it closes its
 // sockets as programs do that are asked to stop.

@@ -236,7 +236,6 @@ func (d *driver) perform(now time.Time, o *session.Output) {
 	if o.CloseApp && d.app != nil {
 		d.app.writeApp([][]byte{bytes.Clone(o.FinalToApp)})
 		d.appClosed(now, o.FindCause)
-		d.app.app.leftBy(d)
 		d.app.end.close()
 		d.app = nil
 	}

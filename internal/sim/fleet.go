@@ -171,20 +171,17 @@ func Run(plan *Plan) (result Result) {
 func (f *fleet) runs(d time.Duration) {
 	end := f.now.Add(d)
 	for f.broken == nil && f.now.Before(end) {
-		if !f.runUntil(min2(end, f.now.Add(time.Second))) {
+		next := f.now.Add(time.Second)
+		if next.After(end) {
+			next = end
+		}
+		if !f.runUntil(next) {
 			f.broke(nil, "progress", "time stands still: something is due for ever")
 		}
 	}
 	if f.broken != nil {
 		panic(stopped{})
 	}
-}
-
-func min2(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 func (f *fleet) result() Result {

@@ -50,7 +50,6 @@ func (h *handshake) reset(reason wire.ResetReason) {
 }
 
 func (h *handshake) writeReset(reason wire.ResetReason) {
-	h.talk.resetSaid(h, reason)
 	h.of.f.note("client %d: RESET %v", h.of.n, reason)
 	p := frame.Append(nil, ws.Header{Fin: true, OpCode: ws.OpBinary}, wire.AppendReset(nil, reason))
 	p = frame.Append(p, ws.Header{Fin: true, OpCode: ws.OpClose}, wire.AppendClosePayload(nil, wire.CodeReset, reason.String()))

@@ -38,7 +38,6 @@ type talk struct {
 	lossy          int // adoptions that the client was told of after which something may be missing
 	gaps           int
 	adoptions      int
-	resets         []wire.ResetReason
 	reasons        []string // of adoptions
 	resumed, twice int
 	lostAs         string
@@ -116,7 +115,7 @@ func (t *talk) socketOpens(s *appSocket, d *driver) {
 	t.of[s] = &socketTalk{reason: d.m.Adopted(), line: t.line, acked: t.acked}
 }
 
-// handed notes that a socket of the app took a message whole.
+// handedMessage notes that a socket of the app took a message whole.
 func (t *talk) handedMessage(s *appSocket, op ws.OpCode, p []byte) {
 	n, ok := number(p, 'c')
 	if !ok || !bytes.Equal(p, message('c', t.c.n, n)) || (op == ws.OpText) != (n%5 == 0) {
@@ -151,11 +150,6 @@ func (t *talk) handedMessage(s *appSocket, op ws.OpCode, p []byte) {
 		t.line = max(t.line, n)
 	}
 }
-
-func (t *talk) handedTo(s *appSocket, op ws.OpCode, p []byte) { t.handedMessage(s, op, p) }
-
-// read notes that the app has read a message.
-func (t *talk) read(*appSocket, uint32) {}
 
 // says numbers a message of the app.
 func (t *talk) says(s *appSocket) uint32 {
@@ -284,8 +278,6 @@ func (t *talk) ownerDies(d *driver) {
 		o.died = t.c.f.now
 	}
 }
-
-func (t *talk) resetSaid(_ *handshake, why wire.ResetReason) { t.resets = append(t.resets, why) }
 
 // event notes what the client is told of its session.
 func (t *talk) event(e seam.Event) {
