@@ -98,7 +98,7 @@ func (t *talk) begins(d *driver) {
 }
 
 func (t *talk) adopted(d *driver) {
-	if before := t.newest; before != nil && d.m.Epoch() <= before.m.Epoch() {
+	if before := t.newest; before != nil && d.m.Epoch() <= before.m.Epoch() && !t.c.f.plan.losesRecords() {
 		t.broke("I5", "an owner of epoch %d follows one of epoch %d", d.m.Epoch(), before.m.Epoch())
 	}
 	t.owners[d] = &ownerTalk{began: t.c.f.now, recorded: true, adopted: d.m.Adopted()}
