@@ -141,15 +141,21 @@ func TestLeftWithKeys(t *testing.T) {
 		file := openOutbox(t)
 		v := f.connect(0, "/keyed", keyedOptions(file, false))
 		keys.kill(f.pods[0].name, afterDone)
-		ended := make(chan error, 1)
-		go func() {
-			_, err := v.WriteKeyed(t.Context(), client.MessageText, []byte(orderOf("one", "")), "k1")
+		ended := make(chan error, 2)
+		write := func(id string) {
+			_, err := v.WriteKeyed(t.Context(), client.MessageText, []byte(orderOf(id, "")), id)
 			ended <- err
-		}()
+		}
+		go write("one")
 		<-keys.killed
+		v.to.Store(-1)
+		v.cut() // whether "one" was acknowledged before, or is left, it acts once
+		go write("two")
+		time.Sleep(time.Millisecond)
 		if err := v.Suspend(); err != nil {
 			t.Fatal(err)
 		}
+		<-ended
 		<-ended
 		f.leases.set(f.pods[0].name, store.LeaseGone)
 		f.store.(*forgetful).forget()
@@ -164,13 +170,15 @@ func TestLeftWithKeys(t *testing.T) {
 		if err := file.Resend(t.Context(), v.Conn); err != nil {
 			t.Error(err)
 		}
-		v.writeKeyed("k2", orderOf("behind", ""))
+		v.writeKeyed("behind", orderOf("behind", ""))
 		time.Sleep(time.Second)
 		if left, err := file.Left(); err != nil || len(left) != 0 {
 			t.Errorf("left %+v, %v", left, err)
 		}
-		if one, behind := app.count("one"), app.count("behind"); one != 1 || behind != 1 {
-			t.Errorf("they acted %d and %d times", one, behind)
+		for _, id := range []string{"one", "two", "behind"} {
+			if n := app.count(id); n != 1 {
+				t.Errorf("%s acted %d times", id, n)
+			}
 		}
 	})
 }

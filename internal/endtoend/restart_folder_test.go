@@ -12,6 +12,9 @@ import (
 	"github.com/wsresilience/wsresilience/internal/lab/proc"
 )
 
+// journalRests is for how long nothing is written before the journal is at rest.
+const journalRests = 300 * time.Millisecond
+
 // The folder of the embedded journal is removed under a sidecar that has nothing
 // to write. Operators learn of it, and soon the folder has all again: the sidecar
 // crashes, and the session goes on in the next one.
@@ -38,7 +41,14 @@ func TestFolderOfJournalGone(t *testing.T) {
 		count, _, _ := strings.Cut(rest, "\n")
 		return count
 	}
-	before := appended()
+	var before string
+	if err := proc.Until(ctx, processLimit, journalRests, func() bool { // what "one" led to is no sign of what follows
+		last := before
+		before = appended()
+		return before != "" && before == last
+	}); err != nil {
+		t.Fatalf("the journal does not come to rest: %v", err)
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +69,11 @@ func TestFolderOfJournalGone(t *testing.T) {
 	}
 	p.Kill()
 	p.start()
-	<-app.sockets
+	select {
+	case <-app.sockets:
+	case <-ctx.Done():
+		t.Fatal("the session does not go on in the next process")
+	}
 	if err := c.WriteAcked(ctx, client.MessageText, []byte("two")); err != nil {
 		t.Fatal(err)
 	}
