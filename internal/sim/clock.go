@@ -57,7 +57,7 @@ func (q *events) pop() event {
 		if next >= len(h) {
 			break
 		}
-		for k := next + 1; k < min(next+4, len(h)); k++ {
+		for k, end := next+1, min(next+4, len(h)); k < end; k++ {
 			if h[k].before(&h[next]) {
 				next = k
 			}
