@@ -261,8 +261,12 @@ func (c *sessionDriver) askTransportLocked(now time.Time) {
 	}
 }
 
-// reportLinkLocked tells what the heartbeats found out since the last time.
+// reportLinkLocked tells what the heartbeats found out since the last time. A common
+// session has none.
 func (c *sessionDriver) reportLinkLocked() {
+	if c.commonLocked() != nil {
+		return
+	}
 	link := c.m.Link()
 	if n := uint32(c.m.Counters().BeatsHeard); n != c.beats {
 		c.beats = n

@@ -25,7 +25,8 @@ type roster struct {
 }
 
 // AttachMembers takes the place of Attach. From then on the session counts as one
-// whose client is there and takes nothing.
+// whose client is there and takes nothing, for as long as it lives: whether the
+// clients are there, the members' sessions find out.
 //
 // roster returns what the journal is to keep of the members. It is called whenever
 // a record is made.
@@ -33,6 +34,7 @@ func (s *Session) AttachMembers(now time.Time, roster func() []byte) {
 	s.extra.roster.make = roster
 	s.client.attached, s.client.blocked = true, true
 	s.client.last = s.inbox.Received()
+	s.client.beat.Disconnected() // nobody answers heartbeats, or ends a handshake
 	s.context.setAttached(now, true, s)
 	s.journal.attached()
 }
