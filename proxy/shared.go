@@ -253,6 +253,18 @@ func (g *shared) commonSettledLocked() {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	changed := g.noteLocked(s, now)
+	if g.relistDueLocked(now) {
+		g.srv.work.Go(g.relist)
+	}
+	if changed {
+		g.wakeLocked()
+	}
+}
+
+// noteLocked notes what the common session has for its members, and reports whether
+// any of that is new to them. The caller holds its lock and mu.
+func (g *shared) noteLocked(s *session.Session, now time.Time) (changed bool) {
 	visible, handed, takes := s.Visible(g.srv.StoreAway()), s.Handed(now), s.TakesFromMembers()
 	if seqwindow.Less(visible, g.visible) {
 		visible = g.visible // it was said already
@@ -261,19 +273,14 @@ func (g *shared) commonSettledLocked() {
 	full := s.Full()
 	back := s.TakeAppBack()
 	saved := s.RosterSaved(g.srv.StoreAway())
-	changed := saved != g.rosterSaved || visible != g.visible || handed != g.handed || takes && !g.takes || closed != g.appClosed || full && !g.full || back
+	changed = saved != g.rosterSaved || visible != g.visible || handed != g.handed || takes && !g.takes || closed != g.appClosed || full && !g.full || back
 	g.visible, g.head, g.acked, g.handed, g.takes, g.full, g.rosterSaved = visible, s.Head(), s.Acked(), handed, takes, full, saved
 	g.appClosed, g.appCode, g.appReason = closed, code, reason
 	if back {
 		g.backs++
 		g.back = s.Adopted()
 	}
-	if g.relistDueLocked(now) {
-		g.srv.work.Go(g.relist)
-	}
-	if changed {
-		g.wakeLocked()
-	}
+	return changed
 }
 
 // commonOverLocked notes that the common session is over. The caller holds its lock.

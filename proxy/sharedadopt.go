@@ -164,6 +164,7 @@ func (r *resume) goOn(id wire.SessionID, state *store.State, former, fact string
 	c.m, c.chain = m, store.Chain{Writer: state.Writer, Revision: state.Revision}
 	c.client = c.memoryLeg(commonLeg{g})
 	m.AttachMembers(now, g.roster)
+	g.began(m, now)
 	if !s.sessions.add(c) {
 		c.kill()
 		r.reset(wire.ResetTryAgain, "this pod is about to stop")
@@ -172,8 +173,17 @@ func (r *resume) goOn(id wire.SessionID, state *store.State, former, fact string
 	s.shares.add(g)
 	c.observe(event.Event{Kind: event.Began, Client: event.Resilient, Adopted: m.Adopted(), Owner: s.self(), Former: former, Fact: fact})
 	c.start(early)
+	g.wake()
 	time.AfterFunc(s.cfg.SessionTTL, g.wake)
 	return true
+}
+
+// began notes what an adopted session has before anybody finds it: its log does not
+// begin with the first message, and who comes, or joins, gets a place in it at once.
+func (g *shared) began(s *session.Session, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.noteLocked(s, now)
 }
 
 // lookShared finds a member here that has not come to this owner yet, of a shared
