@@ -364,9 +364,26 @@ func (t *talk) over(v seam.View) {
 	t.lostAs = v.Lost
 	f.reach("client: lost, " + v.Lost)
 	f.resets++
+	if t.closeUnheard(v.Lost) {
+		f.reach("client: lost, its close was done")
+		if !t.byApp && t.handed < t.wrote && !f.plan.has(AppRestart) {
+			t.broke("I2", "a close has ended the session, and the app's sockets took %d of %d messages", t.handed, t.wrote)
+		}
+		if v.Unacked == 0 {
+			t.broke("verdict", "the session is lost (%s), and the client has closed it and knows that everything arrived", v.Lost)
+		}
+		return
+	}
 	if why := t.justifies(v.Lost); why != "" {
 		t.broke("verdict", "the session is lost (%s), and %s", v.Lost, why)
 	}
+}
+
+// closeUnheard reports whether the session is over because the client's close was done,
+// and the client, which has not heard the answer and came back for it, is told that
+// nobody knows the session any more (PROTOCOL §7).
+func (t *talk) closeUnheard(lost string) bool {
+	return lost == "unknown" && t.c.closing && t.ended(session.EndedClosed)
 }
 
 // justifies returns why a session must not be lost so; empty: it may be.
