@@ -73,7 +73,7 @@ func TestDevicesComeWhileOneAdopts(t *testing.T) {
 				d.move(-1)
 			}
 			if v.drained {
-				if err := f.pods[0].Drain(t.Context(), drain.Schedule{Move: 50 * time.Millisecond, Stragglers: 50 * time.Millisecond}); err != nil {
+				if err := f.pods[0].Drain(t.Context(), drain.Schedule{Move: 50 * time.Millisecond, Stragglers: 10 * time.Second}); err != nil {
 					t.Error(err)
 				}
 			}
