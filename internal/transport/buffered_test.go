@@ -55,8 +55,8 @@ func TestLastWordsWaitIsBounded(t *testing.T) {
 		r := &rig{T: t, peer: far, changed: make(chan struct{}, 1)}
 		r.t = newBufferedConn(near, r, new(bufferPool))
 		r.own(func() {
+			r.t.Pause(true) // first: a read that is under way would hear of the end
 			r.t.Start(nil)
-			r.t.Pause(true)
 		})
 		far.Close()
 		r.own(func() { r.t.Write([][]byte{[]byte("x")}) })
