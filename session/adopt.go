@@ -79,6 +79,8 @@ func Adopt(cfg *Config, now time.Time, a Adoption) (*Session, wire.ResetReason) 
 // closed its socket (PROTOCOL §8.3).
 func adoptReason(state *store.State) wire.AdoptReason {
 	switch {
+	case state.Unclean && state.Owed: // the former owner had adopted it so, and the client has not heard of that
+		return wire.AdoptOwnerLost
 	case state.Handed && state.Unclean:
 		return wire.AdoptAppRestarted
 	case state.Owed:
@@ -87,6 +89,68 @@ func adoptReason(state *store.State) wire.AdoptReason {
 		return wire.AdoptDrained
 	}
 	return wire.AdoptOwnerLost
+}
+
+// leavesBehind is how a record that hands the session over says why the next owner
+// adopts it.
+func leavesBehind(why wire.AdoptReason) (unclean, owed bool) {
+	switch why {
+	case wire.AdoptOwnerLost:
+		return true, true
+	case wire.AdoptAppRestarted:
+		return true, false
+	case wire.AdoptOwed:
+		return false, true
+	}
+	return false, false
+}
+
+// leavesAs is what the next owner has to tell of a session that is handed over.
+func (s *Session) leavesAs() wire.AdoptReason {
+	why := wire.AdoptDrained
+	switch h := &s.handover; {
+	case h.unclean:
+		why = wire.AdoptAppRestarted
+	case h.owed:
+		why = wire.AdoptOwed
+	}
+	return s.graver(why)
+}
+
+// graver returns what the client is to be told of a fresh app socket: why it is one, or
+// why a former one was, if the client has not heard of that, and it says that more may
+// be missing (PROTOCOL §8.3).
+func (s *Session) graver(why wire.AdoptReason) wire.AdoptReason {
+	if s.unheard() && gravity(s.adopted) > gravity(why) {
+		return s.adopted
+	}
+	return why
+}
+
+// untold reports whether the client has not shown that it read the WELCOME that tells
+// of the newest fresh app socket.
+func (s *Session) untold() bool {
+	return s.adopted != 0 && s.confirmedToken.before(s.announcedAt)
+}
+
+// unheard reports whether the client may not have read that WELCOME: it is away, or has
+// shown nothing of this owner yet. On a connection that lives it counts as read; only
+// the first of a connection is ever confirmed there.
+func (s *Session) unheard() bool {
+	return s.untold() && (!s.client.attached || s.client.welcomeDue || s.confirmedToken.epoch != s.epoch)
+}
+
+// gravity orders reasons by how much may be missing.
+func gravity(why wire.AdoptReason) int {
+	switch why {
+	case wire.AdoptOwnerLost:
+		return 3
+	case wire.AdoptAppRestarted:
+		return 2
+	case wire.AdoptOwed:
+		return 1
+	}
+	return 0
 }
 
 // restore fills the window with what the journal has beyond received: "outbound

@@ -240,7 +240,7 @@ func (s *Session) Attach(now time.Time, status wire.Status, at Position, deflate
 	if !deflate && (s.app.deflate || s.adopted != 0) && !s.inflateWindow() {
 		return wire.ResetLost
 	}
-	if s.adopted != 0 && s.confirmedToken.before(s.announcedAt) {
+	if s.untold() {
 		status = wire.StatusAdopted // its token is from before the adoption: it has not read that WELCOME
 	}
 	s.context.client = at.restorer()

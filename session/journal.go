@@ -338,8 +338,9 @@ func (s *Session) stateRecord(now time.Time, cut seqwindow.Serial) *store.Record
 	}
 	rec.OutHead = uint32(cut)
 	rec.Handed = s.handover.phase == readyToHandOver && cut == s.window.Head()
-	rec.Unclean = rec.Handed && s.handover.unclean
-	rec.Owed = rec.Handed && s.handover.owed
+	if rec.Handed {
+		rec.Unclean, rec.Owed = leavesBehind(s.leavesAs())
+	}
 	s.context.carry(rec, context)
 	s.counters.Frames += uint64(len(rec.Frames))
 	return rec

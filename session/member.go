@@ -124,7 +124,7 @@ func (s *Session) CommonBack(now time.Time, why wire.AdoptReason) {
 		return
 	}
 	s.awaitRestore()
-	s.adopted, s.announcedAt = why, tokenOrder{s.epoch, s.generation + 1}
+	s.adopted, s.announcedAt = s.graver(why), tokenOrder{s.epoch, s.generation + 1}
 	switch {
 	case s.client.attached && s.context.unanswered == maxUnanswered:
 		s.violation(now, "no RESTORED")

@@ -152,7 +152,7 @@ func (s *Session) AppBack(now time.Time, subprotocol string, deflate bool) bool 
 	}
 	s.context.restore(now, s)
 	s.awaitRestore()
-	s.adopted, s.announcedAt = wire.AdoptAppRestarted, tokenOrder{s.epoch, s.generation + 1}
+	s.adopted, s.announcedAt = s.graver(wire.AdoptAppRestarted), tokenOrder{s.epoch, s.generation + 1}
 	switch {
 	case s.client.attached && s.context.unanswered == maxUnanswered:
 		s.violation(now, "no RESTORED")

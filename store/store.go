@@ -97,7 +97,7 @@ type Record struct {
 	DetachedAt int64 // unix ms; 0 while a connection is attached
 	Handed     bool  // released on purpose by a drain: everything is in the journal; of a Claim, the owner before it did that, see Released
 	Unclean    bool  // with Handed: the app's socket broke before, and messages of either side may be lost in it
-	Owed       bool  // with Handed: the app may have had an answer under way
+	Owed       bool  // with Handed: the app may have had an answer under way; and with Unclean: the client has not heard of an owner that was lost
 	Denied     bool  // given back by an owner whose app did not accept the client's handshake
 
 	Closed      bool // the app closed; CLOSE is still to be delivered
