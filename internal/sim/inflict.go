@@ -110,6 +110,9 @@ func (f *fleet) writeAgain() {
 
 // suffers is inflict of a client.
 func (c *program) suffers(x *Fault) {
+	if t := c.talk; t != nil && (x.Kind == Cut || x.Kind == Offline) && t.connected && t.dead.IsZero() {
+		t.dead = c.f.now
+	}
 	switch x.Kind {
 	case Cut:
 		for _, l := range c.links {

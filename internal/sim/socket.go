@@ -29,8 +29,9 @@ type end struct {
 	buffer  []byte
 	paused  bool
 	reading bool
-	over    bool // this end is closed, or knows that the other is
-	deaf    bool // nothing that is sent to this end arrives any more
+	refused time.Time // when the sink last used nothing
+	over    bool      // this end is closed, or knows that the other is
+	deaf    bool      // nothing that is sent to this end arrives any more
 }
 
 // newSocket makes both ends of a socket.
@@ -120,6 +121,7 @@ func (e *end) read() {
 	for !e.over && !e.paused && len(e.buffer) > 0 {
 		n := e.sink.bytes(e.buffer)
 		if n == 0 {
+			e.refused = e.f.now
 			return
 		}
 		if n >= len(e.buffer) {
@@ -151,11 +153,18 @@ func (e *end) pause(on bool) {
 	}
 }
 
-// again offers the sink soon what it has not used.
+// again offers the sink soon what it has not used; a while later if it has just refused
+// that, since a step of one leg offers what waits on the other, and both may be waiting
+// for the rest of a message.
 func (e *end) again() {
-	if len(e.buffer) > 0 && !e.reading {
-		e.f.after(0, func() { e.atHost(e.read) })
+	if len(e.buffer) == 0 || e.reading {
+		return
 	}
+	wait := time.Duration(0)
+	if e.refused.Equal(e.f.now) {
+		wait = time.Millisecond
+	}
+	e.f.after(wait, func() { e.atHost(e.read) })
 }
 
 // close ends this end with a FIN behind what was written.
