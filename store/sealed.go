@@ -151,6 +151,7 @@ type write struct {
 }
 
 func (w *write) run(ctx context.Context) error {
+	var lost error // the newest answer that said so
 	for misses := 0; w.done < len(w.parts); {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -161,17 +162,24 @@ func (w *write) run(ctx context.Context) error {
 		err := w.send(ctx)
 		var fenced *FencedError
 		if errors.As(err, &fenced) {
+			if fenced.Known && fenced.Newest >= w.after {
+				lost = nil // the leader knows more by now
+			}
 			err = w.resolve(ctx, fenced)
+		}
+		if errors.Is(err, ErrLost) {
+			lost = err
 		}
 		switch {
 		case err == nil:
+			lost = nil
 			continue
 		case !errors.Is(err, ErrBusy) && !errors.Is(err, ErrLost):
 			return err
 		case misses < maxRetries:
 			misses++ // a new leader may still be applying what it knows
-		case errors.Is(err, ErrLost):
-			return err
+		case lost != nil:
+			return lost // and what came since said nothing else
 		default:
 			return fmt.Errorf("%w: no decision after %d tries", ErrUnavailable, maxRetries)
 		}
