@@ -54,6 +54,7 @@ func (r *resume) adopt() bool {
 	state, err := store.Adopt(r.journal, r.s.cfg.Store, store.Adoption{
 		ID: store.ID(r.session), From: r.facts.Record, Owner: r.s.cfg.Advertise, Now: time.Now(),
 		Received: uint32(r.facts.Position.Received), Epoch: r.facts.Token.Epoch, Early: r.facts.Position.Next != 0,
+		Generation: r.facts.Token.Generation, Attempt: r.facts.Position.Attempt,
 		Version: r.s.recordVersion(),
 	})
 	if err != nil {

@@ -203,7 +203,7 @@ func (m *sim) adopt() {
 	if Diverged(former, at) {
 		m.t.Fatalf("%+v is of another history than %+v", at, former.Record)
 	}
-	state, err := store.Adopt(ctx, &m.chain, store.Adoption{ID: id, From: former, Owner: "b:1", Now: m.now, Received: uint32(at.Received), Epoch: at.Epoch, Early: at.Next != 0})
+	state, err := store.Adopt(ctx, &m.chain, store.Adoption{ID: id, From: former, Owner: "b:1", Now: m.now, Received: uint32(at.Received), Epoch: at.Epoch, Early: at.Next != 0, Generation: at.Generation, Attempt: at.Attempt})
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -22,6 +22,10 @@ type Adoption struct {
 	Epoch    uint32 // of the client's token: it has heard nothing of a later one; 0: not known
 	Early    bool   // it may have said something for the app already
 
+	// Generation is that token's within Epoch, and Attempt the number of the handshake
+	// that it came with: the client is known to have it. 0: not known.
+	Generation, Attempt uint32
+
 	Version uint8 // that the new owner writes (Record.Version)
 }
 
@@ -125,6 +129,9 @@ func claimOf(a *Adoption, left legacy) *Record {
 	if claim.Base = a.Received; after(claim.OutHead, a.Received) {
 		claim.Base = claim.OutHead
 	}
+	if claim.ProvenEpoch < a.Epoch || claim.ProvenEpoch == a.Epoch && claim.Proven < a.Generation {
+		claim.prove(a)
+	}
 	if claim.ProvenEpoch+1 == claim.Epoch {
 		claim.FirstBase = claim.Base
 	}
@@ -132,6 +139,15 @@ func claimOf(a *Adoption, left legacy) *Record {
 		claim.DetachedAt = a.Now.UnixMilli()
 	}
 	return &claim
+}
+
+// prove notes the token that the client has come with. If nothing comes of this
+// adoption, the next one is not of the epoch behind that token's any more, and would
+// take what the client has of that for messages of an owner that had been replaced.
+func (r *Record) prove(a *Adoption) {
+	if a.Generation != 0 {
+		r.ProvenEpoch, r.Proven, r.Attempt = a.Epoch, a.Generation, max(r.Attempt, a.Attempt)
+	}
 }
 
 // writeSnapshot writes st as a Snapshot.

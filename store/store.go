@@ -86,7 +86,7 @@ type Record struct {
 	ProvenEpoch, Proven uint32
 
 	// Attempt is the highest number of the client's handshakes that led to a
-	// resume; 0: it does not say them (PROTOCOL §8.1).
+	// resume, or to the claim that first saw Proven; 0: it does not say them (PROTOCOL §8.1).
 	Attempt uint32
 
 	// Base is the last outbound message before this epoch, and FirstBase the one

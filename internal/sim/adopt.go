@@ -113,6 +113,7 @@ func (r *resume) adopt() bool {
 	state, err := store.Adopt(r.ctx, p.store, store.Adoption{
 		ID: store.ID(r.session), From: r.facts.Record, Owner: p.name, Now: p.now(),
 		Received: uint32(at.Received), Epoch: at.Epoch, Early: at.Next != 0,
+		Generation: at.Generation, Attempt: at.Attempt,
 	})
 	if err != nil {
 		r.facts.AdoptFailed(err)

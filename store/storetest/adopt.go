@@ -126,6 +126,41 @@ func testAdoptAfterClaim(t *testing.T, s store.Store) {
 	}
 }
 
+// testAdoptProves: a's client has a token of a, and a's last record does not say so. b
+// adopts the session and comes to nothing; what c adopts says from where on messages of
+// a would be those of an owner that had been replaced.
+func testAdoptProves(t *testing.T, s store.Store) {
+	a := begin(t, s, "a")
+	b, err := adoptLatest(t.Context(), s, store.Adoption{ID: a.id, Owner: "b", Now: epochStart, Received: 30, Epoch: 1, Generation: 2, Attempt: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := adoptLatest(t.Context(), s, store.Adoption{ID: a.id, Owner: "c", Now: epochStart, Received: 30, Epoch: 1, Generation: 2, Attempt: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, st := range []*store.State{b, c} {
+		if st.ProvenEpoch != 1 || st.Proven != 2 || st.FirstBase != 30 {
+			t.Errorf("epoch %d: the client is known to have token %d of epoch %d, and the messages behind %d are of others; want 2, 1 and 30", st.Epoch, st.Proven, st.ProvenEpoch, st.FirstBase)
+		}
+	}
+	if b.Attempt != 4 || c.Attempt != 4 {
+		t.Errorf("the token came first with attempts %d and %d, want 4", b.Attempt, c.Attempt)
+	}
+
+	// An older token proves nothing, nor does one whose number is not known.
+	for _, older := range []store.Adoption{{Generation: 1, Attempt: 9}, {Generation: 0, Attempt: 9}} {
+		older.ID, older.Owner, older.Now, older.Received, older.Epoch = a.id, "d", epochStart, 30, 1
+		st, err := adoptLatest(t.Context(), s, older)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Proven != 2 || st.Attempt != 4 {
+			t.Errorf("token %d: the client is known to have token %d, of attempt %d, want 2 and 4", older.Generation, st.Proven, st.Attempt)
+		}
+	}
+}
+
 // testGiveBack: a hands over to b, whose app is away, and which gives the session
 // back; c adopts what a has handed over.
 func testGiveBack(t *testing.T, s store.Store) {
