@@ -59,9 +59,9 @@ type tokenNumber struct{ epoch, generation uint32 }
 // saying is a message of the app.
 type saying struct {
 	socket *appSocket
-	at     time.Time
-	heard  bool // the session has it
-	late   bool // its owner had been replaced when it was said
+	at     time.Time // when the session had it whole; before that, when it was said
+	heard  bool      // the session has it
+	late   bool      // its owner had been replaced when it was said
 }
 
 // socketTalk is what one socket of the app took.
@@ -165,7 +165,7 @@ func (t *talk) mayTick() bool { return !t.c.f.ending && !t.c.finished }
 
 // heard notes that the session has a message of the app.
 func (t *talk) heard(s *appSocket, n uint32) {
-	t.said[n-1].heard = true
+	t.said[n-1].heard, t.said[n-1].at = true, t.c.f.now
 	t.c.f.step("the session has a message of the app", t.c, s.app.p)
 }
 
@@ -232,7 +232,7 @@ func (t *talk) mayMiss(k, n uint32) string {
 		return "" // it was still in the socket of an app that died
 	case !owner.died.IsZero():
 		if !f.plan.hurtsJournal() && m.heard && owner.died.Sub(m.at) > f.persistLimit() && owner.recorded {
-			return fmt.Sprintf("its owner died %v after it was said, with a journal that was well", owner.died.Sub(m.at))
+			return fmt.Sprintf("its owner died %v after the session had it, with a journal that was well", owner.died.Sub(m.at))
 		}
 		return ""
 	case owner.why == session.EndedFenced, owner.why == 0 && m.socket.owner != t.newest:
@@ -274,7 +274,7 @@ func (t *talk) recorded(d *driver, rec *store.Record, result session.PersistResu
 			t.c.f.step("the hand-over is in the journal", t.c, d.p)
 		}
 		// The answer may be late: a process that stands still hears it when it goes on.
-		if d != t.newest && rec.Epoch < t.newest.m.Epoch() && d.chain.Revision > t.owners[t.newest].claim {
+		if d != t.newest && rec.Epoch < t.newest.m.Epoch() && d.chain.Revision > t.owners[t.newest].claim && !t.c.f.plan.losesRecords() {
 			t.broke("I5", "the journal takes a record of epoch %d behind epoch %d", rec.Epoch, t.newest.m.Epoch())
 		}
 	}
@@ -405,10 +405,10 @@ func (t *talk) closeUnheard(lost string) bool {
 func (t *talk) justifies(lost string) string {
 	plan := t.c.f.plan
 	gone, unheard := false, false
-	for _, o := range t.owners {
+	for d, o := range t.owners {
 		ended := !o.died.IsZero() || o.why != 0
 		gone = gone || ended
-		unheard = unheard || ended && !o.recorded
+		unheard = unheard || (ended || d.p.paused) && !o.recorded // who stands still counts as gone after its lease
 	}
 	switch {
 	case lost == "expired", lost == "unknown":
