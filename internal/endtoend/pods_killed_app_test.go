@@ -101,8 +101,8 @@ func TestAppProcessIsKilled(t *testing.T) {
 				there.sayAcked("goes with the process")
 			}
 			app.Kill()
-			there.say("held")
 			soon(t, "it is noticed", func() bool { return p.watch.count("dialled failed") > 0 })
+			there.say("held") // before, it could go with the process
 			startApp(t, addresses[0])
 			for _, v := range []*podClient{there, alsoThere} {
 				v.event(client.EventAdopted, "app_restarted")

@@ -116,7 +116,7 @@ func TestHandOverAwaitsAnswers(t *testing.T) {
 			for _, v := range all {
 				v.to.Store(1)
 			}
-			if err := f.pods[0].Drain(t.Context(), drain.Schedule{Notice: 200 * time.Millisecond, Move: 5 * time.Second, Stragglers: 5 * time.Second}); err != nil {
+			if err := f.pods[0].Drain(t.Context(), drain.Schedule{Notice: 200 * time.Millisecond, Move: 5 * time.Second, Stragglers: 15 * time.Second}); err != nil {
 				t.Error(err)
 			}
 			traffic.Wait()
