@@ -144,6 +144,7 @@ func (r *resume) adopt() bool {
 	}
 	p.f.note("client %d at %s: adopts epoch %d", r.of.n, p.name, state.Epoch)
 	d.m, d.chain = m, store.Chain{Writer: state.Writer, Revision: state.Revision}
+	d.inherited = m.Held()
 	r.talk.adopted(d)
 	if socket != nil {
 		d.joinApp(socket)

@@ -46,6 +46,8 @@ type driver struct {
 	out     session.Output
 	used    bool // out is in use
 	counted bool // the app's socket is among the pod's
+
+	inherited int // bytes of what a hand-over left, which may be more than a window
 }
 
 // A leg is a driver's end of a socket.

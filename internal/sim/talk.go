@@ -485,7 +485,7 @@ func (d *driver) checkOutput(o *session.Output) {
 		d.p.f.broke(d.of, "I5", "an owner that does not know whether it is one acts")
 	}
 	if !d.m.HandingOver() {
-		if held, most := d.m.Held(), 2*(d.p.cfg.WindowBytes+d.p.cfg.MaxMessage+64); held > 2*most {
+		if held, most := d.m.Held(), 2*(d.p.cfg.WindowBytes+d.p.cfg.MaxMessage+64); held > 2*most+d.inherited {
 			d.p.f.broke(d.of, "I6", fmt.Sprintf("a session holds %d bytes", held))
 		}
 	}
