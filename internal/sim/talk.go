@@ -35,8 +35,8 @@ type talk struct {
 	newest  *driver // that has made itself owner last
 	epoch   uint32  // that the client knows
 
-	lossy          int // adoptions that the client was told of after which something may be missing
 	gaps           int
+	told           int // of the sockets before that one the client knows that something may be missing
 	adoptions      int
 	reasons        []string // of adoptions
 	resumed, twice int
@@ -197,21 +197,23 @@ func (t *talk) received(text bool, p []byte) {
 // gap checks that what is missing before message n may be. What was said to an owner
 // that had been replaced already is none that the client need be told of again.
 func (t *talk) gap(from, n uint32) {
-	late := true
+	late, told := true, true
 	for k := from; k < n; k++ {
 		if why := t.mayMiss(k, n); why != "" {
 			t.broke("I1", "the client reads message %d and not %d: %s", n, k, why)
 			return
 		}
 		late = late && t.said[k-1].late
+		told = told && (t.said[k-1].late || t.said[k-1].socket.n < t.told)
 	}
 	if late {
 		t.c.f.reach("adopt: an owner that was replaced goes on hearing its app")
 		return
 	}
-	if t.gaps++; t.gaps > t.lossy {
+	if !told {
 		t.broke("no silent gap", "the client reads message %d behind %d, and nobody told it that something may be missing", n, from-1)
 	}
+	t.gaps++
 	t.c.f.reach("adopt: the last words of an app are missing, and the client is told")
 }
 
@@ -301,7 +303,7 @@ func (t *talk) event(e seam.Event) {
 		t.reasons = append(t.reasons, e.Reason)
 		f.reach("client: adopted, " + e.Reason)
 		if e.Reason != wire.AdoptDrained.String() {
-			t.lossy++
+			t.told = len(t.sockets) - 1
 		}
 	case "resumed":
 		t.resumed++
