@@ -109,5 +109,6 @@ func newLimited(t *testing.T, upstream string, descriptors int) *process {
 	if err := os.WriteFile(limited, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return newProgram(t, limited, upstream, t.TempDir())
+	// The end of the log is all that is kept of it, and is not to be of debugging alone.
+	return newProgram(t, limited, upstream, t.TempDir(), "WSR_LOG_LEVEL=info")
 }
