@@ -11,9 +11,9 @@ TOOL := go tool -modfile=tools/go.mod
 # Packages in which more than one goroutine meets.
 RACE = $(shell go list ./... | grep -vE '/(wire|dedupe|heartbeat|snapshot(/.*)?|cmd/.*|internal/(backoff|bench|bench/fake|bench/load|bench/measure|bench/rig|chaos|sim|sim/.*|rehearsal|hostile|hostile/pod|config|deflate|differential|frame|http1|jsonpointer|keepalive|keyring|pathpattern|realapps|documented|tidy)|charts|k8s|k8s/(manifest|redirect))$$')
 
-# Tests of processes, in which the race detector would find nothing, and of a flood
-# that it makes too slow. They run once.
-ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany
+# Tests of processes, in which the race detector would find nothing, of a flood that it
+# makes too slow, and of what doctor says of apps, which it makes late. They run once.
+ONCE := FleetOfTwoReleases|NATSHangs|StrictWithoutNATS|FolderOfJournalGone|AddressUsedAgain|GreedySessions|GreedyFewModestMany|TestSound$$
 
 .DEFAULT_GOAL := help
 .PHONY: examples site help build test race lint vuln fuzz bench bench-proxy bench-libraries bench-outbox soak proof chaos rehearsal rehearse-peers hostile realapps pages differential autobahn doctor-cases runbooks docs ci sdk test-sdk test-browser test-nginx test-alerts test-otlp outbox linear agent-apps test-aio test-goroutine image sbom e2e-kube release test-packages
