@@ -119,29 +119,24 @@ func (p *probe) silent(ctx context.Context, d time.Duration, found <-chan struct
 }
 
 // afterClose sees whether a ping is answered that stands behind a close frame,
-// where each end has read its last. What speaks for the other end does so each time;
-// an app that is busy may be late to stop reading once.
+// where each end has read its last.
 func (p *probe) afterClose(ctx context.Context) {
-	if answered := p.answersAfterClose(ctx) && p.answersAfterClose(ctx); answered {
-		p.note(func(f *diagnosis.Facts) { f.AfterClose = true })
-	}
-}
-
-func (p *probe) answersAfterClose(ctx context.Context) (answered bool) {
 	s := p.link(ctx)
 	if s == nil {
-		return false
+		return
 	}
-	defer s.cut()
 	own := ping(0, 16)
 	_ = s.writeRaw(appendFrame(appendFrame(nil, ws.OpClose, []byte{0x03, 0xe8}), ws.OpPing, own)) // the reader tells how it ended
+	answered := false
 	for until := time.Now().Add(time.Second); ; {
 		r, ok := s.wait(time.Until(until))
 		if !ok {
-			return answered
+			break
 		}
 		answered = answered || r.op == ws.OpPong && string(r.payload) == string(own)
 	}
+	s.cut()
+	p.note(func(f *diagnosis.Facts) { f.AfterClose = answered })
 }
 
 // answers reports whether a ping is answered.
